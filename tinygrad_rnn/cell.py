@@ -1,0 +1,205 @@
+"""Cell: parameters, the names of its states, and one step of time."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .init import Init, Preset, preset
+from .primitive import Value
+from .tensor import Tensor
+
+Array = npt.NDArray[Any]
+
+__all__ = ["Cell", "Parametrised"]
+
+
+class Parametrised:
+    """Anything with named parameters that can be listed, saved and loaded."""
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Pairs of name and parameter, in order of declaration."""
+        raise NotImplementedError
+
+    def parameters(self) -> list[Tensor]:
+        """The parameters, in order of declaration."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of every parameter by name."""
+        return {name: np.array(parameter.data) for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
+        """Take over parameters from a mapping of the same names and shapes, such as PyTorch's.
+
+        Nothing changes unless everything fits.
+
+        Raises
+        ------
+        KeyError
+            If a name is missing or unknown.
+        ValueError
+            If a shape differs.
+        """
+        own = dict(self.named_parameters())
+        missing, unknown = own.keys() - mapping.keys(), mapping.keys() - own.keys()
+        if missing or unknown:
+            raise KeyError(
+                f"{type(self).__name__}.load_state_dict: missing {sorted(missing) or 'nothing'}, "
+                f"unknown {sorted(unknown) or 'nothing'}"
+            )
+        arrays = {name: np.asarray(mapping[name]) for name in own}
+        for name, parameter in own.items():
+            if arrays[name].shape != parameter.shape:
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: {name} has shape {parameter.shape}, "
+                    f"was given {arrays[name].shape}"
+                )
+        for name, parameter in own.items():
+            parameter.data = arrays[name]
+        self._loaded()
+
+    def _loaded(self) -> None:
+        """Called after parameters were taken over."""
+
+
+class Cell(Parametrised):
+    """A recurrent cell: a subclass names its states, declares parameters and writes one step.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Features of an input and of a state.
+    dtype : dtype
+        Of the parameters and of the initial state.
+    seed : int, optional
+        Of the initial parameters; fresh entropy when omitted.
+    init : str or callable
+        A preset of :mod:`tinygrad_rnn.init` by name, or what :func:`~tinygrad_rnn.init.preset` returns.
+
+    Attributes
+    ----------
+    state_names : tuple of str
+        Class attribute: the names of the states, the one that is also the output first.
+    State : type
+        The NamedTuple made of them.
+    initialisation : str
+        How the parameters were filled; printed on decay plots.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a positive integer, or the preset is unknown.
+
+    Examples
+    --------
+    >>> import tinygrad_rnn as tg
+    >>> class Leaky(tg.Cell):
+    ...     def __init__(self, input_size, hidden_size, **options):
+    ...         super().__init__(input_size, hidden_size, **options)
+    ...         self.w = self.parameter("w", (hidden_size, hidden_size), tg.init.orthogonal)
+    ...         self.u = self.parameter("u", (hidden_size, input_size))
+    ...
+    ...     def step(self, x, state):
+    ...         n = tg.named(n=tg.tanh(x @ self.u.T + state.h @ self.w.T))
+    ...         return (0.9 * state.h + 0.1 * n,)
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+    State: ClassVar[Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.State = namedtuple("State", cls.state_names)  # type: ignore[misc]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        dtype: Any = np.float64,
+        seed: int | None = None,
+        init: str | Callable[[int], Preset] = "pytorch",
+    ) -> None:
+        for role, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if not isinstance(size, (int, np.integer)) or size < 1:
+                raise ValueError(f"{type(self).__name__}: {role} must be a positive integer, got {size!r}")
+        self.input_size = int(input_size)
+        self.hidden_size = int(hidden_size)
+        self.dtype = np.dtype(dtype)
+        self.preset = (preset(init) if isinstance(init, str) else init)(self.hidden_size)
+        self.initialisation = self.preset.name
+        self._rng = np.random.default_rng(seed)
+        self._parameters: dict[str, Tensor] = {}
+
+    def parameter(self, name: str, shape: tuple[int, ...], init: Init | Any = None) -> Tensor:
+        """Declare a parameter.
+
+        Parameters
+        ----------
+        name : str
+            Unique within the cell.
+        shape : tuple of int
+        init : array, or function (shape, rng) -> array, optional
+            The preset's recurrent weights when omitted.
+
+        Raises
+        ------
+        ValueError
+            If the name is taken, or the initial value has another shape.
+        """
+        if name in self._parameters:
+            raise ValueError(f"{type(self).__name__}: parameter {name!r} is declared twice")
+        fill = self.preset.recurrent if init is None else init
+        value = np.asarray(fill(shape, self._rng) if callable(fill) else fill)
+        if value.shape != tuple(shape):
+            raise ValueError(
+                f"{type(self).__name__}: parameter {name!r} has shape {tuple(shape)}, its initial value {value.shape}"
+            )
+        self._parameters[name] = Tensor(np.array(value, dtype=self.dtype), True, name)
+        return self._parameters[name]
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self._parameters.items()
+
+    def initial_state(self, batch: int) -> Any:
+        """The state before the first step: zeros of shape (batch, hidden_size) for every state name."""
+        zeros = np.zeros((batch, self.hidden_size), self.dtype)
+        return self.State(*[zeros for _ in self.state_names])
+
+    def step(self, x: Value, state: Any) -> Any:
+        """One step of time: from x (batch, input_size) and the states to the next states, a tuple."""
+        raise NotImplementedError(f"{type(self).__name__} must define step(self, x, state)")
+
+    def __call__(self, x: Value, state: Any) -> Any:
+        """Run :meth:`step` and check what it returns.
+
+        Raises
+        ------
+        ValueError
+            If x or a state has the wrong shape, or the step returns the wrong number of states.
+        """
+        who = type(self).__name__
+        if x.ndim != 2 or x.shape[1] != self.input_size:
+            raise ValueError(f"{who}: x must be (batch, {self.input_size}), got {x.shape}")
+        state = self.State(*state)
+        result = self.step(x, state)
+        states = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        if len(states) != len(self.state_names):
+            raise ValueError(
+                f"{who}.step returned {len(states)} states, state_names are {self.state_names}"
+            )
+        for name, new, old in zip(self.state_names, states, state, strict=True):
+            if new.shape != old.shape:
+                raise ValueError(f"{who}.step: state {name} went from shape {old.shape} to {new.shape}")
+        return self.State(*states)
+
+    def _loaded(self) -> None:
+        self.initialisation = "loaded weights"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"

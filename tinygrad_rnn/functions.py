@@ -1,0 +1,180 @@
+"""Operations composed of primitives: no derivative rules here."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import primitives as p
+from .primitive import Value
+
+__all__ = [
+    "clip", "concatenate", "cumsum", "einsum", "expand_dims", "linear", "log_softmax", "mean", "softmax", "split",
+    "squeeze", "stack", "swapaxes",
+]  # fmt: skip
+
+
+def _shape(x: Value) -> tuple[int, ...]:
+    shape: tuple[int, ...] = x.shape if hasattr(x, "shape") else np.shape(x)
+    return shape
+
+
+def _axis(name: str, axis: int, ndim: int) -> int:
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"{name}: axis {axis} is out of range for {ndim} dimensions")
+    return axis % ndim
+
+
+def linear(x: Value, weight: Value, bias: Value | None = None) -> Value:
+    """The affine map ``x @ weight.T + bias``: x (batch, I), weight (O, I), bias (O,) or None."""
+    product = p.matmul(x, p.transpose(weight))
+    return product if bias is None else p.add(product, bias)
+
+
+def mean(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """Mean over `axis` (all axes when None)."""
+    shape = _shape(x)
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    count = int(np.prod([shape[_axis("mean", a, len(shape))] for a in axes]))
+    return p.divide(p.sum(x, axis=axis, keepdims=keepdims), float(count))
+
+
+def softmax(x: Value, axis: int = -1) -> Value:
+    """``exp(x) / sum(exp(x))`` along `axis`, without overflow."""
+    return p.exp(log_softmax(x, axis))
+
+
+def log_softmax(x: Value, axis: int = -1) -> Value:
+    """Logarithm of :func:`softmax` along `axis`."""
+    return p.subtract(x, p.logsumexp(x, axis=axis, keepdims=True))
+
+
+def clip(x: Value, a_min: Any = None, a_max: Any = None) -> Value:
+    """`x` limited to ``[a_min, a_max]``; ``None`` leaves a side open."""
+    if a_min is None and a_max is None:
+        raise ValueError("clip: give a_min, a_max or both")
+    if a_min is not None:
+        x = p.maximum(x, a_min)
+    return x if a_max is None else p.minimum(x, a_max)
+
+
+def cumsum(x: Value, axis: int | None = None) -> Value:
+    """Running sum along `axis`; of the flattened array when `axis` is None."""
+    return p.cumsum(p.reshape(x, (-1,)), 0) if axis is None else p.cumsum(x, axis)
+
+
+def concatenate(arrays: Sequence[Value], axis: int | None = 0) -> Value:
+    """A sequence of arrays joined along an existing axis; flattened first when `axis` is None."""
+    if axis is None:
+        return p.concatenate(*[p.reshape(x, (-1,)) for x in arrays], axis=0)
+    return p.concatenate(*arrays, axis=axis)
+
+
+def stack(arrays: Sequence[Value], axis: int = 0) -> Value:
+    """A sequence of arrays of one shape joined along a new axis."""
+    return p.stack(*arrays, axis=axis)
+
+
+def split(x: Value, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Value]:
+    """`x` cut into equal sections, or at the given indices, along `axis`.
+
+    Raises
+    ------
+    ValueError
+        If the axis does not divide into that many equal sections.
+    """
+    shape = _shape(x)
+    axis = _axis("split", axis, len(shape))
+    n = shape[axis]
+    if isinstance(indices_or_sections, (int, np.integer)):
+        sections = int(indices_or_sections)
+        if sections < 1 or n % sections:
+            raise ValueError(f"split: axis {axis} of shape {shape} does not divide into {sections}")
+        cuts = [k * (n // sections) for k in range(1, sections)]
+    else:
+        cuts = [int(k) for k in indices_or_sections]
+    before = (slice(None),) * axis
+    edges = [0, *cuts, n]
+    return [
+        p.getitem(x, (*before, slice(start, stop)))
+        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def swapaxes(x: Value, axis1: int, axis2: int) -> Value:
+    """`x` with two axes exchanged."""
+    ndim = len(_shape(x))
+    first, second = _axis("swapaxes", axis1, ndim), _axis("swapaxes", axis2, ndim)
+    axes = list(range(ndim))
+    axes[first], axes[second] = axes[second], axes[first]
+    return p.transpose(x, tuple(axes))
+
+
+def expand_dims(x: Value, axis: int | Sequence[int]) -> Value:
+    """`x` with axes of length 1 inserted at the given places of the result."""
+    return p.reshape(x, np.expand_dims(np.broadcast_to(0, _shape(x)), axis).shape)  # type: ignore[arg-type]
+
+
+def squeeze(x: Value, axis: int | Sequence[int] | None = None) -> Value:
+    """`x` without axes of length 1 (all of them when `axis` is None)."""
+    return p.reshape(x, np.squeeze(np.broadcast_to(0, _shape(x)), axis).shape)  # type: ignore[arg-type]
+
+
+def einsum(subscripts: str, *operands: Value) -> Value:
+    """Einstein summation as :func:`numpy.einsum`, implicit outputs, ``...`` and diagonals included.
+
+    Parameters
+    ----------
+    subscripts : str
+        For example ``"bi,oi->bo"``.
+    *operands : arrays or Tensors
+        As many as `subscripts` has terms.
+
+    Raises
+    ------
+    ValueError
+        If subscripts and operands do not match.
+    """
+    terms, output = _explicit(subscripts, [len(_shape(x)) for x in operands])
+    spare = iter(sorted(set(string.ascii_letters) - set("".join(terms) + output)))
+    values = list(operands)
+    plain = []
+    for term, operand in zip(list(terms), operands, strict=True):
+        labels: list[str] = []
+        for label, n in zip(term, _shape(operand), strict=True):
+            if label in labels:  # a diagonal: ii becomes ij times the identity matrix
+                other = next(spare)
+                terms.append(label + other)
+                values.append(np.eye(n))
+                label = other
+            labels.append(label)
+        plain.append("".join(labels))
+    recipe = ",".join(plain + terms[len(plain) :]) + "->" + output
+    return p.einsum(*values, subscripts=recipe)
+
+
+def _explicit(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
+    """Terms and output with every ellipsis spelt out and the output given."""
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum: subscripts must be a string, got {type(subscripts).__name__}")
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if len(terms) != len(ndims):
+        raise ValueError(f"einsum: {subscripts!r} names {len(terms)} operands, got {len(ndims)}")
+    spare = sorted(set(string.ascii_letters) - set(subscripts), reverse=True)
+    widths = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)]
+    for term, width, ndim in zip(terms, widths, ndims, strict=True):
+        if width < 0 or (width and "..." not in term):
+            raise ValueError(f"einsum: term {term!r} of {subscripts!r} does not fit {ndim} dimensions")
+    rest = "".join(spare[: max([0, *widths])])
+    terms = [
+        t.replace("...", rest[len(rest) - w :]) for t, w in zip(terms, widths, strict=True)
+    ]
+    if arrow:
+        return terms, output.replace("...", rest)
+    letters = "".join(terms)
+    once = sorted(c for c in set(letters) if letters.count(c) == 1 and c not in rest)
+    return terms, rest + "".join(once)

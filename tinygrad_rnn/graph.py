@@ -1,0 +1,334 @@
+"""Graph: the explicit computation graph as data, to walk, check, run again, edit and export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .ancestry import ancestors
+from .primitives import stop_gradient
+from .scalars import lower
+from .scope import Scope, using
+from .tensor import Tensor
+
+Array = npt.NDArray[Any]
+
+__all__ = ["Edge", "Graph", "Node"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One value of a graph, and the operation that computes it.
+
+    Attributes
+    ----------
+    index : int
+        Position in the graph; every operand has a smaller one.
+    op : str
+        The primitive's name; ``"parameter"``, ``"input"`` or ``"constant"`` for a leaf.
+    inputs : tuple of int
+        The indices of the operands, in order; one used twice stands twice.
+    attributes : mapping
+        Axes, shapes and other settings of the operation.
+    shape, dtype
+        Of the value.
+    scope : Scope or None
+        Layer, timestep and direction.
+    name : str or None
+        The name given with ``named``, ``tensor`` or by ``unroll``.
+    value : ndarray
+        The value when the graph was made, read-only.
+    tensor : Tensor or None
+        The Tensor it describes; ``None`` for a constant operand.
+    """
+
+    index: int
+    op: str
+    inputs: tuple[int, ...]
+    attributes: Mapping[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scope: Scope | None
+    name: str | None
+    value: Array = field(repr=False)
+    tensor: Tensor | None = field(repr=False)
+
+    @property
+    def timestep(self) -> int | None:
+        """The timestep it belongs to, if any."""
+        return self.scope.timestep if self.scope else None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a parameter, an input or a constant rather than the result of an operation."""
+        return not self.inputs
+
+    @property
+    def path(self) -> str:
+        """Scope and name, such as ``layer0/t=3/f``."""
+        own = self.name or self.op
+        return f"{self.scope}/{own}" if self.scope else own
+
+
+class Edge(NamedTuple):
+    """`source` is operand number `operand` of `target`; `cut` where no gradient flows back."""
+
+    source: int
+    target: int
+    operand: int
+    cut: bool
+
+
+class Graph:
+    """The graph behind one or several outputs, oldest node first.
+
+    A Graph is a snapshot and never changes: edits return a new one, computed again with the edit in
+    place, so that its outputs can be differentiated and drawn like any other.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensors
+        The values whose history to collect.
+
+    Raises
+    ------
+    TypeError
+        If an output is not a Tensor.
+
+    Examples
+    --------
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([1.0, 2.0], name="x")
+    >>> graph = tg.Graph(tg.tanh(x * x))
+    >>> [node.op for node in graph.nodes]
+    ['input', 'multiply', 'tanh']
+    >>> len(graph.edges)
+    3
+    """
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    outputs: tuple[Tensor, ...]
+
+    def __init__(self, outputs: Tensor | Sequence[Tensor]) -> None:
+        self._single = isinstance(outputs, Tensor)
+        self.outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+        for output in self.outputs:
+            if not isinstance(output, Tensor):
+                raise TypeError(f"Graph: an output must be a Tensor, got {type(output).__name__}")
+        nodes: list[Node] = []
+        edges: list[Edge] = []
+        self._index: dict[int, int] = {}
+        for node in ancestors(self.outputs):
+            operands = []
+            for operand in node.inputs:
+                if not isinstance(operand, Tensor):
+                    nodes.append(_constant(len(nodes), operand, node))
+                    operands.append(len(nodes) - 1)
+                else:
+                    operands.append(self._index[operand.id])
+            self._index[node.id] = len(nodes)
+            nodes.append(_node(len(nodes), node, tuple(operands)))
+            edges += [Edge(s, len(nodes) - 1, k, _is_cut(node, k)) for k, s in enumerate(operands)]
+        self.nodes = tuple(nodes)
+        self.edges = tuple(edges)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges)"
+
+    # ----------------------------------------------------------------------------------- looking up
+
+    @property
+    def output_nodes(self) -> tuple[Node, ...]:
+        """The nodes of the outputs, in the order given."""
+        return tuple(self.nodes[self._index[output.id]] for output in self.outputs)
+
+    def find(self, key: Any) -> Node:
+        """The one node meant by a Node, a Tensor, an index, a name, or a (name, timestep) pair.
+
+        Raises
+        ------
+        KeyError
+            If no node, or more than one, answers to `key`.
+        """
+        if isinstance(key, Tensor):
+            if key.id not in self._index:
+                raise KeyError(f"the Tensor {key.path} is not in this graph")
+            return self.nodes[self._index[key.id]]
+        if isinstance(key, Node):
+            if key.index >= len(self.nodes) or self.nodes[key.index] is not key:
+                raise KeyError(f"node {key.path} belongs to another graph")
+            return key
+        if isinstance(key, (int, np.integer)):
+            if not 0 <= key < len(self.nodes):
+                raise KeyError(f"node {key} is not in this graph of {len(self.nodes)} nodes")
+            return self.nodes[key]
+        name, timestep = key if isinstance(key, tuple) else (key, None)
+        hits = [n for n in self.nodes if n.name == name and timestep in (None, n.timestep)]
+        if len(hits) != 1:
+            known = ", ".join(sorted({n.name for n in self.nodes if n.name})) or "none"
+            problem = "no node is" if not hits else f"{len(hits)} nodes are"
+            hint = "; give (name, timestep)" if hits and timestep is None else ""
+            raise KeyError(f"{problem} called {key!r}{hint}. Names in this graph: {known}")
+        return hits[0]
+
+    def check(self) -> None:
+        """Assert what holds of every graph: order, arity, and edges that agree with operands."""
+        for k, node in enumerate(self.nodes):
+            assert node.index == k, f"node {k} says it is number {node.index}"
+            assert all(operand < k for operand in node.inputs), f"{node.path} precedes an operand"
+            assert node.value.shape == node.shape, f"{node.path}: {node.value.shape} != {node.shape}"
+        listed = [(s, n.index, k) for n in self.nodes for k, s in enumerate(n.inputs)]
+        assert listed == [(e.source, e.target, e.operand) for e in self.edges], "edges != operands"
+
+    # -------------------------------------------------------------------------------------- running
+
+    def run(self, feeds: Mapping[Any, Any] | None = None) -> Any:
+        """Compute the outputs again, with some nodes fed new values.
+
+        Parameters
+        ----------
+        feeds : mapping, optional
+            From a node (anything :meth:`find` understands) to an array or a Tensor of its shape. Leaves
+            that are not fed keep the Tensors they were recorded with.
+
+        Returns
+        -------
+        Tensor, or tuple of Tensors
+            As many as the graph was made from; recorded, so that they can be differentiated.
+
+        Raises
+        ------
+        KeyError
+            If a key names no node.
+        ValueError
+            If a value has the wrong shape.
+        """
+        outputs = self._execute(feeds or {}, frozenset())
+        return outputs[0] if self._single else outputs
+
+    def cut(self, target: Any, operand: int = 0) -> Graph:
+        """A new graph in which no gradient flows back from `target` into its given operand."""
+        node = self.find(target)
+        if not 0 <= operand < len(node.inputs):
+            raise ValueError(f"cut: {node.path} has {len(node.inputs)} operands, no number {operand}")
+        return self._rebuilt({}, frozenset({(node.index, operand)}))
+
+    def hold(self, target: Any, value: Any) -> Graph:
+        """A new graph in which a node is held at a constant, such as a gate forced open."""
+        node = self.find(target)
+        array = np.broadcast_to(np.asarray(value, dtype=node.dtype), node.shape)
+        return self._rebuilt({node: array}, frozenset())
+
+    def to_scalars(self, limit: int = 100_000) -> Graph:
+        """The same computation as one node a scalar operation.
+
+        Leaves become one 0-d Tensor an element, named like ``weight[0, 1]``; outputs are listed element
+        by element in C order.
+
+        Raises
+        ------
+        ValueError
+            If the graph would have more than `limit` scalar operations.
+        """
+        cells = lower(self, limit)
+        outputs = [cell for node in self.output_nodes for cell in cells[node.index].flat]
+        return Graph([Tensor(np.asarray(o)) if not isinstance(o, Tensor) else o for o in outputs])
+
+    def _rebuilt(self, feeds: Mapping[Any, Any], cuts: frozenset[tuple[int, int]]) -> Graph:
+        outputs = self._execute(feeds, cuts)
+        return Graph(outputs[0] if self._single else outputs)
+
+    def _execute(
+        self, feeds: Mapping[Any, Any], cuts: frozenset[tuple[int, int]]
+    ) -> tuple[Tensor, ...]:
+        fed = {node.index: _fed(node, value) for node, value in self._found(feeds)}
+        results: list[Any] = []
+        for node in self.nodes:
+            if node.index in fed:
+                results.append(fed[node.index])
+            elif node.tensor is None:
+                results.append(node.value)
+            elif node.tensor.op is None:
+                results.append(node.tensor)
+            else:
+                operands = [results[k] for k in node.inputs]
+                with using(scope=node.scope):
+                    for k in range(len(operands)):
+                        if (node.index, k) in cuts:
+                            operands[k] = stop_gradient(operands[k])
+                    out = Tensor._apply(node.tensor.op, operands, dict(node.attributes))
+                out.name = node.name
+                results.append(out)
+        return tuple(results[self._index[output.id]] for output in self.outputs)
+
+    def _found(self, feeds: Mapping[Any, Any]) -> list[tuple[Node, Any]]:
+        return [(self.find(key), value) for key, value in feeds.items()]
+
+    # ------------------------------------------------------------------------------------ exporting
+
+    def to_networkx(self) -> Any:
+        """The graph as a :class:`networkx.MultiDiGraph`.
+
+        Nodes are indices with attributes ``op, shape, dtype, scope, name, timestep``; edges are keyed by
+        the operand's number and say whether they are ``cut``.
+        """
+        import networkx
+
+        out = networkx.MultiDiGraph()
+        for n in self.nodes:
+            out.add_node(
+                n.index, op=n.op, shape=n.shape, dtype=str(n.dtype), scope=str(n.scope or ""),
+                name=n.name, timestep=n.timestep,
+            )  # fmt: skip
+        for e in self.edges:
+            out.add_edge(e.source, e.target, key=e.operand, operand=e.operand, cut=e.cut)
+        return out
+
+
+def _node(index: int, tensor: Tensor, operands: tuple[int, ...]) -> Node:
+    kind = tensor.op.name if tensor.op else "parameter" if tensor.requires_grad else "input"
+    return Node(
+        index, kind, operands, tensor.attributes, tensor.shape, tensor.dtype, tensor.scope, tensor.name,
+        tensor.data, tensor,
+    )  # fmt: skip
+
+
+def _constant(index: int, operand: Any, consumer: Tensor) -> Node:
+    value = np.asarray(operand)
+    if not isinstance(operand, np.ndarray) and value.dtype.kind in "if":
+        value = value.astype(consumer.dtype) if consumer.dtype.kind == "f" else value
+    value = value.view()
+    value.flags.writeable = False
+    return Node(
+        index, "constant", (), {}, value.shape, value.dtype, consumer.scope, None, value, None
+    )
+
+
+def _is_cut(node: Tensor, operand: int) -> bool:
+    assert node.op is not None
+    rule = node.op.rules[0] if node.op.variadic else node.op.rules[operand]
+    return rule is None
+
+
+def _fed(node: Node, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        fed = value
+    else:
+        fed = Tensor(np.array(value, dtype=node.dtype), name=node.name)
+        fed.scope = node.scope
+    if fed.shape != node.shape:
+        raise ValueError(f"run: {node.path} has shape {node.shape}, was fed shape {fed.shape}")
+    return fed
+
+

@@ -1,0 +1,192 @@
+"""Gradient descent and its adaptive relatives; the update rules are PyTorch's, number for number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .tensor import Tensor
+
+Array = npt.NDArray[Any]
+
+__all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "clip_grad_norm"]
+
+
+class Optimizer:
+    """What every optimiser has: parameters, a learning rate, ``step()`` and ``zero_grad()``.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensors
+        Leaves that require a gradient.
+    lr : float
+        Learning rate, positive.
+
+    Raises
+    ------
+    ValueError
+        If there is no parameter, or a number is out of its range.
+    TypeError
+        If a parameter is not a leaf Tensor that requires a gradient.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        self.parameters = _leaves(type(self).__name__, parameters)
+        self.lr = lr
+        _positive(type(self).__name__, lr=lr)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        for k, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                parameter.data = parameter._data - self.update(k, parameter.grad)
+
+    def update(self, k: int, gradient: Array) -> Array:
+        """What to subtract from parameter number `k`."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: v = momentum v + g;  w = w - lr v.
+
+    Parameters
+    ----------
+    parameters, lr : see :class:`Optimizer`
+    momentum : float
+        In [0, 1).
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
+        super().__init__(parameters, lr)
+        _fractions("SGD", momentum=momentum)
+        self.momentum = momentum
+        self.velocity = [np.zeros(p.shape, p.dtype) for p in self.parameters]
+
+    def update(self, k: int, gradient: Array) -> Array:
+        self.velocity[k] = self.momentum * self.velocity[k] + gradient
+        return self.lr * self.velocity[k]
+
+
+class RMSprop(Optimizer):
+    """Division by a running root mean square (Tieleman & Hinton 2012): v = alpha v + (1 - alpha) g².
+
+    Parameters
+    ----------
+    parameters, lr : see :class:`Optimizer`
+    alpha : float
+        Decay of the running mean, in [0, 1).
+    eps : float
+        Added to the root, positive.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
+    ) -> None:
+        super().__init__(parameters, lr)
+        _fractions("RMSprop", alpha=alpha)
+        _positive("RMSprop", eps=eps)
+        self.alpha, self.eps = alpha, eps
+        self.mean_square = [np.zeros(p.shape, p.dtype) for p in self.parameters]
+
+    def update(self, k: int, gradient: Array) -> Array:
+        v = self.mean_square[k] = self.alpha * self.mean_square[k] + (1 - self.alpha) * gradient**2
+        return self.lr * gradient / (np.sqrt(v) + self.eps)
+
+
+class Adam(Optimizer):
+    """Adaptive moments with bias correction (Kingma & Ba 2015, algorithm 1).
+
+    Parameters
+    ----------
+    parameters, lr : see :class:`Optimizer`
+    betas : (float, float)
+        Decays of the running mean of g and of g², in [0, 1).
+    eps : float
+        Added to the root, positive.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr)
+        _fractions("Adam", beta1=betas[0], beta2=betas[1])
+        _positive("Adam", eps=eps)
+        self.betas, self.eps = betas, eps
+        self.mean = [np.zeros(p.shape, p.dtype) for p in self.parameters]
+        self.mean_square = [np.zeros(p.shape, p.dtype) for p in self.parameters]
+        self.steps = [0] * len(self.parameters)
+
+    def update(self, k: int, gradient: Array) -> Array:
+        b1, b2 = self.betas
+        self.steps[k] += 1
+        m = self.mean[k] = b1 * self.mean[k] + (1 - b1) * gradient
+        v = self.mean_square[k] = b2 * self.mean_square[k] + (1 - b2) * gradient**2
+        correction1, correction2 = 1 - b1 ** self.steps[k], 1 - b2 ** self.steps[k]
+        return (self.lr / correction1) * m / (np.sqrt(v / correction2) + self.eps)
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients together so that their joint L2 norm is at most `max_norm`.
+
+    Only the magnitude changes, never the direction (Pascanu et al. 2013, algorithm 1).
+
+    Returns
+    -------
+    float
+        The joint norm before clipping.
+
+    Raises
+    ------
+    ValueError
+        If `max_norm` is not positive, or a gradient holds a NaN or an infinity.
+    """
+    _positive("clip_grad_norm", max_norm=max_norm)
+    leaves = [p for p in _leaves("clip_grad_norm", parameters) if p.grad is not None]
+    for leaf in leaves:
+        if not np.isfinite(leaf.grad).all():  # type: ignore[call-overload]
+            raise ValueError(f"clip_grad_norm: the gradient of {leaf.path} holds a NaN or an infinity")
+    largest = max((float(np.max(np.abs(p.grad), initial=0.0)) for p in leaves), default=0.0)  # type: ignore[arg-type]
+    if largest == 0.0:
+        return 0.0
+    # dividing by the largest element first keeps the squares of huge gradients from overflowing
+    squares = sum(float(np.sum(np.square(p.grad / largest, dtype=np.float64))) for p in leaves)  # type: ignore[operator]
+    norm = largest * float(np.sqrt(squares))
+    if norm > max_norm:
+        for leaf in leaves:
+            assert leaf.grad is not None
+            leaf.grad = (leaf.grad / largest * (max_norm / np.sqrt(squares))).astype(leaf.dtype)
+    return norm
+
+
+def _leaves(owner: str, parameters: Iterable[Tensor]) -> list[Tensor]:
+    leaves = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not leaves:
+        raise ValueError(f"{owner}: no parameters")
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor) or leaf.op is not None or not leaf.requires_grad:
+            raise TypeError(f"{owner}: every parameter must be a leaf Tensor with requires_grad, got {leaf!r}")
+    return leaves
+
+
+def _positive(owner: str, **numbers: float) -> None:
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError(f"{owner}: {name} must be positive, got {number}")
+
+
+def _fractions(owner: str, **numbers: float) -> None:
+    for name, number in numbers.items():
+        if not 0 <= number < 1:
+            raise ValueError(f"{owner}: {name} must lie in [0, 1), got {number}")

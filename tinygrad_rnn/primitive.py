@@ -1,0 +1,143 @@
+"""What a primitive is: a forward function and its VJP rules, declared together and callable on any value."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Value: TypeAlias = Any
+"""An ndarray, a Python number, a Tensor, or any other type that brings its own ``_apply``."""
+
+Rule: TypeAlias = Callable[..., Value]
+
+__all__ = ["PRIMITIVES", "Primitive", "Rule", "Value", "elementwise", "primitive", "variadic"]
+
+PRIMITIVES: dict[str, Primitive] = {}
+"""Every declared primitive by name; tests are parametrised over it."""
+
+
+class Primitive:
+    """An operation with a derivative: the forward NumPy function and one VJP rule per operand.
+
+    A rule is ``rule(cotangent, output, *operands, **attributes)`` and is written in the same
+    polymorphic operations that users call. Fed arrays it is the fast first-order sweep; fed Tensors it
+    records a graph of its own, which gives derivatives of every order. A rule of ``None`` marks an
+    operand that has no derivative.
+
+    Attributes
+    ----------
+    name : str
+        The public name.
+    forward : callable
+        Takes arrays, gives an array.
+    rules : tuple
+        One rule per operand; for a variadic primitive a single rule that yields all cotangents in order.
+    attributes : tuple of str
+        The parameters after the operands: axes, shapes and the like.
+    elementwise : bool
+        Whether operands broadcast, so that the sweep sums a cotangent back to the operand's shape.
+    analytic : bool
+        Whether the forward extends to complex numbers, so that a complex step can check it.
+    differentiable : bool
+        Whether any operand has a derivative.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        rules: tuple[Rule | None, ...],
+        *,
+        elementwise: bool = False,
+        variadic: bool = False,
+        analytic: bool = True,
+    ) -> None:
+        functools.update_wrapper(self, forward)
+        self.name = forward.__name__
+        self.forward = forward
+        self.rules = rules
+        self.elementwise = elementwise
+        self.variadic = variadic
+        self.analytic = analytic
+        self.differentiable = any(rule is not None for rule in rules)
+        self.signature = inspect.signature(forward)
+        parameters = self.signature.parameters
+        self.arity = 0 if variadic else len(rules)
+        self.attributes = tuple(parameters)[1 if variadic else self.arity :]
+        if not variadic and len(parameters) < self.arity:
+            raise TypeError(f"{self.name}: {self.arity} rules for {len(parameters)} parameters")
+        PRIMITIVES[self.name] = self
+
+    def rule(self, index: int) -> Rule | None:
+        """The VJP rule that covers operand `index`; ``None`` if that operand has no derivative."""
+        return self.rules[0 if self.variadic else index]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == self.arity and not kwargs:
+            operands, attributes = args, kwargs
+        else:
+            operands, attributes = self.split_arguments(args, kwargs)
+        for operand in operands:
+            apply = getattr(type(operand), "_apply", None)
+            if apply is not None:
+                return apply(self, operands, attributes)
+        return self.evaluate(operands, attributes)
+
+    def split_arguments(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Sort the arguments of a call into operands and attributes."""
+        if self.variadic:
+            return args, kwargs
+        if len(args) < self.arity or len(args) > self.arity + len(self.attributes):
+            try:
+                args = self.signature.bind(*args, **kwargs).args
+            except TypeError as error:
+                raise TypeError(f"{self.name}: {error}") from None
+            kwargs = {}
+        extra = dict(zip(self.attributes, args[self.arity :], strict=False))
+        return args[: self.arity], {**extra, **kwargs}
+
+    def evaluate(self, operands: Sequence[Any], attributes: dict[str, Any]) -> Any:
+        """Run the forward on arrays; an error names the operation and the shapes."""
+        try:
+            return self.forward(*operands, **attributes)
+        except (ValueError, TypeError, IndexError) as error:
+            raise self.explain(error, operands, attributes) from None
+
+    def explain(
+        self, error: Exception, operands: Sequence[Any], attributes: dict[str, Any], where: str = ""
+    ) -> Exception:
+        """The same kind of error, saying which operation failed, on which shapes, and where."""
+        shapes = ", ".join(str(np.shape(operand)) for operand in operands)
+        settings = "".join(f", {key}={value!r}" for key, value in attributes.items())
+        kind = type(error) if type(error) in (ValueError, TypeError, IndexError) else ValueError
+        place = f" [in {where}]" if where else ""
+        return kind(f"{self.name}(shapes {shapes}{settings}){place}: {error}")
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+def primitive(
+    *rules: Rule | None, analytic: bool = True
+) -> Callable[[Callable[..., Any]], Primitive]:
+    """Declare a primitive whose rules return cotangents of exactly the operands' shapes."""
+    return lambda forward: Primitive(forward, rules, analytic=analytic)
+
+
+def elementwise(
+    *rules: Rule | None, analytic: bool = True
+) -> Callable[[Callable[..., Any]], Primitive]:
+    """Declare a primitive whose operands broadcast; its rules may leave the broadcasting in place."""
+    return lambda forward: Primitive(forward, rules, elementwise=True, analytic=analytic)
+
+
+def variadic(
+    rule: Rule, *, analytic: bool = True
+) -> Callable[[Callable[..., Any]], Primitive]:
+    """Declare a primitive of any number of operands; its rule yields their cotangents in order."""
+    return lambda forward: Primitive(forward, (rule,), variadic=True, analytic=analytic)

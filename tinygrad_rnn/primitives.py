@@ -1,0 +1,520 @@
+"""Every primitive operation: its forward and its VJP rules, declared together.
+
+A rule reads ``(cotangent, output, *operands, **attributes)``. It prefers the output to recomputing
+anything, and is written in the operations of this very file, so that it can itself be differentiated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .cotangent import Product, Scatter, is_basic_index
+from .primitive import Value, elementwise, primitive, variadic
+
+# ------------------------------------------------------------------------------------- arithmetic
+
+
+@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: g)
+def add(x: Value, y: Value) -> Value:
+    """Sum of two values, elementwise."""
+    return np.add(x, y)
+
+
+@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: -g)
+def subtract(x: Value, y: Value) -> Value:
+    """Difference of two values, elementwise."""
+    return np.subtract(x, y)
+
+
+@elementwise(lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
+def multiply(x: Value, y: Value) -> Value:
+    """Product of two values, elementwise."""
+    return np.multiply(x, y)
+
+
+@elementwise(lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y)
+def divide(x: Value, y: Value) -> Value:
+    """Quotient of two values, elementwise."""
+    return np.divide(x, y)
+
+
+@elementwise(lambda g, y, x: -g)
+def negative(x: Value) -> Value:
+    """Negation, elementwise."""
+    return np.negative(x)
+
+
+@elementwise(
+    lambda g, z, x, y: g * where(equal(y, 0), 0.0, y * power(x, where(equal(y, 0), 1.0, y - 1.0))),
+    lambda g, z, x, y: g * z * log(where(equal(x, 0), 1.0, x)),
+)
+def power(x: Value, y: Value) -> Value:
+    """`x` to the power `y`, elementwise; the derivative by `y` is taken as 0 where `x` is 0."""
+    return np.power(x, y)
+
+
+@elementwise(lambda g, y, x: g * 2.0 * x)
+def square(x: Value) -> Value:
+    """Square, elementwise."""
+    return np.square(x)
+
+
+@elementwise(lambda g, y, x: g * 0.5 / y)
+def sqrt(x: Value) -> Value:
+    """Square root, elementwise."""
+    return np.sqrt(x)
+
+
+@elementwise(None, analytic=False)
+def sign(x: Value) -> Value:
+    """Sign, elementwise; its derivative is taken as nothing."""
+    return np.sign(x)
+
+
+@elementwise(lambda g, y, x: g * sign(x), analytic=False)
+def abs(x: Value) -> Value:
+    """Absolute value, elementwise; the derivative at 0 is 0."""
+    return np.abs(x)
+
+
+# --------------------------------------------------------------------- exponentials, nonlinearities
+
+
+@elementwise(lambda g, y, x: g * y)
+def exp(x: Value) -> Value:
+    """Exponential, elementwise."""
+    return np.exp(x)
+
+
+@elementwise(lambda g, y, x: g / x)
+def log(x: Value) -> Value:
+    """Natural logarithm, elementwise."""
+    return np.log(x)
+
+
+@elementwise(lambda g, y, x: g / (1.0 + x))
+def log1p(x: Value) -> Value:
+    """``log(1 + x)``, accurate near 0, elementwise."""
+    return np.log1p(x)
+
+
+@elementwise(lambda g, y, x: g * (y + 1.0))
+def expm1(x: Value) -> Value:
+    """``exp(x) - 1``, accurate near 0, elementwise."""
+    return np.expm1(x)
+
+
+@elementwise(lambda g, y, x: g * cos(x))
+def sin(x: Value) -> Value:
+    """Sine, elementwise."""
+    return np.sin(x)
+
+
+@elementwise(lambda g, y, x: -g * sin(x))
+def cos(x: Value) -> Value:
+    """Cosine, elementwise."""
+    return np.cos(x)
+
+
+@elementwise(lambda g, y, x: g * (1.0 - y * y))
+def tanh(x: Value) -> Value:
+    """Hyperbolic tangent, elementwise."""
+    return np.tanh(x)
+
+
+@elementwise(lambda g, y, x: g * (y * (1.0 - y)))
+def sigmoid(x: Value) -> Value:
+    """Logistic sigmoid ``1 / (1 + exp(-x))``, elementwise; accurate to rounding in both tails."""
+    with np.errstate(over="ignore"):  # exp(-x) = inf gives the right answer, 0
+        denominator = np.exp(np.negative(x))
+        denominator += 1
+        return np.reciprocal(denominator)
+
+
+@elementwise(lambda g, y, x: g * greater(x, 0), analytic=False)
+def relu(x: Value) -> Value:
+    """``max(x, 0)``, elementwise; the derivative at 0 is 0."""
+    return np.maximum(x, 0)
+
+
+@elementwise(lambda g, y, x: g * sigmoid(x))
+def softplus(x: Value) -> Value:
+    """``log(1 + exp(x))``, elementwise, without overflow."""
+    return np.log1p(np.exp(x)) if np.iscomplexobj(x) else np.logaddexp(x, np.zeros((), np.result_type(x)))
+
+
+# ------------------------------------------------------------------------- choices and comparisons
+
+
+def _share(g: Value, wins: Value, ties: Value) -> Value:
+    return g * wins + g * ties * 0.5
+
+
+@elementwise(
+    lambda g, z, x, y: _share(g, greater(x, y), equal(x, y)),
+    lambda g, z, x, y: _share(g, less(x, y), equal(x, y)),
+    analytic=False,
+)
+def maximum(x: Value, y: Value) -> Value:
+    """The larger of two values, elementwise; a tie shares the derivative evenly."""
+    return np.maximum(x, y)
+
+
+@elementwise(
+    lambda g, z, x, y: _share(g, less(x, y), equal(x, y)),
+    lambda g, z, x, y: _share(g, greater(x, y), equal(x, y)),
+    analytic=False,
+)
+def minimum(x: Value, y: Value) -> Value:
+    """The smaller of two values, elementwise; a tie shares the derivative evenly."""
+    return np.minimum(x, y)
+
+
+@elementwise(
+    None,
+    lambda g, z, condition, x, y: where(condition, g, 0.0),
+    lambda g, z, condition, x, y: where(condition, 0.0, g),
+)
+def where(condition: Value, x: Value, y: Value) -> Value:
+    """`x` where `condition` holds, else `y`; the condition has no derivative."""
+    return np.where(condition, x, y)
+
+
+@elementwise(None, None)
+def greater(x: Value, y: Value) -> Value:
+    """``x > y``, elementwise; boolean, no derivative."""
+    return np.greater(x, y)
+
+
+@elementwise(None, None)
+def greater_equal(x: Value, y: Value) -> Value:
+    """``x >= y``, elementwise; boolean, no derivative."""
+    return np.greater_equal(x, y)
+
+
+@elementwise(None, None)
+def less(x: Value, y: Value) -> Value:
+    """``x < y``, elementwise; boolean, no derivative."""
+    return np.less(x, y)
+
+
+@elementwise(None, None)
+def less_equal(x: Value, y: Value) -> Value:
+    """``x <= y``, elementwise; boolean, no derivative."""
+    return np.less_equal(x, y)
+
+
+@elementwise(None, None)
+def equal(x: Value, y: Value) -> Value:
+    """``x == y``, elementwise; boolean, no derivative."""
+    return np.equal(x, y)
+
+
+@elementwise(None, None)
+def not_equal(x: Value, y: Value) -> Value:
+    """``x != y``, elementwise; boolean, no derivative."""
+    return np.not_equal(x, y)
+
+
+# ------------------------------------------------------------------------------- shape and movement
+
+
+@elementwise(lambda g, y, x, shape: g)
+def broadcast_to(x: Value, shape: Any) -> Value:
+    """`x` repeated to `shape` by NumPy's broadcasting rules."""
+    return np.broadcast_to(x, shape)
+
+
+@primitive(lambda g, y, x, shape: reshape(g, np.shape(x)))
+def reshape(x: Value, shape: Any) -> Value:
+    """The elements of `x` in another shape, in C order."""
+    return np.reshape(x, shape)
+
+
+def _inverse(axes: Sequence[int] | None) -> tuple[int, ...] | None:
+    if axes is None:
+        return None
+    return tuple(int(axis) for axis in np.argsort([axis % len(axes) for axis in axes]))
+
+
+@primitive(lambda g, y, x, axes=None: transpose(g, _inverse(axes)))
+def transpose(x: Value, axes: Sequence[int] | None = None) -> Value:
+    """`x` with its axes permuted; reversed when `axes` is None."""
+    return np.transpose(x, axes)
+
+
+@primitive(lambda g, y, x, axis=None: flip(g, axis))
+def flip(x: Value, axis: Any = None) -> Value:
+    """`x` with the order of elements reversed along `axis` (all axes when None)."""
+    return np.flip(x, axis)
+
+
+def _unpad(g: Value, y: Value, x: Value, pad_width: Any, constant_values: float = 0.0) -> Value:
+    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (x.ndim, 2))
+    return getitem(
+        g, tuple(slice(int(low), int(low) + n) for (low, _), n in zip(widths, x.shape, strict=True))
+    )
+
+
+@primitive(_unpad)
+def pad(x: Value, pad_width: Any, constant_values: float = 0.0) -> Value:
+    """`x` with a border of a constant; `pad_width` as in :func:`numpy.pad`."""
+    return np.pad(x, pad_width, constant_values=constant_values)
+
+
+def _scattered(g: Value, index: Any, shape: tuple[int, ...]) -> Value:
+    """Zeros of `shape` with `g` added at `index`; on arrays, without writing the zeros out yet."""
+    if isinstance(g, (np.ndarray, np.generic)):
+        return Scatter(np.asarray(g), index, shape)
+    return scatter(g, index, shape)
+
+
+@primitive(lambda g, y, x, index: _scattered(g, index, np.shape(x)))
+def getitem(x: Value, index: Any) -> Value:
+    """``x[index]`` with slices, integers, integer arrays or boolean arrays."""
+    return x[index]
+
+
+@primitive(lambda g, y, values, index, shape: getitem(g, index))
+def scatter(values: Value, index: Any, shape: tuple[int, ...]) -> Value:
+    """Zeros of `shape` with `values` added at `index`; repeated places add up."""
+    buffer = np.zeros(shape, np.result_type(values))
+    if is_basic_index(index):
+        buffer[index] += values
+    else:
+        np.add.at(buffer, index, values)
+    return buffer
+
+
+def _take_rule(g: Value, y: Value, x: Value, indices: Value, axis: int = 0) -> Value:
+    index = (slice(None),) * (axis % x.ndim) + (np.asarray(indices),)
+    return _scattered(g, index, x.shape)
+
+
+@primitive(_take_rule, None)
+def take(x: Value, indices: Value, axis: int = 0) -> Value:
+    """Rows of `x` along `axis`, such as word vectors out of a table; repeated indices add up."""
+    return np.take(x, indices, axis)
+
+
+def _concatenate_rule(g: Value, y: Value, *operands: Value, axis: int = 0) -> Iterator[Value]:
+    before = (slice(None),) * (axis % y.ndim)
+    start = 0
+    for operand in operands:
+        stop = start + operand.shape[axis]
+        yield getitem(g, (*before, slice(start, stop)))
+        start = stop
+
+
+@variadic(_concatenate_rule)
+def concatenate(*arrays: Value, axis: int = 0) -> Value:
+    """Arrays joined along an existing axis."""
+    return np.concatenate(arrays, axis)
+
+
+def _stack_rule(g: Value, y: Value, *operands: Value, axis: int = 0) -> Iterator[Value]:
+    before = (slice(None),) * (axis % y.ndim)
+    for k in range(len(operands)):
+        yield getitem(g, (*before, k))
+
+
+@variadic(_stack_rule)
+def stack(*arrays: Value, axis: int = 0) -> Value:
+    """Arrays of one shape joined along a new axis."""
+    return np.stack(arrays, axis)
+
+
+# -------------------------------------------------------------------------------------- reductions
+
+
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(int(a) % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _kept(value: Value, x: Value, axis: Any, keepdims: bool) -> Value:
+    """A reduced `value` with the reduced axes of `x` put back as length 1, ready to broadcast."""
+    if keepdims:
+        return value
+    axes = _axes(axis, x.ndim)
+    return reshape(value, tuple(1 if k in axes else n for k, n in enumerate(x.shape)))
+
+
+@primitive(
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape)
+)
+def sum(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """Sum over `axis` (all axes when None)."""
+    return np.sum(x, axis=axis, keepdims=keepdims)
+
+
+def _extremum_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    hits = astype(equal(x, _kept(y, x, axis, keepdims)), x.dtype)
+    return _kept(g, x, axis, keepdims) * (hits / sum(hits, axis, True))
+
+
+@primitive(_extremum_rule, analytic=False)
+def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """Largest element along `axis`; ties share the derivative evenly."""
+    return np.max(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(_extremum_rule, analytic=False)
+def min(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """Smallest element along `axis`; ties share the derivative evenly."""
+    return np.min(x, axis=axis, keepdims=keepdims)
+
+
+def _prod_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """The product of all *other* factors, multiplied out, so that zeros among them are no exception."""
+    axes = _axes(axis, x.ndim)
+    rest = tuple(k for k in range(x.ndim) if k not in axes)
+    order = rest + axes
+    moved = transpose(x, order)
+    outer = moved.shape[: len(rest)]
+    n = int(np.prod([x.shape[k] for k in axes]))
+    factors = broadcast_to(reshape(moved, (*outer, 1, n)), (*outer, n, n))
+    others = prod(where(np.eye(n, dtype=bool), 1.0, factors), axis=-1)
+    others = transpose(reshape(others, moved.shape), _inverse(order))
+    return _kept(g, x, axis, keepdims) * others
+
+
+@primitive(_prod_rule)
+def prod(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """Product over `axis` (all axes when None)."""
+    return np.prod(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis))
+def cumsum(x: Value, axis: int) -> Value:
+    """Running sum along `axis`."""
+    return np.cumsum(x, axis=axis)
+
+
+@primitive(
+    lambda g, y, x, axis=None, keepdims=False: (
+        _kept(g, x, axis, keepdims) * exp(x - _kept(y, x, axis, keepdims))
+    )
+)
+def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """``log(sum(exp(x)))`` over `axis`, without overflow."""
+    top = np.max(np.real(x), axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, np.zeros((), top.dtype))
+    with np.errstate(divide="ignore"):  # log(0) = -inf is the right answer
+        total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axis)
+
+
+# ------------------------------------------------------------------------------------------ algebra
+
+
+def sum_to(g: Value, shape: tuple[int, ...]) -> Value:
+    """The transpose of broadcasting: `g` summed over the axes along which `shape` was repeated."""
+    extra = g.ndim - len(shape)
+    axes: Any = tuple(range(extra))
+    if g.shape[extra:] != shape:
+        axes += tuple(extra + k for k, n in enumerate(shape) if n == 1 and g.shape[extra + k] != 1)
+    if type(g) is np.ndarray:
+        if g.size == math.prod(shape):  # nothing was repeated
+            return g.reshape(shape)
+        return np.add.reduce(g, axis=axes).reshape(shape)
+    return reshape(sum(g, axes), shape)
+
+
+def _product(left: Value, right: Value) -> Value:
+    """``left.T @ right``, on arrays in factored form where that is smaller."""
+    if type(left) is np.ndarray and type(right) is np.ndarray:
+        (rows, p), q = left.shape, right.shape[1]
+        if Product.pays(rows, p, q):
+            return Product(left, right)
+    return matmul(transpose(left), right)
+
+
+def _swap(x: Value) -> Value:
+    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _as_matrices(g: Value, a: Value, b: Value) -> tuple[Value, Value, Value]:
+    """Matrix operands for the vector cases of matmul, and the cotangent with the dropped axes back."""
+    if b.ndim == 1:
+        b = reshape(b, (*b.shape, 1))
+        g = reshape(g, (*g.shape, 1))
+    if a.ndim == 1:
+        a = reshape(a, (1, *a.shape))
+        g = reshape(g, (*g.shape[:-1], 1, g.shape[-1]))
+    return g, a, b
+
+
+def _matmul_left(g: Value, z: Value, a: Value, b: Value) -> Value:
+    if a.ndim == b.ndim == 2:
+        if type(g) is np.ndarray and Product.pays(g.shape[1], *a.shape):
+            return _product(transpose(g), transpose(b))
+        return g @ transpose(b)
+    shape = a.shape
+    g, a, b = _as_matrices(g, a, b)
+    return reshape(sum_to(g @ _swap(b), a.shape), shape)
+
+
+def _matmul_right(g: Value, z: Value, a: Value, b: Value) -> Value:
+    if a.ndim == b.ndim == 2:
+        return _product(a, g)
+    shape = b.shape
+    g, a, b = _as_matrices(g, a, b)
+    return reshape(sum_to(_swap(a) @ g, b.shape), shape)
+
+
+@primitive(_matmul_left, _matmul_right)
+def matmul(a: Value, b: Value) -> Value:
+    """Matrix product as :func:`numpy.matmul`: vectors, matrices, and stacks of matrices that broadcast."""
+    return np.matmul(a, b)
+
+
+def _einsum_rule(g: Value, y: Value, *operands: Value, subscripts: str) -> Iterator[Value]:
+    inputs, output = subscripts.split("->")
+    terms = inputs.split(",")
+    for k, (term, operand) in enumerate(zip(terms, operands, strict=True)):
+        others = [(t, o) for j, (t, o) in enumerate(zip(terms, operands, strict=True)) if j != k]
+        seen = output + "".join(t for t, _ in others)
+        for label, n in zip(term, operand.shape, strict=True):
+            if label not in seen:  # summed over by this operand alone: every element gets the same
+                others.append((label, np.ones(n, operand.dtype)))
+        recipe = ",".join([output, *(t for t, _ in others)]) + "->" + term
+        share = einsum(g, *(o for _, o in others), subscripts=recipe)
+        if share.shape != operand.shape:  # a label of length 1 here and longer there
+            share = broadcast_to(share, np.broadcast_shapes(share.shape, operand.shape))
+            share = sum_to(share, operand.shape)
+        yield share
+
+
+@variadic(_einsum_rule)
+def einsum(*operands: Value, subscripts: str) -> Value:
+    """Einstein summation with explicit output and no label repeated inside one operand."""
+    return np.einsum(subscripts, *operands)
+
+
+# ---------------------------------------------------------------------------------------- the graph
+
+
+@elementwise(lambda g, y, x, dtype: astype(g, x.dtype))
+def astype(x: Value, dtype: Any) -> Value:
+    """`x` in another dtype."""
+    return np.asarray(x).astype(dtype)
+
+
+@elementwise(None)
+def stop_gradient(x: Value) -> Value:
+    """`x`, through which no gradient flows back; the edge stays in the graph and is drawn as cut."""
+    return np.asarray(x)
+
+
+@elementwise(lambda g, y, x: g)
+def identity(x: Value) -> Value:
+    """`x` as a node of its own."""
+    return np.asarray(x)
+
+

@@ -1,0 +1,142 @@
+"""A tensor graph lowered to scalar operations: one 0-d Tensor an element, one node a multiplication."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import primitives as p
+from .primitive import Primitive
+from .scope import using
+from .tensor import Tensor
+
+Cells: TypeAlias = npt.NDArray[np.object_]
+"""An array whose elements are 0-d Tensors and, where nothing was recorded, plain numbers."""
+
+__all__ = ["lower"]
+
+
+def lower(graph: Any, limit: int) -> list[Cells]:
+    """The cells of every node of `graph`, by index.
+
+    NumPy's own loops run over arrays of objects, so most primitives need nothing special: adding two
+    such arrays adds their Tensors one by one.
+    """
+    cells: list[Cells] = []
+    made = 0
+    for node in graph.nodes:
+        made += _cost(node)
+        if made > limit:
+            raise ValueError(
+                f"to_scalars: more than {limit} scalar operations (at {node.path}, shape {node.shape}); "
+                "use smaller sizes or fewer steps, or raise limit"
+            )
+        with using(scope=node.scope):
+            if node.tensor is None:
+                cells.append(np.array(node.value, dtype=object))
+            elif node.tensor.op is None:
+                cells.append(_leaf(node.tensor))
+            else:
+                operands = [cells[k] for k in node.inputs]
+                cells.append(_lowered(node.tensor.op, operands, dict(node.attributes)))
+                _name(cells[-1], node.name)
+    return cells
+
+
+def _cost(node: Any) -> int:
+    size = int(np.prod(node.shape))
+    if node.op == "matmul" and node.tensor is not None:
+        size *= 2 * node.tensor.values[0].shape[-1]
+    return size
+
+
+def _leaf(tensor: Tensor) -> Cells:
+    out = np.empty(tensor.shape, dtype=object)
+    for index in np.ndindex(*tensor.shape):
+        _put(out, index, Tensor(np.array(tensor._data[index]), tensor.requires_grad))
+    _name(out, tensor.name)
+    return out
+
+
+def _put(cells: Cells, index: tuple[int, ...], value: Any) -> None:
+    if index:
+        cells[index] = value
+    else:  # NumPy would unpack a Tensor assigned to a 0-d array
+        cells.reshape(1)[0] = value
+
+
+def _name(cells: Cells, name: str | None) -> None:
+    if name is None:
+        return
+    for index in np.ndindex(*cells.shape):
+        cell = cells[index]
+        if isinstance(cell, Tensor) and cell.name is None:
+            cell.name = f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def _lowered(op: Primitive, operands: Sequence[Cells], attributes: dict[str, Any]) -> Cells:
+    special = _SPECIAL.get(op.name)
+    if special is not None:
+        return _boxed(special(*operands, **attributes))
+    if op.elementwise and op.name != "broadcast_to":
+        each = np.frompyfunc(lambda *args: op(*args, **attributes), len(operands), 1)
+        return _boxed(each(*operands))
+    return _boxed(op.forward(*operands, **attributes))
+
+
+def _boxed(value: Any) -> Cells:
+    """A lone Tensor put back into a 0-d array of objects."""
+    if isinstance(value, np.ndarray):
+        return value
+    box: Cells = np.empty(1, dtype=object)
+    box[0] = value
+    return box.reshape(())
+
+
+def _rows(x: Cells, axis: Any) -> tuple[Cells, tuple[int, ...]]:
+    """The reduced axes of `x` flattened in front, and the shape with those axes as 1."""
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(a % x.ndim for a in axes)
+    kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+    rest = [k for k in range(x.ndim) if k not in axes]
+    return x.transpose(*axes, *rest).reshape(-1, *(x.shape[k] for k in rest)), kept
+
+
+def _fold(binary: Callable[..., Any], x: Cells, axis: Any, keepdims: bool) -> Cells:
+    rows, kept = _rows(x, axis)
+    step = np.frompyfunc(binary, 2, 1)
+    total: Any = rows[0]
+    for row in rows[1:]:
+        total = step(total, row)
+    total = _boxed(total)
+    return total.reshape(kept) if keepdims else total
+
+
+def _max(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
+    return _fold(p.maximum, x, axis, keepdims)
+
+
+def _min(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
+    return _fold(p.minimum, x, axis, keepdims)
+
+
+def _logsumexp(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
+    """The maximum is subtracted as a constant: its derivative cancels exactly."""
+    top = np.frompyfunc(p.stop_gradient, 1, 1)(_fold(p.maximum, x, axis, True))
+    exps = np.frompyfunc(lambda a, b: p.exp(p.subtract(a, b)), 2, 1)(x, top)
+    sums = _fold(p.add, _boxed(exps), axis, True)
+    total = _boxed(np.frompyfunc(lambda s, t: p.add(p.log(s), t), 2, 1)(sums, top))
+    return total if keepdims else _boxed(np.squeeze(total, axis))
+
+
+def _take(x: Cells, indices: Cells, axis: int = 0) -> Cells:
+    plain = np.frompyfunc(int, 1, 1)(indices)
+    return np.take(x, np.asarray(plain, dtype=int), axis)
+
+
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    "max": _max, "min": _min, "logsumexp": _logsumexp, "take": _take,
+}  # fmt: skip

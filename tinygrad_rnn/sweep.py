@@ -1,0 +1,147 @@
+"""The one reverse sweep: a stream of the nodes of a graph, newest first, each with its cotangent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .ancestry import ancestors, parts
+from .anomaly import anomaly_error, is_finite
+from .cotangent import Lazy, Scatter, accumulate, dense
+from .operators import Operators
+from .primitives import sum_to
+from .scope import Scope, context, using
+
+__all__ = ["Visit", "seed", "sweep"]
+
+
+Visit: TypeAlias = tuple[Any, Any, list[tuple[int, Any]]]
+"""What the sweep yields at a node once all of its consumers have been seen: the node; its cotangent,
+summed over all of its uses; and its edges, pairs of an operand's index and what this very edge
+contributes to that operand, before it is added to what other edges bring."""
+
+
+def seed(output: Any, gradient: Any, name: str = "gradient") -> Any:
+    """The cotangent to start from: `gradient` checked against `output`, or 1 for a single element."""
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"{name}: an output of shape {output.shape} needs one of that shape; only a single "
+                "element has an obvious one"
+            )
+        return np.ones(output.shape, output.dtype)
+    if isinstance(gradient, Operators):
+        array = gradient
+    else:
+        array = np.array(gradient, dtype=output.dtype)
+    if array.shape != output.shape:
+        raise ValueError(f"{name}: shape {array.shape} does not match the output's shape {output.shape}")
+    return array
+
+
+def sweep(
+    outputs: Sequence[Any],
+    cotangents: Sequence[Any],
+    wanted: Sequence[Any],
+    create_graph: bool = False,
+) -> Iterator[Visit]:
+    """Walk back from `outputs` to `wanted`, newest node first, and yield a :data:`Visit` at each.
+
+    Only edges that lead to a wanted node are followed. Cotangents live in a local table, never on the
+    nodes, and are dropped as soon as they have been passed on.
+
+    Parameters
+    ----------
+    outputs, cotangents : sequences
+        Where to start, and with what.
+    wanted : sequence of Tensors
+        The nodes whose cotangents somebody needs; interior nodes and inputs serve as well as leaves.
+    create_graph : bool
+        Run the rules on Tensors, so that what they do is recorded and can be swept in turn. The
+        recorded operations get the scope of the operation they differentiate, marked as backward.
+    """
+    order = ancestors(outputs)
+    live = _live(order, wanted)
+    pending: dict[int, Any] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        _deposit(pending, output.id, cotangent)
+    anomaly = context.get().anomaly
+    scopes: dict[Scope | None, Scope] = {}
+    edges: list[tuple[int, Any]]
+    for node in reversed(order):
+        total = pending.pop(node.id, None)
+        if total is None or node.id not in live:
+            continue
+        if type(total) is list:
+            total = accumulate(total)
+        op = node.op
+        if op is None:
+            yield node, total, []
+            continue
+        if isinstance(total, Lazy) and (type(total) is Scatter or op.name != "transpose"):
+            total = total.dense()
+        if create_graph:
+            with using(recording=True, scope=_backward_scope(node.scope, scopes), names=None):
+                edges = _edges(node, total, live, node, node.inputs)
+        else:
+            edges = _edges(node, total, live, node._data, node.values)
+        for index, contribution in edges:
+            if anomaly and not is_finite(dense(contribution)):
+                raise anomaly_error(node, dense(contribution), "backward", parts(outputs)[node.id])
+            _deposit(pending, node.inputs[index].id, contribution)
+        yield node, total, edges
+
+
+def _deposit(pending: dict[int, Any], key: int, contribution: Any) -> None:
+    """Add to what waits for a node: one cotangent as it is, several as a list."""
+    waiting = pending.get(key)
+    if waiting is None:
+        pending[key] = contribution
+    elif type(waiting) is list:
+        waiting.append(contribution)
+    else:
+        pending[key] = [waiting, contribution]
+
+
+def _live(order: list[Any], wanted: Sequence[Any]) -> set[int]:
+    """The ids of the nodes from which a differentiable path leads back to a wanted node."""
+    live = {node.id for node in wanted}
+    for node in order:
+        op = node.op
+        if op is None or not op.differentiable:
+            continue
+        for index, operand in enumerate(node.inputs):
+            if isinstance(operand, Operators) and operand.id in live and op.rule(index) is not None:  # type: ignore[attr-defined]
+                live.add(node.id)
+                break
+    return live
+
+
+def _edges(node: Any, g: Any, live: set[int], y: Any, operands: Sequence[Any]) -> list[tuple[int, Any]]:
+    """The contribution of `node` to each of its live operands, in the operand's shape and dtype."""
+    op, attributes = node.op, node.attributes
+    edges = []
+    shares = op.rules[0](g, y, *operands, **attributes) if op.variadic else op.rules
+    for index, (source, value, share) in enumerate(zip(node.inputs, operands, shares, strict=True)):
+        if share is None or not isinstance(source, Operators) or source.id not in live:  # type: ignore[attr-defined]
+            continue
+        part = share if op.variadic else share(g, y, *operands, **attributes)
+        if part.shape != value.shape:
+            if not op.elementwise:
+                raise AssertionError(
+                    f"the rule of {op.name} for operand {index} returned shape {part.shape}, "
+                    f"the operand has shape {value.shape}"
+                )
+            part = sum_to(part, value.shape)
+        if part.dtype != value.dtype:
+            part = dense(part).astype(value.dtype)
+        edges.append((index, part))
+    return edges
+
+
+def _backward_scope(scope: Scope | None, known: dict[Scope | None, Scope]) -> Scope:
+    if scope not in known:
+        known[scope] = Scope(scope, "backward", "")
+    return known[scope]

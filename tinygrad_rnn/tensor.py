@@ -1,0 +1,318 @@
+"""Tensor: a value together with the operation and the inputs that made it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from .ancestry import ancestors
+from .anomaly import anomaly_error, is_finite
+from .cotangent import dense
+from .operators import Operators
+from .primitive import Primitive, Value
+from .scope import Scope, context
+from .sweep import seed, sweep
+
+Array = npt.NDArray[Any]
+
+__all__ = ["Tensor", "named", "tensor"]
+
+_next_id = itertools.count().__next__
+
+
+class Tensor(Operators):
+    """An array, and how it came about.
+
+    Made by :func:`tensor`, or by any operation on Tensors. Its value never changes behind a recorded
+    operation's back: `data` is read-only, arrays are copied in, and assigning a leaf's `data` (as
+    optimisers do) leaves graphs that were recorded before as they were.
+
+    Attributes
+    ----------
+    op : Primitive or None
+        The operation that made it; ``None`` for a leaf.
+    inputs : sequence
+        The operands of `op`: Tensors, and constants as they are.
+    values : sequence
+        The arrays of the operands at the time.
+    attributes : dict
+        Axes, shapes and other settings of `op`.
+    scope : Scope or None
+        Layer, timestep and direction in which it was recorded.
+    name : str or None
+        What the inspector calls it.
+    id : int
+        Position in the order of creation, which is a topological order.
+    requires_grad : bool
+        Whether :meth:`backward` leaves a gradient here (leaf), or passes through here (otherwise).
+    grad : ndarray or None
+        The gradient that :meth:`backward` has accumulated on this leaf.
+    """
+
+    __slots__ = (
+        "__weakref__", "_data", "attributes", "grad", "id", "inputs", "name", "op", "requires_grad",
+        "scope", "values",
+    )  # fmt: skip
+
+    op: Primitive | None
+    inputs: Sequence[Any]
+    values: Sequence[Any]
+    attributes: dict[str, Any]
+    scope: Scope | None
+    name: str | None
+    id: int
+    requires_grad: bool
+    grad: Array | None
+
+    def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
+        self._data = data
+        self.requires_grad = requires_grad
+        self.name = name
+        self.op = None
+        self.inputs = self.values = ()
+        self.attributes = {}
+        self.grad = None
+        self.scope = context.get().scope
+        self.id = _next_id()
+
+    # ------------------------------------------------------------------------------------- value
+
+    @property
+    def data(self) -> Array:
+        """The value, as a read-only view; a leaf's may be assigned, which replaces it by a copy."""
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if self.op is not None:
+            raise ValueError(f"data: only a leaf can be assigned, this is the output of {self.op.name}")
+        array = np.array(value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ValueError(f"data: shape {array.shape} cannot replace shape {self.shape}")
+        self._data = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def timestep(self) -> int | None:
+        """The timestep it was recorded in, if any."""
+        return self.scope.timestep if self.scope else None
+
+    @property
+    def path(self) -> str:
+        """Scope and name, such as ``layer0/t=3/f``; the operation stands in for a missing name."""
+        own = self.name or (self.op.name if self.op else "leaf")
+        return f"{self.scope}/{own}" if self.scope else own
+
+    def item(self) -> Any:
+        """The value as a Python number.
+
+        Raises
+        ------
+        ValueError
+            If there is more than one element.
+        """
+        if self.size != 1:
+            raise ValueError(f"item: needs exactly one element, got shape {self.shape}")
+        return self._data.item()
+
+    def detach(self) -> Tensor:
+        """The value as a leaf without a history, which lets the history be freed."""
+        return Tensor(self._data, name=self.name)
+
+    def backward(self, gradient: Any = None) -> None:
+        """Add the gradient of this value to ``.grad`` of every leaf that requires it.
+
+        Parameters
+        ----------
+        gradient : array_like, optional
+            The cotangent of this value, of its shape; 1 when omitted, which needs a single element.
+
+        Raises
+        ------
+        ValueError
+            If nothing requires a gradient, or `gradient` is missing or has the wrong shape.
+        """
+        cotangent = seed(self, gradient)
+        leaves = [node for node in ancestors([self]) if node.op is None and node.requires_grad]
+        if not leaves:
+            raise ValueError("backward: nothing in this value's graph requires a gradient")
+        for leaf, total, _ in sweep([self], [cotangent], wanted=leaves):
+            if leaf.op is None and leaf.requires_grad:
+                total = np.array(dense(total))
+                leaf.grad = total if leaf.grad is None else np.asarray(leaf.grad + total)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a Tensor without dimensions")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[k] for k in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return cast(int, self._data.__index__())
+
+    def __contains__(self, value: object) -> bool:
+        return bool((self._data == value).any())
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, precision=4, separator=", ", threshold=20, prefix="tensor(")
+        name = f", name={self.name!r}" if self.name else ""
+        origin = f", op={self.op.name}" if self.op else ", requires_grad=True" if self.requires_grad else ""
+        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        return f"tensor({body}{dtype}{origin}{name})"
+
+    # ---------------------------------------------------------------------------- NumPy's protocols
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
+            return np.array(self._data, dtype=dtype)
+        return self.data
+
+    # ---------------------------------------------------------------------------------- recording
+
+    @staticmethod
+    def _apply(op: Primitive, operands: Sequence[Any], attributes: dict[str, Any]) -> Tensor:
+        ambient = context.get()
+        values = []
+        requires_grad = False
+        for operand in operands:
+            if type(operand) is not Tensor:
+                operands = _own(op, operands, ambient.recording)
+                values = [o._data if type(o) is Tensor else o for o in operands]
+                requires_grad = any(type(o) is Tensor and o.requires_grad for o in operands)
+                break
+            values.append(operand._data)
+            requires_grad = requires_grad or operand.requires_grad
+        try:
+            data = op.forward(*values, **attributes)
+        except (ValueError, TypeError, IndexError) as error:
+            where = str(ambient.scope) if ambient.scope else ""
+            raise op.explain(error, values, attributes, where) from None
+        out = Tensor.__new__(Tensor)
+        out._data = data if type(data) is np.ndarray else np.asarray(data)
+        out.name = out.grad = None
+        out.scope = ambient.scope
+        out.id = _next_id()
+        if ambient.recording:
+            out.op = op
+            out.inputs = operands
+            out.values = values
+            out.attributes = attributes
+            out.requires_grad = requires_grad and op.differentiable
+        else:
+            out.op = None
+            out.inputs = out.values = ()
+            out.attributes = {}
+            out.requires_grad = False
+        if ambient.anomaly and not is_finite(out._data):
+            out.op = op
+            raise anomaly_error(out, out._data, "forward")
+        return out
+
+
+def _own(op: Primitive, operands: Sequence[Any], copy: bool) -> list[Any]:
+    """Operands with the caller's arrays copied, so that a later in-place write cannot reach a gradient."""
+    owned: list[Any] = []
+    for operand in operands:
+        if isinstance(operand, (bool, int, float, complex)) or type(operand) is Tensor:
+            owned.append(operand)
+            continue
+        array = np.array(operand) if copy else np.asarray(operand)
+        if array.dtype.kind not in "biufc":
+            raise TypeError(f"{op.name}: operand of type {type(operand).__name__} is not numeric")
+        owned.append(array)
+    return owned
+
+
+# ---------------------------------------------------------------------------------------- making
+
+
+def tensor(
+    data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None
+) -> Tensor:
+    """A leaf of the graph, holding a copy of `data`.
+
+    Parameters
+    ----------
+    data : array_like
+        float32 and other floating dtypes are kept; everything else becomes float64.
+    requires_grad : bool
+        Whether :meth:`Tensor.backward` should leave a gradient here.
+    dtype : dtype, optional
+        Forces a dtype; an integer one makes indices, which take no gradient.
+    name : str, optional
+        What the inspector calls it.
+
+    Raises
+    ------
+    TypeError
+        If `data` is not numeric, or a gradient is asked for a dtype that has none.
+    """
+    array = np.array(data, dtype=dtype)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"tensor: data of dtype {array.dtype} is not numeric")
+    if dtype is None and array.dtype.kind not in "fc":
+        array = array.astype(np.float64)
+    if requires_grad and array.dtype.kind not in "fc":
+        raise TypeError(f"tensor: dtype {array.dtype} has no gradient; use a floating dtype")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"tensor: name must be a string, got {type(name).__name__}")
+    return Tensor(array, bool(requires_grad), name)
+
+
+def named(**values: Value) -> Any:
+    """Give values the names of the keywords, and return them in order; one value comes back alone.
+
+    Arrays pass through unchanged, so that a cell may name its gates and still run on plain arrays.
+
+    Examples
+    --------
+    ``i, f = named(i=sigmoid(zi), f=sigmoid(zf))``
+
+    Raises
+    ------
+    TypeError
+        If no value is given.
+    """
+    if not values:
+        raise TypeError("named: give at least one value, such as named(f=sigmoid(z))")
+    ambient = context.get()
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            if value.name is None:
+                value.name = name
+            if ambient.names is not None and ambient.scope and ambient.scope.timestep is not None:
+                ambient.names[name, ambient.scope.timestep] = value
+    result = tuple(values.values())
+    return result[0] if len(result) == 1 else result

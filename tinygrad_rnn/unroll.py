@@ -1,0 +1,291 @@
+"""A cell over time: windows of truncated BPTT, padded batches, layers and directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .ancestry import parts
+from .anomaly import AnomalyError, anomaly_error
+from .cell import Cell
+from .functions import concatenate, stack
+from .primitives import stop_gradient, where
+from .scope import context, scope, timestep, using
+from .stacks import Bidirectional, Directions, Layer, Stacked
+from .tensor import Tensor, named
+
+__all__ = ["Run", "unroll"]
+
+
+@dataclass
+class Run:
+    """A sequence that went through a cell.
+
+    Attributes
+    ----------
+    cell : Cell, Stacked or Bidirectional
+    inputs : list of T Tensors (batch, input_size)
+    outputs : list of T Tensors (batch, hidden_size)
+        Zero at padded positions.
+    states : list of T states
+        The state after reading input t; for a stack a tuple of its layers' states, for two directions a
+        pair ``(forward, backward)``. Held still at padded positions.
+    initial_state : state
+        The state before the first step.
+    names : dict
+        From (name, t) to the Tensor of that name at timestep t: states, gates, and the input ``x``. In a
+        stack names read ``layer0/h``, in two directions ``forward/h``.
+    children : dict of str to Run
+        The runs of the layers or directions; empty for a single cell.
+    reverse : bool
+        Whether time ran backwards.
+    """
+
+    cell: Cell | Stacked | Bidirectional
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    states: list[Any]
+    initial_state: Any
+    names: dict[tuple[str, int], Tensor]
+    children: dict[str, Run] = field(default_factory=dict)
+    reverse: bool = False
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    @property
+    def final_state(self) -> Any:
+        """The state after the last step, to continue from with ``unroll(..., state=...)``."""
+        if isinstance(self.cell, Bidirectional):
+            return Directions(*[run.final_state for run in self.children.values()])
+        if isinstance(self.cell, Stacked):
+            return tuple(run.final_state for run in self.children.values())
+        return self.states[0 if self.reverse else -1]
+
+    @cached_property
+    def stacked(self) -> Tensor:
+        """The outputs as one Tensor (T, batch, hidden_size)."""
+        out: Tensor = stack(self.outputs)
+        return out
+
+    def __repr__(self) -> str:
+        batch = self.outputs[0].shape[0]
+        return f"Run({self.cell!r}, T={len(self)}, batch={batch})"
+
+
+def unroll(
+    cell: Cell | Stacked | Bidirectional,
+    inputs: Any,
+    state: Any = None,
+    *,
+    truncate: int | None = None,
+    lengths: Any = None,
+    reverse: bool = False,
+) -> Run:
+    """Run a cell over a sequence and record every step.
+
+    Parameters
+    ----------
+    cell : Cell, Stacked or Bidirectional
+    inputs : array or Tensor (T, batch, input_size), or a list of T of (batch, input_size)
+        Arrays are copied and take the cell's dtype.
+    state : state, optional
+        Where to start; zeros when omitted. A ``run.final_state`` continues that run; detach it to
+        forget where it came from.
+    truncate : int, optional
+        Truncated BPTT: the gradient is cut every `truncate` steps (Williams & Peng 1990), which leaves a
+        ``stop_gradient`` node in the graph.
+    lengths : (batch,) integers, optional
+        True lengths of padded sequences. Past its length a sequence keeps its state and puts out zeros.
+    reverse : bool
+        Read from the last step to the first; outputs stay at the position of their input.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError
+        If shapes, lengths or `truncate` do not fit.
+    TypeError
+        If `cell` is no cell.
+    """
+    if not isinstance(cell, (Cell, Stacked, Bidirectional)):
+        raise TypeError(f"unroll: cell must be a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
+    steps = _steps(cell, inputs)
+    batch = steps[0].shape[0]
+    if truncate is not None and (not isinstance(truncate, (int, np.integer)) or truncate < 1):
+        raise ValueError(f"unroll: truncate must be a positive number of steps, got {truncate!r}")
+    masks = None if lengths is None else _masks(lengths, len(steps), batch)
+    start = cell.initial_state(batch) if state is None else state
+    run = _unroll(cell, steps, start, truncate, masks, reverse)
+    run.names = {**{("x", t): x for t, x in enumerate(steps)}, **run.names}
+    return run
+
+
+def _steps(cell: Any, inputs: Any) -> list[Tensor]:
+    """The inputs as one Tensor a timestep, each in the scope of its timestep."""
+    if isinstance(inputs, (list, tuple)) and any(isinstance(x, Tensor) for x in inputs):
+        shapes = {np.shape(x) for x in inputs}
+        shape: tuple[int, ...] = (len(inputs), *next(iter(shapes))) if len(shapes) == 1 else ()
+    else:
+        inputs = inputs if isinstance(inputs, Tensor) else np.array(inputs, dtype=cell.dtype)
+        shape = inputs.shape
+    if len(shape) != 3 or shape[0] < 1 or shape[2] != cell.input_size:
+        hint = "; add a batch axis with inputs[:, None, :]" if len(shape) == 2 else ""
+        raise ValueError(
+            f"unroll: inputs must be (T, batch, {cell.input_size}) with T at least 1, got {shape or 'unequal steps'}{hint}"
+        )
+    steps = []
+    for t in range(shape[0]):
+        with timestep(t):
+            x = inputs[t]
+            x = x if isinstance(x, Tensor) else Tensor(np.array(x, dtype=cell.dtype))
+            x.name = x.name or "x"
+            steps.append(x)
+    return steps
+
+
+def _masks(lengths: Any, steps: int, batch: int) -> list[Any]:
+    """For each timestep which sequences are still running, (batch, 1); None where all are."""
+    counts = np.asarray(lengths)
+    if counts.shape != (batch,) or counts.dtype.kind not in "iu":
+        raise ValueError(f"unroll: lengths must be {batch} integers, got {lengths!r}")
+    if batch and not 1 <= counts.min() <= counts.max() <= steps:
+        raise ValueError(f"unroll: lengths must lie in 1..{steps}, got {counts.min()}..{counts.max()}")
+    return [None if (counts > t).all() else (counts > t)[:, None] for t in range(steps)]
+
+
+def _unroll(
+    cell: Any, steps: list[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
+) -> Run:
+    if isinstance(cell, Stacked):
+        return _unroll_stack(cell, steps, state, truncate, masks, reverse)
+    if isinstance(cell, Bidirectional):
+        return _unroll_directions(cell, steps, state, truncate, masks)
+    return _unroll_cell(cell, steps, state, truncate, masks, reverse)
+
+
+def _unroll_stack(
+    cell: Stacked, steps: list[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
+) -> Run:
+    if len(state) != len(cell.layers):
+        raise ValueError(f"unroll: {len(cell.layers)} layers need as many states, got {len(state)}")
+    children: dict[str, Run] = {}
+    outputs = steps
+    for k, (layer, start) in enumerate(zip(cell.layers, state, strict=True)):
+        children[f"layer{k}"] = _child(f"layer{k}", layer, outputs, start, truncate, masks, reverse)
+        outputs = children[f"layer{k}"].outputs
+    states = list(zip(*[run.states for run in children.values()], strict=True))
+    return Run(cell, steps, outputs, states, state, _merged(children), children, reverse)
+
+
+def _unroll_directions(
+    cell: Bidirectional, steps: list[Tensor], state: Any, truncate: int | None, masks: Any
+) -> Run:
+    if len(state) != 2:
+        raise ValueError(f"unroll: two directions need two states, got {len(state)}")
+    cells: tuple[Layer, Layer] = (cell.forward, cell.backward)
+    children = {
+        name: _child(name, part, steps, start, truncate, masks, name == "backward")
+        for name, part, start in zip(("forward", "backward"), cells, state, strict=True)
+    }
+    outputs, states = [], []
+    for t in range(len(steps)):
+        with timestep(t):
+            outputs.append(concatenate([run.outputs[t] for run in children.values()], axis=1))
+        states.append(Directions(*[run.states[t] for run in children.values()]))
+    return Run(cell, steps, outputs, states, Directions(*state), _merged(children), children)
+
+
+def _child(name: str, layer: Any, steps: list[Tensor], *rest: Any) -> Run:
+    with scope(name):
+        return _unroll(layer, steps, *rest)
+
+
+def _merged(children: dict[str, Run]) -> dict[tuple[str, int], Tensor]:
+    return {
+        (f"{child}/{name}", t): value
+        for child, run in children.items()
+        for (name, t), value in run.names.items()
+    }
+
+
+def _unroll_cell(
+    cell: Cell, steps: list[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
+) -> Run:
+    state = first = _start(cell, state, steps[0].shape[0])
+    count = len(steps)
+    outputs: list[Any] = [None] * count
+    states: list[Any] = [None] * count
+    names: dict[tuple[str, int], Tensor] = {}
+    with using(names=names):
+        for k in range(count):
+            t = count - 1 - k if reverse else k
+            with timestep(t):
+                if truncate is not None and k and k % truncate == 0:
+                    state = cell.State(*map(stop_gradient, state))
+                new = _step(cell, steps[t], state)
+                mask = None if masks is None else masks[t]
+                if mask is not None:
+                    new = cell.State(*[where(_fit(mask, n), n, o) for n, o in zip(new, state, strict=True)])
+                state = cell.State(*_as_tuple(named(**new._asdict())))
+                outputs[t] = state[0] if mask is None else where(_fit(mask, state[0]), state[0], 0.0)
+                states[t] = state
+    return Run(cell, steps, outputs, states, first, names, {}, reverse)
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _fit(mask: Any, value: Any) -> Any:
+    return mask.reshape(mask.shape[0], *(1,) * (value.ndim - 1))
+
+
+def _start(cell: Cell, state: Any, batch: int) -> Any:
+    """The initial state as Tensors, checked against the cell's own."""
+    expected = cell.initial_state(batch)
+    given: Sequence[Any] = state if isinstance(state, (tuple, list)) else (state,)
+    if len(given) != len(expected):
+        raise ValueError(
+            f"unroll: {type(cell).__name__} has states {cell.state_names}, got {len(given)} values"
+        )
+    tensors = []
+    for name, value, like in zip(cell.state_names, given, expected, strict=True):
+        if not isinstance(value, Tensor):
+            value = Tensor(np.array(value, dtype=cell.dtype))
+        if value.shape != like.shape:
+            raise ValueError(f"unroll: state {name} must have shape {like.shape}, got {value.shape}")
+        value.name = value.name or f"{name}_init"
+        tensors.append(value)
+    return cell.State(*tensors)
+
+
+def _step(cell: Cell, x: Tensor, state: Any) -> Any:
+    if not context.get().anomaly:
+        return cell(x, state)
+    before = Tensor(np.zeros(())).id
+    try:
+        return cell(x, state)
+    except AnomalyError as error:
+        gate = _gate_of(error.node.id - before, cell, x, state)
+        raise anomaly_error(error.node, error.node._data, "forward", gate) from None
+
+
+def _gate_of(position: int, cell: Cell, x: Tensor, state: Any) -> str | None:
+    """The part of the cell that its operation at `position` serves.
+
+    A gate gets its name only after it has been computed, so the step is run to its end once more.
+    """
+    names: dict[tuple[str, int], Tensor] = {}
+    with using(anomaly=False, recording=True, names=names), np.errstate(all="ignore"):
+        before = Tensor(np.zeros(())).id
+        new = named(**cell(x, state)._asdict())
+    return parts([*_as_tuple(new), *names.values()]).get(before + position)
