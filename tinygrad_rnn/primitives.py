@@ -49,7 +49,7 @@ def negative(x: Value) -> Value:
 
 
 @elementwise(
-    lambda g, z, x, y: g * where(equal(y, 0), 0.0, y * power(x, where(equal(y, 0), 1.0, y - 1.0))),
+    lambda g, z, x, y: g * (y * power(where(equal(x, 0) * equal(y, 0), 1.0, x), y - 1.0)),
     lambda g, z, x, y: g * z * log(where(equal(x, 0), 1.0, x)),
 )
 def power(x: Value, y: Value) -> Value:
@@ -500,7 +500,7 @@ def einsum(*operands: Value, subscripts: str) -> Value:
 # ---------------------------------------------------------------------------------------- the graph
 
 
-@elementwise(lambda g, y, x, dtype: astype(g, x.dtype))
+@elementwise(lambda g, y, x, dtype: astype(g, x.dtype), analytic=False)
 def astype(x: Value, dtype: Any) -> Value:
     """`x` in another dtype."""
     return np.asarray(x).astype(dtype)

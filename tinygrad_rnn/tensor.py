@@ -154,9 +154,9 @@ class Tensor(Operators):
             If nothing requires a gradient, or `gradient` is missing or has the wrong shape.
         """
         cotangent = seed(self, gradient)
-        leaves = [node for node in ancestors([self]) if node.op is None and node.requires_grad]
-        if not leaves:
+        if not self.requires_grad:
             raise ValueError("backward: nothing in this value's graph requires a gradient")
+        leaves = [node for node in ancestors([self]) if node.op is None and node.requires_grad]
         for leaf, total, _ in sweep([self], [cotangent], wanted=leaves):
             if leaf.op is None and leaf.requires_grad:
                 total = np.array(dense(total))
@@ -228,7 +228,7 @@ class Tensor(Operators):
             out.op = op
             out.inputs = operands
             out.values = values
-            out.attributes = attributes
+            out.attributes = {key: _own_attribute(value) for key, value in attributes.items()}
             out.requires_grad = requires_grad and op.differentiable
         else:
             out.op = None
@@ -253,6 +253,16 @@ def _own(op: Primitive, operands: Sequence[Any], copy: bool) -> list[Any]:
             raise TypeError(f"{op.name}: operand of type {type(operand).__name__} is not numeric")
         owned.append(array)
     return owned
+
+
+def _own_attribute(value: Any) -> Any:
+    """An axis, a shape or an index with the caller's arrays and lists copied."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, (tuple, list)):
+        parts = map(_own_attribute, value)
+        return tuple(parts) if isinstance(value, tuple) else list(parts)
+    return value
 
 
 # ---------------------------------------------------------------------------------------- making

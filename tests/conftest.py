@@ -1,0 +1,38 @@
+"""Hypothesis profiles, and what is checked around every test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.scope import Context, context
+
+settings.register_profile("default", deadline=None, max_examples=25)
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def every_graph_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever graph a test builds must satisfy the invariants that `Graph.check` states."""
+    build = tg.Graph.__init__
+
+    def checked(self: tg.Graph, *args: Any, **kwargs: Any) -> None:
+        build(self, *args, **kwargs)
+        self.check()
+
+    monkeypatch.setattr(tg.Graph, "__init__", checked)
+
+
+@pytest.fixture(autouse=True)
+def nothing_ambient_is_left_behind() -> Iterator[None]:
+    """No scope, switch or table of names may outlive the test that opened it."""
+    assert context.get() == Context()
+    yield
+    assert context.get() == Context()
