@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,12 +115,23 @@ def swapaxes(x: Value, axis1: int, axis2: int) -> Value:
 
 def expand_dims(x: Value, axis: int | Sequence[int]) -> Value:
     """`x` with axes of length 1 inserted at the given places of the result."""
-    return p.reshape(x, np.expand_dims(np.broadcast_to(0, _shape(x)), axis).shape)  # type: ignore[arg-type]
+    return p.reshape(x, _shape_after(np.expand_dims, x, axis))
 
 
 def squeeze(x: Value, axis: int | Sequence[int] | None = None) -> Value:
     """`x` without axes of length 1 (all of them when `axis` is None)."""
-    return p.reshape(x, np.squeeze(np.broadcast_to(0, _shape(x)), axis).shape)  # type: ignore[arg-type]
+    return p.reshape(x, _shape_after(np.squeeze, x, axis))
+
+
+def _shape_after(function: Callable[..., Any], x: Value, axis: Any) -> tuple[int, ...]:
+    """The shape that a NumPy function of an array and an axis would give `x`."""
+    shape = _shape(x)
+    try:
+        after: tuple[int, ...] = function(np.broadcast_to(0, shape), axis).shape
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{function.__name__}(shape {shape}, axis={axis}): {error}") from None
+    return after
 
 
 def einsum(subscripts: str, *operands: Value) -> Value:
@@ -148,7 +159,7 @@ def einsum(subscripts: str, *operands: Value) -> Value:
             if label in labels:  # a diagonal: ii becomes ij times the identity matrix
                 other = next(spare)
                 terms.append(label + other)
-                values.append(np.eye(n))
+                values.append(np.eye(n, dtype=bool))
                 label = other
             labels.append(label)
         plain.append("".join(labels))
