@@ -143,6 +143,9 @@ class Graph:
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, Tensor) and value.id in self._index
+
     def __repr__(self) -> str:
         return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges)"
 

@@ -1,0 +1,139 @@
+"""A picture as DOT, with every position fixed, so that all Graphviz engines draw it alike.
+
+All text is escaped here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import graphviz
+
+from . import theme
+from .picture import Frame, Line, Path, Picture, Shape
+
+__all__ = ["spline", "text", "to_dot"]
+
+_HEAD = 7.0
+_CORNER = 7.0
+
+
+def to_dot(picture: Picture) -> graphviz.Digraph:
+    """The picture as a DOT graph for ``neato -n2``, which keeps every position as it is."""
+    dot = graphviz.Digraph("run", engine="neato")
+    dot.attr("graph", outputorder="edgesfirst", splines="true", pad="0.25", bgcolor="#FFFFFF",
+             fontname=theme.FONT, forcelabels="false", tooltip=text(picture.title))  # fmt: skip
+    dot.attr("node", fontname=theme.FONT, fixedsize="true", fontcolor=theme.INK, label="", margin="0")
+    dot.attr("edge", fontname=theme.FONT, fontsize="11", arrowsize="0.7", fontcolor=theme.INK)
+    shapes = {shape.id: shape for shape in picture.shapes}
+    inside: set[str] = set()
+    for number, frame in enumerate(picture.frames):
+        with dot.subgraph(name=f"cluster_{number}") as cluster:
+            _frame(cluster, frame)
+            for key in frame.members:
+                _shape(cluster, shapes[key])
+        inside.update(frame.members)
+    for shape in picture.shapes:
+        if shape.id not in inside:
+            _shape(dot, shape)
+    for line in picture.lines:
+        _line(dot, line)
+    return dot
+
+
+def text(value: str) -> str:
+    """User text as a DOT string in which nothing has a meaning: no escapes, no HTML, no entities."""
+    visible = "".join(c if c.isprintable() or c == "\n" else "�" for c in value)
+    return graphviz.escape(visible.replace("&", "&amp;"))
+
+
+def _label(value: str) -> str:
+    """Text on one line."""
+    return text(value.replace("\n", "↵"))
+
+
+def _frame(dot: graphviz.Digraph, frame: Frame) -> None:
+    half = theme.label_width(frame.label) / 2
+    x = frame.right - 12 - half if frame.label_right else frame.left + 12 + half
+    dot.attr(
+        bb=f"{frame.left:.1f},{frame.bottom:.1f},{frame.right:.1f},{frame.top:.1f}",
+        style="rounded,filled", fillcolor=frame.paint.fill, color=frame.paint.stroke, penwidth="1.2",
+        label=_label(frame.label), fontsize="11", fontcolor="#57606A",
+        lp=f"{x:.1f},{frame.top - 12:.1f}", lwidth=f"{half / 36:.3f}", lheight="0.2",
+        id=frame.id, tooltip=text(frame.tooltip or frame.label), **{"class": f"frame {frame.css}"},
+    )  # fmt: skip
+
+
+def _shape(dot: graphviz.Digraph, shape: Shape) -> None:
+    attributes = {
+        "pos": f"{shape.x:.2f},{shape.y:.2f}!", "width": f"{max(shape.width, 0.4) / 72:.4f}",
+        "height": f"{max(shape.height, 0.4) / 72:.4f}", "label": _label(shape.label),
+        "id": shape.id, "class": shape.css, "fontsize": f"{shape.font_size:g}",
+    }  # fmt: skip
+    if shape.kind == "point":
+        attributes |= {"shape": "point", "style": "invis"}
+    elif shape.kind == "text":
+        attributes |= {"shape": "plaintext"}
+    else:
+        assert shape.paint is not None
+        style = "filled" + (",rounded" if shape.kind == "box" else "") + (",dashed" if shape.dashed else "")
+        attributes |= {
+            "shape": shape.kind, "style": style, "fillcolor": shape.paint.fill,
+            "color": shape.paint.stroke, "penwidth": f"{shape.border:g}",
+        }  # fmt: skip
+    if shape.tooltip:
+        attributes["tooltip"] = text(shape.tooltip)
+    dot.node(shape.id, **attributes)
+
+
+def _line(dot: graphviz.Digraph, line: Line) -> None:
+    pieces = [spline(piece, line.arrow and k == len(line.pieces) - 1, line.width) for k, piece in enumerate(line.pieces)]
+    attributes = {
+        "pos": ";".join(pieces), "color": line.colour, "penwidth": f"{line.width:g}", "id": line.id,
+        "class": line.css, "arrowhead": "normal" if line.arrow else "none",
+        "arrowsize": f"{0.5 + 0.09 * line.width:.2f}",
+    }  # fmt: skip
+    if line.dashed:
+        attributes["style"] = "dashed"
+    if line.tooltip:
+        attributes["tooltip"] = attributes["edgetooltip"] = text(line.tooltip)
+    if line.label and line.label_at:
+        attributes |= {"label": _label(line.label), "lp": f"{line.label_at[0]:.1f},{line.label_at[1]:.1f}"}
+    dot.edge(line.source, line.target, **attributes)
+
+
+def spline(path: Path, arrow: bool, width: float = 1.5) -> str:
+    """The path with rounded corners as Graphviz's cubic spline: ``e,tip`` and 3n + 1 points."""
+    points = list(path)
+    head = ""
+    if arrow:
+        (ax, ay), (bx, by) = points[-2], points[-1]
+        length = math.hypot(bx - ax, by - ay) or 1.0
+        back = min(_HEAD * (0.72 + 0.13 * width), 0.8 * length)
+        head = f"e,{bx:.2f},{by:.2f} "
+        points[-1] = (bx - (bx - ax) / length * back, by - (by - ay) / length * back)
+    curve = [points[0]]
+    for k, corner in enumerate(points[1:-1], 1):
+        before, after = points[k - 1], points[k + 1]
+        radius = min(_CORNER, math.dist(before, corner) / 2, math.dist(corner, after) / 2)
+        start, end = _towards(corner, before, radius), _towards(corner, after, radius)
+        _straight(curve, start)
+        curve += [_towards(start, corner, 0.55 * radius), _towards(end, corner, 0.55 * radius), end]
+    _straight(curve, points[-1])
+    return head + " ".join(f"{x:.2f},{y:.2f}" for x, y in curve)
+
+
+def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) -> tuple[float, float]:
+    length = math.dist(a, b) or 1.0
+    return a[0] + (b[0] - a[0]) / length * distance, a[1] + (b[1] - a[1]) / length * distance
+
+
+def _straight(curve: list[tuple[float, float]], end: tuple[float, float]) -> None:
+    (ax, ay), (bx, by) = curve[-1], end
+    curve += [(ax + (bx - ax) / 3, ay + (by - ay) / 3), (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end]
+
+
+def styled(svg: str, style: str) -> str:
+    """The SVG with a style sheet as its first child."""
+    return re.sub(r"(<svg\b[^>]*>)", lambda hit: f"{hit[1]}\n<style><![CDATA[\n{style}\n]]></style>", svg, count=1)

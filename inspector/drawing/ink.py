@@ -1,0 +1,85 @@
+"""How a line looks: by the norm of the gradient that flows through it, or plain when there is no trace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from . import theme
+
+__all__ = ["Ink", "Stroke", "number"]
+
+_PLAIN = "#57606A"
+_RAIL = "#B36200"
+_DECADES = 10.0
+
+
+class Stroke(NamedTuple):
+    """Colour, width in points, CSS class, tooltip, whether dashed, and rank: higher ones lie on top."""
+
+    colour: str
+    width: float
+    css: str
+    tooltip: str
+    dashed: bool
+    rank: float
+
+
+class Ink:
+    """Colours on a logarithmic scale that spans the norms of everything drawn.
+
+    Parameters
+    ----------
+    norms : mapping or None
+        From (Tensor id, operand) to the norm of the gradient through that edge; ``None`` without a trace.
+    edges : iterable
+        The edges that are drawn.
+    plain : str
+        The colour of a line without a gradient.
+
+    Attributes
+    ----------
+    low, high : float
+        The ends of the scale; at most ten decades apart.
+    """
+
+    def __init__(
+        self,
+        norms: Mapping[tuple[int, int], float] | None,
+        edges: Iterable[tuple[int, int] | None],
+        plain: str = _PLAIN,
+    ) -> None:
+        self.norms = norms
+        self.plain = plain
+        known = [] if norms is None else [norms.get(edge, 0.0) for edge in edges if edge is not None]
+        seen = [norm for norm in known if norm > 0 and math.isfinite(norm)]
+        self.high = max(seen, default=1.0)
+        self.low = max(min(seen, default=1.0), self.high * 10**-_DECADES)
+
+    def stroke(self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False) -> Stroke:
+        """The look of the line that carries the gradient of `edge`."""
+        if cut:
+            return Stroke("#8C959F", 1.2, "cut", "cut: no gradient flows back here", True, 0.0)
+        if self.norms is None or edge is None:
+            colour, width = (_RAIL, 3.0) if rail else (self.plain, 1.5)
+            return Stroke(colour, width, "rail" if rail else "plain", "gradient —", False, 1.0 * rail)
+        norm = self.norms.get(edge, 0.0)
+        if not math.isfinite(norm):
+            return Stroke("#BF3989", 3.0, "bad", f"gradient {norm}", False, 99.0)
+        if norm == 0.0:
+            return Stroke(theme.GRADIENT[0][0], 0.9, "none", "gradient exactly 0", True, 0.0)
+        k = theme.gradient_bin(norm, self.low, self.high)
+        colour, width, _ = theme.GRADIENT[k]
+        return Stroke(colour, width, f"g{k}", f"gradient norm {number(norm)}", False, 1.0 + k)
+
+
+def number(value: float) -> str:
+    """Three significant digits, the way a person writes them."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    digits = "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] if c.isdigit() else "⁻" for c in str(int(exponent)))
+    return f"{mantissa}×10{digits}"

@@ -1,0 +1,127 @@
+"""What is drawn of one timestep: items, the links between them, and the states that enter and leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from tinygrad_rnn import Node
+
+__all__ = ["Item", "Link", "Step", "diagonal_path", "entering", "leaving"]
+
+
+def entering(name: str) -> str:
+    """The port through which a state, or the input ``x``, enters a step."""
+    return f"entering:{name}"
+
+
+def leaving(name: str) -> str:
+    """The port through which a state leaves a step."""
+    return f"leaving:{name}"
+
+
+class Link(NamedTuple):
+    """A line into an item.
+
+    `source` is the key of an item of the same step, or of a port, see :func:`entering`. `edge`
+    says whose gradient it carries: (consumer's Tensor id, operand) of an edge of the graph, or
+    (Tensor id, -1) for the whole cotangent of that value. `cut` marks a line along which none flows.
+    """
+
+    source: str
+    edge: tuple[int, int] | None = None
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """One shape of the drawing.
+
+    Attributes
+    ----------
+    key : str
+        Unique within its step and the same in every step: ``"f.sigmoid"``.
+    shape : str
+        ``"box"``, ``"circle"`` or ``"ellipse"``.
+    label : str
+        Plain text.
+    role : str
+        What the theme colours it by: a gate's name, or one of the theme's own roles.
+    size : tuple of float
+        Width and height in points.
+    links : tuple of Link
+        One for each operand that is drawn as a line.
+    nodes : tuple of Node
+        The graph nodes that it stands for, the main one first.
+    diagonal : bool
+        Whether its Jacobian by each operand is diagonal and needs no nonlinearity, so that a state may
+        pass straight through.
+    value : Node or None
+        The node whose value it shows, for a value drawn beside its operation.
+    """
+
+    key: str
+    shape: str
+    label: str
+    role: str
+    size: tuple[float, float]
+    links: tuple[Link, ...]
+    nodes: tuple[Node, ...] = ()
+    diagonal: bool = False
+    value: Node | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One timestep of one layer.
+
+    Attributes
+    ----------
+    layer : str
+        Empty for a single cell.
+    timestep : int
+    items : tuple of Item
+        Operands first.
+    states : tuple of (name, key)
+        The item (or port) that gives each state, the output's state first.
+    output : str
+        Key of the item that shows the output; it stands outside the step's frame.
+    """
+
+    layer: str
+    timestep: int
+    items: tuple[Item, ...]
+    states: tuple[tuple[str, str], ...]
+    output: str
+
+    @property
+    def by_key(self) -> dict[str, Item]:
+        """The items by key."""
+        return {item.key: item for item in self.items}
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """All that the layout depends on; steps that agree in it are laid out once."""
+        outline = tuple(
+            (item.key, item.shape, item.size, tuple(link.source for link in item.links), item.diagonal)
+            for item in self.items
+        )
+        return (outline, self.states, self.output)
+
+    def with_items(self, items: list[Item]) -> Step:
+        """The same step showing other items."""
+        return replace(self, items=tuple(items))
+
+
+def diagonal_path(step: Step, state: str) -> list[str]:
+    """The items on the longest way along which `state` gets through the step on diagonal Jacobians alone.
+
+    Empty if there is none: then the state has no highway.
+    """
+    target = dict(step.states)[state]
+    longest: dict[str, list[str]] = {entering(state): []}
+    for item in step.items:
+        ways = [longest[link.source] for link in item.links if link.source in longest and not link.cut]
+        if item.diagonal and ways:
+            longest[item.key] = [*max(ways, key=len), item.key]
+    return longest.get(target, [])

@@ -1,0 +1,249 @@
+"""The operation level: one shape for every primitive operation of a timestep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tinygrad_rnn import Graph, Node, Tensor
+from tinygrad_rnn.unroll import Run
+
+from . import theme
+from .items import Item, Link, Step, entering
+
+__all__ = ["Source", "layer_of", "operation_step", "step_nodes"]
+
+_DIAGONAL = frozenset({"add", "subtract", "multiply", "divide", "negative", "where"})
+_FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
+_COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum", "equal", "not_equal"})
+
+
+@dataclass
+class Source:
+    """Where a run's graph stands in the drawing: its timesteps, layer by layer.
+
+    Attributes
+    ----------
+    run : Run
+        Of a single cell.
+    layer : str
+        Its layer's path; empty for a single cell.
+    graph : Graph
+        Of everything that is drawn.
+    owners : mapping
+        Node index to the gate or state it serves.
+    nodes : mapping
+        Timestep to the nodes recorded in it.
+    cuts : frozenset of (node index, operand)
+        The edges along which no gradient flows.
+    """
+
+    run: Run
+    layer: str
+    graph: Graph
+    owners: Mapping[int, str | None]
+    nodes: Mapping[int, list[Node]] = field(repr=False)
+    cuts: frozenset[tuple[int, int]] = field(repr=False)
+
+
+def step_nodes(graph: Graph) -> dict[tuple[str, int], list[Node]]:
+    """The operations of `graph` by layer and timestep."""
+    found: dict[tuple[str, int], list[Node]] = {}
+    for node in graph.nodes:
+        if node.scope is not None and node.scope.timestep is not None and not node.scope.is_backward:
+            found.setdefault((layer_of(node), node.scope.timestep), []).append(node)
+    return found
+
+
+def layer_of(node: Node) -> str:
+    """The layers around the node's timestep; scopes opened inside a step belong to the step."""
+    assert node.scope is not None
+    outer = []
+    for link in node.scope.chain():
+        if link.kind == "timestep":
+            break
+        outer.append(link.name)
+    return "/".join(outer)
+
+
+def operation_step(source: Source, t: int) -> Step:
+    """Timestep `t` with every primitive operation as an item and every named value beside its own."""
+    return _Builder(source, t).step()
+
+
+class _Builder:
+    """Walks the operations of one timestep, oldest first."""
+
+    def __init__(self, source: Source, t: int) -> None:
+        self.source, self.t = source, t
+        self.graph, self.run = source.graph, source.run
+        self.items: list[Item] = []
+        self.at: dict[int, str] = {}
+        self.cut: set[int] = set()
+        self.labels: dict[int, str] = {}
+        self.folded: dict[int, tuple[Node, ...]] = {}
+        self.keys: dict[str, int] = {}
+        self.names = {
+            value.id: name for (name, step), value in self.run.names.items() if step == t and name != "x"
+        }
+        before = self._state_before()
+        for name, value in before._asdict().items():
+            self._port(value, entering(name))
+        self._port(self.run.inputs[t], entering("x"))
+        self.states = self.run.states[t]._asdict()
+        output = self.run.outputs[t]
+        self.output = next((name for name, value in self.states.items() if value.id == output.id), "out")
+        self.names.setdefault(output.id, self.output)
+
+    def _state_before(self) -> tuple[Tensor, ...]:
+        previous = self.t + 1 if self.run.reverse else self.t - 1
+        inside = 0 <= previous < len(self.run)
+        return self.run.states[previous] if inside else self.run.initial_state
+
+    def _port(self, value: Tensor, key: str) -> None:
+        if value in self.graph:
+            self.at[self.graph.find(value).index] = key
+
+    def step(self) -> Step:
+        for node in self.source.nodes[self.t]:
+            if node.index not in self.at and not node.is_leaf:
+                self._add(node)
+        states = []
+        for name, value in self.states.items():
+            states.append((name, self._place_of(value, name)))
+        output = self._place_of(self.run.outputs[self.t], self.output)
+        return Step(self.source.layer, self.t, tuple(self.items), tuple(states), output)
+
+    def _place_of(self, value: Tensor, name: str) -> str:
+        index = self.graph.find(value).index
+        return self.at[index] if index in self.at else entering(name)
+
+    # ------------------------------------------------------------------------------------ one node
+
+    def _add(self, node: Node) -> None:
+        lines = list(self._lines(node))
+        if not lines or self._is_folded(node):
+            self._fold(node, lines)
+            return
+        owner = self.source.owners.get(node.index)
+        key = self._key(f"{owner or 'shared'}.{node.op}")
+        label = self._label(node)
+        round_ = len(label) <= 2
+        folded = tuple(n for k in node.inputs for n in self.folded.get(k, ()))
+        self.items.append(
+            Item(
+                key, "circle" if round_ else "box", label, self._role(owner),
+                (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0),
+                tuple(lines), (node, *folded), node.op in _DIAGONAL,
+            )
+        )  # fmt: skip
+        self.at[node.index] = key
+        name = self._name(node)
+        if name is not None:
+            self._add_value(node, name, key)
+
+    def _add_value(self, node: Node, name: str, key: str) -> None:
+        """A named value is drawn beside its operation, and feeds what the operation feeds."""
+        assert node.tensor is not None
+        is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
+        label = name + theme.subscript(self.t) if is_state else name
+        role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
+        own = self._key(name)
+        link = Link(key, (node.tensor.id, -1))
+        round_ = is_state and len(name) <= 2
+        width = theme.label_width(name, 12) + (22 if is_state else 10)
+        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
+        self.items.append(Item(own, shape, label, role, size, (link,), (), True, node))
+        self.at[node.index] = own
+
+    def _name(self, node: Node) -> str | None:
+        return self.names.get(node.tensor.id) if node.tensor is not None else None
+
+    def _role(self, owner: str | None) -> str:
+        if owner is None:
+            return "shared"
+        if owner in self.states:
+            return "cell" if owner != self.output or len(self.states) == 1 else "hidden"
+        return f"gate:{owner}"
+
+    def _key(self, base: str) -> str:
+        self.keys[base] = self.keys.get(base, 0) + 1
+        return base if self.keys[base] == 1 else f"{base}.{self.keys[base]}"
+
+    # ------------------------------------------------------------------------------- what it reads
+
+    def _lines(self, node: Node) -> Iterator[Link]:
+        for operand, index in enumerate(node.inputs):
+            source = self.graph.nodes[index]
+            if index not in self.at and index not in self.labels and not source.is_leaf:
+                self._from_elsewhere(source)
+            if index in self.at:
+                assert node.tensor is not None
+                cut = (node.index, operand) in self.source.cuts or index in self.cut
+                yield Link(self.at[index], (node.tensor.id, operand), cut)
+
+    def _from_elsewhere(self, source: Node) -> None:
+        """A value of another timestep, or from outside, that is no state: a stand-in with its name."""
+        label = source.path.rsplit("/", 1)[-1]
+        if source.timestep is not None and source.timestep != self.t:
+            label += theme.subscript(source.timestep)
+        key = self._key(f"from.{label}")
+        width = max(32.0, theme.label_width(label, 12) + 10)
+        self.items.append(Item(key, "ellipse", label, "value", (width, 20.0), (), value=source))
+        self.at[source.index] = key
+
+    def _is_folded(self, node: Node) -> bool:
+        """Whether an operation only serves the machine: no line of its own, told in its consumer's tooltip."""
+        if node.op == "stop_gradient":
+            return True
+        return node.op in _FOLDED and self._name(node) is None
+
+    def _fold(self, node: Node, lines: Sequence[Link]) -> None:
+        inner = tuple(n for k in node.inputs for n in self.folded.get(k, ()))
+        self.folded[node.index] = (*inner, node)
+        if lines:
+            self.at[node.index] = lines[0].source
+            if node.op == "stop_gradient" or lines[0].cut:
+                self.cut.add(node.index)
+        else:
+            self.labels[node.index] = self._label(node)
+
+    # -------------------------------------------------------------------------------------- labels
+
+    def _label(self, node: Node) -> str:
+        symbol = theme.SYMBOLS.get(node.op, node.op)
+        if node.op == "getitem":
+            return _slice_label(node)
+        texts = [self._text(index) for index in node.inputs]
+        if node.op in _FOLDED:
+            return (texts[0] or node.op) + ("ᵀ" if node.op == "transpose" else "")
+        if len(texts) != 2 or texts == [None, None]:
+            return symbol
+        left, right = texts
+        if node.op == "matmul":
+            return f"{(left or right or '').removesuffix('ᵀ')} ·"
+        if left is None or (right is None and node.op in _COMMUTATIVE):
+            return f"{symbol} {left or right}"
+        return f"{left} {symbol}"
+
+    def _text(self, index: int) -> str | None:
+        """How an operand that is no line reads in its consumer's label."""
+        if index in self.at:
+            return None
+        node = self.graph.nodes[index]
+        if index in self.labels:
+            return self.labels[index]
+        if node.op == "constant" and node.value.size == 1:
+            return f"{node.value.item():.4g}"
+        return node.name or ("mask" if node.dtype.kind == "b" else "constant")
+
+
+def _slice_label(node: Node) -> str:
+    """``[4:8]`` for a slice along the last sliced axis."""
+    index = node.attributes.get("index")
+    parts = index if isinstance(index, tuple) else (index,)
+    shown = [p for p in parts if p != slice(None)]
+    if len(shown) == 1 and isinstance(shown[0], slice):
+        start, stop = shown[0].start, shown[0].stop
+        return f"[{'' if start is None else start}:{'' if stop is None else stop}]"
+    return f"[{shown[0]}]" if len(shown) == 1 and isinstance(shown[0], int) else "[…]"

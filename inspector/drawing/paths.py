@@ -1,0 +1,83 @@
+"""What is done to lines before they are drawn: straightened, freed of shared trunks, led under rails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .picture import Path
+
+__all__ = ["bridged", "joined", "without_trunk"]
+
+_SAME = 0.05
+_CURVE = 7.0
+
+
+def joined(path: Sequence[tuple[float, float]]) -> Path:
+    """Without repeated points and points on a straight line."""
+    kept: list[tuple[float, float]] = []
+    for point in path:
+        if kept and math.dist(kept[-1], point) < _SAME:
+            continue
+        if len(kept) > 1 and _heading(kept[-2], kept[-1]) == _heading(kept[-1], point):
+            kept.pop()
+        kept.append(point)
+    return tuple(kept)
+
+
+def without_trunk(path: Path, drawn: Sequence[Path]) -> Path:
+    """The part of `path` that leaves the stronger lines from the same source, which are drawn in full.
+
+    It starts a little before the fork, so that it curves out of the trunk; how lines lie above each
+    other is the engine's choice and must not matter.
+    """
+    best, length = path, 0.0
+    for other in drawn:
+        rest, shared = _fork(path, other)
+        if shared > length:
+            best, length = rest, shared
+    return best
+
+
+def _fork(path: Path, trunk: Path) -> tuple[Path, float]:
+    """`path` from where it leaves `trunk`, and how long the two run together."""
+    if math.dist(path[0], trunk[0]) > _SAME:
+        return path, 0.0
+    at, i, j, shared = path[0], 1, 1, 0.0
+    while i < len(path) and j < len(trunk) and _heading(at, path[i]) == _heading(at, trunk[j]):
+        heading = _heading(at, path[i])
+        step = min(math.dist(at, path[i]), math.dist(at, trunk[j]))
+        shared += step
+        at = (at[0] + heading[0] * step, at[1] + heading[1] * step)
+        i += math.dist(at, path[i]) < _SAME
+        j += math.dist(at, trunk[j]) < _SAME
+        parted = i < len(path) and (j == len(trunk) or _heading(at, path[i]) != _heading(at, trunk[j]))
+        if parted:
+            back = min(_CURVE, step)
+            return joined(((at[0] - heading[0] * back, at[1] - heading[1] * back), at, *path[i:])), shared
+    return (at, *path[i:]), shared
+
+
+def bridged(path: Path, rails: Sequence[float], gap: float = 6.0) -> tuple[Path, ...]:
+    """The path with an opening wherever it crosses the height of a rail upright."""
+    pieces: list[list[tuple[float, float]]] = [[path[0]]]
+    for (ax, ay), (bx, by) in zip(path, path[1:], strict=False):
+        upright = abs(ax - bx) < _SAME
+        crossed = [y for y in rails if upright and min(ay, by) + gap < y < max(ay, by) - gap]
+        for y in sorted(crossed, reverse=by < ay):
+            step = gap if by > ay else -gap
+            pieces[-1].append((ax, y - step))
+            pieces.append([(ax, y + step)])
+        pieces[-1].append((bx, by))
+    return tuple(tuple(piece) for piece in pieces)
+
+
+def _heading(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+    """Unit vector from a to b; exact for the upright and level lines that drawings are made of."""
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    if abs(dx) < _SAME:
+        return 0.0, math.copysign(1.0, dy)
+    if abs(dy) < _SAME:
+        return math.copysign(1.0, dx), 0.0
+    length = math.hypot(dx, dy)
+    return round(dx / length, 6), round(dy / length, 6)

@@ -1,0 +1,84 @@
+"""A picture as data: frames, shapes and lines at fixed places, ready for any engine to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from .theme import Paint
+
+__all__ = ["Frame", "Line", "Path", "Picture", "Shape", "moved"]
+
+Path: TypeAlias = tuple[tuple[float, float], ...]
+"""Corner points; distances are in points and y grows upwards."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A box, circle, ellipse or bare text around a centre."""
+
+    id: str
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    paint: Paint | None
+    css: str
+    tooltip: str = ""
+    font_size: float = 11.0
+    border: float = 1.2
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line from one shape to another, in one piece or, where it passes under a rail, in several."""
+
+    id: str
+    source: str
+    target: str
+    pieces: tuple[Path, ...]
+    colour: str
+    width: float
+    css: str
+    tooltip: str = ""
+    arrow: bool = True
+    dashed: bool = False
+    label: str = ""
+    label_at: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A rounded box behind the shapes of one timestep."""
+
+    id: str
+    left: float
+    bottom: float
+    right: float
+    top: float
+    label: str
+    paint: Paint
+    css: str
+    tooltip: str = ""
+    members: tuple[str, ...] = ()
+    label_right: bool = False
+
+
+@dataclass
+class Picture:
+    """Everything that is drawn; later lines lie above earlier ones."""
+
+    title: str
+    frames: list[Frame] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    gates: tuple[str, ...] = ()
+
+
+def moved(path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None) -> Path:
+    """The path shifted; `mirror` gives the width of a frame in which it is first flipped left to right."""
+    return tuple(((x if mirror is None else mirror - x) + dx, y + dy) for x, y in path)

@@ -1,0 +1,363 @@
+"""Where the items of one timestep stand: states as rails on top, gates in columns below them.
+
+Operations rise from the inputs at the bottom, one row for each operand that has to come first. A state
+with a highway (see :func:`~.items.diagonal_path`) becomes a straight rail above them. What is computed
+from a rail's end, like the output of an LSTM, hangs down to the right of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .items import Item, Link, Step, diagonal_path, entering
+
+__all__ = ["Placement", "Spacing", "highways", "place", "rail_row", "spread", "strands"]
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """Distances in points."""
+
+    row: float = 44.0
+    gap: float = 16.0
+    left: float = 30.0
+    right: float = 46.0
+    bus: float = 13.0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Positions within a step's frame, whose lower left corner is the origin.
+
+    Attributes
+    ----------
+    at : dict
+        Item key to the centre (x, y).
+    rails : dict
+        State name to the height at which it enters and leaves.
+    highways : frozenset of str
+        The states that pass straight through on a rail.
+    x_port, output_port : float
+        Where the input enters from below and the output leaves upwards.
+    width, height : float
+        Of the frame.
+    """
+
+    at: dict[str, tuple[float, float]]
+    rails: dict[str, float]
+    highways: frozenset[str]
+    x_port: float
+    output_port: float
+    width: float
+    height: float
+
+
+def highways(step: Step) -> dict[str, list[str]]:
+    """The states that have a rail, with the items on it from left to right; the output's own circle is not on it.
+
+    A mask that merely holds a state is no highway.
+    """
+    found = {}
+    for state, _ in step.states:
+        path = [key for key in diagonal_path(step, state) if key != step.output]
+        if any(node.op != "where" for key in path for node in step.by_key[key].nodes):
+            found[state] = path
+    return found
+
+
+def rail_row(step: Step, states: frozenset[str]) -> int:
+    """The lowest row in which the rails of `states` can stand."""
+    rails = {state: path for state, path in highways(step).items() if state in states}
+    row, hanging = _rows(_inside(step), {key for path in rails.values() for key in path})
+    return _level(row, hanging, rails)
+
+
+def _inside(step: Step) -> list[Item]:
+    return [item for item in step.items if item.key != step.output]
+
+
+def _level(row: dict[str, int], hanging: set[str], rails: dict[str, list[str]]) -> int:
+    on_rail = {key for path in rails.values() for key in path}
+    body = max((r + 1 for key, r in row.items() if key not in on_rail | hanging), default=1)
+    return max([body, *(1 - row[key] for key in hanging)])
+
+
+def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> Placement:
+    """Positions for every item of `step`.
+
+    Parameters
+    ----------
+    states : frozenset of str
+        The states that get a rail.
+    level : int
+        The row of the lowest rail, see :func:`rail_row`.
+    """
+    rails = {state: path for state, path in highways(step).items() if state in states}
+    on_rail = {key for path in rails.values() for key in path}
+    inside = _inside(step)
+    row, hanging = _rows(inside, on_rail)
+    heights = {state: level + k for k, state in enumerate(reversed(rails))}
+    for state, path in rails.items():
+        row.update(dict.fromkeys(path, heights[state]))
+    row.update({key: level + row[key] for key in hanging})
+    x = _columns(inside, row, hanging, rails, spacing)
+    buses = [state for state, _ in step.states if state not in rails]
+    base = spacing.bus * (len(buses) + 2) + 12
+    at = {key: (x[key], base + spacing.row * (row[key] - 1) + 14) for key in x}
+    tops = {state: base + spacing.row * (heights[state] - 1) + 14 for state in rails}
+    bottoms = {state: spacing.bus * (k + 1) + 6 for k, state in enumerate(buses)}
+    width = max((x[i.key] + i.size[0] / 2 for i in inside), default=40.0) + spacing.right
+    readers = [x[i.key] for i in inside if any(link.source == entering("x") for link in i.links)]
+    top = max([*row.values(), level if rails else 1])
+    return Placement(
+        at, {**tops, **bottoms}, frozenset(rails), sum(readers) / len(readers) if readers else width / 2,
+        width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42,
+    )  # fmt: skip
+
+
+def _rows(items: Iterable[Item], on_rail: set[str]) -> tuple[dict[str, int], set[str]]:
+    """Row of every item: from 1 upwards, or for what hangs from a rail from -1 downwards."""
+    row: dict[str, int] = {}
+    hanging: set[str] = set()
+    for item in items:
+        sources = [link.source for link in item.links]
+        above = [s for s in sources if s in on_rail or s in hanging]
+        if item.key in on_rail:
+            row[item.key] = 0
+        elif above:
+            hanging.add(item.key)
+            row[item.key] = min(row[s] for s in above) - 1
+        else:
+            row[item.key] = 1 + max((row[s] for s in sources if s in row), default=0)
+    _lift(items, row, on_rail | hanging)
+    return row, hanging
+
+
+def _lift(items: Iterable[Item], row: dict[str, int], fixed: set[str]) -> None:
+    """Bring operations that wait for nothing but the inputs next to what reads them."""
+    readers: dict[str, list[str]] = {}
+    for item in items:
+        for link in item.links:
+            readers.setdefault(link.source, []).append(item.key)
+    for item in reversed(list(items)):
+        alone = not any(link.source in row for link in item.links)
+        above = [row[key] for key in readers.get(item.key, []) if key not in fixed]
+        if item.key not in fixed and above and alone:
+            row[item.key] = max(row[item.key], min(above) - 1)
+
+
+def _columns(
+    items: Sequence[Item], row: dict[str, int], hanging: set[str], rails: dict[str, list[str]], spacing: Spacing,
+) -> dict[str, float]:  # fmt: skip
+    """The x of every item: rows ordered so that lines rarely cross, then pulled straight."""
+    order = _reading_order(items, hanging, rails)
+    head = strands(items, rails, row)
+    items = [*items, *_kept_free(items, head, row, order)]
+    lanes: dict[int, list[Item]] = {}
+    for item in sorted(items, key=lambda i: (i.key in hanging, order[i.key])):
+        lanes.setdefault(row[item.key], []).append(item)
+    gaps = {
+        k: [(a.size[0] + b.size[0]) / 2 + spacing.gap for a, b in zip(lane, lane[1:], strict=False)]
+        for k, lane in lanes.items()
+    }
+    neighbours = _neighbours(items, rails)
+    x = _pulled(neighbours, lanes, gaps)
+    beside = [
+        (head[a.key], head[b.key], (a.size[0] + b.size[0]) / 2 + spacing.gap)
+        for a, b in _right_of_the_gates(items, hanging, rails)
+        if head[a.key] != head[b.key]
+    ]
+    x = _straightened(x, head, lanes, gaps, neighbours, beside)
+    left = min(x[i.key] - i.size[0] / 2 for i in items)
+    return {i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"}
+
+
+def _right_of_the_gates(
+    items: Sequence[Item], hanging: set[str], rails: dict[str, list[str]]
+) -> list[tuple[Item, Item]]:
+    """Pairs of something that feeds a rail and something that hangs from one: the second stands to the right."""
+    feeding = {key for path in rails.values() for key in path}
+    for item in reversed(items):
+        if item.key in feeding:
+            feeding |= {link.source for link in item.links}
+    on_rail = {key for path in rails.values() for key in path}
+    left = [item for item in items if item.key in feeding - on_rail - hanging]
+    right = [item for item in items if item.key in hanging - feeding]
+    return [(a, b) for a in left for b in right]
+
+
+def _kept_free(
+    items: Sequence[Item], head: dict[str, str], row: dict[str, int], order: dict[str, int]
+) -> list[Item]:
+    """Stand-ins that keep the rows between two members of a strand free for the line between them."""
+    gaps = []
+    for item in items:
+        for source in {link.source for link in item.links if head.get(link.source) == head[item.key]}:
+            low, high = sorted((row[source], row[item.key]))
+            for k in range(low + 1, high):
+                key = f"{source}->{item.key}@{k}"
+                gaps.append(Item(key, "gap", "", "value", (0.0, 0.0), (Link(source),)))
+                row[key], order[key], head[key] = k, order[source], head[source]
+    return gaps
+
+
+def _pulled(
+    neighbours: dict[str, list[str]], lanes: dict[int, list[Item]], gaps: dict[int, list[float]]
+) -> dict[str, float]:
+    """Each item as near to the middle of its neighbours as its row allows."""
+    x: dict[str, float] = {}
+    for k, lane in lanes.items():
+        x.update(zip((i.key for i in lane), itertools.accumulate([0.0, *gaps[k]]), strict=True))
+    for _ in range(60):
+        for k in (*sorted(lanes), *sorted(lanes, reverse=True)):
+            wish = [_mean((x[n] for n in neighbours[i.key]), x[i.key]) for i in lanes[k]]
+            x.update(zip((i.key for i in lanes[k]), spread(wish, gaps[k]), strict=True))
+    return x
+
+
+def _neighbours(items: Sequence[Item], rails: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Whom each item would like to stand above or below; the only operand of an item counts three times."""
+    rail = {key: state for state, path in rails.items() for key in path}
+    found: dict[str, list[str]] = {item.key: [] for item in items}
+    readers = Counter(link.source for item in items if item.shape != "gap" for link in item.links)
+    for item in items:
+        sources = [s for s in (link.source for link in item.links) if s in found]
+        sources = [s for s in sources if s not in rail or rail[s] != rail.get(item.key)]
+        for source in sources:
+            found[item.key] += [source] * (3 if len(sources) == 1 else 1)
+            found[source] += [item.key] * (3 if len(sources) == 1 and readers[source] == 1 else 1)
+    return found
+
+
+def strands(
+    items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, int]
+) -> dict[str, str]:
+    """Items that should stand exactly above each other, by the key of their strand's first item.
+
+    An item continues the strand of an operand if neither has another partner; what several read goes on to
+    the rail. Neighbours on a rail, which stand side by side, do not count as partners, and of several
+    operands the only one in the next row counts alone.
+    """
+    rail = {key: state for state, path in rails.items() for key in path}
+    pairs: list[tuple[str, str]] = []
+    known = {item.key for item in items}
+    for item in items:
+        sources = dict.fromkeys(link.source for link in item.links if link.source in known)
+        apart = [s for s in sources if s not in rail or rail.get(item.key) != rail[s]]
+        next_to = [s for s in apart if abs(row[s] - row[item.key]) == 1]
+        pairs += [(s, item.key) for s in (next_to if len(next_to) == 1 else apart)]
+    operands = Counter(target for _, target in pairs)
+    readers = Counter(source for source, _ in pairs)
+    onto_rail = Counter(source for source, target in pairs if target in rail)
+    head = {item.key: item.key for item in items}
+    for source, target in pairs:
+        if source in rail and operands[source]:
+            continue
+        if operands[target] == 1 and (readers[source] == 1 or (target in rail and onto_rail[source] == 1)):
+            head[target] = head[source]
+    return head
+
+
+def _straightened(
+    x: dict[str, float],
+    head: dict[str, str],
+    lanes: dict[int, list[Item]],
+    gaps: dict[int, list[float]],
+    neighbours: dict[str, list[str]],
+    beside: list[tuple[str, str, float]],
+) -> dict[str, float]:
+    """Strands made vertical, each as near to the middle of its neighbours as the others allow."""
+    members: dict[str, list[str]] = {}
+    for key, strand in head.items():
+        members.setdefault(strand, []).append(key)
+    pairs = [
+        (head[a.key], head[b.key], gap)
+        for k, lane in lanes.items()
+        for a, b, gap in zip(lane, lane[1:], gaps[k], strict=False)
+    ]
+    pairs += beside
+    at = {strand: _mean([x[key] for key in keys], 0.0) for strand, keys in members.items()}
+    wishes = {s: [head[n] for key in keys for n in neighbours[key] if head[n] != s] for s, keys in members.items()}
+    for _ in range(len(at)):
+        for a, b, gap in pairs:
+            at[b] = max(at[b], at[a] + gap)
+    for _ in range(40):
+        for strand in (*at, *reversed(at)):
+            low = max((at[a] + gap for a, b, gap in pairs if b == strand), default=-math.inf)
+            high = min((at[b] - gap for a, b, gap in pairs if a == strand), default=math.inf)
+            wish = _mean([at[n] for n in wishes[strand]], at[strand])
+            at[strand] = max(low, min(high, wish)) if low <= high else at[strand]
+    return {key: at[strand] for key, strand in head.items()}
+
+
+def _reading_order(
+    items: Sequence[Item], hanging: set[str], rails: dict[str, list[str]]
+) -> dict[str, int]:
+    """Columns from left to right: in the order in which the rails, and then their ends, need them."""
+    by_key = {item.key: item for item in items}
+    ends = [key for path in rails.values() for key in path]
+    ends += [i.key for i in items if i.key in hanging]
+    read = {link.source for item in items for link in item.links}
+    ends += [item.key for item in items if item.key not in read]
+    ends += [item.key for item in items]
+    order: dict[str, int] = {}
+    for end in ends:
+        stack: list[tuple[str, bool]] = [(end, False)]
+        while stack:
+            key, done = stack.pop()
+            if key in order:
+                continue
+            if done:
+                order[key] = len(order)
+                continue
+            stack.append((key, True))
+            sources = [link.source for link in by_key[key].links if link.source in by_key]
+            stack += [(source, False) for source in reversed(_states_first(sources, by_key))]
+    return order
+
+
+def _states_first(sources: list[str], by_key: dict[str, Item]) -> list[str]:
+    """What a state alone feeds to the left, where states come from."""
+
+    def rank(key: str) -> int:
+        return 1 if any(link.source == entering("x") for link in by_key[_root(key, by_key)].links) else 0
+
+    return sorted(sources, key=rank)
+
+
+def _root(key: str, by_key: dict[str, Item]) -> str:
+    """The first item of a strand of single operands."""
+    while len(by_key[key].links) == 1 and by_key[key].links[0].source in by_key:
+        key = by_key[key].links[0].source
+    return key
+
+
+def _mean(values: Iterable[float], default: float) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else default
+
+
+def spread(wish: Sequence[float], gaps: Sequence[float]) -> list[float]:
+    """The positions nearest to `wish` (least squares) that keep their order and at least `gaps` apart.
+
+    Subtracting the running gaps turns it into isotonic regression, which pooling adjacent violators
+    solves exactly.
+    """
+    offsets = [0.0]
+    for gap in gaps:
+        offsets.append(offsets[-1] + gap)
+    pools: list[tuple[float, int]] = []
+    for value, offset in zip(wish, offsets, strict=True):
+        mean, count = value - offset, 1
+        while pools and pools[-1][0] > mean:
+            other, size = pools.pop()
+            mean, count = (mean * count + other * size) / (count + size), count + size
+        pools.append((mean, count))
+    flat = [mean for mean, count in pools for _ in range(count)]
+    return [mean + offset for mean, offset in zip(flat, offsets, strict=True)]
+
+

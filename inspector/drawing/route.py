@@ -1,0 +1,347 @@
+"""Lines between placed items: a maze router on a grid of centre lines, gutters and channels.
+
+All lines that leave one item form a net, which grows target by target and reuses itself freely, so that
+fan-out looks like a bus. Bends and crossings cost; running along another net is forbidden.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from .items import Step, entering, leaving
+from .place import Placement, Spacing
+
+__all__ = ["OUTPUT", "Wire", "route"]
+
+Point: TypeAlias = tuple[int, int]
+Path: TypeAlias = tuple[tuple[float, float], ...]
+
+OUTPUT = "output:"
+_MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
+_UP, _RIGHT, _DOWN, _LEFT = range(4)
+_LENGTH, _BEND, _CROSSING, _LATERAL, _BACKWARD = 0.03, 6.0, 13.0, 3.0, 40.0
+
+
+class Wire(NamedTuple):
+    """One line to draw: from an item or port to operand `operand` of `target`, or to a port."""
+
+    source: str
+    target: str
+    operand: int
+
+
+class _Task(NamedTuple):
+    wire: Wire
+    start: Point
+    goal: Point
+    departures: dict[int, float]
+    arrivals: dict[int, float]
+
+
+def route(step: Step, placement: Placement, spacing: Spacing) -> dict[Wire, Path]:
+    """A path for every link of `step` and for every state that leaves, in the step's coordinates."""
+    maze = _Maze(step, placement, spacing)
+    tasks = sorted(maze.tasks(), key=lambda task: maze.urgency(task))
+    return {task.wire: maze.connect(task) for task in tasks}
+
+
+class _Maze:
+    def __init__(self, step: Step, placement: Placement, spacing: Spacing) -> None:
+        self.step, self.placement = step, placement
+        self.items = {item.key: item for item in step.items if item.key != step.output}
+        self.xs, self.ys = _grid(placement, [self._box(key) for key in self.items], spacing)
+        middles = {round(y + spacing.row / 2, 1) for _, y in placement.at.values()}
+        self.detour = [1.0 if y in middles else 1.05 for y in self.ys]
+        self.owner: dict[Point, set[str]] = {}
+        for key in self.items:
+            for point in self._covered(key):
+                self.owner.setdefault(point, set()).add(key)
+        self.readers = Counter(link.source for item in step.items for link in item.links)
+        self.lines: dict[tuple[Point, Point], str] = {}
+        self.turns: dict[Point, set[str]] = {}
+        self.passes: dict[Point, dict[str, int]] = {}
+        self.trees: dict[str, dict[Point, Point | None]] = {}
+        self.depth: dict[tuple[str, Point], float] = {}
+        self.entered: set[tuple[str, int]] = set()
+
+    # ------------------------------------------------------------------------------------ geometry
+
+    def _box(self, key: str) -> tuple[float, float, float, float]:
+        (x, y), (w, h) = self.placement.at[key], self.items[key].size
+        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+
+    def _covered(self, key: str) -> Iterator[Point]:
+        x0, y0, x1, y1 = self._box(key)
+        for i in range(bisect_left(self.xs, x0 - 4), bisect_left(self.xs, x1 + 4.01)):
+            for j in range(bisect_left(self.ys, y0 - 3), bisect_left(self.ys, y1 + 3.01)):
+                yield i, j
+
+    def _point(self, x: float, y: float) -> Point:
+        return _nearest(self.xs, x), _nearest(self.ys, y)
+
+    # --------------------------------------------------------------------------------------- tasks
+
+    def tasks(self) -> Iterator[_Task]:
+        """What is to be connected."""
+        places = self.placement
+        for item in self.items.values():
+            for operand, link in enumerate(item.links):
+                if link.source == self.step.output and link.source not in self.items:
+                    continue
+                start, departures = self._start(link.source)
+                yield _Task(
+                    Wire(link.source, item.key, operand), start, self._point(*places.at[item.key]),
+                    departures, self._arrivals(item.key, self.xs[start[0]]),
+                )  # fmt: skip
+        for state, key in self.step.states:
+            start, departures = self._start(self._inner(key))
+            goal = self._point(places.width, places.rails[state])
+            yield _Task(Wire(self._inner(key), leaving(state), 0), start, goal, departures, {_RIGHT: 0.0})
+        start, departures = self._start(self._inner(self.step.output))
+        goal = self._point(places.output_port, places.height)
+        yield _Task(Wire(self._inner(self.step.output), OUTPUT, 0), start, goal, departures, {_UP: 0.0})
+
+    def _inner(self, key: str) -> str:
+        """Inside the frame the output's circle is stood for by the operation that computes it."""
+        output = self.step.by_key.get(key)
+        return output.links[0].source if output and key == self.step.output else key
+
+    def _start(self, key: str) -> tuple[Point, dict[int, float]]:
+        places = self.placement
+        if key in self.items:
+            return self._point(*places.at[key]), self._departures(key)
+        if key == entering("x"):
+            return self._point(places.x_port, 0.0), {_UP: 0.0}
+        return self._point(0.0, places.rails[key.removeprefix(entering(""))]), {_RIGHT: 0.0}
+
+    def _flow(self, key: str) -> int:
+        """The direction in which lines run past an item: up in the gates, right on a rail, down below one."""
+        x, y = self.placement.at[key]
+        if y in [self.placement.rails[s] for s in self.placement.highways]:
+            return _RIGHT
+        sources = [link.source for link in self.items[key].links if link.source in self.items]
+        above = any(self.placement.at[s][1] > y for s in sources)
+        return _DOWN if above else _UP
+
+    def _departures(self, key: str) -> dict[int, float]:
+        flow = self._flow(key)
+        if flow == _RIGHT:
+            return {_RIGHT: 0.0, _DOWN: _LATERAL, _UP: _LATERAL}
+        if self.readers[key] > 1:
+            return {flow: 0.0, _RIGHT: 2 * _BEND, _LEFT: 2 * _BEND, (flow + 2) % 4: _BACKWARD}
+        return {flow: 0.0, _RIGHT: _LATERAL, _LEFT: 2 * _LATERAL, (flow + 2) % 4: _BACKWARD}
+
+    def _arrivals(self, key: str, origin: float) -> dict[int, float]:
+        flow, x = self._flow(key), self.placement.at[key][0]
+        if flow == _RIGHT:
+            return {_RIGHT: 0.0, _UP: 0.0, _DOWN: _LATERAL}
+        if len(self.items[key].links) > 1 and abs(origin - x) > 6:
+            near, far = (_RIGHT, _LEFT) if origin < x else (_LEFT, _RIGHT)
+            return {near: 0.0, flow: 2 * _LATERAL, far: _BACKWARD / 2, (flow + 2) % 4: _BACKWARD}
+        return {flow: 0.0, _RIGHT: 3 * _LATERAL, _LEFT: 3 * _LATERAL, (flow + 2) % 4: _BACKWARD}
+
+    def urgency(self, task: _Task) -> tuple[float, ...]:
+        """Rails first, then straight lines, then short ones; what leaves the step last."""
+        (i, j), (k, m) = task.start, task.goal
+        dx, dy = abs(self.xs[i] - self.xs[k]), abs(self.ys[j] - self.ys[m])
+        port = task.wire.target not in self.items
+        straight = dx < 0.5 or dy < 0.5
+        return (0.0 if dy < 0.5 else 1.0 if straight else 3.0 if port else 2.0, dx + dy)
+
+    # -------------------------------------------------------------------------------------- search
+
+    def connect(self, task: _Task) -> Path:
+        """The cheapest way from the task's net to its goal; from then on part of that net."""
+        net = task.wire.source
+        tree = self.trees.setdefault(net, {task.start: None})
+        self.depth.setdefault((net, task.start), 0.0)
+        found = self._search(task, tree)
+        if found is None:
+            return self._trim(task, [task.start, task.goal])
+        self._claim(net, found, tree)
+        self.entered.add((task.wire.target, _direction(found[-2], found[-1])))
+        return self._trim(task, _to_root(found, tree))
+
+    def _search(self, task: _Task, tree: dict[Point, Point | None]) -> list[Point] | None:
+        """A* over (point, direction)."""
+        heap: list[tuple[float, float, Point, int]] = []
+        best: dict[tuple[Point, int], float] = {}
+        came: dict[tuple[Point, int], tuple[Point, int] | None] = {}
+        for point in tree:
+            early = 1.05 * _LENGTH * self.depth[task.wire.source, point]
+            heapq.heappush(heap, (early + self._left(point, task.goal), early, point, -1))
+            best[point, -1], came[point, -1] = early, None
+        while heap:
+            _, cost, point, heading = heapq.heappop(heap)
+            if cost > best[point, heading]:
+                continue
+            if point == task.goal and heading >= 0:
+                return _walk_back(came, (point, heading))
+            for turn, extra in self._exits(task, point, heading, tree):
+                following = (point[0] + _MOVES[turn][0], point[1] + _MOVES[turn][1])
+                if not self._free(task, point, following):
+                    continue
+                price = cost + extra + _LENGTH * self._distance(point, following) * self.detour[following[1]]
+                if following == task.goal:
+                    price += self._arrival(task, turn)
+                if price < best.get((following, turn), float("inf")):
+                    best[following, turn], came[following, turn] = price, (point, heading)
+                    heapq.heappush(heap, (price + self._left(following, task.goal), price, following, turn))
+        return None
+
+    def _exits(
+        self, task: _Task, point: Point, heading: int, tree: dict[Point, Point | None]
+    ) -> Iterator[tuple[int, float]]:
+        """The directions in which a path may go on from `point`, and what turning or crossing costs."""
+        net = task.wire.source
+        if heading < 0:
+            if point == task.start:
+                yield from task.departures.items()
+            elif not self.owner.get(point) and not self._foreign(point, net):
+                yield from ((turn, _BEND / 2) for turn in range(4))
+            return
+        inside = self.owner.get(point, set())
+        if self._foreign(point, net):
+            crossed = self.turns.get(point, set()) - {net}
+            along = {way for other, way in self.passes.get(point, {}).items() if other != net}
+            if not crossed and along == {(heading + 1) % 2} and not inside:
+                yield heading, _CROSSING
+            return
+        yield heading, 0.0
+        if not inside:
+            yield from (((heading + 1) % 4, _BEND), ((heading + 3) % 4, _BEND))
+
+    def _foreign(self, point: Point, net: str) -> bool:
+        others = set(self.passes.get(point, {})) | self.turns.get(point, set())
+        return bool(others - {net})
+
+    def _free(self, task: _Task, a: Point, b: Point) -> bool:
+        if not (0 <= b[0] < len(self.xs) and 0 <= b[1] < len(self.ys)):
+            return False
+        own = {task.wire.source, task.wire.target}
+        if not self.owner.get(b, set()) <= own:
+            return False
+        return self.lines.get((min(a, b), max(a, b)), task.wire.source) == task.wire.source
+
+    def _arrival(self, task: _Task, turn: int) -> float:
+        taken = _BACKWARD if (task.wire.target, turn) in self.entered else 0.0
+        return task.arrivals.get(turn, 10 * _BACKWARD) + taken
+
+    def _distance(self, a: Point, b: Point) -> float:
+        return abs(self.xs[a[0]] - self.xs[b[0]]) + abs(self.ys[a[1]] - self.ys[b[1]])
+
+    def _left(self, point: Point, goal: Point) -> float:
+        bend = _BEND / 2 if point[0] != goal[0] and point[1] != goal[1] else 0.0
+        return _LENGTH * self._distance(point, goal) + bend
+
+    # -------------------------------------------------------------------------------------- result
+
+    def _claim(self, net: str, path: list[Point], tree: dict[Point, Point | None]) -> None:
+        for a, b in zip(path, path[1:], strict=False):
+            self.lines[min(a, b), max(a, b)] = net
+            tree.setdefault(b, a)
+            self.depth.setdefault((net, b), self.depth[net, a] + self._distance(a, b))
+        for k, point in enumerate(path[1:-1], 1):
+            before, after = _direction(path[k - 1], point), _direction(point, path[k + 1])
+            if before == after:
+                self.passes.setdefault(point, {})[net] = before % 2
+            else:
+                self.turns.setdefault(point, set()).add(net)
+        for point in (path[0], path[-1]):
+            self.turns.setdefault(point, set()).add(net)
+        del tree[path[-1]]
+
+    def _trim(self, task: _Task, path: list[Point]) -> Path:
+        """Corner points only, from the border of the source to the border of the target."""
+        points = [(self.xs[i], self.ys[j]) for i, j in path]
+        corners = _corners(points)
+        if task.wire.source in self.items:
+            corners[0] = self._border(task.wire.source, corners[0], corners[1])
+        if task.wire.target in self.items:
+            corners[-1] = self._border(task.wire.target, corners[-1], corners[-2])
+        return tuple(corners)
+
+    def _border(
+        self, key: str, centre: tuple[float, float], outside: tuple[float, float]
+    ) -> tuple[float, float]:
+        x0, y0, x1, y1 = self._box(key)
+        (x, y), (ox, oy) = centre, outside
+        if abs(ox - x) > abs(oy - y):
+            return (x1 if ox > x else x0), y
+        return x, (y1 if oy > y else y0)
+
+
+def _grid(
+    placement: Placement, boxes: Iterable[tuple[float, float, float, float]], spacing: Spacing
+) -> tuple[list[float], list[float]]:
+    """The coordinates along which lines may run."""
+    boxes = list(boxes)
+    centres = sorted({round((b[0] + b[2]) / 2, 1) for b in boxes} | {round(placement.x_port, 1)})
+    edge = placement.width
+    xs = {0.0, 9.0, 17.0, edge - 32, edge - 9, edge, round(placement.output_port, 1), *centres}
+    for a, b in zip(centres, centres[1:], strict=False):
+        if b - a > 16:
+            xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}
+    rows = sorted({round((b[1] + b[3]) / 2, 1) for b in boxes})
+    ys = {0.0, placement.height, *rows, *(round(y, 1) for y in placement.rails.values())}
+    for y in rows:
+        ys |= {round(y + d, 1) for d in (-28.0, -22.0, -16.0, 16.0, 22.0, 28.0)}
+    ys |= {spacing.bus * k + 6 for k in range(1, int(min(rows, default=30) - 14) // int(spacing.bus))}
+    return _thin(xs, 0.0, placement.width, set(centres)), _thin(ys, 0.0, placement.height, set(rows) | set(placement.rails.values()))  # fmt: skip
+
+
+def _thin(values: set[float], low: float, high: float, keep: set[float]) -> list[float]:
+    """Sorted coordinates within the frame; of two that are too close the less important goes."""
+    rounded = {round(v, 1) for v in keep} | {low, high}
+    result: list[float] = []
+    for value in sorted(v for v in values if low <= v <= high):
+        if result and value - result[-1] < 3.5 and value not in rounded:
+            continue
+        while result and value in rounded and value - result[-1] < 3.5 and result[-1] not in rounded:
+            result.pop()
+        result.append(value)
+    return result
+
+
+def _nearest(values: list[float], wanted: float) -> int:
+    k = bisect_left(values, wanted)
+    near = [n for n in (k - 1, k) if 0 <= n < len(values)]
+    return min(near, key=lambda n: abs(values[n] - wanted))
+
+
+def _direction(a: Point, b: Point) -> int:
+    return _MOVES.index(((b[0] > a[0]) - (b[0] < a[0]), (b[1] > a[1]) - (b[1] < a[1])))
+
+
+def _walk_back(
+    came: dict[tuple[Point, int], tuple[Point, int] | None], end: tuple[Point, int]
+) -> list[Point]:
+    path = []
+    at: tuple[Point, int] | None = end
+    while at is not None:
+        path.append(at[0])
+        at = came[at]
+    return path[::-1]
+
+
+def _to_root(path: list[Point], tree: dict[Point, Point | None]) -> list[Point]:
+    """The path from the net's source, along the tree, then along `path`."""
+    trunk = []
+    at = tree.get(path[0])
+    while at is not None:
+        trunk.append(at)
+        at = tree[at]
+    return [*trunk[::-1], *path]
+
+
+def _corners(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    kept = [points[0]]
+    for k in range(1, len(points) - 1):
+        (ax, ay), (bx, by), (cx, cy) = kept[-1], points[k], points[k + 1]
+        if not ((ax == bx == cx) or (ay == by == cy)):
+            kept.append(points[k])
+    return [*kept, points[-1]]

@@ -1,0 +1,132 @@
+"""One visual language: colours, symbols and sizes of everything that is drawn."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+__all__ = ["FONT", "INK", "GRADIENT", "Paint", "SYMBOLS", "gradient_bin", "label_width", "paint", "style_sheet", "subscript"]  # fmt: skip
+
+FONT = "Helvetica,Arial,sans-serif"
+INK = "#1B1F24"
+
+
+class Paint(NamedTuple):
+    """Fill and stroke in light mode, and in dark mode."""
+
+    fill: str
+    stroke: str
+    dark_fill: str
+    dark_stroke: str
+
+
+# Okabe and Ito's hues at unequal lightness, so that they stay apart under every colour vision deficiency.
+ORANGE = Paint("#FBDCC8", "#B84A00", "#4A2A14", "#F0904D")
+BLUE = Paint("#B5D8F3", "#005A93", "#12324A", "#66B2E8")
+GREEN = Paint("#8FD2B6", "#005C3F", "#0F3B2D", "#4CC79A")
+PINK = Paint("#F9E4F0", "#98416F", "#452138", "#DE8FBD")
+SAND = Paint("#E9DFC7", "#6B5318", "#3B3220", "#CDB06A")
+SLATE = Paint("#D5DBE3", "#3E4C5E", "#2B333D", "#A9B7C8")
+
+ROLES = {
+    "cell": Paint("#FFF3C4", "#8A6100", "#3D3212", "#E3B341"),
+    "input": Paint("#DDF1FC", "#1F78A8", "#0F3347", "#79C0FF"),
+    "hidden": Paint("#E7E0F7", "#5B46A0", "#2B2350", "#B39DFF"),
+    "loss": Paint("#FFEBE9", "#A40E26", "#4C1519", "#FF7B72"),
+    "shared": Paint("#EEF1F4", "#57606A", "#21262D", "#8B949E"),
+    "parameter": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
+    "value": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
+    "layer": Paint("#FFEFA3", "#B38F00", "#4A3F10", "#E3C04A"),
+    "pointwise": Paint("#F9C9DA", "#B4577E", "#4E2234", "#E88FB3"),
+    "step": Paint("#F6F8FA", "#C8D1DA", "#161B22", "#30363D"),
+    "cellbox": Paint("#DCEFDC", "#8FB98F", "#15291A", "#3D6B45"),
+    "more": Paint("#F6F8FA", "#8C959F", "#161B22", "#6E7681"),
+}
+GATES = {
+    "f": ORANGE, "r": ORANGE, "i": BLUE, "z": BLUE, "g": GREEN, "n": GREEN, "o": PINK,
+}  # fmt: skip
+SPARE = (SAND, SLATE, ORANGE, BLUE, GREEN, PINK)
+
+GATE_WORDS = {
+    "f": "forget", "i": "input", "g": "candidate", "o": "output", "r": "reset", "z": "update", "n": "candidate",
+}  # fmt: skip
+"""What the letters mean in the cells of the registry; a legend shows them beside the letter."""
+
+SYMBOLS = {
+    "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "·",
+    "sigmoid": "σ", "square": "x²", "sqrt": "√", "sum": "Σ", "abs": "|x|", "power": "xʸ",
+    "maximum": "max", "minimum": "min", "stop_gradient": "stop", "getitem": "[ ]", "where": "where",
+}  # fmt: skip
+NONLINEAR = frozenset(
+    {"sigmoid", "tanh", "relu", "softplus", "exp", "log", "sin", "cos", "square", "sqrt", "abs", "expm1", "log1p"}
+)
+
+GRADIENT = (
+    ("#C6CCD4", 0.8, "#3A424C"), ("#C3B79E", 1.0, "#544D42"), ("#CFA25F", 1.3, "#75603C"),
+    ("#D98B2B", 1.7, "#9C7A38"), ("#C9661C", 2.2, "#C4933A"), ("#AC4117", 2.8, "#E5AC45"),
+    ("#86220F", 3.5, "#F7CB72"), ("#5C0A0A", 4.3, "#FFEBB8"),
+)  # fmt: skip
+"""Colour, width in points and dark-mode colour of the eight classes of gradient norm, weakest first."""
+
+
+def gradient_bin(norm: float, low: float, high: float) -> int:
+    """The class of a positive `norm` on a logarithmic scale from `low` to `high`."""
+    if high <= low:
+        return len(GRADIENT) - 1
+    place = (math.log10(norm) - math.log10(low)) / (math.log10(high) - math.log10(low))
+    return min(len(GRADIENT) - 1, max(0, int(place * len(GRADIENT))))
+
+
+def paint(role: str, gates: tuple[str, ...] = ()) -> Paint:
+    """The colours of a role; ``gate:f`` is gate f.
+
+    Gates without a colour of their own take the spare ones in the order of `gates`.
+    """
+    if not role.startswith("gate:"):
+        return ROLES[role]
+    gate = role.removeprefix("gate:")
+    if gate in GATES:
+        return GATES[gate]
+    others = [other for other in gates if other not in GATES]
+    return SPARE[others.index(gate) % len(SPARE)] if gate in others else ROLES["shared"]
+
+
+def label_width(text: str, size: float = 11.0) -> float:
+    """An upper estimate of how wide `text` is set, in points, that no installed font can change."""
+    wide = sum(1.0 if ord(c) > 0x2FF or c in "mwMW@" else 0.4 if c in "iljtf.,·|() " else 0.68 for c in text)
+    return wide * size * 0.86
+
+
+def subscript(number: int) -> str:
+    """The number in subscript digits: 12 gives ``₁₂``."""
+    return "".join("₀₁₂₃₄₅₆₇₈₉"[int(c)] if c.isdigit() else "₋" for c in str(number))
+
+
+def style_sheet(gates: tuple[str, ...]) -> str:
+    """The CSS that an SVG carries: dark mode, and what happens under the pointer."""
+    rules = [
+        ":root{color-scheme:light dark}",
+        ".node:hover path,.node:hover ellipse,.node:hover polygon{stroke-width:3px}",
+        ".edge:hover path{stroke-width:6px}",
+        ".node:target path,.node:target ellipse,.node:target polygon{stroke:#D1242F;stroke-width:4px}",
+        ".node text{pointer-events:none}",
+        "@media (prefers-color-scheme:dark){",
+        " .graph>polygon,.graph>g>a>polygon{fill:#0D1117}",
+        " text{fill:#E6EDF3}",
+        " .plain path,.cut path,.loose path,.fold path{stroke:#8B949E}",
+        " .plain polygon,.cut polygon{fill:#8B949E;stroke:#8B949E}",
+        " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341}",
+    ]
+    rules += [_dark(role, one) for role, one in ROLES.items()]
+    rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]
+    rules += [" .named path,.named ellipse{fill:#0D1117}"]
+    rules += [
+        f" .g{k} path{{stroke:{dark}}} .g{k} polygon{{fill:{dark};stroke:{dark}}}"
+        for k, (_, _, dark) in enumerate(GRADIENT)
+    ]
+    return "\n".join([*rules, "}"])
+
+
+def _dark(css: str, one: Paint) -> str:
+    shapes = ",".join(f".{css} {shape}" for shape in ("path", "ellipse", "polygon"))
+    return f" {shapes}{{fill:{one.dark_fill};stroke:{one.dark_stroke}}}"

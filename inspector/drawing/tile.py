@@ -1,0 +1,408 @@
+"""Timesteps side by side, layers above each other, and the states carried from step to step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from tinygrad_rnn import Node
+
+from . import theme
+from .ink import Ink
+from .items import Item, Link, Step, entering, leaving
+from .picture import Frame, Line, Path, Picture, Shape, moved
+from .paths import bridged, joined, without_trunk
+from .place import Placement, Spacing, highways, place, rail_row
+from .route import OUTPUT, Wire, route
+
+__all__ = ["Row", "Tiling", "tile"]
+
+_GAP, _ABOVE, _BELOW, _MORE = 46.0, 40.0, 44.0, 150.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of the drawing.
+
+    Attributes
+    ----------
+    steps : tuple of Step or int
+        From left to right; an integer stands for that many steps that are not shown.
+    reverse : bool
+        Whether time runs from right to left.
+    first : tuple of (state, Node)
+        The initial state's nodes, where it is drawn.
+    inputs : tuple of Node or None
+        What each column reads; ``None`` where nothing is shown.
+    feeds_next : bool
+        Whether the next row reads this one's outputs.
+    """
+
+    steps: tuple[Step | int, ...]
+    reverse: bool
+    first: tuple[tuple[str, Node], ...]
+    inputs: tuple[Node | None, ...]
+    feeds_next: bool = False
+
+
+@dataclass
+class _Laid:
+    step: Step
+    placement: Placement
+    wires: dict[Wire, Path]
+    left: float
+    bottom: float
+    mirror: float | None
+
+    def at(self, key: str) -> tuple[float, float]:
+        """Centre of an item in the picture."""
+        (point,) = moved([self.placement.at[key]], self.left, self.bottom, self.mirror)
+        return point
+
+    def wire(self, wire: Wire) -> Path:
+        """A wire in the picture."""
+        return moved(self.wires[wire], self.left, self.bottom, self.mirror)
+
+    def port(self, x: float, y: float) -> tuple[float, float]:
+        """A point on the frame in the picture."""
+        (point,) = moved([(x, y)], self.left, self.bottom, self.mirror)
+        return point
+
+    @property
+    def prefix(self) -> str:
+        """What the ids of this step start with."""
+        layer = f"{self.step.layer}." if self.step.layer else ""
+        return safe(f"{layer}t{self.step.timestep}.")
+
+
+@dataclass
+class Tiling:
+    """What the tiling leaves for the rest of the drawing to connect to.
+
+    Attributes
+    ----------
+    outputs : dict
+        Node index of an output to the id, centre and radius of the circle that shows it.
+    shown : dict
+        Node index to the id and centre of the shape that shows it.
+    left, right, bottom, top : float
+        The extent of the frames with their circles.
+    """
+
+    outputs: dict[int, tuple[str, float, float, float]] = field(default_factory=dict)
+    shown: dict[int, tuple[str, float, float]] = field(default_factory=dict)
+    left: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+    top: float = 0.0
+
+
+def safe(text: str) -> str:
+    """An id made of letters, digits, dots, hyphens and underscores alone."""
+    return re.sub(r"[^A-Za-z0-9._-]", lambda hit: f"_{ord(hit[0]):x}_", text)
+
+
+def tile(
+    rows: Sequence[Row], picture: Picture, ink: Ink, look: str, notes: dict[int, str], spacing: Spacing
+) -> Tiling:
+    """Add the timesteps of all layers to `picture`.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        From the bottom up.
+    look : str
+        The theme's role of the frames: ``"step"`` or ``"cellbox"``.
+    notes : dict
+        Tooltips by node index.
+    """
+    return _Tiler(picture, ink, look, notes, spacing).run(rows)
+
+
+class _Tiler:
+    def __init__(
+        self, picture: Picture, ink: Ink, look: str, notes: dict[int, str], spacing: Spacing
+    ) -> None:
+        self.picture, self.ink, self.look, self.notes, self.spacing = picture, ink, look, notes, spacing
+        self.tiling = Tiling()
+        self.lines: list[tuple[float, Line, tuple[float, ...]]] = []
+
+    def run(self, rows: Sequence[Row]) -> Tiling:
+        laid_rows = self._lay_out(rows)
+        for row, laid in zip(rows, laid_rows, strict=True):
+            self._draw_row(row, laid)
+        frames = [frame for frame in self.picture.frames]
+        self.tiling.left = min(frame.left for frame in frames)
+        self.tiling.right = max(frame.right for frame in frames)
+        self.tiling.bottom = min(frame.bottom for frame in frames) - _BELOW - 17
+        self.tiling.top = max(frame.top for frame in frames) + _ABOVE + 17
+        self.picture.lines += self._finished()
+        return self.tiling
+
+    def _finished(self) -> list[Line]:
+        """The lines, weakest first, each from where it leaves a stronger one of the same source."""
+        drawn: dict[str, list[Path]] = {}
+        finished = []
+        for _, line, rails in sorted(self.lines, key=lambda entry: -entry[0]):
+            path = line.pieces[0]
+            trunks = drawn.setdefault(line.source, [])
+            finished.append(replace(line, pieces=bridged(without_trunk(path, trunks), rails)))
+            trunks.append(path)
+        return finished[::-1]
+
+    # ---------------------------------------------------------------------------------------- where
+
+    def _lay_out(self, rows: Sequence[Row]) -> list[list[_Laid | float]]:
+        """Every shown step in its column; alike steps are placed and routed once."""
+        plans: list[dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]] = []
+        for row in rows:
+            steps = {step.shape: step for step in row.steps if isinstance(step, Step)}
+            states = frozenset.intersection(*(frozenset(highways(step)) for step in steps.values()))
+            level = max(rail_row(step, states) for step in steps.values())
+            plan = {}
+            for shape, step in steps.items():
+                placement = place(step, self.spacing, states, level)
+                plan[shape] = (placement, route(step, placement, self.spacing))
+            plans.append(plan)
+        width = max(placement.width for plan in plans for placement, _ in plan.values())
+        laid_rows: list[list[_Laid | float]] = []
+        bottom = 0.0
+        for row, plan in zip(rows, plans, strict=True):
+            left = 0.0
+            laid: list[_Laid | float] = []
+            for step in row.steps:
+                if isinstance(step, int):
+                    laid.append(left)
+                    left += _MORE + _GAP
+                    continue
+                placement, wires = plan[step.shape]
+                mirror = placement.width if row.reverse else None
+                laid.append(_Laid(step, placement, wires, left, bottom, mirror))
+                left += width + _GAP
+            laid_rows.append(laid)
+            bottom += max(placement.height for placement, _ in plan.values()) + _ABOVE + _BELOW + 34
+            bottom += 0.0 if row.feeds_next else 48.0
+        self.column = width
+        return laid_rows
+
+    # ------------------------------------------------------------------------------------- one layer
+
+    def _draw_row(self, row: Row, laid: list[_Laid | float]) -> None:
+        tops: dict[int, tuple[str, float, float, float]] = {}
+        order = list(range(len(laid)))
+        carried = self._initial(row, laid[-1] if row.reverse else laid[0])
+        for k in reversed(order) if row.reverse else order:
+            here = laid[k]
+            if not isinstance(here, _Laid):
+                count = row.steps[k]
+                assert isinstance(count, int)
+                carried = self._skip(here, count, carried, laid, row.reverse)
+                continue
+            self._draw_step(row, k, here, carried, tops)
+            carried = self._carry(here)
+        last = laid[0 if row.reverse else -1]
+        if isinstance(last, _Laid):
+            self._loose_ends(last, carried)
+
+    def _initial(self, row: Row, first: _Laid | float) -> dict[str, tuple[str, Path]]:
+        """Where the states come from before the first step that is shown."""
+        assert isinstance(first, _Laid)
+        carried: dict[str, tuple[str, Path]] = {}
+        names = dict(row.first)
+        for state, _ in first.step.states:
+            y = first.placement.rails[state]
+            at = first.port(-_GAP, y)
+            own = f"{first.prefix}{safe(state)}.before"
+            if state in names:
+                node = names[state]
+                label = node.name or f"{state} init"
+                width = theme.label_width(label, 10) + 14
+                x = at[0] + (width / 2 - 10) * (1 if row.reverse else -1)
+                own = f"{first.prefix}{safe(label)}"
+                paint = theme.paint("value")
+                self.picture.shapes.append(
+                    Shape(own, "ellipse", x, at[1], width, 20, label, paint, "value", self.notes.get(node.index, ""), 10)
+                )  # fmt: skip
+                self.tiling.shown[node.index] = (own, x, at[1])
+                at = (x + (-width / 2 if row.reverse else width / 2), at[1])
+            else:
+                at = first.port(-_GAP / 2, y)
+                self._anchor(own, *at)
+            carried[state] = (own, (at,))
+        return carried
+
+    def _skip(
+        self, left: float, count: int, carried: dict[str, tuple[str, Path]], laid: list[_Laid | float], reverse: bool
+    ) -> dict[str, tuple[str, Path]]:  # fmt: skip
+        """A box for the steps that are not shown, and dashed states that pass by."""
+        some = next(here for here in laid if isinstance(here, _Laid))
+        height = some.placement.height
+        x, y = left + _MORE / 2, some.bottom + height / 2
+        own = f"{some.prefix}more"
+        self.picture.shapes.append(
+            Shape(own, "box", x, y, _MORE - 20, 40, f"{count} more steps", theme.paint("more"), "more",
+                  f"{count} steps that are not shown, with the same parameters", 13, 1.2, True)
+        )  # fmt: skip
+        following: dict[str, tuple[str, Path]] = {}
+        for state, (source, path) in carried.items():
+            end = left + (-_GAP / 2 if reverse else _MORE + _GAP / 2)
+            anchor = f"{own}.{safe(state)}"
+            self._anchor(anchor, end, path[-1][1])
+            rail = state in some.placement.highways
+            stroke = self.ink.stroke(None, rail=rail)
+            self._line(source, anchor, (*path, (end, path[-1][1])), stroke.colour, stroke.width, "fold", "", 0.5, dashed=True, arrow=False)  # fmt: skip
+            following[state] = (anchor, ((end, path[-1][1]),))
+        return following
+
+    def _draw_step(
+        self,
+        row: Row,
+        k: int,
+        here: _Laid,
+        carried: dict[str, tuple[str, Path]],
+        tops: dict[int, tuple[str, float, float, float]],
+    ) -> None:
+        self._frame(here)
+        for item in here.step.items:
+            if item.key != here.step.output:
+                self._item(here, item, *here.at(item.key))
+        source, riser = self._input(row, k, here)
+        for item in here.step.items:
+            if item.key == here.step.output:
+                continue
+            for operand, link in enumerate(item.links):
+                self._link(here, item, operand, link, carried, source, riser)
+        self._output(here)
+
+    def _frame(self, here: _Laid) -> None:
+        name = f"step t = {here.step.timestep}"
+        label = f"{here.step.layer} · {name}" if here.step.layer else name
+        members = tuple(here.prefix + safe(i.key) for i in here.step.items if i.key != here.step.output)
+        self.picture.frames.append(
+            Frame(
+                f"{here.prefix}step", here.left, here.bottom, here.left + here.placement.width,
+                here.bottom + here.placement.height, label, theme.paint(self.look), self.look, label, members,
+                here.mirror is not None,
+            )
+        )  # fmt: skip
+
+    def _item(self, here: _Laid, item: Item, x: float, y: float) -> str:
+        node = item.value or (item.nodes[0] if item.nodes else None)
+        own = here.prefix + safe(item.key)
+        nonlinear = bool(item.nodes) and item.nodes[0].op in theme.NONLINEAR
+        paint = theme.paint(item.role, self.picture.gates)
+        if item.value is not None and item.role.startswith("gate:"):
+            paint = paint._replace(fill="#FFFFFF", dark_fill="#0D1117")
+        self.picture.shapes.append(
+            Shape(
+                own, item.shape, x, y, *item.size, item.label, paint, self._css(item),
+                self.notes.get(node.index, "") if node else "", 12 if item.value else 11,
+                2.0 if nonlinear or item.role == "hidden" else 1.2,
+            )
+        )  # fmt: skip
+        for shown in (*item.nodes, *([item.value] if item.value is not None else [])):
+            self.tiling.shown[shown.index] = (own, x, y)
+        return own
+
+    def _css(self, item: Item) -> str:
+        if not item.role.startswith("gate:"):
+            return item.role
+        gate = item.role.removeprefix("gate:")
+        number_ = self.picture.gates.index(gate) if gate in self.picture.gates else 99
+        return f"gate{number_}" + (" named" if item.value is not None else "")
+
+    def _input(self, row: Row, k: int, here: _Laid) -> tuple[str, Path]:
+        """The circle below a step, or the output circle of the layer below; and the line up to the frame."""
+        foot = here.port(here.placement.x_port, 0.0)
+        node = row.inputs[k]
+        if node is None:
+            return "", (foot,)
+        if node.index in self.tiling.outputs:
+            own, x, y, radius = self.tiling.outputs[node.index]
+            bend = here.bottom - 16
+            return own, ((x, y + radius), (x, bend), (foot[0], bend), foot)
+        own = f"{here.prefix}x"
+        label = f"x{theme.subscript(here.step.timestep)}"
+        y = here.bottom - _BELOW
+        again = node.index in self.tiling.shown
+        self.picture.shapes.append(
+            Shape(own, "circle", foot[0], y, 34, 34, label, theme.paint("input"), "input copy" if again else "input",
+                  self.notes.get(node.index, ""), 12, 1.6, again)
+        )  # fmt: skip
+        self.tiling.shown.setdefault(node.index, (own, foot[0], y))
+        return own, ((foot[0], y + 17), foot)
+
+    def _link(
+        self, here: _Laid, item: Item, operand: int, link: Link, carried: dict[str, tuple[str, Path]], source: str, riser: Path,
+    ) -> None:  # fmt: skip
+        target = here.prefix + safe(item.key)
+        path = here.wire(Wire(link.source, item.key, operand))
+        port = link.source.removeprefix(entering(""))
+        rail = False
+        if link.source == entering("x"):
+            if not source:
+                return
+            origin, path = source, (*riser, *path[1:])
+        elif link.source.startswith(entering("")):
+            origin, before = carried[port]
+            path = (*before, *path)
+            rail = port in here.placement.highways and path[-1][1] == path[0][1]
+        else:
+            origin = here.prefix + safe(link.source)
+            y = path[0][1] - here.bottom
+            rail = path[0][1] == path[-1][1] and y in [here.placement.rails[s] for s in here.placement.highways]
+        stroke = self.ink.stroke(link.edge, link.cut, rail)
+        self._line(origin, target, path, stroke.colour, stroke.width, stroke.css, stroke.tooltip, stroke.rank,
+                   dashed=stroke.dashed, over=here)  # fmt: skip
+
+    def _output(self, here: _Laid) -> None:
+        item = here.step.by_key.get(here.step.output)
+        if item is None:
+            return
+        inner = item.links[0].source
+        path = here.wire(Wire(inner, OUTPUT, 0))
+        x, y = path[-1][0], here.bottom + here.placement.height + _ABOVE
+        own = self._item(here, item, x, y)
+        assert item.value is not None
+        self.tiling.outputs[item.value.index] = (own, x, y, item.size[1] / 2)
+        stroke = self.ink.stroke(item.links[0].edge, item.links[0].cut)
+        source = here.prefix + safe(inner) if not inner.startswith(entering("")) else own
+        self._line(source, own, (*path, (x, y - item.size[1] / 2)), stroke.colour, stroke.width, stroke.css,
+                   stroke.tooltip, stroke.rank, dashed=stroke.dashed, over=here)  # fmt: skip
+
+    # ---------------------------------------------------------------------------------- between steps
+
+    def _carry(self, here: _Laid) -> dict[str, tuple[str, Path]]:
+        """The states on their way out of the frame, for the next step to go on with."""
+        carried = {}
+        for state, key in here.step.states:
+            item = here.step.by_key.get(key)
+            inner = item.links[0].source if item and key == here.step.output else key
+            path = here.wire(Wire(inner, leaving(state), 0))
+            carried[state] = (here.prefix + safe(inner), path)
+        return carried
+
+    def _loose_ends(self, here: _Laid, carried: dict[str, tuple[str, Path]]) -> None:
+        """After the last step nobody reads the states: dashed stubs, unless the drawing goes on."""
+        for state, (source, path) in carried.items():
+            end = here.port(here.placement.width + 22, path[-1][1] - here.bottom)
+            own = f"{here.prefix}{safe(state)}.after"
+            self._anchor(own, *end)
+            self._line(source, own, (*path, end), "#AFB8C1", 1.0, "loose", "", -1.0, dashed=True, arrow=False, over=here)  # fmt: skip
+
+    # ------------------------------------------------------------------------------------- primitives
+
+    def _anchor(self, own: str, x: float, y: float) -> None:
+        self.picture.shapes.append(Shape(own, "point", x, y, 0.4, 0.4, "", None, "anchor"))
+
+    def _line(
+        self, source: str, target: str, path: Path, colour: str, width: float, css: str, tooltip: str, rank: float,
+        *, dashed: bool = False, arrow: bool = True, over: _Laid | None = None,
+    ) -> None:  # fmt: skip
+        own = f"{source}--{target}"
+        same = sum(line.id == own or line.id.startswith(own + "--") for _, line, _ in self.lines[-12:])
+        own = f"{own}--{same}" if same else own
+        rails = [over.bottom + over.placement.rails[s] for s in over.placement.highways] if over else []
+        line = Line(own, source, target, (joined(path),), colour, width, css, tooltip, arrow, dashed)
+        self.lines.append((rank, line, tuple(rails)))

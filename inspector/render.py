@@ -1,0 +1,203 @@
+"""render: the drawing of a run at three levels of detail, plain or coloured by its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_rnn import Graph, Node, Tensor, parts
+from tinygrad_rnn.unroll import Run
+
+from . import files
+from .drawing import theme
+from .drawing.dot import styled, to_dot
+from .drawing.engines import draw
+from .drawing.ink import Ink, number
+from .drawing.items import Step
+from .drawing.operations import Source, layer_of, operation_step, step_nodes
+from .drawing.picture import Picture
+from .drawing.place import Spacing
+from .drawing.surroundings import add_outside, add_surroundings
+from .drawing.tile import Row, tile
+
+if TYPE_CHECKING:
+    from .trace import GradientTrace
+
+__all__ = ["LEVELS", "picture", "render"]
+
+LEVELS = ("operation", "gate", "cell")
+FORMATS = ("svg", "png", "pdf")
+_ALL, _FIRST, _LAST = 20, 3, 2
+
+
+def render(
+    run: Run,
+    path: str | Path | None = None,
+    *,
+    level: str = "operation",
+    trace: GradientTrace | None = None,
+    steps: slice | Sequence[int] | None = None,
+) -> str | Path:
+    """Draw a run's graph, one frame a timestep.
+
+    Parameters
+    ----------
+    run : Run
+        What :func:`tinygrad_rnn.unroll` returned, for a cell, a stack or two directions.
+    path : path, optional
+        Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+    level : {"operation", "gate", "cell"}
+        Every primitive operation; one box a gate; or the notation of the textbooks, with a box for each
+        learned layer and circles for pointwise operations.
+    trace : GradientTrace, optional
+        Colours and widens each line by the norm of the gradient that flows through it, on a logarithmic
+        scale, and adds the loss to the drawing.
+    steps : slice or sequence of int, optional
+        The timesteps to show. When omitted, all of up to 20, and the first three and last two of more.
+
+    Returns
+    -------
+    str or Path
+        The SVG text if no path was given, otherwise the path written.
+
+    Raises
+    ------
+    ValueError
+        If the level, the suffix or a timestep is unknown.
+    TypeError
+        If `run` is no Run.
+    GraphvizMissingError
+        If no Graphviz engine is there, saying how to get one.
+    """
+    target = None if path is None else Path(path)
+    kind = "svg" if target is None else target.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise ValueError(f"render: {target} must end in .svg, .png or .pdf")
+    drawing = picture(run, level=level, trace=trace, steps=steps)
+    dot = to_dot(drawing)
+    if kind == "png":
+        dot.attr("graph", dpi="144")
+    data = draw(dot, kind)
+    if kind == "svg":
+        data = styled(data.decode("utf-8"), theme.style_sheet(drawing.gates)).encode("utf-8")
+    if target is None:
+        return data.decode("utf-8")
+    files.write(target, data)
+    return target
+
+
+def picture(
+    run: Run,
+    *,
+    level: str = "operation",
+    trace: GradientTrace | None = None,
+    steps: slice | Sequence[int] | None = None,
+) -> Picture:
+    """The drawing as data, before Graphviz sees it; parameters as for :func:`render`."""
+    if not isinstance(run, Run):
+        raise TypeError(f"render: run must be what unroll returned, got {type(run).__name__}")
+    if level not in LEVELS:
+        raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
+    shown = _shown(len(run), steps)
+    graph = Graph(_everything(run, trace))
+    owners = parts(graph.outputs)
+    by_step = step_nodes(graph)
+    sources = [_source(layer, part, graph, owners, by_step) for layer, part in _layers(run)]
+    rows: list[Row] = []
+    for source, above in zip(sources, [*sources[1:], None], strict=True):
+        feeds = above is not None and above.run.inputs[0].id == source.run.outputs[0].id
+        rows.append(_row(source, shown, feeds))
+    gates = tuple(dict.fromkeys(_gates(rows)))
+    drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level", gates=gates)
+    norms = None if trace is None else trace.edge_norms | {(k, -1): v for k, v in trace.node_norms.items()}
+    edges = [link.edge for row in rows for step in row.steps if isinstance(step, Step) for item in step.items for link in item.links]
+    ink = Ink(norms, edges)
+    notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
+    tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
+    outside = [node for node in graph.nodes if _is_outside(node, {source.layer for source in sources}, shown)]
+    add_outside(drawing, tiling, outside, graph, ink, notes, together=level != "operation")
+    add_surroundings(drawing, tiling, graph, ink, notes, level)
+    return drawing
+
+
+def _shown(count: int, steps: slice | Sequence[int] | None) -> list[int]:
+    """The timesteps to draw, ascending."""
+    if steps is None:
+        return list(range(count)) if count <= _ALL else [*range(_FIRST), *range(count - _LAST, count)]
+    chosen = range(count)[steps] if isinstance(steps, slice) else steps
+    wanted = sorted({int(t) + count if t < 0 else int(t) for t in chosen})
+    if not wanted or wanted[0] < 0 or wanted[-1] >= count:
+        raise ValueError(f"render: steps {steps!r} choose nothing drawable from timesteps 0..{count - 1}")
+    return wanted
+
+
+def _everything(run: Run, trace: GradientTrace | None) -> list[Tensor]:
+    """All that the drawing has to show: every named value, every state, and the loss."""
+    values = [*run.names.values(), *run.outputs]
+    return values if trace is None else [*values, trace.loss]
+
+
+def _layers(run: Run, name: str = "") -> Iterator[tuple[str, Run]]:
+    """The runs of single cells inside a run, from the bottom up."""
+    if not run.children:
+        yield name, run
+    for child, part in run.children.items():
+        yield from _layers(part, f"{name}/{child}" if name else child)
+
+
+def _source(layer: str, run: Run, graph: Graph, owners: Any, by_step: Any) -> Source:
+    nodes = {t: found for (where, t), found in by_step.items() if where == layer}
+    owned = {n.index: owners.get(n.tensor.id) for n in graph.nodes if n.tensor is not None}
+    cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
+    return Source(run, layer, graph, owned, {t: nodes.get(t, []) for t in range(len(run))}, cuts)
+
+
+def _row(source: Source, shown: list[int], feeds_next: bool) -> Row:
+    run = source.run
+    steps: list[Step | int] = []
+    inputs: list[Node | None] = []
+    before = -1
+    for t in shown:
+        if t > before + 1:
+            steps.append(t - before - 1)
+            inputs.append(None)
+        steps.append(operation_step(source, t))
+        x = source.run.inputs[t]
+        inputs.append(source.graph.find(x) if x in source.graph else None)
+        before = t
+    if before < len(run) - 1:
+        steps.append(len(run) - 1 - before)
+        inputs.append(None)
+    edge = len(run) - 1 if source.run.reverse else 0
+    initial = source.run.initial_state._asdict()
+    first = [(name, source.graph.find(v)) for name, v in initial.items() if edge in shown and v in source.graph]
+    return Row(tuple(steps), run.reverse, tuple(first), tuple(inputs), feeds_next)
+
+
+def _is_outside(node: Node, layers: set[str], shown: list[int]) -> bool:
+    """Whether an operation belongs to no step of a cell, and to no timestep that is left out."""
+    if node.is_leaf or (node.scope is not None and node.scope.is_backward):
+        return False
+    return node.timestep is None or (node.timestep in shown and layer_of(node) not in layers)
+
+
+def _gates(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        for step in row.steps:
+            if isinstance(step, Step):
+                roles = [item.role for item in step.items]
+                yield from (role.removeprefix("gate:") for role in roles if role.startswith("gate:"))
+
+
+def _note(node: Node, graph: Graph, trace: GradientTrace | None) -> str:
+    """What a tooltip says of a node."""
+    lines = [f"{node.path} = {node.op}" if node.op != "parameter" else f"{node.path}: parameter"]
+    lines.append(f"shape {node.shape}, {node.dtype}")
+    if node.value.size and node.value.dtype.kind in "fiu":
+        lines.append(f"values {number(float(node.value.min()))} … {number(float(node.value.max()))}")
+    if trace is None or node.tensor is None:
+        lines.append("gradient —")
+    else:
+        lines.append(f"gradient norm {number(float(trace.node_norms.get(node.tensor.id, 0.0)))}")
+    return "\n".join(lines)
