@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .drawing.dot import styled, to_dot
 from .drawing.engines import draw
 from .drawing.ink import Ink, number
 from .drawing.items import Step
+from .drawing.levels import cell_step, gate_step
 from .drawing.operations import Source, layer_of, operation_step, step_nodes
 from .drawing.picture import Picture
 from .drawing.place import Spacing
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LEVELS", "picture", "render"]
 
-LEVELS = ("operation", "gate", "cell")
+_DETAIL: dict[str, Callable[[Step], Step]] = {"operation": lambda step: step, "gate": gate_step, "cell": cell_step}
+LEVELS = tuple(_DETAIL)
 FORMATS = ("svg", "png", "pdf")
 _ALL, _FIRST, _LAST = 20, 3, 2
 
@@ -107,7 +109,7 @@ def picture(
     rows: list[Row] = []
     for source, above in zip(sources, [*sources[1:], None], strict=True):
         feeds = above is not None and above.run.inputs[0].id == source.run.outputs[0].id
-        rows.append(_row(source, shown, feeds))
+        rows.append(_row(source, shown, feeds, _DETAIL[level]))
     gates = tuple(dict.fromkeys(_gates(rows)))
     drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level", gates=gates)
     norms = None if trace is None else trace.edge_norms | {(k, -1): v for k, v in trace.node_norms.items()}
@@ -153,7 +155,7 @@ def _source(layer: str, run: Run, graph: Graph, owners: Any, by_step: Any) -> So
     return Source(run, layer, graph, owned, {t: nodes.get(t, []) for t in range(len(run))}, cuts)
 
 
-def _row(source: Source, shown: list[int], feeds_next: bool) -> Row:
+def _row(source: Source, shown: list[int], feeds_next: bool, detail: Callable[[Step], Step]) -> Row:
     run = source.run
     steps: list[Step | int] = []
     inputs: list[Node | None] = []
@@ -162,7 +164,7 @@ def _row(source: Source, shown: list[int], feeds_next: bool) -> Row:
         if t > before + 1:
             steps.append(t - before - 1)
             inputs.append(None)
-        steps.append(operation_step(source, t))
+        steps.append(detail(operation_step(source, t)))
         x = source.run.inputs[t]
         inputs.append(source.graph.find(x) if x in source.graph else None)
         before = t

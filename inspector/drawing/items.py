@@ -26,11 +26,13 @@ class Link(NamedTuple):
     `source` is the key of an item of the same step, or of a port, see :func:`entering`. `edge`
     says whose gradient it carries: (consumer's Tensor id, operand) of an edge of the graph, or
     (Tensor id, -1) for the whole cotangent of that value. `cut` marks a line along which none flows.
+    `layer` marks a line into a learned layer, whose gradient is that of several edges together.
     """
 
     source: str
     edge: tuple[int, int] | None = None
     cut: bool = False
+    layer: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Item:
         pass straight through.
     value : Node or None
         The node whose value it shows, for a value drawn beside its operation.
+    learned : bool
+        Whether a parameter is one of its operands.
+    layer : bool
+        Whether it stands for a learned layer.
     """
 
     key: str
@@ -69,6 +75,8 @@ class Item:
     nodes: tuple[Node, ...] = ()
     diagonal: bool = False
     value: Node | None = None
+    learned: bool = False
+    layer: bool = False
 
 
 @dataclass(frozen=True)

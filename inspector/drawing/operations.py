@@ -134,13 +134,18 @@ class _Builder:
             Item(
                 key, "circle" if round_ else "box", label, self._role(owner),
                 (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0),
-                tuple(lines), (node, *folded), node.op in _DIAGONAL,
+                tuple(lines), (node, *folded), node.op in _DIAGONAL, learned=self._reads_parameter(node),
             )
         )  # fmt: skip
         self.at[node.index] = key
         name = self._name(node)
         if name is not None:
             self._add_value(node, name, key)
+
+    def _reads_parameter(self, node: Node) -> bool:
+        operands = [n for k in node.inputs for n in (self.graph.nodes[k], *self.folded.get(k, ()))]
+        inner = [self.graph.nodes[k] for n in operands if n.op in _FOLDED for k in n.inputs]
+        return any(n.op == "parameter" for n in (*operands, *inner))
 
     def _add_value(self, node: Node, name: str, key: str) -> None:
         """A named value is drawn beside its operation, and feeds what the operation feeds."""

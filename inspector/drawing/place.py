@@ -164,7 +164,7 @@ def _columns(
         k: [(a.size[0] + b.size[0]) / 2 + spacing.gap for a, b in zip(lane, lane[1:], strict=False)]
         for k, lane in lanes.items()
     }
-    neighbours = _neighbours(items, rails)
+    neighbours = _neighbours(items, rails, row, hanging, spacing.gap)
     x = _pulled(neighbours, lanes, gaps)
     beside = [
         (head[a.key], head[b.key], (a.size[0] + b.size[0]) / 2 + spacing.gap)
@@ -206,7 +206,7 @@ def _kept_free(
 
 
 def _pulled(
-    neighbours: dict[str, list[str]], lanes: dict[int, list[Item]], gaps: dict[int, list[float]]
+    neighbours: dict[str, list[tuple[str, float]]], lanes: dict[int, list[Item]], gaps: dict[int, list[float]]
 ) -> dict[str, float]:
     """Each item as near to the middle of its neighbours as its row allows."""
     x: dict[str, float] = {}
@@ -214,22 +214,33 @@ def _pulled(
         x.update(zip((i.key for i in lane), itertools.accumulate([0.0, *gaps[k]]), strict=True))
     for _ in range(60):
         for k in (*sorted(lanes), *sorted(lanes, reverse=True)):
-            wish = [_mean((x[n] for n in neighbours[i.key]), x[i.key]) for i in lanes[k]]
+            wish = [_mean((x[n] + d for n, d in neighbours[i.key]), x[i.key]) for i in lanes[k]]
             x.update(zip((i.key for i in lanes[k]), spread(wish, gaps[k]), strict=True))
     return x
 
 
-def _neighbours(items: Sequence[Item], rails: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Whom each item would like to stand above or below; the only operand of an item counts three times."""
-    rail = {key: state for state, path in rails.items() for key in path}
-    found: dict[str, list[str]] = {item.key: [] for item in items}
+def _neighbours(
+    items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, int], hanging: set[str], gap: float
+) -> dict[str, list[tuple[str, float]]]:
+    """Whom each item would like to stand above or below, or how far to the right of whom.
+
+    The only operand of an item counts three times. What hangs from a rail follows it, and pulls it along
+    only where nothing feeds it from below.
+    """
+    found: dict[str, list[tuple[str, float]]] = {item.key: [] for item in items}
+    size = {item.key: item.size[0] for item in items}
     readers = Counter(link.source for item in items if item.shape != "gap" for link in item.links)
+    on_rail = {key for path in rails.values() for key in path}
+    fed = {i.key for i in items if any(s in found and s not in on_rail for s, *_ in i.links)}
     for item in items:
-        sources = [s for s in (link.source for link in item.links) if s in found]
-        sources = [s for s in sources if s not in rail or rail[s] != rail.get(item.key)]
+        sources = [s for s, *_ in item.links if s in found and not {s, item.key} <= on_rail]
         for source in sources:
-            found[item.key] += [source] * (3 if len(sources) == 1 else 1)
-            found[source] += [item.key] * (3 if len(sources) == 1 and readers[source] == 1 else 1)
+            if row[source] == row[item.key]:
+                found[item.key].append((source, (size[source] + size[item.key]) / 2 + gap))
+                continue
+            found[item.key] += [(source, 0.0)] * (3 if len(sources) == 1 else 1)
+            if not (source in on_rail and source in fed and item.key in hanging):
+                found[source] += [(item.key, 0.0)] * (3 if len(sources) == 1 and readers[source] == 1 else 1)
     return found
 
 
@@ -267,7 +278,7 @@ def _straightened(
     head: dict[str, str],
     lanes: dict[int, list[Item]],
     gaps: dict[int, list[float]],
-    neighbours: dict[str, list[str]],
+    neighbours: dict[str, list[tuple[str, float]]],
     beside: list[tuple[str, str, float]],
 ) -> dict[str, float]:
     """Strands made vertical, each as near to the middle of its neighbours as the others allow."""
@@ -281,7 +292,7 @@ def _straightened(
     ]
     pairs += beside
     at = {strand: _mean([x[key] for key in keys], 0.0) for strand, keys in members.items()}
-    wishes = {s: [head[n] for key in keys for n in neighbours[key] if head[n] != s] for s, keys in members.items()}
+    wishes = {s: [(head[n], d) for key in keys for n, d in neighbours[key] if head[n] != s] for s, keys in members.items()}
     for _ in range(len(at)):
         for a, b, gap in pairs:
             at[b] = max(at[b], at[a] + gap)
@@ -289,7 +300,7 @@ def _straightened(
         for strand in (*at, *reversed(at)):
             low = max((at[a] + gap for a, b, gap in pairs if b == strand), default=-math.inf)
             high = min((at[b] - gap for a, b, gap in pairs if a == strand), default=math.inf)
-            wish = _mean([at[n] for n in wishes[strand]], at[strand])
+            wish = _mean([at[n] + d for n, d in wishes[strand]], at[strand])
             at[strand] = max(low, min(high, wish)) if low <= high else at[strand]
     return {key: at[strand] for key, strand in head.items()}
 

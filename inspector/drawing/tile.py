@@ -292,7 +292,7 @@ class _Tiler:
         own = here.prefix + safe(item.key)
         nonlinear = bool(item.nodes) and item.nodes[0].op in theme.NONLINEAR
         paint = theme.paint(item.role, self.picture.gates)
-        if item.value is not None and item.role.startswith("gate:"):
+        if item.value is not None and item.role.startswith("gate:") and not item.layer:
             paint = paint._replace(fill="#FFFFFF", dark_fill="#0D1117")
         self.picture.shapes.append(
             Shape(
@@ -310,7 +310,7 @@ class _Tiler:
             return item.role
         gate = item.role.removeprefix("gate:")
         number_ = self.picture.gates.index(gate) if gate in self.picture.gates else 99
-        return f"gate{number_}" + (" named" if item.value is not None else "")
+        return f"gate{number_}" + (" named" if item.value is not None and not item.layer else "")
 
     def _input(self, row: Row, k: int, here: _Laid) -> tuple[str, Path]:
         """The circle below a step, or the output circle of the layer below; and the line up to the frame."""
@@ -381,7 +381,17 @@ class _Tiler:
             inner = item.links[0].source if item and key == here.step.output else key
             path = here.wire(Wire(inner, leaving(state), 0))
             carried[state] = (here.prefix + safe(inner), path)
+            if self.look == "cellbox":
+                self._label_line(here, state)
         return carried
+
+    def _label_line(self, here: _Laid, state: str) -> None:
+        """A state's name above its line, where no shape on the line says it."""
+        label = state + theme.subscript(here.step.timestep)
+        x, y = here.port(here.placement.width + _GAP / 2 - 4, here.placement.rails[state] + 11)
+        own = f"{here.prefix}{safe(state)}.label"
+        width = theme.label_width(label, 12) + 4
+        self.picture.shapes.append(Shape(own, "text", x, y, width, 14, label, None, "label", "", 12))
 
     def _loose_ends(self, here: _Laid, carried: dict[str, tuple[str, Path]]) -> None:
         """After the last step nobody reads the states: dashed stubs, unless the drawing goes on."""
