@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from . import files
 from .drawing import theme
 from .drawing.dot import styled, to_dot
 from .drawing.engines import draw
+from .drawing.flow import layer_flow
 from .drawing.ink import Ink, number
 from .drawing.items import Step
 from .drawing.levels import cell_step, gate_step
@@ -112,7 +114,13 @@ def picture(
         rows.append(_row(source, shown, feeds, _DETAIL[level]))
     gates = tuple(dict.fromkeys(_gates(rows)))
     drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level", gates=gates)
-    norms = None if trace is None else trace.edge_norms | {(k, -1): v for k, v in trace.node_norms.items()}
+    norms: dict[tuple[int, int], float] | None = None
+    if trace is not None:
+        norms = {**trace.edge_norms, **{(key, -1): norm for key, norm in trace.node_norms.items()}}
+        for k, row in enumerate(rows):
+            steps_, through = layer_flow(row.steps, graph, trace.loss)
+            rows[k] = replace(row, steps=steps_)
+            norms.update(through)
     edges = [link.edge for row in rows for step in row.steps if isinstance(step, Step) for item in step.items for link in item.links]
     ink = Ink(norms, edges)
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}

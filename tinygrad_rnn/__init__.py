@@ -22,3 +22,15 @@ from .scope import Scope, detect_anomaly, no_grad, scope
 from .stacks import Bidirectional, Stacked
 from .tensor import Tensor, named, tensor
 from .unroll import Run, unroll
+
+__all__ = [
+    "PRIMITIVES", "AnomalyError", "Bidirectional", "Cell", "Edge", "GradcheckError", "Graph", "Node", "Primitive",
+    "Run", "Scope", "Stacked", "Tensor", "abs", "add", "astype", "broadcast_to", "cells", "clip", "concatenate",
+    "cos", "cumsum", "detect_anomaly", "divide", "einsum", "elementwise", "equal", "exp", "expand_dims", "expm1",
+    "flip", "getitem", "grad", "gradcheck", "gradgradcheck", "greater", "greater_equal", "identity", "init",
+    "jacobian", "less", "less_equal", "linear", "log", "log1p", "log_softmax", "logsumexp", "losses", "matmul",
+    "max", "maximum", "mean", "min", "minimum", "multiply", "named", "negative", "no_grad", "not_equal", "optim",
+    "pad", "parts", "power", "primitive", "prod", "relu", "reshape", "scatter", "scope", "sigmoid", "sign", "sin",
+    "softmax", "softplus", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient", "subtract", "sum",
+    "swapaxes", "take", "tanh", "tensor", "transpose", "unroll", "variadic", "where",
+]  # fmt: skip

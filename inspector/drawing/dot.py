@@ -13,10 +13,11 @@ import graphviz
 from . import theme
 from .picture import Frame, Line, Path, Picture, Shape
 
-__all__ = ["spline", "text", "to_dot"]
+__all__ = ["spline", "styled", "text", "to_dot"]
 
-_HEAD = 7.0
 _CORNER = 7.0
+_ARROW = 10.0
+"""Length of an arrowhead of size 1, a constant of Graphviz."""
 
 
 def to_dot(picture: Picture) -> graphviz.Digraph:
@@ -45,7 +46,8 @@ def to_dot(picture: Picture) -> graphviz.Digraph:
 def text(value: str) -> str:
     """User text as a DOT string in which nothing has a meaning: no escapes, no HTML, no entities."""
     visible = "".join(c if c.isprintable() or c == "\n" else "�" for c in value)
-    return graphviz.escape(visible.replace("&", "&amp;"))
+    escaped: str = graphviz.escape(visible.replace("&", "&amp;"))
+    return escaped
 
 
 def _label(value: str) -> str:
@@ -88,11 +90,13 @@ def _shape(dot: graphviz.Digraph, shape: Shape) -> None:
 
 
 def _line(dot: graphviz.Digraph, line: Line) -> None:
-    pieces = [spline(piece, line.arrow and k == len(line.pieces) - 1, line.width) for k, piece in enumerate(line.pieces)]
+    size = _arrow_size(line)
+    last = len(line.pieces) - 1
+    pieces = [spline(piece, _ARROW * size if line.arrow and k == last else 0.0) for k, piece in enumerate(line.pieces)]
     attributes = {
         "pos": ";".join(pieces), "color": line.colour, "penwidth": f"{line.width:g}", "id": line.id,
         "class": line.css, "arrowhead": "normal" if line.arrow else "none",
-        "arrowsize": f"{0.5 + 0.09 * line.width:.2f}",
+        "arrowsize": f"{size:.3f}",
     }  # fmt: skip
     if line.dashed:
         attributes["style"] = "dashed"
@@ -103,16 +107,26 @@ def _line(dot: graphviz.Digraph, line: Line) -> None:
     dot.edge(line.source, line.target, **attributes)
 
 
-def spline(path: Path, arrow: bool, width: float = 1.5) -> str:
-    """The path with rounded corners as Graphviz's cubic spline: ``e,tip`` and 3n + 1 points."""
+def _arrow_size(line: Line) -> float:
+    """Larger for wider lines, but never longer than most of the last stretch."""
+    stretch = math.dist(*line.pieces[-1][-2:])
+    return min(0.5 + 0.09 * line.width, 0.75 * stretch / _ARROW)
+
+
+def spline(path: Path, head: float = 0.0) -> str:
+    """The path with rounded corners as Graphviz's cubic spline of 3n + 1 points.
+
+    Parameters
+    ----------
+    path : sequence of points
+    head : float
+        Length of the arrowhead, which takes the place of the end of the line; 0 for none.
+    """
     points = list(path)
-    head = ""
-    if arrow:
-        (ax, ay), (bx, by) = points[-2], points[-1]
-        length = math.hypot(bx - ax, by - ay) or 1.0
-        back = min(_HEAD * (0.72 + 0.13 * width), 0.8 * length)
-        head = f"e,{bx:.2f},{by:.2f} "
-        points[-1] = (bx - (bx - ax) / length * back, by - (by - ay) / length * back)
+    tip = ""
+    if head:
+        tip = f"e,{points[-1][0]:.2f},{points[-1][1]:.2f} "
+        points[-1] = _towards(points[-1], points[-2], head)
     curve = [points[0]]
     for k, corner in enumerate(points[1:-1], 1):
         before, after = points[k - 1], points[k + 1]
@@ -121,7 +135,7 @@ def spline(path: Path, arrow: bool, width: float = 1.5) -> str:
         _straight(curve, start)
         curve += [_towards(start, corner, 0.55 * radius), _towards(end, corner, 0.55 * radius), end]
     _straight(curve, points[-1])
-    return head + " ".join(f"{x:.2f},{y:.2f}" for x, y in curve)
+    return tip + " ".join(f"{x:.2f},{y:.2f}" for x, y in curve)
 
 
 def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) -> tuple[float, float]:

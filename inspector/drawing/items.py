@@ -26,13 +26,15 @@ class Link(NamedTuple):
     `source` is the key of an item of the same step, or of a port, see :func:`entering`. `edge`
     says whose gradient it carries: (consumer's Tensor id, operand) of an edge of the graph, or
     (Tensor id, -1) for the whole cotangent of that value. `cut` marks a line along which none flows.
-    `layer` marks a line into a learned layer, whose gradient is that of several edges together.
+    `layer` marks a line into a learned layer, whose gradient is that of several edges together, and
+    `node` is the index of the graph node whose value the line carries.
     """
 
     source: str
     edge: tuple[int, int] | None = None
     cut: bool = False
     layer: bool = False
+    node: int = -1
 
 
 @dataclass(frozen=True)

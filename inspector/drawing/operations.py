@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tinygrad_rnn import Graph, Node, Tensor
 from tinygrad_rnn.unroll import Run
@@ -95,7 +96,7 @@ class _Builder:
         self.output = next((name for name, value in self.states.items() if value.id == output.id), "out")
         self.names.setdefault(output.id, self.output)
 
-    def _state_before(self) -> tuple[Tensor, ...]:
+    def _state_before(self) -> Any:
         previous = self.t + 1 if self.run.reverse else self.t - 1
         inside = 0 <= previous < len(self.run)
         return self.run.states[previous] if inside else self.run.initial_state
@@ -154,7 +155,7 @@ class _Builder:
         label = name + theme.subscript(self.t) if is_state else name
         role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
         own = self._key(name)
-        link = Link(key, (node.tensor.id, -1))
+        link = Link(key, (node.tensor.id, -1), node=node.index)
         round_ = is_state and len(name) <= 2
         width = theme.label_width(name, 12) + (22 if is_state else 10)
         shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
@@ -185,7 +186,7 @@ class _Builder:
             if index in self.at:
                 assert node.tensor is not None
                 cut = (node.index, operand) in self.source.cuts or index in self.cut
-                yield Link(self.at[index], (node.tensor.id, operand), cut)
+                yield Link(self.at[index], (node.tensor.id, operand), cut, node=index)
 
     def _from_elsewhere(self, source: Node) -> None:
         """A value of another timestep, or from outside, that is no state: a stand-in with its name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -61,7 +62,7 @@ def _fork(path: Path, trunk: Path) -> tuple[Path, float]:
 def bridged(path: Path, rails: Sequence[float], gap: float = 6.0) -> tuple[Path, ...]:
     """The path with an opening wherever it crosses the height of a rail upright."""
     pieces: list[list[tuple[float, float]]] = [[path[0]]]
-    for (ax, ay), (bx, by) in zip(path, path[1:], strict=False):
+    for (ax, ay), (bx, by) in itertools.pairwise(path):
         upright = abs(ax - bx) < _SAME
         crossed = [y for y in rails if upright and min(ay, by) + gap < y < max(ay, by) - gap]
         for y in sorted(crossed, reverse=by < ay):

@@ -161,7 +161,7 @@ def _columns(
     for item in sorted(items, key=lambda i: (i.key in hanging, order[i.key])):
         lanes.setdefault(row[item.key], []).append(item)
     gaps = {
-        k: [(a.size[0] + b.size[0]) / 2 + spacing.gap for a, b in zip(lane, lane[1:], strict=False)]
+        k: [(a.size[0] + b.size[0]) / 2 + spacing.gap for a, b in itertools.pairwise(lane)]
         for k, lane in lanes.items()
     }
     neighbours = _neighbours(items, rails, row, hanging, spacing.gap)

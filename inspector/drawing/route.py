@@ -7,6 +7,7 @@ fan-out looks like a bus. Bends and crossings cost; running along another net is
 from __future__ import annotations
 
 import heapq
+import itertools
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -120,7 +121,7 @@ class _Maze:
 
     def _flow(self, key: str) -> int:
         """The direction in which lines run past an item: up in the gates, right on a rail, down below one."""
-        x, y = self.placement.at[key]
+        y = self.placement.at[key][1]
         if y in [self.placement.rails[s] for s in self.placement.highways]:
             return _RIGHT
         sources = [link.source for link in self.items[key].links if link.source in self.items]
@@ -241,7 +242,7 @@ class _Maze:
     # -------------------------------------------------------------------------------------- result
 
     def _claim(self, net: str, path: list[Point], tree: dict[Point, Point | None]) -> None:
-        for a, b in zip(path, path[1:], strict=False):
+        for a, b in itertools.pairwise(path):
             self.lines[min(a, b), max(a, b)] = net
             tree.setdefault(b, a)
             self.depth.setdefault((net, b), self.depth[net, a] + self._distance(a, b))
@@ -283,7 +284,7 @@ def _grid(
     centres = sorted({round((b[0] + b[2]) / 2, 1) for b in boxes} | {round(placement.x_port, 1)})
     edge = placement.width
     xs = {0.0, 9.0, 17.0, edge - 32, edge - 9, edge, round(placement.output_port, 1), *centres}
-    for a, b in zip(centres, centres[1:], strict=False):
+    for a, b in itertools.pairwise(centres):
         if b - a > 16:
             xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}
     rows = sorted({round((b[1] + b[3]) / 2, 1) for b in boxes})

@@ -42,7 +42,8 @@ def _one_box(
     """All of `nodes` as a single box named after the last of them."""
     counts = Counter(node.op for node in nodes)
     what = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in counts.most_common())
-    label = nodes[-1].name or "loss L"
+    last = nodes[-1]
+    label = last.name or ("loss L" if _is_result(last, graph) else last.op)
     width = max(58.0, theme.label_width(label, 12) + 16)
     y = _height(tiling)
     picture.shapes.append(
@@ -66,11 +67,12 @@ def _columns(
     for column in sorted(total):
         members = [node for node in nodes if depth[node.index] == column]
         labels = [_label(node, graph) for node in members]
-        width = max(34.0, *(theme.label_width(label) + 14 for label in labels))
+        width = max(48.0, *(theme.label_width(label) + 14 for label in labels))
         x += width / 2
         for node, label in zip(members, labels, strict=True):
             own = _unused(picture, f"out.{safe(node.name or node.op)}")
-            last = node is nodes[-1]
+            last = _is_result(node, graph)
+            label = f"L = {label}" if last and not node.name else label
             y = _height(tiling) - 40.0 * stacked[column]
             stacked[column] += 1
             picture.shapes.append(
@@ -89,6 +91,11 @@ def _label(node: Node, graph: Graph) -> str:
     known = [number(float(c.value.reshape(-1)[0])) for c in constants if c.value.size == 1]
     label = f"{symbol} {known[0]}" if known else symbol
     return f"{node.name} = {label}" if node.name else label
+
+
+def _is_result(node: Node, graph: Graph) -> bool:
+    """Whether it is the single number at the very end, a loss."""
+    return node.index == len(graph.nodes) - 1 and node.value.size == 1
 
 
 def _unused(picture: Picture, base: str) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["FONT", "INK", "GRADIENT", "Paint", "SYMBOLS", "gradient_bin", "label_width", "paint", "style_sheet", "subscript"]  # fmt: skip
+__all__ = [
+    "FONT", "GATE_WORDS", "GRADIENT", "INK", "NONLINEAR", "SYMBOLS", "Paint", "gradient_bin", "label_width",
+    "paint", "style_sheet", "subscript",
+]  # fmt: skip
 
 FONT = "Helvetica,Arial,sans-serif"
 INK = "#1B1F24"

@@ -11,8 +11,8 @@ from tinygrad_rnn import Node
 from . import theme
 from .ink import Ink
 from .items import Item, Link, Step, entering, leaving
-from .picture import Frame, Line, Path, Picture, Shape, moved
 from .paths import bridged, joined, without_trunk
+from .picture import Frame, Line, Path, Picture, Shape, moved
 from .place import Placement, Spacing, highways, place, rail_row
 from .route import OUTPUT, Wire, route
 
@@ -132,7 +132,7 @@ class _Tiler:
         laid_rows = self._lay_out(rows)
         for row, laid in zip(rows, laid_rows, strict=True):
             self._draw_row(row, laid)
-        frames = [frame for frame in self.picture.frames]
+        frames = self.picture.frames
         self.tiling.left = min(frame.left for frame in frames)
         self.tiling.right = max(frame.right for frame in frames)
         self.tiling.bottom = min(frame.bottom for frame in frames) - _BELOW - 17
@@ -171,19 +171,18 @@ class _Tiler:
         for row, plan in zip(rows, plans, strict=True):
             left = 0.0
             laid: list[_Laid | float] = []
-            for step in row.steps:
-                if isinstance(step, int):
+            for part in row.steps:
+                if isinstance(part, int):
                     laid.append(left)
                     left += _MORE + _GAP
                     continue
-                placement, wires = plan[step.shape]
+                placement, wires = plan[part.shape]
                 mirror = placement.width if row.reverse else None
-                laid.append(_Laid(step, placement, wires, left, bottom, mirror))
+                laid.append(_Laid(part, placement, wires, left, bottom, mirror))
                 left += width + _GAP
             laid_rows.append(laid)
             bottom += max(placement.height for placement, _ in plan.values()) + _ABOVE + _BELOW + 34
             bottom += 0.0 if row.feeds_next else 48.0
-        self.column = width
         return laid_rows
 
     # ------------------------------------------------------------------------------------- one layer

@@ -1,0 +1,111 @@
+"""The gradient that flows through a whole learned layer to each of its sources.
+
+At the gate and the cell level one line stands for many edges, and several layers may share an affine map.
+The gradient of such a line is found by pulling the layer's own cotangent back through its operations alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn import Graph, Tensor, grad
+from tinygrad_rnn.cotangent import dense
+from tinygrad_rnn.sweep import sweep
+
+from .items import Item, Link, Step
+from .levels import JOIN
+
+__all__ = ["layer_flow"]
+
+Norms = dict[tuple[int, int], float]
+
+
+def layer_flow(steps: Sequence[Step | int], graph: Graph, loss: Tensor) -> tuple[tuple[Step | int, ...], Norms]:
+    """The steps with an edge on every line into a layer, and the gradient norms of those edges.
+
+    Parameters
+    ----------
+    steps : sequence of Step or int
+        As the gate or the cell level shows them.
+    graph : Graph
+    loss : Tensor
+        Whose gradient flows.
+    """
+    layers = [item for step in steps if isinstance(step, Step) for item in step.items if item.layer]
+    roots = {item.nodes[0].index: item.nodes[0].tensor for item in layers}
+    tensors = [tensor for tensor in roots.values() if tensor is not None]
+    cotangents = dict(zip(roots, grad(loss, tensors) if tensors else (), strict=True))
+    norms: Norms = {}
+    annotated: list[Step | int] = []
+    for step in steps:
+        annotated.append(step if isinstance(step, int) else _annotate(step, graph, cotangents, norms))
+    return tuple(annotated), norms
+
+
+def _annotate(step: Step, graph: Graph, cotangents: dict[int, Tensor], norms: Norms) -> Step:
+    joined = next((item.links for item in step.items if item.key == JOIN), ())
+    into_join: dict[int, Any] = {}
+    items = []
+    for item in step.items:
+        items.append(item)
+        if not item.layer:
+            continue
+        lines = tuple(line for link in item.links for line in (joined if link.source == JOIN else (link,)))
+        parts = _pull_back(item, lines, graph, cotangents[item.nodes[0].index])
+        links = []
+        for k, link in enumerate(item.links):
+            edge = (_root(item), -2 - k)
+            if link.source == JOIN:
+                norms[edge] = math.hypot(*(_norm(parts[line.node]) for line in joined))
+                for line in joined:
+                    into_join[line.node] = into_join.get(line.node, 0.0) + parts[line.node]
+            else:
+                norms[edge] = _norm(parts[link.node])
+            links.append(link._replace(edge=edge))
+        items[-1] = replace(item, links=tuple(links))
+    return step.with_items([_annotated_join(item, into_join, items, norms) if item.key == JOIN else item for item in items])
+
+
+def _annotated_join(join: Item, into: dict[int, Any], items: Sequence[Item], norms: Norms) -> Item:
+    root = next(_root(item) for item in items if item.layer)
+    links = []
+    for k, link in enumerate(join.links):
+        edge = (root, -1000 - k)
+        norms[edge] = _norm(into[link.node])
+        links.append(link._replace(edge=edge))
+    return replace(join, links=tuple(links))
+
+
+def _root(item: Item) -> int:
+    tensor = item.nodes[0].tensor
+    assert tensor is not None
+    return tensor.id
+
+
+def _pull_back(item: Item, lines: Sequence[Link], graph: Graph, cotangent: Tensor) -> dict[int, Any]:
+    """What the layer's cotangent gives at each source, through the operations of the layer alone."""
+    root = item.nodes[0].tensor
+    assert root is not None
+    sources: dict[int, int] = {}
+    for line in lines:
+        tensor = graph.nodes[line.node].tensor
+        assert tensor is not None
+        sources[tensor.id] = line.node
+    inside = {node.tensor.id for node in item.nodes if node.tensor is not None}
+    wanted = [graph.nodes[index].tensor for index in sources.values()]
+    parts: dict[int, Any] = {index: np.zeros(graph.nodes[index].shape) for index in sources.values()}
+    for node, _, edges in sweep([root], [cotangent.data], wanted):
+        for operand, contribution in edges if node.id in inside else ():
+            index = sources.get(node.inputs[operand].id)
+            if index is not None:
+                parts[index] = parts[index] + dense(contribution)
+    return parts
+
+
+def _norm(value: Any) -> float:
+    return float(np.linalg.norm(value))
