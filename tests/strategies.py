@@ -327,8 +327,10 @@ class Program:
         return found
 
     def __call__(self, *leaves: Any) -> Any:
+        return self.total(self.trace(*leaves))
+
+    def total(self, found: list[Any]) -> Any:
         """The sum of all values that no step consumes: whatever was drawn has a part in it."""
-        found = self.trace(*leaves)
         used = {k for _, operands, _ in self.steps for k in operands}
         loose = [tg.sum(value) for k, value in enumerate(found) if k not in used]
         total = loose[0]

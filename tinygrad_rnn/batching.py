@@ -30,6 +30,10 @@ class Batched(Operators):
     def __init__(self, array: Array) -> None:
         self.array = array
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """All members, for whoever only looks at the numbers, such as the search for a NaN."""
+        return np.array(self.array, dtype=dtype) if copy else np.asarray(self.array, dtype=dtype)
+
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """The shape of one member."""

@@ -82,9 +82,13 @@ def _lowered(op: Primitive, operands: Sequence[Cells], attributes: dict[str, Any
     if special is not None:
         return _boxed(special(*operands, **attributes))
     if op.elementwise and op.name != "broadcast_to":
-        each = np.frompyfunc(lambda *args: op(*args, **attributes), len(operands), 1)
-        return _boxed(each(*operands))
+        return _mapped(lambda *args: op(*args, **attributes), *operands)
     return _boxed(op.forward(*operands, **attributes))
+
+
+def _mapped(function: Callable[..., Any], *operands: Cells) -> Cells:
+    """A function of scalars applied element by element, with broadcasting."""
+    return _boxed(np.frompyfunc(function, len(operands), 1)(*operands))
 
 
 def _boxed(value: Any) -> Cells:
@@ -107,11 +111,9 @@ def _rows(x: Cells, axis: Any) -> tuple[Cells, tuple[int, ...]]:
 
 def _fold(binary: Callable[..., Any], x: Cells, axis: Any, keepdims: bool) -> Cells:
     rows, kept = _rows(x, axis)
-    step = np.frompyfunc(binary, 2, 1)
-    total: Any = rows[0]
+    total = _boxed(rows[0])
     for row in rows[1:]:
-        total = step(total, row)
-    total = _boxed(total)
+        total = _mapped(binary, total, _boxed(row))
     return total.reshape(kept) if keepdims else total
 
 
@@ -125,16 +127,15 @@ def _min(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
 
 def _logsumexp(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
     """The maximum is subtracted as a constant: its derivative cancels exactly."""
-    top = np.frompyfunc(p.stop_gradient, 1, 1)(_fold(p.maximum, x, axis, True))
-    exps = np.frompyfunc(lambda a, b: p.exp(p.subtract(a, b)), 2, 1)(x, top)
-    sums = _fold(p.add, _boxed(exps), axis, True)
-    total = _boxed(np.frompyfunc(lambda s, t: p.add(p.log(s), t), 2, 1)(sums, top))
+    top = _mapped(p.stop_gradient, _fold(p.maximum, x, axis, True))
+    exps = _mapped(lambda a, b: p.exp(p.subtract(a, b)), x, top)
+    sums = _fold(p.add, exps, axis, True)
+    total = _mapped(lambda s, t: p.add(p.log(s), t), sums, top)
     return total if keepdims else _boxed(np.squeeze(total, axis))
 
 
 def _take(x: Cells, indices: Cells, axis: int = 0) -> Cells:
-    plain = np.frompyfunc(int, 1, 1)(indices)
-    return np.take(x, np.asarray(plain, dtype=int), axis)
+    return np.take(x, _mapped(int, indices).astype(int), axis)
 
 
 _SPECIAL: dict[str, Callable[..., Any]] = {

@@ -83,7 +83,8 @@ def sweep(
         if isinstance(total, Lazy) and (type(total) is Scatter or op.name != "transpose"):
             total = total.dense()
         if create_graph:
-            with using(recording=True, scope=_backward_scope(node.scope, scopes), names=None):
+            scope = _backward_scope(node.scope, scopes)
+            with using(recording=True, scope=scope, anomaly=False, names=None):  # judged below
                 edges = _edges(node, total, live, node, node.inputs)
         else:
             edges = _edges(node, total, live, node._data, node.values)

@@ -1,0 +1,149 @@
+"""Scopes and switches: nested, restored whatever happens, each thread its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.scope import Context, context, timestep
+
+SWITCHES = [lambda: tg.scope("layer0"), tg.no_grad, tg.detect_anomaly, lambda: timestep(3)]
+
+
+def test_scopes_nest() -> None:
+    assert tg.tensor(1.0).scope is None
+    with tg.scope("encoder"), tg.scope("layer1"), timestep(4), tg.scope("attention"):
+        x = tg.tensor(1.0, name="x")
+        y = x * 2.0
+    assert str(y.scope) == "encoder/layer1/t=4/attention"
+    assert y.scope is x.scope and y.timestep == 4
+    assert y.scope.layers == ("encoder", "layer1", "attention")
+    assert [link.kind for link in y.scope.chain()] == ["layer", "layer", "timestep", "layer"]
+    assert x.path == "encoder/layer1/t=4/attention/x" and y.path.endswith("/multiply")
+    assert repr(y.scope) == "Scope('encoder/layer1/t=4/attention')"
+    assert (y * 2.0).scope is None
+
+
+def test_a_recorded_gradient_has_the_scope_of_what_it_differentiates() -> None:
+    x = tg.tensor(0.5)
+    with tg.scope("layer0"), timestep(2):
+        y = tg.tanh(x)
+    (g,) = tg.grad(y, x, create_graph=True)
+    assert g.scope.is_backward and not y.scope.is_backward
+    assert g.timestep == 2 and g.scope.layers == ("layer0",)
+    assert str(g.scope) == "layer0/t=2/backward"
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_everything_is_restored_after_an_exception(switch: Any) -> None:
+    with tg.scope("outer"):
+        before = context.get()
+        with pytest.raises(ZeroDivisionError), switch():
+            assert context.get() != before
+            raise ZeroDivisionError
+        assert context.get() is before
+    assert context.get() == Context()
+
+
+def test_an_exception_inside_a_cell_restores_everything() -> None:
+    class Broken(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            raise RuntimeError("inside")
+
+    cell = Broken(1, 1)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="inside"), tg.detect_anomaly():
+            tg.unroll(cell, np.ones((2, 1, 1)))
+        assert context.get() == Context()
+
+
+def test_an_exception_inside_a_recorded_sweep_restores_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("inside")
+
+    monkeypatch.setattr(tg.tanh, "rules", (broken,))
+    x = tg.tensor(0.5)
+    with pytest.raises(RuntimeError, match="inside"):
+        tg.grad(tg.tanh(x), x, create_graph=True)
+    assert context.get() == Context()
+
+
+def test_an_abandoned_sweep_leaves_nothing_behind() -> None:
+    from tinygrad_rnn.sweep import sweep
+
+    x = tg.tensor(0.5)
+    y = tg.tanh(tg.tanh(x))
+    visits = sweep([y], [tg.tensor(1.0)], [x], create_graph=True)
+    next(visits)
+    assert context.get() == Context(), "between two visits the caller's own scope is in force"
+    visits.close()
+
+
+def test_threads_do_not_see_each_others_scopes() -> None:
+    inside, seen = threading.Barrier(2, timeout=10), {}
+
+    def work(name: str) -> None:
+        with tg.scope(name):
+            inside.wait()
+            x = tg.tensor(2.0, requires_grad=True)
+            y = x * x
+            inside.wait()
+        y.backward()
+        seen[name] = (str(y.scope), float(x.grad), context.get() == Context())
+
+    def quiet() -> None:
+        with tg.no_grad():
+            inside.wait()
+            x = tg.tensor(2.0, requires_grad=True)
+            seen["quiet"] = ((x * x).op is None, x.scope is None)
+            inside.wait()
+
+    for pair in ((work, "a"), (work, "b")), ((work, "c"), (quiet,)):
+        threads = [threading.Thread(target=target, args=args) for target, *args in pair]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert seen == {name: (name, 4.0, True) for name in "abc"} | {"quiet": (True, True)}
+
+
+def test_ids_stay_unique_and_ordered_across_threads() -> None:
+    made: list[list[tg.Tensor]] = [[], [], [], []]
+
+    def work(mine: list[tg.Tensor]) -> None:
+        x = tg.tensor(1.0)
+        for _ in range(500):
+            x = x * 1.0
+            mine.append(x)
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({t.id for mine in made for t in mine}) == 2000
+    for mine in made:
+        assert [t.id for t in mine] == sorted(t.id for t in mine)
+        assert tg.grad(mine[-1], mine[0])[0].item() == 1.0
+
+
+def test_coroutines_do_not_see_each_others_scopes() -> None:
+    async def work(name: str) -> str:
+        with tg.scope(name):
+            await asyncio.sleep(0)
+            return str(tg.tensor(1.0).scope)
+
+    async def both() -> list[str]:
+        return list(await asyncio.gather(work("a"), work("b")))
+
+    assert asyncio.run(both()) == ["a", "b"]
+
+
+def test_a_scope_needs_a_name() -> None:
+    with pytest.raises(TypeError, match="scope: name must be a string, got int"), tg.scope(3):  # type: ignore[arg-type]
+        pass
