@@ -43,7 +43,7 @@ class Parametrised:
         KeyError
             If a name is missing or unknown.
         ValueError
-            If a shape differs.
+            If a shape differs, or a value is not numeric.
         """
         own = dict(self.named_parameters())
         missing, unknown = own.keys() - mapping.keys(), mapping.keys() - own.keys()
@@ -52,8 +52,12 @@ class Parametrised:
                 f"{type(self).__name__}.load_state_dict: missing {sorted(missing) or 'nothing'}, "
                 f"unknown {sorted(unknown) or 'nothing'}"
             )
-        arrays = {name: np.asarray(mapping[name]) for name in own}
+        arrays: dict[str, Array] = {}
         for name, parameter in own.items():
+            try:
+                arrays[name] = np.asarray(mapping[name], dtype=parameter.dtype)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{type(self).__name__}.load_state_dict: {name}: {error}") from None
             if arrays[name].shape != parameter.shape:
                 raise ValueError(
                     f"{type(self).__name__}.load_state_dict: {name} has shape {parameter.shape}, "

@@ -1,0 +1,312 @@
+"""Every registered cell against differences; the standard three against PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_rnn as tg
+
+from ..strategies import FEW, Setting, settings_of
+
+torch = pytest.importorskip("torch", reason="PyTorch is the reference for cells: pip install torch")
+
+every_cell = pytest.mark.parametrize("name", tg.cells.names())
+
+
+def as_function(drawn: Setting, **options: Any) -> tuple[Any, list[Any]]:
+    """The unrolled cell as a function of inputs, initial states and every parameter."""
+    names = [name for name, _ in drawn.cell.named_parameters()]
+    arrays = [drawn.inputs, *drawn.state, *drawn.cell.state_dict().values()]
+    count = len(drawn.state)
+
+    def fn(inputs: Any, *rest: Any) -> Any:
+        cell = drawn.cell
+        for name, value in zip(names, rest[count:], strict=True):
+            setattr(cell, name, value)
+        run = tg.unroll(cell, inputs, rest[:count], **options)
+        return [*run.outputs, *run.final_state]
+
+    return fn, arrays
+
+
+@every_cell
+@FEW
+@given(data=st.data())
+def test_first_order_by_parameters_inputs_and_states(name: str, data: st.DataObject) -> None:
+    fn, arrays = as_function(data.draw(settings_of(name)))
+    assert tg.gradcheck(fn, arrays)
+
+
+@every_cell
+def test_second_order_by_parameters_inputs_and_states(name: str) -> None:
+    cell = tg.cells.get(name)(1, 2, seed=3)
+    rng = np.random.default_rng(3)
+    state = tuple(rng.normal(size=(1, 2)) for _ in cell.state_names)
+    fn, arrays = as_function(Setting(cell, rng.normal(size=(2, 1, 1)), state))
+    assert tg.gradgradcheck(fn, arrays)
+
+
+@every_cell
+@FEW
+@given(data=st.data())
+def test_on_arrays_a_cell_is_plain_inference(name: str, data: st.DataObject) -> None:
+    drawn = data.draw(settings_of(name))
+    cell = drawn.cell
+    recorded = cell(tg.tensor(drawn.inputs[0]), drawn.state)
+    for parameter, array in list(cell.state_dict().items()):
+        setattr(cell, parameter, array)
+    plain = cell(drawn.inputs[0], drawn.state)
+    for r, a in zip(recorded, plain, strict=True):
+        assert type(a) is np.ndarray
+        np.testing.assert_array_equal(r.data, a)
+
+
+@every_cell
+def test_float32_cells_stay_float32(name: str) -> None:
+    cell = tg.cells.get(name)(2, 3, dtype=np.float32, seed=0)
+    run = tg.unroll(cell, np.ones((3, 2, 2)))
+    tg.sum(run.stacked).backward()
+    assert {n.dtype for n in tg.Graph(run.stacked)} == {np.dtype(np.float32)}
+    assert all(p.grad is not None and p.grad.dtype == np.float32 for p in cell.parameters())
+
+
+@every_cell
+def test_a_seed_fixes_the_parameters(name: str) -> None:
+    first, again, other = (tg.cells.get(name)(2, 3, seed=seed).state_dict() for seed in (1, 1, 2))
+    for key in first:
+        np.testing.assert_array_equal(first[key], again[key])
+    assert any((first[key] != other[key]).any() for key in first)
+
+
+@every_cell
+def test_without_biases(name: str) -> None:
+    drawn = tg.cells.get(name)(2, 3, bias=False, seed=0)
+    assert not any("bias" in key for key in drawn.state_dict())
+    state = tuple(np.full((1, 3), 0.5) for _ in drawn.state_names)
+    fn, arrays = as_function(Setting(drawn, np.ones((2, 1, 2)), state))
+    assert tg.gradcheck(fn, arrays)
+
+
+@every_cell
+def test_docstring_gives_equations_and_source(name: str) -> None:
+    text = tg.cells.get(name).__doc__ or ""
+    assert "h_t =" in text and any(str(year) in text for year in range(1986, 2030))
+
+
+# --------------------------------------------------------------------------------- against PyTorch
+
+STANDARD = [
+    ("rnn", {}, lambda i, h, **o: torch.nn.RNNCell(i, h, **o)),
+    ("rnn", {"nonlinearity": "relu"}, lambda i, h, **o: torch.nn.RNNCell(i, h, nonlinearity="relu", **o)),
+    ("lstm", {}, lambda i, h, **o: torch.nn.LSTMCell(i, h, **o)),
+    ("gru", {}, lambda i, h, **o: torch.nn.GRUCell(i, h, **o)),
+]
+standard = pytest.mark.parametrize(("name", "options", "theirs"), STANDARD, ids=["rnn", "relu", "lstm", "gru"])
+
+
+def in_torch(arrays: Sequence[Any]) -> list[Any]:
+    return [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in arrays]
+
+
+def close(ours: Any, theirs: Any, what: str = "") -> None:
+    np.testing.assert_allclose(np.asarray(ours), theirs.detach().numpy(), rtol=1e-10, atol=1e-10, err_msg=what)
+
+
+@standard
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 3, 4, 6), (5, 2, 3, 9)])
+def test_forward_and_every_gradient_are_pytorchs(name: str, options: Any, theirs: Any, bias: bool, sizes: Any) -> None:
+    features, hidden, batch, steps = sizes
+    reference = theirs(features, hidden, bias=bias).double()
+    cell = tg.cells.get(name)(features, hidden, bias=bias, **options)
+    cell.load_state_dict(reference.state_dict())
+    rng = np.random.default_rng(sum(sizes))
+    inputs = rng.normal(size=(steps, batch, features))
+    start = [rng.normal(size=(batch, hidden)) for _ in cell.state_names]
+    weights = rng.normal(size=(steps, batch, hidden))
+
+    ours_start = [tg.tensor(s, requires_grad=True) for s in start]
+    x = tg.tensor(inputs, requires_grad=True)
+    run = tg.unroll(cell, x, ours_start)
+    loss = tg.sum(run.stacked * weights) + sum(tg.sum(s * s) for s in run.final_state)
+    loss.backward()
+
+    tx, *state = in_torch([inputs, *start])
+    tstart, total = list(state), 0.0
+    for t in range(steps):
+        out = reference(tx[t], tuple(state) if len(state) > 1 else state[0])
+        state = list(out) if isinstance(out, tuple) else [out]
+        close(run.outputs[t].data, state[0], f"h at {t}")
+        for mine, its in zip(run.states[t], state, strict=True):
+            close(mine.data, its, f"state at {t}")
+        total = total + (state[0] * torch.tensor(weights[t])).sum()
+    total = total + sum((s * s).sum() for s in state)
+    total.backward()
+    close(loss.data, total)
+    close(x.grad, tx.grad, "inputs")
+    for k, (mine, its) in enumerate(zip(ours_start, tstart, strict=True)):
+        close(mine.grad, its.grad, f"initial state {k}")
+    for key, parameter in cell.named_parameters():
+        close(parameter.grad, getattr(reference, key).grad, key)
+
+
+@standard
+def test_state_dict_goes_both_ways(name: str, options: Any, theirs: Any) -> None:
+    reference = theirs(2, 3).double()
+    cell = tg.cells.get(name)(2, 3, seed=0, **options)
+    own = cell.state_dict()
+    assert list(own) == list(reference.state_dict())
+    reference.load_state_dict({key: torch.tensor(value) for key, value in own.items()})
+    for key, value in own.items():
+        close(value, reference.state_dict()[key])
+    other = tg.cells.get(name)(2, 3, seed=1, **options)
+    other.load_state_dict(reference.state_dict())
+    for key, value in other.state_dict().items():
+        np.testing.assert_array_equal(value, own[key])
+    assert other.initialisation == "loaded weights" and cell.initialisation == "pytorch"
+
+
+def test_a_difference_from_pytorch_would_be_noticed() -> None:
+    """The same comparison with the update gate the other way round."""
+    reference = torch.nn.GRUCell(2, 3).double()
+    cell = tg.cells.GRUCell(2, 3)
+    weights = {key: value.numpy().copy() for key, value in reference.state_dict().items()}
+    weights["weight_ih"][3:6] *= -1
+    cell.load_state_dict(weights)
+    x, h = np.ones((1, 2)), np.full((1, 3), 0.5)
+    with pytest.raises(AssertionError):
+        close(cell(tg.tensor(x), (h,)).h.data, reference(torch.tensor(x), torch.tensor(h)))
+
+
+# ---------------------------------------------------------------------------- registry, own cells
+
+
+def test_registry() -> None:
+    assert {"rnn", "lstm", "gru"} <= set(tg.cells.names())
+    assert tg.cells.get("lstm") is tg.cells.LSTMCell
+    with pytest.raises(KeyError, match="no cell called 'elman'; choose from rnn, lstm, gru"):
+        tg.cells.get("elman")
+
+
+class Leaky(tg.Cell):
+    """A cell in ten lines, as a user writes one."""
+
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        self.w = self.parameter("w", (hidden_size, hidden_size), init=tg.init.orthogonal)
+        self.u = self.parameter("u", (hidden_size, input_size))
+
+    def step(self, x: Any, state: Any) -> Any:
+        n = tg.named(n=tg.tanh(x @ self.u.T + state.h @ self.w.T))
+        return (0.9 * state.h + 0.1 * n,)
+
+
+class Pair(tg.Cell):
+    """States that are not hidden_size wide and not called h."""
+
+    state_names = ("out", "memory")
+
+    def initial_state(self, batch: int) -> Any:
+        return self.State(np.zeros((batch, self.hidden_size)), np.zeros((batch, 2, 3)))
+
+    def step(self, x: Any, state: Any) -> Any:
+        memory = state.memory + tg.reshape(x[:, :1], (-1, 1, 1))
+        return tg.sum(memory, axis=(1, 2)).reshape(-1, 1) + state.out, memory
+
+
+def test_a_users_own_cell() -> None:
+    cell = Leaky(2, 3, seed=0)
+    fn, arrays = as_function(Setting(cell, np.ones((3, 1, 2)), (np.full((1, 3), 0.2),)))
+    assert tg.gradcheck(fn, arrays) and tg.gradgradcheck(fn, arrays)
+    run = tg.unroll(Leaky(2, 3, seed=0), np.ones((3, 1, 2)))
+    assert set(run.names) == {(name, t) for name in ("x", "n", "h") for t in range(3)}
+    assert repr(cell) == "Leaky(2, 3)" and Leaky.State._fields == ("h",)
+
+
+def test_states_of_any_shape() -> None:
+    run = tg.unroll(Pair(1, 1), np.ones((3, 2, 1)))
+    assert run.states[2].memory.shape == (2, 2, 3)
+    np.testing.assert_array_equal(run.final_state.out.data, [[36.0], [36.0]])
+
+
+def test_one_state_may_come_back_bare() -> None:
+    class Bare(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            return state.h + x
+
+    assert tg.unroll(Bare(2, 2), np.ones((2, 1, 2))).final_state.h.data.tolist() == [[2.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: tg.cells.LSTMCell(0, 3), ValueError, "LSTMCell: input_size must be a positive integer, got 0"),
+        (lambda: tg.cells.GRUCell(2, -1), ValueError, "GRUCell: hidden_size must be a positive integer, got -1"),
+        (lambda: tg.cells.RNNCell(2, 1.5), ValueError, "hidden_size must be a positive integer, got 1.5"),
+        (lambda: tg.cells.RNNCell(2, 3, nonlinearity="sine"), ValueError, "must be 'tanh' or 'relu', got 'sine'"),
+        (lambda: tg.cells.RNNCell(2, 3, init="nonsense"), ValueError, "no initialisation called 'nonsense'; choose from pytorch"),
+        (lambda: tg.cells.RNNCell(2, 3, typo=1), TypeError, "typo"),
+        (lambda: tg.Cell(2, 3).step(None, None), NotImplementedError, r"Cell must define step\(self, x, state\)"),
+        (lambda: Leaky(2, 3).parameter("w", (1, 1)), ValueError, "Leaky: parameter 'w' is declared twice"),
+        (
+            lambda: Leaky(2, 3).parameter("v", (2, 2), init=np.ones(3)), ValueError,
+            r"parameter 'v' has shape \(2, 2\), its initial value \(3,\)",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_cells_are_explained(make: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_call_is_checked() -> None:
+    cell = Leaky(2, 3)
+    state = cell.initial_state(1)
+    with pytest.raises(ValueError, match=r"Leaky: x must be \(batch, 2\), got \(1, 5\)"):
+        cell(np.ones((1, 5)), state)
+    with pytest.raises(ValueError, match=r"Leaky: x must be \(batch, 2\), got \(2,\)"):
+        cell(np.ones(2), state)
+
+    class Wrong(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            return self.result(x, state)
+
+    for result, message in [
+        (lambda x, s: (s.h, s.h), r"Wrong.step returned 2 states, state_names are \('h',\)"),
+        (lambda x, s: (s.h[:, :1],), r"Wrong.step: state h went from shape \(1, 2\) to \(1, 1\)"),
+    ]:
+        wrong = Wrong(2, 2)
+        wrong.result = result
+        with pytest.raises(ValueError, match=message):
+            tg.unroll(wrong, np.ones((1, 1, 2)))
+
+
+def test_load_state_dict_is_all_or_nothing() -> None:
+    cell = tg.cells.LSTMCell(2, 3, seed=0)
+    before = cell.state_dict()
+    weights = cell.state_dict()
+    weights["weight_ih"][:] = 7.0
+    with pytest.raises(KeyError, match=r"missing \['bias_hh'\], unknown \['bias'\]"):
+        cell.load_state_dict({("bias" if k == "bias_hh" else k): v for k, v in weights.items()})
+    with pytest.raises(ValueError, match=r"LSTMCell.load_state_dict: bias_hh has shape \(12,\), was given \(3,\)"):
+        cell.load_state_dict({**weights, "bias_hh": np.zeros(3)})
+    with pytest.raises(ValueError, match="LSTMCell.load_state_dict: bias_hh: could not convert string"):
+        cell.load_state_dict({**weights, "bias_hh": np.array(["text"] * 12)})
+    for key, value in cell.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_state_dict_is_a_copy() -> None:
+    cell = tg.cells.RNNCell(2, 3, seed=0)
+    weights = cell.state_dict()
+    weights["weight_ih"][:] = 7.0
+    assert not (cell.weight_ih.data == 7.0).any()
+    cell.load_state_dict(weights)
+    weights["weight_ih"][:] = 8.0
+    assert (cell.weight_ih.data == 7.0).all()
