@@ -44,15 +44,18 @@ def cross_entropy(logits: Value, target: Any, reduction: str = "mean") -> Value:
     ValueError
         If the shapes do not fit, or a class is out of range.
     """
-    classes = logits.shape[-1]
+    shape = np.shape(logits)
+    if not shape:
+        raise ValueError("cross_entropy: logits must be (..., classes), got shape ()")
+    classes = shape[-1]
     log_probabilities = f.log_softmax(logits, axis=-1)
     labels = np.asarray(target)
     if labels.dtype.kind not in "biu":
         _same_shape("cross_entropy", logits, target)
         losses = p.negative(p.sum(p.multiply(log_probabilities, target), axis=-1))
         return _reduced("cross_entropy", losses, reduction)
-    if labels.shape != logits.shape[:-1]:
-        raise ValueError(f"cross_entropy: logits {logits.shape} need labels {logits.shape[:-1]}, got {labels.shape}")
+    if labels.shape != shape[:-1]:
+        raise ValueError(f"cross_entropy: logits {shape} need labels {shape[:-1]}, got {labels.shape}")
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"cross_entropy: labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}")
     flat = p.reshape(log_probabilities, (-1, classes))
