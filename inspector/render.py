@@ -107,7 +107,7 @@ def picture(
     graph = Graph(_everything(run, trace))
     owners = parts(graph.outputs)
     by_step = step_nodes(graph)
-    sources = [_source(layer, part, graph, owners, by_step) for layer, part in _layers(run)]
+    sources = [_source(layer_of(graph.find(part.outputs[-1])), part, graph, owners, by_step) for part in _layers(run)]
     rows: list[Row] = []
     for source, above in zip(sources, [*sources[1:], None], strict=True):
         feeds = above is not None and above.run.inputs[0].id == source.run.outputs[0].id
@@ -148,12 +148,12 @@ def _everything(run: Run, trace: GradientTrace | None) -> list[Tensor]:
     return values if trace is None else [*values, trace.loss]
 
 
-def _layers(run: Run, name: str = "") -> Iterator[tuple[str, Run]]:
+def _layers(run: Run) -> Iterator[Run]:
     """The runs of single cells inside a run, from the bottom up."""
     if not run.children:
-        yield name, run
-    for child, part in run.children.items():
-        yield from _layers(part, f"{name}/{child}" if name else child)
+        yield run
+    for part in run.children.values():
+        yield from _layers(part)
 
 
 def _source(layer: str, run: Run, graph: Graph, owners: Any, by_step: Any) -> Source:

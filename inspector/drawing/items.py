@@ -95,7 +95,8 @@ class Step:
     states : tuple of (name, key)
         The item (or port) that gives each state, the output's state first.
     output : str
-        Key of the item that shows the output; it stands outside the step's frame.
+        Key of the item that shows the output, outside the step's frame; empty where an older value is
+        passed on.
     """
 
     layer: str

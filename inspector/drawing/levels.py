@@ -104,9 +104,11 @@ class _Collapse:
         names = {item.links[0].source: item for item in self.step.items if item.value is not None and item.links}
         named_layers = {names[key].key for key in self.layers if key in names and names[key].role.startswith("gate:")}
         for item in self.step.items:
-            linear = item.key in self.affine and item.key in heads and item.value is None
+            name = names.get(item.key)
+            read = item.key in heads or (name is not None and name.key in heads)
+            linear = item.key in self.affine and read and item.value is None
             if item.key in self.layers or linear:
-                yield self._layer(item, names.get(item.key), textbook)
+                yield self._layer(item, name, textbook)
             elif item.key in named_layers or item.key in self.affine or item.key in self.absorbed:
                 continue
             else:

@@ -58,9 +58,8 @@ def step_nodes(graph: Graph) -> dict[tuple[str, int], list[Node]]:
 
 def layer_of(node: Node) -> str:
     """The layers around the node's timestep; scopes opened inside a step belong to the step."""
-    assert node.scope is not None
     outer = []
-    for link in node.scope.chain():
+    for link in node.scope.chain() if node.scope else ():
         if link.kind == "timestep":
             break
         outer.append(link.name)
@@ -95,6 +94,7 @@ class _Builder:
         output = self.run.outputs[t]
         self.output = next((name for name, value in self.states.items() if value.id == output.id), "out")
         self.names.setdefault(output.id, self.output)
+        self.circle = ""
 
     def _state_before(self) -> Any:
         previous = self.t + 1 if self.run.reverse else self.t - 1
@@ -112,8 +112,7 @@ class _Builder:
         states = []
         for name, value in self.states.items():
             states.append((name, self._place_of(value, name)))
-        output = self._place_of(self.run.outputs[self.t], self.output)
-        return Step(self.source.layer, self.t, tuple(self.items), tuple(states), output)
+        return Step(self.source.layer, self.t, tuple(self.items), tuple(states), self.circle)
 
     def _place_of(self, value: Tensor, name: str) -> str:
         index = self.graph.find(value).index
@@ -123,7 +122,7 @@ class _Builder:
 
     def _add(self, node: Node) -> None:
         lines = list(self._lines(node))
-        if not lines or self._is_folded(node):
+        if not lines or self._is_folded(node, lines):
             self._fold(node, lines)
             return
         owner = self.source.owners.get(node.index)
@@ -149,7 +148,10 @@ class _Builder:
         return any(n.op == "parameter" for n in (*operands, *inner))
 
     def _add_value(self, node: Node, name: str, key: str) -> None:
-        """A named value is drawn beside its operation, and feeds what the operation feeds."""
+        """A named value is drawn beside its operation, and feeds what the operation feeds.
+
+        The output's circle stands outside the frame and feeds nothing inside it.
+        """
         assert node.tensor is not None
         is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
         label = name + theme.subscript(self.t) if is_state else name
@@ -160,7 +162,10 @@ class _Builder:
         width = theme.label_width(name, 12) + (22 if is_state else 10)
         shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
         self.items.append(Item(own, shape, label, role, size, (link,), (), True, node))
-        self.at[node.index] = own
+        if node.tensor.id == self.run.outputs[self.t].id:
+            self.circle = own
+        else:
+            self.at[node.index] = own
 
     def _name(self, node: Node) -> str | None:
         return self.names.get(node.tensor.id) if node.tensor is not None else None
@@ -198,11 +203,15 @@ class _Builder:
         self.items.append(Item(key, "ellipse", label, "value", (width, 20.0), (), value=source))
         self.at[source.index] = key
 
-    def _is_folded(self, node: Node) -> bool:
-        """Whether an operation only serves the machine: no line of its own, told in its consumer's tooltip."""
-        if node.op == "stop_gradient":
-            return True
-        return node.op in _FOLDED and self._name(node) is None
+    def _is_folded(self, node: Node, lines: Sequence[Link]) -> bool:
+        """Whether an operation only serves the machine: no shape of its own, told in its consumer's tooltip.
+
+        The gradient's stop on a state that enters is drawn as a cut in the state's line.
+        """
+        if self._name(node) is not None:
+            return False
+        entered = lines[0].source.startswith(entering(""))
+        return node.op in _FOLDED or (node.op == "stop_gradient" and entered)
 
     def _fold(self, node: Node, lines: Sequence[Link]) -> None:
         inner = tuple(n for k in node.inputs for n in self.folded.get(k, ()))

@@ -45,7 +45,9 @@ def _fork(path: Path, trunk: Path) -> tuple[Path, float]:
     if math.dist(path[0], trunk[0]) > _SAME:
         return path, 0.0
     at, i, j, shared = path[0], 1, 1, 0.0
-    while i < len(path) and j < len(trunk) and _heading(at, path[i]) == _heading(at, trunk[j]):
+    for _ in range(len(path) + len(trunk)):
+        if i == len(path) or j == len(trunk) or _heading(at, path[i]) != _heading(at, trunk[j]):
+            break
         heading = _heading(at, path[i])
         step = min(math.dist(at, path[i]), math.dist(at, trunk[j]))
         shared += step

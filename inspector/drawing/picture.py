@@ -16,7 +16,10 @@ Path: TypeAlias = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Shape:
-    """A box, circle, ellipse or bare text around a centre."""
+    """A box, circle, ellipse or bare text around a centre.
+
+    `nodes` are the indices of the graph nodes that it stands for; each node is stood for once.
+    """
 
     id: str
     kind: str
@@ -31,6 +34,7 @@ class Shape:
     font_size: float = 11.0
     border: float = 1.2
     dashed: bool = False
+    nodes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

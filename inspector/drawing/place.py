@@ -26,7 +26,7 @@ class Spacing:
     gap: float = 16.0
     left: float = 30.0
     right: float = 46.0
-    bus: float = 13.0
+    bus: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _columns(
         if head[a.key] != head[b.key]
     ]
     x = _straightened(x, head, lanes, gaps, neighbours, beside)
-    left = min(x[i.key] - i.size[0] / 2 for i in items)
+    left = min((x[i.key] - i.size[0] / 2 for i in items), default=0.0)
     return {i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"}
 
 

@@ -91,25 +91,20 @@ class _Maze:
         places = self.placement
         for item in self.items.values():
             for operand, link in enumerate(item.links):
-                if link.source == self.step.output and link.source not in self.items:
-                    continue
                 start, departures = self._start(link.source)
                 yield _Task(
                     Wire(link.source, item.key, operand), start, self._point(*places.at[item.key]),
                     departures, self._arrivals(item.key, self.xs[start[0]]),
                 )  # fmt: skip
         for state, key in self.step.states:
-            start, departures = self._start(self._inner(key))
+            start, departures = self._start(key)
             goal = self._point(places.width, places.rails[state])
-            yield _Task(Wire(self._inner(key), leaving(state), 0), start, goal, departures, {_RIGHT: 0.0})
-        start, departures = self._start(self._inner(self.step.output))
-        goal = self._point(places.output_port, places.height)
-        yield _Task(Wire(self._inner(self.step.output), OUTPUT, 0), start, goal, departures, {_UP: 0.0})
-
-    def _inner(self, key: str) -> str:
-        """Inside the frame the output's circle is stood for by the operation that computes it."""
-        output = self.step.by_key.get(key)
-        return output.links[0].source if output and key == self.step.output else key
+            yield _Task(Wire(key, leaving(state), 0), start, goal, departures, {_RIGHT: 0.0})
+        if self.step.output:
+            source = self.step.by_key[self.step.output].links[0].source
+            start, departures = self._start(source)
+            goal = self._point(places.output_port, places.height)
+            yield _Task(Wire(source, OUTPUT, 0), start, goal, departures, {_UP: 0.0})
 
     def _start(self, key: str) -> tuple[Point, dict[int, float]]:
         places = self.placement

@@ -48,7 +48,7 @@ def _one_box(
     y = _height(tiling)
     picture.shapes.append(
         Shape("loss", "box", tiling.right + 70 + width / 2, y, width, 28, label, theme.paint("loss"), "loss",
-              f"{len(nodes)} operations after the timesteps: {what}", 12, 1.8)
+              f"{len(nodes)} operations after the timesteps: {what}", 12, 1.8, nodes=tuple(n.index for n in nodes))
     )  # fmt: skip
     return {node.index: "loss" for node in nodes}
 
@@ -77,7 +77,8 @@ def _columns(
             stacked[column] += 1
             picture.shapes.append(
                 Shape(own, "box", x, y, width, 24, label, theme.paint("loss" if last else "shared"),
-                      "loss" if last else "shared", notes.get(node.index, ""), 11, 1.8 if last else 1.2)
+                      "loss" if last else "shared", notes.get(node.index, ""), 11, 1.8 if last else 1.2,
+                      nodes=(node.index,))
             )  # fmt: skip
             places[node.index] = own
             tiling.shown[node.index] = (own, x, y)
@@ -191,8 +192,9 @@ def _parameters(
             stroke = ink.stroke((node.tensor.id, -1))
             paint = paint._replace(stroke=stroke.colour)
         picture.shapes.append(
-            Shape(own, "box", x + width / 2, y, width, 20, label, paint, "parameter", notes.get(node.index, ""), 10, 1.6)
-        )
+            Shape(own, "box", x + width / 2, y, width, 20, label, paint, "parameter", notes.get(node.index, ""), 10, 1.6,
+                  nodes=(node.index,))
+        )  # fmt: skip
         tiling.shown[node.index] = (own, x + width / 2, y)
         x += width + 8
     return y - 34 if leaves else y

@@ -126,6 +126,7 @@ class _Tiler:
     ) -> None:
         self.picture, self.ink, self.look, self.notes, self.spacing = picture, ink, look, notes, spacing
         self.tiling = Tiling()
+        self.stood_for: set[int] = set()
         self.lines: list[tuple[float, Line, tuple[float, ...]]] = []
 
     def run(self, rows: Sequence[Row]) -> Tiling:
@@ -188,9 +189,8 @@ class _Tiler:
     # ------------------------------------------------------------------------------------- one layer
 
     def _draw_row(self, row: Row, laid: list[_Laid | float]) -> None:
-        tops: dict[int, tuple[str, float, float, float]] = {}
         order = list(range(len(laid)))
-        carried = self._initial(row, laid[-1] if row.reverse else laid[0])
+        carried = self._initial(row, laid)
         for k in reversed(order) if row.reverse else order:
             here = laid[k]
             if not isinstance(here, _Laid):
@@ -198,38 +198,45 @@ class _Tiler:
                 assert isinstance(count, int)
                 carried = self._skip(here, count, carried, laid, row.reverse)
                 continue
-            self._draw_step(row, k, here, carried, tops)
-            carried = self._carry(here)
+            carried = self._draw_step(row, k, here, carried)
         last = laid[0 if row.reverse else -1]
         if isinstance(last, _Laid):
             self._loose_ends(last, carried)
 
-    def _initial(self, row: Row, first: _Laid | float) -> dict[str, tuple[str, Path]]:
+    def _initial(self, row: Row, laid: list[_Laid | float]) -> dict[str, tuple[str, Path]]:
         """Where the states come from before the first step that is shown."""
-        assert isinstance(first, _Laid)
-        carried: dict[str, tuple[str, Path]] = {}
+        shown = [here for here in laid if isinstance(here, _Laid)]
+        first = shown[-1 if row.reverse else 0]
+        folded = isinstance(row.steps[-1 if row.reverse else 0], int)
         names = dict(row.first)
+        carried: dict[str, tuple[str, Path]] = {}
         for state, _ in first.step.states:
-            y = first.placement.rails[state]
-            at = first.port(-_GAP, y)
-            own = f"{first.prefix}{safe(state)}.before"
+            x, y = first.port(-_GAP if state in names else -_GAP / 2, first.placement.rails[state])
+            if folded:
+                x += (_MORE + _GAP) * (1 if row.reverse else -1)
             if state in names:
-                node = names[state]
-                label = node.name or f"{state} init"
-                width = theme.label_width(label, 10) + 14
-                x = at[0] + (width / 2 - 10) * (1 if row.reverse else -1)
-                own = f"{first.prefix}{safe(label)}"
-                paint = theme.paint("value")
-                self.picture.shapes.append(
-                    Shape(own, "ellipse", x, at[1], width, 20, label, paint, "value", self.notes.get(node.index, ""), 10)
-                )  # fmt: skip
-                self.tiling.shown[node.index] = (own, x, at[1])
-                at = (x + (-width / 2 if row.reverse else width / 2), at[1])
+                carried[state] = self._initial_value(first, names[state], x, y, row.reverse)
             else:
-                at = first.port(-_GAP / 2, y)
-                self._anchor(own, *at)
-            carried[state] = (own, (at,))
+                own = f"{first.prefix}{safe(state)}.before"
+                self._anchor(own, x, y)
+                carried[state] = (own, ((x, y),))
         return carried
+
+    def _initial_value(
+        self, first: _Laid, node: Node, x: float, y: float, reverse: bool
+    ) -> tuple[str, Path]:
+        """An initial state in front of the first step."""
+        label = node.name or "init"
+        width = theme.label_width(label, 10) + 14
+        middle = x + (width / 2 - 10) * (1 if reverse else -1)
+        own = f"{first.prefix}{safe(label)}"
+        again = node.index in self.tiling.shown
+        self.picture.shapes.append(
+            Shape(own, "ellipse", middle, y, width, 18, label, theme.paint("value"), "value", self.notes.get(node.index, ""),
+                  10, dashed=again, nodes=() if again else (node.index,))
+        )  # fmt: skip
+        self.tiling.shown[node.index] = (own, middle, y)
+        return own, ((middle + (-width / 2 if reverse else width / 2), y),)
 
     def _skip(
         self, left: float, count: int, carried: dict[str, tuple[str, Path]], laid: list[_Laid | float], reverse: bool
@@ -255,13 +262,9 @@ class _Tiler:
         return following
 
     def _draw_step(
-        self,
-        row: Row,
-        k: int,
-        here: _Laid,
-        carried: dict[str, tuple[str, Path]],
-        tops: dict[int, tuple[str, float, float, float]],
-    ) -> None:
+        self, row: Row, k: int, here: _Laid, carried: dict[str, tuple[str, Path]]
+    ) -> dict[str, tuple[str, Path]]:
+        """Draw one step, and give back the states on their way out."""
         self._frame(here)
         for item in here.step.items:
             if item.key != here.step.output:
@@ -273,6 +276,7 @@ class _Tiler:
             for operand, link in enumerate(item.links):
                 self._link(here, item, operand, link, carried, source, riser)
         self._output(here)
+        return self._carry(here, {**carried, "x": (source, riser)})
 
     def _frame(self, here: _Laid) -> None:
         name = f"step t = {here.step.timestep}"
@@ -297,12 +301,18 @@ class _Tiler:
             Shape(
                 own, item.shape, x, y, *item.size, item.label, paint, self._css(item),
                 self.notes.get(node.index, "") if node else "", 12 if item.value else 11,
-                2.0 if nonlinear or item.role == "hidden" else 1.2,
+                2.0 if nonlinear or item.role == "hidden" else 1.2, nodes=self._stands_for(item),
             )
         )  # fmt: skip
         for shown in (*item.nodes, *([item.value] if item.value is not None else [])):
             self.tiling.shown[shown.index] = (own, x, y)
         return own
+
+    def _stands_for(self, item: Item) -> tuple[int, ...]:
+        """The nodes of an item that no shape stands for yet; layers may share some."""
+        fresh = tuple(n.index for n in item.nodes if n.index not in self.stood_for)
+        self.stood_for.update(fresh)
+        return fresh
 
     def _css(self, item: Item) -> str:
         if not item.role.startswith("gate:"):
@@ -327,7 +337,7 @@ class _Tiler:
         again = node.index in self.tiling.shown
         self.picture.shapes.append(
             Shape(own, "circle", foot[0], y, 34, 34, label, theme.paint("input"), "input copy" if again else "input",
-                  self.notes.get(node.index, ""), 12, 1.6, again)
+                  self.notes.get(node.index, ""), 12, 1.6, again, () if again else (node.index,))
         )  # fmt: skip
         self.tiling.shown.setdefault(node.index, (own, foot[0], y))
         return own, ((foot[0], y + 17), foot)
@@ -366,20 +376,21 @@ class _Tiler:
         assert item.value is not None
         self.tiling.outputs[item.value.index] = (own, x, y, item.size[1] / 2)
         stroke = self.ink.stroke(item.links[0].edge, item.links[0].cut)
-        source = here.prefix + safe(inner) if not inner.startswith(entering("")) else own
-        self._line(source, own, (*path, (x, y - item.size[1] / 2)), stroke.colour, stroke.width, stroke.css,
+        self._line(here.prefix + safe(inner), own, (*path, (x, y - item.size[1] / 2)), stroke.colour, stroke.width, stroke.css,
                    stroke.tooltip, stroke.rank, dashed=stroke.dashed, over=here)  # fmt: skip
 
     # ---------------------------------------------------------------------------------- between steps
 
-    def _carry(self, here: _Laid) -> dict[str, tuple[str, Path]]:
+    def _carry(self, here: _Laid, entered: dict[str, tuple[str, Path]]) -> dict[str, tuple[str, Path]]:
         """The states on their way out of the frame, for the next step to go on with."""
         carried = {}
         for state, key in here.step.states:
-            item = here.step.by_key.get(key)
-            inner = item.links[0].source if item and key == here.step.output else key
-            path = here.wire(Wire(inner, leaving(state), 0))
-            carried[state] = (here.prefix + safe(inner), path)
+            path = here.wire(Wire(key, leaving(state), 0))
+            if key.startswith(entering("")):
+                source, before = entered[key.removeprefix(entering(""))]
+                carried[state] = (source, (*before, *path))
+            else:
+                carried[state] = (here.prefix + safe(key), path)
             if self.look == "cellbox":
                 self._label_line(here, state)
         return carried

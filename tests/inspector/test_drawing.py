@@ -1,0 +1,177 @@
+"""What must hold of every drawing, of any cell at any level: nothing missing, nothing twice, nothing astray."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import tinygrad_rnn as tg
+from inspector.drawing.picture import Picture, Shape
+from inspector.render import LEVELS, picture
+from tinygrad_rnn.unroll import Run
+
+from ..strategies import FEW
+from .random_cells import runs
+
+CELLS = ["rnn", "lstm", "gru"]
+
+
+def run_of(name: str, steps: int = 3, **options: object) -> Run:
+    cell = tg.cells.get(name)(3, 4, seed=0)
+    return tg.unroll(cell, np.random.default_rng(0).normal(size=(steps, 2, 3)), **options)
+
+
+def all_runs() -> dict[str, Run]:
+    x = np.random.default_rng(0).normal(size=(3, 2, 3))
+    lstm, gru = tg.cells.LSTMCell(3, 4, seed=0), tg.cells.GRUCell(4, 4, seed=1)
+    return {
+        **{name: run_of(name) for name in CELLS},
+        "masked": run_of("lstm", lengths=[3, 2]),
+        "truncated": run_of("gru", truncate=2),
+        "reversed": run_of("lstm", reverse=True),
+        "stacked": tg.unroll(tg.Stacked(lstm, gru), x),
+        "directions": tg.unroll(tg.Bidirectional(lstm, tg.cells.RNNCell(3, 4, seed=2)), x),
+        "one tensor": tg.unroll(lstm, tg.tensor(x)),
+    }
+
+
+RUNS = all_runs()
+
+
+def graph_of(run: Run) -> tg.Graph:
+    """The graph that a drawing without a trace shows."""
+    return tg.Graph([*run.names.values(), *run.outputs])
+
+
+def assert_complete(run: Run, level: str) -> Picture:
+    drawing = picture(run, level=level, steps=slice(None))
+    drawn = Counter(node for shape in drawing.shapes for node in shape.nodes)
+    expected = {node.index for node in graph_of(run).nodes if node.op != "constant"}
+    assert {node for node, times in drawn.items() if times > 1} == set(), "drawn more than once"
+    if level == "operation":
+        assert expected - set(drawn) == set(), "not drawn"
+    assert set(drawn) <= expected
+    return drawing
+
+
+def assert_sound(drawing: Picture) -> None:
+    """Ids are unique, lines join shapes that exist, frames hold their members, every coordinate is finite."""
+    ids = Counter([s.id for s in drawing.shapes] + [line.id for line in drawing.lines] + [f.id for f in drawing.frames])
+    assert [own for own, times in ids.items() if times > 1] == []
+    shapes = {shape.id: shape for shape in drawing.shapes}
+    for line in drawing.lines:
+        assert line.source in shapes and line.target in shapes, line.id
+        for piece in line.pieces:
+            assert len(piece) >= 2 and all(math.isfinite(v) for point in piece for v in point), line.id
+    for frame in drawing.frames:
+        for member in (shapes[key] for key in frame.members):
+            assert frame.left <= member.x - member.width / 2 and member.x + member.width / 2 <= frame.right
+            assert frame.bottom <= member.y - member.height / 2 and member.y + member.height / 2 <= frame.top
+
+
+def overlapping(drawing: Picture) -> list[tuple[str, str]]:
+    """Pairs of shapes that lie on each other."""
+    solid = [s for s in drawing.shapes if s.kind not in ("point", "text")]
+    return [
+        (a.id, b.id) for k, a in enumerate(solid) for b in solid[:k]
+        if abs(a.x - b.x) < (a.width + b.width) / 2 - 0.5 and abs(a.y - b.y) < (a.height + b.height) / 2 - 0.5
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("kind", RUNS)
+def test_every_node_is_drawn_once(kind: str, level: str) -> None:
+    drawing = assert_complete(RUNS[kind], level)
+    assert_sound(drawing)
+    assert overlapping(drawing) == []
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@FEW
+@given(run=runs())
+def test_every_node_of_a_cell_nobody_has_drawn_yet_is_drawn_once(level: str, run: Run) -> None:
+    drawing = assert_complete(run, level)
+    assert_sound(drawing)
+    assert overlapping(drawing) == []
+
+
+@settings(max_examples=10)
+@given(run=runs())
+def test_a_drawing_is_deterministic(run: Run) -> None:
+    assert picture(run) == picture(run)
+
+
+def ends_at(shape: Shape, point: tuple[float, float]) -> bool:
+    return (
+        abs(point[0] - shape.x) <= shape.width / 2 + 0.6 and abs(point[1] - shape.y) <= shape.height / 2 + 0.6
+    )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@FEW
+@given(run=runs())
+def test_lines_end_on_the_border_of_what_they_point_at(level: str, run: Run) -> None:
+    drawing = picture(run, level=level)
+    shapes = {shape.id: shape for shape in drawing.shapes}
+    for line in drawing.lines:
+        assert ends_at(shapes[line.target], line.pieces[-1][-1]), line.id
+
+
+def crossings_of_boxes(drawing: Picture) -> list[tuple[str, str]]:
+    """Lines that run through a shape that is neither their source nor their target."""
+    solid = [s for s in drawing.shapes if s.kind not in ("point", "text")]
+    found = []
+    for line in drawing.lines:
+        for piece in line.pieces:
+            for (ax, ay), (bx, by) in zip(piece, piece[1:], strict=False):
+                for s in solid:
+                    if s.id in (line.source, line.target):
+                        continue
+                    inside_x = min(ax, bx) < s.x + s.width / 2 - 1 and max(ax, bx) > s.x - s.width / 2 + 1
+                    inside_y = min(ay, by) < s.y + s.height / 2 - 1 and max(ay, by) > s.y - s.height / 2 + 1
+                    if inside_x and inside_y:
+                        found.append((line.id, s.id))
+    return found
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "masked", "truncated", "reversed", "stacked"])
+def test_no_line_of_a_known_cell_runs_through_a_shape(kind: str, level: str) -> None:
+    assert crossings_of_boxes(picture(RUNS[kind], level=level)) == []
+
+
+@pytest.mark.parametrize(("kind", "highways"), [("rnn", 0), ("lstm", 1), ("gru", 1)])
+def test_a_state_with_a_highway_is_one_straight_line(kind: str, highways: int) -> None:
+    rails = [line for line in picture(RUNS[kind]).lines if line.css == "rail"]
+    heights = {round(y, 1) for line in rails for piece in line.pieces for _, y in piece}
+    assert len(heights) == highways
+
+
+def test_truncation_is_drawn_as_cut() -> None:
+    cut = [line for line in picture(RUNS["truncated"]).lines if line.css == "cut"]
+    assert cut and all(line.dashed for line in cut)
+    assert {line.target.split(".")[0] for line in cut} == {"t2"}
+
+
+def test_long_runs_are_folded_and_say_by_how_much() -> None:
+    drawing = picture(run_of("lstm", 30))
+    assert [s.label for s in drawing.shapes if "more steps" in s.label] == ["25 more steps"]
+    assert [f.label for f in drawing.frames] == [f"step t = {t}" for t in (0, 1, 2, 28, 29)]
+    assert len(picture(run_of("lstm", 30), steps=slice(4, 9)).frames) == 5
+
+
+@pytest.mark.parametrize("steps", [slice(5, 5), [7], [-4]])
+def test_steps_that_are_not_there_are_refused(steps: object) -> None:
+    with pytest.raises(ValueError, match="timesteps 0..2"):
+        picture(RUNS["rnn"], steps=steps)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="operation, gate, cell"):
+        picture(RUNS["rnn"], level="atom")
+    with pytest.raises(TypeError, match="what unroll returned"):
+        picture("run")  # type: ignore[arg-type]
