@@ -107,7 +107,7 @@ def picture(
     graph = Graph(_everything(run, trace))
     owners = parts(graph.outputs)
     by_step = step_nodes(graph)
-    sources = [_source(layer_of(graph.find(part.outputs[-1])), part, graph, owners, by_step) for part in _layers(run)]
+    sources = [_source(str(part.scope or ""), part, graph, owners, by_step) for part in _layers(run)]
     rows: list[Row] = []
     for source, above in zip(sources, [*sources[1:], None], strict=True):
         feeds = above is not None and above.run.inputs[0].id == source.run.outputs[0].id

@@ -15,7 +15,7 @@ from .anomaly import AnomalyError, anomaly_error
 from .cell import Cell
 from .functions import concatenate, stack
 from .primitives import stop_gradient, where
-from .scope import context, scope, timestep, using
+from .scope import Scope, context, scope, timestep, using
 from .stacks import Bidirectional, Directions, Layer, Stacked
 from .tensor import Tensor, named
 
@@ -44,6 +44,8 @@ class Run:
         The runs of the layers or directions; empty for a single cell.
     reverse : bool
         Whether time ran backwards.
+    scope : Scope or None
+        The layers around it, within which its timesteps were recorded.
     """
 
     cell: Cell | Stacked | Bidirectional
@@ -54,6 +56,7 @@ class Run:
     names: dict[tuple[str, int], Tensor]
     children: dict[str, Run] = field(default_factory=dict)
     reverse: bool = False
+    scope: Scope | None = field(default_factory=lambda: context.get().scope)
 
     def __len__(self) -> int:
         return len(self.outputs)
