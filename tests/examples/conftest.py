@@ -1,0 +1,11 @@
+"""The examples are scripts, not a package: put their folder on the path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+matplotlib.use("Agg")
