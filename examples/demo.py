@@ -31,13 +31,13 @@ def trained_network(out: Path) -> Pictures:
 
 
 def lstm(out: Path) -> Pictures:
-    """One LSTM over four steps at three levels of detail, coloured by the gradient of a last-step loss."""
+    """One LSTM over three steps at three levels of detail, coloured by the gradient of a last-step loss."""
     rng = np.random.default_rng(0)
-    run = tg.unroll(tg.cells.LSTMCell(4, 8, seed=0), rng.normal(size=(4, 1, 4)))
+    run = tg.unroll(tg.cells.LSTMCell(4, 8, seed=0), rng.normal(size=(3, 1, 4)))
     loss = tg.losses.mse_loss(run.outputs[-1], rng.normal(size=(1, 8)))
     trace = inspector.trace(run, loss)
     sentences = {
-        "operation": "every operation of an LSTM over four steps; the wider and darker, the more gradient flows",
+        "operation": "every operation of an LSTM over three steps; the wider and darker, the more gradient flows",
         "gate": "the same LSTM with one box for each gate",
         "cell": "the same LSTM in the well-known notation of cells",
     }
