@@ -129,7 +129,7 @@ class _Builder:
         key = self._key(f"{owner or 'shared'}.{node.op}")
         label = self._label(node)
         round_ = len(label) <= 2
-        folded = tuple(n for k in node.inputs for n in self.folded.get(k, ()))
+        folded = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
         self.items.append(
             Item(
                 key, "circle" if round_ else "box", label, self._role(owner),
@@ -214,7 +214,7 @@ class _Builder:
         return node.op in _FOLDED or (node.op == "stop_gradient" and entered)
 
     def _fold(self, node: Node, lines: Sequence[Link]) -> None:
-        inner = tuple(n for k in node.inputs for n in self.folded.get(k, ()))
+        inner = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
         self.folded[node.index] = (*inner, node)
         if lines:
             self.at[node.index] = lines[0].source

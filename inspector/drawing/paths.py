@@ -58,7 +58,7 @@ def _fork(path: Path, trunk: Path) -> tuple[Path, float]:
         if parted:
             back = min(_CURVE, step)
             return joined(((at[0] - heading[0] * back, at[1] - heading[1] * back), at, *path[i:])), shared
-    return (at, *path[i:]), shared
+    return ((at, *path[i:]) if i < len(path) else path[-2:]), shared
 
 
 def bridged(path: Path, rails: Sequence[float], gap: float = 6.0) -> tuple[Path, ...]:

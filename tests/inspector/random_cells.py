@@ -50,6 +50,9 @@ def random_cell(plan: list[tuple[str, int, int, str | None]], states: list[int])
                 values.append(value if name is None else tg.named(**{name: value}))
             return tuple(values[k % (len(values) - 1) + 1] for k in states)
 
+        def __repr__(self) -> str:
+            return f"random_cell({plan}, {states})"
+
     return Random()
 
 
