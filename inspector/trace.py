@@ -1,0 +1,294 @@
+"""GradientTrace: the gradient of a loss by every named value at every timestep, from one reverse sweep."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.ancestry import ancestors
+from tinygrad_rnn.cotangent import Product, Scatter, dense, is_basic_index
+from tinygrad_rnn.sweep import sweep
+from tinygrad_rnn.unroll import Run
+
+from . import files
+
+Array = npt.NDArray[Any]
+
+__all__ = ["GradientTrace", "norm_of", "trace"]
+
+NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp", "softmax"})
+"""Operations whose unnamed operand is called ``z_f`` when their result is called ``f``."""
+
+
+@dataclass(frozen=True, eq=False)
+class GradientTrace:
+    """Where in time, and along which lines, the gradient of a loss flows.
+
+    Made by :func:`trace`.
+
+    Attributes
+    ----------
+    run : Run
+    loss : Tensor
+        A single number.
+    steps : int
+        T, the number of timesteps.
+    names : tuple of str
+        Everything that can be asked for: the input ``x``, states, gates, and as ``z_f`` the value in
+        front of the nonlinearity that gives ``f``. In a stack ``layer0/f``, in two directions ``forward/f``.
+    parameters : tuple of str
+        The parameters of the cell.
+    label : str
+        What a legend calls it: the cell and its sizes.
+    initialisation : str
+        How the parameters were filled.
+    node_norms : mapping of Tensor id to float
+        L2 norm of the gradient of every value that the loss depends on.
+    edge_norms : mapping of (Tensor id of the consumer, operand) to float
+        L2 norm of what flows back through that one edge, before contributions are added up.
+    """
+
+    run: Run
+    loss: Tensor
+    names: tuple[str, ...]
+    parameters: tuple[str, ...]
+    node_norms: Mapping[int, float] = field(repr=False)
+    edge_norms: Mapping[tuple[int, int], float] = field(repr=False)
+    _values: Mapping[tuple[str, int], Tensor] = field(repr=False)
+    _gradients: Mapping[int, Array] = field(repr=False)
+    _shares: Mapping[str, tuple[tuple[int | None, Any], ...]] = field(repr=False)
+
+    @property
+    def steps(self) -> int:
+        return len(self.run)
+
+    @property
+    def label(self) -> str:
+        return repr(self.run.cell)
+
+    @property
+    def initialisation(self) -> str:
+        return self.run.cell.initialisation
+
+    def gradient(self, name: str, t: int) -> Array:
+        """The gradient of the loss by the value `name` at timestep `t`.
+
+        Parameters
+        ----------
+        name : str
+        t : int
+            From 0; negative ones count from the end.
+
+        Returns
+        -------
+        ndarray
+            Of the value's shape, such as (batch, hidden_size); zeros where the loss does not depend on it.
+
+        Raises
+        ------
+        KeyError
+            If there is no such name, or not at this timestep.
+        IndexError
+            If there is no such timestep.
+        """
+        self._known(name, self.names)
+        t = self._timestep(t)
+        if (name, t) not in self._values:
+            raise KeyError(f"trace: {name!r} has no value at timestep {t}")
+        value = self._values[name, t]
+        found = self._gradients.get(value.id)
+        return np.zeros(value.shape, value.dtype) if found is None else found.copy()
+
+    def norm(self, name: str) -> npt.NDArray[np.float64]:
+        """The L2 norm of the gradient by `name` at every timestep, over batch and units.
+
+        Returns
+        -------
+        ndarray (T,)
+            0 where the loss does not depend on the value, NaN at timesteps at which nothing has this name.
+
+        Raises
+        ------
+        KeyError
+            If there is no such name.
+        """
+        self._known(name, self.names)
+        values = (self._values.get((name, t)) for t in range(self.steps))
+        return np.array([math.nan if v is None else self.node_norms.get(v.id, 0.0) for v in values])
+
+    def parameter_gradient(self, name: str, t: int | None = None) -> Array:
+        """The gradient by a parameter: the share of timestep `t` alone, or the whole when `t` is omitted.
+
+        The shares of all timesteps add up to the whole, unless the parameter is also used outside the steps.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        IndexError
+            If there is no such timestep.
+        """
+        self._known(name, self.parameters)
+        wanted = None if t is None else self._timestep(t)
+        parameter = dict(self.run.cell.named_parameters())[name]
+        total = np.zeros(parameter.shape, parameter.dtype)
+        for step, share in self._shares[name]:
+            if wanted is None or step == wanted:
+                total += dense(share)
+        return total
+
+    def parameter_norm(self, name: str) -> npt.NDArray[np.float64]:
+        """The L2 norm of each timestep's own share of a parameter's gradient.
+
+        Returns
+        -------
+        ndarray (T,)
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        self._known(name, self.parameters)
+        shares: list[list[Any]] = [[] for _ in range(self.steps)]
+        for t, share in self._shares[name]:
+            if t is not None:
+                shares[t].append(share)
+        return np.array([_norm_of_sum(step) for step in shares])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All norms as plain lists and strings, fit for JSON; a missing value is ``None``."""
+        return {
+            "cell": self.label,
+            "initialisation": self.initialisation,
+            "steps": self.steps,
+            "loss": float(self.loss.item()),
+            "norms": {name: [_plain(v) for v in self.norm(name)] for name in self.names},
+            "parameters": {name: [_plain(v) for v in self.parameter_norm(name)] for name in self.parameters},
+        }
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write one line a name and timestep: ``kind,name,timestep,norm``; kind is ``value`` or ``parameter``.
+
+        The file appears only when it is complete.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["kind", "name", "timestep", "norm"])
+        writer.writerows(self._table())
+        return files.write(path, text.getvalue())
+
+    def _table(self) -> Iterator[tuple[str, str, int, str]]:
+        for kind, names, norms in (("value", self.names, self.norm), ("parameter", self.parameters, self.parameter_norm)):
+            for name in names:
+                yield from ((kind, name, t, repr(float(v))) for t, v in enumerate(norms(name)) if not math.isnan(v))
+
+    def _known(self, name: str, names: tuple[str, ...]) -> None:
+        if name not in names:
+            raise KeyError(f"trace: nothing is called {name!r}; there are {', '.join(names) or 'none'}")
+
+    def _timestep(self, t: int) -> int:
+        if not -self.steps <= t < self.steps:
+            raise IndexError(f"trace: timestep {t} is not in 0..{self.steps - 1}")
+        return int(t) % self.steps
+
+
+def trace(run: Run, loss: Tensor) -> GradientTrace:
+    """Sweep once from `loss` to everything it depends on, and keep what matters of a recurrent run.
+
+    Parameters
+    ----------
+    run : Run
+        What :func:`tinygrad_rnn.unroll` returned.
+    loss : Tensor
+        A single number computed from the run.
+
+    Returns
+    -------
+    GradientTrace
+
+    Raises
+    ------
+    TypeError
+        If `run` is no Run, or `loss` no Tensor.
+    ValueError
+        If `loss` is not a single number, or does not depend on any value of the run.
+    """
+    if not isinstance(run, Run):
+        raise TypeError(f"trace: run must be what unroll returned, got {type(run).__name__}")
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"trace: loss must be a Tensor, got {type(loss).__name__}")
+    if loss.size != 1:
+        raise ValueError(f"trace: loss must be a single number, got shape {loss.shape}; take its sum or mean")
+    values = {**run.names, **_preactivations(run)}
+    everything = ancestors([loss])
+    reached = {node.id for node in everything}
+    if not any(value.id in reached for value in values.values()):
+        raise ValueError("trace: the loss does not depend on any value of this run")
+    parameters = dict(run.cell.named_parameters())
+    wanted = {value.id for value in values.values()}
+    owner = {parameter.id: name for name, parameter in parameters.items()}
+    gradients: dict[int, Array] = {}
+    shares: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in parameters}
+    node_norms: dict[int, float] = {}
+    edge_norms: dict[tuple[int, int], float] = {}
+    for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], everything):
+        node_norms[node.id] = norm_of(total)
+        if node.id in wanted:
+            gradients[node.id] = np.array(dense(total))
+        for operand, contribution in edges:
+            edge_norms[node.id, operand] = norm_of(contribution)
+            name = owner.get(node.inputs[operand].id)
+            if name is not None:
+                shares[name].append((node.timestep, contribution))
+    names = tuple(dict.fromkeys(name for name, _ in values))
+    return GradientTrace(
+        run, loss, names, tuple(parameters), MappingProxyType(node_norms), MappingProxyType(edge_norms),
+        values, gradients, {name: tuple(found) for name, found in shares.items()},
+    )  # fmt: skip
+
+
+def _preactivations(run: Run) -> dict[tuple[str, int], Tensor]:
+    """The unnamed operand of the nonlinearity behind each named value: ``z_f`` for ``f``."""
+    named = {value.id for value in run.names.values()}
+    found = {}
+    for (name, t), value in run.names.items():
+        if value.op is None or value.op.name not in NONLINEAR:
+            continue
+        operand = value.inputs[0]
+        layer, slash, own = name.rpartition("/")
+        key = (f"{layer}{slash}z_{own}", t)
+        if isinstance(operand, Tensor) and operand.id not in named and key not in run.names:
+            found[key] = operand
+    return found
+
+
+def norm_of(cotangent: Any) -> float:
+    """The L2 norm of a cotangent, without forming it where it is kept in factors."""
+    if type(cotangent) is Product and len(cotangent.left) < min(cotangent.shape):
+        left, right = (np.asarray(f, np.float64) for f in (cotangent.left, cotangent.right))
+        return math.sqrt(max(0.0, float(np.sum((left @ left.T) * (right @ right.T)))))
+    if type(cotangent) is Scatter and is_basic_index(cotangent.index):
+        cotangent = cotangent.values
+    array = np.asarray(dense(cotangent))
+    return float(np.linalg.norm(array.reshape(-1).astype(np.float64, copy=False)))
+
+
+def _norm_of_sum(shares: list[Any]) -> float:
+    if len(shares) <= 1:
+        return norm_of(shares[0]) if shares else 0.0
+    return norm_of(sum(dense(share) for share in shares))
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
