@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,7 @@ def jacobian(output: Tensor, input: Tensor) -> npt.NDArray[Any]:
     TypeError
         If `output` or `input` is not a Tensor.
     """
-    (wanted,) = _tensors("jacobian", output, input)
+    (wanted,) = _tensors("jacobian", output, (input,))
     directions = np.eye(output.size, dtype=output.dtype).reshape(output.size, *output.shape)
     rows = np.zeros((output.size, *wanted.shape), wanted.dtype)
     for node, total, _ in sweep([output], [Batched(directions)], [wanted]):
@@ -101,7 +101,8 @@ def jacobian(output: Tensor, input: Tensor) -> npt.NDArray[Any]:
 
 
 def _tensors(caller: str, output: Any, inputs: Any) -> tuple[Tensor, ...]:
-    wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    several = isinstance(inputs, Iterable) and not isinstance(inputs, (Tensor, np.ndarray))
+    wanted = tuple(inputs) if several else (inputs,)
     for role, value in (("output", output), *(("an input", value) for value in wanted)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{caller}: {role} must be a Tensor, got {type(value).__name__}")

@@ -45,6 +45,10 @@ class Parametrised:
         ValueError
             If a shape differs, or a value is not numeric.
         """
+        if not isinstance(mapping, Mapping):
+            raise TypeError(
+                f"{type(self).__name__}.load_state_dict: needs a mapping of names to arrays, got {type(mapping).__name__}"
+            )
         own = dict(self.named_parameters())
         missing, unknown = own.keys() - mapping.keys(), mapping.keys() - own.keys()
         if missing or unknown:
@@ -97,7 +101,7 @@ class Cell(Parametrised):
     Raises
     ------
     ValueError
-        If a size is not a positive integer, or the preset is unknown.
+        If a size is not a positive integer, `dtype` is not a floating one, or the preset is unknown.
 
     Examples
     --------
@@ -130,11 +134,15 @@ class Cell(Parametrised):
         init: str | Callable[[int], Preset] = "pytorch",
     ) -> None:
         for role, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, (int, np.integer)) or size < 1:
+            if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
                 raise ValueError(f"{type(self).__name__}: {role} must be a positive integer, got {size!r}")
         self.input_size = int(input_size)
         self.hidden_size = int(hidden_size)
         self.dtype = np.dtype(dtype)
+        if self.dtype.kind != "f":
+            raise ValueError(f"{type(self).__name__}: dtype must be a floating one, got {self.dtype}")
+        if not isinstance(init, str) and not callable(init):
+            raise TypeError(f"{type(self).__name__}: init must be a preset or its name, got {init!r}")
         self.preset = (preset(init) if isinstance(init, str) else init)(self.hidden_size)
         self.initialisation = self.preset.name
         self._rng = np.random.default_rng(seed)
@@ -156,6 +164,8 @@ class Cell(Parametrised):
         ValueError
             If the name is taken, or the initial value has another shape.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"{type(self).__name__}: a parameter's name must be a string, got {name!r}")
         if name in self._parameters:
             raise ValueError(f"{type(self).__name__}: parameter {name!r} is declared twice")
         fill = self.preset.recurrent if init is None else init

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,16 @@ def _shape(x: Value) -> tuple[int, ...]:
 
 
 def _axis(name: str, axis: int, ndim: int) -> int:
+    if not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"{name}: axis must be an integer, got {axis!r}")
     if not -ndim <= axis < ndim:
         raise ValueError(f"{name}: axis {axis} is out of range for {ndim} dimensions")
     return axis % ndim
+
+
+def _several(name: str, arrays: Any) -> None:
+    if not isinstance(arrays, Iterable):
+        raise TypeError(f"{name}: needs a sequence of arrays, got {type(arrays).__name__}")
 
 
 def linear(x: Value, weight: Value, bias: Value | None = None) -> Value:
@@ -68,6 +75,7 @@ def cumsum(x: Value, axis: int | None = None) -> Value:
 
 def concatenate(arrays: Sequence[Value], axis: int | None = 0) -> Value:
     """A sequence of arrays joined along an existing axis; flattened first when `axis` is None."""
+    _several("concatenate", arrays)
     if axis is None:
         return p.concatenate(*[p.reshape(x, (-1,)) for x in arrays], axis=0)
     return p.concatenate(*arrays, axis=axis)
@@ -75,6 +83,7 @@ def concatenate(arrays: Sequence[Value], axis: int | None = 0) -> Value:
 
 def stack(arrays: Sequence[Value], axis: int = 0) -> Value:
     """A sequence of arrays of one shape joined along a new axis."""
+    _several("stack", arrays)
     return p.stack(*arrays, axis=axis)
 
 
@@ -94,8 +103,10 @@ def split(x: Value, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
         if sections < 1 or n % sections:
             raise ValueError(f"split: axis {axis} of shape {shape} does not divide into {sections}")
         cuts = [k * (n // sections) for k in range(1, sections)]
-    else:
+    elif isinstance(indices_or_sections, Iterable):
         cuts = [int(k) for k in indices_or_sections]
+    else:
+        raise TypeError(f"split: sections must be an integer or indices, got {indices_or_sections!r}")
     before = (slice(None),) * axis
     edges = [0, *cuts, n]
     return [

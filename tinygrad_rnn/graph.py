@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -116,7 +116,8 @@ class Graph:
 
     def __init__(self, outputs: Tensor | Sequence[Tensor]) -> None:
         self._single = isinstance(outputs, Tensor)
-        self.outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+        several = isinstance(outputs, Iterable) and not self._single
+        self.outputs = tuple(outputs) if several else (outputs,)  # type: ignore[assignment]
         for output in self.outputs:
             if not isinstance(output, Tensor):
                 raise TypeError(f"Graph: an output must be a Tensor, got {type(output).__name__}")
@@ -177,6 +178,8 @@ class Graph:
                 raise KeyError(f"node {key} is not in this graph of {len(self.nodes)} nodes")
             return self.nodes[key]
         name, timestep = key if isinstance(key, tuple) else (key, None)
+        if not isinstance(name, str):
+            raise KeyError(f"{key!r} is no Node, Tensor, index, name or (name, timestep) pair")
         hits = [n for n in self.nodes if n.name == name and timestep in (None, n.timestep)]
         if len(hits) != 1:
             known = ", ".join(sorted({n.name for n in self.nodes if n.name})) or "none"
@@ -230,7 +233,10 @@ class Graph:
     def hold(self, target: Any, value: Any) -> Graph:
         """A new graph in which a node is held at a constant, such as a gate forced open."""
         node = self.find(target)
-        array = np.broadcast_to(np.asarray(value, dtype=node.dtype), node.shape)
+        try:
+            array = np.broadcast_to(np.asarray(value, dtype=node.dtype), node.shape)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"hold: {node.path} has shape {node.shape}: {error}") from None
         return self._rebuilt({node: array}, frozenset())
 
     def to_scalars(self, limit: int = 100_000) -> Graph:
@@ -276,6 +282,8 @@ class Graph:
         return tuple(results[self._index[output.id]] for output in self.outputs)
 
     def _found(self, feeds: Mapping[Any, Any]) -> list[tuple[Node, Any]]:
+        if not isinstance(feeds, Mapping):
+            raise TypeError(f"run: feeds must be a mapping from nodes to values, got {type(feeds).__name__}")
         return [(self.find(key), value) for key, value in feeds.items()]
 
     # ------------------------------------------------------------------------------------ exporting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -171,22 +172,33 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 
 
 def _leaves(owner: str, parameters: Iterable[Tensor]) -> list[Tensor]:
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"{owner}: parameters must be Tensors, got {type(parameters).__name__}")
     leaves = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not leaves:
         raise ValueError(f"{owner}: no parameters")
     for leaf in leaves:
         if not isinstance(leaf, Tensor) or leaf.op is not None or not leaf.requires_grad:
             raise TypeError(f"{owner}: every parameter must be a leaf Tensor with requires_grad, got {leaf!r}")
+    if len({leaf.id for leaf in leaves}) < len(leaves):
+        raise ValueError(f"{owner}: a parameter is given twice")
     return leaves
+
+
+def _real(owner: str, name: str, number: Any) -> None:
+    if not isinstance(number, Real):
+        raise TypeError(f"{owner}: {name} must be a number, got {number!r}")
 
 
 def _positive(owner: str, **numbers: float) -> None:
     for name, number in numbers.items():
+        _real(owner, name, number)
         if not number > 0:
             raise ValueError(f"{owner}: {name} must be positive, got {number}")
 
 
 def _fractions(owner: str, **numbers: float) -> None:
     for name, number in numbers.items():
+        _real(owner, name, number)
         if not 0 <= number < 1:
             raise ValueError(f"{owner}: {name} must lie in [0, 1), got {number}")

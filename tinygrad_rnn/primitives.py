@@ -298,7 +298,7 @@ def _take_rule(g: Value, y: Value, x: Value, indices: Value, axis: int = 0) -> V
 @primitive(_take_rule, None)
 def take(x: Value, indices: Value, axis: int = 0) -> Value:
     """Rows of `x` along `axis`, such as word vectors out of a table; repeated indices add up."""
-    return np.take(x, indices, axis)
+    return np.take(x, np.asarray(indices), axis)  # a bare list of floats would be truncated
 
 
 def _concatenate_rule(g: Value, y: Value, *operands: Value, axis: int = 0) -> Iterator[Value]:

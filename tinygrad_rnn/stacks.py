@@ -40,6 +40,9 @@ class Bidirectional(Parametrised):
     """
 
     def __init__(self, forward: Cell, backward: Cell) -> None:
+        for cell in (forward, backward):
+            if not isinstance(cell, Cell):
+                raise TypeError(f"Bidirectional: a direction must be a Cell, got {type(cell).__name__}")
         if forward is backward:
             raise ValueError("Bidirectional: the two directions must be two cells, not one used twice")
         if forward.input_size != backward.input_size:
@@ -95,6 +98,9 @@ class Stacked(Parametrised):
             layers = tuple(layers[0])
         if not layers:
             raise ValueError("Stacked: give at least one layer")
+        for layer in layers:
+            if not isinstance(layer, (Cell, Bidirectional)):
+                raise TypeError(f"Stacked: a layer must be a Cell or Bidirectional, got {type(layer).__name__}")
         for k, (below, above) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
             if above.input_size != below.hidden_size:
                 raise ValueError(

@@ -32,10 +32,12 @@ def seed(output: Any, gradient: Any, name: str = "gradient") -> Any:
                 "element has an obvious one"
             )
         return np.ones(output.shape, output.dtype)
-    if isinstance(gradient, Operators):
-        array = gradient
-    else:
-        array = np.array(gradient, dtype=output.dtype)
+    array: Any = gradient
+    if not isinstance(gradient, Operators):
+        try:
+            array = np.array(gradient, dtype=output.dtype)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}: not an array of numbers ({error})") from None
     if array.shape != output.shape:
         raise ValueError(f"{name}: shape {array.shape} does not match the output's shape {output.shape}")
     return array

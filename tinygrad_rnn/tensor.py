@@ -153,7 +153,7 @@ class Tensor(Operators):
         ValueError
             If nothing requires a gradient, or `gradient` is missing or has the wrong shape.
         """
-        cotangent = seed(self, gradient)
+        cotangent = np.asarray(seed(self, gradient))
         if not self.requires_grad:
             raise ValueError("backward: nothing in this value's graph requires a gradient")
         leaves = [node for node in ancestors([self]) if node.op is None and node.requires_grad]
@@ -191,6 +191,12 @@ class Tensor(Operators):
         origin = f", op={self.op.name}" if self.op else ", requires_grad=True" if self.requires_grad else ""
         dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
         return f"tensor({body}{dtype}{origin}{name})"
+
+    def __reduce__(self) -> Any:
+        """A copy is a leaf of its own, with an id of its own; what was computed cannot be copied."""
+        if self.op is not None:
+            raise TypeError(f"copy: only a leaf can be copied; detach() this output of {self.op.name} first")
+        return Tensor, (np.array(self._data), self.requires_grad, self.name)
 
     # ---------------------------------------------------------------------------- NumPy's protocols
 

@@ -234,8 +234,10 @@ def _unroll_cell(
             with timestep(t):
                 if truncate is not None and k and k % truncate == 0:
                     state = cell.State(*map(stop_gradient, state))
-                new = _step(cell, steps[t], state)
                 mask = None if masks is None else masks[t]
+                # zeros for padding: a NaN in it would reach the weights' gradients as 0 * NaN
+                x = steps[t] if mask is None else where(mask, steps[t], 0.0)
+                new = _step(cell, x, state)
                 if mask is not None:
                     new = cell.State(*[where(_fit(mask, n), n, o) for n, o in zip(new, state, strict=True)])
                 state = cell.State(*_as_tuple(named(**new._asdict())))

@@ -125,5 +125,5 @@ def test_a_backward_step_names_timestep_and_gate() -> None:
 
 @pytest.mark.parametrize(("name", "gate"), [("lstm", k) for k in range(4)] + [("gru", k) for k in range(3)] + [("rnn", 0)])
 def test_weights_that_are_not_finite_are_found_at_once(name: str, gate: int) -> None:
-    with pytest.raises(tg.AnomalyError, match="NaN in the output of .* timestep 0"):
+    with pytest.raises(tg.AnomalyError, match=r"NaN in the output of .* timestep 0"):
         run_and_loss(poisoned(name, gate), np.ones((3, 1, 1)))

@@ -156,6 +156,19 @@ def test_a_tensor_as_cotangent_is_differentiated_too() -> None:
     assert plain.op is None
 
 
+def test_backward_takes_a_tensor_too() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True, dtype=np.float32)
+    (x * x).backward(tg.tensor([3.0, 4.0]))
+    assert type(x.grad) is np.ndarray and x.grad.dtype == np.float32
+    np.testing.assert_array_equal(x.grad, [6.0, 16.0])
+
+
+def test_inputs_may_be_any_iterable() -> None:
+    x, y = tg.tensor(2.0), tg.tensor(3.0)
+    assert [g.item() for g in tg.grad(x * y, (t for t in (x, y)))] == [3.0, 2.0]
+    assert tg.grad(x * y, []) == ()
+
+
 def test_gradients_recorded_under_no_grad() -> None:
     x = tg.tensor(2.0, requires_grad=True)
     y = x**3
@@ -186,6 +199,9 @@ def test_assigning_data_between_recording_and_a_second_order_gradient_is_refused
         (lambda x: tg.grad(tg.sum(x), [x, x.data]), TypeError, "grad: an input must be a Tensor, got ndarray"),
         (lambda x: tg.jacobian(1.0, x), TypeError, "jacobian: output must be a Tensor, got float"),
         (lambda x: tg.jacobian(x, np.ones(2)), TypeError, "jacobian: an input must be a Tensor"),
+        (lambda x: tg.jacobian(x, [x, x]), TypeError, "jacobian: an input must be a Tensor, got list"),
+        (lambda x: tg.grad(tg.sum(x), None), TypeError, "grad: an input must be a Tensor, got NoneType"),
+        (lambda x: x.backward("text"), TypeError, "gradient: not an array of numbers"),
         (lambda x: tg.sum(x.detach()).backward(), ValueError, "nothing in this value's graph requires"),
     ],
 )

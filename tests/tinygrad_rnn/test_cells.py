@@ -251,6 +251,10 @@ def test_one_state_may_come_back_bare() -> None:
         (lambda: tg.cells.RNNCell(2, 1.5), ValueError, "hidden_size must be a positive integer, got 1.5"),
         (lambda: tg.cells.RNNCell(2, 3, nonlinearity="sine"), ValueError, "must be 'tanh' or 'relu', got 'sine'"),
         (lambda: tg.cells.RNNCell(2, 3, init="nonsense"), ValueError, "no initialisation called 'nonsense'; choose from pytorch"),
+        (lambda: tg.cells.RNNCell(2, True), ValueError, "hidden_size must be a positive integer, got True"),
+        (lambda: tg.cells.RNNCell(2, 3, init=3), TypeError, "RNNCell: init must be a preset or its name, got 3"),
+        (lambda: tg.cells.RNNCell(2, 3, dtype=int), ValueError, "RNNCell: dtype must be a floating one, got int64"),
+        (lambda: Leaky(2, 3).parameter(3, (1,)), TypeError, "Leaky: a parameter's name must be a string, got 3"),
         (lambda: tg.cells.RNNCell(2, 3, typo=1), TypeError, "typo"),
         (lambda: tg.Cell(2, 3).step(None, None), NotImplementedError, r"Cell must define step\(self, x, state\)"),
         (lambda: Leaky(2, 3).parameter("w", (1, 1)), ValueError, "Leaky: parameter 'w' is declared twice"),
@@ -296,8 +300,10 @@ def test_load_state_dict_is_all_or_nothing() -> None:
         cell.load_state_dict({("bias" if k == "bias_hh" else k): v for k, v in weights.items()})
     with pytest.raises(ValueError, match=r"LSTMCell.load_state_dict: bias_hh has shape \(12,\), was given \(3,\)"):
         cell.load_state_dict({**weights, "bias_hh": np.zeros(3)})
-    with pytest.raises(ValueError, match="LSTMCell.load_state_dict: bias_hh: could not convert string"):
+    with pytest.raises(ValueError, match=r"LSTMCell\.load_state_dict: bias_hh: could not convert string"):
         cell.load_state_dict({**weights, "bias_hh": np.array(["text"] * 12)})
+    with pytest.raises(TypeError, match=r"LSTMCell\.load_state_dict: needs a mapping of names to arrays, got list"):
+        cell.load_state_dict([weights["weight_ih"]])
     for key, value in cell.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
 

@@ -195,6 +195,8 @@ def test_find() -> None:
         (("z", 7), "no node is called"),
         (10**6, "node 1000000 is not in this graph of"),
         (-1, "node -1 is not in this graph"),
+        (None, "None is no Node, Tensor, index, name or"),
+        ((None, 1), "is no Node, Tensor, index, name or"),
         (tg.tensor(1.0, name="stranger"), "the Tensor stranger is not in this graph"),
         (tg.Graph(tg.tensor(1.0, name="far")).nodes[0], "node far belongs to another graph"),
     ],
@@ -210,8 +212,14 @@ def test_other_mistakes_are_explained() -> None:
     graph = two_steps()
     with pytest.raises(TypeError, match="an output must be a Tensor, got ndarray"):
         tg.Graph([np.ones(2)])
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="an output must be a Tensor, got float"):
         tg.Graph(3.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="run: feeds must be a mapping from nodes to values, got list"):
+        graph.run([1.0])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"hold: weight_hh has shape \(3, 1\): .*broadcast"):
+        graph.hold("weight_hh", np.ones(2))
+    with pytest.raises(ValueError, match=r"hold: weight_hh .*could not convert"):
+        graph.hold("weight_hh", "open")
     with pytest.raises(ValueError, match=r"run: .*weight_hh has shape \(3, 1\), was fed shape \(2,\)"):
         graph.run({"weight_hh": [1.0, 2.0]})
     with pytest.raises(ValueError, match=r"cut: .* has 0 operands, no number 0"):

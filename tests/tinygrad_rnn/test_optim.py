@@ -169,6 +169,11 @@ def test_clipping_refuses_what_has_no_direction(bad: float) -> None:
     ("make", "error", "message"),
     [
         (lambda p: optim.SGD([], 0.1), ValueError, "SGD: no parameters"),
+        (lambda p: optim.SGD([p, p], 0.1), ValueError, "SGD: a parameter is given twice"),
+        (lambda p: optim.SGD(None, 0.1), TypeError, "SGD: parameters must be Tensors, got NoneType"),
+        (lambda p: optim.SGD([p], "0.1"), TypeError, "SGD: lr must be a number, got '0.1'"),
+        (lambda p: optim.SGD([p], 0.1, momentum=None), TypeError, "SGD: momentum must be a number, got None"),
+        (lambda p: optim.clip_grad_norm([p], None), TypeError, "clip_grad_norm: max_norm must be a number, got None"),
         (lambda p: optim.SGD([p], 0.0), ValueError, "SGD: lr must be positive, got 0.0"),
         (lambda p: optim.SGD([p], np.nan), ValueError, "SGD: lr must be positive, got nan"),
         (lambda p: optim.SGD([p], 0.1, momentum=1.0), ValueError, r"SGD: momentum must lie in \[0, 1\), got 1.0"),

@@ -86,6 +86,13 @@ def test_names_scopes_and_outputs_are_kept() -> None:
     assert [o.path for o in scalars.outputs] == ["t=0/h[0, 0]", "t=0/h[0, 1]", "t=1/h[0, 0]", "t=1/h[0, 1]"]
 
 
+def test_float32_stays_float32() -> None:
+    run = tg.unroll(tg.cells.LSTMCell(1, 2, seed=0, dtype=np.float32), np.ones((2, 1, 1)))
+    scalars = tg.Graph(run.outputs[-1]).to_scalars()
+    assert {node.dtype for node in scalars} == {np.dtype(np.float32)}
+    np.testing.assert_allclose([o.item() for o in scalars.outputs], run.outputs[-1].data[0], rtol=1e-5)
+
+
 def test_an_output_that_is_a_leaf_or_a_constant() -> None:
     x = tg.tensor([1.0, 2.0], name="x")
     scalars = tg.Graph([x, tg.where(np.array([True, False]), x, 5.0)]).to_scalars()

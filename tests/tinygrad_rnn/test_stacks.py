@@ -145,6 +145,8 @@ def test_stacked_takes_a_list_too() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
+        (lambda c: tg.Stacked(c(1, 2), "gru"), TypeError, "Stacked: a layer must be a Cell or Bidirectional, got str"),
+        (lambda c: tg.Bidirectional(c(1, 2), None), TypeError, "Bidirectional: a direction must be a Cell, got NoneType"),
         (lambda c: tg.Stacked(), ValueError, "Stacked: give at least one layer"),
         (lambda c: tg.Stacked(c(1, 2), c(3, 2)), ValueError, "Stacked: layer 1 reads 3 features, layer 0 gives 2"),
         (lambda c: tg.Stacked(*[c(2, 2)] * 2), ValueError, "a layer is used twice"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,29 @@ def test_grad_is_the_callers_to_write_to() -> None:
     np.testing.assert_array_equal(cotangent, [1.0, 1.0])
     (x + y).backward(cotangent)
     np.testing.assert_array_equal(x.grad, [6.0, 6.0])
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_copy_is_a_leaf_of_its_own(duplicate: Any) -> None:
+    x = tg.tensor([2.0], requires_grad=True, name="x")
+    y = duplicate(x)
+    assert y.id != x.id and (y.name, y.requires_grad, y.op) == ("x", True, None)
+    assert [g.item() for g in tg.grad(x * y * y * 3.0, [x, y], [1.0])] == [12.0, 24.0]
+    assert not np.shares_memory(x.data, y.data)
+    with pytest.raises(TypeError, match=r"copy: only a leaf can be copied; detach\(\) this output of multiply first"):
+        duplicate(x * 2.0)
+
+
+def test_a_copied_cell_has_parameters_of_its_own() -> None:
+    cell = tg.cells.LSTMCell(1, 2, seed=0)
+    twin = copy.deepcopy(cell)
+    assert twin.weight_ih is dict(twin.named_parameters())["weight_ih"] and twin.weight_ih is not cell.weight_ih
+    both = tg.unroll(cell, np.ones((2, 1, 1))).outputs[-1] * tg.unroll(twin, np.ones((2, 1, 1))).outputs[-1]
+    tg.sum(both).backward()
+    for own, other in zip(cell.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(own.grad, other.grad, rtol=1e-12)
+    (total,) = tg.grad(tg.sum(tg.square(tg.unroll(cell, np.ones((2, 1, 1))).outputs[-1])), cell.weight_hh)
+    np.testing.assert_allclose(cell.weight_hh.grad, total.data / 2, rtol=1e-12)
 
 
 # -------------------------------------------------------------------------------- detach and no_grad

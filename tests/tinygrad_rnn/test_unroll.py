@@ -80,8 +80,9 @@ def test_truncation_leaves_its_cuts_in_the_graph() -> None:
 @given(data=st.data())
 def test_reverse_is_flipping_twice(name: str, data: st.DataObject) -> None:
     drawn = data.draw(settings_of(name, max_steps=5))
-    back = tg.unroll(drawn.cell, drawn.inputs, drawn.state, reverse=True)
-    flipped = tg.unroll(drawn.cell, drawn.inputs[::-1], drawn.state)
+    window = data.draw(st.one_of(st.none(), st.integers(1, 5)))
+    back = tg.unroll(drawn.cell, drawn.inputs, drawn.state, reverse=True, truncate=window)
+    flipped = tg.unroll(drawn.cell, drawn.inputs[::-1], drawn.state, truncate=window)
     same([o.data for o in back.outputs], [o.data for o in flipped.outputs[::-1]])
     same([s.data for s in back.final_state], [s.data for s in flipped.final_state])
     same(gradients(drawn.cell, weighted(back.outputs)), gradients(drawn.cell, weighted(flipped.outputs[::-1])))
@@ -140,13 +141,18 @@ def test_nothing_flows_into_padding() -> None:
     assert x.grad[:, 0].all() and x.grad[:2, 1].all() and not x.grad[2:, 1].any()
 
 
-def test_not_even_a_nan_comes_out_of_padding() -> None:
-    inputs = np.ones((3, 2, 1))
-    inputs[2, 1] = np.nan
+@pytest.mark.parametrize("padding", [np.nan, np.inf, 1e300])
+def test_whatever_lies_in_the_padding_reaches_neither_values_nor_gradients(padding: float) -> None:
     cell = tg.cells.LSTMCell(1, 2, seed=0)
-    run = tg.unroll(cell, inputs, lengths=np.array([3, 2]))
-    assert np.isfinite(run.stacked.data).all()
-    assert all(np.isfinite(s.data).all() for s in run.final_state)
+
+    def run_with(value: float) -> list[Any]:
+        inputs = np.ones((3, 2, 1))
+        inputs[2, 1] = value
+        run = tg.unroll(cell, inputs, lengths=np.array([3, 2]))
+        values = [run.stacked.data, *[s.data for s in run.final_state]]
+        return values + gradients(cell, tg.sum(run.stacked), *run.inputs)
+
+    same(run_with(padding), run_with(0.0))
 
 
 # ------------------------------------------------------------------------------------ names, scopes
@@ -154,7 +160,7 @@ def test_not_even_a_nan_comes_out_of_padding() -> None:
 
 def test_names() -> None:
     run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((4, 1, 2)))
-    assert set(run.names) == {(name, t) for name in "x i f g o c h".split() for t in range(4)}
+    assert set(run.names) == {(name, t) for name in ["x", "i", "f", "g", "o", "c", "h"] for t in range(4)}
     for t in range(4):
         assert run.names["h", t] is run.outputs[t] is run.states[t].h
         assert run.names["c", t] is run.states[t].c and run.names["x", t] is run.inputs[t]
