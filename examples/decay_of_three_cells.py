@@ -11,21 +11,21 @@ Run it with ``python examples/decay_of_three_cells.py --out pictures``.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-import numpy.typing as npt
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
+from inspector import plot
 
-Array = npt.NDArray[Any]
+Measured = dict[str, dict[str, list[inspector.GradientTrace]]]
+"""Traces by filling and cell, one a seed."""
 
 STEPS, INPUTS, HIDDEN, SEEDS = 200, 8, 32, 5
 CELLS = {"RNN": tg.cells.RNNCell, "LSTM": tg.cells.LSTMCell, "GRU": tg.cells.GRUCell}
@@ -36,7 +36,7 @@ FILLINGS: dict[str, Any] = {
 }
 
 
-def traces(cell: str, filling: str) -> list[Any]:
+def traces(cell: str, filling: str) -> list[inspector.GradientTrace]:
     """The gradient of a last-step loss through a freshly filled cell that reads noise, for several seeds."""
     found = []
     for seed in range(SEEDS):
@@ -47,51 +47,47 @@ def traces(cell: str, filling: str) -> list[Any]:
     return found
 
 
-def factor(norms: Array) -> float:
-    """What one step back multiplies the gradient by: the slope of log norm over time, by least squares."""
-    return math.exp(-np.polynomial.Polynomial.fit(np.arange(len(norms)), np.log(norms), 1).convert().coef[1])
-
-
-def measure() -> dict[str, dict[str, list[Any]]]:
-    """Traces by filling and cell."""
+def measure() -> Measured:
+    """Every cell filled in every way."""
     pairs = [(filling, cell) for filling in FILLINGS for cell in CELLS]
-    found: dict[str, dict[str, list[Any]]] = {filling: {} for filling in FILLINGS}
+    found: Measured = {filling: {} for filling in FILLINGS}
     for filling, cell in tqdm(pairs, unit="cell", delay=2, leave=False):
         found[filling][cell] = traces(cell, filling)
     return found
 
 
-def table(measured: dict[str, dict[str, list[Any]]]) -> str:
-    """Factor a step and half-life for every filling and cell, the median over the seeds."""
+def table(measured: Measured) -> str:
+    """Factor a step back and half-life for every filling and cell, the median over the seeds."""
     lines = [f"{'filled with':26}{'cell':6}{'factor a step':>14}{'half-life':>16}"]
     for filling, cells in measured.items():
         for cell, found in cells.items():
-            rate = float(np.median([factor(trace.norm("h")) for trace in found]))
-            half = f"{math.log(2) / -math.log(rate):.1f} steps" if rate < 1 else "none: it grows"
-            lines.append(f"{filling:26}{cell:6}{rate:14.3f}{half:>16}")
+            rates = [inspector.decay_rate(trace.norm("h")) for trace in found]
+            factor, half_life = np.median(rates, axis=0)
+            lines.append(f"{filling:26}{cell:6}{factor:14.3f}{half_life:10.1f} steps")
     return "\n".join(lines)
+
+
+def picture(measured: Measured, path: Path) -> tuple[Path, str]:
+    """One panel a filling: the first seed's curve of each cell, and a band over all seeds."""
+    figure = Figure(figsize=(17, 5), layout="constrained")
+    panels = figure.subplots(1, len(measured), sharey=True)
+    for panel, (filling, cells) in zip(panels, measured.items(), strict=True):
+        inspector.plot_decay({cell: found[0] for cell, found in cells.items()}, ax=panel, names=["h"])
+        for line, found in zip(panel.get_lines(), cells.values(), strict=True):
+            norms = np.array([trace.norm("h") for trace in found])
+            panel.fill_between(range(STEPS), norms.min(axis=0), norms.max(axis=0), color=line.get_color(), alpha=0.15)
+        panel.set_title(filling, loc="left")
+        panel.label_outer()
+    plot.save(figure, path)
+    return path, (
+        f"the gradient of the last of {STEPS} steps, back to the first, in an RNN, an LSTM and a GRU; "
+        f"bands span {SEEDS} seeds"
+    )
 
 
 def draw(out: Path) -> Iterator[tuple[Path, str]]:
     """The picture, with a sentence on what it shows."""
     yield picture(measure(), out / "decay-of-three-cells.png")
-
-
-def picture(measured: dict[str, dict[str, list[Any]]], path: Path) -> tuple[Path, str]:
-    """One panel a filling: the first seed's curve of each cell, and a band over all seeds."""
-    figure, panels = plt.subplots(1, len(measured), figsize=(15, 5), sharey=True, layout="constrained")
-    for panel, (filling, cells) in zip(panels, measured.items(), strict=True):
-        inspector.plot_decay({cell: found[0] for cell, found in cells.items()}, ax=panel)
-        for line, found in zip(panel.get_lines(), cells.values(), strict=False):
-            norms = np.array([trace.norm("h") for trace in found])
-            panel.fill_between(range(STEPS), norms.min(axis=0), norms.max(axis=0), color=line.get_color(), alpha=0.2)
-        panel.set_title(filling)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-    return path, (
-        f"gradient of the last of {STEPS} steps, back to the first, in an RNN, an LSTM and a GRU; "
-        f"bands span {SEEDS} seeds"
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,10 +20,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
+from inspector import plot
 
 Array = npt.NDArray[Any]
 
@@ -175,33 +178,50 @@ def table(spelling: Spelling) -> str:
 def draw(model: Model, word: str, out: Path) -> Iterator[tuple[Path, str]]:
     """The pictures of one word, each with a sentence on what it shows."""
     spelling = spell(model, word)
-    strength = sensitivity(spelling)
-    letters = [*spelling.word, "end"]
-    phonemes = ["end" if phoneme == END else phoneme for phoneme in spelling.said]
+    word = spelling.word
+    path = plot.save(heat_map(spelling), out / f"{word}-sensitivity.png")
+    yield path, f"which letters each phoneme of {word!r} depends on; the diagonal is the alignment it learned"
+    path = plot.save(decay(spelling), out / f"{word}-decay.png")
+    yield path, "how the gradient of the first and the last phoneme fades along the encoder, back to the first letter"
+    whole = inspector.trace(spelling.encoder, spelling.log_probabilities.sum())
+    ends = range(len(word) + 1) if len(word) < 6 else [0, 1, 2, -2, -1]
+    path = out / f"{word}-encoder.svg"
+    inspector.render(spelling.encoder, path, level="cell", trace=whole, steps=ends)
+    yield path, "the trained encoder at both ends of the word, coloured by the gradient of the word's log-probability"
 
-    path = out / f"{spelling.word}-sensitivity.png"
+
+def heat_map(spelling: Spelling) -> Figure:
+    """Letters by phonemes; each row adds up to 1, or a phoneme the network is sure of would show nothing."""
+    strength = sensitivity(spelling)
+    rows = ["end" if phoneme == END else phoneme for phoneme in spelling.said]
+    columns = [*spelling.word, "end"]
+    figure = Figure(figsize=(max(6.0, 2.2 + 0.5 * len(columns)), max(4.0, 1.6 + 0.4 * len(rows))), layout="constrained")
+    axes = figure.subplots()
     inspector.plot_heat_map(
-        strength / strength.sum(axis=1, keepdims=True), phonemes, letters, path=path,
+        strength / strength.sum(axis=1, keepdims=True), rows, columns, ax=axes,
         title=f"Which letters of “{spelling.word}” does each phoneme depend on?",
         label="share of the phoneme's ‖∂ log p / ∂ letter‖",
     )  # fmt: skip
-    yield path, f"which letters each phoneme of {spelling.word!r} depends on; the diagonal is the alignment it learned"
+    (image,) = axes.images
+    image.set_norm(Normalize(*image.get_clim()))  # linear: shares lie within about one decade
+    return figure
 
+
+def decay(spelling: Spelling) -> Figure:
+    """The gradient by the encoder's states of the first and of the last phoneme's log-probability."""
+    last = len(spelling.phonemes) - 1
     traces = {
-        f"log p of {spelling.said[k]} ({which} phoneme)": inspector.trace(
-            spelling.encoder, spelling.log_probabilities[k]
-        )
-        for k, which in ((0, "first"), (len(spelling.phonemes) - 1, "last"))
+        f"log p of {which} phoneme, {spelling.said[k]}": inspector.trace(spelling.encoder, spelling.log_probabilities[k])
+        for which, k in (("the first", 0), ("the last", last))
     }
-    path = out / f"{spelling.word}-decay.png"
-    inspector.plot_decay(traces, path=path)
-    yield path, "how the gradient of the first and the last phoneme fades along the encoder, back to the first letter"
-
-    path = out / f"{spelling.word}-encoder.svg"
-    whole = inspector.trace(spelling.encoder, spelling.log_probabilities.sum())
-    ends = range(len(letters)) if len(letters) < 7 else [0, 1, 2, -2, -1]
-    inspector.render(spelling.encoder, path, level="cell", trace=whole, steps=ends)
-    yield path, "the trained encoder at both ends of the word, coloured by the gradient of the word's log-probability"
+    figure = Figure(figsize=(8.0, 4.6), layout="constrained")
+    axes = figure.subplots()
+    inspector.plot_decay(traces, ax=axes, names=["h"])
+    axes.set_title(f"How far back does “{spelling.word}” reach?", loc="left")
+    axes.set_xticks(range(len(spelling.encoder)), [*spelling.word, "end"])
+    axes.set_xlabel("letter read        (the gradient flows from right to left)")
+    axes.set_ylabel("‖∂ log p / ∂ h‖₂")
+    return figure
 
 
 def main(arguments: list[str] | None = None) -> int:

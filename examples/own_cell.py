@@ -51,7 +51,7 @@ def check() -> int:
     return sum(leaf.size for leaf in leaves)
 
 
-def traced(cell: tg.Cell, steps: int) -> tuple[tg.Run, Any]:
+def traced(cell: tg.Cell, steps: int) -> tuple[tg.Run, inspector.GradientTrace]:
     """A run over noise, and the trace of a loss that looks at the last step only."""
     rng = np.random.default_rng(0)
     run = tg.unroll(cell, rng.normal(size=(steps, 1, cell.input_size)))
@@ -68,7 +68,7 @@ def draw(out: Path) -> Iterator[tuple[Path, str]]:
 
     cells = {"minimal gated unit": MinimalGatedUnit(8, 32, seed=0), "LSTM": tg.cells.LSTMCell(8, 32, seed=0)}
     path = out / "own-cell-decay.png"
-    inspector.plot_decay({name: traced(cell, steps=100)[1] for name, cell in cells.items()}, path=path)
+    inspector.plot_decay({name: traced(cell, steps=100)[1] for name, cell in cells.items()}, path=path, names=["h"])
     yield path, "how far the gradient of the last of 100 steps reaches back in that cell and in an LSTM"
 
 
