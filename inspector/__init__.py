@@ -1,7 +1,12 @@
 """The eyes: draws the graph of a recurrent run and measures where in time its gradient survives."""
 
+from .drawing.engines import GraphvizMissingError
 from .plot import Decay, decay_rate, plot_decay, plot_heat_map
 from .render import render
+from .report import report
 from .trace import GradientTrace, trace
 
-__all__ = ["Decay", "GradientTrace", "decay_rate", "plot_decay", "plot_heat_map", "render", "trace"]
+__all__ = [
+    "Decay", "GradientTrace", "GraphvizMissingError", "decay_rate", "plot_decay", "plot_heat_map", "render",
+    "report", "trace",
+]  # fmt: skip

@@ -158,7 +158,7 @@ def _curve(axes: Axes, norms: npt.NDArray[np.float64], text: str, colour: str, s
         if hit.any():
             what = "exactly 0" if mark == "v" else "not finite"
             axes.scatter(t[hit], np.full(hit.sum(), y), color=colour, marker=mark, s=22, clip_on=False,
-                         transform=axes.get_xaxis_transform(), label=f"{text}: {what} at {hit.sum()} steps", zorder=5)  # fmt: skip
+                         transform=axes.get_xaxis_transform(), label=f"{text}: {what} at {hit.sum()} {'step' if hit.sum() == 1 else 'steps'}", zorder=5)  # fmt: skip
 
 
 def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str] | None) -> None:
