@@ -18,6 +18,12 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, the reference for cells, losses and optimisers; continuous integration has it."""
+    return pytest.importorskip("torch", reason="PyTorch is the reference here: pip install torch")
+
+
 @pytest.fixture(autouse=True)
 def every_graph_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever graph a test builds must satisfy the invariants that `Graph.check` states."""

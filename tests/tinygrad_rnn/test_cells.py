@@ -14,8 +14,6 @@ import tinygrad_rnn as tg
 
 from ..strategies import FEW, Setting, settings_of
 
-torch = pytest.importorskip("torch", reason="PyTorch is the reference for cells: pip install torch")
-
 every_cell = pytest.mark.parametrize("name", tg.cells.names())
 
 
@@ -102,15 +100,15 @@ def test_docstring_gives_equations_and_source(name: str) -> None:
 # --------------------------------------------------------------------------------- against PyTorch
 
 STANDARD = [
-    ("rnn", {}, lambda i, h, **o: torch.nn.RNNCell(i, h, **o)),
-    ("rnn", {"nonlinearity": "relu"}, lambda i, h, **o: torch.nn.RNNCell(i, h, nonlinearity="relu", **o)),
-    ("lstm", {}, lambda i, h, **o: torch.nn.LSTMCell(i, h, **o)),
-    ("gru", {}, lambda i, h, **o: torch.nn.GRUCell(i, h, **o)),
+    ("rnn", {}, lambda torch, i, h, **o: torch.nn.RNNCell(i, h, **o)),
+    ("rnn", {"nonlinearity": "relu"}, lambda torch, i, h, **o: torch.nn.RNNCell(i, h, nonlinearity="relu", **o)),
+    ("lstm", {}, lambda torch, i, h, **o: torch.nn.LSTMCell(i, h, **o)),
+    ("gru", {}, lambda torch, i, h, **o: torch.nn.GRUCell(i, h, **o)),
 ]
 standard = pytest.mark.parametrize(("name", "options", "theirs"), STANDARD, ids=["rnn", "relu", "lstm", "gru"])
 
 
-def in_torch(arrays: Sequence[Any]) -> list[Any]:
+def in_torch(torch: Any, arrays: Sequence[Any]) -> list[Any]:
     return [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in arrays]
 
 
@@ -121,9 +119,11 @@ def close(ours: Any, theirs: Any, what: str = "") -> None:
 @standard
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 3, 4, 6), (5, 2, 3, 9)])
-def test_forward_and_every_gradient_are_pytorchs(name: str, options: Any, theirs: Any, bias: bool, sizes: Any) -> None:
+def test_forward_and_every_gradient_are_pytorchs(
+    torch: Any, name: str, options: Any, theirs: Any, bias: bool, sizes: Any
+) -> None:
     features, hidden, batch, steps = sizes
-    reference = theirs(features, hidden, bias=bias).double()
+    reference = theirs(torch, features, hidden, bias=bias).double()
     cell = tg.cells.get(name)(features, hidden, bias=bias, **options)
     cell.load_state_dict(reference.state_dict())
     rng = np.random.default_rng(sum(sizes))
@@ -137,7 +137,7 @@ def test_forward_and_every_gradient_are_pytorchs(name: str, options: Any, theirs
     loss = tg.sum(run.stacked * weights) + sum(tg.sum(s * s) for s in run.final_state)
     loss.backward()
 
-    tx, *state = in_torch([inputs, *start])
+    tx, *state = in_torch(torch, [inputs, *start])
     tstart, total = list(state), 0.0
     for t in range(steps):
         out = reference(tx[t], tuple(state) if len(state) > 1 else state[0])
@@ -157,8 +157,8 @@ def test_forward_and_every_gradient_are_pytorchs(name: str, options: Any, theirs
 
 
 @standard
-def test_state_dict_goes_both_ways(name: str, options: Any, theirs: Any) -> None:
-    reference = theirs(2, 3).double()
+def test_state_dict_goes_both_ways(torch: Any, name: str, options: Any, theirs: Any) -> None:
+    reference = theirs(torch, 2, 3).double()
     cell = tg.cells.get(name)(2, 3, seed=0, **options)
     own = cell.state_dict()
     assert list(own) == list(reference.state_dict())
@@ -172,7 +172,7 @@ def test_state_dict_goes_both_ways(name: str, options: Any, theirs: Any) -> None
     assert other.initialisation == "loaded weights" and cell.initialisation == "pytorch"
 
 
-def test_a_difference_from_pytorch_would_be_noticed() -> None:
+def test_a_difference_from_pytorch_would_be_noticed(torch: Any) -> None:
     """The same comparison with the update gate the other way round."""
     reference = torch.nn.GRUCell(2, 3).double()
     cell = tg.cells.GRUCell(2, 3)

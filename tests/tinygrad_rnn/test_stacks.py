@@ -9,9 +9,7 @@ import pytest
 
 import tinygrad_rnn as tg
 
-torch = pytest.importorskip("torch", reason="PyTorch is the reference for stacks: pip install torch")
-
-NETWORKS = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+NETWORKS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def stack_of(name: str, features: int, hidden: int, layers: int, both: bool, seed: int = 0) -> Any:
@@ -32,9 +30,11 @@ def close(ours: Any, theirs: Any, what: str) -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("lengths", [None, [5, 3, 1]])
-def test_forward_and_every_gradient_are_pytorchs(name: str, layers: int, both: bool, lengths: Any) -> None:
+def test_forward_and_every_gradient_are_pytorchs(
+    torch: Any, name: str, layers: int, both: bool, lengths: Any
+) -> None:
     features, hidden, batch, steps = 2, 3, 3, 5
-    network = NETWORKS[name](features, hidden, num_layers=layers, bidirectional=both).double()
+    network = getattr(torch.nn, NETWORKS[name])(features, hidden, num_layers=layers, bidirectional=both).double()
     ours = stack_of(name, features, hidden, layers, both)
     ours.load_state_dict(network.state_dict())
     directions, states = (2 if both else 1), (2 if name == "lstm" else 1)
@@ -72,8 +72,8 @@ def test_forward_and_every_gradient_are_pytorchs(name: str, layers: int, both: b
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("both", [False, True])
-def test_state_dict_goes_both_ways(name: str, both: bool) -> None:
-    network = NETWORKS[name](2, 3, num_layers=2, bidirectional=both).double()
+def test_state_dict_goes_both_ways(torch: Any, name: str, both: bool) -> None:
+    network = getattr(torch.nn, NETWORKS[name])(2, 3, num_layers=2, bidirectional=both).double()
     ours = stack_of(name, 2, 3, 2, both)
     own = ours.state_dict()
     assert set(own) == set(network.state_dict())
