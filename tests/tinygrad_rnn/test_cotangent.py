@@ -56,7 +56,7 @@ def test_products_are_merged_into_one() -> None:
 
 def test_a_product_goes_through_operations_as_the_array_it_stands_for() -> None:
     product = Product(np.ones((1, 4)), np.arange(3.0)[None])
-    for axes in (None, (1, 0), (0, 1), (-1, -2)):
+    for axes in (None, (1, 0), (0, 1)):
         np.testing.assert_array_equal(dense(tg.transpose(product, axes)), product.dense().transpose(axes))
     np.testing.assert_array_equal(tg.multiply(product, 2.0), 2.0 * product.dense())
 
