@@ -99,7 +99,7 @@ def main() -> None:
         mine, theirs, ratios = compare(shape)
         low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
         print(
-            f"{str(shape):28}{mine:10.1f}{theirs:10.1f}{middle:8.2f}{low:8.2f}-{high:.2f}{goal:8.1f}",
+            f"{shape!s:28}{mine:10.1f}{theirs:10.1f}{middle:8.2f}{low:8.2f}-{high:.2f}{goal:8.1f}",
             flush=True,
         )
 

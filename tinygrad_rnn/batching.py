@@ -62,7 +62,9 @@ class Batched(Operators):
             arrays = [_with_rank(o, rank) if isinstance(o, Batched) else o for o in members]
             if op.name == "broadcast_to":
                 attributes = {"shape": (arrays[0].shape[0], *attributes["shape"])}
-                arrays = [_with_rank(members[0], len(attributes["shape"]) - 1)]
+                (member,) = members
+                assert isinstance(member, Batched)
+                arrays = [_with_rank(member, len(attributes["shape"]) - 1)]
             return Batched(np.asarray(op.forward(*arrays, **attributes)))
         rule = _BATCH_RULES.get(op.name)
         if rule is None:

@@ -32,9 +32,7 @@ class Lazy:
     def _apply(primitive: Any, operands: Sequence[Any], attributes: dict[str, Any]) -> Any:
         first = operands[0]
         if primitive.name == "transpose" and type(first) is Product:
-            axes = attributes.get("axes")
-            if axes is None or tuple(axes) == (1, 0):
-                return Product(first.right, first.left)
+            return first.T if attributes.get("axes") in (None, (1, 0)) else first
         return primitive(*[dense(operand) for operand in operands], **attributes)
 
 
@@ -56,6 +54,11 @@ class Product(Lazy):
     @property
     def dtype(self) -> np.dtype[Any]:
         return np.result_type(self.left, self.right)
+
+    @property
+    def T(self) -> Product:
+        """The transpose, which exchanges the factors."""
+        return Product(self.right, self.left)
 
     def dense(self) -> Array:
         product: Array = self.left.T @ self.right
@@ -94,7 +97,9 @@ _BASIC = {int, slice, type(None), type(Ellipsis), np.int64}
 
 def is_basic_index(index: Any) -> bool:
     """Whether `index` selects every element at most once, so that ``+=`` is safe."""
-    return set(map(type, index)) <= _BASIC if type(index) is tuple else type(index) in _BASIC
+    if type(index) is not tuple:
+        return type(index) in _BASIC
+    return all([type(part) in _BASIC for part in index])  # noqa: C419 - a list, for speed
 
 
 def dense(cotangent: Any) -> Any:
@@ -107,6 +112,8 @@ def accumulate(contributions: Sequence[Any]) -> Any:
 
     No contribution is modified: several nodes may hold the same array.
     """
+    if len(contributions) == 2 and type(contributions[0]) is type(contributions[1]) is np.ndarray:
+        return contributions[0] + contributions[1]
     plain, products, scatters = [], [], []
     for contribution in contributions:
         kind = type(contribution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -37,7 +38,7 @@ def _several(name: str, arrays: Any) -> None:
 
 def linear(x: Value, weight: Value, bias: Value | None = None) -> Value:
     """The affine map ``x @ weight.T + bias``: x (batch, I), weight (O, I), bias (O,) or None."""
-    product = p.matmul(x, p.transpose(weight))
+    product = p.matmul(x, weight.T)
     return product if bias is None else p.add(product, bias)
 
 
@@ -108,11 +109,8 @@ def split(x: Value, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
     else:
         raise TypeError(f"split: sections must be an integer or indices, got {indices_or_sections!r}")
     before = (slice(None),) * axis
-    edges = [0, *cuts, n]
-    return [
-        p.getitem(x, (*before, slice(start, stop)))
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    parts = [(*before, slice(start, stop)) for start, stop in itertools.pairwise([0, *cuts, n])]
+    return [p.getitem.on((x,), {"index": part}) for part in parts]
 
 
 def swapaxes(x: Value, axis1: int, axis2: int) -> Value:

@@ -296,7 +296,7 @@ class Graph:
         """
         import networkx
 
-        out = networkx.MultiDiGraph()
+        out: Any = networkx.MultiDiGraph()
         for n in self.nodes:
             out.add_node(
                 n.index, op=n.op, shape=n.shape, dtype=str(n.dtype), scope=str(n.scope or ""),

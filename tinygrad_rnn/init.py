@@ -64,7 +64,7 @@ def orthogonal(shape: Shape, rng: Rng) -> Array:
 
 def identity(shape: Shape, rng: Rng) -> Array:
     """The identity, repeated downwards for stacked gates (Le, Jaitly & Hinton 2015)."""
-    return _blocks(shape, lambda block: np.eye(*block))
+    return _blocks(shape, lambda block: np.eye(block[0], block[1]))
 
 
 def _blocks(shape: Shape, fill: Callable[[Shape], Array]) -> Array:

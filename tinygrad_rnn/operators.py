@@ -90,12 +90,12 @@ class Operators:
     __hash__ = object.__hash__
 
     def __getitem__(self, index: Any) -> Any:
-        return p.getitem(self, _own_index(index))
+        return self._apply(p.getitem, (self,), {"index": _own_index(index)})
 
     @property
     def T(self) -> Any:
         """The value with its axes reversed."""
-        return p.transpose(self)
+        return self._apply(p.transpose, (self,), {})
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Sum over `axis`."""

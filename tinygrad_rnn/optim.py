@@ -155,19 +155,19 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     """
     _positive("clip_grad_norm", max_norm=max_norm)
     leaves = [p for p in _leaves("clip_grad_norm", parameters) if p.grad is not None]
-    for leaf in leaves:
-        if not np.isfinite(leaf.grad).all():  # type: ignore[call-overload]
+    gradients = [np.asarray(leaf.grad) for leaf in leaves]
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        if not np.isfinite(gradient).all():
             raise ValueError(f"clip_grad_norm: the gradient of {leaf.path} holds a NaN or an infinity")
-    largest = max((float(np.max(np.abs(p.grad), initial=0.0)) for p in leaves), default=0.0)  # type: ignore[arg-type]
+    largest = max((float(np.max(np.abs(g), initial=0.0)) for g in gradients), default=0.0)
     if largest == 0.0:
         return 0.0
     # dividing by the largest element first keeps the squares of huge gradients from overflowing
-    squares = sum(float(np.sum(np.square(p.grad / largest, dtype=np.float64))) for p in leaves)  # type: ignore[operator]
+    squares = sum(float(np.sum(np.square(g / largest, dtype=np.float64))) for g in gradients)
     norm = largest * float(np.sqrt(squares))
     if norm > max_norm:
-        for leaf in leaves:
-            assert leaf.grad is not None
-            leaf.grad = (leaf.grad / largest * (max_norm / np.sqrt(squares))).astype(leaf.dtype)
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = (gradient / largest * (max_norm / np.sqrt(squares))).astype(leaf.dtype)
     return norm
 
 

@@ -44,6 +44,8 @@ class Primitive:
         Whether the forward extends to complex numbers, so that a complex step can check it.
     differentiable : bool
         Whether any operand has a derivative.
+    constant_operands : bool
+        Whether any operand has none.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Primitive:
         self.variadic = variadic
         self.analytic = analytic
         self.differentiable = any(rule is not None for rule in rules)
+        self.constant_operands = None in rules
         self.signature = inspect.signature(forward)
         parameters = self.signature.parameters
         self.arity = 0 if variadic else len(rules)
@@ -77,9 +80,12 @@ class Primitive:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) == self.arity and not kwargs:
-            operands, attributes = args, kwargs
-        else:
-            operands, attributes = self.split_arguments(args, kwargs)
+            return self.on(args, kwargs)
+        operands, attributes = self.split_arguments(args, kwargs)
+        return self.on(operands, {key: _owned(value) for key, value in attributes.items()})
+
+    def on(self, operands: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        """Apply to operands and attributes that are told apart already, and that nobody else will change."""
         for operand in operands:
             apply = getattr(type(operand), "_apply", None)
             if apply is not None:
@@ -120,6 +126,16 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
+
+
+def _owned(value: Any) -> Any:
+    """An axis, a shape or an index with the caller's arrays and lists copied."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, (tuple, list)):
+        parts = map(_owned, value)
+        return tuple(parts) if isinstance(value, tuple) else list(parts)
+    return value
 
 
 def primitive(

@@ -126,13 +126,19 @@ def tanh(x: Value) -> Value:
     return np.tanh(x)
 
 
+_LARGEST_EXPONENT = {kind: np.array(np.floor(np.log(np.finfo(kind).max)), kind) for kind in "efdg"}
+
+
 @elementwise(lambda g, y, x: g * (y * (1.0 - y)))
 def sigmoid(x: Value) -> Value:
     """Logistic sigmoid ``1 / (1 + exp(-x))``, elementwise; accurate to rounding in both tails."""
-    with np.errstate(over="ignore"):  # exp(-x) = inf gives the right answer, 0
-        denominator = np.exp(np.negative(x))
-        denominator += 1
-        return np.reciprocal(denominator)
+    exponent = np.negative(x)
+    limit = _LARGEST_EXPONENT.get(exponent.dtype.char)
+    if limit is not None:  # what lies beyond would overflow, to a result that is next to nothing anyway
+        exponent = np.minimum(exponent, limit)
+    denominator = np.exp(exponent)
+    denominator += 1
+    return np.reciprocal(denominator)
 
 
 @elementwise(lambda g, y, x: g * greater(x, 0), analytic=False)
@@ -241,10 +247,10 @@ def _inverse(axes: Sequence[int] | None) -> tuple[int, ...] | None:
     return tuple(int(axis) for axis in np.argsort([axis % len(axes) for axis in axes]))
 
 
-@primitive(lambda g, y, x, axes=None: transpose(g, _inverse(axes)))
+@primitive(lambda g, y, x, axes=None: g.T if axes is None else transpose(g, _inverse(axes)))
 def transpose(x: Value, axes: Sequence[int] | None = None) -> Value:
     """`x` with its axes permuted; reversed when `axes` is None."""
-    return np.transpose(x, axes)
+    return np.asarray(x).transpose(axes)
 
 
 @primitive(lambda g, y, x, axis=None: flip(g, axis))
@@ -273,7 +279,7 @@ def _scattered(g: Value, index: Any, shape: tuple[int, ...]) -> Value:
     return scatter(g, index, shape)
 
 
-@primitive(lambda g, y, x, index: _scattered(g, index, np.shape(x)))
+@primitive(lambda g, y, x, index: _scattered(g, index, x.shape))
 def getitem(x: Value, index: Any) -> Value:
     """``x[index]`` with slices, integers, integer arrays or boolean arrays."""
     return x[index]
@@ -432,7 +438,7 @@ def _product(left: Value, right: Value) -> Value:
         (rows, p), q = left.shape, right.shape[1]
         if Product.pays(rows, p, q):
             return Product(left, right)
-    return matmul(transpose(left), right)
+    return left.T @ right
 
 
 def _swap(x: Value) -> Value:
@@ -453,8 +459,8 @@ def _as_matrices(g: Value, a: Value, b: Value) -> tuple[Value, Value, Value]:
 def _matmul_left(g: Value, z: Value, a: Value, b: Value) -> Value:
     if a.ndim == b.ndim == 2:
         if type(g) is np.ndarray and Product.pays(g.shape[1], *a.shape):
-            return _product(transpose(g), transpose(b))
-        return g @ transpose(b)
+            return _product(g.T, b.T)
+        return g @ b.T
     shape = a.shape
     g, a, b = _as_matrices(g, a, b)
     return reshape(sum_to(g @ _swap(b), a.shape), shape)

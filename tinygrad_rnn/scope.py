@@ -27,6 +27,8 @@ class Scope:
 
     __slots__ = ("kind", "name", "parent", "timestep")
 
+    timestep: int | None
+
     def __init__(
         self, parent: Scope | None, kind: str, name: str, timestep: int | None = None
     ) -> None:
@@ -73,7 +75,7 @@ class Context(NamedTuple):
     names: Names | None = None
 
 
-context: ContextVar[Context] = ContextVar("tinygrad_rnn", default=Context())
+context: ContextVar[Context] = ContextVar("tinygrad_rnn", default=Context())  # noqa: B039 - immutable
 
 
 @contextmanager
@@ -106,11 +108,24 @@ def scope(name: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def timestep(t: int) -> Iterator[None]:
-    """Put the operations of a block into timestep `t`."""
-    with using(scope=Scope(context.get().scope, "timestep", f"t={t}", t)):
-        yield
+class timestep:
+    """Put the operations of a block into timestep `t`.
+
+    A class, because it is entered at every step of every run, and a generator costs four times as much.
+    """
+
+    __slots__ = ("_t", "_token")
+
+    def __init__(self, t: int) -> None:
+        self._t = t
+
+    def __enter__(self) -> None:
+        scope_, recording, anomaly, names = context.get()
+        inner = Scope(scope_, "timestep", f"t={self._t}", self._t)
+        self._token = context.set(Context(inner, recording, anomaly, names))
+
+    def __exit__(self, *error: object) -> None:
+        context.reset(self._token)
 
 
 @contextmanager

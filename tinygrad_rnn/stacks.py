@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
@@ -101,7 +102,7 @@ class Stacked(Parametrised):
         for layer in layers:
             if not isinstance(layer, (Cell, Bidirectional)):
                 raise TypeError(f"Stacked: a layer must be a Cell or Bidirectional, got {type(layer).__name__}")
-        for k, (below, above) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
+        for k, (below, above) in enumerate(itertools.pairwise(layers)):
             if above.input_size != below.hidden_size:
                 raise ValueError(
                     f"Stacked: layer {k + 1} reads {above.input_size} features, layer {k} gives {below.hidden_size}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from .ancestry import ancestors, parts
 from .anomaly import anomaly_error, is_finite
-from .cotangent import Lazy, Scatter, accumulate, dense
+from .cotangent import Product, Scatter, accumulate, dense
 from .operators import Operators
 from .primitives import sum_to
 from .scope import Scope, context, using
@@ -65,83 +65,90 @@ def sweep(
         recorded operations get the scope of the operation they differentiate, marked as backward.
     """
     order = ancestors(outputs)
-    live = _live(order, wanted)
+    live = _live_operands(order, wanted)
     pending: dict[int, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
-        _deposit(pending, output.id, cotangent)
+        if output.id in live:
+            pending.setdefault(output.id, []).append(cotangent)
     anomaly = context.get().anomaly
     scopes: dict[Scope | None, Scope] = {}
     edges: list[tuple[int, Any]]
     for node in reversed(order):
         total = pending.pop(node.id, None)
-        if total is None or node.id not in live:
+        if total is None:
             continue
         if type(total) is list:
-            total = accumulate(total)
+            total = accumulate(total) if len(total) > 1 else total[0]
         op = node.op
         if op is None:
             yield node, total, []
             continue
-        if isinstance(total, Lazy) and (type(total) is Scatter or op.name != "transpose"):
+        if type(total) is Scatter or (type(total) is Product and op.name != "transpose"):
             total = total.dense()
         if create_graph:
             scope = _backward_scope(node.scope, scopes)
             with using(recording=True, scope=scope, anomaly=False, names=None):  # judged below
-                edges = _edges(node, total, live, node, node.inputs)
+                edges = _edges(node, total, live[node.id], node, node.inputs)
         else:
-            edges = _edges(node, total, live, node._data, node.values)
+            edges = _edges(node, total, live[node.id], node._data, node.values)
+        inputs = node.inputs
         for index, contribution in edges:
             if anomaly and not is_finite(dense(contribution)):
                 raise anomaly_error(node, dense(contribution), "backward", parts(outputs)[node.id])
-            _deposit(pending, node.inputs[index].id, contribution)
+            key = inputs[index].id
+            waiting = pending.get(key)
+            if waiting is None:
+                pending[key] = contribution
+            elif type(waiting) is list:
+                waiting.append(contribution)
+            else:
+                pending[key] = [waiting, contribution]
         yield node, total, edges
 
 
-def _deposit(pending: dict[int, Any], key: int, contribution: Any) -> None:
-    """Add to what waits for a node: one cotangent as it is, several as a list."""
-    waiting = pending.get(key)
-    if waiting is None:
-        pending[key] = contribution
-    elif type(waiting) is list:
-        waiting.append(contribution)
-    else:
-        pending[key] = [waiting, contribution]
+def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, list[int]]:
+    """For each node, by id, the operands from which a differentiable path leads back to a wanted node.
 
-
-def _live(order: list[Any], wanted: Sequence[Any]) -> set[int]:
-    """The ids of the nodes from which a differentiable path leads back to a wanted node."""
-    live = {node.id for node in wanted}
+    Nodes without such a path are left out.
+    """
+    live: dict[int, list[int]] = {node.id: [] for node in wanted}
     for node in order:
         op = node.op
         if op is None or not op.differentiable:
             continue
-        for index, operand in enumerate(node.inputs):
-            if isinstance(operand, Operators) and operand.id in live and op.rule(index) is not None:  # type: ignore[attr-defined]
-                live.add(node.id)
-                break
+        found = [k for k, operand in enumerate(node.inputs) if getattr(operand, "id", None) in live]
+        if op.constant_operands:
+            found = [k for k in found if op.rule(k) is not None]
+        if found:
+            live[node.id] = found
     return live
 
 
-def _edges(node: Any, g: Any, live: set[int], y: Any, operands: Sequence[Any]) -> list[tuple[int, Any]]:
+def _edges(node: Any, g: Any, live: list[int], y: Any, operands: Sequence[Any]) -> list[tuple[int, Any]]:
     """The contribution of `node` to each of its live operands, in the operand's shape and dtype."""
     op, attributes = node.op, node.attributes
+    variadic = op.variadic
+    rules = list(op.rules[0](g, y, *operands, **attributes)) if variadic else op.rules
     edges = []
-    shares = op.rules[0](g, y, *operands, **attributes) if op.variadic else op.rules
-    for index, (source, value, share) in enumerate(zip(node.inputs, operands, shares, strict=True)):
-        if share is None or not isinstance(source, Operators) or source.id not in live:  # type: ignore[attr-defined]
-            continue
-        part = share if op.variadic else share(g, y, *operands, **attributes)
-        if part.shape != value.shape:
-            if not op.elementwise:
-                raise AssertionError(
-                    f"the rule of {op.name} for operand {index} returned shape {part.shape}, "
-                    f"the operand has shape {value.shape}"
-                )
-            part = sum_to(part, value.shape)
-        if part.dtype != value.dtype:
-            part = dense(part).astype(value.dtype)
+    for index in live:
+        value, share = operands[index], rules[index]
+        part = share if variadic else share(g, y, *operands, **attributes)
+        if part.shape != value.shape or part.dtype is not value.dtype:
+            part = _fitted(part, value, op, index)
         edges.append((index, part))
     return edges
+
+
+def _fitted(part: Any, value: Any, op: Any, index: int) -> Any:
+    """A contribution with broadcasting undone, in the operand's dtype."""
+    if part.shape != value.shape:
+        if not op.elementwise:
+            raise AssertionError(
+                f"the rule of {op.name} for operand {index} returned shape {part.shape}, "
+                f"the operand has shape {value.shape}"
+            )
+        part = sum_to(part, value.shape)
+    return part if part.dtype == value.dtype else dense(part).astype(value.dtype)
 
 
 def _backward_scope(scope: Scope | None, known: dict[Scope | None, Scope]) -> Scope:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ Array = npt.NDArray[Any]
 __all__ = ["Tensor", "named", "tensor"]
 
 _next_id = itertools.count().__next__
+_new, _ndarray = object.__new__, np.ndarray
 
 
 class Tensor(Operators):
@@ -180,7 +181,7 @@ class Tensor(Operators):
         return int(self.item())
 
     def __index__(self) -> int:
-        return cast(int, self._data.__index__())
+        return self._data.__index__()
 
     def __contains__(self, value: object) -> bool:
         return bool((self._data == value).any())
@@ -209,39 +210,39 @@ class Tensor(Operators):
 
     @staticmethod
     def _apply(op: Primitive, operands: Sequence[Any], attributes: dict[str, Any]) -> Tensor:
-        ambient = context.get()
-        values = []
+        scope, recording, anomaly, _ = context.get()
+        values: list[Any] = []
         requires_grad = False
-        for operand in operands:
-            if type(operand) is not Tensor:
-                operands = _own(op, operands, ambient.recording)
-                values = [o._data if type(o) is Tensor else o for o in operands]
-                requires_grad = any(type(o) is Tensor and o.requires_grad for o in operands)
-                break
-            values.append(operand._data)
-            requires_grad = requires_grad or operand.requires_grad
         try:
-            data = op.forward(*values, **attributes)
+            for operand in operands:
+                values.append(operand._data)
+                if operand.requires_grad:
+                    requires_grad = True
+        except AttributeError:  # constants among them
+            operands = _own(op, operands, recording)
+            values = [o._data if type(o) is Tensor else o for o in operands]
+            requires_grad = any(type(o) is Tensor and o.requires_grad for o in operands)
+        try:
+            data = op.forward(*values, **attributes) if attributes else op.forward(*values)
         except (ValueError, TypeError, IndexError) as error:
-            where = str(ambient.scope) if ambient.scope else ""
-            raise op.explain(error, values, attributes, where) from None
-        out = Tensor.__new__(Tensor)
-        out._data = data if type(data) is np.ndarray else np.asarray(data)
+            raise op.explain(error, values, attributes, str(scope) if scope else "") from None
+        out = _new(Tensor)
+        out._data = data if type(data) is _ndarray else np.asarray(data)
         out.name = out.grad = None
-        out.scope = ambient.scope
+        out.scope = scope
         out.id = _next_id()
-        if ambient.recording:
+        if recording:
             out.op = op
             out.inputs = operands
             out.values = values
-            out.attributes = {key: _own_attribute(value) for key, value in attributes.items()}
+            out.attributes = attributes
             out.requires_grad = requires_grad and op.differentiable
         else:
             out.op = None
             out.inputs = out.values = ()
             out.attributes = {}
             out.requires_grad = False
-        if ambient.anomaly and not is_finite(out._data):
+        if anomaly and not is_finite(out._data):
             out.op = op
             raise anomaly_error(out, out._data, "forward")
         return out
@@ -259,16 +260,6 @@ def _own(op: Primitive, operands: Sequence[Any], copy: bool) -> list[Any]:
             raise TypeError(f"{op.name}: operand of type {type(operand).__name__} is not numeric")
         owned.append(array)
     return owned
-
-
-def _own_attribute(value: Any) -> Any:
-    """An axis, a shape or an index with the caller's arrays and lists copied."""
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if isinstance(value, (tuple, list)):
-        parts = map(_own_attribute, value)
-        return tuple(parts) if isinstance(value, tuple) else list(parts)
-    return value
 
 
 # ---------------------------------------------------------------------------------------- making
@@ -323,12 +314,13 @@ def named(**values: Value) -> Any:
     """
     if not values:
         raise TypeError("named: give at least one value, such as named(f=sigmoid(z))")
-    ambient = context.get()
+    scope, _, _, names = context.get()
+    t = scope.timestep if scope is not None and names is not None else None
     for name, value in values.items():
-        if isinstance(value, Tensor):
+        if type(value) is Tensor:
             if value.name is None:
                 value.name = name
-            if ambient.names is not None and ambient.scope and ambient.scope.timestep is not None:
-                ambient.names[name, ambient.scope.timestep] = value
+            if t is not None:
+                names[name, t] = value  # type: ignore[index]
     result = tuple(values.values())
     return result[0] if len(result) == 1 else result

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .ancestry import parts
 from .anomaly import AnomalyError, anomaly_error
