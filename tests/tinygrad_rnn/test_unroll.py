@@ -210,15 +210,17 @@ def test_every_form_of_inputs_gives_the_same() -> None:
     np.testing.assert_array_equal(tg.unroll(cell, mixed).stacked.data, expected)
 
 
-def test_arrays_are_copied_and_take_the_cells_dtype() -> None:
-    cell = tg.cells.LSTMCell(1, 2, seed=0, dtype=np.float32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_arrays_are_copied_and_take_the_cells_dtype(dtype: Any, mixed: bool) -> None:
+    cell = tg.cells.LSTMCell(1, 2, seed=0, dtype=dtype)
     inputs, state = np.ones((2, 1, 1)), [np.ones((1, 2)), np.ones((1, 2))]
-    run = tg.unroll(cell, inputs, state)
+    run = tg.unroll(cell, [inputs[0], tg.tensor(inputs[1], dtype=dtype)] if mixed else inputs, state)
     expected = gradients(cell, weighted(run.outputs))
     inputs[:] = 9.0
     for s in state:
         s[:] = 9.0
-    assert run.outputs[-1].dtype == np.float32 and run.inputs[0].dtype == np.float32
+    assert {n.dtype for n in tg.Graph(run.outputs)} == {np.dtype(dtype)}
     same(gradients(cell, weighted(run.outputs)), expected)
     np.testing.assert_array_equal(run.initial_state.h.data, 1.0)
 
