@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -127,7 +128,7 @@ def crossings_of_boxes(drawing: Picture) -> list[tuple[str, str]]:
     found = []
     for line in drawing.lines:
         for piece in line.pieces:
-            for (ax, ay), (bx, by) in zip(piece, piece[1:], strict=False):
+            for (ax, ay), (bx, by) in itertools.pairwise(piece):
                 for s in solid:
                     if s.id in (line.source, line.target):
                         continue
@@ -166,7 +167,7 @@ def test_long_runs_are_folded_and_say_by_how_much() -> None:
 
 @pytest.mark.parametrize("steps", [slice(5, 5), [7], [-4]])
 def test_steps_that_are_not_there_are_refused(steps: object) -> None:
-    with pytest.raises(ValueError, match="timesteps 0..2"):
+    with pytest.raises(ValueError, match=r"timesteps 0\.\.2"):
         picture(RUNS["rnn"], steps=steps)
 
 
