@@ -51,7 +51,7 @@ def measure() -> Measured:
     """Every cell filled in every way."""
     pairs = [(filling, cell) for filling in FILLINGS for cell in CELLS]
     found: Measured = {filling: {} for filling in FILLINGS}
-    for filling, cell in tqdm(pairs, unit="cell", delay=2, leave=False):
+    for filling, cell in tqdm(pairs, unit="cell", delay=2, leave=False, disable=None):
         found[filling][cell] = traces(cell, filling)
     return found
 

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     pictures: list[tuple[Path, str]] = []
     problems: list[str] = []
-    stages = tqdm(STAGES.items(), unit="part", delay=2)
+    stages = tqdm(STAGES.items(), unit="part", delay=2, disable=None)
     for title, draw in stages:
         stages.set_description(title)
         try:

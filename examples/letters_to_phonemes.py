@@ -180,7 +180,7 @@ def draw(model: Model, word: str, out: Path) -> Iterator[tuple[Path, str]]:
     spelling = spell(model, word)
     word = spelling.word
     path = plot.save(heat_map(spelling), out / f"{word}-sensitivity.png")
-    yield path, f"which letters each phoneme of {word!r} depends on; the diagonal is the alignment it learned"
+    yield path, f"which letters each phoneme of {word!r} depends on; the broad diagonal is the alignment it learned"
     path = plot.save(decay(spelling), out / f"{word}-decay.png")
     yield path, "how the gradient of the first and the last phoneme fades along the encoder, back to the first letter"
     whole = inspector.trace(spelling.encoder, spelling.log_probabilities.sum())
@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
     lines = []
-    for word in tqdm(words, unit="word", delay=2):
+    for word in tqdm(words, unit="word", delay=2, disable=None):
         lines.append(table(spell(model, word)))
         lines += [f"{path}: {sentence}" for path, sentence in draw(model, word, options.out)]
     print("\n".join(lines))
