@@ -125,9 +125,11 @@ def picture(
     ink = Ink(norms, edges)
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
     tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
-    outside = [node for node in graph.nodes if _is_outside(node, {source.layer for source in sources}, shown)]
+    layers = {source.layer for source in sources}
+    own_steps = {node.index for node in graph.nodes if node.timestep is not None and layer_of(node) in layers}
+    outside = [node for node in graph.nodes if _is_outside(node, layers, shown)]
     add_outside(drawing, tiling, outside, graph, ink, notes, together=level != "operation")
-    add_surroundings(drawing, tiling, graph, ink, notes, level)
+    add_surroundings(drawing, tiling, graph, own_steps, ink, notes)
     return drawing
 
 

@@ -34,7 +34,7 @@ body { font: 15px/1.5 system-ui, Helvetica, Arial, sans-serif; color: var(--ink)
 h1 { font-size: 1.6rem; margin: 0 0 .25rem } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem }
 p { max-width: 48rem; color: var(--quiet); margin: .25rem 0 1rem }
 figure { margin: 0; overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; padding: .75rem }
-figure > svg { max-width: 100%; height: auto; display: block } figure.plot { background: #fff }
+figure > svg { height: 24rem; width: auto; max-width: none; display: block } figure.plot { background: #fff }
 figure.plot img { max-width: 100%; display: block }
 .scroll { overflow: auto; max-height: 32rem; border: 1px solid var(--line); border-radius: 8px }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }

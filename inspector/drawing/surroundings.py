@@ -159,27 +159,35 @@ def _over(start: Shape, target: Shape, track: float) -> Path:
 
 
 def add_surroundings(
-    picture: Picture, tiling: Tiling, graph: Graph, ink: Ink, notes: dict[int, str], level: str
+    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str]
 ) -> None:
-    """The title above, and the parameters and the legend below."""
+    """The title above, and the parameters and the legend below.
+
+    `own_steps` are the indices of all operations in the steps of the layers drawn, shown or folded away.
+    """
     width = theme.label_width(picture.title, 16) + 20
     left = tiling.left - 10
     picture.shapes.append(
         Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16)
     )
     y = tiling.bottom - 34
-    y = _parameters(picture, tiling, graph, ink, notes, left, y)
-    x = _roles(picture, left, y, level)
+    y = _parameters(picture, tiling, graph, own_steps, ink, notes, left, y)
+    x = _roles(picture, left, y)
     if ink.norms is not None:
         _scale(picture, ink, x + 24, y)
 
 
 def _parameters(
-    picture: Picture, tiling: Tiling, graph: Graph, ink: Ink, notes: dict[int, str], left: float, y: float
-) -> float:
-    """A chip for each parameter, and for each input that is none of the circles."""
+    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str], left: float, y: float,
+) -> float:  # fmt: skip
+    """A chip for each parameter, and for each input that is none of the circles.
+
+    What is read by other cells' steps only, or by what the box of everything outside stands for, has none.
+    """
+    read = {edge.source for edge in graph.edges if edge.target in tiling.shown or edge.target in own_steps}
     leaves = [n for n in graph.nodes if n.is_leaf and n.op != "constant" and n.index not in tiling.shown]
     leaves = [n for n in leaves if n.op == "parameter" or n.timestep is None]
+    leaves = [n for n in leaves if n.index in read]
     x = left
     for node in leaves:
         label = f"{node.name or node.op} {_shape(node)}"
@@ -204,7 +212,7 @@ def _shape(node: Node) -> str:
     return "×".join(str(n) for n in node.shape) if node.shape else "scalar"
 
 
-def _roles(picture: Picture, left: float, y: float, level: str) -> float:
+def _roles(picture: Picture, left: float, y: float) -> float:
     """One chip for each colour in use."""
     used = {shape.css.split()[0] for shape in picture.shapes}
     chips: list[tuple[str, str, str]] = []
