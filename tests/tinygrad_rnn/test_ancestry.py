@@ -7,6 +7,7 @@ from hypothesis import given
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.ancestry import ancestors
+from tinygrad_rnn.scope import timestep
 
 from ..strategies import Program, programs
 
@@ -57,3 +58,14 @@ def test_a_named_value_owns_itself_and_a_disputed_one_nobody() -> None:
     a, b = tg.named(a=tg.sin(shared), b=tg.cos(shared))
     owners = tg.parts([a + b])
     assert (owners[a.id], owners[b.id], owners[shared.id]) == ("a", "b", None)
+
+
+def test_a_gate_claims_nothing_of_an_earlier_timestep() -> None:
+    x = tg.tensor(1.0)
+    with timestep(0):
+        before = x * 2.0
+    with timestep(1):
+        within = before * 3.0
+        f = tg.named(f=tg.sigmoid(within))
+    owners = tg.parts([f])
+    assert (owners[within.id], owners[before.id], owners[x.id]) == ("f", None, None)
