@@ -88,45 +88,47 @@ def sweep(
         if create_graph:
             scope = _backward_scope(node.scope, scopes)
             with using(recording=True, scope=scope, anomaly=False, names=None):  # judged below
-                edges = _edges(node, total, live[node.id], node, node.inputs)
+                edges = _pass_on(node, total, live[node.id], node, node.inputs, pending)
         else:
-            edges = _edges(node, total, live[node.id], node._data, node.values)
-        inputs = node.inputs
-        for index, contribution in edges:
-            if anomaly and not is_finite(dense(contribution)):
-                raise anomaly_error(node, dense(contribution), "backward", parts(outputs)[node.id])
-            key = inputs[index].id
-            waiting = pending.get(key)
-            if waiting is None:
-                pending[key] = contribution
-            elif type(waiting) is list:
-                waiting.append(contribution)
-            else:
-                pending[key] = [waiting, contribution]
+            edges = _pass_on(node, total, live[node.id], node._data, node.values, pending)
+        if anomaly:
+            for _, contribution in edges:
+                if not is_finite(dense(contribution)):
+                    raise anomaly_error(node, dense(contribution), "backward", parts(outputs)[node.id])
         yield node, total, edges
 
 
-def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, list[int]]:
+def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequence[int]]:
     """For each node, by id, the operands from which a differentiable path leads back to a wanted node.
 
     Nodes without such a path are left out.
     """
-    live: dict[int, list[int]] = {node.id: [] for node in wanted}
+    live: dict[int, Sequence[int]] = {node.id: () for node in wanted}
     for node in order:
         op = node.op
         if op is None or not op.differentiable:
             continue
-        found = [k for k, operand in enumerate(node.inputs) if getattr(operand, "id", None) in live]
-        if op.constant_operands:
-            found = [k for k in found if op.rule(k) is not None]
+        inputs = node.inputs
+        found: Sequence[int]
+        if len(inputs) == 1:
+            found = (0,) if inputs[0].id in live else ()
+        else:
+            found = [k for k, operand in enumerate(inputs) if getattr(operand, "id", None) in live]
+            if op.constant_operands:
+                found = [k for k in found if op.rule(k) is not None]
         if found:
             live[node.id] = found
     return live
 
 
-def _edges(node: Any, g: Any, live: list[int], y: Any, operands: Sequence[Any]) -> list[tuple[int, Any]]:
-    """The contribution of `node` to each of its live operands, in the operand's shape and dtype."""
-    op, attributes = node.op, node.attributes
+def _pass_on(
+    node: Any, g: Any, live: Sequence[int], y: Any, operands: Sequence[Any], pending: dict[int, Any]
+) -> list[tuple[int, Any]]:
+    """The contribution of `node` to each of its live operands, in the operand's shape and dtype.
+
+    Each is also laid down for its operand in `pending`: one cotangent as it is, several as a list.
+    """
+    op, attributes, inputs = node.op, node.attributes, node.inputs
     variadic = op.variadic
     rules = list(op.rules[0](g, y, *operands, **attributes)) if variadic else op.rules
     edges = []
@@ -136,6 +138,14 @@ def _edges(node: Any, g: Any, live: list[int], y: Any, operands: Sequence[Any]) 
         if part.shape != value.shape or part.dtype is not value.dtype:
             part = _fitted(part, value, op, index)
         edges.append((index, part))
+        key = inputs[index].id
+        waiting = pending.get(key)
+        if waiting is None:
+            pending[key] = part
+        elif type(waiting) is list:
+            waiting.append(part)
+        else:
+            pending[key] = [waiting, part]
     return edges
 
 

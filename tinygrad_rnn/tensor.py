@@ -211,17 +211,21 @@ class Tensor(Operators):
     @staticmethod
     def _apply(op: Primitive, operands: Sequence[Any], attributes: dict[str, Any]) -> Tensor:
         scope, recording, anomaly, _ = context.get()
-        values: list[Any] = []
-        requires_grad = False
-        try:
-            for operand in operands:
-                values.append(operand._data)
-                if operand.requires_grad:
-                    requires_grad = True
+        values: tuple[Any, ...]
+        try:  # the two common cases written out: this is what a recorded operation costs
+            if len(operands) == 1:
+                (a,) = operands
+                values, requires_grad = (a._data,), a.requires_grad
+            elif len(operands) == 2:
+                a, b = operands
+                values, requires_grad = (a._data, b._data), a.requires_grad or b.requires_grad
+            else:
+                values = tuple([operand._data for operand in operands])
+                requires_grad = any([operand.requires_grad for operand in operands])
         except AttributeError:  # constants among them
             operands = _own(op, operands, recording)
-            values = [o._data if type(o) is Tensor else o for o in operands]
-            requires_grad = any(type(o) is Tensor and o.requires_grad for o in operands)
+            values = tuple([o._data if type(o) is Tensor else o for o in operands])
+            requires_grad = any([type(o) is Tensor and o.requires_grad for o in operands])
         try:
             data = op.forward(*values, **attributes) if attributes else op.forward(*values)
         except (ValueError, TypeError, IndexError) as error:
