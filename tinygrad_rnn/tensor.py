@@ -221,11 +221,11 @@ class Tensor(Operators):
                 values, requires_grad = (a._data, b._data), a.requires_grad or b.requires_grad
             else:
                 values = tuple([operand._data for operand in operands])
-                requires_grad = any([operand.requires_grad for operand in operands])
+                requires_grad = any(operand.requires_grad for operand in operands)
         except AttributeError:  # constants among them
             operands = _own(op, operands, recording)
             values = tuple([o._data if type(o) is Tensor else o for o in operands])
-            requires_grad = any([type(o) is Tensor and o.requires_grad for o in operands])
+            requires_grad = any(type(o) is Tensor and o.requires_grad for o in operands)
         try:
             data = op.forward(*values, **attributes) if attributes else op.forward(*values)
         except (ValueError, TypeError, IndexError) as error:
