@@ -122,7 +122,7 @@ def plot_decay(
             colour = colours[k % len(colours)]
             style = _DASHES[0 if single else k % len(_DASHES)]
             text = name if single else f"{label} {name}" if len(shown) > 1 else label
-            _curve(axes, trace.norm(name), text, colour, style, 2.2 if k == 0 else 1.5)
+            _curve(axes, trace.norm(name), _visible(text), colour, style, 2.2 if k == 0 else 1.5)
     _dress(axes, found, names)
     return _finish(axes, path)
 
@@ -168,9 +168,9 @@ def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str]
     subject = f"{next(iter(what))}_t" if len(what) == 1 and names is not None else "state_t"
     axes.set_yscale("log")
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=_INK)
-    axes.set_ylabel(f"‖∂L/∂{subject}‖₂", color=_INK)
+    axes.set_ylabel(_visible(f"‖∂L/∂{subject}‖₂"), color=_INK)
     if len(traces) == 1:
-        axes.set_title(f"{next(iter(traces))}: gradient of the loss along time", loc="left", color=_INK, fontsize=11)
+        axes.set_title(_visible(f"{next(iter(traces))}: gradient of the loss along time"), loc="left", color=_INK, fontsize=11)
     else:
         axes.set_title("Gradient of the loss along time", loc="left", color=_INK, fontsize=11)
     axes.set_xlim(-0.02 * steps - 0.5, steps - 0.5 + 0.02 * steps)
@@ -182,7 +182,7 @@ def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str]
         note = f"initialisation: {next(iter(kinds.values()))}"
     else:
         note = "initialisation: " + ", ".join(f"{label} {kind}" for label, kind in kinds.items())
-    axes.annotate(note, (1.0, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=_GREY)
+    axes.annotate(_visible(note), (1.0, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=_GREY)
     axes.legend(frameon=False, fontsize=8.5, labelcolor=_INK)
 
 
@@ -280,8 +280,9 @@ def _finish(axes: Axes, path: str | Path | None) -> Path | Axes:
 
 
 def _visible(text: str) -> str:
-    """Text in which Matplotlib finds no mathematics."""
-    return text.replace("$", r"\$")
+    """Text in which Matplotlib finds no mathematics and nothing that cannot be shown."""
+    shown = "".join(c if c.isprintable() else "�" for c in text)
+    return shown.replace("$", r"\$")
 
 
 def _short(value: float) -> str:
