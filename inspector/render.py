@@ -17,11 +17,12 @@ from .drawing.engines import draw
 from .drawing.flow import layer_flow
 from .drawing.ink import Ink, number
 from .drawing.items import Step
+from .drawing.legend import add_legend
 from .drawing.levels import cell_step, gate_step
 from .drawing.operations import Source, layer_of, operation_step, step_nodes
+from .drawing.outside import add_outside
 from .drawing.picture import Picture
 from .drawing.place import Spacing
-from .drawing.surroundings import add_outside, add_surroundings
 from .drawing.tile import Row, tile
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def picture(
     own_steps = {node.index for node in graph.nodes if node.timestep is not None and layer_of(node) in layers}
     outside = [node for node in graph.nodes if _is_outside(node, layers, shown)]
     add_outside(drawing, tiling, outside, graph, ink, notes, together=level != "operation")
-    add_surroundings(drawing, tiling, graph, own_steps, ink, notes)
+    add_legend(drawing, tiling, graph, own_steps, ink, notes)
     return drawing
 
 

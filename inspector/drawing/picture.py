@@ -70,6 +70,7 @@ class Frame:
     tooltip: str = ""
     members: tuple[str, ...] = ()
     label_right: bool = False
+    timestep: int = 0
 
 
 @dataclass
@@ -81,6 +82,12 @@ class Picture:
     shapes: list[Shape] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     gates: tuple[str, ...] = ()
+
+    def unused(self, base: str) -> str:
+        """An id that no shape has yet: `base`, or `base` with a number."""
+        taken = {shape.id for shape in self.shapes}
+        numbered = (f"{base}.{k}" for k in range(2, len(taken) + 3))
+        return next(own for own in (base, *numbered) if own not in taken)
 
 
 def moved(path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None) -> Path:

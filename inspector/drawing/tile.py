@@ -286,7 +286,7 @@ class _Tiler:
             Frame(
                 f"{here.prefix}step", here.left, here.bottom, here.left + here.placement.width,
                 here.bottom + here.placement.height, label, theme.paint(self.look), self.look, label, members,
-                here.mirror is not None,
+                here.mirror is not None, here.step.timestep,
             )
         )  # fmt: skip
 
