@@ -12,6 +12,7 @@ from tinygrad_rnn.unroll import Run
 
 from . import files
 from .drawing import theme
+from .drawing.columns import Row
 from .drawing.dot import styled, to_dot
 from .drawing.engines import draw
 from .drawing.flow import layer_flow
@@ -23,7 +24,7 @@ from .drawing.operations import Source, layer_of, operation_step, step_nodes
 from .drawing.outside import add_outside
 from .drawing.picture import Picture
 from .drawing.place import Spacing
-from .drawing.tile import Row, tile
+from .drawing.tile import tile
 
 if TYPE_CHECKING:
     from .trace import GradientTrace

@@ -5,9 +5,10 @@ from __future__ import annotations
 from tinygrad_rnn import Graph, Node
 
 from . import theme
+from .columns import safe
 from .ink import Ink, number
 from .picture import Line, Path, Picture, Shape
-from .tile import Tiling, safe
+from .tile import Tiling
 
 __all__ = ["add_legend"]
 

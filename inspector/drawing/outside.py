@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from tinygrad_rnn import Graph, Node
 
 from . import theme
+from .columns import safe
 from .ink import Ink, number
 from .paths import joined
 from .picture import Line, Path, Picture, Shape
-from .tile import Tiling, safe
+from .tile import Tiling
 
 __all__ = ["add_outside"]
 

@@ -2,78 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tinygrad_rnn import Node
 
 from . import theme
+from .columns import ABOVE, BELOW, GAP, MORE, Laid, Row, lay_out, safe
 from .ink import Ink
-from .items import Item, Link, Step, entering, leaving
+from .items import Item, Link, entering, leaving
 from .paths import bridged, joined, without_trunk
-from .picture import Frame, Line, Path, Picture, Shape, moved
-from .place import Placement, Spacing, highways, place, rail_row
-from .route import OUTPUT, Wire, route
+from .picture import Frame, Line, Path, Picture, Shape
+from .place import Spacing
+from .route import OUTPUT, Wire
 
-__all__ = ["Row", "Tiling", "tile"]
-
-_GAP, _ABOVE, _BELOW, _MORE = 46.0, 40.0, 44.0, 150.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One layer of the drawing.
-
-    Attributes
-    ----------
-    steps : tuple of Step or int
-        From left to right; an integer stands for that many steps that are not shown.
-    reverse : bool
-        Whether time runs from right to left.
-    first : tuple of (state, Node)
-        The initial state's nodes, where it is drawn.
-    inputs : tuple of Node or None
-        What each column reads; ``None`` where nothing is shown.
-    feeds_next : bool
-        Whether the next row reads this one's outputs.
-    """
-
-    steps: tuple[Step | int, ...]
-    reverse: bool
-    first: tuple[tuple[str, Node], ...]
-    inputs: tuple[Node | None, ...]
-    feeds_next: bool = False
-
-
-@dataclass
-class _Laid:
-    step: Step
-    placement: Placement
-    wires: dict[Wire, Path]
-    left: float
-    bottom: float
-    mirror: float | None
-
-    def at(self, key: str) -> tuple[float, float]:
-        """Centre of an item in the picture."""
-        (point,) = moved([self.placement.at[key]], self.left, self.bottom, self.mirror)
-        return point
-
-    def wire(self, wire: Wire) -> Path:
-        """A wire in the picture."""
-        return moved(self.wires[wire], self.left, self.bottom, self.mirror)
-
-    def port(self, x: float, y: float) -> tuple[float, float]:
-        """A point on the frame in the picture."""
-        (point,) = moved([(x, y)], self.left, self.bottom, self.mirror)
-        return point
-
-    @property
-    def prefix(self) -> str:
-        """What the ids of this step start with."""
-        layer = f"{self.step.layer}." if self.step.layer else ""
-        return safe(f"{layer}t{self.step.timestep}.")
+__all__ = ["Tiling", "tile"]
 
 
 @dataclass
@@ -96,11 +39,6 @@ class Tiling:
     right: float = 0.0
     bottom: float = 0.0
     top: float = 0.0
-
-
-def safe(text: str) -> str:
-    """An id made of letters, digits, dots, hyphens and underscores alone."""
-    return re.sub(r"[^A-Za-z0-9._-]", lambda hit: f"_{ord(hit[0]):x}_", text)
 
 
 def tile(
@@ -130,14 +68,14 @@ class _Tiler:
         self.lines: list[tuple[float, Line, tuple[float, ...]]] = []
 
     def run(self, rows: Sequence[Row]) -> Tiling:
-        laid_rows = self._lay_out(rows)
+        laid_rows = lay_out(rows, self.spacing)
         for row, laid in zip(rows, laid_rows, strict=True):
             self._draw_row(row, laid)
         frames = self.picture.frames
         self.tiling.left = min(frame.left for frame in frames)
         self.tiling.right = max(frame.right for frame in frames)
-        self.tiling.bottom = min(frame.bottom for frame in frames) - _BELOW - 17
-        self.tiling.top = max(frame.top for frame in frames) + _ABOVE + 17
+        self.tiling.bottom = min(frame.bottom for frame in frames) - BELOW - 17
+        self.tiling.top = max(frame.top for frame in frames) + ABOVE + 17
         self.picture.lines += self._finished()
         return self.tiling
 
@@ -152,68 +90,34 @@ class _Tiler:
             trunks.append(path)
         return finished[::-1]
 
-    # ---------------------------------------------------------------------------------------- where
-
-    def _lay_out(self, rows: Sequence[Row]) -> list[list[_Laid | float]]:
-        """Every shown step in its column; alike steps are placed and routed once."""
-        plans: list[dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]] = []
-        for row in rows:
-            steps = {step.shape: step for step in row.steps if isinstance(step, Step)}
-            states = frozenset.intersection(*(frozenset(highways(step)) for step in steps.values()))
-            level = max(rail_row(step, states) for step in steps.values())
-            plan = {}
-            for shape, step in steps.items():
-                placement = place(step, self.spacing, states, level)
-                plan[shape] = (placement, route(step, placement, self.spacing))
-            plans.append(plan)
-        width = max(placement.width for plan in plans for placement, _ in plan.values())
-        laid_rows: list[list[_Laid | float]] = []
-        bottom = 0.0
-        for row, plan in zip(rows, plans, strict=True):
-            left = 0.0
-            laid: list[_Laid | float] = []
-            for part in row.steps:
-                if isinstance(part, int):
-                    laid.append(left)
-                    left += _MORE + _GAP
-                    continue
-                placement, wires = plan[part.shape]
-                mirror = placement.width if row.reverse else None
-                laid.append(_Laid(part, placement, wires, left, bottom, mirror))
-                left += width + _GAP
-            laid_rows.append(laid)
-            bottom += max(placement.height for placement, _ in plan.values()) + _ABOVE + _BELOW + 34
-            bottom += 0.0 if row.feeds_next else 48.0
-        return laid_rows
-
     # ------------------------------------------------------------------------------------- one layer
 
-    def _draw_row(self, row: Row, laid: list[_Laid | float]) -> None:
+    def _draw_row(self, row: Row, laid: list[Laid | float]) -> None:
         order = list(range(len(laid)))
         carried = self._initial(row, laid)
         for k in reversed(order) if row.reverse else order:
             here = laid[k]
-            if not isinstance(here, _Laid):
+            if not isinstance(here, Laid):
                 count = row.steps[k]
                 assert isinstance(count, int)
                 carried = self._skip(here, count, carried, laid, row.reverse)
                 continue
             carried = self._draw_step(row, k, here, carried)
         last = laid[0 if row.reverse else -1]
-        if isinstance(last, _Laid):
+        if isinstance(last, Laid):
             self._loose_ends(last, carried)
 
-    def _initial(self, row: Row, laid: list[_Laid | float]) -> dict[str, tuple[str, Path]]:
+    def _initial(self, row: Row, laid: list[Laid | float]) -> dict[str, tuple[str, Path]]:
         """Where the states come from before the first step that is shown."""
-        shown = [here for here in laid if isinstance(here, _Laid)]
+        shown = [here for here in laid if isinstance(here, Laid)]
         first = shown[-1 if row.reverse else 0]
         folded = isinstance(row.steps[-1 if row.reverse else 0], int)
         names = dict(row.first)
         carried: dict[str, tuple[str, Path]] = {}
         for state, _ in first.step.states:
-            x, y = first.port(-_GAP if state in names else -_GAP / 2, first.placement.rails[state])
+            x, y = first.port(-GAP if state in names else -GAP / 2, first.placement.rails[state])
             if folded:
-                x += (_MORE + _GAP) * (1 if row.reverse else -1)
+                x += (MORE + GAP) * (1 if row.reverse else -1)
             if state in names:
                 carried[state] = self._initial_value(first, names[state], x, y, row.reverse)
             else:
@@ -223,7 +127,7 @@ class _Tiler:
         return carried
 
     def _initial_value(
-        self, first: _Laid, node: Node, x: float, y: float, reverse: bool
+        self, first: Laid, node: Node, x: float, y: float, reverse: bool
     ) -> tuple[str, Path]:
         """An initial state in front of the first step."""
         label = node.name or "init"
@@ -239,20 +143,20 @@ class _Tiler:
         return own, ((middle + (-width / 2 if reverse else width / 2), y),)
 
     def _skip(
-        self, left: float, count: int, carried: dict[str, tuple[str, Path]], laid: list[_Laid | float], reverse: bool
+        self, left: float, count: int, carried: dict[str, tuple[str, Path]], laid: list[Laid | float], reverse: bool
     ) -> dict[str, tuple[str, Path]]:  # fmt: skip
         """A box for the steps that are not shown, and dashed states that pass by."""
-        some = next(here for here in laid if isinstance(here, _Laid))
+        some = next(here for here in laid if isinstance(here, Laid))
         height = some.placement.height
-        x, y = left + _MORE / 2, some.bottom + height / 2
+        x, y = left + MORE / 2, some.bottom + height / 2
         own = f"{some.prefix}more"
         self.picture.shapes.append(
-            Shape(own, "box", x, y, _MORE - 20, 40, f"{count} more steps", theme.paint("more"), "more",
+            Shape(own, "box", x, y, MORE - 20, 40, f"{count} more steps", theme.paint("more"), "more",
                   f"{count} steps that are not shown, with the same parameters", 13, 1.2, True)
         )  # fmt: skip
         following: dict[str, tuple[str, Path]] = {}
         for state, (source, path) in carried.items():
-            end = left + (-_GAP / 2 if reverse else _MORE + _GAP / 2)
+            end = left + (-GAP / 2 if reverse else MORE + GAP / 2)
             anchor = f"{own}.{safe(state)}"
             self._anchor(anchor, end, path[-1][1])
             rail = state in some.placement.highways
@@ -262,7 +166,7 @@ class _Tiler:
         return following
 
     def _draw_step(
-        self, row: Row, k: int, here: _Laid, carried: dict[str, tuple[str, Path]]
+        self, row: Row, k: int, here: Laid, carried: dict[str, tuple[str, Path]]
     ) -> dict[str, tuple[str, Path]]:
         """Draw one step, and give back the states on their way out."""
         self._frame(here)
@@ -278,7 +182,7 @@ class _Tiler:
         self._output(here)
         return self._carry(here, {**carried, "x": (source, riser)})
 
-    def _frame(self, here: _Laid) -> None:
+    def _frame(self, here: Laid) -> None:
         name = f"step t = {here.step.timestep}"
         label = f"{here.step.layer} · {name}" if here.step.layer else name
         members = tuple(here.prefix + safe(i.key) for i in here.step.items if i.key != here.step.output)
@@ -290,7 +194,7 @@ class _Tiler:
             )
         )  # fmt: skip
 
-    def _item(self, here: _Laid, item: Item, x: float, y: float) -> str:
+    def _item(self, here: Laid, item: Item, x: float, y: float) -> str:
         node = item.value or (item.nodes[0] if item.nodes else None)
         own = here.prefix + safe(item.key)
         nonlinear = bool(item.nodes) and item.nodes[0].op in theme.NONLINEAR
@@ -321,7 +225,7 @@ class _Tiler:
         number_ = self.picture.gates.index(gate) if gate in self.picture.gates else 99
         return f"gate{number_}" + (" named" if item.value is not None and not item.layer else "")
 
-    def _input(self, row: Row, k: int, here: _Laid) -> tuple[str, Path]:
+    def _input(self, row: Row, k: int, here: Laid) -> tuple[str, Path]:
         """The circle below a step, or the output circle of the layer below; and the line up to the frame."""
         foot = here.port(here.placement.x_port, 0.0)
         node = row.inputs[k]
@@ -333,7 +237,7 @@ class _Tiler:
             return own, ((x, y + radius), (x, bend), (foot[0], bend), foot)
         own = f"{here.prefix}x"
         label = f"x{theme.subscript(here.step.timestep)}"
-        y = here.bottom - _BELOW
+        y = here.bottom - BELOW
         again = node.index in self.tiling.shown
         self.picture.shapes.append(
             Shape(own, "circle", foot[0], y, 34, 34, label, theme.paint("input"), "input copy" if again else "input",
@@ -343,7 +247,7 @@ class _Tiler:
         return own, ((foot[0], y + 17), foot)
 
     def _link(
-        self, here: _Laid, item: Item, operand: int, link: Link, carried: dict[str, tuple[str, Path]], source: str, riser: Path,
+        self, here: Laid, item: Item, operand: int, link: Link, carried: dict[str, tuple[str, Path]], source: str, riser: Path,
     ) -> None:  # fmt: skip
         target = here.prefix + safe(item.key)
         path = here.wire(Wire(link.source, item.key, operand))
@@ -365,13 +269,13 @@ class _Tiler:
         self._line(origin, target, path, stroke.colour, stroke.width, stroke.css, stroke.tooltip, stroke.rank,
                    dashed=stroke.dashed, over=here)  # fmt: skip
 
-    def _output(self, here: _Laid) -> None:
+    def _output(self, here: Laid) -> None:
         item = here.step.by_key.get(here.step.output)
         if item is None:
             return
         inner = item.links[0].source
         path = here.wire(Wire(inner, OUTPUT, 0))
-        x, y = path[-1][0], here.bottom + here.placement.height + _ABOVE
+        x, y = path[-1][0], here.bottom + here.placement.height + ABOVE
         own = self._item(here, item, x, y)
         assert item.value is not None
         self.tiling.outputs[item.value.index] = (own, x, y, item.size[1] / 2)
@@ -381,7 +285,7 @@ class _Tiler:
 
     # ---------------------------------------------------------------------------------- between steps
 
-    def _carry(self, here: _Laid, entered: dict[str, tuple[str, Path]]) -> dict[str, tuple[str, Path]]:
+    def _carry(self, here: Laid, entered: dict[str, tuple[str, Path]]) -> dict[str, tuple[str, Path]]:
         """The states on their way out of the frame, for the next step to go on with."""
         carried = {}
         for state, key in here.step.states:
@@ -395,15 +299,15 @@ class _Tiler:
                 self._label_line(here, state)
         return carried
 
-    def _label_line(self, here: _Laid, state: str) -> None:
+    def _label_line(self, here: Laid, state: str) -> None:
         """A state's name above its line, where no shape on the line says it."""
         label = state + theme.subscript(here.step.timestep)
-        x, y = here.port(here.placement.width + _GAP / 2 - 4, here.placement.rails[state] + 11)
+        x, y = here.port(here.placement.width + GAP / 2 - 4, here.placement.rails[state] + 11)
         own = f"{here.prefix}{safe(state)}.label"
         width = theme.label_width(label, 12) + 4
         self.picture.shapes.append(Shape(own, "text", x, y, width, 14, label, None, "label", "", 12))
 
-    def _loose_ends(self, here: _Laid, carried: dict[str, tuple[str, Path]]) -> None:
+    def _loose_ends(self, here: Laid, carried: dict[str, tuple[str, Path]]) -> None:
         """After the last step nobody reads the states: dashed stubs, unless the drawing goes on."""
         for state, (source, path) in carried.items():
             end = here.port(here.placement.width + 22, path[-1][1] - here.bottom)
@@ -418,7 +322,7 @@ class _Tiler:
 
     def _line(
         self, source: str, target: str, path: Path, colour: str, width: float, css: str, tooltip: str, rank: float,
-        *, dashed: bool = False, arrow: bool = True, over: _Laid | None = None,
+        *, dashed: bool = False, arrow: bool = True, over: Laid | None = None,
     ) -> None:  # fmt: skip
         own = f"{source}--{target}"
         same = sum(line.id == own or line.id.startswith(own + "--") for _, line, _ in self.lines[-12:])
