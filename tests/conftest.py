@@ -24,6 +24,10 @@ def torch() -> Any:
     return pytest.importorskip("torch", reason="PyTorch is the reference here: pip install torch")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--overwrite", action="store_true", help="renew the golden DOT files")
+
+
 @pytest.fixture(autouse=True)
 def every_graph_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever graph a test builds must satisfy the invariants that `Graph.check` states."""

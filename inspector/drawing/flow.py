@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_rnn import Graph, Tensor, grad
-from tinygrad_rnn.cotangent import dense
-from tinygrad_rnn.sweep import sweep
+from tinygrad_rnn import Graph, Tensor, grad, tensor
 
 from .items import Item, Link, Step
 from .levels import JOIN
@@ -88,23 +86,20 @@ def _root(item: Item) -> int:
 
 
 def _pull_back(item: Item, lines: Sequence[Link], graph: Graph, cotangent: Tensor) -> dict[int, Any]:
-    """What the layer's cotangent gives at each source, through the operations of the layer alone."""
-    root = item.nodes[0].tensor
-    assert root is not None
-    sources: dict[int, int] = {}
-    for line in lines:
-        tensor = graph.nodes[line.node].tensor
-        assert tensor is not None
-        sources[tensor.id] = line.node
-    inside = {node.tensor.id for node in item.nodes if node.tensor is not None}
-    wanted = [graph.nodes[index].tensor for index in sources.values()]
-    parts: dict[int, Any] = {index: np.zeros(graph.nodes[index].shape) for index in sources.values()}
-    for node, _, edges in sweep([root], [cotangent.data], wanted):
-        for operand, contribution in edges if node.id in inside else ():
-            index = sources.get(node.inputs[operand].id)
-            if index is not None:
-                parts[index] = parts[index] + dense(contribution)
-    return parts
+    """What the layer's cotangent gives at each source, through the operations of the layer alone.
+
+    They are run again with the sources as leaves: two sources may depend on each other outside the layer.
+    """
+    values: dict[int, Any] = {line.node: tensor(graph.nodes[line.node].value) for line in lines}
+    sources = dict(values)
+    for node in sorted(item.nodes, key=lambda node: node.index):
+        assert node.tensor is not None and node.tensor.op is not None
+        if node.index not in values:
+            recorded = zip(node.inputs, node.tensor.values, strict=True)
+            operands = tuple(values.get(k, value) for k, value in recorded)
+            values[node.index] = node.tensor.op.on(operands, dict(node.attributes))
+    parts = grad(values[item.nodes[0].index], list(sources.values()), grad_output=cotangent.data)
+    return {index: part.data for index, part in zip(sources, parts, strict=True)}
 
 
 def _norm(value: Any) -> float:

@@ -195,10 +195,13 @@ def _kept_free(
 ) -> list[Item]:
     """Stand-ins that keep the rows between two members of a strand free for the line between them."""
     gaps = []
+    taken = {(head[item.key], row[item.key]) for item in items}
     for item in items:
-        for source in {link.source for link in item.links if head.get(link.source) == head[item.key]}:
+        for source in dict.fromkeys(s for s, *_ in item.links if head.get(s) == head[item.key]):
             low, high = sorted((row[source], row[item.key]))
             for k in range(low + 1, high):
+                if (head[source], k) in taken:
+                    continue
                 key = f"{source}->{item.key}@{k}"
                 gaps.append(Item(key, "gap", "", "value", (0.0, 0.0), (Link(source),)))
                 row[key], order[key], head[key] = k, order[source], head[source]
