@@ -17,7 +17,7 @@ from tinygrad_rnn.unroll import Run
 
 from . import files, tour
 from .drawing.engines import GraphvizMissingError
-from .load import LoadError, make_cell
+from .load import LoadError, make_cell, said
 from .plot import FORMATS, decay_rate, plot_decay
 from .render import LEVELS, render
 from .report import report
@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return OK
-        said = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"inspector: error: {' '.join(str(said).split())}", file=sys.stderr)
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"inspector: error: {' '.join(str(message).split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("inspector: interrupted", file=sys.stderr)
@@ -166,6 +166,13 @@ def _cells(a: argparse.Namespace) -> Iterator[tg.Cell]:
 
 
 def _unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
+    try:
+        return _over_random_inputs(cell, a)
+    except Exception as error:  # whatever a user's step may raise
+        raise LoadError(f"{cell!r} cannot be unrolled: {said(error)}") from error
+
+
+def _over_random_inputs(cell: tg.Cell, a: argparse.Namespace) -> Run:
     rng = np.random.default_rng(a.seed)
     start = cell.initial_state(a.batch)
     state = start._replace(**{k: rng.normal(size=v.shape) for k, v in start._asdict().items()}) if a.random_start else start

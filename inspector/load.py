@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_rnn import Cell, cells
 
-__all__ = ["LoadError", "cell_class", "make_cell"]
+__all__ = ["LoadError", "cell_class", "make_cell", "said"]
 
 
 class LoadError(ValueError):
@@ -65,7 +65,7 @@ def make_cell(name: str, input_size: int, hidden_size: int, *, seed: int | None 
     try:
         return made(input_size, hidden_size, **{k: v for k, v in options.items() if open_ended or k in known})
     except Exception as error:
-        raise LoadError(f"{name}({input_size}, {hidden_size}) failed: {_said(error)}") from error
+        raise LoadError(f"{name}({input_size}, {hidden_size}) failed: {said(error)}") from error
 
 
 def _module(file: Path) -> Any:
@@ -79,7 +79,7 @@ def _module(file: Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise LoadError(f"{file} failed: {_said(error)}") from error
+        raise LoadError(f"{file} failed: {said(error)}") from error
     return module
 
 
@@ -87,6 +87,6 @@ def _is_own_cell(value: Any, module: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Cell) and value.__module__ == module.__name__
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """The error on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -26,6 +26,11 @@ def run_of(name: str, steps: int = 3, **options: object) -> Run:
     return tg.unroll(cell, np.random.default_rng(0).normal(size=(steps, 2, 3)), **options)
 
 
+def scoped_run() -> Run:
+    with tg.scope("encoder"), tg.scope("inner"):
+        return run_of("gru")
+
+
 def all_runs() -> dict[str, Run]:
     x = np.random.default_rng(0).normal(size=(3, 2, 3))
     lstm, gru = tg.cells.LSTMCell(3, 4, seed=0), tg.cells.GRUCell(4, 4, seed=1)
@@ -36,6 +41,7 @@ def all_runs() -> dict[str, Run]:
         "reversed": run_of("lstm", reverse=True),
         "stacked": tg.unroll(tg.Stacked(lstm, gru), x),
         "directions": tg.unroll(tg.Bidirectional(lstm, tg.cells.RNNCell(3, 4, seed=2)), x),
+        "scoped": scoped_run(),
         "one tensor": tg.unroll(lstm, tg.tensor(x)),
     }
 
