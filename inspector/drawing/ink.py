@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from tinygrad_rnn import Node
+
 from . import theme
 
-__all__ = ["Ink", "Stroke", "number"]
+__all__ = ["Ink", "Stroke", "inked", "number"]
 
 _PLAIN = "#57606A"
 _RAIL = "#B36200"
@@ -72,6 +74,14 @@ class Ink:
         k = theme.gradient_bin(norm, self.low, self.high)
         colour, width, _ = theme.GRADIENT[k]
         return Stroke(colour, width, f"g{k}", f"gradient norm {number(norm)}", False, 1.0 + k)
+
+
+def inked(ink: Ink, node: Node | None, paint: theme.Paint, css: str, border: float) -> tuple[theme.Paint, str, float]:
+    """A shape's border in the colour and width of the gradient of its value, if there is a trace."""
+    if ink.norms is None or node is None or node.tensor is None:
+        return paint, css, border
+    stroke = ink.stroke((node.tensor.id, -1))
+    return paint._replace(stroke=stroke.colour), f"{css} on-{stroke.css}", max(1.0, 0.8 * stroke.width)
 
 
 def number(value: float) -> str:

@@ -6,7 +6,7 @@ from tinygrad_rnn import Graph, Node
 
 from . import theme
 from .columns import safe
-from .ink import Ink, number
+from .ink import Ink, inked, number
 from .picture import Line, Path, Picture, Shape
 from .tile import Tiling
 
@@ -50,12 +50,9 @@ def _parameters(
         if x + width > max(tiling.right, left + 700) and x > left:
             x, y = left, y - 28
         own = picture.unused(f"parameter.{safe(node.name or node.op)}")
-        paint = theme.paint("parameter")
-        if ink.norms is not None and node.tensor is not None:
-            stroke = ink.stroke((node.tensor.id, -1))
-            paint = paint._replace(stroke=stroke.colour)
+        paint, css, border = inked(ink, node, theme.paint("parameter"), "parameter", 1.4)
         picture.shapes.append(
-            Shape(own, "box", x + width / 2, y, width, 20, label, paint, "parameter", notes.get(node.index, ""), 10, 1.6,
+            Shape(own, "box", x + width / 2, y, width, 20, label, paint, css, notes.get(node.index, ""), 10, border,
                   nodes=(node.index,))
         )  # fmt: skip
         tiling.shown[node.index] = (own, x + width / 2, y)
@@ -93,7 +90,7 @@ def _roles(picture: Picture, left: float, y: float) -> float:
 
 def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
     """The eight classes of gradient norm with the ends of the scale."""
-    caption = "gradient norm ‖∂L/∂·‖ of each line"
+    caption = "gradient norm ‖∂L/∂·‖ of each line and border"
     width = theme.label_width(caption, 10)
     picture.shapes.append(Shape("legend.scale", "text", x + width / 2, y, width, 18, caption, None, "legend", "", 10))
     x += width + 12

@@ -119,11 +119,16 @@ def style_sheet(gates: tuple[str, ...]) -> str:
         " text{fill:#E6EDF3}",
         " .plain path,.cut path,.loose path,.fold path{stroke:#8B949E}",
         " .plain polygon,.cut polygon{fill:#8B949E;stroke:#8B949E}",
+        " .none path{stroke:#3A424C} .none polygon{fill:#3A424C;stroke:#3A424C}",
         " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341}",
     ]
     rules += [_dark(role, one) for role, one in ROLES.items()]
     rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]
     rules += [" .named path,.named ellipse{fill:#0D1117}"]
+    rules += [" .on-none path,.on-none ellipse,.on-none polygon{stroke:#3A424C}"]
+    rules += [
+        f" .on-g{k} path,.on-g{k} ellipse,.on-g{k} polygon{{stroke:{dark}}}" for k, (_, _, dark) in enumerate(GRADIENT)
+    ]
     rules += [
         f" .g{k} path{{stroke:{dark}}} .g{k} polygon{{fill:{dark};stroke:{dark}}}"
         for k, (_, _, dark) in enumerate(GRADIENT)

@@ -9,7 +9,7 @@ from tinygrad_rnn import Node
 
 from . import theme
 from .columns import ABOVE, BELOW, GAP, MORE, Laid, Row, lay_out, safe
-from .ink import Ink
+from .ink import Ink, inked
 from .items import Item, Link, entering, leaving
 from .paths import bridged, joined, without_trunk
 from .picture import Frame, Line, Path, Picture, Shape
@@ -135,9 +135,10 @@ class _Tiler:
         middle = x + (width / 2 - 10) * (1 if reverse else -1)
         own = f"{first.prefix}{safe(label)}"
         again = node.index in self.tiling.shown
+        paint, css, border = inked(self.ink, node, theme.paint("value"), "value", 1.2)
         self.picture.shapes.append(
-            Shape(own, "ellipse", middle, y, width, 18, label, theme.paint("value"), "value", self.notes.get(node.index, ""),
-                  10, dashed=again, nodes=() if again else (node.index,))
+            Shape(own, "ellipse", middle, y, width, 18, label, paint, css, self.notes.get(node.index, ""), 10, border,
+                  again, () if again else (node.index,))
         )  # fmt: skip
         self.tiling.shown[node.index] = (own, middle, y)
         return own, ((middle + (-width / 2 if reverse else width / 2), y),)
@@ -199,13 +200,15 @@ class _Tiler:
         own = here.prefix + safe(item.key)
         nonlinear = bool(item.nodes) and item.nodes[0].op in theme.NONLINEAR
         paint = theme.paint(item.role, self.picture.gates)
-        if item.value is not None and item.role.startswith("gate:") and not item.layer:
+        if self.ink.norms is None and item.value is not None and item.role.startswith("gate:") and not item.layer:
             paint = paint._replace(fill="#FFFFFF", dark_fill="#0D1117")
+        border = 2.0 if nonlinear or item.role == "hidden" else 1.2
+        paint, css, border = inked(self.ink, node, paint, self._css(item), border)
         self.picture.shapes.append(
             Shape(
-                own, item.shape, x, y, *item.size, item.label, paint, self._css(item),
-                self.notes.get(node.index, "") if node else "", 12 if item.value else 11,
-                2.0 if nonlinear or item.role == "hidden" else 1.2, nodes=self._stands_for(item),
+                own, item.shape, x, y, *item.size, item.label, paint, css,
+                self.notes.get(node.index, "") if node else "", 12 if item.value else 11, border,
+                nodes=self._stands_for(item),
             )
         )  # fmt: skip
         for shown in (*item.nodes, *([item.value] if item.value is not None else [])):
@@ -223,7 +226,8 @@ class _Tiler:
             return item.role
         gate = item.role.removeprefix("gate:")
         number_ = self.picture.gates.index(gate) if gate in self.picture.gates else 99
-        return f"gate{number_}" + (" named" if item.value is not None and not item.layer else "")
+        named = item.value is not None and not item.layer and self.ink.norms is None
+        return f"gate{number_}" + (" named" if named else "")
 
     def _input(self, row: Row, k: int, here: Laid) -> tuple[str, Path]:
         """The circle below a step, or the output circle of the layer below; and the line up to the frame."""
@@ -239,9 +243,10 @@ class _Tiler:
         label = f"x{theme.subscript(here.step.timestep)}"
         y = here.bottom - BELOW
         again = node.index in self.tiling.shown
+        paint, css, border = inked(self.ink, node, theme.paint("input"), "input copy" if again else "input", 1.6)
         self.picture.shapes.append(
-            Shape(own, "circle", foot[0], y, 34, 34, label, theme.paint("input"), "input copy" if again else "input",
-                  self.notes.get(node.index, ""), 12, 1.6, again, () if again else (node.index,))
+            Shape(own, "circle", foot[0], y, 34, 34, label, paint, css, self.notes.get(node.index, ""), 12, border, again,
+                  () if again else (node.index,))
         )  # fmt: skip
         self.tiling.shown.setdefault(node.index, (own, foot[0], y))
         return own, ((foot[0], y + 17), foot)
