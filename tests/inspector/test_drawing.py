@@ -182,3 +182,29 @@ def test_wrong_arguments_are_refused() -> None:
         picture(RUNS["rnn"], level="atom")
     with pytest.raises(TypeError, match="what unroll returned"):
         picture("run")  # type: ignore[arg-type]
+
+
+class Skip(tg.Cell):
+    """Reads its own output of two steps ago without declaring it as a state."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 4, seed=0)
+        self.w = self.parameter("w", (4, 3))
+        self.past: list[object] = []
+
+    def step(self, x: object, state: tuple[object, ...]) -> tuple[object]:
+        total = x @ self.w.T + state[0]
+        h = tg.tanh(total + self.past[-2] if len(self.past) > 1 else total)
+        self.past.append(h)
+        return (h,)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_value_of_an_earlier_step_that_is_no_state_has_a_stand_in(level: str) -> None:
+    run = tg.unroll(Skip(), np.random.default_rng(0).normal(size=(4, 2, 3)))
+    drawing = assert_complete(run, level)
+    assert_sound(drawing)
+    stand_ins = {s.id: s.label for s in drawing.shapes if ".from." in s.id}
+    assert set(stand_ins.values()) == {"h₀", "h₁"}
+    for own in stand_ins:
+        assert [line.target for line in drawing.lines if line.source == own]
