@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_rnn import Graph, Node, Tensor, parts
+from tinygrad_rnn import Graph, Node, Scope, Tensor, parts
 from tinygrad_rnn.unroll import Run
 
 from . import files
@@ -20,7 +20,7 @@ from .drawing.ink import Ink, number
 from .drawing.items import Step
 from .drawing.legend import add_legend
 from .drawing.levels import cell_step, gate_step
-from .drawing.operations import Source, layer_of, operation_step, step_nodes
+from .drawing.operations import Source, operation_step, step_nodes
 from .drawing.outside import add_outside
 from .drawing.picture import Picture
 from .drawing.place import Spacing
@@ -109,10 +109,10 @@ def picture(
     graph = Graph(_everything(run, trace))
     owners = parts(graph.outputs)
     by_step = step_nodes(graph)
-    sources = [_source(str(part.scope or ""), part, graph, owners, by_step) for part in _layers(run)]
+    sources = [_source(part, graph, owners, by_step) for part in run.cells]
     rows: list[Row] = []
-    for source, above in zip(sources, [*sources[1:], None], strict=True):
-        feeds = above is not None and above.run.inputs[0].id == source.run.outputs[0].id
+    for source, upper in zip(sources, [*sources[1:], None], strict=True):
+        feeds = upper is not None and upper.run.inputs[0].id == source.run.outputs[0].id
         rows.append(_row(source, shown, feeds, _DETAIL[level]))
     gates = tuple(dict.fromkeys(_gates(rows)))
     drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level", gates=gates)
@@ -127,10 +127,9 @@ def picture(
     ink = Ink(norms, edges)
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
     tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
-    layers = {source.layer for source in sources}
-    own_steps = {node.index for node in graph.nodes if node.timestep is not None and layer_of(node) in layers}
-    outside = [node for node in graph.nodes if _is_outside(node, layers, shown)]
-    add_outside(drawing, tiling, outside, graph, ink, notes, together=level != "operation")
+    own_steps = {node.index for source in sources for nodes in source.nodes.values() for node in nodes}
+    above, after = _outside(run, graph, own_steps, shown)
+    add_outside(drawing, tiling, above, after, graph, ink, notes, together=level != "operation")
     add_legend(drawing, tiling, graph, own_steps, ink, notes)
     return drawing
 
@@ -152,19 +151,11 @@ def _everything(run: Run, trace: GradientTrace | None) -> list[Tensor]:
     return values if trace is None else [*values, trace.loss]
 
 
-def _layers(run: Run) -> Iterator[Run]:
-    """The runs of single cells inside a run, from the bottom up."""
-    if not run.children:
-        yield run
-    for part in run.children.values():
-        yield from _layers(part)
-
-
-def _source(layer: str, run: Run, graph: Graph, owners: Any, by_step: Any) -> Source:
-    nodes = {t: found for (where, t), found in by_step.items() if where == layer}
+def _source(run: Run, graph: Graph, owners: Any, by_step: Mapping[Scope, list[Node]]) -> Source:
     owned = {n.index: owners.get(n.tensor.id) for n in graph.nodes if n.tensor is not None}
     cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
-    return Source(run, layer, graph, owned, {t: nodes.get(t, []) for t in range(len(run))}, cuts)
+    nodes = {t: by_step.get(scope, []) for t, scope in enumerate(run.scopes)}
+    return Source(run, str(run.scope or ""), graph, owned, nodes, cuts)
 
 
 def _row(source: Source, shown: list[int], feeds_next: bool, detail: Callable[[Step], Step]) -> Row:
@@ -189,11 +180,25 @@ def _row(source: Source, shown: list[int], feeds_next: bool, detail: Callable[[S
     return Row(tuple(steps), run.reverse, tuple(first), tuple(inputs), feeds_next)
 
 
-def _is_outside(node: Node, layers: set[str], shown: list[int]) -> bool:
-    """Whether an operation belongs to no step of a cell, and to no timestep that is left out."""
-    if node.is_leaf or (node.scope is not None and node.scope.is_backward):
-        return False
-    return node.timestep is None or (node.timestep in shown and layer_of(node) not in layers)
+def _outside(run: Run, graph: Graph, own: set[int], shown: list[int]) -> tuple[list[Node], list[Node]]:
+    """The operations outside the steps: outputs that are put together, above; and what follows from the run.
+
+    What inputs and initial states were computed from, an earlier run for instance, is not drawn.
+    """
+    outputs = {value.id for value in run.outputs}
+    before: set[int] = set()
+    for node in reversed(graph.nodes):
+        if node.index in own or node.index in before:
+            before.update(k for k in node.inputs if k not in own)
+    above, after = [], []
+    for node in graph.nodes:
+        if node.is_leaf or node.index in own or node.index in before or node.tensor is None:
+            continue
+        if node.tensor.id in outputs and node.timestep is not None:
+            above += [node] if node.timestep in shown else []
+        elif not (node.scope is not None and node.scope.is_backward):
+            after.append(node)
+    return above, after
 
 
 def _gates(rows: Sequence[Row]) -> Iterator[str]:

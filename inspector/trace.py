@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn import Tensor
+from tinygrad_rnn import Scope, Tensor
 from tinygrad_rnn.ancestry import ancestors
 from tinygrad_rnn.cotangent import Product, Scatter, dense, is_basic_index
 from tinygrad_rnn.sweep import sweep
@@ -129,7 +129,8 @@ class GradientTrace:
     def parameter_gradient(self, name: str, t: int | None = None) -> Array:
         """The gradient by a parameter: the share of timestep `t` alone, or the whole when `t` is omitted.
 
-        The shares of all timesteps add up to the whole, unless the parameter is also used outside the steps.
+        The shares of all timesteps add up to the whole, unless the parameter is also used outside the steps
+        of this run, by another run for instance.
 
         Raises
         ------
@@ -238,6 +239,7 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     parameters = dict(run.cell.named_parameters())
     wanted = {value.id for value in values.values()}
     owner = {parameter.id: name for name, parameter in parameters.items()}
+    own = {scope: t for part in run.cells for t, scope in enumerate(part.scopes)}
     gradients: dict[int, Array] = {}
     shares: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in parameters}
     node_norms: dict[int, float] = {}
@@ -250,12 +252,18 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
             edge_norms[node.id, operand] = norm_of(contribution)
             name = owner.get(node.inputs[operand].id)
             if name is not None:
-                shares[name].append((node.timestep, contribution))
+                shares[name].append((_timestep_in(node.scope, own), contribution))
     names = tuple(dict.fromkeys(name for name, _ in values))
     return GradientTrace(
         run, loss, names, tuple(parameters), MappingProxyType(node_norms), MappingProxyType(edge_norms),
         values, gradients, {name: tuple(found) for name, found in shares.items()},
     )  # fmt: skip
+
+
+def _timestep_in(scope: Scope | None, own: Mapping[Scope, int]) -> int | None:
+    """The timestep of this run that a scope belongs to; ``None`` outside the steps, and in those of another run."""
+    step = scope.step if scope is not None else None
+    return own.get(step) if step is not None else None
 
 
 def _preactivations(run: Run) -> dict[tuple[str, int], Tensor]:

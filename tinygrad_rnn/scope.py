@@ -43,6 +43,12 @@ class Scope:
         return tuple(link.name for link in self.chain() if link.kind == "layer")
 
     @property
+    def step(self) -> Scope | None:
+        """The outermost timestep around this scope, itself included; every step of every run has its own."""
+        steps = [link for link in self.chain() if link.kind == "timestep"]
+        return steps[0] if steps else None
+
+    @property
     def is_backward(self) -> bool:
         """Whether the operation was recorded by a reverse sweep with ``create_graph=True``."""
         return any(link.kind == "backward" for link in self.chain())
@@ -119,10 +125,11 @@ class timestep:
     def __init__(self, t: int) -> None:
         self._t = t
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Scope:
         scope_, recording, anomaly, names = context.get()
         inner = Scope(scope_, "timestep", f"t={self._t}", self._t)
         self._token = context.set(Context(inner, recording, anomaly, names))
+        return inner
 
     def __exit__(self, *error: object) -> None:
         context.reset(self._token)

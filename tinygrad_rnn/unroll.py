@@ -45,6 +45,8 @@ class Run:
         Whether time ran backwards.
     scope : Scope or None
         The layers around it, within which its timesteps were recorded.
+    scopes : list of T Scopes
+        The scope of each step of a single cell, by which its operations are known from those of other runs.
     """
 
     cell: Cell | Stacked | Bidirectional
@@ -56,6 +58,7 @@ class Run:
     children: dict[str, Run] = field(default_factory=dict)
     reverse: bool = False
     scope: Scope | None = field(default_factory=lambda: context.get().scope)
+    scopes: list[Scope] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.outputs)
@@ -68,6 +71,11 @@ class Run:
         if isinstance(self.cell, Stacked):
             return tuple(run.final_state for run in self.children.values())
         return self.states[0 if self.reverse else -1]
+
+    @property
+    def cells(self) -> list[Run]:
+        """The runs of the single cells inside, from the bottom up; of a single cell the run itself."""
+        return [run for child in self.children.values() for run in child.cells] if self.children else [self]
 
     @cached_property
     def stacked(self) -> Tensor:
@@ -227,10 +235,11 @@ def _unroll_cell(
     outputs: list[Any] = [None] * count
     states: list[Any] = [None] * count
     names: dict[tuple[str, int], Tensor] = {}
+    scopes: list[Any] = [None] * count
     with using(names=names):
         for k in range(count):
             t = count - 1 - k if reverse else k
-            with timestep(t):
+            with timestep(t) as scopes[t]:
                 if truncate is not None and k and k % truncate == 0:
                     state = cell.State(*map(stop_gradient, state))
                 mask = None if masks is None else masks[t]
@@ -242,7 +251,7 @@ def _unroll_cell(
                 state = cell.State(*_as_tuple(named(**new._asdict())))
                 outputs[t] = state[0] if mask is None else where(_fit(mask, state[0]), state[0], 0.0)
                 states[t] = state
-    return Run(cell, steps, outputs, states, first, names, {}, reverse)
+    return Run(cell, steps, outputs, states, first, names, {}, reverse, scopes=scopes)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinygrad_rnn import Graph, Node, Tensor
+from tinygrad_rnn import Graph, Node, Scope, Tensor
 from tinygrad_rnn.unroll import Run
 
 from . import theme
 from .items import Item, Link, Step, entering
 
-__all__ = ["Source", "layer_of", "operation_step", "step_nodes"]
+__all__ = ["Source", "operation_step", "step_nodes"]
 
 _DIAGONAL = frozenset({"add", "subtract", "multiply", "divide", "negative", "where"})
 _FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
@@ -47,23 +47,14 @@ class Source:
     cuts: frozenset[tuple[int, int]] = field(repr=False)
 
 
-def step_nodes(graph: Graph) -> dict[tuple[str, int], list[Node]]:
-    """The operations of `graph` by layer and timestep."""
-    found: dict[tuple[str, int], list[Node]] = {}
+def step_nodes(graph: Graph) -> dict[Scope, list[Node]]:
+    """The nodes of `graph` by the step that they were recorded in."""
+    found: dict[Scope, list[Node]] = {}
     for node in graph.nodes:
-        if node.scope is not None and node.scope.timestep is not None and not node.scope.is_backward:
-            found.setdefault((layer_of(node), node.scope.timestep), []).append(node)
+        step = node.scope.step if node.scope is not None and not node.scope.is_backward else None
+        if step is not None:
+            found.setdefault(step, []).append(node)
     return found
-
-
-def layer_of(node: Node) -> str:
-    """The layers around the node's timestep; scopes opened inside a step belong to the step."""
-    outer = []
-    for link in node.scope.chain() if node.scope else ():
-        if link.kind == "timestep":
-            break
-        outer.append(link.name)
-    return "/".join(outer)
 
 
 def operation_step(source: Source, t: int) -> Step:

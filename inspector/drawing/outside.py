@@ -20,18 +20,16 @@ _MANY = 12
 
 
 def add_outside(
-    picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Graph, ink: Ink, notes: dict[int, str], together: bool
-) -> None:
+    picture: Picture, tiling: Tiling, above: Sequence[Node], after: Sequence[Node], graph: Graph, ink: Ink,
+    notes: dict[int, str], together: bool,
+) -> None:  # fmt: skip
     """Draw the operations that belong to no step of a cell.
 
-    Those of a timestep stand above it. The others, such as the loss, follow to the right of the last
-    step: up to a dozen as they are; more, or if `together` is set, in one box.
+    Those `above` stand above their timestep. Those `after`, such as the loss, follow to the right of the
+    last step: up to a dozen as they are; more, or if `together` is set, in one box.
     """
-    nodes = [node for node in nodes if node.index not in tiling.shown]
     cuts = {(edge.target, edge.operand) for edge in graph.edges if edge.cut}
-    above = [node for node in nodes if node.timestep is not None]
     _meet(picture, tiling, above, ink, cuts, notes)
-    after = [node for node in nodes if node.timestep is None]
     if not after:
         return
     if together or len(after) > _MANY:

@@ -119,7 +119,7 @@ class _Tiler:
             if folded:
                 x += (MORE + GAP) * (1 if row.reverse else -1)
             if state in names:
-                carried[state] = self._initial_value(first, names[state], x, y, row.reverse)
+                carried[state] = self._initial_value(first, state, names[state], x, y, row.reverse)
             else:
                 own = f"{first.prefix}{safe(state)}.before"
                 self._anchor(own, x, y)
@@ -127,13 +127,13 @@ class _Tiler:
         return carried
 
     def _initial_value(
-        self, first: Laid, node: Node, x: float, y: float, reverse: bool
+        self, first: Laid, state: str, node: Node, x: float, y: float, reverse: bool
     ) -> tuple[str, Path]:
         """An initial state in front of the first step."""
         label = node.name or "init"
         width = theme.label_width(label, 10) + 14
         middle = x + (width / 2 - 10) * (1 if reverse else -1)
-        own = f"{first.prefix}{safe(label)}"
+        own = f"{first.prefix}{safe(state)}.initial"
         again = node.index in self.tiling.shown
         paint, css, border = inked(self.ink, node, theme.paint("value"), "value", 1.2)
         self.picture.shapes.append(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+import inspector
 import tinygrad_rnn as tg
 from inspector.drawing.picture import Picture, Shape
 from inspector.render import LEVELS, picture
@@ -208,3 +209,30 @@ def test_a_value_of_an_earlier_step_that_is_no_state_has_a_stand_in(level: str) 
     assert set(stand_ins.values()) == {"h₀", "h₁"}
     for own in stand_ins:
         assert [line.target for line in drawing.lines if line.source == own]
+
+
+def test_a_run_that_goes_on_from_another_shows_its_own_steps_only() -> None:
+    cell, rng = tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0)
+    first = tg.unroll(cell, rng.normal(size=(3, 2, 3)))
+    second = tg.unroll(cell, rng.normal(size=(2, 2, 3)), first.final_state)
+    alone = picture(tg.unroll(cell, np.zeros((2, 2, 3))))
+    both = picture(second)
+    assert_sound(both)
+    own = Counter(s.id for s in alone.shapes if "init" not in s.id)
+    assert own - Counter(s.id for s in both.shapes) == Counter()
+    assert len(both.shapes) == len(alone.shapes)
+
+
+def test_what_follows_a_run_stands_in_one_place_however_long_it_is() -> None:
+    """An encoder whose last state starts a decoder: the decoder's steps are not those of the encoder."""
+    encoder, decoder = tg.cells.GRUCell(3, 4, seed=0), tg.cells.GRUCell(3, 4, seed=1)
+    rng = np.random.default_rng(0)
+    encoded = tg.unroll(encoder, rng.normal(size=(3, 2, 3)))
+    decoded = tg.unroll(decoder, rng.normal(size=(3, 2, 3)), encoded.final_state)
+    trace = inspector.trace(encoded, decoded.stacked.sum())
+    for level in LEVELS:
+        drawing = picture(encoded, level=level, trace=trace)
+        assert_sound(drawing)
+        (box,) = [s for s in drawing.shapes if s.id == "loss"]
+        assert "matmul" in box.tooltip and len(box.nodes) > 40
+        assert Counter(s.label for s in drawing.shapes if s.css.startswith("parameter"))["weight_ih 12×3"] == 1

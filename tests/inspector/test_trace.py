@@ -220,3 +220,18 @@ def test_bad_arguments_are_named() -> None:
         trace.parameter_norm("f")
     with pytest.raises(IndexError, match=r"0\.\.3"):
         trace.gradient("f", 4)
+
+
+def test_shares_are_those_of_this_run_when_another_uses_the_same_weights() -> None:
+    shared, rng = cell("lstm"), np.random.default_rng(2)
+    first = tg.unroll(shared, rng.normal(size=(3, 2, 3)))
+    second = tg.unroll(shared, rng.normal(size=(3, 2, 3)), first.final_state)
+    loss = (second.outputs[-1] ** 2).sum()
+    one, two = inspector.trace(first, loss), inspector.trace(second, loss)
+    (whole,) = tg.grad(loss, shared.weight_hh)
+    parts = [trace.parameter_gradient("weight_hh", t) for trace in (one, two) for t in range(3)]
+    np.testing.assert_allclose(sum(parts), whole.data, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(one.parameter_gradient("weight_hh"), whole.data, rtol=1e-12)
+    cut = tg.unroll(shared, [x.data for x in second.inputs], [v.detach() for v in first.final_state])
+    alone = inspector.trace(cut, (cut.outputs[-1] ** 2).sum())
+    np.testing.assert_allclose(two.parameter_norm("weight_hh"), alone.parameter_norm("weight_hh"), rtol=1e-10)
