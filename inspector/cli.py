@@ -194,7 +194,7 @@ def _traced(cell: tg.Cell, a: argparse.Namespace) -> tuple[Run, GradientTrace]:
 def _table(traces: dict[str, GradientTrace], names: list[str] | None) -> None:
     print(f"{'':16}{'factor a step back':>20}{'half-life':>12}{'first norm':>13}{'last norm':>13}")
     for label, found in traces.items():
-        for name in names or found.run.cell.state_names:  # type: ignore[union-attr]
+        for name in names or found.states:
             norms = found.norm(name)
             decay = decay_rate(norms)
             print(f"{f'{label} {name}':16}{decay.factor:20.4g}{decay.half_life:12.4g}{norms[0]:13.3g}{norms[-1]:13.3g}")
@@ -210,13 +210,17 @@ def _csv(traces: dict[str, GradientTrace]) -> str:
 
 def _label(name: str, names: list[str]) -> str:
     """What a legend calls a cell; two of the same name are told apart by their full names."""
-    short = name.rpartition(":")[2].rpartition("/")[2]
-    short = short.upper() if ".py" not in name else short
-    return short if [n.rpartition(":")[2].rpartition("/")[2].upper() for n in names].count(short.upper()) == 1 else name
+    short = _short(name) if ".py" in name else name.upper()
+    return short if [_short(other).upper() for other in names].count(short.upper()) == 1 else name
 
 
 def _file_name(name: str) -> str:
-    return name.rpartition(":")[2].rpartition("/")[2].removesuffix(".py") or "cell"
+    return _short(name).removesuffix(".py") or "cell"
+
+
+def _short(name: str) -> str:
+    """``MyCell`` for ``path/to/file.py:MyCell``."""
+    return name.rpartition(":")[2].rpartition("/")[2]
 
 
 def _slice(text: str | None) -> slice | None:

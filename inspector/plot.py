@@ -116,7 +116,7 @@ def plot_decay(
     palette = itertools.cycle(_OTHERS)
     single = len(found) == 1
     for label, trace in found.items():
-        shown = list(names) if names is not None else _states(trace)
+        shown = names if names is not None else trace.states
         colours = [_colour(label, palette)] if not single else [_colour(label, palette), *_OTHERS]
         for k, name in enumerate(shown):
             colour = colours[k % len(colours)]
@@ -125,21 +125,6 @@ def plot_decay(
             _curve(axes, trace.norm(name), _visible(text), colour, style, 2.2 if k == 0 else 1.5)
     _dress(axes, found, names)
     return _finish(axes, path)
-
-
-def _states(trace: GradientTrace) -> list[str]:
-    """The states of a run, in a stack or two directions those of every layer."""
-    named = {value.id: name for (name, _), value in trace.run.names.items()}
-    states = [named.get(value.id) for value in _leaves(trace.run.states[trace.steps // 2])]
-    return [name for name in dict.fromkeys(states) if name is not None]
-
-
-def _leaves(state: Any) -> Iterator[Any]:
-    if isinstance(state, tuple):
-        for part in state:
-            yield from _leaves(part)
-    else:
-        yield state
 
 
 def _colour(label: str, palette: Iterator[str]) -> str:

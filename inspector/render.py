@@ -155,7 +155,7 @@ def _source(run: Run, graph: Graph, owners: Any, by_step: Mapping[Scope, list[No
     owned = {n.index: owners.get(n.tensor.id) for n in graph.nodes if n.tensor is not None}
     cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
     nodes = {t: by_step.get(scope, []) for t, scope in enumerate(run.scopes)}
-    return Source(run, str(run.scope or ""), graph, owned, nodes, cuts)
+    return Source(run, str(run.scopes[0].parent or ""), graph, owned, nodes, cuts)
 
 
 def _row(source: Source, shown: list[int], feeds_next: bool, detail: Callable[[Step], Step]) -> Row:

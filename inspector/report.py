@@ -118,8 +118,7 @@ def _drawing(found: GradientTrace) -> str:
 
 
 def _decay_note(found: GradientTrace) -> str:
-    states = [name for name in found.names if name.rpartition("/")[2] in ("h", "c")] or list(found.names[:1])
-    return "; ".join(f"{name}: {decay_rate(found.norm(name))}" for name in states) + "."
+    return "; ".join(f"{name}: {decay_rate(found.norm(name))}" for name in found.states) + "."
 
 
 def _plot(found: GradientTrace) -> str:

@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 
 __all__ = ["GradientTrace", "norm_of", "trace"]
 
-NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp", "softmax"})
+NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp"})
 """Operations whose unnamed operand is called ``z_f`` when their result is called ``f``."""
 
 
@@ -46,6 +46,8 @@ class GradientTrace:
     names : tuple of str
         Everything that can be asked for: the input ``x``, states, gates, and as ``z_f`` the value in
         front of the nonlinearity that gives ``f``. In a stack ``layer0/f``, in two directions ``forward/f``.
+    states : tuple of str
+        Those of them that are states.
     parameters : tuple of str
         The parameters of the cell.
     label : str
@@ -79,6 +81,11 @@ class GradientTrace:
     @property
     def initialisation(self) -> str:
         return self.run.cell.initialisation
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of the run's states, in a stack or two directions those of every layer."""
+        return tuple(_state_names(self.run))
 
     def gradient(self, name: str, t: int) -> Array:
         """The gradient of the loss by the value `name` at timestep `t`.
@@ -258,6 +265,13 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
         run, loss, names, tuple(parameters), MappingProxyType(node_norms), MappingProxyType(edge_norms),
         values, gradients, {name: tuple(found) for name, found in shares.items()},
     )  # fmt: skip
+
+
+def _state_names(run: Run, prefix: str = "") -> Iterator[str]:
+    if not run.children:
+        yield from (prefix + name for name in run.initial_state._fields)
+    for name, child in run.children.items():
+        yield from _state_names(child, f"{prefix}{name}/")
 
 
 def _timestep_in(scope: Scope | None, own: Mapping[Scope, int]) -> int | None:

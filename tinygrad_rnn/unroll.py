@@ -43,8 +43,6 @@ class Run:
         The runs of the layers or directions; empty for a single cell.
     reverse : bool
         Whether time ran backwards.
-    scope : Scope or None
-        The layers around it, within which its timesteps were recorded.
     scopes : list of T Scopes
         The scope of each step of a single cell, by which its operations are known from those of other runs.
     """
@@ -57,7 +55,6 @@ class Run:
     names: dict[tuple[str, int], Tensor]
     children: dict[str, Run] = field(default_factory=dict)
     reverse: bool = False
-    scope: Scope | None = field(default_factory=lambda: context.get().scope)
     scopes: list[Scope] = field(default_factory=list)
 
     def __len__(self) -> int:

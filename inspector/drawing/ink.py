@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tinygrad_rnn import Node
 
 from . import theme
+from .picture import Line, Path
 
 __all__ = ["Ink", "Stroke", "inked", "number"]
 
@@ -26,6 +27,10 @@ class Stroke(NamedTuple):
     tooltip: str
     dashed: bool
     rank: float
+
+    def line(self, own: str, source: str, target: str, path: Path, arrow: bool = True) -> Line:
+        """A line that looks like this."""
+        return Line(own, source, target, (path,), self.colour, self.width, self.css, self.tooltip, arrow, self.dashed)
 
 
 class Ink:

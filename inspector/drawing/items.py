@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from tinygrad_rnn import Node
@@ -105,12 +106,12 @@ class Step:
     states: tuple[tuple[str, str], ...]
     output: str
 
-    @property
+    @cached_property
     def by_key(self) -> dict[str, Item]:
         """The items by key."""
         return {item.key: item for item in self.items}
 
-    @property
+    @cached_property
     def shape(self) -> tuple[object, ...]:
         """All that the layout depends on; steps that agree in it are laid out once."""
         outline = tuple(

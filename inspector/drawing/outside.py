@@ -65,9 +65,7 @@ def _meet(
                 start = shapes[tiling.shown[index][0]]
                 stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
                 path = _up_to(start, box, frame.right + 14 if start.y < frame.bottom else None)
-                line_id = f"{start.id}--{own}--{operand}"
-                picture.lines.append(Line(line_id, start.id, own, (path,), stroke.colour, stroke.width, stroke.css,
-                                          stroke.tooltip, True, stroke.dashed))  # fmt: skip
+                picture.lines.append(stroke.line(f"{start.id}--{own}--{operand}", start.id, own, path))
         tiling.shown[node.index] = (own, box.x, y)
         tiling.outputs[node.index] = (own, box.x, y, 12.0)
         tiling.top = max(tiling.top, y + 12)
@@ -175,10 +173,7 @@ def _connect(
                 path = _over(start, target, track)
             stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
             own = f"{source}--{target.id}--{len(lines)}"
-            lines.append(
-                (stroke.rank, Line(own, source, target.id, (path,), stroke.colour, stroke.width, stroke.css,
-                                   stroke.tooltip, True, stroke.dashed))
-            )  # fmt: skip
+            lines.append((stroke.rank, stroke.line(own, source, target.id, path)))
     tiling.top = max([tiling.top, *(track + 8 for track in tracks.values())])
     picture.lines += [line for _, line in sorted(lines, key=lambda pair: pair[0])]
 

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from .items import Step, entering, leaving
+from .paths import joined
+from .picture import Path
 from .place import Placement, Spacing
 
 __all__ = ["OUTPUT", "Wire", "route"]
 
 Point: TypeAlias = tuple[int, int]
-Path: TypeAlias = tuple[tuple[float, float], ...]
 
 OUTPUT = "output:"
 _MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
@@ -177,7 +178,7 @@ class _Maze:
                 continue
             if point == task.goal and heading >= 0:
                 return _walk_back(came, (point, heading))
-            for turn, extra in self._exits(task, point, heading, tree):
+            for turn, extra in self._exits(task, point, heading):
                 following = (point[0] + _MOVES[turn][0], point[1] + _MOVES[turn][1])
                 if not self._free(task, point, following):
                     continue
@@ -189,9 +190,7 @@ class _Maze:
                     heapq.heappush(heap, (price + self._left(following, task.goal), price, following, turn))
         return None
 
-    def _exits(
-        self, task: _Task, point: Point, heading: int, tree: dict[Point, Point | None]
-    ) -> Iterator[tuple[int, float]]:
+    def _exits(self, task: _Task, point: Point, heading: int) -> Iterator[tuple[int, float]]:
         """The directions in which a path may go on from `point`, and what turning or crossing costs."""
         net = task.wire.source
         if heading < 0:
@@ -253,8 +252,7 @@ class _Maze:
 
     def _trim(self, task: _Task, path: list[Point]) -> Path:
         """Corner points only, from the border of the source to the border of the target."""
-        points = [(self.xs[i], self.ys[j]) for i, j in path]
-        corners = _corners(points)
+        corners = list(joined([(self.xs[i], self.ys[j]) for i, j in path]))
         if task.wire.source in self.items:
             corners[0] = self._border(task.wire.source, corners[0], corners[1])
         if task.wire.target in self.items:
@@ -332,12 +330,3 @@ def _to_root(path: list[Point], tree: dict[Point, Point | None]) -> list[Point]:
         trunk.append(at)
         at = tree[at]
     return [*trunk[::-1], *path]
-
-
-def _corners(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    kept = [points[0]]
-    for k in range(1, len(points) - 1):
-        (ax, ay), (bx, by), (cx, cy) = kept[-1], points[k], points[k + 1]
-        if not ((ax == bx == cx) or (ay == by == cy)):
-            kept.append(points[k])
-    return [*kept, points[-1]]

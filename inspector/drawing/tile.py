@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +10,7 @@ from tinygrad_rnn import Node
 
 from . import theme
 from .columns import ABOVE, BELOW, GAP, MORE, Laid, Row, lay_out, safe
-from .ink import Ink, inked
+from .ink import Ink, Stroke, inked
 from .items import Item, Link, entering, leaving
 from .paths import bridged, joined, without_trunk
 from .picture import Frame, Line, Path, Picture, Shape
@@ -17,6 +18,8 @@ from .place import Spacing
 from .route import OUTPUT, Wire
 
 __all__ = ["Tiling", "tile"]
+
+_LOOSE = Stroke("#AFB8C1", 1.0, "loose", "", True, -1.0)
 
 
 @dataclass
@@ -66,6 +69,7 @@ class _Tiler:
         self.tiling = Tiling()
         self.stood_for: set[int] = set()
         self.lines: list[tuple[float, Line, tuple[float, ...]]] = []
+        self.pairs: Counter[str] = Counter()
 
     def run(self, rows: Sequence[Row]) -> Tiling:
         laid_rows = lay_out(rows, self.spacing)
@@ -100,7 +104,7 @@ class _Tiler:
             if not isinstance(here, Laid):
                 count = row.steps[k]
                 assert isinstance(count, int)
-                carried = self._skip(here, count, carried, laid, row.reverse)
+                carried = self._skip(k, here, count, carried, laid, row.reverse)
                 continue
             carried = self._draw_step(row, k, here, carried)
         last = laid[0 if row.reverse else -1]
@@ -144,7 +148,7 @@ class _Tiler:
         return own, ((middle + (-width / 2 if reverse else width / 2), y),)
 
     def _skip(
-        self, left: float, count: int, carried: dict[str, tuple[str, Path]], laid: list[Laid | float], reverse: bool
+        self, k: int, left: float, count: int, carried: dict[str, tuple[str, Path]], laid: list[Laid | float], reverse: bool
     ) -> dict[str, tuple[str, Path]]:  # fmt: skip
         """A box for the steps that are not shown, and dashed states that pass by."""
         some = next(here for here in laid if isinstance(here, Laid))
@@ -160,9 +164,9 @@ class _Tiler:
             end = left + (-GAP / 2 if reverse else MORE + GAP / 2)
             anchor = f"{own}.{safe(state)}"
             self._anchor(anchor, end, path[-1][1])
-            rail = state in some.placement.highways
-            stroke = self.ink.stroke(None, rail=rail)
-            self._line(source, anchor, (*path, (end, path[-1][1])), stroke.colour, stroke.width, "fold", "", 0.5, dashed=True, arrow=False)  # fmt: skip
+            stroke = self.ink.stroke(None, rail=state in some.placement.highways)
+            stroke = stroke._replace(css="fold", tooltip="", dashed=True, rank=0.5)
+            self._line(source, anchor, (*path, (end, path[-1][1])), stroke, arrow=False)
             following[state] = (anchor, ((end, path[-1][1]),))
         return following
 
@@ -270,9 +274,7 @@ class _Tiler:
             origin = here.prefix + safe(link.source)
             y = path[0][1] - here.bottom
             rail = path[0][1] == path[-1][1] and y in [here.placement.rails[s] for s in here.placement.highways]
-        stroke = self.ink.stroke(link.edge, link.cut, rail)
-        self._line(origin, target, path, stroke.colour, stroke.width, stroke.css, stroke.tooltip, stroke.rank,
-                   dashed=stroke.dashed, over=here)  # fmt: skip
+        self._line(origin, target, path, self.ink.stroke(link.edge, link.cut, rail), over=here)
 
     def _output(self, here: Laid) -> None:
         item = here.step.by_key.get(here.step.output)
@@ -285,8 +287,7 @@ class _Tiler:
         assert item.value is not None
         self.tiling.outputs[item.value.index] = (own, x, y, item.size[1] / 2)
         stroke = self.ink.stroke(item.links[0].edge, item.links[0].cut)
-        self._line(here.prefix + safe(inner), own, (*path, (x, y - item.size[1] / 2)), stroke.colour, stroke.width, stroke.css,
-                   stroke.tooltip, stroke.rank, dashed=stroke.dashed, over=here)  # fmt: skip
+        self._line(here.prefix + safe(inner), own, (*path, (x, y - item.size[1] / 2)), stroke, over=here)
 
     # ---------------------------------------------------------------------------------- between steps
 
@@ -318,7 +319,7 @@ class _Tiler:
             end = here.port(here.placement.width + 22, path[-1][1] - here.bottom)
             own = f"{here.prefix}{safe(state)}.after"
             self._anchor(own, *end)
-            self._line(source, own, (*path, end), "#AFB8C1", 1.0, "loose", "", -1.0, dashed=True, arrow=False, over=here)  # fmt: skip
+            self._line(source, own, (*path, end), _LOOSE, arrow=False, over=here)
 
     # ------------------------------------------------------------------------------------- primitives
 
@@ -326,12 +327,10 @@ class _Tiler:
         self.picture.shapes.append(Shape(own, "point", x, y, 0.4, 0.4, "", None, "anchor"))
 
     def _line(
-        self, source: str, target: str, path: Path, colour: str, width: float, css: str, tooltip: str, rank: float,
-        *, dashed: bool = False, arrow: bool = True, over: Laid | None = None,
-    ) -> None:  # fmt: skip
+        self, source: str, target: str, path: Path, stroke: Stroke, *, arrow: bool = True, over: Laid | None = None
+    ) -> None:
         own = f"{source}--{target}"
-        same = sum(line.id == own or line.id.startswith(own + "--") for _, line, _ in self.lines[-12:])
-        own = f"{own}--{same}" if same else own
+        before, self.pairs[own] = self.pairs[own], self.pairs[own] + 1
         rails = [over.bottom + over.placement.rails[s] for s in over.placement.highways] if over else []
-        line = Line(own, source, target, (joined(path),), colour, width, css, tooltip, arrow, dashed)
-        self.lines.append((rank, line, tuple(rails)))
+        line = stroke.line(f"{own}--{before}" if before else own, source, target, joined(path), arrow)
+        self.lines.append((stroke.rank, line, tuple(rails)))
