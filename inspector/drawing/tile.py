@@ -154,7 +154,7 @@ class _Tiler:
         some = next(here for here in laid if isinstance(here, Laid))
         height = some.placement.height
         x, y = left + MORE / 2, some.bottom + height / 2
-        own = f"{some.prefix}more"
+        own = f"{some.prefix}more.{k}"
         self.picture.shapes.append(
             Shape(own, "box", x, y, MORE - 20, 40, f"{count} more steps", theme.paint("more"), "more",
                   f"{count} steps that are not shown, with the same parameters", 13, 1.2, True)

@@ -172,6 +172,14 @@ def test_long_runs_are_folded_and_say_by_how_much() -> None:
     assert len(picture(run_of("lstm", 30), steps=slice(4, 9)).frames) == 5
 
 
+@pytest.mark.parametrize("steps", [slice(4, 9), [0, 3, 6], [0, 29]])
+def test_several_folds_are_told_apart(steps: object) -> None:
+    drawing = picture(run_of("gru", 30), steps=steps)
+    assert_sound(drawing)
+    folded = [int(s.label.split()[0]) for s in drawing.shapes if "more steps" in s.label]
+    assert sum(folded) + len(drawing.frames) == 30
+
+
 @pytest.mark.parametrize("steps", [slice(5, 5), [7], [-4]])
 def test_steps_that_are_not_there_are_refused(steps: object) -> None:
     with pytest.raises(ValueError, match=r"timesteps 0\.\.2"):
