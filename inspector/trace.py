@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Scope, Tensor
-from tinygrad_rnn.ancestry import ancestors
+from tinygrad_rnn.ancestry import NONLINEAR, ancestors
 from tinygrad_rnn.cotangent import Product, Scatter, dense, is_basic_index
 from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
@@ -25,10 +25,6 @@ from . import files
 Array = npt.NDArray[Any]
 
 __all__ = ["GradientTrace", "norm_of", "trace"]
-
-NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp"})
-"""Operations whose unnamed operand is called ``z_f`` when their result is called ``f``."""
-
 
 @dataclass(frozen=True, eq=False)
 class GradientTrace:

@@ -5,6 +5,7 @@ from .ancestry import parts
 from .anomaly import AnomalyError
 from .backward import grad, jacobian
 from .cell import Cell
+from .compile import CompileWarning, compile
 from .functions import (
     clip,
     concatenate,
@@ -77,8 +78,8 @@ from .tensor import Tensor, named, tensor
 from .unroll import Run, unroll
 
 __all__ = [
-    "PRIMITIVES", "AnomalyError", "Bidirectional", "Cell", "Edge", "GradcheckError", "Graph", "Node", "Primitive",
-    "Run", "Scope", "Stacked", "Tensor", "abs", "add", "astype", "broadcast_to", "cells", "clip", "concatenate",
+    "PRIMITIVES", "AnomalyError", "Bidirectional", "Cell", "CompileWarning", "Edge", "GradcheckError", "Graph", "Node", "Primitive",
+    "Run", "Scope", "Stacked", "Tensor", "abs", "add", "astype", "broadcast_to", "cells", "clip", "compile", "concatenate",
     "cos", "cumsum", "detect_anomaly", "divide", "einsum", "elementwise", "equal", "exp", "expand_dims", "expm1",
     "flip", "getitem", "grad", "gradcheck", "gradgradcheck", "greater", "greater_equal", "identity", "init",
     "jacobian", "less", "less_equal", "linear", "log", "log1p", "log_softmax", "logsumexp", "losses", "matmul",

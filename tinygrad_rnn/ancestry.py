@@ -7,7 +7,10 @@ from typing import Any
 
 from .operators import Operators
 
-__all__ = ["ancestors", "parts"]
+__all__ = ["NONLINEAR", "ancestors", "parts"]
+
+NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp"})
+"""Operations whose unnamed operand is called ``z_f`` when their result is called ``f``."""
 
 
 def ancestors(outputs: Sequence[Any]) -> list[Any]:

@@ -119,6 +119,7 @@ class Cell(Parametrised):
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     State: ClassVar[Any]
+    is_compiled = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -211,6 +212,10 @@ class Cell(Parametrised):
             if new.shape != old.shape:
                 raise ValueError(f"{who}.step: state {name} went from shape {old.shape} to {new.shape}")
         return self.State(*states)
+
+    def run_compiled(self, steps: Any, state: Any, truncate: int | None, masks: Any, reverse: bool) -> Any:
+        """The whole run at once, for a cell that can; ``None`` to go step by step."""
+        return None
 
     def _loaded(self) -> None:
         self.initialisation = "loaded weights"

@@ -46,7 +46,12 @@ class Primitive:
         Whether any operand has a derivative.
     constant_operands : bool
         Whether any operand has none.
+    inner : bool
+        Whether the result is a value inside its first operand, a row of what that holds, with a cotangent of
+        its own only as part of the operand's: a state of a run that is a single node, one input of a sequence.
     """
+
+    inner = False
 
     def __init__(
         self,
@@ -72,7 +77,6 @@ class Primitive:
         self.attributes = tuple(parameters)[1 if variadic else self.arity :]
         if not variadic and len(parameters) < self.arity:
             raise TypeError(f"{self.name}: {self.arity} rules for {len(parameters)} parameters")
-        PRIMITIVES[self.name] = self
 
     def rule(self, index: int) -> Rule | None:
         """The VJP rule that covers operand `index`; ``None`` if that operand has no derivative."""
@@ -142,18 +146,23 @@ def primitive(
     *rules: Rule | None, analytic: bool = True
 ) -> Callable[[Callable[..., Any]], Primitive]:
     """Declare a primitive whose rules return cotangents of exactly the operands' shapes."""
-    return lambda forward: Primitive(forward, rules, analytic=analytic)
+    return lambda forward: _declared(Primitive(forward, rules, analytic=analytic))
 
 
 def elementwise(
     *rules: Rule | None, analytic: bool = True
 ) -> Callable[[Callable[..., Any]], Primitive]:
     """Declare a primitive whose operands broadcast; its rules may leave the broadcasting in place."""
-    return lambda forward: Primitive(forward, rules, elementwise=True, analytic=analytic)
+    return lambda forward: _declared(Primitive(forward, rules, elementwise=True, analytic=analytic))
 
 
 def variadic(
     rule: Rule, *, analytic: bool = True
 ) -> Callable[[Callable[..., Any]], Primitive]:
     """Declare a primitive of any number of operands; its rule yields their cotangents in order."""
-    return lambda forward: Primitive(forward, (rule,), variadic=True, analytic=analytic)
+    return lambda forward: _declared(Primitive(forward, (rule,), variadic=True, analytic=analytic))
+
+
+def _declared(op: Primitive) -> Primitive:
+    PRIMITIVES[op.name] = op
+    return op

@@ -57,6 +57,11 @@ class Bidirectional(Parametrised):
         self.dtype: np.dtype[Any] = forward.dtype
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether a cell in it is compiled."""
+        return self.forward.is_compiled or self.backward.is_compiled
+
+    @property
     def initialisation(self) -> str:
         """How the parameters were filled."""
         return self.forward.initialisation
@@ -113,6 +118,11 @@ class Stacked(Parametrised):
         self.input_size = layers[0].input_size
         self.hidden_size = layers[-1].hidden_size
         self.dtype: np.dtype[Any] = layers[0].dtype
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether a cell in it is compiled."""
+        return any(layer.is_compiled for layer in self.layers)
 
     @property
     def initialisation(self) -> str:

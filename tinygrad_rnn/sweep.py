@@ -11,10 +11,11 @@ from .ancestry import ancestors, parts
 from .anomaly import anomaly_error, is_finite
 from .cotangent import Product, Scatter, accumulate, dense
 from .operators import Operators
+from .primitive import Primitive
 from .primitives import sum_to
 from .scope import Scope, context, using
 
-__all__ = ["Visit", "seed", "sweep"]
+__all__ = ["Recurrent", "Visit", "seed", "sweep"]
 
 
 Visit: TypeAlias = tuple[Any, Any, list[tuple[int, Any]]]
@@ -65,23 +66,32 @@ def sweep(
         recorded operations get the scope of the operation they differentiate, marked as backward.
     """
     order = ancestors(outputs)
-    live = _live_operands(order, wanted)
+    inner = _inner_values(wanted)
+    live = _live_operands(order, [*wanted, *(values[0].inputs[0] for values in inner.values())])
     pending: dict[int, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if output.id in live:
             pending.setdefault(output.id, []).append(cotangent)
     anomaly = context.get().anomaly
     scopes: dict[Scope | None, Scope] = {}
+    held: dict[int, list[tuple[int, Any]]] = {}
     edges: list[tuple[int, Any]]
     for node in reversed(order):
         total = pending.pop(node.id, None)
         if total is None:
             continue
-        if type(total) is list:
-            total = accumulate(total) if len(total) > 1 else total[0]
         op = node.op
+        if type(total) is list and not isinstance(op, Recurrent):
+            total = accumulate(total) if len(total) > 1 else total[0]
         if op is None:
             yield node, total, []
+            yield from _read_inner(inner.get(node.id, ()), dense(total), held)
+            continue
+        if isinstance(op, Recurrent):
+            total, found, edges = op.pull(node, _listed(total), live[node.id], inner.get(node.id, ()), create_graph)
+            _lay_down(node, edges, pending)
+            yield node, total, edges
+            yield from _read_inner(inner.get(node.id, ()), found, held)
             continue
         if type(total) is Scatter or (type(total) is Product and op.name != "transpose"):
             total = total.dense()
@@ -95,7 +105,47 @@ def sweep(
             for _, contribution in edges:
                 if not is_finite(dense(contribution)):
                     raise anomaly_error(node, dense(contribution), "backward", parts(outputs)[node.id])
+        if op.inner:
+            held[node.id] = edges  # what comes from outside the run; the whole follows with the run
+            continue
         yield node, total, edges
+        yield from _read_inner(inner.get(node.id, ()), total, held)
+
+
+class Recurrent(Primitive):
+    """A whole run as one operation, which knows how cotangents move inside it."""
+
+    def pull(
+        self, node: Any, contributions: list[Any], live: Sequence[int], inner: Sequence[Any], create_graph: bool
+    ) -> tuple[Any, Any, list[tuple[int, Any]]]:
+        """The cotangent of the node, those of its inner values, and its edges."""
+        raise NotImplementedError
+
+
+def _inner_values(wanted: Sequence[Any]) -> dict[int, list[Any]]:
+    """The wanted values that lie inside another, by the id of that other."""
+    found: dict[int, list[Any]] = {}
+    for node in wanted:
+        if node.op is not None and node.op.inner:
+            found.setdefault(node.inputs[0].id, []).append(node)
+    return found
+
+
+def _read_inner(values: Sequence[Any], whole: Any, held: dict[int, list[tuple[int, Any]]]) -> Iterator[Visit]:
+    for value in values:
+        part = value.op.read(whole, **value.attributes)
+        if part is not None:
+            yield value, part, held.get(value.id, [])
+
+
+def _listed(total: Any) -> list[Any]:
+    return total if type(total) is list else [total]
+
+
+def _lay_down(node: Any, edges: list[tuple[int, Any]], pending: dict[int, Any]) -> None:
+    for index, part in edges:
+        waiting = pending.get(node.inputs[index].id)
+        pending[node.inputs[index].id] = part if waiting is None else [*_listed(waiting), part]
 
 
 def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequence[int]]:

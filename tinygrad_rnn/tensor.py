@@ -223,6 +223,9 @@ class Tensor(Operators):
                 values = tuple([operand._data for operand in operands])
                 requires_grad = any(operand.requires_grad for operand in operands)
         except AttributeError:  # constants among them
+            other = next((o for o in operands if isinstance(o, Operators) and type(o) is not Tensor), None)
+            if other is not None:
+                return other._apply(op, operands, attributes)
             operands = _own(op, operands, recording)
             values = tuple([o._data if type(o) is Tensor else o for o in operands])
             requires_grad = any(type(o) is Tensor and o.requires_grad for o in operands)
@@ -321,10 +324,9 @@ def named(**values: Value) -> Any:
     scope, _, _, names = context.get()
     t = scope.timestep if scope is not None and names is not None else None
     for name, value in values.items():
-        if type(value) is Tensor:
-            if value.name is None:
-                value.name = name
-            if t is not None:
-                names[name, t] = value  # type: ignore[index]
+        if type(value) is Tensor and value.name is None:
+            value.name = name
+        if t is not None and isinstance(value, Operators):
+            names[name, t] = value  # type: ignore[index]
     result = tuple(values.values())
     return result[0] if len(result) == 1 else result

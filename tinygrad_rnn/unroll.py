@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,9 @@ from .ancestry import parts
 from .anomaly import AnomalyError, anomaly_error
 from .cell import Cell
 from .functions import concatenate, stack
-from .primitives import stop_gradient, where
+from .inner import rows_of
+from .lazy import LazyMapping, LazySequence
+from .primitives import identity, stop_gradient, where
 from .scope import Scope, context, scope, timestep, using
 from .stacks import Bidirectional, Directions, Layer, Stacked
 from .tensor import Tensor, named
@@ -45,17 +47,20 @@ class Run:
         Whether time ran backwards.
     scopes : list of T Scopes
         The scope of each step of a single cell, by which its operations are known from those of other runs.
+    tape : Tensor or None
+        Of a compiled cell: the one node that the run is. The other Tensors are then made when looked at.
     """
 
     cell: Cell | Stacked | Bidirectional
-    inputs: list[Tensor]
-    outputs: list[Tensor]
-    states: list[Any]
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    states: Sequence[Any]
     initial_state: Any
-    names: dict[tuple[str, int], Tensor]
+    names: Mapping[tuple[str, int], Tensor]
     children: dict[str, Run] = field(default_factory=dict)
     reverse: bool = False
-    scopes: list[Scope] = field(default_factory=list)
+    scopes: Sequence[Scope] = field(default_factory=list)
+    tape: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.outputs)
@@ -77,7 +82,8 @@ class Run:
     @cached_property
     def stacked(self) -> Tensor:
         """The outputs as one Tensor (T, batch, hidden_size)."""
-        out: Tensor = stack(self.outputs)
+        whole = self.outputs.whole if isinstance(self.outputs, LazySequence) else None
+        out: Tensor = whole() if whole is not None else stack(self.outputs)
         return out
 
     def __repr__(self) -> str:
@@ -125,19 +131,21 @@ def unroll(
     """
     if not isinstance(cell, (Cell, Stacked, Bidirectional)):
         raise TypeError(f"unroll: cell must be a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
-    steps = _steps(cell, inputs)
-    batch = steps[0].shape[0]
+    steps, batch = _steps(cell, inputs)
     if truncate is not None and (not isinstance(truncate, (int, np.integer)) or truncate < 1):
         raise ValueError(f"unroll: truncate must be a positive number of steps, got {truncate!r}")
     masks = None if lengths is None else _masks(lengths, len(steps), batch)
     start = cell.initial_state(batch) if state is None else state
     run = _unroll(cell, steps, start, truncate, masks, reverse)
-    run.names = {**{("x", t): x for t, x in enumerate(steps)}, **run.names}
+    if isinstance(run.names, LazyMapping):
+        run.names = LazyMapping({"x": steps, **run.names.sequences})
+    else:
+        run.names = {**{("x", t): x for t, x in enumerate(steps)}, **run.names}
     return run
 
 
-def _steps(cell: Any, inputs: Any) -> list[Tensor]:
-    """The inputs as one Tensor a timestep, each in the scope of its timestep."""
+def _steps(cell: Any, inputs: Any) -> tuple[Sequence[Tensor], int]:
+    """The inputs as one Tensor a timestep, each in the scope of its timestep; and the batch size."""
     if isinstance(inputs, (list, tuple)) and any(isinstance(x, Tensor) for x in inputs):
         shapes = {np.shape(x) for x in inputs}
         shape: tuple[int, ...] = (len(inputs), *next(iter(shapes))) if len(shapes) == 1 else ()
@@ -149,6 +157,9 @@ def _steps(cell: Any, inputs: Any) -> list[Tensor]:
         raise ValueError(
             f"unroll: inputs must be (T, batch, {cell.input_size}) with T at least 1, got {shape or 'unequal steps'}{hint}"
         )
+    if cell.is_compiled and not isinstance(inputs, (list, tuple)):
+        whole = identity(inputs) if isinstance(inputs, Tensor) else Tensor(inputs, name="x")
+        return rows_of(whole, "x"), shape[1]
     steps = []
     for t in range(shape[0]):
         with timestep(t):
@@ -156,7 +167,7 @@ def _steps(cell: Any, inputs: Any) -> list[Tensor]:
             x = x if isinstance(x, Tensor) else Tensor(np.array(x, dtype=cell.dtype))
             x.name = x.name or "x"
             steps.append(x)
-    return steps
+    return steps, shape[1]
 
 
 def _masks(lengths: Any, steps: int, batch: int) -> list[Any]:
@@ -170,7 +181,7 @@ def _masks(lengths: Any, steps: int, batch: int) -> list[Any]:
 
 
 def _unroll(
-    cell: Any, steps: list[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
+    cell: Any, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
 ) -> Run:
     if isinstance(cell, Stacked):
         return _unroll_stack(cell, steps, state, truncate, masks, reverse)
@@ -180,7 +191,7 @@ def _unroll(
 
 
 def _unroll_stack(
-    cell: Stacked, steps: list[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
+    cell: Stacked, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
 ) -> Run:
     if len(state) != len(cell.layers):
         raise ValueError(f"unroll: {len(cell.layers)} layers need as many states, got {len(state)}")
@@ -189,12 +200,13 @@ def _unroll_stack(
     for k, (layer, start) in enumerate(zip(cell.layers, state, strict=True)):
         children[f"layer{k}"] = _child(f"layer{k}", layer, outputs, start, truncate, masks, reverse)
         outputs = children[f"layer{k}"].outputs
-    states = list(zip(*[run.states for run in children.values()], strict=True))
+    runs = list(children.values())
+    states = LazySequence(len(steps), lambda t: tuple(run.states[t] for run in runs))
     return Run(cell, steps, outputs, states, state, _merged(children), children, reverse)
 
 
 def _unroll_directions(
-    cell: Bidirectional, steps: list[Tensor], state: Any, truncate: int | None, masks: Any
+    cell: Bidirectional, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any
 ) -> Run:
     if len(state) != 2:
         raise ValueError(f"unroll: two directions need two states, got {len(state)}")
@@ -203,20 +215,28 @@ def _unroll_directions(
         name: _child(name, part, steps, start, truncate, masks, name == "backward")
         for name, part, start in zip(("forward", "backward"), cells, state, strict=True)
     }
-    outputs, states = [], []
-    for t in range(len(steps)):
-        with timestep(t):
-            outputs.append(concatenate([run.outputs[t] for run in children.values()], axis=1))
-        states.append(Directions(*[run.states[t] for run in children.values()]))
+    runs = list(children.values())
+    states = LazySequence(len(steps), lambda t: Directions(*[run.states[t] for run in runs]))
+    outputs: Sequence[Tensor]
+    if all(run.tape is not None for run in runs):
+        outputs = rows_of(concatenate([run.stacked for run in runs], axis=2))
+    else:
+        outputs = []
+        for t in range(len(steps)):
+            with timestep(t):
+                outputs.append(concatenate([run.outputs[t] for run in runs], axis=1))
     return Run(cell, steps, outputs, states, Directions(*state), _merged(children), children)
 
 
-def _child(name: str, layer: Any, steps: list[Tensor], *rest: Any) -> Run:
+def _child(name: str, layer: Any, steps: Sequence[Tensor], *rest: Any) -> Run:
     with scope(name):
         return _unroll(layer, steps, *rest)
 
 
-def _merged(children: dict[str, Run]) -> dict[tuple[str, int], Tensor]:
+def _merged(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
+    tables = {name: run.names for name, run in children.items()}
+    if all(isinstance(table, LazyMapping) for table in tables.values()):
+        return LazyMapping({f"{c}/{n}": values for c, table in tables.items() for n, values in table.sequences.items()})  # type: ignore[attr-defined]
     return {
         (f"{child}/{name}", t): value
         for child, run in children.items()
@@ -225,9 +245,13 @@ def _merged(children: dict[str, Run]) -> dict[tuple[str, int], Tensor]:
 
 
 def _unroll_cell(
-    cell: Cell, steps: list[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
+    cell: Cell, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
 ) -> Run:
-    state = first = _start(cell, state, steps[0].shape[0])
+    batch = (steps.whole().shape[1] if isinstance(steps, LazySequence) and steps.whole else steps[0].shape[0])
+    state = first = _start(cell, state, batch)
+    compiled = cell.run_compiled(steps, state, truncate, masks, reverse)
+    if compiled is not None:
+        return compiled  # type: ignore[no-any-return]
     count = len(steps)
     outputs: list[Any] = [None] * count
     states: list[Any] = [None] * count

@@ -1,0 +1,8 @@
+"""One traced step as fused loops over time, for any cell."""
+
+from __future__ import annotations
+
+from .compiled import CompiledCell, compile
+from .kernels import CompileWarning, cache_directory
+
+__all__ = ["CompileWarning", "CompiledCell", "cache_directory", "compile"]

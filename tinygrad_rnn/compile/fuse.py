@@ -1,0 +1,359 @@
+"""Fusion: one step as a few loop nests and matrix products, with a place for every value that needs one.
+
+Pointwise operations of one shape that do not wait for each other share a loop nest, and with them the
+reductions of what they compute. A value gets memory only if something outside its nest reads it; scratch memory
+is used again as soon as its last reader is through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .expressions import EXPRESSIONS
+from .indexing import Window, window
+from .places import Place, Row
+from .program import Instruction, Program
+
+__all__ = ["Load", "Nest", "Output", "Plan", "Product", "Store", "UnsupportedError", "fuse"]
+
+REDUCTIONS = ("sum", "max", "min")
+
+
+class UnsupportedError(TypeError):
+    """An operation that the loops cannot do; the message names it."""
+
+
+class Output(NamedTuple):
+    """A value that has to be at a place when the step is done, or be added to what is there."""
+
+    value: int
+    place: Place
+    add: bool = False
+
+
+class Load(NamedTuple):
+    """Read a value inside a nest."""
+
+    value: int
+    place: Place
+
+
+class Store(NamedTuple):
+    """Write a value inside a nest: ``how`` is ``"set"``, ``"add"``, or the reduction that goes on there."""
+
+    value: int
+    place: Place
+    how: str = "set"
+
+
+@dataclass
+class Nest:
+    """Loops over `shape` around pointwise operations."""
+
+    shape: tuple[int, ...]
+    loads: list[Load] = field(default_factory=list)
+    steps: list[Instruction] = field(default_factory=list)
+    stores: list[Store] = field(default_factory=list)
+
+
+class Product(NamedTuple):
+    """``out = left @ right`` for matrices."""
+
+    left: Place
+    right: Place
+    out: Place
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do at each timestep, in order, and the scratch buffers it needs: dtype and elements by name."""
+
+    program: Program
+    stages: tuple[Nest | Product, ...]
+    scratch: Mapping[str, tuple[np.dtype[Any], int]]
+
+
+def fuse(program: Program, inputs: Mapping[int, Place], outputs: Sequence[Output]) -> Plan:
+    """Turn a program into loop nests and products.
+
+    Parameters
+    ----------
+    program : Program
+        One step.
+    inputs : mapping of value to Place
+    outputs : sequence of Output
+
+    Raises
+    ------
+    UnsupportedError
+        If an operation, or its operands' types, are not among those that can be fused.
+    """
+    return _Fusion(program, inputs, outputs).plan()
+
+
+class _Fusion:
+    """The decisions, one after the other: when each value is there, where it lies, who reads it."""
+
+    def __init__(self, program: Program, inputs: Mapping[int, Place], outputs: Sequence[Output]) -> None:
+        self.program = program
+        self.types = program.types
+        self.outputs = outputs
+        self.made = program.producers()
+        self.places: dict[int, Place] = dict(inputs)
+        self.level: dict[int, int] = dict.fromkeys(inputs, 0)
+        self.kind = {step.target: self._kind(step) for step in program.body}
+        self.nests: dict[tuple[int, tuple[int, ...]], Nest] = {}
+        self.barriers: dict[int, list[Instruction]] = {}
+        self.home: dict[int, Nest] = {}
+        self.scratch: dict[str, tuple[np.dtype[Any], int]] = {}
+
+    def plan(self) -> Plan:
+        for step in self.program.body:
+            self._level(step)
+        self._place_outputs()
+        self._place_joins()
+        stages: list[Nest | Product] = []
+        for level in range(max([0, *self.level.values()]) + 1):
+            mine = [nest for (at, _), nest in self.nests.items() if at == level]
+            stages += sorted(mine, key=lambda nest: (math.prod(nest.shape), len(nest.shape)))
+            for step in self.barriers.get(level, []):
+                stages += self._barrier(step)
+        for value, _, _ in self.outputs:
+            self._place(self._origin(value)) if self.kind.get(value) == "view" else None
+        self._connect(stages)
+        stages += self._leftovers()
+        busy = [stage for stage in stages if isinstance(stage, Product) or stage.stores]
+        return Plan(self.program, *_share_scratch(busy, self.scratch))
+
+    # ------------------------------------------------------------------------------------ when
+
+    def _kind(self, step: Instruction) -> str:
+        name, op = step.op.name, step.op
+        shapes = [self.types[value].shape for value in step.values]
+        for value in (*step.values, step.target):
+            if self.types[value].dtype.char not in "fd?ilqbhBHILQ":
+                raise UnsupportedError(f"{name} on {self.types[value].dtype}")
+        if name == "getitem" and window(step.attributes["index"], shapes[0]) is not None:
+            return "view"
+        if name in ("transpose", "reshape"):
+            return "view"
+        if name == "concatenate" and len(step.values) == len(step.operands):
+            return "join"
+        if name == "matmul" and [len(s) for s in shapes] == [2, 2] and self._one_dtype(step):
+            return "product"
+        if name in REDUCTIONS and self.types[step.target].dtype.kind == "f":
+            return "reduction"
+        if op.elementwise and name in EXPRESSIONS:
+            return "pointwise"
+        raise UnsupportedError(f"{name} on shapes {', '.join(map(str, shapes))}")
+
+    def _one_dtype(self, step: Instruction) -> bool:
+        kinds = {self.types[value].dtype.char for value in (*step.values, step.target)}
+        return len(kinds) == 1 and kinds <= {"f", "d"}
+
+    def _level(self, step: Instruction) -> None:
+        """The level whose loop nests compute a value; products and joins come behind the nests of theirs."""
+        kind = self.kind[step.target]
+        if kind in ("pointwise", "reduction"):
+            shape = self.types[step.target if kind == "pointwise" else step.values[0]].shape
+            level = max([0, *(self._ready(value, shape) for value in step.values)])
+            nest = self.nests.setdefault((level, shape), Nest(shape))
+            nest.steps.append(step)
+            self.home[step.target] = nest
+        elif kind == "view":
+            level = self.level[step.values[0]]
+        else:
+            level = max([0, *(self._there(value) for value in step.values)])
+            self.barriers.setdefault(level, []).append(step)
+        self.level[step.target] = level
+
+    def _origin(self, value: int) -> int:
+        """What a view is a view of."""
+        while self.kind.get(value) == "view":
+            value = self.made[value].values[0]
+        return value
+
+    def _there(self, value: int) -> int:
+        """The level at whose end a value lies in memory."""
+        return self.level[self._origin(value)]
+
+    def _ready(self, value: int, shape: tuple[int, ...]) -> int:
+        """The first level whose nests of `shape` can read a value."""
+        origin = self._origin(value)
+        level = self.level[origin]
+        if origin in self.places:
+            return level
+        if self.kind[origin] != "pointwise" or origin != value:
+            return level + 1
+        own = self.types[value].shape
+        return level if own == shape or (math.prod(own), len(own)) < (math.prod(shape), len(shape)) else level + 1
+
+    # ----------------------------------------------------------------------------------- where
+
+    def _place_outputs(self) -> None:
+        for value, place, add in self.outputs:
+            if not add and value not in self.places and self.kind.get(value) != "view":
+                self.places[value] = place
+
+    def _place_joins(self) -> None:
+        """A part of a joined value lies where it belongs in the whole, if it is computed for that alone."""
+        for step in reversed(self.program.body):
+            if self.kind[step.target] != "join":
+                continue
+            for value, place in self._parts(step):
+                if value in self.home and value not in self.places and self.kind[value] == "pointwise":
+                    self.places[value] = place
+
+    def _parts(self, join: Instruction) -> Iterable[tuple[int, Place]]:
+        whole = self._place(join.target)
+        axis = join.attributes.get("axis", 0) % len(whole.shape)
+        start = 0
+        for value in join.values:
+            n = self.types[value].shape[axis]
+            bounds = tuple((start, start + n) if k == axis else (0, m) for k, m in enumerate(whole.shape))
+            start += n
+            if n:
+                yield value, whole.cut(Window(bounds))
+
+    def _place(self, value: int) -> Place:
+        """Where a value lies; scratch memory if it has no place yet."""
+        if value not in self.places:
+            step = self.made.get(value)
+            if step is not None and self.kind[value] == "view":
+                self.places[value] = self._view(step)
+            else:
+                self.places[value] = self._scratch(value)
+        return self.places[value]
+
+    def _view(self, step: Instruction) -> Place:
+        place = self._place(step.values[0])
+        if step.op.name == "getitem":
+            cut = window(step.attributes["index"], place.shape)
+            assert cut is not None
+            return place.cut(cut)
+        if step.op.name == "transpose":
+            axes = step.attributes.get("axes")
+            ndim = len(place.shape)
+            return place.transposed(tuple(range(ndim))[::-1] if axes is None else tuple(a % ndim for a in axes))
+        if not place.is_contiguous:
+            raise UnsupportedError(f"reshape of a slice of shape {place.shape}")
+        return place.reshaped(self.types[step.target].shape)
+
+    def _scratch(self, value: int) -> Place:
+        shape, dtype = self.types[value]
+        name = f"scratch {len(self.scratch)}"
+        self.scratch[name] = (dtype, math.prod(shape))
+        return Place.whole(name, Row.ONLY, shape)
+
+    # ------------------------------------------------------------------------------ who reads it
+
+    def _barrier(self, step: Instruction) -> Iterable[Nest | Product]:
+        if self.kind[step.target] == "join":
+            for value, place in self._parts(step):
+                nest = self.home.get(value)
+                if nest is not None and self.kind[value] == "pointwise":
+                    nest.stores.append(Store(value, place))
+                else:
+                    yield _copy(value, self._place(value), Store(value, place))
+            return
+        left, right = (self._matrix(value) for value in step.values)
+        yield from (copy for _, copy in (left, right) if copy is not None)
+        out = self._place(step.target)
+        if out.is_contiguous:
+            yield Product(left[0], right[0], out)
+        else:
+            own = self._scratch(step.target)
+            yield Product(left[0], right[0], own)
+            yield _copy(step.target, own, Store(step.target, out))
+
+    def _matrix(self, value: int) -> tuple[Place, Nest | None]:
+        """An operand of a product: as it lies, if its rows or its columns follow each other; else a copy."""
+        place = self._place(value)
+        if place.is_contiguous or place.transposed((1, 0)).is_contiguous:
+            return place, None
+        copy = self._scratch(value)
+        return copy, _copy(value, place, Store(value, copy))
+
+    def _connect(self, stages: list[Nest | Product]) -> None:
+        """Loads and stores of the nests; what a nest reads from memory, another must have stored."""
+        stored: set[int] = {value for value in self.places if value in self.home}
+        stored |= {value for value in self.home if self.kind[value] == "reduction"}
+        for nest in [stage for stage in stages if isinstance(stage, Nest) and stage.steps]:
+            inside = {step.target for step in nest.steps if self.kind[step.target] == "pointwise"}
+            read = dict.fromkeys(v for step in nest.steps for v in step.values if v not in inside)
+            nest.loads += [Load(value, self._place(value).broadcast(nest.shape)) for value in read]
+            stored.update(self._origin(value) for value in read if self._origin(value) in self.home)
+        for value in sorted(stored):
+            nest, place = self.home[value], self._place(value)
+            if self.kind[value] == "reduction":
+                step = self.made[value]
+                nest.stores.append(Store(step.values[0], _spread(step, place, nest.shape), step.op.name))
+            elif not any(store.value == value and store.place == place for store in nest.stores):
+                nest.stores.append(Store(value, place))
+
+    def _leftovers(self) -> Iterable[Nest]:
+        """Outputs that are not at their place yet."""
+        for value, place, add in self.outputs:
+            nest = self.home.get(value)
+            if not add and self.places.get(value) == place:
+                continue
+            if nest is not None and self.kind[value] == "pointwise":
+                nest.stores.append(Store(value, place, "add" if add else "set"))
+            else:
+                yield _copy(value, self._place(value), Store(value, place, "add" if add else "set"))
+
+
+def _copy(value: int, source: Place, store: Store) -> Nest:
+    return Nest(source.shape, [Load(value, source)], [], [store])
+
+
+_Sizes = Mapping[str, tuple[np.dtype[Any], int]]
+
+
+def _share_scratch(stages: Sequence[Nest | Product], sizes: _Sizes) -> tuple[tuple[Nest | Product, ...], _Sizes]:
+    """Let scratch buffers of one size, whose lives do not overlap, be one buffer."""
+    last = {place.buffer: k for k, stage in enumerate(stages) for place in _touched(stage)}
+    free: dict[tuple[np.dtype[Any], int], list[str]] = {}
+    slots: dict[str, str] = {}
+    kept: dict[str, tuple[np.dtype[Any], int]] = {}
+    for k, stage in enumerate(stages):
+        mine = [p.buffer for p in _touched(stage) if p.buffer in sizes]
+        for name in mine:
+            if name not in slots:
+                spare = free.get(sizes[name], [])
+                slots[name] = spare.pop() if spare else f"scratch {len(kept)}"
+                kept[slots[name]] = sizes[name]
+        for name in dict.fromkeys(mine):
+            if last[name] == k:
+                free.setdefault(sizes[name], []).append(slots[name])
+    return tuple(_renamed(stage, slots) for stage in stages), kept
+
+
+def _touched(stage: Nest | Product) -> list[Place]:
+    return list(stage) if isinstance(stage, Product) else [one.place for one in (*stage.loads, *stage.stores)]
+
+
+def _renamed(stage: Nest | Product, slots: Mapping[str, str]) -> Nest | Product:
+    def moved(place: Place) -> Place:
+        return place._replace(buffer=slots.get(place.buffer, place.buffer))
+
+    if isinstance(stage, Product):
+        return Product(*map(moved, stage))
+    loads = [load._replace(place=moved(load.place)) for load in stage.loads]
+    return Nest(stage.shape, loads, stage.steps, [store._replace(place=moved(store.place)) for store in stage.stores])
+
+
+def _spread(step: Instruction, place: Place, shape: tuple[int, ...]) -> Place:
+    """The place of a reduction's result as seen from inside the loops over its operand."""
+    axis = step.attributes.get("axis")
+    ndim = len(shape)
+    axes = set(range(ndim)) if axis is None else {a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
+    own = list(place.strides)
+    if step.attributes.get("keepdims"):
+        own = [stride for k, stride in enumerate(own) if k not in axes]
+    return place._replace(shape=shape, strides=tuple(0 if k in axes else own.pop(0) for k in range(ndim)))

@@ -1,0 +1,83 @@
+"""A loop over time, ready to run: compiled if it can be, interpreted if not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import kernels
+from .fuse import Output, UnsupportedError, fuse
+from .kernels import CompileWarning
+from .numpy_loop import interpret
+from .places import Place
+from .program import Array, Program
+from .source import write
+
+__all__ = ["BACKENDS", "Loop"]
+
+BACKENDS = ("numba", "numpy")
+
+
+class Loop:
+    """One program for every timestep, with the places of what goes in and what comes out.
+
+    Parameters
+    ----------
+    program : Program
+    inputs : mapping of value to Place
+    outputs : sequence of Output
+    kinds : mapping of str to dtype
+        Of the buffers.
+    backwards : bool
+        From the last timestep to the first.
+    carried : sequence of Place
+        What truncated backpropagation drops.
+    backend : {"numba", "numpy"}
+    who : str
+        Whose step it is, for warnings.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        inputs: Mapping[int, Place],
+        outputs: Sequence[Output],
+        kinds: Mapping[str, np.dtype[Any]],
+        *,
+        backwards: bool,
+        carried: Sequence[Place] = (),
+        backend: str,
+        who: str,
+    ) -> None:
+        self.program = program
+        self.inputs = inputs
+        self.outputs = outputs
+        self.backwards = backwards
+        self.carried = tuple(carried)
+        self._compiled: Any = None
+        if backend == "numba":
+            try:
+                self._compile(kinds)
+            except UnsupportedError as error:
+                warnings.warn(f"compile: {who} runs in NumPy, since {error} cannot be fused", CompileWarning, stacklevel=2)
+
+    def _compile(self, kinds: Mapping[str, np.dtype[Any]]) -> None:
+        plan = fuse(self.program, self.inputs, self.outputs)
+        self.source = write(plan, self.backwards, self.carried)
+        self._scratch = {name: np.zeros(max(1, size), dtype) for name, (dtype, size) in plan.scratch.items()}
+        self._sizes = np.array(self.source.sizes, np.int64)
+        every = {**kinds, **{name: dtype for name, (dtype, _) in plan.scratch.items()}}
+        self._compiled = kernels.load(self.source.text, [every[name] for name in self.source.buffers])
+
+    def run(self, buffers: Mapping[str, Array], start: int, stop: int, cut: int = 0) -> None:
+        """Go through the timesteps from `start` to before `stop`, in the loop's own direction."""
+        if self._compiled is None:
+            order = range(stop - 1, start - 1, -1) if self.backwards else range(start, stop)
+            interpret(self.program, self.inputs, self.outputs, buffers, order, cut, self.carried)
+            return
+        scratch = {name: np.empty_like(array) for name, array in self._scratch.items()}
+        arrays = [scratch[name] if name in scratch else buffers[name] for name in self.source.buffers]
+        self._compiled(start, stop, cut, self._sizes, *arrays)

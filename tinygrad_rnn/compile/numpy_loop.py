@@ -1,0 +1,94 @@
+"""The loop without a compiler: one NumPy call an operation, into buffers that are there from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .fuse import Output
+from .places import Place, Row
+from .program import Array, Instruction, Program
+
+__all__ = ["interpret"]
+
+_UFUNCS = frozenset({
+    "add", "subtract", "multiply", "divide", "negative", "power", "square", "sqrt", "sign", "exp", "log", "log1p",
+    "expm1", "sin", "cos", "tanh", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal",
+    "maximum", "minimum", "matmul",
+})  # fmt: skip
+"""Primitives that are a ufunc of that name, and can therefore write into a given array."""
+
+
+def interpret(
+    program: Program,
+    inputs: Mapping[int, Place],
+    outputs: Sequence[Output],
+    buffers: Mapping[str, Array],
+    steps: range,
+    cut: int = 0,
+    carried: Sequence[Place] = (),
+) -> None:
+    """Run a program once for every timestep.
+
+    Parameters
+    ----------
+    program : Program
+    inputs, outputs : places of values
+        Each fills a row of its buffer.
+    buffers : mapping of str to flat ndarray
+    steps : range
+        The timesteps in order.
+    cut, carried : int, places
+        Every `cut` steps the rows of `carried` are set to zero.
+    """
+    rows = {place: _rows(buffers, place) for place in [*inputs.values(), *(o.place for o in outputs), *carried]}
+    home = {output.value: output.place for output in reversed(outputs) if not output.add}
+    made = {step.target for step in program.body}
+    calls = [_call(step, program) for step in program.body]
+    known: dict[int, Any] = dict(program.constants)
+    for k in steps:
+        for value, place in inputs.items():
+            known[value] = rows[place][_row(place.row, k)]
+        for step, call in zip(program.body, calls, strict=True):
+            place = home.get(step.target)
+            operands = [known[o] if isinstance(o, int) else o.value for o in step.operands]
+            known[step.target] = call(operands, None if place is None else rows[place][_row(place.row, k)])
+        for value, place, add in outputs:
+            target = rows[place][_row(place.row, k)]
+            if add:
+                target += known[value]
+            elif value not in made or home[value] != place:
+                target[...] = known[value]
+        if cut > 0 and k > 0 and k % cut == 0:
+            for place in carried:
+                rows[place][_row(place.row, k)] = 0
+
+
+def _rows(buffers: Mapping[str, Array], place: Place) -> Array:
+    return buffers[place.buffer].reshape(-1, *place.shape) if place.size else np.zeros((2, *place.shape))
+
+
+def _row(row: Row, k: int) -> Any:
+    """The row of timestep k; with an ellipsis, so that the row of a scalar is an array too."""
+    at = {Row.ONLY: 0, Row.NOW: k, Row.NEXT: k + 1, Row.EVEN: k & 1, Row.ODD: (k + 1) & 1}[row]
+    return (at, ...)
+
+
+def _call(step: Instruction, program: Program) -> Callable[[list[Any], Array | None], Any]:
+    """How to run one instruction, into a buffer of its own or into a given array."""
+    shape, dtype = program.types[step.target]
+    own = np.empty(shape, dtype)
+    if step.op.name in _UFUNCS:
+        ufunc = getattr(np, step.op.name)
+        return lambda operands, out: ufunc(*operands, out=own if out is None else out)
+
+    def run(operands: list[Any], out: Array | None) -> Any:
+        result = step.op.evaluate(operands, dict(step.attributes))
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    return run

@@ -1,0 +1,31 @@
+"""Passes over a program: each takes one and returns one that computes the same outputs."""
+
+from __future__ import annotations
+
+from ..program import Program
+from .assemble import assemble
+from .common import share_common
+from .dead import remove_dead
+from .distribute import distribute
+from .merge import merge_products
+from .push import push_slices
+from .recompute import recompute
+from .simplify import simplify
+
+__all__ = [
+    "BACKWARD", "FORWARD", "assemble", "distribute", "merge_products", "optimise", "push_slices", "recompute", "remove_dead",
+    "share_common", "simplify",
+]  # fmt: skip
+
+FORWARD = (remove_dead, simplify, share_common, distribute, merge_products, simplify, push_slices, simplify, remove_dead)
+"""The passes over a step as it was traced."""
+
+BACKWARD = (remove_dead, simplify, share_common, assemble, simplify, share_common, remove_dead)
+"""The passes over its adjoint."""
+
+
+def optimise(program: Program, passes: tuple[object, ...]) -> Program:
+    """Apply passes in order."""
+    for apply in passes:
+        program = apply(program)  # type: ignore[operator]
+    return program

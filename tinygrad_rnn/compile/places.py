@@ -1,0 +1,70 @@
+"""Where values lie in memory: a buffer with a row for each timestep, and strides within the row."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import NamedTuple
+
+from .indexing import Window
+
+__all__ = ["Place", "Row", "contiguous"]
+
+
+class Row(Enum):
+    """Which row of a buffer belongs to timestep k, as an expression in k."""
+
+    ONLY = "0"
+    NOW = "k"
+    NEXT = "k + 1"
+    EVEN = "k & 1"
+    ODD = "(k + 1) & 1"
+
+
+class Place(NamedTuple):
+    """A value in row `row` of buffer `buffer`; offset and strides count elements.
+
+    A cotangent that goes from step to step lives in two rows in turn: read at ``ODD``, written at ``EVEN``.
+    """
+
+    buffer: str
+    row: Row
+    size: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @classmethod
+    def whole(cls, buffer: str, row: Row, shape: tuple[int, ...]) -> Place:
+        """A value that fills its row."""
+        return cls(buffer, row, math.prod(shape), 0, shape, contiguous(shape))
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether its elements follow each other in C order."""
+        pairs = zip(self.shape, self.strides, contiguous(self.shape), strict=True)
+        return all(n == 1 or have == want for n, have, want in pairs)
+
+    def cut(self, window: Window) -> Place:
+        """The place of a window of the value."""
+        offset = self.offset + sum(a * s for (a, _), s in zip(window.bounds, self.strides, strict=True))
+        return self._replace(offset=offset, shape=window.shape)
+
+    def transposed(self, axes: tuple[int, ...]) -> Place:
+        """The place of the value with its axes permuted."""
+        return self._replace(shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
+
+    def reshaped(self, shape: tuple[int, ...]) -> Place:
+        """The place of a contiguous value in another shape."""
+        return self._replace(shape=shape, strides=contiguous(shape))
+
+    def broadcast(self, shape: tuple[int, ...]) -> Place:
+        """The place of the value repeated to `shape`, with strides of 0."""
+        extra = len(shape) - len(self.shape)
+        pairs = zip(self.shape, self.strides, shape[extra:], strict=True)
+        return self._replace(shape=shape, strides=(0,) * extra + tuple(0 if n == 1 != m else s for n, s, m in pairs))
+
+
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an array in C order, in elements."""
+    return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))

@@ -1,0 +1,73 @@
+"""Values inside a larger one: a state of a run that is a single node, one timestep of a sequence of inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .cotangent import Scatter
+from .lazy import LazySequence
+from .primitive import Primitive, Value
+from .primitives import getitem, reshape, scatter
+from .scope import Scope, context, using
+from .tensor import Tensor
+
+Array = npt.NDArray[Any]
+
+__all__ = ["ROW", "TRAJECTORY", "VALUE", "rows_of"]
+
+
+class _Inner(Primitive):
+    """A value whose whole cotangent is a row of the cotangent of what it lies in."""
+
+    inner = True
+
+    def read(self, whole: Any, key: tuple[str, str], row: int, **rest: Any) -> Any:
+        """The value's cotangent, given that of what it lies in; ``None`` if there is none."""
+        series = whole.inner.get(key) if hasattr(whole, "inner") else whole
+        return None if series is None else getitem(series, row)
+
+
+def _window_rule(g: Value, y: Value, tape: Value, **attributes: Any) -> Value:
+    flat = reshape(g, (-1,))
+    index = slice(attributes["start"], attributes["start"] + flat.shape[0])
+    return Scatter(flat, index, tape.shape) if type(flat) is np.ndarray else scatter(flat, index, tape.shape)
+
+
+def _row_rule(g: Value, y: Value, x: Value, key: tuple[str, str], row: int) -> Value:
+    return Scatter(g, row, x.shape) if type(g) is np.ndarray else scatter(g, row, x.shape)
+
+
+def value(tape: Array, key: tuple[str, str], row: int, start: int, shape: tuple[int, ...]) -> Array:
+    """A state or named value of a run at one timestep."""
+    return tape[start : start + int(np.prod(shape))].reshape(shape)
+
+
+def trajectory(tape: Array, start: int, shape: tuple[int, ...]) -> Array:
+    """A state or named value of a run at all timesteps, (T, ...)."""
+    return tape[start : start + int(np.prod(shape))].reshape(shape)
+
+
+def timestep_of(x: Array, key: tuple[str, str], row: int) -> Array:
+    """One timestep of a sequence (T, ...)."""
+    return x[row]
+
+
+VALUE = _Inner(value, (_window_rule,), analytic=False)
+TRAJECTORY = Primitive(trajectory, (_window_rule,), analytic=False)
+ROW = _Inner(timestep_of, (_row_rule,), analytic=False)
+
+
+def rows_of(whole: Tensor, name: str | None = None) -> LazySequence:
+    """The timesteps of a Tensor (T, ...), each made when it is looked at, in the scope of its timestep."""
+    around = context.get().scope
+
+    def make(t: int) -> Tensor:
+        with using(scope=Scope(around, "timestep", f"t={t}", t), recording=True, anomaly=False, names=None):
+            row: Tensor = ROW.on((whole,), {"key": ("row", ""), "row": t})
+        row.name = name
+        return row
+
+    return LazySequence(whole.shape[0], make, lambda: whole)
