@@ -19,7 +19,7 @@ from .indexing import Window, window
 from .places import Place, Row
 from .program import Instruction, Program
 
-__all__ = ["Load", "Nest", "Output", "Plan", "Product", "Store", "UnsupportedError", "fuse"]
+__all__ = ["Load", "Nest", "Output", "Plan", "Product", "Store", "UnsupportedError", "fuse", "layout_of"]
 
 REDUCTIONS = ("sum", "max", "min")
 
@@ -62,11 +62,22 @@ class Nest:
 
 
 class Product(NamedTuple):
-    """``out = left @ right`` for matrices."""
+    """``out = left @ right`` for matrices of dtype `kind`."""
 
     left: Place
     right: Place
     out: Place
+    kind: np.dtype[Any]
+
+
+def layout_of(place: Place) -> tuple[int, bool] | None:
+    """The length of a matrix's rows in memory and whether it is stored transposed; ``None`` if it is neither."""
+    (rows, columns), (down, across) = place.shape, place.strides
+    if (across == 1 or columns == 1) and (down >= columns or rows == 1):
+        return (max(columns, down if rows > 1 else 1), False)
+    if (down == 1 or rows == 1) and (across >= rows or columns == 1):
+        return (max(rows, across if columns > 1 else 1), True)
+    return None
 
 
 @dataclass(frozen=True)
@@ -263,18 +274,12 @@ class _Fusion:
             return
         left, right = (self._matrix(value) for value in step.values)
         yield from (copy for _, copy in (left, right) if copy is not None)
-        out = self._place(step.target)
-        if out.is_contiguous:
-            yield Product(left[0], right[0], out)
-        else:
-            own = self._scratch(step.target)
-            yield Product(left[0], right[0], own)
-            yield _copy(step.target, own, Store(step.target, out))
+        yield Product(left[0], right[0], self._place(step.target), self.types[step.target].dtype)
 
     def _matrix(self, value: int) -> tuple[Place, Nest | None]:
         """An operand of a product: as it lies, if its rows or its columns follow each other; else a copy."""
         place = self._place(value)
-        if place.is_contiguous or place.transposed((1, 0)).is_contiguous:
+        if layout_of(place) is not None:
             return place, None
         copy = self._scratch(value)
         return copy, _copy(value, place, Store(value, copy))
@@ -335,7 +340,7 @@ def _share_scratch(stages: Sequence[Nest | Product], sizes: _Sizes) -> tuple[tup
 
 
 def _touched(stage: Nest | Product) -> list[Place]:
-    return list(stage) if isinstance(stage, Product) else [one.place for one in (*stage.loads, *stage.stores)]
+    return list(stage[:3]) if isinstance(stage, Product) else [one.place for one in (*stage.loads, *stage.stores)]
 
 
 def _renamed(stage: Nest | Product, slots: Mapping[str, str]) -> Nest | Product:
@@ -343,7 +348,7 @@ def _renamed(stage: Nest | Product, slots: Mapping[str, str]) -> Nest | Product:
         return place._replace(buffer=slots.get(place.buffer, place.buffer))
 
     if isinstance(stage, Product):
-        return Product(*map(moved, stage))
+        return Product(*map(moved, stage[:3]), stage.kind)
     loads = [load._replace(place=moved(load.place)) for load in stage.loads]
     return Nest(stage.shape, loads, stage.steps, [store._replace(place=moved(store.place)) for store in stage.stores])
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CompileWarning", "cache_directory", "load"]
+__all__ = ["CompileWarning", "cache_directory", "load", "product_addresses"]
 
 
 class CompileWarning(UserWarning):
@@ -67,23 +67,22 @@ def load(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
 
 def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     import numba
-    import scipy.linalg  # noqa: F401 - np.dot in a compiled loop is SciPy's BLAS
 
-    from . import fastmath
+    from . import blas, fastmath
 
-    stamp = "\n".join([text, numba.__version__, Path(fastmath.__file__).read_text(encoding="utf-8")])
+    ours = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (blas, fastmath)]
+    stamp = "\n".join([text, numba.__version__, str(blas.product_width()), *ours])
     name = f"tinygrad_rnn_loop_{hashlib.sha256(stamp.encode()).hexdigest()[:24]}"
     arrays = [numba.types.Array(numba.from_dtype(kind), 1, "C") for kind in kinds]
     whole = numba.types.int64
-    signature = (whole, whole, whole, numba.types.Array(whole, 1, "C"), *arrays)
+    table = numba.types.Array(whole, 1, "C")
+    signature = (whole, whole, whole, table, table, *arrays)
     path = _written(name, text)
-    function = _function(name, text, path, fastmath.FUNCTIONS)
+    function = _function(name, text, path, {**fastmath.FUNCTIONS, **blas.FUNCTIONS})
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     if path is not None:
         try:
-            kept = numba.njit(function, cache=True, **options)
-            kept.compile(signature)
-            return kept  # type: ignore[no-any-return]
+            return _machine_code(numba.njit(function, cache=True, **options), signature)
         except Exception as error:  # what a damaged cache raises is anybody's guess
             warnings.warn(
                 f"compile: the cache in {path.parent} cannot be used ({type(error).__name__}: {error}); "
@@ -91,9 +90,26 @@ def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
                 CompileWarning,
                 stacklevel=2,
             )
-    fresh = numba.njit(function, **options)
-    fresh.compile(signature)
-    return fresh  # type: ignore[no-any-return]
+    return _machine_code(numba.njit(function, **options), signature)
+
+
+def _machine_code(loop: Any, signature: tuple[Any, ...]) -> Callable[..., None]:
+    """Compile a loop, telling the compiler that no buffer overlaps another: only then can it use vectors."""
+    loop._compiler._customize_flags = _without_aliases
+    loop.compile(signature)
+    return loop  # type: ignore[no-any-return]
+
+
+def _without_aliases(flags: Any) -> Any:
+    flags.noalias = True
+    return flags
+
+
+def product_addresses() -> Any:
+    """Where compiled loops find the product routines of BLAS."""
+    from . import blas
+
+    return blas.product_addresses()
 
 
 class _Text(importlib.abc.InspectLoader):

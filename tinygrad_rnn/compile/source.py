@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .expressions import EXPRESSIONS
-from .fuse import Load, Nest, Plan, Product, Store
+from .fuse import Load, Nest, Plan, Product, Store, layout_of
 from .places import Place
 from .program import Instruction, Literal, Operand
 
@@ -26,8 +26,9 @@ class Source:
     Attributes
     ----------
     text : str
-        ``loop(start, stop, cut, d, b0, b1, ...)``: the timesteps from `start` to before `stop`; every `cut`
-        steps the carried cotangents are dropped (0: never); `d` holds `sizes`; then come the buffers, flat.
+        ``loop(start, stop, cut, blas, d, b0, b1, ...)``: the timesteps from `start` to before `stop`; every
+        `cut` steps the carried cotangents are dropped (0: never); `blas` holds the addresses of the product
+        routines, `d` holds `sizes`; then come the buffers, flat.
     sizes : list of int
     buffers : list of str
         The names of the buffers, in order.
@@ -68,14 +69,14 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
     source = Source()
     body: list[str] = []
     for stage in plan.stages:
-        body += _product(source, stage) if isinstance(stage, Product) else _nest(source, plan, stage)
+        body += _product(source, plan, stage) if isinstance(stage, Product) else _nest(source, plan, stage)
     if carried:
         body.append("if cut > 0 and k > 0 and k % cut == 0:")
         for place in carried:
             body += [f"    start_of = {source.start(place)}"]
             body += [f"    {source.buffer(place.buffer)}[start_of : start_of + {source.size(place.size)}] = 0"]
     order = "range(stop - 1, start - 1, -1)" if backwards else "range(start, stop)"
-    arguments = ", ".join(["start", "stop", "cut", "d", *(f"b{k}" for k in range(len(source.buffers)))])
+    arguments = ", ".join(["start", "stop", "cut", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))])
     lines = [f"def loop({arguments}):"]
     lines += [f"    n{k} = d[{k}]" for k in range(len(source.sizes))]
     lines += [f"    for k in {order}:", *(f"        {line}" for line in body or ["pass"])]
@@ -83,17 +84,18 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
     return source
 
 
-def _product(source: Source, product: Product) -> list[str]:
-    left, right, out = (_matrix(source, place) for place in product)
-    return [f"np.dot({left}, {right}, {out})"]
+def _product(source: Source, plan: Plan, product: Product) -> list[str]:
+    rows, inner = product.left.shape
+    sizes = ", ".join(source.size(n) for n in (rows, product.right.shape[1], inner))
+    left, right = _matrix(source, product.left), _matrix(source, product.right)
+    out = ", ".join(_matrix(source, product.out).split(", ")[:3])
+    return [f"gemm_{_name(product.kind)}(blas, {sizes}, {left}, {right}, {out})"]
 
 
 def _matrix(source: Source, place: Place) -> str:
-    flipped = not place.is_contiguous
-    rows, columns = place.shape[::-1] if flipped else place.shape
-    start = source.start(place)
-    text = f"{source.buffer(place.buffer)}[{start} : {start} + {source.size(math.prod(place.shape))}]"
-    return f"{text}.reshape(({source.size(rows)}, {source.size(columns)})){'.T' if flipped else ''}"
+    """A matrix as a product takes it: array, offset, length of a row, and whether it is stored transposed."""
+    row, flipped = layout_of(place)  # type: ignore[misc]
+    return f"{source.buffer(place.buffer)}, {source.start(place)}, {source.size(row)}, {int(flipped)}"
 
 
 # --------------------------------------------------------------------------------------------- nests
