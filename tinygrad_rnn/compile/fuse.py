@@ -126,6 +126,8 @@ class _Fusion:
     def plan(self) -> Plan:
         for step in self.program.body:
             self._level(step)
+        self._sink()
+        self._fill_nests()
         self._place_outputs()
         self._place_joins()
         stages: list[Nest | Product] = []
@@ -139,7 +141,8 @@ class _Fusion:
         self._connect(stages)
         stages += self._leftovers()
         busy = [stage for stage in stages if isinstance(stage, Product) or stage.stores]
-        return Plan(self.program, *_share_scratch(busy, self.scratch))
+        apart = [part for stage in busy for part in self._apart(stage)]
+        return Plan(self.program, *_share_scratch(apart, self.scratch))
 
     # ------------------------------------------------------------------------------------ when
 
@@ -171,17 +174,43 @@ class _Fusion:
         """The level whose loop nests compute a value; products and joins come behind the nests of theirs."""
         kind = self.kind[step.target]
         if kind in ("pointwise", "reduction"):
-            shape = self.types[step.target if kind == "pointwise" else step.values[0]].shape
+            shape = self._shape(step)
             level = max([0, *(self._ready(value, shape) for value in step.values)])
-            nest = self.nests.setdefault((level, shape), Nest(shape))
-            nest.steps.append(step)
-            self.home[step.target] = nest
         elif kind == "view":
             level = self.level[step.values[0]]
         else:
             level = max([0, *(self._there(value) for value in step.values)])
             self.barriers.setdefault(level, []).append(step)
         self.level[step.target] = level
+
+    def _shape(self, step: Instruction) -> tuple[int, ...]:
+        """What the loops around a pointwise operation or a reduction run over."""
+        return self.types[step.target if self.kind[step.target] == "pointwise" else step.values[0]].shape
+
+    def _sink(self) -> None:
+        """Compute what is only read later where it is read, if all it needs lies in memory anyway.
+
+        The bias of a gate, say, is added when the product has come, not stored before.
+        """
+        uses, outputs = self.program.uses(), {output.value for output in self.outputs}
+        for step in reversed(self.program.body):
+            readers = uses.get(step.target, [])
+            if self.kind[step.target] != "pointwise" or step.target in outputs or not readers:
+                continue
+            shape = self.types[step.target].shape
+            if any(self.kind[r.target] not in ("pointwise", "reduction") or self._shape(r) != shape for r in readers):
+                continue
+            level = min(self.level[reader.target] for reader in readers)
+            at_hand = all(self._origin(v) in self.places or self.level[self._origin(v)] < level for v in step.values)
+            if level > self.level[step.target] and at_hand:
+                self.level[step.target] = level
+
+    def _fill_nests(self) -> None:
+        for step in self.program.body:
+            if self.kind[step.target] in ("pointwise", "reduction"):
+                key = (self.level[step.target], self._shape(step))
+                self.home[step.target] = self.nests.setdefault(key, Nest(key[1]))
+                self.home[step.target].steps.append(step)
 
     def _origin(self, value: int) -> int:
         """What a view is a view of."""
@@ -283,6 +312,24 @@ class _Fusion:
             return place, None
         copy = self._scratch(value)
         return copy, _copy(value, place, Store(value, copy))
+
+    def _apart(self, stage: Nest | Product) -> Iterable[Nest | Product]:
+        """Nests that write to no buffer they read from elsewhere, as the next state does beside the last.
+
+        The compiler, not knowing that rows do not overlap, would not use vectors: such stores take a detour.
+        """
+        if isinstance(stage, Product):
+            yield stage
+            return
+        read = {load.place.buffer: load.place for load in stage.loads}
+        detours: list[Nest] = []
+        for number, store in enumerate(stage.stores):
+            if store.how == "set" and read.get(store.place.buffer, store.place) != store.place:
+                scratch = self._scratch(store.value)
+                stage.stores[number] = Store(store.value, scratch)
+                detours.append(_copy(store.value, scratch, store))
+        yield stage
+        yield from detours
 
     def _connect(self, stages: list[Nest | Product]) -> None:
         """Loads and stores of the nests; what a nest reads from memory, another must have stored."""

@@ -74,9 +74,8 @@ def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     stamp = "\n".join([text, numba.__version__, str(blas.product_width()), *ours])
     name = f"tinygrad_rnn_loop_{hashlib.sha256(stamp.encode()).hexdigest()[:24]}"
     arrays = [numba.types.Array(numba.from_dtype(kind), 1, "C") for kind in kinds]
-    whole = numba.types.int64
-    table = numba.types.Array(whole, 1, "C")
-    signature = (whole, whole, whole, table, table, *arrays)
+    addresses, sizes = (numba.types.Array(whole, 1, "C") for whole in (numba.types.int64, numba.types.uint64))
+    signature = (*(numba.types.uint64,) * 3, addresses, sizes, *arrays)
     path = _written(name, text)
     function = _function(name, text, path, {**fastmath.FUNCTIONS, **blas.FUNCTIONS})
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}

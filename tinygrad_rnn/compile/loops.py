@@ -68,7 +68,7 @@ class Loop:
         plan = fuse(self.program, self.inputs, self.outputs)
         self.source = write(plan, self.backwards, self.carried)
         self._scratch = {name: np.zeros(max(1, size), dtype) for name, (dtype, size) in plan.scratch.items()}
-        self._sizes = np.array(self.source.sizes, np.int64)
+        self._sizes = np.array(self.source.sizes, np.uint64)
         every = {**kinds, **{name: dtype for name, (dtype, _) in plan.scratch.items()}}
         self._compiled = kernels.load(self.source.text, [every[name] for name in self.source.buffers])
 

@@ -12,13 +12,13 @@ __all__ = ["Place", "Row", "contiguous"]
 
 
 class Row(Enum):
-    """Which row of a buffer belongs to timestep k, as an expression in k."""
+    """Which row of a buffer belongs to timestep k: the only one, k, k + 1, or the remainder by 2 of k or k + 1."""
 
-    ONLY = "0"
-    NOW = "k"
-    NEXT = "k + 1"
-    EVEN = "k & 1"
-    ODD = "(k + 1) & 1"
+    ONLY = 0
+    NOW = 1
+    NEXT = 2
+    EVEN = 3
+    ODD = 4
 
 
 class Place(NamedTuple):

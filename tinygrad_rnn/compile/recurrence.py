@@ -106,12 +106,12 @@ class Recurrence:
         for key, value in self._forward.taped.items():
             track = Track(start, steps + (key[0] == "state"), self.step.types[value].shape)
             found[key] = track
-            start += track.rows * track.size
+            start += track.rows * track.size + 16 * 9
         return found
 
     def length(self, steps: int) -> int:
         """The number of elements of such a tape."""
-        return sum(track.rows * track.size for track in self.tracks(steps).values())
+        return sum(track.rows * track.size + 16 * 9 for track in self.tracks(steps).values())
 
     # --------------------------------------------------------------------------------------- running
 

@@ -12,10 +12,14 @@ import numpy as np
 
 from .expressions import EXPRESSIONS
 from .fuse import Load, Nest, Plan, Product, Store, layout_of
-from .places import Place
+from .places import Place, Row
 from .program import Instruction, Literal, Operand
 
 __all__ = ["Source", "write"]
+
+_ROWS = {Row.ONLY: "zero", Row.NOW: "k", Row.NEXT: "k + one", Row.EVEN: "k & one", Row.ODD: "(k + one) & one"}
+"""The row of timestep k. Whole numbers are unsigned throughout: a signed index might count from the end, and
+the compiler could not see that a loop walks through memory in order."""
 
 _FILL = {"sum": "0", "max": "-np.inf", "min": "np.inf"}
 
@@ -52,7 +56,7 @@ class Source:
 
     def start(self, place: Place) -> str:
         """Where in its buffer a value of timestep k begins."""
-        return f"({place.row.value}) * {self.size(place.size)} + {self.size(place.offset)}"
+        return f"({_ROWS[place.row]}) * {self.size(place.size)} + {self.size(place.offset)}"
 
 
 def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Source:
@@ -71,15 +75,15 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
     for stage in plan.stages:
         body += _product(source, plan, stage) if isinstance(stage, Product) else _nest(source, plan, stage)
     if carried:
-        body.append("if cut > 0 and k > 0 and k % cut == 0:")
+        body.append("if cut > zero and k > zero and k % cut == zero:")
         for place in carried:
-            body += [f"    start_of = {source.start(place)}"]
-            body += [f"    {source.buffer(place.buffer)}[start_of : start_of + {source.size(place.size)}] = 0"]
-    order = "range(stop - 1, start - 1, -1)" if backwards else "range(start, stop)"
+            body += [f"    {line}" for line in _filled(source, place, place.size, "0")]
     arguments = ", ".join(["start", "stop", "cut", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))])
     lines = [f"def loop({arguments}):"]
     lines += [f"    n{k} = d[{k}]" for k in range(len(source.sizes))]
-    lines += [f"    for k in {order}:", *(f"        {line}" for line in body or ["pass"])]
+    lines += ["    zero, one = uint64(0), uint64(1)", "    for done in range(stop - start):"]
+    lines += [f"        k = {'stop - one - done' if backwards else 'start + done'}"]
+    lines += [f"        {line}" for line in body]
     source.text = "\n".join(lines) + "\n"
     return source
 
@@ -152,8 +156,12 @@ def _write_store(
 def _fill(source: Source, store: Store) -> list[str]:
     """The target of a reduction over outer axes, made ready."""
     kept = [n for n, stride in zip(store.place.shape, store.place.strides, strict=True) if stride]
-    start = source.start(store.place)
-    return [f"{source.buffer(store.place.buffer)}[{start} : {start} + {source.size(math.prod(kept))}] = {_FILL[store.how]}"]
+    return _filled(source, store.place, math.prod(kept), _FILL[store.how])
+
+
+def _filled(source: Source, place: Place, count: int, number: str) -> list[str]:
+    where = f"{source.buffer(place.buffer)}[o0 + i0]"
+    return [f"o0 = {source.start(place)}", f"for i0 in range({source.size(count)}):", f"    {where} = {number}"]
 
 
 def _depth(place: Place) -> int:
