@@ -24,8 +24,9 @@ from .kernels import CompileWarning
 from .loops import BACKENDS
 from .operation import UnrolledRun
 from .program import Array, Key, Type
-from .recurrence import Recurrence, Track
+from .recurrence import Recurrence
 from .symbol import UntraceableError
+from .tape import Track
 from .tracing import trace_step
 
 __all__ = ["CompiledCell", "compile"]

@@ -75,7 +75,7 @@ def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     name = f"tinygrad_rnn_loop_{hashlib.sha256(stamp.encode()).hexdigest()[:24]}"
     arrays = [numba.types.Array(numba.from_dtype(kind), 1, "C") for kind in kinds]
     addresses, sizes = (numba.types.Array(whole, 1, "C") for whole in (numba.types.int64, numba.types.uint64))
-    signature = (*(numba.types.uint64,) * 3, addresses, sizes, *arrays)
+    signature = (*(numba.types.uint64,) * 4, addresses, sizes, *arrays)
     path = _written(name, text)
     function = _function(name, text, path, {**fastmath.FUNCTIONS, **blas.FUNCTIONS})
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}

@@ -72,12 +72,15 @@ class Loop:
         every = {**kinds, **{name: dtype for name, (dtype, _) in plan.scratch.items()}}
         self._compiled = kernels.load(self.source.text, [every[name] for name in self.source.buffers])
 
-    def run(self, buffers: Mapping[str, Array], start: int, stop: int, cut: int = 0) -> None:
-        """Go through the timesteps from `start` to before `stop`, in the loop's own direction."""
+    def run(self, buffers: Mapping[str, Array], start: int, stop: int, cut: int = 0, shift: int = 0) -> None:
+        """Go through the timesteps from `start` to before `stop`, in the loop's own direction.
+
+        `shift` steps lie before the first of the buffers' rows; that counts for `cut`.
+        """
         if self._compiled is None:
             order = range(stop - 1, start - 1, -1) if self.backwards else range(start, stop)
-            interpret(self.program, self.inputs, self.outputs, buffers, order, cut, self.carried)
+            interpret(self.program, self.inputs, self.outputs, buffers, order, cut, shift, self.carried)
             return
         scratch = {name: np.empty_like(array) for name, array in self._scratch.items()}
         arrays = [scratch[name] if name in scratch else buffers[name] for name in self.source.buffers]
-        self._compiled(start, stop, cut, kernels.product_addresses(), self._sizes, *arrays)
+        self._compiled(start, stop, cut, shift, kernels.product_addresses(), self._sizes, *arrays)

@@ -28,6 +28,7 @@ def interpret(
     buffers: Mapping[str, Array],
     steps: range,
     cut: int = 0,
+    shift: int = 0,
     carried: Sequence[Place] = (),
 ) -> None:
     """Run a program once for every timestep.
@@ -40,8 +41,8 @@ def interpret(
     buffers : mapping of str to flat ndarray
     steps : range
         The timesteps in order.
-    cut, carried : int, places
-        Every `cut` steps the rows of `carried` are set to zero.
+    cut, shift, carried : int, int, places
+        Every `cut` steps the rows of `carried` are set to zero, where `shift` steps lie before the first row.
     """
     rows = {place: _rows(buffers, place) for place in [*inputs.values(), *(o.place for o in outputs), *carried]}
     home = {output.value: output.place for output in reversed(outputs) if not output.add}
@@ -61,7 +62,7 @@ def interpret(
                 target += known[value]
             elif value not in made or home[value] != place:
                 target[...] = known[value]
-        if cut > 0 and k > 0 and k % cut == 0:
+        if cut > 0 and k + shift > 0 and (k + shift) % cut == 0:
             for place in carried:
                 rows[place][_row(place.row, k)] = 0
 

@@ -12,8 +12,9 @@ from ..cotangent import Lazy, Scatter, accumulate, dense
 from ..primitives import getitem, reshape, stack, stop_gradient
 from ..sweep import Recurrent, sweep
 from ..tensor import Tensor
+from .backward import Cotangents, Seeds
 from .program import Array, Key
-from .recurrence import Cotangents, Recurrence, Seeds
+from .recurrence import Recurrence
 
 __all__ = ["Flow", "UnrolledRun"]
 

@@ -30,8 +30,8 @@ class Source:
     Attributes
     ----------
     text : str
-        ``loop(start, stop, cut, blas, d, b0, b1, ...)``: the timesteps from `start` to before `stop`; every
-        `cut` steps the carried cotangents are dropped (0: never); `blas` holds the addresses of the product
+        ``loop(start, stop, cut, shift, blas, d, b0, ...)``: the timesteps from `start` to before `stop`; every
+        `cut` steps, counted from `shift` steps before, the carried cotangents are dropped (0: never); `blas` holds the addresses of the product
         routines, `d` holds `sizes`; then come the buffers, flat.
     sizes : list of int
     buffers : list of str
@@ -75,10 +75,10 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
     for stage in plan.stages:
         body += _product(source, plan, stage) if isinstance(stage, Product) else _nest(source, plan, stage)
     if carried:
-        body.append("if cut > zero and k > zero and k % cut == zero:")
+        body.append("if cut > zero and k + shift > zero and (k + shift) % cut == zero:")
         for place in carried:
             body += [f"    {line}" for line in _filled(source, place, place.size, "0")]
-    arguments = ", ".join(["start", "stop", "cut", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))])
+    arguments = ", ".join(["start", "stop", "cut", "shift", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))])
     lines = [f"def loop({arguments}):"]
     lines += [f"    n{k} = d[{k}]" for k in range(len(source.sizes))]
     lines += ["    zero, one = uint64(0), uint64(1)", "    for done in range(stop - start):"]

@@ -1,0 +1,208 @@
+"""The adjoint loop: from cotangents of what a run gave to cotangents of what it was given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .feeding import batched, contiguous_flat, input_places
+from .forward import ForwardLoop
+from .fuse import Output
+from .loops import Loop
+from .passes import BACKWARD, optimise
+from .places import Place, Row
+from .program import Array, Key, Program
+from .schedule import schedule
+from .tape import place_on_tape
+
+__all__ = ["DETAILS", "AdjointLoop", "Cotangents", "Seeds"]
+
+DETAILS: dict[str, tuple[str, ...]] = {"": (), "states": ("state", "unmasked"), "all": ("state", "unmasked", "value", "before")}
+"""How much of a run's inside is wanted: the roles of the values whose cotangents the loop keeps."""
+
+
+class Seeds(NamedTuple):
+    """Cotangents from outside: at every timestep (T, *shape), by key; and of the final states, by name."""
+
+    everywhere: Mapping[Key, Array]
+    last: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Cotangents:
+    """What the adjoint loop brings back.
+
+    Attributes
+    ----------
+    x : ndarray (T, batch, input_size) or None
+    states : mapping of state name to ndarray
+        Of the initial states.
+    operands : list of ndarray or None
+        Of the captured Tensors, in order.
+    inner : mapping of Key to ndarray (T, *shape)
+        The whole cotangents of states and named values, as far as they were asked for.
+    share : callable
+        From step k to what it alone adds to the cotangents of the captured Tensors; only if all was asked for.
+    """
+
+    x: Any
+    states: Mapping[str, Any]
+    operands: Sequence[Any]
+    inner: Mapping[Key, Any]
+    share: Callable[[int], Sequence[Any]]
+
+
+class AdjointLoop:
+    """An adjoint scheduled, fused and ready to run over any number of timesteps.
+
+    Parameters
+    ----------
+    adjoint : Program
+    forward : ForwardLoop
+        Whose tape is read.
+    detail : str
+        A key of :data:`DETAILS`.
+    backend, who : str
+        For the :class:`Loop`.
+    """
+
+    def __init__(self, adjoint: Program, forward: ForwardLoop, detail: str, backend: str, who: str) -> None:
+        roles = ("carry", "operand", "x", *DETAILS[detail])
+        outputs = {key: value for key, value in adjoint.outputs.items() if key[0] in roles}
+        self.forward = forward
+        self.each = detail == "all"
+        self.roles = DETAILS[detail]
+        self.schedule = schedule(optimise(adjoint.with_body(adjoint.body, outputs), BACKWARD))
+        self._keys = {value: key for key, value in [*forward.step.inputs.items(), *forward.taped.items()][::-1]}
+        loop = self.schedule.loop
+        places, kinds = input_places(loop, self._place)
+        self._outputs = [_output(loop, key, value, self.each) for key, value in loop.outputs.items()]
+        kinds |= {output.place.buffer: loop.types[output.value].dtype for output in self._outputs}
+        self._carried = [o.place for o in self._outputs if o.place.row is Row.EVEN]
+        self.loop = Loop(
+            loop, places, self._outputs, kinds, backwards=True, carried=self._carried, backend=backend, who=who
+        )
+        self._fed = {key: places[v].buffer for key, v in loop.inputs.items() if key[0] not in ("carry", "forward")}
+        self._constants = {f"constant {v}": contiguous_flat(array) for v, array in loop.constants.items()}
+        outside = [part.inputs for part in (self.schedule.ahead, self.schedule.after)]
+        self._rows = {int(name) for inputs in outside for role, name in inputs if role == "forward"}
+        self._rows |= {int(name) for role, name in self.schedule.total.inputs if role == "keep"} & self._keys.keys()
+        self._parts: dict[frozenset[Key] | None, tuple[Program, Program]] = {}
+
+    def run(
+        self,
+        tape: Array,
+        x: Array,
+        operands: Sequence[Array],
+        mask: Array | None,
+        seeds: Seeds,
+        cut: int,
+        shift: int,
+        wanted: Iterable[Key] | None,
+    ) -> Cotangents:
+        """Go back over all timesteps; parameters as for :meth:`Recurrence.backward`."""
+        after, total = self._wanted(None if wanted is None else frozenset(wanted))
+        layout = self.forward.layout(len(x))
+        feeds: dict[Key, Any] = {("operand", str(k)): array for k, array in enumerate(operands)}
+        feeds |= {("seed", " ".join(filter(None, key))): array for key, array in seeds.everywhere.items()}
+        for value in self._rows:
+            rows = self._all_rows(value, layout.tracks, tape, x, mask)
+            feeds["forward", str(value)] = feeds["keep", str(value)] = rows
+        feeds |= self.schedule.once.evaluate(feeds)
+        for (_, name), rows in batched(self.schedule.ahead, feeds).items():
+            feeds["ahead", name] = feeds["keep", name] = rows
+        buffers = layout.buffers(tape) | self._constants
+        buffers |= {"x ": contiguous_flat(x)} | ({} if mask is None else {"mask ": contiguous_flat(mask)})
+        buffers |= {name: contiguous_flat(feeds[key]) for key, name in self._fed.items()}
+        results = self._results(len(x), buffers, seeds.last)
+        self.loop.run(buffers, 0, len(x), cut, shift)
+        feeds |= results
+        results |= batched(after, feeds)
+        feeds |= {key: array for key, array in results.items() if key[0] == "after"}
+        totals = total.evaluate(self._summed(feeds) if self.each else feeds)
+        states = {
+            name: buffers[f"carry {name}"].reshape(2, *self.forward.step.types[value].shape)[0]
+            for (role, name), value in self.forward.step.inputs.items()
+            if role == "state"
+        }
+        inner = {key: array for key, array in results.items() if key[0] in self.roles}
+        shares = [totals.get(("operand", str(k))) for k in range(len(operands))]
+        return Cotangents(results.get(("x", "")), states, shares, inner, self._sharing(feeds, len(operands)))
+
+    def _place(self, value: int) -> Place:
+        """Where the loop finds a value of the step."""
+        key = self._keys[value]
+        shape = self.forward.step.types[value].shape
+        if self.forward.step.inputs.get(key) == value:
+            return Place.whole(f"{key[0]} {key[1]}", Row.NOW, shape)
+        return place_on_tape(key, shape)
+
+    def _all_rows(self, value: int, tracks: Any, tape: Array, x: Array, mask: Array | None) -> Any:
+        """A value of the step at all timesteps."""
+        key = self._keys[value]
+        if key[0] in ("x", "mask"):
+            return x if key[0] == "x" else mask
+        rows = tracks[key].on(tape)
+        if key[0] != "state":
+            return rows
+        return rows[:-1] if self.forward.step.inputs[key] == value else rows[1:]
+
+    def _results(self, steps: int, buffers: dict[str, Array], last: Mapping[str, Array]) -> dict[Key, Array]:
+        """Room for what the loop puts out, also entered among the buffers; the carried cotangents to begin with."""
+        results: dict[Key, Array] = {}
+        for (key, value), output in zip(self.schedule.loop.outputs.items(), self._outputs, strict=True):
+            shape, dtype = self.schedule.loop.types[value]
+            if key[0] == "carry":
+                rows = np.zeros((2, *shape), dtype)
+                if key[1] in last:
+                    rows[steps & 1] = last[key[1]]
+                buffers[output.place.buffer] = rows.reshape(-1)
+                continue
+            whole = key[0] == "sum" and not self.each
+            results[key] = np.zeros(shape, dtype) if whole else np.empty((steps, *shape), dtype)
+            buffers[output.place.buffer] = results[key].reshape(-1)
+        return results
+
+    def _wanted(self, wanted: frozenset[Key] | None) -> tuple[Program, Program]:
+        """What follows the loop, without the gradients that nobody wants."""
+        if wanted not in self._parts:
+            self._parts[wanted] = (_only(self.schedule.after, wanted), _only(self.schedule.total, wanted))
+        return self._parts[wanted]
+
+    def _summed(self, feeds: Mapping[Key, Any]) -> Mapping[Key, Any]:
+        """What was kept for every step instead of being added up."""
+        return {key: value.sum(axis=0) if key[0] == "sum" else value for key, value in feeds.items()}
+
+    def _sharing(self, feeds: Mapping[Key, Any], count: int) -> Callable[[int], Sequence[Any]]:
+        kept = {key: feeds[key] for key in self.schedule.total.inputs if key in feeds}
+
+        def share(k: int) -> Sequence[Any]:
+            part = {key: value[k] if key[0] == "sum" else value[k : k + 1] for key, value in kept.items()}
+            found = self.schedule.total.evaluate(part)
+            return [found.get(("operand", str(number))) for number in range(count)]
+
+        return share
+
+
+def _output(loop: Program, key: Key, value: int, each: bool) -> Output:
+    role, name = key
+    shape = loop.types[value].shape
+    if role == "sum" and not each:
+        return Output(value, Place.whole(f"sum {name}", Row.ONLY, shape), add=True)
+    if role == "carry":
+        return Output(value, Place.whole(f"carry {name}", Row.EVEN, shape))
+    return Output(value, Place.whole(f"{role}' {name}", Row.NOW, shape))
+
+
+def _only(program: Program, wanted: frozenset[Key] | None) -> Program:
+    if wanted is None:
+        return program
+    outputs = {k: v for k, v in program.outputs.items() if k in wanted or k[0] not in ("x", "operand")}
+    needed = program.needed(outputs.values())
+    body = tuple(step for step in program.body if step.target in needed)
+    inputs = {key: value for key, value in program.inputs.items() if value in needed}
+    return Program(program.types, inputs, program.constants, body, outputs)
