@@ -133,8 +133,11 @@ class Program:
         known: dict[int, Any] = dict(self.constants)
         known |= {value: feeds[key] for key, value in self.inputs.items()}
         for step in self.body:
-            operands = tuple(known[o] if isinstance(o, int) else o.value for o in step.operands)
-            known[step.target] = step.op.on(operands, dict(step.attributes))
+            operands = [known[o] if isinstance(o, int) else o.value for o in step.operands]
+            if all([type(operand) is np.ndarray for operand in operands]):  # noqa: C419 - a list, for speed
+                known[step.target] = step.op.forward(*operands, **step.attributes)
+            else:
+                known[step.target] = step.op.on(tuple(operands), dict(step.attributes))
         return {key: known[value] for key, value in self.outputs.items()}
 
 

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 
 from ..primitives import matmul, reshape, transpose
 from ..primitives import sum as sum_
+from .passes.common import share_common
 from .passes.dead import remove_dead
 from .program import Instruction, Key, Program, Type
 from .symbol import Builder, Symbol
 
 __all__ = ["Schedule", "schedule"]
 
-_LINEAR = frozenset({
-    "transpose", "reshape", "getitem", "scatter", "negative", "identity", "sum", "astype", "concatenate", "swapaxes",
-    "broadcast_to",
-})  # fmt: skip
+_LINEAR = frozenset({"transpose", "reshape", "getitem", "scatter", "identity", "sum", "astype", "concatenate"})
 """Operations that commute with a sum over time."""
 
 
@@ -147,7 +145,8 @@ def _totals(program: Program, fixed: set[int], after: set[int]) -> tuple[Program
     def compute(value: int) -> Symbol:
         step = made.get(value)
         if step is not None and value not in fixed:
-            if step.op.name in _LINEAR and len(step.values) == len(step.operands):
+            joined = step.op.name == "concatenate" and value not in after
+            if step.op.name in _LINEAR and len(step.values) == len(step.operands) and not joined:
                 return builder.apply(step.op, [total(v) for v in step.values], dict(step.attributes))
             if value in after:
                 return late(step)
@@ -172,6 +171,6 @@ def _totals(program: Program, fixed: set[int], after: set[int]) -> tuple[Program
         return builder.apply(sum_, (whole(step.target, "after"),), {"axis": 0})
 
     outputs = {key: total(value) for key, value in program.outputs.items() if key[0] == "operand"}
-    result = remove_dead(builder.program(outputs))
+    result = remove_dead(share_common(builder.program(outputs)))
     inputs = {key: value for key, value in result.inputs.items() if value in result.needed(result.outputs.values())}
     return replace(result, inputs=inputs), sums, kept - after

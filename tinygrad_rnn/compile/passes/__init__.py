@@ -7,20 +7,21 @@ from .assemble import assemble
 from .common import share_common
 from .dead import remove_dead
 from .distribute import distribute
+from .gather import gather_sums
 from .merge import merge_products
 from .push import push_slices
 from .recompute import recompute
 from .simplify import simplify
 
 __all__ = [
-    "BACKWARD", "FORWARD", "assemble", "distribute", "merge_products", "optimise", "push_slices", "recompute", "remove_dead",
+    "BACKWARD", "FORWARD", "assemble", "distribute", "gather_sums", "merge_products", "optimise", "push_slices", "recompute", "remove_dead",
     "share_common", "simplify",
 ]  # fmt: skip
 
 FORWARD = (remove_dead, simplify, share_common, distribute, merge_products, simplify, push_slices, simplify, remove_dead)
 """The passes over a step as it was traced."""
 
-BACKWARD = (remove_dead, simplify, share_common, assemble, simplify, share_common, remove_dead)
+BACKWARD = (remove_dead, simplify, share_common, assemble, simplify, share_common, gather_sums, share_common, remove_dead)
 """The passes over its adjoint."""
 
 
