@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinygrad_rnn import Graph, Node, Scope, Tensor, parts
 from tinygrad_rnn.unroll import Run
@@ -25,9 +25,9 @@ from .drawing.outside import add_outside
 from .drawing.picture import Picture
 from .drawing.place import Spacing
 from .drawing.tile import tile
-
-if TYPE_CHECKING:
-    from .trace import GradientTrace
+from .replay import loss_step_by_step, step_by_step
+from .trace import GradientTrace
+from .trace import trace as trace_of
 
 __all__ = ["LEVELS", "picture", "render"]
 
@@ -106,6 +106,10 @@ def picture(
     if level not in LEVELS:
         raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
     shown = _shown(len(run), steps)
+    if any(part.tape is not None for part in run.cells):
+        replayed = step_by_step(run)
+        trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, run, replayed))
+        run = replayed
     graph = Graph(_everything(run, trace))
     owners = parts(graph.outputs)
     by_step = step_nodes(graph)

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Scope, Tensor
-from tinygrad_rnn.ancestry import NONLINEAR, ancestors
+from tinygrad_rnn.ancestry import ancestors
 from tinygrad_rnn.cotangent import Product, Scatter, dense, is_basic_index
-from tinygrad_rnn.sweep import sweep
+from tinygrad_rnn.sweep import Recurrent, sweep
 from tinygrad_rnn.unroll import Run
 
 from . import files
+from .values import gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
 
 Array = npt.NDArray[Any]
 
@@ -51,7 +52,7 @@ class GradientTrace:
     initialisation : str
         How the parameters were filled.
     node_norms : mapping of Tensor id to float
-        L2 norm of the gradient of every value that the loss depends on.
+        L2 norm of the gradient of every value that the loss depends on. A compiled run has no nodes inside.
     edge_norms : mapping of (Tensor id of the consumer, operand) to float
         L2 norm of what flows back through that one edge, before contributions are added up.
     """
@@ -62,8 +63,8 @@ class GradientTrace:
     parameters: tuple[str, ...]
     node_norms: Mapping[int, float] = field(repr=False)
     edge_norms: Mapping[tuple[int, int], float] = field(repr=False)
-    _values: Mapping[tuple[str, int], Tensor] = field(repr=False)
-    _gradients: Mapping[int, Array] = field(repr=False)
+    _gradients: Mapping[tuple[str, int], Array] = field(repr=False)
+    _norms: Mapping[tuple[str, int], float] = field(repr=False)
     _shares: Mapping[str, tuple[tuple[int | None, Any], ...]] = field(repr=False)
 
     @property
@@ -106,11 +107,9 @@ class GradientTrace:
         """
         self._known(name, self.names)
         t = self._timestep(t)
-        if (name, t) not in self._values:
+        if (name, t) not in self._gradients:
             raise KeyError(f"trace: {name!r} has no value at timestep {t}")
-        value = self._values[name, t]
-        found = self._gradients.get(value.id)
-        return np.zeros(value.shape, value.dtype) if found is None else found.copy()
+        return self._gradients[name, t].copy()
 
     def norm(self, name: str) -> npt.NDArray[np.float64]:
         """The L2 norm of the gradient by `name` at every timestep, over batch and units.
@@ -126,8 +125,7 @@ class GradientTrace:
             If there is no such name.
         """
         self._known(name, self.names)
-        values = (self._values.get((name, t)) for t in range(self.steps))
-        return np.array([math.nan if v is None else self.node_norms.get(v.id, 0.0) for v in values])
+        return np.array([self._norms.get((name, t), math.nan) for t in range(self.steps)])
 
     def parameter_gradient(self, name: str, t: int | None = None) -> Array:
         """The gradient by a parameter: the share of timestep `t` alone, or the whole when `t` is omitted.
@@ -234,33 +232,65 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
         raise TypeError(f"trace: loss must be a Tensor, got {type(loss).__name__}")
     if loss.size != 1:
         raise ValueError(f"trace: loss must be a single number, got shape {loss.shape}; take its sum or mean")
-    values = {**run.names, **_preactivations(run)}
+    values = recorded_values(run)
+    inside = insides(run)
     everything = ancestors([loss])
     reached = {node.id for node in everything}
-    if not any(value.id in reached for value in values.values()):
+    if not reached & {value.id for value in [*values.values(), *(part.tape for _, part in inside.values())]}:
         raise ValueError("trace: the loss does not depend on any value of this run")
-    parameters = dict(run.cell.named_parameters())
+    shares = _Shares(run)
     wanted = {value.id for value in values.values()}
-    owner = {parameter.id: name for name, parameter in parameters.items()}
-    own = {scope: t for part in run.cells for t, scope in enumerate(part.scopes)}
-    gradients: dict[int, Array] = {}
-    shares: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in parameters}
+    found: dict[int, Array] = {}
+    within: dict[tuple[str, int], Array] = {}
     node_norms: dict[int, float] = {}
     edge_norms: dict[tuple[int, int], float] = {}
-    for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], everything):
-        node_norms[node.id] = norm_of(total)
+    for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], [*everything, *values.values(), *inside]):
+        if node in inside:
+            prefix, part = inside[node]
+            within |= gradients_inside(prefix, part, total)
+            shares.add_inside(part, total)
+            continue
+        if not isinstance(node.op, Recurrent):
+            node_norms[node.id] = norm_of(total)
         if node.id in wanted:
-            gradients[node.id] = np.array(dense(total))
+            found[node.id] = np.array(dense(total))
         for operand, contribution in edges:
             edge_norms[node.id, operand] = norm_of(contribution)
-            name = owner.get(node.inputs[operand].id)
-            if name is not None:
-                shares[name].append((_timestep_in(node.scope, own), contribution))
-    names = tuple(dict.fromkeys(name for name, _ in values))
+            shares.add(node, operand, contribution)
+    gradients: dict[tuple[str, int], Array] = {}
+    for key, value in values.items():
+        gradients[key] = found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape))
+    for prefix, part in inside.values():
+        gradients |= {**zeros_inside(prefix, part), **within}
+    names = in_order(run, gradients)
     return GradientTrace(
-        run, loss, names, tuple(parameters), MappingProxyType(node_norms), MappingProxyType(edge_norms),
-        values, gradients, {name: tuple(found) for name, found in shares.items()},
+        run, loss, names, tuple(shares.found), MappingProxyType(node_norms), MappingProxyType(edge_norms),
+        gradients, {key: norm_of(gradient) for key, gradient in gradients.items()},
+        {name: tuple(found) for name, found in shares.found.items()},
     )  # fmt: skip
+
+
+class _Shares:
+    """What each timestep adds to the gradients of the parameters."""
+
+    def __init__(self, run: Run) -> None:
+        parameters = dict(run.cell.named_parameters())
+        self.found: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in parameters}
+        self._owner = {parameter.id: name for name, parameter in parameters.items()}
+        self._steps = {scope: t for part in run.cells if part.tape is None for t, scope in enumerate(part.scopes)}
+        self._tapes = {part.tape.id for part in run.cells if part.tape is not None}
+
+    def add(self, node: Tensor, operand: int, contribution: Any) -> None:
+        """What flows back through one edge."""
+        name = self._owner.get(node.inputs[operand].id)
+        if name is not None and node.id not in self._tapes:
+            self.found[name].append((_timestep_in(node.scope, self._steps), contribution))
+
+    def add_inside(self, part: Run, cotangents: Any) -> None:
+        """What flows back inside a compiled run, worked out step by step when somebody asks."""
+        assert part.tape is not None
+        for name, share, t in shares_inside(part, cotangents, self._owner):
+            self.found[name].append((t, share))
 
 
 def _state_names(run: Run, prefix: str = "") -> Iterator[str]:
@@ -274,21 +304,6 @@ def _timestep_in(scope: Scope | None, own: Mapping[Scope, int]) -> int | None:
     """The timestep of this run that a scope belongs to; ``None`` outside the steps, and in those of another run."""
     step = scope.step if scope is not None else None
     return own.get(step) if step is not None else None
-
-
-def _preactivations(run: Run) -> dict[tuple[str, int], Tensor]:
-    """The unnamed operand of the nonlinearity behind each named value: ``z_f`` for ``f``."""
-    named = {value.id for value in run.names.values()}
-    found = {}
-    for (name, t), value in run.names.items():
-        if value.op is None or value.op.name not in NONLINEAR:
-            continue
-        operand = value.inputs[0]
-        layer, slash, own = name.rpartition("/")
-        key = (f"{layer}{slash}z_{own}", t)
-        if isinstance(operand, Tensor) and operand.id not in named and key not in run.names:
-            found[key] = operand
-    return found
 
 
 def norm_of(cotangent: Any) -> float:

@@ -16,7 +16,7 @@ from .tensor import Tensor
 
 Array = npt.NDArray[Any]
 
-__all__ = ["ROW", "TRAJECTORY", "VALUE", "rows_of"]
+__all__ = ["INSIDE", "ROW", "TRAJECTORY", "VALUE", "rows_of"]
 
 
 class _Inner(Primitive):
@@ -45,7 +45,7 @@ def value(tape: Array, key: tuple[str, str], row: int, start: int, shape: tuple[
     return tape[start : start + int(np.prod(shape))].reshape(shape)
 
 
-def trajectory(tape: Array, start: int, shape: tuple[int, ...]) -> Array:
+def trajectory(tape: Array, key: tuple[str, str], start: int, shape: tuple[int, ...]) -> Array:
     """A state or named value of a run at all timesteps, (T, ...)."""
     return tape[start : start + int(np.prod(shape))].reshape(shape)
 
@@ -55,6 +55,22 @@ def timestep_of(x: Array, key: tuple[str, str], row: int) -> Array:
     return x[row]
 
 
+class _Inside(Primitive):
+    """Stands for everything inside a run; what it reads is all that the run's adjoint found out."""
+
+    inner = True
+
+    def read(self, whole: Any, key: tuple[str, str]) -> Any:
+        """The cotangents of the run as they are."""
+        return whole
+
+
+def inside(tape: Array, key: tuple[str, str]) -> Array:
+    """Nothing: only to be wanted."""
+    return tape[:0]
+
+
+INSIDE = _Inside(inside, (None,), analytic=False)
 VALUE = _Inner(value, (_window_rule,), analytic=False)
 TRAJECTORY = Primitive(trajectory, (_window_rule,), analytic=False)
 ROW = _Inner(timestep_of, (_row_rule,), analytic=False)

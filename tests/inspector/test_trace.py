@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import inspector
 import tinygrad_rnn as tg
 from inspector.trace import GradientTrace, norm_of
+from inspector.values import recorded_values
 from tinygrad_rnn.cotangent import Product, Scatter
 from tinygrad_rnn.unroll import Run
 
@@ -98,7 +99,7 @@ def test_gradients_agree_with_finite_differences_through_the_graph(name: str) ->
     run = RUNS["lstm"]
     trace, loss = traced(run)
     graph = tg.Graph(loss)
-    value = dict(trace._values)[name, 1]
+    value = recorded_values(trace.run)[name, 1]
     node, step = graph.find(value), 1e-6
     for index in [(0, 0), (1, 2)]:
         moved = []

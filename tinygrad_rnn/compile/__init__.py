@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .compiled import CompiledCell, compile
+from .compiled import CompiledCell, compile, uncompiled
 from .kernels import CompileWarning, cache_directory
 
-__all__ = ["CompileWarning", "CompiledCell", "cache_directory", "compile"]
+__all__ = ["CompileWarning", "CompiledCell", "cache_directory", "compile", "uncompiled"]

@@ -29,7 +29,7 @@ from .symbol import UntraceableError
 from .tape import Track
 from .tracing import trace_step
 
-__all__ = ["CompiledCell", "compile"]
+__all__ = ["CompiledCell", "compile", "uncompiled"]
 
 
 def compile(cell: Any, *, backend: str | None = None) -> Any:
@@ -82,6 +82,15 @@ def compile(cell: Any, *, backend: str | None = None) -> Any:
     if not isinstance(cell, Cell):
         raise TypeError(f"compile: needs a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
     return CompiledCell(cell.cell if isinstance(cell, CompiledCell) else cell, chosen)
+
+
+def uncompiled(cell: Any) -> Any:
+    """The cell that a compiled one was made from; in a stack or two directions, of each."""
+    if isinstance(cell, Stacked):
+        return Stacked(*[uncompiled(layer) for layer in cell.layers])
+    if isinstance(cell, Bidirectional):
+        return Bidirectional(uncompiled(cell.forward), uncompiled(cell.backward))
+    return cell.cell if isinstance(cell, CompiledCell) else cell
 
 
 def _backend(name: str | None) -> str:
@@ -207,12 +216,14 @@ class _Views:
         self.steps = steps
         self.reverse = reverse
         self.tracks = recurrence.tracks(steps)
+        self.order = recurrence.traced.order
         self.scopes = LazySequence(steps, lambda t: Scope(around, "timestep", f"t={t}", t))
         self.around = around
 
     def run(self, inputs: Sequence[Tensor], state: Any) -> Run:
-        names = {key[1]: self.series(key) for key in self.tracks if key[0] in ("state", "value")}
         fields = self.cell.state_names
+        keys = {name: ("state" if name in fields else "value", name) for name in self.order}
+        names = {name: self.series(key) for name, key in keys.items()}
         states = LazySequence(self.steps, lambda t: self.cell.State(*[names[name][t] for name in fields]))
         outputs = self.series(("output", "")) if ("output", "") in self.tracks else names[fields[0]]
         return Run(
@@ -222,7 +233,7 @@ class _Views:
     def series(self, key: Key) -> LazySequence:
         track = self.tracks[key]
         first = int(key[0] == "state")
-        return LazySequence(self.steps, lambda t: self._value(key, track, first, t), self._whole(track, first))
+        return LazySequence(self.steps, lambda t: self._value(key, track, first, t), self._whole(key, track, first))
 
     def _value(self, key: Key, track: Track, first: int, t: int) -> Tensor:
         row = self.steps - 1 - t if self.reverse else t
@@ -233,11 +244,11 @@ class _Views:
         value.name = key[1] or None
         return value
 
-    def _whole(self, track: Track, first: int) -> Callable[[], Tensor]:
+    def _whole(self, key: Key, track: Track, first: int) -> Callable[[], Tensor]:
         def whole() -> Tensor:
             start = track.start + first * track.size
             with using(scope=self.around, anomaly=False, names=None):
-                series = TRAJECTORY.on((self.tape,), {"start": start, "shape": (self.steps, *track.shape)})
+                series = TRAJECTORY.on((self.tape,), {"key": key, "start": start, "shape": (self.steps, *track.shape)})
                 out: Tensor = getitem(series, slice(None, None, -1)) if self.reverse else series
             return out
 

@@ -34,11 +34,14 @@ class Traced:
         What the operands stand for.
     carried : mapping of str to str
         States that are an earlier state handed on unchanged: c_t = h_{t-1} is ``{"c": "h"}``.
+    order : tuple of str
+        The names of values and states in the order in which the step gives them.
     """
 
     program: Program
     captured: tuple[Tensor, ...]
     carried: Mapping[str, str]
+    order: tuple[str, ...]
 
 
 def trace_step(cell: Cell, x: Type, state: Sequence[Type], masked: bool) -> Traced:
@@ -81,8 +84,8 @@ def trace_step(cell: Cell, x: Type, state: Sequence[Type], masked: bool) -> Trac
     if running is not None:
         outputs["output", ""] = where(_fit(running, new[0]), new[0], 0.0)
     outputs |= _preactivations(builder, outputs)
-    program = builder.program(outputs)
-    return Traced(program, tuple(builder.captured.values()), carried)
+    order = tuple(dict.fromkeys([*(name for name, _ in names), *cell.state_names]))
+    return Traced(builder.program(outputs), tuple(builder.captured.values()), carried, order)
 
 
 def _fit(mask: Symbol, value: Any) -> Any:

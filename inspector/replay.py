@@ -1,0 +1,62 @@
+"""A compiled run once more, step by step, so that there is a graph to draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_rnn import Graph, Tensor, stack
+from tinygrad_rnn.compile import uncompiled
+from tinygrad_rnn.inner import TRAJECTORY, VALUE
+from tinygrad_rnn.unroll import Run, unroll
+
+__all__ = ["loss_step_by_step", "step_by_step"]
+
+
+def step_by_step(run: Run) -> Run:
+    """The same cell over the same inputs from the same states, every operation recorded."""
+    tape = next(part.tape for part in run.cells if part.tape is not None)
+    mask = tape.attributes.get("mask")
+    return unroll(
+        uncompiled(run.cell),
+        np.stack([x.data for x in run.inputs]),
+        _values(run.initial_state),
+        truncate=tape.attributes.get("truncate"),
+        lengths=None if mask is None else mask.sum(axis=(0, 2)),
+        reverse=run.reverse,
+    )
+
+
+def loss_step_by_step(loss: Tensor, run: Run, replayed: Run) -> Tensor:
+    """The loss of a compiled run, computed from its replay."""
+    parts = {old.tape.id: (old, new) for old, new in zip(run.cells, replayed.cells, strict=True) if old.tape is not None}
+    graph = Graph(loss)
+    feeds: dict[Any, Tensor] = {}
+    for node in graph.nodes:
+        tensor = node.tensor
+        if tensor is None or tensor.op not in (VALUE, TRAJECTORY) or tensor.inputs[0].id not in parts:
+            continue
+        old, new = parts[tensor.inputs[0].id]
+        feeds[node] = _same(tensor, old, new)
+    result: Tensor = graph.run(feeds)
+    return result
+
+
+def _same(tensor: Tensor, old: Run, new: Run) -> Tensor:
+    """The value of the replay that a value of the compiled run stands for."""
+    _, name = tensor.attributes["key"]
+    series = new.outputs if not name else [new.names[name, t] for t in range(len(new))]
+    if tensor.op is VALUE:
+        row = tensor.attributes["row"]
+        value: Tensor = series[len(new) - 1 - row if old.reverse else row]
+        return value
+    return stack(list(series)[::-1] if old.reverse else series)  # type: ignore[no-any-return]
+
+
+def _values(state: Any) -> Any:
+    """A state, however nested, as plain arrays."""
+    if hasattr(state, "shape"):
+        return np.asarray(state)
+    parts = [_values(part) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)

@@ -1,0 +1,129 @@
+"""The named values of a run: recorded one by one, or inside the single node of a compiled run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.ancestry import NONLINEAR
+from tinygrad_rnn.cotangent import Lazy
+from tinygrad_rnn.inner import INSIDE
+from tinygrad_rnn.unroll import Run
+
+Array = npt.NDArray[Any]
+
+__all__ = ["gradients_inside", "in_order", "insides", "recorded_values", "shares_inside", "zeros_inside"]
+
+
+def recorded_values(run: Run) -> dict[tuple[str, int], Tensor]:
+    """The inputs, and what has been recorded step by step, by name and timestep; preactivations as ``z_f``."""
+    values = {("x", t): x for t, x in enumerate(run.inputs)}
+    for prefix, part in _parts(run):
+        if part.tape is None:
+            values |= {(prefix + name, t): value for (name, t), value in part.names.items() if name != "x"}
+    return {**values, **_preactivations(values)}
+
+
+def insides(run: Run) -> dict[Tensor, tuple[str, Run]]:
+    """For every compiled part of a run, the Tensor that asks a sweep for all that lies inside; prefix and part."""
+    parts = [(prefix, part) for prefix, part in _parts(run) if part.tape is not None]
+    return {INSIDE.on((part.tape,), {"key": ("all", "")}): (prefix, part) for prefix, part in parts}
+
+
+def gradients_inside(prefix: str, part: Run, cotangents: Any) -> dict[tuple[str, int], Array]:
+    """The gradients of all named values of a compiled run, by name and timestep."""
+    found: dict[tuple[str, int], Array] = {}
+    for (role, name), series in cotangents.inner.items():
+        for k, gradient in enumerate(series):
+            if role != "before" or _is_there(part, name, k):
+                found[prefix + name, _timestep(part, k)] = gradient
+    return found
+
+
+def zeros_inside(prefix: str, part: Run) -> dict[tuple[str, int], Array]:
+    """The same where the loss does not depend on the run."""
+    assert part.tape is not None
+    dtype = part.tape.dtype
+    names = {name for name, _ in part.names} - {"x"}
+    return {(prefix + n, t): np.broadcast_to(np.zeros((), dtype), part.names[n, t].shape) for n in names for t in range(len(part))}
+
+
+def shares_inside(
+    part: Run, cotangents: Any, owner: Mapping[int, str]
+) -> Iterator[tuple[str, Lazy, int]]:
+    """What each timestep of a compiled run adds to the gradients of parameters: name, share, timestep."""
+    assert part.tape is not None
+    first = 1 + len(part.initial_state)
+    for number, operand in enumerate(part.tape.inputs[first:]):
+        if operand.id in owner and cotangents.operands[number] is not None:
+            for k in range(len(part)):
+                yield owner[operand.id], _Share(cotangents.share, k, number, operand), _timestep(part, k)
+
+
+def in_order(run: Run, gradients: Mapping[tuple[str, int], Any]) -> tuple[str, ...]:
+    """The names of gradients in the order in which the cells give them."""
+    known = dict.fromkeys(name for name, _ in gradients)
+    given = ["x"]
+    for prefix, part in _parts(run):
+        names: Iterable[str] = dict.fromkeys(name for name, _ in part.names if name != "x")
+        given += [prefix + name for name in names]
+    before = [_preactivation(name) for name in given]
+    return tuple(name for name in dict.fromkeys([*given, *before, *known]) if name in known)
+
+
+class _Share(Lazy):
+    """One timestep's share of one parameter's gradient, worked out when it is looked at."""
+
+    __slots__ = ("_number", "_of", "_step", "dtype", "shape")
+
+    def __init__(self, of: Any, step: int, number: int, operand: Tensor) -> None:
+        self._of, self._step, self._number = of, step, number
+        self.shape, self.dtype = operand.shape, operand.dtype
+
+    def dense(self) -> Array:
+        share: Array = self._of(self._step)[self._number]
+        return share
+
+
+def _parts(run: Run, prefix: str = "") -> Iterator[tuple[str, Run]]:
+    """The runs of the single cells with the prefix of their names."""
+    if not run.children:
+        yield prefix, run
+    for name, child in run.children.items():
+        yield from _parts(child, f"{prefix}{name}/")
+
+
+def _timestep(part: Run, k: int) -> int:
+    return len(part) - 1 - k if part.reverse else k
+
+
+def _is_there(part: Run, name: str, k: int) -> bool:
+    """Whether a preactivation belongs to what has the name: where a sequence has ended, the state is another value."""
+    assert part.tape is not None
+    mask = part.tape.attributes.get("mask")
+    if mask is None or name.removeprefix("z_") not in part.initial_state._fields:
+        return True
+    return bool(mask[_timestep(part, k)].all())
+
+
+def _preactivation(name: str) -> str:
+    layer, slash, own = name.rpartition("/")
+    return f"{layer}{slash}z_{own}"
+
+
+def _preactivations(values: Mapping[tuple[str, int], Tensor]) -> dict[tuple[str, int], Tensor]:
+    """The unnamed operand of the nonlinearity behind each named value."""
+    named = {value.id for value in values.values()}
+    found = {}
+    for (name, t), value in values.items():
+        if value.op is None or value.op.name not in NONLINEAR:
+            continue
+        operand = value.inputs[0]
+        key = (_preactivation(name), t)
+        if isinstance(operand, Tensor) and operand.id not in named and key not in values:
+            found[key] = operand
+    return found
