@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tinygrad_rnn import Scope, Tensor
 from tinygrad_rnn.ancestry import ancestors
 from tinygrad_rnn.cotangent import Product, Scatter, dense, is_basic_index
+from tinygrad_rnn.inner import RowsOf
 from tinygrad_rnn.sweep import Recurrent, sweep
 from tinygrad_rnn.unroll import Run
 
@@ -313,6 +314,8 @@ def norm_of(cotangent: Any) -> float:
         return math.sqrt(max(0.0, float(np.sum((left @ left.T) * (right @ right.T)))))
     if type(cotangent) is Scatter and is_basic_index(cotangent.index):
         cotangent = cotangent.values
+    elif type(cotangent) is RowsOf:
+        cotangent = cotangent.rows
     array = np.asarray(dense(cotangent))
     return float(np.linalg.norm(array.reshape(-1).astype(np.float64, copy=False)))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .cotangent import Scatter
+from .cotangent import Lazy, Scatter
 from .lazy import LazySequence
 from .primitive import Primitive, Value
 from .primitives import getitem, reshape, scatter
@@ -16,7 +16,7 @@ from .tensor import Tensor
 
 Array = npt.NDArray[Any]
 
-__all__ = ["INSIDE", "ROW", "TRAJECTORY", "VALUE", "rows_of"]
+__all__ = ["INSIDE", "ROW", "TRAJECTORY", "TRAJECTORY_AGAIN", "VALUE", "VALUE_AGAIN", "RowsOf", "rows_of"]
 
 
 class _Inner(Primitive):
@@ -70,6 +70,50 @@ def inside(tape: Array, key: tuple[str, str]) -> Array:
     return tape[:0]
 
 
+class RowsOf(Lazy):
+    """The cotangent of a run as far as some rows of one of its values go, which need not lie on the tape.
+
+    Parameters
+    ----------
+    key : tuple
+        Whose rows.
+    first : int
+        The step, in the order of processing, of the first.
+    rows : array, Tensor or Batched (n, *shape)
+    tape : array or Tensor
+        The run.
+    """
+
+    __slots__ = ("dtype", "first", "key", "rows", "shape")
+
+    def __init__(self, key: tuple[str, str], first: int, rows: Any, tape: Any) -> None:
+        self.key, self.first, self.rows = key, first, rows
+        self.shape, self.dtype = tape.shape, tape.dtype
+
+    def dense(self) -> Array:
+        raise TypeError(f"the cotangent of {self.key[1]} is not part of a checkpointed tape; ask for that of its values")
+
+
+def _reread_rule(g: Value, y: Value, tape: Value, values: Value, key: tuple[str, str], row: int, **rest: Any) -> Value:
+    return RowsOf(key, row, reshape(g, (1, *g.shape)), tape)
+
+
+def _reread_all_rule(g: Value, y: Value, tape: Value, values: Value, key: tuple[str, str]) -> Value:
+    return RowsOf(key, 0, g, tape)
+
+
+def value_again(tape: Array, values: Array, key: tuple[str, str], row: int, start: int, shape: tuple[int, ...]) -> Array:
+    """A value of a checkpointed run at one timestep, read from a segment that was computed again."""
+    return values[start : start + int(np.prod(shape))].reshape(shape)
+
+
+def trajectory_again(tape: Array, values: Array, key: tuple[str, str]) -> Array:
+    """A value of a checkpointed run at all timesteps, computed again."""
+    return values
+
+
+VALUE_AGAIN = _Inner(value_again, (_reread_rule, None), analytic=False)
+TRAJECTORY_AGAIN = Primitive(trajectory_again, (_reread_all_rule, None), analytic=False)
 INSIDE = _Inside(inside, (None,), analytic=False)
 VALUE = _Inner(value, (_window_rule,), analytic=False)
 TRAJECTORY = Primitive(trajectory, (_window_rule,), analytic=False)

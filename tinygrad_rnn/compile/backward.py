@@ -131,7 +131,8 @@ class AdjointLoop:
         }
         inner = {key: array for key, array in results.items() if key[0] in self.roles}
         shares = [totals.get(("operand", str(k))) for k in range(len(operands))]
-        return Cotangents(results.get(("x", "")), states, shares, inner, self._sharing(feeds, len(operands)))
+        share = self._sharing(feeds, len(operands)) if self.each else _unknown
+        return Cotangents(results.get(("x", "")), states, shares, inner, share)
 
     def _place(self, value: int) -> Place:
         """Where the loop finds a value of the step."""
@@ -186,6 +187,10 @@ class AdjointLoop:
             return [found.get(("operand", str(number))) for number in range(count)]
 
         return share
+
+
+def _unknown(k: int) -> Sequence[Any]:
+    raise LookupError("shares of timesteps are known only if all was asked for")
 
 
 def _output(loop: Program, key: Key, value: int, each: bool) -> Output:

@@ -5,34 +5,33 @@ from __future__ import annotations
 import importlib.util
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..cell import Cell
 from ..functions import stack
-from ..inner import TRAJECTORY, VALUE
-from ..lazy import LazyMapping, LazySequence
+from ..lazy import LazySequence
 from ..primitive import Value
-from ..primitives import getitem
-from ..scope import Scope, context, using
+from ..scope import context
 from ..stacks import Bidirectional, Stacked
 from ..tensor import Tensor
 from ..unroll import Run
+from .checkpoint import interval
 from .kernels import CompileWarning
 from .loops import BACKENDS
-from .operation import UnrolledRun
-from .program import Array, Key, Type
+from .operation import Recomputed, UnrolledRun
+from .program import Array, Type
 from .recurrence import Recurrence
 from .symbol import UntraceableError
-from .tape import Track
 from .tracing import trace_step
+from .views import Views
 
 __all__ = ["CompiledCell", "compile", "uncompiled"]
 
 
-def compile(cell: Any, *, backend: str | None = None) -> Any:
+def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | None = None) -> Any:
     """A cell that :func:`~tinygrad_rnn.unroll` runs as fused loops over time, with the same results.
 
     The step is run once on symbols for every type of input it meets; its adjoint is derived by the same VJP
@@ -43,6 +42,9 @@ def compile(cell: Any, *, backend: str | None = None) -> Any:
     ----------
     cell : Cell, Stacked or Bidirectional
         Its parameters are shared, not copied. In a stack or two directions each cell is compiled.
+    checkpoint : {"sqrt"} or int, optional
+        Keep the states every so many steps only, ``"sqrt"`` for the square root of their number, and compute the
+        rest again on the way back: far less memory, for one more forward pass (Chen et al. 2016).
     backend : {"numba", "numpy"}, optional
         Numba if it is installed (``pip install tinygrad-rnn[compile]``), otherwise NumPy.
 
@@ -55,7 +57,7 @@ def compile(cell: Any, *, backend: str | None = None) -> Any:
     TypeError
         If `cell` is no cell.
     ValueError
-        If there is no such backend.
+        If there is no such backend, or `checkpoint` is neither ``"sqrt"`` nor a positive number of steps.
     ImportError
         If Numba is asked for and not installed.
 
@@ -74,14 +76,17 @@ def compile(cell: Any, *, backend: str | None = None) -> Any:
     >>> np.allclose(fast.stacked.data, tg.unroll(cell, x).stacked.data)
     True
     """
-    chosen = _backend(backend)
+    options: dict[str, Any] = {"checkpoint": checkpoint, "backend": _backend(backend)}
+    whole = isinstance(checkpoint, (int, np.integer)) and not isinstance(checkpoint, bool)
+    if checkpoint not in (None, "sqrt") and not (whole and int(checkpoint) > 0):  # type: ignore[arg-type]
+        raise ValueError(f"compile: checkpoint must be 'sqrt' or a positive number of steps, got {checkpoint!r}")
     if isinstance(cell, Stacked):
-        return Stacked(*[compile(layer, backend=chosen) for layer in cell.layers])
+        return Stacked(*[compile(layer, **options) for layer in cell.layers])
     if isinstance(cell, Bidirectional):
-        return Bidirectional(compile(cell.forward, backend=chosen), compile(cell.backward, backend=chosen))
+        return Bidirectional(compile(cell.forward, **options), compile(cell.backward, **options))
     if not isinstance(cell, Cell):
         raise TypeError(f"compile: needs a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
-    return CompiledCell(cell.cell if isinstance(cell, CompiledCell) else cell, chosen)
+    return CompiledCell(uncompiled(cell), **options)
 
 
 def uncompiled(cell: Any) -> Any:
@@ -111,19 +116,22 @@ class CompiledCell(Cell):
     ----------
     cell : Cell
         The cell it was made from.
+    checkpoint : {"sqrt"}, int or None
     backend : {"numba", "numpy"}
     """
 
     is_compiled = True
 
-    def __init__(self, cell: Cell, backend: str) -> None:
+    def __init__(self, cell: Cell, checkpoint: str | int | None, backend: str) -> None:
         self.cell = cell
+        self.checkpoint = checkpoint
         self.backend = backend
         self.input_size, self.hidden_size, self.dtype = cell.input_size, cell.hidden_size, cell.dtype
         self.state_names, self.State = cell.state_names, cell.State  # type: ignore[misc]
         self._known: dict[tuple[Any, ...], Recurrence | None] = {}
         self._lock = threading.RLock()
-        self._operation = UnrolledRun(f"unrolled {type(cell).__name__}", self._find)
+        self.operation = UnrolledRun(f"unrolled {type(cell).__name__}", self._find)
+        self.recomputed = Recomputed(f"recomputed {type(cell).__name__}", self._find)
 
     @property
     def initialisation(self) -> str:  # type: ignore[override]
@@ -195,61 +203,13 @@ class CompiledCell(Cell):
         attributes: dict[str, Any] = {"truncate": int(truncate)} if truncate else {}
         attributes |= {"reverse": True} if reverse else {}
         attributes |= {"mask": mask} if mask is not None else {}
-        tape = self._operation.on((x, *state, *recurrence.traced.captured), attributes)
-        return _Views(self, recurrence, tape, len(steps), reverse, ambient.scope).run(steps, state)
+        if self.checkpoint is not None:
+            attributes["checkpoint"] = interval(self.checkpoint, len(steps))
+        tape = self.operation.on((x, *state, *recurrence.traced.captured), attributes)
+        return Views(self, recurrence, tape, len(steps), reverse, ambient.scope).run(steps, state)
 
 
 def _mask_array(masks: Any, batch: int) -> Array | None:
     if masks is None or all(mask is None for mask in masks):
         return None
     return np.stack([np.ones((batch, 1), bool) if mask is None else mask for mask in masks])
-
-
-class _Views:
-    """The Tensors of a compiled run, each made when somebody looks at it."""
-
-    def __init__(
-        self, cell: CompiledCell, recurrence: Recurrence, tape: Tensor, steps: int, reverse: bool, around: Scope | None
-    ) -> None:
-        self.cell = cell
-        self.tape = tape
-        self.steps = steps
-        self.reverse = reverse
-        self.tracks = recurrence.tracks(steps)
-        self.order = recurrence.traced.order
-        self.scopes = LazySequence(steps, lambda t: Scope(around, "timestep", f"t={t}", t))
-        self.around = around
-
-    def run(self, inputs: Sequence[Tensor], state: Any) -> Run:
-        fields = self.cell.state_names
-        keys = {name: ("state" if name in fields else "value", name) for name in self.order}
-        names = {name: self.series(key) for name, key in keys.items()}
-        states = LazySequence(self.steps, lambda t: self.cell.State(*[names[name][t] for name in fields]))
-        outputs = self.series(("output", "")) if ("output", "") in self.tracks else names[fields[0]]
-        return Run(
-            self.cell, inputs, outputs, states, state, LazyMapping(names), {}, self.reverse, self.scopes, self.tape
-        )
-
-    def series(self, key: Key) -> LazySequence:
-        track = self.tracks[key]
-        first = int(key[0] == "state")
-        return LazySequence(self.steps, lambda t: self._value(key, track, first, t), self._whole(key, track, first))
-
-    def _value(self, key: Key, track: Track, first: int, t: int) -> Tensor:
-        row = self.steps - 1 - t if self.reverse else t
-        start = track.start + (row + first) * track.size
-        attributes = {"key": key, "row": row, "start": start, "shape": track.shape}
-        with using(scope=self.scopes[t], recording=True, anomaly=False, names=None):
-            value: Tensor = VALUE.on((self.tape,), attributes)
-        value.name = key[1] or None
-        return value
-
-    def _whole(self, key: Key, track: Track, first: int) -> Callable[[], Tensor]:
-        def whole() -> Tensor:
-            start = track.start + first * track.size
-            with using(scope=self.around, anomaly=False, names=None):
-                series = TRAJECTORY.on((self.tape,), {"key": key, "start": start, "shape": (self.steps, *track.shape)})
-                out: Tensor = getitem(series, slice(None, None, -1)) if self.reverse else series
-            return out
-
-        return whole

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..batching import Batched
 from ..cotangent import Lazy, Scatter, accumulate, dense
+from ..inner import RowsOf
+from ..primitive import Primitive
 from ..primitives import getitem, reshape, stack, stop_gradient
 from ..sweep import Recurrent, sweep
 from ..tensor import Tensor
+from . import checkpoint as checkpoints
 from .backward import Cotangents, Seeds
 from .program import Array, Key
 from .recurrence import Recurrence
+from .tape import Track
 
-__all__ = ["Flow", "UnrolledRun"]
+__all__ = ["Flow", "Recomputed", "UnrolledRun"]
 
 
 class Flow(Lazy):
@@ -50,10 +54,15 @@ class UnrolledRun(Recurrent):
     def __init__(self, name: str, find: Callable[[Sequence[Array], bool], Recurrence]) -> None:
         self.find = find
 
-        def forward(*operands: Array, truncate: int = 0, reverse: bool = False, mask: Array | None = None) -> Array:
+        def forward(
+            *operands: Array, truncate: int = 0, reverse: bool = False, mask: Array | None = None, checkpoint: int = 0
+        ) -> Array:
             recurrence = find(operands, mask is not None)
             x, states, captured = _sorted(recurrence, operands)
-            return recurrence.forward(_ordered(x, reverse), states, captured, _mask(mask, reverse))
+            x, mask = _ordered(x, reverse), _mask(mask, reverse)
+            if checkpoint:
+                return checkpoints.forward(recurrence, x, states, captured, mask, checkpoint)
+            return recurrence.forward(x, states, captured, mask)
 
         forward.__name__ = name
         forward.__doc__ = "A whole run of a compiled cell."
@@ -65,7 +74,7 @@ class UnrolledRun(Recurrent):
         """One adjoint loop for all that is wanted."""
         if create_graph:
             return self._pull_tensors(node, contributions, live)
-        if any(isinstance(part, Batched) for part in contributions):
+        if any(_members(part) is not None for part in contributions):
             return self._pull_batched(node, contributions, live, inner)
         found = self._cotangents(node, contributions, live, _detail(inner))
         return Flow(contributions, found, node._data), found, _edges(self._in_order(node, found), live)
@@ -75,14 +84,16 @@ class UnrolledRun(Recurrent):
         recurrence = self.find(node.values, attributes.get("mask") is not None)
         x, states, captured = _sorted(recurrence, node.values)
         reverse = bool(attributes.get("reverse"))
-        seeds = _seeds(recurrence, contributions, len(x))
+        every = attributes.get("checkpoint", 0)
+        seeds = _seeds(recurrence, contributions, len(x), every)
         first = 1 + len(states)
         wanted = [("x", "") if k == 0 else ("operand", str(k - first)) for k in live if k == 0 or k >= first]
         mask = _mask(attributes.get("mask"), reverse)
-        found = recurrence.backward(
-            node._data, _ordered(x, reverse), captured, mask, seeds, attributes.get("truncate", 0), detail, wanted
-        )
-        return found
+        cut = attributes.get("truncate", 0)
+        x = _ordered(x, reverse)
+        if every:
+            return checkpoints.backward(recurrence, node._data, x, captured, mask, seeds, cut, detail, wanted, every)
+        return recurrence.backward(node._data, x, captured, mask, seeds, cut, detail, wanted)
 
     def _in_order(self, node: Any, found: Cotangents) -> list[Any]:
         """The cotangents of the operands, in their order."""
@@ -93,28 +104,26 @@ class UnrolledRun(Recurrent):
         self, node: Any, contributions: list[Any], live: Sequence[int], inner: Sequence[Any]
     ) -> tuple[Any, Any, list[tuple[int, Any]]]:
         """Many cotangents, one after the other."""
-        total = accumulate(contributions) if len(contributions) > 1 else contributions[0]
-        single = [self._cotangents(node, [row], live, _detail(inner)) for row in total.array]
+        count = len(_members(contributions[0]))
+        split = [[_member(part, k) for part in contributions] for k in range(count)]
+        single = [self._cotangents(node, parts, live, _detail(inner)) for parts in split]
         lists = [self._in_order(node, found) for found in single]
         operands = [None if parts[0] is None else Batched(np.stack(parts)) for parts in zip(*lists, strict=True)]
         values = {key: Batched(np.stack([found.inner[key] for found in single])) for key in single[0].inner}
-        return total, Cotangents(None, {}, [], values, single[0].share), _edges(operands, live)
+        return contributions[0], Cotangents(None, {}, [], values, single[0].share), _edges(operands, live)
 
     def _pull_tensors(
         self, node: Any, contributions: list[Any], live: Sequence[int]
     ) -> tuple[Any, Any, list[tuple[int, Any]]]:
         """On Tensors: the run once more, step by step, so that what the sweep does is recorded."""
-        total = accumulate(contributions) if len(contributions) > 1 else contributions[0]
         recurrence = self.find(node.values, node.attributes.get("mask") is not None)
         values = _replay(recurrence, node.inputs, **node.attributes)
         outputs: list[Tensor] = []
         cotangents: list[Tensor] = []
-        steps = len(node.values[0])
-        for key, track in recurrence.tracks(steps).items():
-            for k in range(steps) if key in values else ():
-                start = track.start + (k + (key[0] == "state")) * track.size
+        for part in contributions:
+            for key, k, cotangent in _tensor_pieces(part, recurrence, node, values):
                 outputs.append(values[key][k])
-                cotangents.append(reshape(getitem(total, slice(start, start + track.size)), track.shape))
+                cotangents.append(cotangent)
         rows = [tensor for series in values.values() for tensor in series]
         found: dict[int, Any] = {}
         for value, cotangent, _ in sweep(outputs, cotangents, [*node.inputs, *rows], create_graph=True):
@@ -124,12 +133,40 @@ class UnrolledRun(Recurrent):
             for key, series in values.items()
         }
         edges = [(k, found[node.inputs[k].id]) for k in live if node.inputs[k].id in found]
-        return total, Cotangents(None, {}, [], inner, lambda k: []), edges
+        return contributions[0], Cotangents(None, {}, [], inner, lambda k: []), edges
+
+
+def _members(part: Any) -> Any:
+    """The members of a cotangent that stands for many."""
+    rows = part.rows if isinstance(part, RowsOf) else part
+    return rows.array if isinstance(rows, Batched) else None
+
+
+def _member(part: Any, k: int) -> Any:
+    return RowsOf(part.key, part.first, part.rows.array[k], part) if isinstance(part, RowsOf) else part.array[k]
+
+
+def _tensor_pieces(
+    part: Any, recurrence: Recurrence, node: Any, values: Mapping[Key, Any]
+) -> Iterator[tuple[Key, int, Tensor]]:
+    """A recorded cotangent of the tape as cotangents of single values: whose, of which step."""
+    if isinstance(part, RowsOf):
+        yield from ((part.key, part.first + k, getitem(part.rows, k)) for k in range(part.rows.shape[0]))
+        return
+    steps, every = len(node.values[0]), node.attributes.get("checkpoint", 0)
+    layout = checkpoints.tracks(recurrence, steps, every) if every else recurrence.tracks(steps)
+    for key, track in layout.items():
+        first = int(key[0] == "state")
+        for row in range(track.rows - 1 if every else first, track.rows) if key in values else ():
+            start = track.start + row * track.size
+            piece = reshape(getitem(part, slice(start, start + track.size)), track.shape)
+            yield key, steps - 1 if every else row - first, piece
 
 
 def _replay(
-    recurrence: Recurrence, operands: Sequence[Any], truncate: int = 0, reverse: bool = False, mask: Array | None = None
-) -> dict[Key, list[Any]]:
+    recurrence: Recurrence, operands: Sequence[Any], truncate: int = 0, reverse: bool = False, mask: Array | None = None,
+    checkpoint: int = 0,
+) -> dict[Key, list[Any]]:  # fmt: skip
     """The run step by step on Tensors: every state and named value, in the order of processing."""
     x, states, captured = _sorted(recurrence, operands)
     names = recurrence.state_names
@@ -174,26 +211,25 @@ def _detail(inner: Sequence[Any]) -> str:
     return "" if not roles else "states" if roles == {"state"} else "all"
 
 
-def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int) -> Seeds:
+def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int, every: int) -> Seeds:
     """Cotangents of parts of the tape, sorted by what lies there."""
     tracks = recurrence.tracks(steps)
     everywhere: dict[Key, Array] = {}
     last: dict[str, Array] = {}
     owned: set[Key] = set()
     for part in contributions:
-        for key, first, rows in _pieces(part, tracks):
+        for key, first, rows in _final(recurrence, part, steps, every) if every else _pieces(part, tracks):
             track = tracks[key]
-            offset = int(key[0] == "state")
-            if key[0] == "state" and first == steps and len(rows) == 1:
+            if key[0] == "state" and first == steps - 1 and len(rows) == 1:
                 last[key[1]] = last[key[1]] + rows[0] if key[1] in last else rows[0]
-            elif key not in everywhere and first == offset and len(rows) == steps:
+            elif key not in everywhere and len(rows) == steps:
                 everywhere[key] = rows
             else:
                 if key not in owned:
                     have = everywhere.get(key)
                     everywhere[key] = np.zeros((steps, *track.shape), rows.dtype) if have is None else have.copy()
                     owned.add(key)
-                everywhere[key][first - offset : first - offset + len(rows)] += rows
+                everywhere[key][first : first + len(rows)] += rows
     for name in [name for name in last if ("state", name) in everywhere]:
         if ("state", name) not in owned:
             everywhere["state", name] = everywhere["state", name].copy()
@@ -201,16 +237,51 @@ def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int) -> Seed
     return Seeds(everywhere, last)
 
 
-def _pieces(part: Any, tracks: Mapping[Key, Any]) -> Any:
-    """A cotangent of the tape as pieces: whose track, from which row, and the rows (n, *shape)."""
+def _pieces(part: Any, tracks: Mapping[Key, Track]) -> Iterator[tuple[Key, int, Array]]:
+    """A cotangent of the tape as pieces: whose, from which step on, and the rows (n, *shape)."""
     if type(part) is Scatter and isinstance(part.index, slice):
         start = part.index.start
-        key, track = next((k, t) for k, t in tracks.items() if t.start <= start < t.start + t.rows * t.size)
-        yield key, (start - track.start) // track.size, part.values.reshape(-1, *track.shape)
+        key, track = next((k, t) for k, t in tracks.items() if t.start <= start < t.stop)
+        row = (start - track.start) // track.size
+        yield key, row - (key[0] == "state"), part.values.reshape(-1, *track.shape)
         return
     whole = np.asarray(dense(part))
     for key, track in tracks.items():
-        rows = track.on(whole)
-        offset = int(key[0] == "state")
-        if rows[offset:].any():
-            yield key, offset, rows[offset:]
+        rows = track.on(whole)[int(key[0] == "state") :]
+        if rows.any():
+            yield key, 0, rows
+
+
+def _final(recurrence: Recurrence, part: Any, steps: int, every: int) -> Iterator[tuple[Key, int, Array]]:
+    """The same for a checkpointed tape, of which only the final states are read, and for values computed again."""
+    if isinstance(part, RowsOf):
+        yield part.key, part.first, part.rows
+        return
+    layout = checkpoints.tracks(recurrence, steps, every)
+    for key, _, rows in _pieces(part, layout):
+        yield key, steps - 1, rows[-1:]
+
+
+class Recomputed(Primitive):
+    """Values of a checkpointed run, computed again from the nearest checkpoint; no gradient flows through here.
+
+    Its operands are the tape and those of the run; it gives the full tape of one segment, or one value at all
+    timesteps.
+    """
+
+    def __init__(self, name: str, find: Callable[[Sequence[Array], bool], Recurrence]) -> None:
+        def forward(
+            tape: Array, *operands: Array, checkpoint: int, segment: int | None = None, key: Key | None = None,
+            truncate: int = 0, reverse: bool = False, mask: Array | None = None,
+        ) -> Array:  # fmt: skip
+            recurrence = find(operands, mask is not None)
+            x, _, captured = _sorted(recurrence, operands)
+            x, mask = _ordered(x, reverse), _mask(mask, reverse)
+            if segment is not None:
+                return checkpoints.segment(recurrence, tape, x, captured, mask, checkpoint, segment)
+            assert key is not None
+            return checkpoints.trajectory(recurrence, tape, x, captured, mask, checkpoint, key)
+
+        forward.__name__ = name
+        forward.__doc__ = "Values of a checkpointed run, computed again."
+        super().__init__(forward, (None,), variadic=True, analytic=False)

@@ -90,7 +90,7 @@ class Recurrence:
             How many steps lie before these, for `cut`.
         """
         found = self.adjoint_loop(seeds.everywhere, detail).run(tape, x, operands, mask, seeds, cut, shift, wanted)
-        return replace(found, inner=self._as_named(found.inner, found.states, mask)) if detail else found
+        return replace(found, inner=self.as_named(found.inner, found.states, mask)) if detail else found
 
     def adjoint_loop(self, seeded: Iterable[Key], detail: str) -> AdjointLoop:
         """The loop for cotangents that come to the given outputs at every timestep."""
@@ -102,7 +102,7 @@ class Recurrence:
             self._adjoints[variant] = AdjointLoop(packed, self.forward_loop, detail, self.backend, self.who)
         return self._adjoints[variant]
 
-    def _as_named(
+    def as_named(
         self, inner: Mapping[Key, Array], first: Mapping[str, Array], mask: Array | None
     ) -> dict[Key, Array]:
         """The cotangents of the values that have the names of states in an eager run.

@@ -1,0 +1,125 @@
+"""The Tensors of a compiled run, each made when somebody looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ..cell import Cell
+from ..inner import TRAJECTORY, TRAJECTORY_AGAIN, VALUE, VALUE_AGAIN
+from ..lazy import LazyMapping, LazySequence
+from ..primitives import getitem
+from ..scope import Scope, using
+from ..tensor import Tensor
+from ..unroll import Run
+from . import checkpoint as checkpoints
+from .program import Key
+from .recurrence import Recurrence
+
+__all__ = ["Views"]
+
+
+class Views:
+    """What can be seen of a run that is one node.
+
+    Parameters
+    ----------
+    cell : CompiledCell
+    recurrence : Recurrence
+    tape : Tensor
+        The run.
+    steps : int
+    reverse : bool
+    around : Scope or None
+        In which the run was recorded.
+    """
+
+    def __init__(
+        self, cell: Any, recurrence: Recurrence, tape: Tensor, steps: int, reverse: bool, around: Scope | None
+    ) -> None:
+        self.cell = cell
+        self.recurrence = recurrence
+        self.tape = tape
+        self.steps = steps
+        self.reverse = reverse
+        self.around = around
+        self.scopes = LazySequence(steps, lambda t: Scope(around, "timestep", f"t={t}", t))
+        self.every = tape.attributes.get("checkpoint", 0) or (
+            checkpoints.interval(cell.checkpoint, steps) if cell.checkpoint is not None else 0
+        )
+        self._segments: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+        self._latest: Tensor | None = None
+
+    def run(self, inputs: Sequence[Tensor], state: Any) -> Run:
+        """The run as :func:`~tinygrad_rnn.unroll` returns it."""
+        cell: Cell = self.cell
+        fields = cell.state_names
+        keys = {name: ("state" if name in fields else "value", name) for name in self.recurrence.traced.order}
+        names = {name: self.series(key) for name, key in keys.items()}
+        states = LazySequence(self.steps, lambda t: cell.State(*[names[name][t] for name in fields]))
+        masked = ("output", "") in self.recurrence.step.outputs
+        outputs = self.series(("output", "")) if masked else names[fields[0]]
+        return Run(
+            cell, inputs, outputs, states, state, LazyMapping(names), {}, self.reverse, self.scopes, self.tape
+        )
+
+    def series(self, key: Key) -> LazySequence:
+        """A value at every timestep."""
+        return LazySequence(self.steps, lambda t: self._value(key, t), self._whole(key))
+
+    def _value(self, key: Key, t: int) -> Tensor:
+        row = self.steps - 1 - t if self.reverse else t
+        with using(scope=self.scopes[t], recording=True, anomaly=False, names=None):
+            value = self._row(key, row)
+        value.name = key[1] or None
+        return value
+
+    def _row(self, key: Key, row: int) -> Any:
+        first = int(key[0] == "state")
+        if self.every and not (first and row == self.steps - 1):
+            return self._row_again(key, row, first)
+        if self.every:
+            track = checkpoints.tracks(self.recurrence, self.steps, self.every)[key]
+            start = track.stop - track.size
+        else:
+            track = self.recurrence.tracks(self.steps)[key]
+            start = track.start + (row + first) * track.size
+        return VALUE.on((self.tape,), {"key": key, "row": row, "start": start, "shape": track.shape})
+
+    def _row_again(self, key: Key, row: int, first: int) -> Any:
+        """A value between checkpoints, from its segment computed again."""
+        begin, end = checkpoints.segments(self.steps, self.every)[row // self.every]
+        track = self.recurrence.tracks(end - begin)[key]
+        start = track.start + (row - begin + first) * track.size
+        attributes = {"key": key, "row": row, "start": start, "shape": track.shape}
+        return VALUE_AGAIN.on((self.tape, self._segment(row // self.every)), attributes)
+
+    def _segment(self, number: int) -> Tensor:
+        found = self._segments.get(number)
+        if found is None:
+            found = self._recomputed(segment=number)
+            self._segments[number] = found
+        self._latest = found
+        return found
+
+    def _recomputed(self, **what: Any) -> Tensor:
+        with using(scope=self.around):
+            again: Tensor = self.cell.recomputed.on((self.tape, *self.tape.inputs), {**self.tape.attributes, **what})
+        return again
+
+    def _whole(self, key: Key) -> Callable[[], Tensor]:
+        def whole() -> Tensor:
+            with using(scope=self.around, anomaly=False, names=None):
+                series = self._trajectory(key)
+                out: Tensor = getitem(series, slice(None, None, -1)) if self.reverse else series
+            return out
+
+        return whole
+
+    def _trajectory(self, key: Key) -> Any:
+        if self.every:
+            return TRAJECTORY_AGAIN.on((self.tape, self._recomputed(key=key)), {"key": key})
+        track = self.recurrence.tracks(self.steps)[key]
+        start = track.start + int(key[0] == "state") * track.size
+        return TRAJECTORY.on((self.tape,), {"key": key, "start": start, "shape": (self.steps, *track.shape)})
