@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from .cotangent import Lazy, Scatter
 from .lazy import LazySequence
 from .primitive import Primitive, Value
-from .primitives import getitem, reshape, scatter
+from .primitives import getitem, reshape, scatter, transpose
 from .scope import Scope, context, using
 from .tensor import Tensor
 
@@ -30,10 +31,17 @@ class _Inner(Primitive):
         return None if series is None else getitem(series, row)
 
 
-def _window_rule(g: Value, y: Value, tape: Value, **attributes: Any) -> Value:
-    flat = reshape(g, (-1,))
-    index = slice(attributes["start"], attributes["start"] + flat.shape[0])
+def _window_rule(g: Value, y: Value, tape: Value, start: int, **rest: Any) -> Value:
+    lead = tape.shape[:-1]
+    flat = reshape(g, (*lead, -1))
+    where = slice(start, start + flat.shape[-1])
+    index = (slice(None),) * len(lead) + (where,) if lead else where
     return Scatter(flat, index, tape.shape) if type(flat) is np.ndarray else scatter(flat, index, tape.shape)
+
+
+def _trajectory_rule(g: Value, y: Value, tape: Value, **attributes: Any) -> Value:
+    g = g if tape.ndim == 1 else transpose(g, (1, 0, *range(2, g.ndim)))
+    return _window_rule(g, y, tape, **attributes)
 
 
 def _row_rule(g: Value, y: Value, x: Value, key: tuple[str, str], row: int) -> Value:
@@ -41,13 +49,14 @@ def _row_rule(g: Value, y: Value, x: Value, key: tuple[str, str], row: int) -> V
 
 
 def value(tape: Array, key: tuple[str, str], row: int, start: int, shape: tuple[int, ...]) -> Array:
-    """A state or named value of a run at one timestep."""
-    return tape[start : start + int(np.prod(shape))].reshape(shape)
+    """A state or named value of a run at one timestep; of an ensemble, whose tapes are rows, of every member."""
+    return tape[..., start : start + math.prod(shape)].reshape(*tape.shape[:-1], *shape)
 
 
 def trajectory(tape: Array, key: tuple[str, str], start: int, shape: tuple[int, ...]) -> Array:
-    """A state or named value of a run at all timesteps, (T, ...)."""
-    return tape[start : start + int(np.prod(shape))].reshape(shape)
+    """A state or named value of a run at all timesteps, (T, ...); of an ensemble (T, members, ...)."""
+    part = tape[..., start : start + math.prod(shape)].reshape(*tape.shape[:-1], *shape)
+    return part if tape.ndim == 1 else np.swapaxes(part, 0, 1)
 
 
 def timestep_of(x: Array, key: tuple[str, str], row: int) -> Array:
@@ -104,7 +113,7 @@ def _reread_all_rule(g: Value, y: Value, tape: Value, values: Value, key: tuple[
 
 def value_again(tape: Array, values: Array, key: tuple[str, str], row: int, start: int, shape: tuple[int, ...]) -> Array:
     """A value of a checkpointed run at one timestep, read from a segment that was computed again."""
-    return values[start : start + int(np.prod(shape))].reshape(shape)
+    return values[start : start + math.prod(shape)].reshape(shape)
 
 
 def trajectory_again(tape: Array, values: Array, key: tuple[str, str]) -> Array:
@@ -116,7 +125,7 @@ VALUE_AGAIN = _Inner(value_again, (_reread_rule, None), analytic=False)
 TRAJECTORY_AGAIN = Primitive(trajectory_again, (_reread_all_rule, None), analytic=False)
 INSIDE = _Inside(inside, (None,), analytic=False)
 VALUE = _Inner(value, (_window_rule,), analytic=False)
-TRAJECTORY = Primitive(trajectory, (_window_rule,), analytic=False)
+TRAJECTORY = Primitive(trajectory, (_trajectory_rule,), analytic=False)
 ROW = _Inner(timestep_of, (_row_rule,), analytic=False)
 
 

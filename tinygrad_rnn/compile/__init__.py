@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .compiled import CompiledCell, compile, uncompiled
+from .compiled import CompiledCell, CompiledEnsemble, compile, uncompiled
 from .kernels import CompileWarning, cache_directory
 
-__all__ = ["CompileWarning", "CompiledCell", "cache_directory", "compile", "uncompiled"]
+__all__ = ["CompileWarning", "CompiledCell", "CompiledEnsemble", "cache_directory", "compile", "uncompiled"]

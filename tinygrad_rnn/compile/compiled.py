@@ -21,6 +21,7 @@ from ..unroll import Run
 from .checkpoint import interval
 from .kernels import CompileWarning
 from .loops import BACKENDS
+from .ensemble import UnrolledEnsemble
 from .operation import Recomputed, UnrolledRun
 from .program import Array, Type
 from .recurrence import Recurrence
@@ -28,7 +29,7 @@ from .symbol import UntraceableError
 from .tracing import trace_step
 from .views import Views
 
-__all__ = ["CompiledCell", "compile", "uncompiled"]
+__all__ = ["CompiledCell", "CompiledEnsemble", "compile", "uncompiled"]
 
 
 def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | None = None) -> Any:
@@ -40,8 +41,9 @@ def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | No
 
     Parameters
     ----------
-    cell : Cell, Stacked or Bidirectional
-        Its parameters are shared, not copied. In a stack or two directions each cell is compiled.
+    cell : Cell, Stacked, Bidirectional, or list of Cells
+        Its parameters are shared, not copied. In a stack or two directions each cell is compiled. A list of
+        alike cells, such as many initialisations of one, becomes a :class:`CompiledEnsemble`.
     checkpoint : {"sqrt"} or int, optional
         Keep the states every so many steps only, ``"sqrt"`` for the square root of their number, and compute the
         rest again on the way back: far less memory, for one more forward pass (Chen et al. 2016).
@@ -50,7 +52,7 @@ def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | No
 
     Returns
     -------
-    CompiledCell, Stacked or Bidirectional
+    CompiledCell, Stacked, Bidirectional or CompiledEnsemble
 
     Raises
     ------
@@ -84,8 +86,12 @@ def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | No
         return Stacked(*[compile(layer, **options) for layer in cell.layers])
     if isinstance(cell, Bidirectional):
         return Bidirectional(compile(cell.forward, **options), compile(cell.backward, **options))
+    if isinstance(cell, (list, tuple)):
+        if checkpoint is not None:
+            raise ValueError("compile: an ensemble cannot be checkpointed; compile its cells one by one")
+        return CompiledEnsemble([uncompiled(member) for member in cell], options["backend"])
     if not isinstance(cell, Cell):
-        raise TypeError(f"compile: needs a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
+        raise TypeError(f"compile: needs a Cell, Stacked, Bidirectional or a list of Cells, got {type(cell).__name__}")
     return CompiledCell(uncompiled(cell), **options)
 
 
@@ -121,6 +127,7 @@ class CompiledCell(Cell):
     """
 
     is_compiled = True
+    _lead = 0
 
     def __init__(self, cell: Cell, checkpoint: str | int | None, backend: str) -> None:
         self.cell = cell
@@ -161,13 +168,16 @@ class CompiledCell(Cell):
 
         ``None`` if the step cannot be traced.
         """
-        types = [Type(np.shape(x)[1:], x.dtype), *(Type(s.shape, s.dtype) for s in state)]
+        return self._worked_out(x, state, masked, self._lead)
+
+    def _worked_out(self, x: Any, state: Sequence[Any], masked: bool, lead: int) -> Recurrence | None:
+        types = [Type(np.shape(x)[1:], x.dtype), *(Type(s.shape[lead:], s.dtype) for s in state)]
         key = (masked, *types)
         with self._lock:
             if key in self._known:
                 return self._known[key]
             found = self._trace(types, masked)
-            own = {parameter.id for parameter in self.parameters()}
+            own = {parameter.id for parameter in self.cell.parameters()}
             if found is None or all(tensor.id in own for tensor in found.traced.captured):
                 self._known[key] = found
             return found
@@ -184,7 +194,8 @@ class CompiledCell(Cell):
         return None
 
     def _find(self, operands: Sequence[Array], masked: bool) -> Recurrence:
-        found = self.recurrence(operands[0], operands[1 : 1 + len(self.state_names)], masked)
+        """The recurrence for the operands of one run."""
+        found = self._worked_out(operands[0], operands[1 : 1 + len(self.state_names)], masked, 0)
         assert found is not None
         return found
 
@@ -205,8 +216,88 @@ class CompiledCell(Cell):
         attributes |= {"mask": mask} if mask is not None else {}
         if self.checkpoint is not None:
             attributes["checkpoint"] = interval(self.checkpoint, len(steps))
-        tape = self.operation.on((x, *state, *recurrence.traced.captured), attributes)
+        tape = self.operation.on((x, *state, *self._operands(recurrence)), attributes)
         return Views(self, recurrence, tape, len(steps), reverse, ambient.scope).run(steps, state)
+
+
+    def _operands(self, recurrence: Recurrence) -> Sequence[Tensor]:
+        """The Tensors that the step reads besides inputs and states."""
+        return recurrence.traced.captured
+
+
+class CompiledEnsemble(CompiledCell):
+    """Many alike cells run over the same inputs in one call; made by :func:`compile` from a list of them.
+
+    Inputs are shared, (T, batch, input_size); states and outputs have the members in front, (members, batch,
+    hidden_size), and so have the parameters, which are copies.
+
+    Attributes
+    ----------
+    members : tuple of Cell
+
+    Raises
+    ------
+    TypeError
+        If there is no cell, or something else.
+    ValueError
+        If the cells differ in class, sizes, dtype or parameters.
+    """
+
+    _lead = 1
+
+    def __init__(self, members: Sequence[Cell], backend: str) -> None:
+        if not members or not all(isinstance(member, Cell) for member in members):
+            raise TypeError("compile: an ensemble needs a list of Cells, at least one")
+        kinds = {(type(m), m.input_size, m.hidden_size, m.dtype, tuple(n for n, _ in m.named_parameters())) for m in members}
+        if len(kinds) > 1:
+            raise ValueError("compile: the cells of an ensemble must be alike in class, sizes, dtype and parameters")
+        super().__init__(members[0], None, backend)
+        self.members = tuple(members)
+        tables = [dict(member.named_parameters()) for member in members]
+        self._stacked = {
+            name: Tensor(np.stack([table[name].data for table in tables]), True, name) for name in tables[0]
+        }
+        self.operation = UnrolledEnsemble(f"unrolled ensemble of {type(self.cell).__name__}", self._find)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self._stacked.items()
+
+    def initial_state(self, batch: int) -> Any:
+        """The initial states of all members, (members, batch, hidden_size)."""
+        single = self.cell.initial_state(batch)
+        return self.State(*[np.repeat(np.asarray(state)[None], len(self), axis=0) for state in single])
+
+    def step(self, x: Value, state: Any) -> Any:
+        raise NotImplementedError("an ensemble runs compiled only; take one of its members to run it step by step")
+
+    def __repr__(self) -> str:
+        return f"{len(self)} x {self.cell!r}"
+
+    def _operands(self, recurrence: Recurrence) -> Sequence[Tensor]:
+        names = {parameter.id: name for name, parameter in self.cell.named_parameters()}
+        return [self._stacked[names[tensor.id]] for tensor in recurrence.traced.captured]
+
+    def recurrence(self, x: Any, state: Sequence[Any], masked: bool = False) -> Recurrence:
+        """As for one cell; an ensemble cannot fall back to running step by step.
+
+        Raises
+        ------
+        ValueError
+            If the step cannot be traced, or reads more than inputs, states and parameters.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CompileWarning)
+            try:
+                found = super().recurrence(x, state, masked)
+            except CompileWarning as problem:
+                raise ValueError(f"{problem}, which an ensemble cannot") from None
+        own = {parameter.id for parameter in self.cell.parameters()}
+        if found is None or any(tensor.id not in own for tensor in found.traced.captured):
+            raise ValueError(f"compile: {self.cell!r} reads Tensors that are no parameters, which an ensemble cannot stack")
+        return found
 
 
 def _mask_array(masks: Any, batch: int) -> Array | None:

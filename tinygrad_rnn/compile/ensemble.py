@@ -1,0 +1,73 @@
+"""Many initialisations of one cell as one operation: a tape for each, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..cotangent import Scatter, dense
+from .backward import Cotangents
+from .operation import UnrolledRun
+from .program import Array
+from .recurrence import Recurrence
+
+__all__ = ["UnrolledEnsemble"]
+
+
+class UnrolledEnsemble(UnrolledRun):
+    """Cells alike but for their parameters, over the same inputs; states and parameters have the members in front."""
+
+    def __init__(self, name: str, find: Callable[[Sequence[Array], bool], Recurrence]) -> None:
+        super().__init__(name, find)
+        single = self.forward
+
+        def forward(*operands: Array, **attributes: Any) -> Array:
+            x, *rest = operands
+            return np.stack([single(x, *[value[k] for value in rest], **attributes) for k in range(len(rest[0]))])
+
+        self.forward = forward
+
+    def _cotangents(self, node: Any, contributions: list[Any], live: Sequence[int], detail: str) -> Cotangents:
+        members = [self._member(node, contributions, live, detail, k) for k in range(len(node._data))]
+        first = members[0]
+
+        def share(k: int) -> Sequence[Any]:
+            return [_stack(parts) for parts in zip(*[member.share(k) for member in members], strict=True)]
+
+        return Cotangents(
+            None if first.x is None else sum(member.x for member in members),
+            {name: np.stack([member.states[name] for member in members]) for name in first.states},
+            [_stack(parts) for parts in zip(*[member.operands for member in members], strict=True)],
+            {key: np.stack([member.inner[key] for member in members], axis=1) for key in first.inner},
+            share,
+        )
+
+    def _member(self, node: Any, contributions: list[Any], live: Sequence[int], detail: str, k: int) -> Cotangents:
+        x, *rest = node.values
+        single = _Member(node._data[k], (x, *[value[k] for value in rest]), node.attributes)
+        return super()._cotangents(single, [_part(part, k) for part in contributions], live, detail)
+
+    def _pull_tensors(self, node: Any, contributions: list[Any], live: Sequence[int]) -> Any:
+        raise NotImplementedError("gradients of gradients of an ensemble: take them of its members one by one")
+
+
+class _Member:
+    """One member of an ensemble as if it were a run of its own."""
+
+    def __init__(self, tape: Array, values: tuple[Array, ...], attributes: Any) -> None:
+        self._data = tape
+        self.values = values
+        self.attributes = attributes
+
+
+def _part(part: Any, k: int) -> Any:
+    """One member's part of a cotangent."""
+    if type(part) is Scatter and isinstance(part.index, tuple):
+        return Scatter(part.values[k], part.index[1], part.shape[1:])
+    return dense(part)[k]
+
+
+def _stack(parts: Sequence[Any]) -> Any:
+    return None if parts[0] is None else np.stack(parts)
