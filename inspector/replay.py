@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn import Graph, Tensor, stack
-from tinygrad_rnn.compile import uncompiled
+from tinygrad_rnn.compile import CompiledEnsemble, uncompiled
 from tinygrad_rnn.inner import TRAJECTORY, VALUE
 from tinygrad_rnn.unroll import Run, unroll
 
@@ -16,6 +16,8 @@ __all__ = ["loss_step_by_step", "step_by_step"]
 
 def step_by_step(run: Run) -> Run:
     """The same cell over the same inputs from the same states, every operation recorded."""
+    if isinstance(run.cell, CompiledEnsemble):
+        raise ValueError(f"render: {run.cell!r} are many graphs; unroll one of its members and draw that")
     tape = next(part.tape for part in run.cells if part.tape is not None)
     mask = tape.attributes.get("mask")
     return unroll(

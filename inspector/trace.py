@@ -128,6 +128,29 @@ class GradientTrace:
         self._known(name, self.names)
         return np.array([self._norms.get((name, t), math.nan) for t in range(self.steps)])
 
+    def member_norms(self, name: str) -> npt.NDArray[np.float64]:
+        """The L2 norm of the gradient by `name`, for every member of an ensemble, over batch and units.
+
+        Returns
+        -------
+        ndarray (T, members)
+            Statistics of decay over many initialisations are its means or quantiles along the last axis.
+
+        Raises
+        ------
+        KeyError
+            If there is no such name.
+        TypeError
+            If the run is not that of an ensemble, or `name` is the input, which its members share.
+        """
+        self._known(name, self.names)
+        members = getattr(self.run.cell, "members", None)
+        if members is None or name == "x":
+            raise TypeError(f"trace: {name} of {self.label} has no members; compile a list of cells for an ensemble")
+        gradients = np.array([self._gradients[name, t] for t in range(self.steps)], np.float64)
+        norms: npt.NDArray[np.float64] = np.sqrt(np.square(gradients).reshape(*gradients.shape[:2], -1).sum(axis=2))
+        return norms
+
     def parameter_gradient(self, name: str, t: int | None = None) -> Array:
         """The gradient by a parameter: the share of timestep `t` alone, or the whole when `t` is omitted.
 
@@ -237,7 +260,8 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     inside = insides(run)
     everything = ancestors([loss])
     reached = {node.id for node in everything}
-    if not reached & {value.id for value in [*values.values(), *(part.tape for _, part in inside.values())]}:
+    tapes = [node.inputs[0] for node in inside]
+    if not reached & {value.id for value in [*values.values(), *tapes]}:
         raise ValueError("trace: the loss does not depend on any value of this run")
     shares = _Shares(run)
     wanted = {value.id for value in values.values()}

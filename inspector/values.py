@@ -116,14 +116,23 @@ def _preactivation(name: str) -> str:
 
 
 def _preactivations(values: Mapping[tuple[str, int], Tensor]) -> dict[tuple[str, int], Tensor]:
-    """The unnamed operand of the nonlinearity behind each named value."""
+    """The unnamed operand of the nonlinearity behind each named value, if both belong to that timestep."""
     named = {value.id for value in values.values()}
+    inputs = {value.id for (name, _), value in values.items() if name == "x"}
     found = {}
     for (name, t), value in values.items():
-        if value.op is None or value.op.name not in NONLINEAR:
+        if value.op is None or value.op.name not in NONLINEAR or value.timestep != t:  # handed on from earlier
             continue
         operand = value.inputs[0]
         key = (_preactivation(name), t)
-        if isinstance(operand, Tensor) and operand.id not in named and key not in values:
+        if key not in values and isinstance(operand, Tensor) and _is_new(operand, t, named, inputs):
             found[key] = operand
     return found
+
+
+def _is_new(value: Tensor, t: int, named: set[int], inputs: set[int]) -> bool:
+    """Whether a step has computed a value, rather than been given it, masked or cut off perhaps, or named it."""
+    while value.op is not None and value.op.name == "stop_gradient" and isinstance(value.inputs[0], Tensor):
+        value = value.inputs[0]
+    masked = value.op is not None and value.op.name == "where" and getattr(value.inputs[1], "id", None) in inputs
+    return value.timestep == t and value.op is not None and value.id not in named and not masked

@@ -59,7 +59,7 @@ def trajectory(tape: Array, key: tuple[str, str], start: int, shape: tuple[int, 
     return part if tape.ndim == 1 else np.swapaxes(part, 0, 1)
 
 
-def timestep_of(x: Array, key: tuple[str, str], row: int) -> Array:
+def timestep_of(x: Array, key: tuple[str, str], row: int) -> Any:
     """One timestep of a sequence (T, ...)."""
     return x[row]
 

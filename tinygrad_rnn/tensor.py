@@ -225,7 +225,7 @@ class Tensor(Operators):
         except AttributeError:  # constants among them
             other = next((o for o in operands if isinstance(o, Operators) and type(o) is not Tensor), None)
             if other is not None:
-                return other._apply(op, operands, attributes)
+                return other._apply(op, operands, attributes)  # type: ignore[no-any-return]
             operands = _own(op, operands, recording)
             values = tuple([o._data if type(o) is Tensor else o for o in operands])
             requires_grad = any(type(o) is Tensor and o.requires_grad for o in operands)

@@ -16,8 +16,8 @@ from inspector.drawing.picture import Picture, Shape
 from inspector.render import LEVELS, picture
 from tinygrad_rnn.unroll import Run
 
+from ..random_cells import runs
 from ..strategies import FEW
-from .random_cells import runs
 
 CELLS = ["rnn", "lstm", "gru"]
 

@@ -12,8 +12,8 @@ from inspector.drawing.picture import Picture
 from inspector.render import picture
 from tinygrad_rnn.unroll import Run
 
+from ..random_cells import runs
 from ..strategies import FEW
-from .random_cells import runs
 
 H = 4
 

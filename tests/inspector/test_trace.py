@@ -19,8 +19,8 @@ from inspector.values import recorded_values
 from tinygrad_rnn.cotangent import Product, Scatter
 from tinygrad_rnn.unroll import Run
 
+from ..random_cells import runs
 from ..strategies import FEW
-from .random_cells import runs
 
 X = np.random.default_rng(0).normal(size=(4, 2, 3))
 

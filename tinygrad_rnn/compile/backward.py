@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -91,6 +90,7 @@ class AdjointLoop:
         outside = [part.inputs for part in (self.schedule.ahead, self.schedule.after)]
         self._rows = {int(name) for inputs in outside for role, name in inputs if role == "forward"}
         self._rows |= {int(name) for role, name in self.schedule.total.inputs if role == "keep"} & self._keys.keys()
+        self._seeds = {str(value): key for key, value in adjoint.inputs.items() if key[0] == "seed"}
         self._parts: dict[frozenset[Key] | None, tuple[Program, Program]] = {}
 
     def run(
@@ -109,6 +109,7 @@ class AdjointLoop:
         layout = self.forward.layout(len(x))
         feeds: dict[Key, Any] = {("operand", str(k)): array for k, array in enumerate(operands)}
         feeds |= {("seed", " ".join(filter(None, key))): array for key, array in seeds.everywhere.items()}
+        feeds |= {("keep", name): feeds[key] for name, key in self._seeds.items()}
         for value in self._rows:
             rows = self._all_rows(value, layout.tracks, tape, x, mask)
             feeds["forward", str(value)] = feeds["keep", str(value)] = rows

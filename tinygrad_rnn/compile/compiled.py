@@ -19,9 +19,9 @@ from ..stacks import Bidirectional, Stacked
 from ..tensor import Tensor
 from ..unroll import Run
 from .checkpoint import interval
+from .ensemble import UnrolledEnsemble
 from .kernels import CompileWarning
 from .loops import BACKENDS
-from .ensemble import UnrolledEnsemble
 from .operation import Recomputed, UnrolledRun
 from .program import Array, Type
 from .recurrence import Recurrence
@@ -80,7 +80,7 @@ def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | No
     """
     options: dict[str, Any] = {"checkpoint": checkpoint, "backend": _backend(backend)}
     whole = isinstance(checkpoint, (int, np.integer)) and not isinstance(checkpoint, bool)
-    if checkpoint not in (None, "sqrt") and not (whole and int(checkpoint) > 0):  # type: ignore[arg-type]
+    if checkpoint not in (None, "sqrt") and not (whole and int(checkpoint) > 0):
         raise ValueError(f"compile: checkpoint must be 'sqrt' or a positive number of steps, got {checkpoint!r}")
     if isinstance(cell, Stacked):
         return Stacked(*[compile(layer, **options) for layer in cell.layers])
@@ -209,8 +209,8 @@ class CompiledCell(Cell):
         x = steps.whole() if lazy else stack(list(steps))
         mask = _mask_array(masks, x.shape[1])
         recurrence = self.recurrence(x, state, mask is not None)
-        if recurrence is None:
-            return None
+        if recurrence is None or (truncate and recurrence.traced.carried):
+            return None  # a state that is an earlier one handed on becomes a value of its own where the gradient is cut
         attributes: dict[str, Any] = {"truncate": int(truncate)} if truncate else {}
         attributes |= {"reverse": True} if reverse else {}
         attributes |= {"mask": mask} if mask is not None else {}

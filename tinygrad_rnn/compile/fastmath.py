@@ -53,7 +53,7 @@ _B = tuple(1 / math.factorial(k) for k in range(2, 15))
 
 @_jit
 def _reduce_32(x: Any) -> Any:
-    """n and exp(r) - 1."""
+    """Give n and exp(r) - 1."""
     shifted = x * _LOG2E_32 + _ROUND_32
     n = shifted - _ROUND_32
     r = (x - n * _HIGH_32) - n * _LOW_32
@@ -91,7 +91,7 @@ def tanh_float32(x: Any) -> Any:
 
 @_jit
 def _reduce_64(x: Any) -> Any:
-    """n and exp(r) - 1."""
+    """Give n and exp(r) - 1."""
     shifted = x * 1.4426950408889634 + _ROUND_64
     n = shifted - _ROUND_64
     r = (x - n * _HIGH_64) - n * _LOW_64
@@ -131,7 +131,7 @@ def tanh_float64(x: Any) -> Any:
 
 
 FUNCTIONS = {
-    function.__name__: function
-    for function in (exp_float32, sigmoid_float32, tanh_float32, exp_float64, sigmoid_float64, tanh_float64)
-}
+    "exp_float32": exp_float32, "sigmoid_float32": sigmoid_float32, "tanh_float32": tanh_float32,
+    "exp_float64": exp_float64, "sigmoid_float64": sigmoid_float64, "tanh_float64": tanh_float64,
+}  # fmt: skip
 """By the name that loops call them."""

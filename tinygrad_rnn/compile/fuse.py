@@ -133,7 +133,8 @@ class _Fusion:
         stages: list[Nest | Product] = []
         for level in range(max([0, *self.level.values()]) + 1):
             mine = [nest for (at, _), nest in self.nests.items() if at == level]
-            stages += sorted(mine, key=lambda nest: (math.prod(nest.shape), len(nest.shape)))
+            mine.sort(key=lambda nest: (math.prod(nest.shape), len(nest.shape)))
+            stages += mine
             for step in self.barriers.get(level, []):
                 stages += self._barrier(step)
         for value, _, _ in self.outputs:
@@ -387,7 +388,9 @@ def _share_scratch(stages: Sequence[Nest | Product], sizes: _Sizes) -> tuple[tup
 
 
 def _touched(stage: Nest | Product) -> list[Place]:
-    return list(stage[:3]) if isinstance(stage, Product) else [one.place for one in (*stage.loads, *stage.stores)]
+    if isinstance(stage, Product):
+        return [stage.left, stage.right, stage.out]
+    return [load.place for load in stage.loads] + [store.place for store in stage.stores]
 
 
 def _renamed(stage: Nest | Product, slots: Mapping[str, str]) -> Nest | Product:
@@ -395,7 +398,7 @@ def _renamed(stage: Nest | Product, slots: Mapping[str, str]) -> Nest | Product:
         return place._replace(buffer=slots.get(place.buffer, place.buffer))
 
     if isinstance(stage, Product):
-        return Product(*map(moved, stage[:3]), stage.kind)
+        return Product(moved(stage.left), moved(stage.right), moved(stage.out), stage.kind)
     loads = [load._replace(place=moved(load.place)) for load in stage.loads]
     return Nest(stage.shape, loads, stage.steps, [store._replace(place=moved(store.place)) for store in stage.stores])
 

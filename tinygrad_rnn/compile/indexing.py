@@ -13,7 +13,7 @@ class Window(NamedTuple):
     bounds: tuple[tuple[int, int], ...]
 
     @property
-    def index(self) -> tuple[slice, ...]:
+    def slices(self) -> tuple[slice, ...]:
         """The index that cuts it out."""
         return tuple(slice(start, stop) for start, stop in self.bounds)
 

@@ -53,9 +53,9 @@ def interpret(
         for value, place in inputs.items():
             known[value] = rows[place][_row(place.row, k)]
         for step, call in zip(program.body, calls, strict=True):
-            place = home.get(step.target)
+            goes = home.get(step.target)
             operands = [known[o] if isinstance(o, int) else o.value for o in step.operands]
-            known[step.target] = call(operands, None if place is None else rows[place][_row(place.row, k)])
+            known[step.target] = call(operands, None if goes is None else rows[goes][_row(goes.row, k)])
         for value, place, add in outputs:
             target = rows[place][_row(place.row, k)]
             if add:

@@ -114,7 +114,7 @@ class Recurrence:
         if not found:
             return found
         steps = len(next(iter(found.values())))
-        full = np.ones(steps, bool) if mask is None else mask.all(axis=(1, 2))
+        full: Array = np.ones(steps, bool) if mask is None else np.asarray(mask.all(axis=(1, 2)))
         for (role, name), array in inner.items():
             if role == "unmasked":
                 found["state", name][full] = array[full]

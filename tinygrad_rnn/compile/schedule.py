@@ -64,7 +64,8 @@ def schedule(program: Program) -> Schedule:
     after_outputs = {key: value for key, value in outputs.items() if value in after}
     after_needs = _read(program, after & program.needed([*after_outputs.values(), *_inputs(total, "after")]), after)
     loop_outputs: dict[Key, int] = {key: value for key, value in outputs.items() if value not in after}
-    loop_outputs |= {("keep", str(value)): value for value in sorted(after_needs | kept) if value in made - ahead - fixed}
+    passing = made - ahead - fixed | set(recurrent)
+    loop_outputs |= {("keep", str(value)): value for value in sorted((after_needs | kept) & passing)}
     loop_outputs |= {("sum", str(value)): value for value in sorted(sums)}
     in_loop = program.needed(loop_outputs.values()) & made - fixed - ahead
     after_outputs |= {("after", str(value)): value for value in _inputs(total, "after")}
@@ -72,7 +73,7 @@ def schedule(program: Program) -> Schedule:
         once=_part(program, fixed & made, {}, "once", _read(program, made - fixed, made - fixed) | set(loop_outputs.values())),
         ahead=_part(program, ahead, {"once": fixed & made}, "ahead", _read(program, made - ahead, made - ahead) | set(loop_outputs.values())),
         loop=_part(program, in_loop, {"once": fixed & made, "ahead": ahead}, outputs=loop_outputs),
-        after=_part(program, after, {"once": fixed & made, "ahead": ahead, "keep": in_loop}, outputs=after_outputs),
+        after=_part(program, after, {"once": fixed & made, "ahead": ahead, "keep": in_loop | set(recurrent)}, outputs=after_outputs),
         total=total,
     )  # fmt: skip
 
@@ -106,7 +107,8 @@ def _part(
     body = tuple(step for step in program.body if step.target in own)
     if outputs is None:
         outputs = {(role, str(value)): value for value in sorted(set(wanted) & own)}
-    inputs = dict(program.inputs)
+    kept = known.get("keep", set())
+    inputs = {key: value for key, value in program.inputs.items() if value not in kept}
     for name, values in known.items():
         inputs |= {(name, str(value)): value for value in sorted(values)}
     part = remove_dead(replace(program, inputs=inputs, body=body, outputs=outputs))

@@ -111,13 +111,13 @@ def _nest(source: Source, plan: Plan, nest: Nest) -> list[str]:
     depth = len(shape)
     lines: list[str] = []
     starts: dict[tuple[Any, ...], str] = {}
-    for one in (*loads, *stores):
-        key = (one.place.buffer, one.place.row, one.place.offset)
+    for place in _places(loads, stores):
+        key = (place.buffer, place.row, place.offset)
         if key not in starts:
             starts[key] = f"o{len(starts)}"
-            lines.append(f"{starts[key]} = {source.start(one.place)}")
-    at = {level: [] for level in range(depth + 1)}  # type: dict[int, list[str]]
-    behind = {level: [] for level in range(depth + 1)}  # type: dict[int, list[str]]
+            lines.append(f"{starts[key]} = {source.start(place)}")
+    at: dict[int, list[str]] = {level: [] for level in range(depth + 1)}
+    behind: dict[int, list[str]] = {level: [] for level in range(depth + 1)}
     for load in loads:
         at[_depth(load.place)].append(f"v{load.value} = {_element(source, starts, load.place)}")
     for step in nest.steps:
@@ -133,6 +133,10 @@ def _nest(source: Source, plan: Plan, nest: Nest) -> list[str]:
         lines += [f"{'    ' * axis}{line}" for line in behind[axis]]
     filled = [store for store in stores if store.how in _FILL and _depth(store.place) == depth]
     return [*(line for store in filled for line in _fill(source, store)), *lines]
+
+
+def _places(loads: list[Load], stores: list[Store]) -> list[Place]:
+    return [load.place for load in loads] + [store.place for store in stores]
 
 
 def _write_store(
@@ -181,7 +185,7 @@ def _element(source: Source, starts: Any, place: Place) -> str:
 
 def _collapsed(nest: Nest) -> tuple[tuple[int, ...], list[Load], list[Store]]:
     """The nest with as few axes as possible: none of length 1, and those joined that every place runs through."""
-    places = [one.place for one in (*nest.loads, *nest.stores)]
+    places = _places(nest.loads, nest.stores)
     groups: list[list[int]] = []
     for axis, n in enumerate(nest.shape):
         if n == 1:

@@ -59,7 +59,8 @@ def trace_step(cell: Cell, x: Type, state: Sequence[Type], masked: bool) -> Trac
     running = builder.input(("mask", ""), Type((x.shape[0], 1), np.dtype(bool))) if masked else None
     names: dict[tuple[str, int], Any] = {}
     with using(names=names, anomaly=False, recording=True), timestep(0):
-        new = cell(symbols if running is None else where(running, symbols, 0.0), old)
+        given = symbols if running is None else where(running, symbols, 0.0)
+        new = cell(given, old)
         raw = new
         if running is not None:
             new = cell.State(*[where(_fit(running, n), n, o) for n, o in zip(new, old, strict=True)])
@@ -83,7 +84,7 @@ def trace_step(cell: Cell, x: Type, state: Sequence[Type], masked: bool) -> Trac
         outputs["value", name] = value
     if running is not None:
         outputs["output", ""] = where(_fit(running, new[0]), new[0], 0.0)
-    outputs |= _preactivations(builder, outputs)
+    outputs |= _preactivations(builder, outputs, given)
     order = tuple(dict.fromkeys([*(name for name, _ in names), *cell.state_names]))
     return Traced(builder.program(outputs), tuple(builder.captured.values()), carried, order)
 
@@ -92,16 +93,19 @@ def _fit(mask: Symbol, value: Any) -> Any:
     return mask.reshape(mask.shape[0], *(1,) * (value.ndim - 1))
 
 
-def _preactivations(builder: Builder, outputs: Mapping[Key, Any]) -> dict[Key, Symbol]:
+def _preactivations(builder: Builder, outputs: Mapping[Key, Any], x: Symbol) -> dict[Key, Symbol]:
     """What stands in front of the nonlinearity that gives a named value, unless it has a name itself."""
     made = {step.target: step for step in builder.body}
-    known = {builder.lift(value) for value in outputs.values()} | set(builder.inputs.values())
+    known = {builder.lift(value) for value in outputs.values()} | set(builder.inputs.values()) | {x.index}
     found: dict[Key, Symbol] = {}
     for (role, name), value in outputs.items():
         step = made.get(value.index) if role != "output" and type(value) is Symbol else None
         if step is None or step.op.name not in NONLINEAR or (("value", f"z_{name}") in outputs):
             continue
         operand = step.operands[0]
-        if isinstance(operand, int) and operand not in known and np.prod(builder.types[operand].shape):
+        source: Any = operand
+        while source in made and made[source].op.name == "stop_gradient":
+            source = made[source].operands[0]
+        if isinstance(operand, int) and source in made and source not in known and np.prod(builder.types[operand].shape):
             found["before", f"z_{name}"] = Symbol(builder, operand)
     return found

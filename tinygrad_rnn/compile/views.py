@@ -70,8 +70,8 @@ class Views:
 
     def _value(self, key: Key, t: int) -> Tensor:
         row = self.steps - 1 - t if self.reverse else t
-        with using(scope=self.scopes[t], recording=True, anomaly=False, names=None):
-            value = self._row(key, row)
+        with using(scope=self.scopes[t], recording=self.tape.op is not None, anomaly=False, names=None):
+            value: Tensor = self._row(key, row)
         value.name = key[1] or None
         return value
 
@@ -95,12 +95,12 @@ class Views:
         attributes = {"key": key, "row": row, "start": start, "shape": track.shape}
         return VALUE_AGAIN.on((self.tape, self._segment(row // self.every)), attributes)
 
-    def _segment(self, number: int) -> Tensor:
-        found = self._segments.get(number)
+    def _segment(self, number: int) -> Any:
+        found: Any = self._segments.get(number)
         if found is None:
             found = self._recomputed(segment=number)
             self._segments[number] = found
-        self._latest = found
+        self._latest = found  # kept alive for whoever goes through the timesteps one by one
         return found
 
     def _recomputed(self, **what: Any) -> Tensor:

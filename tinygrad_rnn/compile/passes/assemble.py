@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def _parts(program: Program, made: dict[int, Instruction], value: int) -> tuple[
             return None
         found.setdefault(cut.bounds[narrowed[0]], []).append(leaf.values[0])
     spans = sorted(found)
-    if not spans or any(a[1] > b[0] for a, b in zip(spans, spans[1:], strict=False)):
+    if not spans or any(a[1] > b[0] for a, b in itertools.pairwise(spans)):
         return None
     return axes.pop(), found
 

@@ -64,4 +64,4 @@ def _cut(builder: Builder, operand: Operand, cut: Window, shape: tuple[int, ...]
     source = builder.now(operand)
     if bounds == tuple((0, n) for n in own):
         return source
-    return builder.apply(getitem, (source,), {"index": Window(bounds).index})
+    return builder.apply(getitem, (source,), {"index": Window(bounds).slices})

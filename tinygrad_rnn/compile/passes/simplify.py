@@ -62,4 +62,4 @@ def _sliced(builder: Builder, step: Instruction, made: Instruction | None, uncha
     if inner is None:
         return None
     both = Window(tuple((a + c, a + d) for (a, _), (c, d) in zip(inner.bounds, outer.bounds, strict=True)))
-    return builder.apply(getitem, (Symbol(builder, origin),), {"index": both.index})
+    return builder.apply(getitem, (Symbol(builder, origin),), {"index": both.slices})

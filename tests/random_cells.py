@@ -1,4 +1,4 @@
-"""Cells nobody has drawn yet: random steps of primitive operations, for the drawing's property tests."""
+"""Cells nobody has drawn yet: random steps of primitive operations, for property tests of the drawing and of compiled loops."""
 
 from __future__ import annotations
 
@@ -57,13 +57,18 @@ def random_cell(plan: list[tuple[str, int, int, str | None]], states: list[int])
 
 
 @st.composite
-def runs(draw: Callable[[st.SearchStrategy[Any]], Any], max_steps: int = 4) -> Any:
-    """A random cell, unrolled."""
+def cells(draw: Callable[[st.SearchStrategy[Any]], Any]) -> tg.Cell:
+    """A random cell."""
     ops = st.sampled_from(["matmul", "peephole", *UNARY, *BINARY])
     names = st.sampled_from([None, None, "f", "i", "my gate", '<b>"&\\N', "ü→\n✓"])
     plan = draw(st.lists(st.tuples(ops, st.integers(0, 9), st.integers(0, 9), names), min_size=1, max_size=9))
-    states = draw(st.lists(st.integers(0, 12), min_size=1, max_size=3))
-    cell = random_cell(plan, states)
+    return random_cell(plan, draw(st.lists(st.integers(0, 12), min_size=1, max_size=3)))
+
+
+@st.composite
+def runs(draw: Callable[[st.SearchStrategy[Any]], Any], max_steps: int = 4) -> Any:
+    """A random cell, unrolled."""
+    cell = draw(cells())
     steps = draw(st.integers(1, max_steps))
     options: dict[str, Any] = {"reverse": draw(st.booleans())}
     if draw(st.booleans()):
