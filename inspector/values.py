@@ -46,10 +46,12 @@ def gradients_inside(prefix: str, part: Run, cotangents: Any) -> dict[tuple[str,
 
 def zeros_inside(prefix: str, part: Run) -> dict[tuple[str, int], Array]:
     """The same where the loss does not depend on the run."""
-    assert part.tape is not None
-    dtype = part.tape.dtype
-    names = {name for name, _ in part.names} - {"x"}
-    return {(prefix + n, t): np.broadcast_to(np.zeros((), dtype), part.names[n, t].shape) for n in names for t in range(len(part))}
+    tape: Any = part.tape
+    found: dict[tuple[str, int], Array] = {}
+    for (role, name), shape in tape.op.inside(tape).items():
+        zeros = np.broadcast_to(np.zeros((), tape.dtype), shape)
+        found |= {(prefix + name, _timestep(part, k)): zeros for k in range(len(part)) if role != "before" or _is_there(part, name, k)}
+    return found
 
 
 def shares_inside(
@@ -118,6 +120,7 @@ def _preactivation(name: str) -> str:
 def _preactivations(values: Mapping[tuple[str, int], Tensor]) -> dict[tuple[str, int], Tensor]:
     """The unnamed operand of the nonlinearity behind each named value, if both belong to that timestep."""
     named = {value.id for value in values.values()}
+    named |= {getattr(v.inputs[1], "id", -1) for v in values.values() if v.op is not None and v.op.name == "where"}
     inputs = {value.id for (name, _), value in values.items() if name == "x"}
     found = {}
     for (name, t), value in values.items():
@@ -131,7 +134,10 @@ def _preactivations(values: Mapping[tuple[str, int], Tensor]) -> dict[tuple[str,
 
 
 def _is_new(value: Tensor, t: int, named: set[int], inputs: set[int]) -> bool:
-    """Whether a step has computed a value, rather than been given it, masked or cut off perhaps, or named it."""
+    """Whether a step has computed a value, rather than been given it, masked or cut off perhaps, or named it.
+
+    What a named value is chosen from, as a state is where sequences have ended, counts as named.
+    """
     while value.op is not None and value.op.name == "stop_gradient" and isinstance(value.inputs[0], Tensor):
         value = value.inputs[0]
     masked = value.op is not None and value.op.name == "where" and getattr(value.inputs[1], "id", None) in inputs

@@ -29,6 +29,12 @@ class UnrolledEnsemble(UnrolledRun):
 
         self.forward = forward
 
+    def inside(self, node: Any) -> dict[Any, tuple[int, ...]]:
+        """As for one cell, with the members in front."""
+        x, *rest = node.values
+        single = _Member(node._data[0], (x, *[value[0] for value in rest]), node.attributes)
+        return {key: (len(node._data), *shape) for key, shape in super().inside(single).items()}
+
     def _cotangents(self, node: Any, contributions: list[Any], live: Sequence[int], detail: str) -> Cotangents:
         members = [self._member(node, contributions, live, detail, k) for k in range(len(node._data))]
         first = members[0]

@@ -79,6 +79,12 @@ class UnrolledRun(Recurrent):
         found = self._cotangents(node, contributions, live, _detail(inner))
         return Flow(contributions, found, node._data), found, _edges(self._in_order(node, found), live)
 
+    def inside(self, node: Any) -> dict[Key, tuple[int, ...]]:
+        """The states, named values and preactivations of a run, with their shapes at one timestep."""
+        program = self.find(node.values, node.attributes.get("mask") is not None).traced.program
+        wanted = ("state", "value", "before")
+        return {key: program.types[value].shape for key, value in program.outputs.items() if key[0] in wanted}
+
     def _cotangents(self, node: Any, contributions: list[Any], live: Sequence[int], detail: str) -> Cotangents:
         attributes = node.attributes
         recurrence = self.find(node.values, attributes.get("mask") is not None)

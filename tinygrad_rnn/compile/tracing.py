@@ -97,6 +97,7 @@ def _preactivations(builder: Builder, outputs: Mapping[Key, Any], x: Symbol) -> 
     """What stands in front of the nonlinearity that gives a named value, unless it has a name itself."""
     made = {step.target: step for step in builder.body}
     known = {builder.lift(value) for value in outputs.values()} | set(builder.inputs.values()) | {x.index}
+    known |= {made[value].operands[1] for value in known if value in made and made[value].op.name == "where"}
     found: dict[Key, Symbol] = {}
     for (role, name), value in outputs.items():
         step = made.get(value.index) if role != "output" and type(value) is Symbol else None
