@@ -134,7 +134,7 @@ class GradientTrace:
         Returns
         -------
         ndarray (T, members)
-            Statistics of decay over many initialisations are its means or quantiles along the last axis.
+            NaN at timesteps at which nothing has this name. Statistics of decay over many initialisations are its means or quantiles along the last axis.
 
         Raises
         ------
@@ -147,8 +147,11 @@ class GradientTrace:
         members = getattr(self.run.cell, "members", None)
         if members is None or name == "x":
             raise TypeError(f"trace: {name} of {self.label} has no members; compile a list of cells for an ensemble")
-        gradients = np.array([self._gradients[name, t] for t in range(self.steps)], np.float64)
-        norms: npt.NDArray[np.float64] = np.sqrt(np.square(gradients).reshape(*gradients.shape[:2], -1).sum(axis=2))
+        norms = np.full((self.steps, len(members)), np.nan)
+        for t in range(self.steps):
+            if (name, t) in self._gradients:
+                rows = self._gradients[name, t].reshape(len(members), -1)
+                norms[t] = np.linalg.norm(rows.astype(np.float64, copy=False), axis=1)
         return norms
 
     def parameter_gradient(self, name: str, t: int | None = None) -> Array:

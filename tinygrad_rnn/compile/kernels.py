@@ -96,6 +96,7 @@ def _machine_code(loop: Any, signature: tuple[Any, ...]) -> Callable[..., None]:
     """Compile a loop, telling the compiler that no buffer overlaps another: only then can it use vectors."""
     loop._compiler._customize_flags = _without_aliases
     loop.compile(signature)
+    loop.disable_compile()
     return loop  # type: ignore[no-any-return]
 
 

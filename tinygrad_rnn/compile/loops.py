@@ -83,4 +83,4 @@ class Loop:
             return
         scratch = {name: np.empty_like(array) for name, array in self._scratch.items()}
         arrays = [scratch[name] if name in scratch else buffers[name] for name in self.source.buffers]
-        self._compiled(start, stop, cut, shift, kernels.product_addresses(), self._sizes, *arrays)
+        self._compiled(*map(np.uint64, (start, stop, cut, shift)), kernels.product_addresses(), self._sizes, *arrays)
