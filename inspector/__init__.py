@@ -2,11 +2,12 @@
 
 from .drawing.engines import GraphvizMissingError
 from .plot import Decay, decay_rate, plot_decay, plot_heat_map
+from .program import render_program
 from .render import render
 from .report import report
 from .trace import GradientTrace, trace
 
 __all__ = [
     "Decay", "GradientTrace", "GraphvizMissingError", "decay_rate", "plot_decay", "plot_heat_map", "render",
-    "report", "trace",
+    "render_program", "report", "trace",
 ]  # fmt: skip

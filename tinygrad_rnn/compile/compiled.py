@@ -23,7 +23,7 @@ from .ensemble import UnrolledEnsemble
 from .kernels import CompileWarning
 from .loops import BACKENDS
 from .operation import Recomputed, UnrolledRun
-from .program import Array, Type
+from .program import Array, Program, Type
 from .recurrence import Recurrence
 from .symbol import UntraceableError
 from .tracing import trace_step
@@ -170,12 +170,40 @@ class CompiledCell(Cell):
         """
         return self._worked_out(x, state, masked, self._lead)
 
+    def programs(self, batch: int = 1) -> dict[str, Program]:
+        """What the cell becomes for a batch, to be printed, or drawn with :func:`inspector.render_program`.
+
+        Returns
+        -------
+        dict of str to Program
+            ``"traced"``, the step as it was written; ``"step"``, the same after the passes; and the parts that
+            run one after the other: ``"forward once"``, ``"forward ahead"``, ``"forward loop"``,
+            ``"forward after"``, and for the adjoint likewise ``"adjoint once"`` to ``"adjoint total"``.
+
+        Raises
+        ------
+        ValueError
+            If the step cannot be traced.
+        """
+        x = np.zeros((1, batch, self.input_size), self.dtype)
+        recurrence = self.recurrence(x, [np.asarray(state) for state in self.initial_state(batch)])
+        if recurrence is None:
+            raise ValueError(f"compile: {self!r} cannot be traced; it runs eagerly")
+        adjoint = recurrence.adjoint_loop((), "").schedule
+        return {
+            "traced": recurrence.traced.program,
+            "step": recurrence.step,
+            **{f"forward {name}": part for name, part in recurrence.forward_loop.schedule.parts().items() if part.body},
+            **{f"adjoint {name}": part for name, part in adjoint.parts().items() if part.body},
+        }
+
     def _worked_out(self, x: Any, state: Sequence[Any], masked: bool, lead: int) -> Recurrence | None:
-        types = [Type(np.shape(x)[1:], x.dtype), *(Type(s.shape[lead:], s.dtype) for s in state)]
-        key = (masked, *types)
+        key = (masked, x.shape[1:], x.dtype, *[(s.shape[lead:], s.dtype) for s in state])
+        known = self._known.get(key, self)
+        if known is not self:
+            return known  # type: ignore[return-value]
         with self._lock:
-            if key in self._known:
-                return self._known[key]
+            types = [Type(x.shape[1:], x.dtype), *(Type(s.shape[lead:], s.dtype) for s in state)]
             found = self._trace(types, masked)
             own = {parameter.id for parameter in self.cell.parameters()}
             if found is None or all(tensor.id in own for tensor in found.traced.captured):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -132,13 +133,29 @@ class Program:
         """
         known: dict[int, Any] = dict(self.constants)
         known |= {value: feeds[key] for key, value in self.inputs.items()}
-        for step in self.body:
-            operands = [known[o] if isinstance(o, int) else o.value for o in step.operands]
+        literals, calls = self._calls
+        known |= literals
+        for target, op, reads, attributes in calls:
+            operands = [known[o] for o in reads]
             if all([type(operand) is np.ndarray for operand in operands]):  # noqa: C419 - a list, for speed
-                known[step.target] = step.op.forward(*operands, **step.attributes)
+                known[target] = op.forward(*operands, **attributes)
             else:
-                known[step.target] = step.op.on(tuple(operands), dict(step.attributes))
+                known[target] = op.on(tuple(operands), dict(attributes))
         return {key: known[value] for key, value in self.outputs.items()}
+
+    @cached_property
+    def _calls(self) -> tuple[dict[int, Any], list[tuple[int, Primitive, tuple[int, ...], Mapping[str, Any]]]]:
+        """The instructions for :meth:`evaluate`, with the literals by negative numbers: each its own, as 1 is not 1.0."""
+        literals: dict[int, Any] = {}
+        calls = []
+        for step in self.body:
+            reads = []
+            for operand in step.operands:
+                if isinstance(operand, Literal):
+                    literals[-1 - len(literals)] = operand.value
+                reads.append(operand if isinstance(operand, int) else -len(literals))
+            calls.append((step.target, step.op, tuple(reads), step.attributes))
+        return literals, calls
 
 
 def _text(key: Key) -> str:

@@ -45,6 +45,10 @@ class Schedule:
     after: Program
     total: Program
 
+    def parts(self) -> dict[str, Program]:
+        """The parts by name, in the order in which they run."""
+        return {"once": self.once, "ahead": self.ahead, "loop": self.loop, "after": self.after, "total": self.total}
+
 
 def schedule(program: Program) -> Schedule:
     """Decide when each instruction of a step, or of its adjoint, runs."""
