@@ -34,7 +34,7 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.demo | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[test]'
+	$(BIN)/python -m pip install --quiet -e '.[test,compile]'
 	touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
@@ -42,5 +42,5 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.lint: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[lint,test]'
+	$(BIN)/python -m pip install --quiet -e '.[lint,test,compile]'
 	touch $@

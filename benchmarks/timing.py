@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import peers
 
-_SETTLE, _ENOUGH = 0.06, 0.01
+_SETTLE, _ENOUGH = 0.06, 0.03
 """Seconds to let other threads fall asleep, and seconds worth timing."""
 
 

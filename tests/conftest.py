@@ -18,6 +18,14 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_compiled_loops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled loops of the tests go to a directory of the session's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYGRAD_RNN_CACHE", str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def torch() -> Any:
     """PyTorch, the reference for cells, losses and optimisers; continuous integration has it."""

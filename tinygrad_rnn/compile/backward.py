@@ -10,12 +10,12 @@ import numpy as np
 
 from .feeding import batched, contiguous_flat, input_places
 from .forward import ForwardLoop
-from .fuse import Output
 from .loops import Loop
 from .passes import BACKWARD, optimise
 from .places import Place, Row
 from .program import Array, Key, Program
 from .schedule import schedule
+from .stages import Output
 from .tape import place_on_tape
 
 __all__ = ["DETAILS", "AdjointLoop", "Cotangents", "Seeds"]

@@ -105,13 +105,13 @@ def uncompiled(cell: Any) -> Any:
 
 
 def _backend(name: str | None) -> str:
-    installed = all(importlib.util.find_spec(module) for module in ("numba", "scipy"))
+    installed = all(importlib.util.find_spec(module) for module in ("numba", "scipy", "threadpoolctl", "platformdirs"))
     if name is None:
         return "numba" if installed else "numpy"
     if name not in BACKENDS:
         raise ValueError(f"compile: backend must be one of {', '.join(BACKENDS)}, got {name!r}")
     if name == "numba" and not installed:
-        raise ImportError("compile: the backend numba needs Numba and SciPy: pip install tinygrad-rnn[compile]")
+        raise ImportError("compile: the backend numba is not installed: pip install tinygrad-rnn[compile]")
     return name
 
 

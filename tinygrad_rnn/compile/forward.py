@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from .feeding import batched, contiguous_flat, input_places
-from .fuse import Output
 from .loops import Loop
 from .program import Array, Key, Program
 from .schedule import schedule
+from .stages import Output
 from .tape import Layout, place_on_tape
 
 __all__ = ["ForwardLoop"]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,75 +17,16 @@ from .expressions import EXPRESSIONS
 from .indexing import Window, window
 from .places import Place, Row
 from .program import Instruction, Program
+from .scratch import share_scratch
+from .stages import Load, Nest, Output, Plan, Product, Store, copy_nest, layout_of, spread
 
-__all__ = ["Load", "Nest", "Output", "Plan", "Product", "Store", "UnsupportedError", "fuse", "layout_of"]
+__all__ = ["UnsupportedError", "fuse"]
 
 REDUCTIONS = ("sum", "max", "min")
 
 
 class UnsupportedError(TypeError):
     """An operation that the loops cannot do; the message names it."""
-
-
-class Output(NamedTuple):
-    """A value that has to be at a place when the step is done, or be added to what is there."""
-
-    value: int
-    place: Place
-    add: bool = False
-
-
-class Load(NamedTuple):
-    """Read a value inside a nest."""
-
-    value: int
-    place: Place
-
-
-class Store(NamedTuple):
-    """Write a value inside a nest: ``how`` is ``"set"``, ``"add"``, or the reduction that goes on there."""
-
-    value: int
-    place: Place
-    how: str = "set"
-
-
-@dataclass
-class Nest:
-    """Loops over `shape` around pointwise operations."""
-
-    shape: tuple[int, ...]
-    loads: list[Load] = field(default_factory=list)
-    steps: list[Instruction] = field(default_factory=list)
-    stores: list[Store] = field(default_factory=list)
-
-
-class Product(NamedTuple):
-    """``out = left @ right`` for matrices of dtype `kind`."""
-
-    left: Place
-    right: Place
-    out: Place
-    kind: np.dtype[Any]
-
-
-def layout_of(place: Place) -> tuple[int, bool] | None:
-    """The length of a matrix's rows in memory and whether it is stored transposed; ``None`` if it is neither."""
-    (rows, columns), (down, across) = place.shape, place.strides
-    if (across == 1 or columns == 1) and (down >= columns or rows == 1):
-        return (max(columns, down if rows > 1 else 1), False)
-    if (down == 1 or rows == 1) and (across >= rows or columns == 1):
-        return (max(rows, across if columns > 1 else 1), True)
-    return None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do at each timestep, in order, and the scratch buffers it needs: dtype and elements by name."""
-
-    program: Program
-    stages: tuple[Nest | Product, ...]
-    scratch: Mapping[str, tuple[np.dtype[Any], int]]
 
 
 def fuse(program: Program, inputs: Mapping[int, Place], outputs: Sequence[Output]) -> Plan:
@@ -143,7 +83,7 @@ class _Fusion:
         stages += self._leftovers()
         busy = [stage for stage in stages if isinstance(stage, Product) or stage.stores]
         apart = [part for stage in busy for part in self._apart(stage)]
-        return Plan(self.program, *_share_scratch(apart, self.scratch))
+        return Plan(self.program, *share_scratch(apart, self.scratch))
 
     # ------------------------------------------------------------------------------------ when
 
@@ -300,7 +240,7 @@ class _Fusion:
                 if nest is not None and self.kind[value] == "pointwise":
                     nest.stores.append(Store(value, place))
                 else:
-                    yield _copy(value, self._place(value), Store(value, place))
+                    yield copy_nest(value, self._place(value), Store(value, place))
             return
         left, right = (self._matrix(value) for value in step.values)
         yield from (copy for _, copy in (left, right) if copy is not None)
@@ -312,7 +252,7 @@ class _Fusion:
         if layout_of(place) is not None:
             return place, None
         copy = self._scratch(value)
-        return copy, _copy(value, place, Store(value, copy))
+        return copy, copy_nest(value, place, Store(value, copy))
 
     def _apart(self, stage: Nest | Product) -> Iterable[Nest | Product]:
         """Nests that write to no buffer they read from elsewhere, as the next state does beside the last.
@@ -328,7 +268,7 @@ class _Fusion:
             if store.how == "set" and read.get(store.place.buffer, store.place) != store.place:
                 scratch = self._scratch(store.value)
                 stage.stores[number] = Store(store.value, scratch)
-                detours.append(_copy(store.value, scratch, store))
+                detours.append(copy_nest(store.value, scratch, store))
         yield stage
         yield from detours
 
@@ -345,7 +285,7 @@ class _Fusion:
             nest, place = self.home[value], self._place(value)
             if self.kind[value] == "reduction":
                 step = self.made[value]
-                nest.stores.append(Store(step.values[0], _spread(step, place, nest.shape), step.op.name))
+                nest.stores.append(Store(step.values[0], spread(step, place, nest.shape), step.op.name))
             elif not any(store.value == value and store.place == place for store in nest.stores):
                 nest.stores.append(Store(value, place))
 
@@ -358,57 +298,4 @@ class _Fusion:
             if nest is not None and self.kind[value] == "pointwise":
                 nest.stores.append(Store(value, place, "add" if add else "set"))
             else:
-                yield _copy(value, self._place(value), Store(value, place, "add" if add else "set"))
-
-
-def _copy(value: int, source: Place, store: Store) -> Nest:
-    return Nest(source.shape, [Load(value, source)], [], [store])
-
-
-_Sizes = Mapping[str, tuple[np.dtype[Any], int]]
-
-
-def _share_scratch(stages: Sequence[Nest | Product], sizes: _Sizes) -> tuple[tuple[Nest | Product, ...], _Sizes]:
-    """Let scratch buffers of one size, whose lives do not overlap, be one buffer."""
-    last = {place.buffer: k for k, stage in enumerate(stages) for place in _touched(stage)}
-    free: dict[tuple[np.dtype[Any], int], list[str]] = {}
-    slots: dict[str, str] = {}
-    kept: dict[str, tuple[np.dtype[Any], int]] = {}
-    for k, stage in enumerate(stages):
-        mine = [p.buffer for p in _touched(stage) if p.buffer in sizes]
-        for name in mine:
-            if name not in slots:
-                spare = free.get(sizes[name], [])
-                slots[name] = spare.pop() if spare else f"scratch {len(kept)}"
-                kept[slots[name]] = sizes[name]
-        for name in dict.fromkeys(mine):
-            if last[name] == k:
-                free.setdefault(sizes[name], []).append(slots[name])
-    return tuple(_renamed(stage, slots) for stage in stages), kept
-
-
-def _touched(stage: Nest | Product) -> list[Place]:
-    if isinstance(stage, Product):
-        return [stage.left, stage.right, stage.out]
-    return [load.place for load in stage.loads] + [store.place for store in stage.stores]
-
-
-def _renamed(stage: Nest | Product, slots: Mapping[str, str]) -> Nest | Product:
-    def moved(place: Place) -> Place:
-        return place._replace(buffer=slots.get(place.buffer, place.buffer))
-
-    if isinstance(stage, Product):
-        return Product(moved(stage.left), moved(stage.right), moved(stage.out), stage.kind)
-    loads = [load._replace(place=moved(load.place)) for load in stage.loads]
-    return Nest(stage.shape, loads, stage.steps, [store._replace(place=moved(store.place)) for store in stage.stores])
-
-
-def _spread(step: Instruction, place: Place, shape: tuple[int, ...]) -> Place:
-    """The place of a reduction's result as seen from inside the loops over its operand."""
-    axis = step.attributes.get("axis")
-    ndim = len(shape)
-    axes = set(range(ndim)) if axis is None else {a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
-    own = list(place.strides)
-    if step.attributes.get("keepdims"):
-        own = [stride for k, stride in enumerate(own) if k not in axes]
-    return place._replace(shape=shape, strides=tuple(0 if k in axes else own.pop(0) for k in range(ndim)))
+                yield copy_nest(value, self._place(value), Store(value, place, "add" if add else "set"))

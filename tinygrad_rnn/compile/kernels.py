@@ -68,16 +68,17 @@ def load(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
 def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     import numba
 
-    from . import blas, fastmath
+    from . import blas, denormals, fastmath
 
-    ours = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (blas, fastmath)]
+    modules = (blas, denormals, fastmath)
+    ours = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     stamp = "\n".join([text, numba.__version__, str(blas.product_width()), *ours])
     name = f"tinygrad_rnn_loop_{hashlib.sha256(stamp.encode()).hexdigest()[:24]}"
     arrays = [numba.types.Array(numba.from_dtype(kind), 1, "C") for kind in kinds]
     addresses, sizes = (numba.types.Array(whole, 1, "C") for whole in (numba.types.int64, numba.types.uint64))
     signature = (*(numba.types.uint64,) * 4, addresses, sizes, *arrays)
     path = _written(name, text)
-    function = _function(name, text, path, {**fastmath.FUNCTIONS, **blas.FUNCTIONS})
+    function = _function(name, text, path, {name: f for module in modules for name, f in module.FUNCTIONS.items()})
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     if path is not None:
         try:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from . import kernels
-from .fuse import Output, UnsupportedError, fuse
+from .fuse import UnsupportedError, fuse
 from .kernels import CompileWarning
 from .numpy_loop import interpret
 from .places import Place
 from .program import Array, Program
 from .source import write
+from .stages import Output
 
 __all__ = ["BACKENDS", "Loop"]
 
@@ -63,6 +64,8 @@ class Loop:
                 self._compile(kinds)
             except UnsupportedError as error:
                 warnings.warn(f"compile: {who} runs in NumPy, since {error} cannot be fused", CompileWarning, stacklevel=2)
+            except ImportError as error:
+                warnings.warn(f"compile: {who} runs in NumPy, since Numba does not load ({error})", CompileWarning, stacklevel=2)
 
     def _compile(self, kinds: Mapping[str, np.dtype[Any]]) -> None:
         plan = fuse(self.program, self.inputs, self.outputs)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .fuse import Output
 from .places import Place, Row
 from .program import Array, Instruction, Program
+from .stages import Output
 
 __all__ = ["interpret"]
 

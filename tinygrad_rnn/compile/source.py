@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from .expressions import EXPRESSIONS
-from .fuse import Load, Nest, Plan, Product, Store, layout_of
 from .places import Place, Row
 from .program import Instruction, Literal, Operand
+from .stages import Load, Nest, Plan, Product, Store, layout_of
 
 __all__ = ["Source", "write"]
 
 _ROWS = {Row.ONLY: "zero", Row.NOW: "k", Row.NEXT: "k + one", Row.EVEN: "k & one", Row.ODD: "(k + one) & one"}
 """The row of timestep k. Whole numbers are unsigned throughout: a signed index might count from the end, and
 the compiler could not see that a loop walks through memory in order."""
+
+_FLUSH = 0x8040
+"""See :mod:`tinygrad_rnn.compile.denormals`."""
 
 _FILL = {"sum": "0", "max": "-np.inf", "min": "np.inf"}
 
@@ -81,9 +84,11 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
     arguments = ", ".join(["start", "stop", "cut", "shift", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))])
     lines = [f"def loop({arguments}):"]
     lines += [f"    n{k} = d[{k}]" for k in range(len(source.sizes))]
-    lines += ["    zero, one = uint64(0), uint64(1)", "    for done in range(stop - start):"]
+    lines += ["    zero, one = uint64(0), uint64(1)", "    flags = read_flags()", f"    write_flags(flags | uint32({_FLUSH}))"]
+    lines += ["    for done in range(stop - start):"]
     lines += [f"        k = {'stop - one - done' if backwards else 'start + done'}"]
     lines += [f"        {line}" for line in body]
+    lines.append("    write_flags(flags)")
     source.text = "\n".join(lines) + "\n"
     return source
 

@@ -330,6 +330,20 @@ def test_what_compile_takes() -> None:
         tg.unroll(compiled, X, (np.zeros((B, H + 1)), np.zeros((B, H))))
 
 
+def test_tensors_from_elsewhere_are_read_anew(backend: str) -> None:
+    class Scaled(tg.Cell):
+        scale = tg.tensor(2.0)
+
+        def step(self, x: Any, state: Any) -> Any:
+            return (tg.tanh(state.h * self.scale + 0.1),)
+
+    cell = Scaled(N, H, seed=0)
+    compiled = tg.compile(cell, backend=backend)
+    for number in (2.0, 3.0):
+        cell.scale.data = number
+        close(tg.unroll(cell, X).stacked.data, tg.unroll(compiled, X).stacked.data)
+
+
 def test_weights_from_elsewhere_get_their_gradient(backend: str) -> None:
     """A step may read Tensors that are no parameters, and another one each time."""
 

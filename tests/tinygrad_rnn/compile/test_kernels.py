@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -102,6 +103,25 @@ def test_other_sizes_need_no_other_loop(folder: Path) -> None:
     for batch, hidden in ((3, 4), (2, 5), (7, 3)):
         tg.unroll(tg.compile(tg.cells.LSTMCell(2, hidden, seed=0), backend="numba"), np.ones((3, batch, 2)))
     assert len(list(folder.glob("*.py"))) == 1
+
+
+def test_loops_are_spared_subnormal_numbers_and_nobody_else_is(folder: Path) -> None:
+    """A gradient that halves at every step: no subnormal remains, and NumPy computes with them as before."""
+
+    class Halving(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            return (state.h * 0.5 + x,)
+
+    cell = Halving(1, 1, dtype=np.float32)
+    x = tg.tensor(np.ones((200, 1, 1), np.float32), requires_grad=True)
+    (eager,) = tg.grad(tg.unroll(cell, x).outputs[-1].sum(), [x])
+    (found,) = tg.grad(tg.unroll(tg.compile(cell, backend="numba"), x).outputs[-1].sum(), [x])
+    smallest = np.finfo(np.float32).tiny
+    normal = eager.data >= smallest
+    np.testing.assert_allclose(found.data[normal], eager.data[normal], rtol=1e-6)
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        assert (eager.data[~normal] > 0).any() and not found.data[~normal].any()
+    assert np.float32(smallest) * np.float32(0.5) > 0
 
 
 def test_names_that_users_give_never_reach_the_text(folder: Path) -> None:
