@@ -17,8 +17,8 @@ import graphviz
 import numpy as np
 
 import tinygrad_rnn as tg
-from inspector import files
 from inspector.drawing import engines
+from tinygrad_rnn import files
 
 SYMBOLS = {"multiply": "×", "add": "+", "tanh": "tanh"}
 FILLS = {"parameter": "#EEF1F4", "input": "#DDF1FC", "tanh": "#E7E0F7", "multiply": "#F9E4F0"}

@@ -13,9 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import files
 from tinygrad_rnn.unroll import Run
 
-from . import files, tour
+from . import tour
 from .drawing.engines import GraphvizMissingError
 from .load import LoadError, make_cell, said
 from .plot import FORMATS, decay_rate, plot_decay

@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from . import files
+from tinygrad_rnn import files
+
 from .trace import GradientTrace
 
 __all__ = ["Decay", "decay_rate", "plot_decay", "plot_heat_map", "save"]

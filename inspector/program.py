@@ -7,9 +7,9 @@ from typing import Any
 
 import graphviz
 
+from tinygrad_rnn import files
 from tinygrad_rnn.compile.program import Program
 
-from . import files
 from .drawing import theme
 from .drawing.engines import draw
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinygrad_rnn import Graph, Node, Scope, Tensor, parts
+from tinygrad_rnn import Graph, Node, Scope, Tensor, files, parts
 from tinygrad_rnn.unroll import Run
 
-from . import files
 from .drawing import theme
 from .drawing.columns import Row
 from .drawing.dot import styled, to_dot

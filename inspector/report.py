@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_rnn import Tensor
+from tinygrad_rnn import Tensor, files
 from tinygrad_rnn.unroll import Run
 
-from . import files
 from .drawing.ink import number
 from .plot import decay_rate, plot_decay
 from .render import render

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn import Scope, Tensor
+from tinygrad_rnn import Scope, Tensor, files
 from tinygrad_rnn.ancestry import ancestors
 from tinygrad_rnn.cotangent import Product, Scatter, dense, is_basic_index
 from tinygrad_rnn.inner import RowsOf
 from tinygrad_rnn.sweep import Recurrent, sweep
 from tinygrad_rnn.unroll import Run
 
-from . import files
 from .values import gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
 
 Array = npt.NDArray[Any]

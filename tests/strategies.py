@@ -441,5 +441,11 @@ def settings_of(draw: Draw, name: str, max_steps: int = 3, **options: Any) -> Se
     steps, seed = draw(st.integers(1, max_steps)), draw(st.integers(0, 2**32 - 1))
     cell = tg.cells.get(name)(features, hidden, seed=seed, **options)
     rng = np.random.default_rng(seed)
-    state = tuple(rng.normal(size=(batch, hidden)) for _ in cell.state_names)
+    state = reached(cell, batch, rng)
     return Setting(cell, rng.normal(size=(steps, batch, features)), state)
+
+
+def reached(cell: tg.Cell, batch: int, rng: np.random.Generator) -> tuple[Array, ...]:
+    """States that the cell can be in: a clock holds whole numbers, a normaliser is positive."""
+    run = tg.unroll(cell, rng.normal(size=(2, batch, cell.input_size)))
+    return tuple(state.data for state in run.final_state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,10 @@ from .tensor import Tensor
 Array = npt.NDArray[Any]
 
 __all__ = ["Cell", "Parametrised"]
+
+
+def _state_type(names: tuple[str, ...]) -> Any:
+    return namedtuple("State", names)
 
 
 class Parametrised:
@@ -117,13 +121,13 @@ class Cell(Parametrised):
     ...         return (0.9 * state.h + 0.1 * n,)
     """
 
-    state_names: ClassVar[tuple[str, ...]] = ("h",)
-    State: ClassVar[Any]
+    state_names: tuple[str, ...] = ("h",)
+    State: Any
     is_compiled = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.State = namedtuple("State", cls.state_names)  # type: ignore[misc]
+        cls.State = _state_type(cls.state_names)
 
     def __init__(
         self,
@@ -148,6 +152,10 @@ class Cell(Parametrised):
         self.initialisation = self.preset.name
         self._rng = np.random.default_rng(seed)
         self._parameters: dict[str, Tensor] = {}
+
+    def name_states(self, *names: str) -> None:
+        """Give this one cell states of its own, for a class whose options decide how many there are."""
+        self.state_names, self.State = names, _state_type(names)
 
     def parameter(self, name: str, shape: tuple[int, ...], init: Init | Any = None) -> Tensor:
         """Declare a parameter.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -54,6 +54,40 @@ class Optimizer:
         """What to subtract from parameter number `k`."""
         raise NotImplementedError
 
+    memory: tuple[str, ...] = ()
+    """Attributes with an array for each parameter, which change as training goes on."""
+
+    def state_dict(self) -> dict[str, Array]:
+        """What it remembers of the gradients so far, for a checkpoint: arrays called ``mean.0`` and the like."""
+        return {f"{name}.{k}": np.array(value) for name in self.memory for k, value in enumerate(getattr(self, name))}
+
+    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
+        """Take up where :meth:`state_dict` left off.
+
+        Raises
+        ------
+        KeyError
+            If an array is missing or unknown.
+        ValueError
+            If a shape differs.
+        """
+        own = self.state_dict()
+        if own.keys() != mapping.keys():
+            raise KeyError(f"{type(self).__name__}.load_state_dict: needs {sorted(own)}, got {sorted(mapping)}")
+        for name, array in own.items():
+            if np.shape(mapping[name]) != array.shape:
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: {name} has shape {array.shape}, was given {np.shape(mapping[name])}"
+                )
+        for name in self.memory:
+            old = getattr(self, name)
+            new = [np.array(mapping[f"{name}.{k}"], dtype=own[f"{name}.{k}"].dtype) for k in range(len(old))]
+            setattr(self, name, [int(value) if isinstance(old[k], int) else value for k, value in enumerate(new)])
+
+    def __repr__(self) -> str:
+        settings = {key: value for key, value in vars(self).items() if key != "parameters" and key not in self.memory}
+        return f"{type(self).__name__}({', '.join(f'{key}={value}' for key, value in settings.items())})"
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent: v = momentum v + g;  w = w - lr v.
@@ -64,6 +98,8 @@ class SGD(Optimizer):
     momentum : float
         In [0, 1).
     """
+
+    memory = ("velocity",)
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
         super().__init__(parameters, lr)
@@ -87,6 +123,8 @@ class RMSprop(Optimizer):
     eps : float
         Added to the root, positive.
     """
+
+    memory = ("mean_square",)
 
     def __init__(
         self, parameters: Iterable[Tensor], lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
@@ -113,6 +151,8 @@ class Adam(Optimizer):
     eps : float
         Added to the root, positive.
     """
+
+    memory = ("mean", "mean_square", "steps")
 
     def __init__(
         self,

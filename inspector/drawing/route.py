@@ -248,7 +248,8 @@ class _Maze:
                 self.turns.setdefault(point, set()).add(net)
         for point in (path[0], path[-1]):
             self.turns.setdefault(point, set()).add(net)
-        del tree[path[-1]]
+        if path[-1] not in tree.values():  # another line of this net may run on through it
+            del tree[path[-1]]
 
     def _trim(self, task: _Task, path: list[Point]) -> Path:
         """Corner points only, from the border of the source to the border of the target."""

@@ -126,7 +126,7 @@ def test_report_and_demo(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 BAD = {
-    "unknown cell": (["graph", "--cell", "nope"], "no cell called 'nope'; choose from rnn, lstm, gru"),
+    "unknown cell": (["graph", "--cell", "xyzzy"], "no cell called 'xyzzy'; choose from rnn, irnn, jordan"),
     "missing file": (["graph", "--cell", "none.py:C"], "there is no file none.py"),
     "missing class": (["graph", "--cell", "own.py:None_"], "own.py has no None_; it has Plain, Wrong"),
     "no cell": (["graph", "--cell", "own.py:number"], "no subclass of tinygrad_rnn.Cell"),

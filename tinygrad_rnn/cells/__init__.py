@@ -1,30 +1,42 @@
-"""The built-in cells, and the registry that finds them by name."""
+"""The built-in cells, the registry that finds them by name, and what they cost."""
 
 from __future__ import annotations
 
-from ..cell import Cell
+from .chunker import ChunkerCell
+from .clockwork import ClockworkCell
+from .gated import GatedCell
 from .gru import GRUCell
+from .leaky import LeakyCell, MozerCell
+from .lru import LRUCell
 from .lstm import LSTMCell
-from .rnn import RNNCell
+from .lstm1997 import LSTM1997Cell, LSTM2000Cell
+from .lstm_variants import CoupledLSTMCell, LayerNormLSTMCell
+from .minimal import GRUResetBeforeCell, JANETCell, MGUCell
+from .narx import NARXCell
+from .odyssey import (
+    CIFGCell,
+    FGRCell,
+    NFGCell,
+    NIAFCell,
+    NIGCell,
+    NOAFCell,
+    NOGCell,
+    NPCell,
+    PeepholeLSTMCell,
+)
+from .orthogonal import OrthogonalRNNCell
+from .parallel import MinGRUCell, MinLSTMCell
+from .registry import get, names
+from .rnn import IRNNCell, JordanCell, RNNCell
+from .second_order import SecondOrderCell
+from .slstm import SLSTMCell
+from .sru import SRUCell
+from .table import Table, table
 
-__all__ = ["GRUCell", "LSTMCell", "RNNCell", "get", "names"]
-
-_REGISTRY: dict[str, type[Cell]] = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell}
-
-
-def names() -> list[str]:
-    """The names of all built-in cells."""
-    return list(_REGISTRY)
-
-
-def get(name: str) -> type[Cell]:
-    """The cell class of that name.
-
-    Raises
-    ------
-    KeyError
-        If there is none; the message lists the names there are.
-    """
-    if name not in _REGISTRY:
-        raise KeyError(f"no cell called {name!r}; choose from {', '.join(_REGISTRY)}")
-    return _REGISTRY[name]
+__all__ = [
+    "CIFGCell", "ChunkerCell", "ClockworkCell", "CoupledLSTMCell", "FGRCell", "GRUCell", "GRUResetBeforeCell", "GatedCell",
+    "IRNNCell", "JANETCell", "JordanCell", "LRUCell", "LSTM1997Cell", "LSTM2000Cell", "LSTMCell", "LayerNormLSTMCell",
+    "LeakyCell", "MGUCell", "MinGRUCell", "MinLSTMCell", "MozerCell", "NARXCell", "NFGCell", "NIAFCell", "NIGCell",
+    "NOAFCell", "NOGCell", "NPCell", "OrthogonalRNNCell", "PeepholeLSTMCell", "RNNCell", "SLSTMCell", "SRUCell",
+    "SecondOrderCell", "Table", "get", "names", "table",
+]  # fmt: skip

@@ -134,7 +134,7 @@ class CompiledCell(Cell):
         self.checkpoint = checkpoint
         self.backend = backend
         self.input_size, self.hidden_size, self.dtype = cell.input_size, cell.hidden_size, cell.dtype
-        self.state_names, self.State = cell.state_names, cell.State  # type: ignore[misc]
+        self.state_names, self.State = cell.state_names, cell.State
         self._known: dict[tuple[Any, ...], Recurrence | None] = {}
         self._lock = threading.RLock()
         self.operation = UnrolledRun(f"unrolled {type(cell).__name__}", self._find)

@@ -12,7 +12,6 @@ import importlib.abc
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,6 +20,8 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
+
+from .. import files
 
 __all__ = ["CompileWarning", "cache_directory", "load", "product_addresses"]
 
@@ -149,10 +150,7 @@ def _written(name: str, text: str) -> Path | None:
     try:
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(temporary).replace(path)
+            files.write(path, text)
         if os.access(folder, os.W_OK):
             return path
         problem = "is read-only"

@@ -11,13 +11,18 @@ import inspector
 import tinygrad_rnn as tg
 
 from .checks import close
-from .test_compiled import OPTIONS, N, X
+from .test_compiled import BASIC, OPTIONS, OTHERS, N, X
 
 T, B, H, MEMBERS = len(X), X.shape[1], 4, 3
 
 
+@pytest.mark.parametrize("name", [name for name in OTHERS if name != "narx"])
+def test_every_member_of_every_registered_cell_gives_what_it_gives_alone(name: str) -> None:
+    test_every_member_gives_what_it_gives_alone(name, OPTIONS[-1], "numpy")
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("name", tg.cells.names())
+@pytest.mark.parametrize("name", BASIC)
 def test_every_member_gives_what_it_gives_alone(name: str, options: dict[str, Any], backend: str) -> None:
     members = [tg.cells.get(name)(N, H, seed=seed) for seed in range(MEMBERS)]
     ensemble = tg.compile(members, backend=backend)
@@ -25,16 +30,16 @@ def test_every_member_gives_what_it_gives_alone(name: str, options: dict[str, An
     x = tg.tensor(X, requires_grad=True)
     run = tg.unroll(ensemble, x, **options)
     assert run.stacked.shape == (T, MEMBERS, B, H) and run.outputs[0].shape == (MEMBERS, B, H)
-    loss = (run.stacked * weights[:, None]).sum() + (run.outputs[2] * more).sum() + (run.states[-1].h ** 2).sum()
-    found = tg.grad(loss, [x, *ensemble.parameters(), run.states[3].h])
+    loss = (run.stacked * weights[:, None]).sum() + (run.outputs[2] * more).sum() + (run.states[-1][0] ** 2).sum()
+    found = tg.grad(loss, [x, *ensemble.parameters(), run.states[3][0]])
     trace = inspector.trace(run, loss)
     of_x = np.zeros_like(X)
     for k, member in enumerate(members):
         own = tg.tensor(X, requires_grad=True)
         alone = tg.unroll(member, own, **options)
-        its_loss = (alone.stacked * weights).sum() + (alone.outputs[2] * more).sum() + (alone.states[-1].h ** 2).sum()
+        its_loss = (alone.stacked * weights).sum() + (alone.outputs[2] * more).sum() + (alone.states[-1][0] ** 2).sum()
         close(alone.stacked.data, run.stacked.data[:, k])
-        expected = tg.grad(its_loss, [own, *member.parameters(), alone.states[3].h])
+        expected = tg.grad(its_loss, [own, *member.parameters(), alone.states[3][0]])
         of_x += expected[0].data
         for left, right in zip(expected[1:], found[1:], strict=True):
             close(left.data, right.data[k])

@@ -31,7 +31,7 @@ from tinygrad_rnn.compile.tracing import trace_step
 from ...random_cells import BATCH, SIZE, cells
 from ...strategies import FEW
 from .checks import close
-from .test_compiled import CELLS, Peephole
+from .test_compiled import CELLS, OTHERS, Peephole
 
 B, N, H = 2, 3, 4
 F64 = np.dtype(np.float64)
@@ -105,9 +105,9 @@ def test_passes_in_any_order_keep_what_random_cells_compute(drawn: tg.Cell, pass
 
 
 def test_recomputation_keeps_what_the_adjoint_computes() -> None:
-    for kind in CELLS:
+    for kind in [*CELLS, *map(tg.cells.get, OTHERS)]:
         step = optimise(traced(kind(N, H, seed=0)), FORWARD)
-        adjoint = derive_adjoint(step, [("state", "h")])
+        adjoint = derive_adjoint(step, [next(key for key in step.outputs if key[0] == "state")])
         again = recompute(adjoint, step)
         inputs = feeds(step)
         every = step.with_body(step.body, {("forward", str(v)): v for v in range(max(step.types) + 1) if v in _known(step)})

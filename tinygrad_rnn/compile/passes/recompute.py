@@ -41,6 +41,6 @@ def recompute(adjoint: Program, step: Program) -> Program:
     wanted = {v for one in body for v in one.values} | set(adjoint.outputs.values())
     inputs = {key: v for key, v in adjoint.inputs.items() if key[0] != "forward"}
     inputs |= {key: v for key, v in step.inputs.items() if key[0] == "operand" and v in wanted}
-    made = {one.target for one in body} | set(inputs.values()) | set(step.constants)
+    made = {one.target for one in body} | set(inputs.values()) | set(step.constants) | set(adjoint.constants)
     inputs |= {("forward", str(v)): v for v in sorted(wanted - made)}
     return replace(adjoint, inputs=inputs, constants={**step.constants, **adjoint.constants}, body=body)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector import files
+from tinygrad_rnn import files
 
 
 @pytest.mark.parametrize("content", ["tëxt\n", b"\x00bytes"])

@@ -1,0 +1,68 @@
+"""The registry: built-in cells by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from ..cell import Cell
+from .chunker import ChunkerCell
+from .clockwork import ClockworkCell
+from .gru import GRUCell
+from .leaky import LeakyCell, MozerCell
+from .lru import LRUCell
+from .lstm import LSTMCell
+from .lstm1997 import LSTM1997Cell, LSTM2000Cell
+from .lstm_variants import CoupledLSTMCell, LayerNormLSTMCell
+from .minimal import GRUResetBeforeCell, JANETCell, MGUCell
+from .narx import NARXCell
+from .odyssey import (
+    CIFGCell,
+    FGRCell,
+    NFGCell,
+    NIAFCell,
+    NIGCell,
+    NOAFCell,
+    NOGCell,
+    NPCell,
+    PeepholeLSTMCell,
+)
+from .orthogonal import OrthogonalRNNCell
+from .parallel import MinGRUCell, MinLSTMCell
+from .rnn import IRNNCell, JordanCell, RNNCell
+from .second_order import SecondOrderCell
+from .slstm import SLSTMCell
+from .sru import SRUCell
+
+__all__ = ["get", "names"]
+
+_REGISTRY: dict[str, type[Cell]] = {
+    "rnn": RNNCell, "irnn": IRNNCell, "jordan": JordanCell,
+    "lstm1997": LSTM1997Cell, "lstm2000": LSTM2000Cell, "lstm": LSTMCell, "peephole": PeepholeLSTMCell,
+    "coupled": CoupledLSTMCell, "nig": NIGCell, "nfg": NFGCell, "nog": NOGCell, "niaf": NIAFCell, "noaf": NOAFCell,
+    "cifg": CIFGCell, "np": NPCell, "fgr": FGRCell, "layernorm": LayerNormLSTMCell,
+    "gru": GRUCell, "gru_before": GRUResetBeforeCell, "mgu": MGUCell, "janet": JANETCell,
+    "narx": NARXCell, "leaky": LeakyCell, "mozer": MozerCell, "second_order": SecondOrderCell,
+    "clockwork": ClockworkCell, "chunker": ChunkerCell,
+    "mingru": MinGRUCell, "minlstm": MinLSTMCell, "sru": SRUCell, "lru": LRUCell, "slstm": SLSTMCell,
+    "orthogonal": OrthogonalRNNCell,
+}  # fmt: skip
+
+
+def names() -> list[str]:
+    """The names of all built-in cells."""
+    return list(_REGISTRY)
+
+
+def get(name: str) -> type[Cell]:
+    """The cell class of that name.
+
+    Raises
+    ------
+    KeyError
+        If there is none; the message suggests near matches and lists the names there are.
+    """
+    if name not in _REGISTRY:
+        near = difflib.get_close_matches(str(name).lower(), _REGISTRY, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? There are" if near else "choose from"
+        raise KeyError(f"no cell called {name!r}; {hint} {', '.join(_REGISTRY)}")
+    return _REGISTRY[name]

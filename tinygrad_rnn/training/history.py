@@ -1,0 +1,81 @@
+"""What was measured while a model trained."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import files
+
+__all__ = ["History"]
+
+
+class History:
+    """A row every so many steps.
+
+    Attributes
+    ----------
+    rows : list of dict
+        ``step`` and ``sequences`` so far; ``loss`` and ``gradient_norm``, means since the row before, the norm
+        before clipping; ``accuracy`` on training sequences since then, and ``test_loss`` and
+        ``test_accuracy`` on fresh ones where they were asked for.
+    solved : bool
+        Whether training ended because the problem was solved.
+    """
+
+    def __init__(self, rows: list[dict[str, float]] | None = None, solved: bool = False) -> None:
+        self.rows = [] if rows is None else rows
+        self.solved = solved
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """One measure, an array with an element for each row.
+
+        Raises
+        ------
+        KeyError
+            If it was not measured; the message lists what was.
+        """
+        if not self.rows or name not in self.rows[0]:
+            raise KeyError(f"history has no column {name!r}; it has {', '.join(self.rows[0]) if self.rows else 'no rows'}")
+        return np.array([row[name] for row in self.rows])
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return int(self.rows[-1]["step"]) if self.rows else 0
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences were seen."""
+        return int(self.rows[-1]["sequences"]) if self.rows else 0
+
+    def write(self, path: str | Path) -> Path:
+        """Write the rows to a file: CSV, or one JSON object a line for ``.jsonl``.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is neither.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".jsonl":
+            return files.write(path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        if suffix != ".csv":
+            raise ValueError(f"history: {path} must end in .csv or .jsonl")
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[0]) if self.rows else ["step"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return files.write(path, text.getvalue())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"History({self.steps} steps, {self.sequences} sequences, {'solved' if self.solved else 'not solved'})"

@@ -1,0 +1,50 @@
+"""What a model is trained on: the loss of a task where it asks, and its answers in the task's units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..functions import softmax
+from ..losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from ..primitives import getitem, sigmoid
+from ..tasks import Batch
+from ..tensor import Tensor
+
+Array = npt.NDArray[Any]
+Loss = Callable[[Tensor, Array], Any]
+
+__all__ = ["LOSSES", "absolute_error", "answers", "objective"]
+
+LOSSES: dict[str, Loss] = {
+    "mse": mse_loss,
+    "cross_entropy": cross_entropy,
+    "binary": binary_cross_entropy_with_logits,
+    "half_sse": lambda outputs, targets: 0.5 * mse_loss(outputs, targets, reduction="sum"),
+}
+"""Losses of outputs (positions, output_size) at the positions asked; ``half_sse`` is the sum that papers of
+the time descend on, on outputs that are squashed already."""
+
+
+def objective(loss: str, outputs: Tensor, batch: Batch) -> Tensor:
+    """The loss of outputs (T, batch, output_size), over the positions that the mask asks for."""
+    asked = np.nonzero(batch.mask)
+    found: Tensor = LOSSES[loss](getitem(outputs, asked), batch.targets[asked])
+    return found
+
+
+def answers(loss: str, outputs: Tensor) -> Array:
+    """Outputs in the units of the targets: probabilities where the loss takes logits."""
+    if loss == "cross_entropy":
+        return softmax(outputs.data)  # type: ignore[no-any-return]
+    return sigmoid(outputs.data) if loss == "binary" else outputs.data
+
+
+def absolute_error(found: Array, batch: Batch) -> Array:
+    """For each sequence the mean absolute error over what is asked of it; (batch,)."""
+    errors = np.abs(found - batch.targets).mean(axis=2) * batch.mask
+    result: Array = errors.sum(axis=0) / np.maximum(batch.mask.sum(axis=0), 1)
+    return result
