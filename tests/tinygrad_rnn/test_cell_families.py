@@ -12,8 +12,8 @@ import tinygrad_rnn as tg
 from ..strategies import reached
 
 RNG = np.random.default_rng(7)
-I, H, B, T = 3, 4, 2, 6
-X = RNG.normal(size=(T, B, I))
+N, H, B, T = 3, 4, 2, 6
+X = RNG.normal(size=(T, B, N))
 
 
 def sigmoid(z: Any) -> Any:
@@ -42,7 +42,7 @@ def jacobian(cell: tg.Cell, of: str, by: str) -> Any:
 
 
 def test_lstm_of_1997() -> None:
-    cell = tg.cells.LSTM1997Cell(I, H, block_size=2, seed=0)
+    cell = tg.cells.LSTM1997Cell(N, H, block_size=2, seed=0)
     x, old, new, w = one(cell)
     u = np.concatenate([old.h, old.i, old.o], axis=1)
     net = {name: x @ w[f"W_{name}"].T + u @ w[f"R_{name}"].T + w[f"b_{name}"] for name in "ioc"}
@@ -57,9 +57,9 @@ def test_lstm_of_1997() -> None:
 @pytest.mark.parametrize("block_size", [1, 2])
 def test_the_error_carousel_is_one_for_a_thousand_steps(block_size: int) -> None:
     """Equation 35: in the truncated gradient ds_t/ds_{t-q} is 1 for every q."""
-    cell = tg.cells.LSTM1997Cell(I, H, block_size=block_size, truncated=True, seed=0)
+    cell = tg.cells.LSTM1997Cell(N, H, block_size=block_size, truncated=True, seed=0)
     start = cell.State(*[tg.tensor(s, requires_grad=True) for s in cell.initial_state(1)])
-    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(1000, 1, I)), start)
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(1000, 1, N)), start)
     weights = RNG.normal(size=(1, H))
     (found,) = tg.grad((run.states[-1].s * weights).sum(), [start.s])
     np.testing.assert_array_equal(found.data, weights)
@@ -81,8 +81,8 @@ def _like(cell: Any, **options: Any) -> Any:
 
 def test_the_error_through_a_cell_does_not_depend_on_the_lag() -> None:
     """Equation 41: y_out h'(s) times g'(net_c) y_in at the step that wrote it, and nothing in between."""
-    cell = tg.cells.LSTM1997Cell(I, 1, truncated=True, seed=0)
-    x = tg.tensor(np.random.default_rng(0).normal(size=(50, 1, I)), requires_grad=True)
+    cell = tg.cells.LSTM1997Cell(N, 1, truncated=True, seed=0)
+    x = tg.tensor(np.random.default_rng(0).normal(size=(50, 1, N)), requires_grad=True)
     run = tg.unroll(cell, x)
     (by_x,) = tg.grad(run.states[-1].s.sum(), [x])
     for t in range(50):
@@ -93,12 +93,12 @@ def test_the_error_through_a_cell_does_not_depend_on_the_lag() -> None:
 
 
 def test_cuts_are_in_the_graph() -> None:
-    run = tg.unroll(tg.cells.LSTM1997Cell(I, H, truncated=True, seed=0), X)
+    run = tg.unroll(tg.cells.LSTM1997Cell(N, H, truncated=True, seed=0), X)
     assert sum(node.op == "stop_gradient" for node in tg.Graph(run.outputs).nodes) == T
 
 
 def test_lstm_of_2000() -> None:
-    cell = tg.cells.LSTM2000Cell(I, H, block_size=2, seed=0)
+    cell = tg.cells.LSTM2000Cell(N, H, block_size=2, seed=0)
     x, old, new, w = one(cell)
     net = {name: x @ w[f"W_{name}"].T + old.h @ w[f"R_{name}"].T + w[f"b_{name}"] for name in "ifoc"}
     i, f, o = (np.repeat(sigmoid(net[name]), 2, axis=1) for name in "ifo")
@@ -120,7 +120,7 @@ ODYSSEY = ["peephole", "nig", "nfg", "nog", "niaf", "noaf", "cifg", "np", "fgr"]
 @pytest.mark.parametrize("name", ODYSSEY)
 def test_variants_differ_from_the_vanilla_lstm_by_one_change(name: str) -> None:
     """Greff et al. 2017: every variant from the one set of equations, with its change switched on."""
-    cell = tg.cells.get(name)(I, H, seed=0)
+    cell = tg.cells.get(name)(N, H, seed=0)
     x, old, new, w = one(cell)
     a = nets(w, cell.gates, x, old.h)  # type: ignore[attr-defined]
     zero = np.zeros((B, H))
@@ -147,9 +147,9 @@ def test_numbers_of_parameters_of_the_variants() -> None:
 
 
 def test_no_peepholes_and_torchs_lstm_are_the_same_cell(torch: Any) -> None:
-    cell = tg.cells.NPCell(I, H, seed=0)
+    cell = tg.cells.NPCell(N, H, seed=0)
     w = cell.state_dict()
-    theirs = torch.nn.LSTMCell(I, H).double()
+    theirs = torch.nn.LSTMCell(N, H).double()
     stacked = {kind: np.concatenate([w[f"{kind}_{g}"] for g in "ifzo"]) for kind in "WRb"}
     theirs.load_state_dict({
         "weight_ih": torch.tensor(stacked["W"]), "weight_hh": torch.tensor(stacked["R"]),
@@ -162,7 +162,7 @@ def test_no_peepholes_and_torchs_lstm_are_the_same_cell(torch: Any) -> None:
 
 
 def test_cut_peepholes_carry_values_but_no_gradient() -> None:
-    whole, cut = (tg.cells.PeepholeLSTMCell(I, H, seed=0, cut_peepholes=flag) for flag in (False, True))
+    whole, cut = (tg.cells.PeepholeLSTMCell(N, H, seed=0, cut_peepholes=flag) for flag in (False, True))
     close(one(whole)[2].h, one(cut)[2].h)
     f = one(cut)[3]
     assert not np.allclose(jacobian(whole, "c", "c"), jacobian(cut, "c", "c"))
@@ -172,7 +172,7 @@ def test_cut_peepholes_carry_values_but_no_gradient() -> None:
 
 
 def test_coupled_gates() -> None:
-    cell = tg.cells.CoupledLSTMCell(I, H, seed=0)
+    cell = tg.cells.CoupledLSTMCell(N, H, seed=0)
     x, old, new, w = one(cell)
     a = nets(w, "fgo", x, old.h)
     c = sigmoid(a["f"]) * old.c + (1 - sigmoid(a["f"])) * np.tanh(a["g"])
@@ -181,7 +181,7 @@ def test_coupled_gates() -> None:
 
 
 def test_layer_normalisation_is_pytorchs(torch: Any) -> None:
-    cell = tg.cells.LayerNormLSTMCell(I, H, seed=0)
+    cell = tg.cells.LayerNormLSTMCell(N, H, seed=0)
     for _, parameter in cell.named_parameters():
         parameter.data = parameter.data + 0.3 * RNG.normal(size=parameter.shape)
     x, old, new, w = one(cell)
@@ -202,7 +202,7 @@ def test_layer_normalisation_is_pytorchs(torch: Any) -> None:
 
 
 def test_gru_with_the_reset_before_the_product() -> None:
-    cell = tg.cells.GRUResetBeforeCell(I, H, seed=0)
+    cell = tg.cells.GRUResetBeforeCell(N, H, seed=0)
     x, old, new, w = one(cell)
     a = nets(w, "rz", x, old.h)
     n = np.tanh(x @ w["W_n"].T + (sigmoid(a["r"]) * old.h) @ w["R_n"].T + w["b_n"])
@@ -211,11 +211,11 @@ def test_gru_with_the_reset_before_the_product() -> None:
 
 
 def test_mgu_and_janet() -> None:
-    cell: tg.Cell = tg.cells.MGUCell(I, H, seed=0)
+    cell: tg.Cell = tg.cells.MGUCell(N, H, seed=0)
     x, old, new, w = one(cell)
     f = sigmoid(nets(w, "f", x, old.h)["f"])
     close(new.h, (1 - f) * old.h + f * np.tanh(nets(w, "n", x, f * old.h)["n"]))
-    cell = tg.cells.JANETCell(I, H, beta=0.7, seed=0)
+    cell = tg.cells.JANETCell(N, H, beta=0.7, seed=0)
     x, old, new, w = one(cell)
     a = nets(w, "fn", x, old.h)
     close(new.h, sigmoid(a["f"]) * old.h + (1 - sigmoid(a["f"] - 0.7)) * np.tanh(a["n"]))
@@ -225,7 +225,7 @@ def test_mgu_and_janet() -> None:
 
 
 def test_jordan_feeds_its_output_back() -> None:
-    cell = tg.cells.JordanCell(I, H, decay=0.3, units=5, seed=0)
+    cell = tg.cells.JordanCell(N, H, decay=0.3, units=5, seed=0)
     x, old, new, w = one(cell)
     s = 0.3 * old.s + old.y
     h = np.tanh(x @ w["W_h"].T + s @ w["R_h"].T + w["b_h"])
@@ -234,24 +234,24 @@ def test_jordan_feeds_its_output_back() -> None:
 
 
 def test_irnn_begins_as_the_identity() -> None:
-    cell = tg.cells.IRNNCell(I, H, seed=0)
+    cell = tg.cells.IRNNCell(N, H, seed=0)
     np.testing.assert_array_equal(cell.weight_hh.data, np.eye(H))
     start = np.abs(RNG.normal(size=(1, H))) + 0.1
-    run = tg.unroll(cell, np.zeros((1000, 1, I)), (start,))
+    run = tg.unroll(cell, np.zeros((1000, 1, N)), (start,))
     np.testing.assert_array_equal(run.outputs[-1].data, start)
 
 
 @pytest.mark.parametrize("tau", [1.0, 5.0])
 def test_a_leaky_unit_forgets_with_its_time_constant(tau: float) -> None:
-    cell = tg.cells.LeakyCell(I, H, time_constant=tau, bias=False, seed=0)
+    cell = tg.cells.LeakyCell(N, H, time_constant=tau, bias=False, seed=0)
     cell.R_n.data = np.zeros((H, H))  # type: ignore[attr-defined]
     start = RNG.normal(size=(1, H))
-    run = tg.unroll(cell, np.zeros((20, 1, I)), (start,))
+    run = tg.unroll(cell, np.zeros((20, 1, N)), (start,))
     close(run.outputs[-1].data, (1 - 1 / tau) ** 20 * start)
 
 
 def test_mozers_units_learn_their_time_constants() -> None:
-    cell = tg.cells.MozerCell(I, H, seed=0)
+    cell = tg.cells.MozerCell(N, H, seed=0)
     x, old, new, w = one(cell)
     tau = sigmoid(w["q"])
     close(tau, (np.arange(H) + 0.5) / H)
@@ -261,10 +261,10 @@ def test_mozers_units_learn_their_time_constants() -> None:
 @pytest.mark.parametrize("delay", [1, 2, 4])
 def test_a_delay_divides_the_decay(delay: int) -> None:
     """With h_t = R h_{t-D} the gradient after q steps is R to the power q / D."""
-    cell = tg.cells.NARXCell(I, H, delays=(delay,), nonlinearity="identity", bias=False, seed=0)
+    cell = tg.cells.NARXCell(N, H, delays=(delay,), nonlinearity="identity", bias=False, seed=0)
     rotation = tg.init.orthogonal((H, H), np.random.default_rng(0))
     getattr(cell, f"R_{delay}").data = 0.8 * rotation
-    x = tg.tensor(np.zeros((13, 1, I)), requires_grad=True)
+    x = tg.tensor(np.zeros((13, 1, N)), requires_grad=True)
     run = tg.unroll(cell, x)
     weights = RNG.normal(size=(1, H))
     norms = [np.linalg.norm(g.data) for g in tg.grad((run.outputs[-1] * weights).sum(), list(run.outputs))]
@@ -274,7 +274,7 @@ def test_a_delay_divides_the_decay(delay: int) -> None:
 
 
 def test_delayed_states_are_the_earlier_ones_themselves() -> None:
-    run = tg.unroll(tg.cells.NARXCell(I, H, delays=(1, 3), seed=0), X)
+    run = tg.unroll(tg.cells.NARXCell(N, H, delays=(1, 3), seed=0), X)
     assert run.states[5].h_1.id == run.states[4].h.id and run.states[5].h_2.id == run.states[3].h.id
 
 
@@ -290,14 +290,14 @@ def test_a_second_order_net_is_an_automaton() -> None:
 
 
 def test_second_order_is_the_sum_over_triples() -> None:
-    cell = tg.cells.SecondOrderCell(I, H, seed=0)
+    cell = tg.cells.SecondOrderCell(N, H, seed=0)
     x, old, new, w = one(cell)
-    close(new.h, sigmoid(np.einsum("ijk,bj,bk->bi", w["W"].reshape(H, H, I), old.h, x) + w["b"]))
+    close(new.h, sigmoid(np.einsum("ijk,bj,bk->bi", w["W"].reshape(H, H, N), old.h, x) + w["b"]))
 
 
 def test_clockwork_modules_tick_at_their_periods() -> None:
-    cell = tg.cells.ClockworkCell(I, 8, periods=(1, 2, 4, 8), seed=0)
-    run = tg.unroll(cell, RNG.normal(size=(17, 1, I)))
+    cell = tg.cells.ClockworkCell(N, 8, periods=(1, 2, 4, 8), seed=0)
+    run = tg.unroll(cell, RNG.normal(size=(17, 1, N)))
     h = np.stack([np.zeros((1, 8)), *[out.data for out in run.outputs]])
     for k, period in enumerate((1, 2, 4, 8)):
         moved = (h[1:, 0, 2 * k] != h[:-1, 0, 2 * k]).tolist()
@@ -305,16 +305,16 @@ def test_clockwork_modules_tick_at_their_periods() -> None:
 
 
 def test_fast_clockwork_modules_do_not_reach_slow_ones() -> None:
-    found = jacobian(tg.cells.ClockworkCell(I, H, periods=(1, 2), seed=0), "h", "h")
-    state = reached(tg.cells.ClockworkCell(I, H, periods=(1, 2), seed=0), 1, np.random.default_rng(3))
+    found = jacobian(tg.cells.ClockworkCell(N, H, periods=(1, 2), seed=0), "h", "h")
+    state = reached(tg.cells.ClockworkCell(N, H, periods=(1, 2), seed=0), 1, np.random.default_rng(3))
     assert (state[1][0, 2:] == 0).all(), "the slow module moves at this step"
     np.testing.assert_array_equal(found[2:, :2], 0)
     assert (found[:2] != 0).all() and (found[2:, 2:] != 0).all()
 
 
 def test_the_chunker_moves_at_surprises_only() -> None:
-    cell = tg.cells.ChunkerCell(I, H, seed=0)
-    x = np.eye(I)[[0, 0, 1, 1, 2, 0]][:, None]
+    cell = tg.cells.ChunkerCell(N, H, seed=0)
+    x = np.eye(N)[[0, 0, 1, 1, 2, 0]][:, None]
     state = cell.State(*cell.initial_state(1))
     for k, now in enumerate(x):
         expected = bool(np.abs(now - state.p).max() > 0.5)
@@ -329,7 +329,7 @@ def test_the_chunker_moves_at_surprises_only() -> None:
 
 
 def test_mingru_has_a_diagonal_jacobian() -> None:
-    cell = tg.cells.MinGRUCell(I, H, seed=0)
+    cell = tg.cells.MinGRUCell(N, H, seed=0)
     x, old, new, w = one(cell)
     z = sigmoid(x @ w["W_z"].T + w["b_z"])
     close(new.h, (1 - z) * old.h + z * (x @ w["W_n"].T + w["b_n"]))
@@ -337,13 +337,13 @@ def test_mingru_has_a_diagonal_jacobian() -> None:
 
 
 def test_minlstm_weighs_old_and_new_to_one() -> None:
-    cell = tg.cells.MinLSTMCell(I, H, seed=0)
+    cell = tg.cells.MinLSTMCell(N, H, seed=0)
     x, old, new, w = one(cell)
     f, i = (sigmoid(x @ w[f"W_{g}"].T + w[f"b_{g}"]) for g in "fi")
     close(new.h, (f * old.h + i * (x @ w["W_n"].T + w["b_n"])) / (f + i))
 
 
-@pytest.mark.parametrize("inputs", [I, H])
+@pytest.mark.parametrize("inputs", [N, H])
 def test_sru(inputs: int) -> None:
     cell = tg.cells.SRUCell(inputs, H, seed=0)
     x = RNG.normal(size=(B, inputs))
@@ -356,12 +356,12 @@ def test_sru(inputs: int) -> None:
 
 
 def test_lru_is_a_sum_of_complex_exponentials() -> None:
-    cell = tg.cells.LRUCell(I, H, r_min=0.5, r_max=0.9, seed=0)
+    cell = tg.cells.LRUCell(N, H, r_min=0.5, r_max=0.9, seed=0)
     w = cell.state_dict()
     eigenvalues = np.exp(-np.exp(w["nu"]) + 1j * np.exp(w["theta"]))
     assert (np.abs(eigenvalues) > 0.5).all() and (np.abs(eigenvalues) < 0.9).all()
     close(np.exp(2 * w["gamma"]), 1 - np.abs(eigenvalues) ** 2)
-    x = RNG.normal(size=(9, 1, I))
+    x = RNG.normal(size=(9, 1, N))
     run = tg.unroll(cell, x)
     into = np.exp(w["gamma"]) * (x[:, 0] @ (w["B_re"] + 1j * w["B_im"]).T)
     s = sum(eigenvalues ** (8 - t) * into[t] for t in range(9))
@@ -371,7 +371,7 @@ def test_lru_is_a_sum_of_complex_exponentials() -> None:
 
 @pytest.mark.parametrize("forget", ["sigmoid", "exp"])
 def test_slstm_does_not_depend_on_its_stabiliser(forget: str) -> None:
-    cell = tg.cells.SLSTMCell(I, H, forget=forget, seed=0)
+    cell = tg.cells.SLSTMCell(N, H, forget=forget, seed=0)
     x, old, new, w = one(cell)
     a = nets(w, "ifzo", x, old.h)
     c, n = old.c * np.exp(old.m), old.n * np.exp(old.m)
@@ -384,14 +384,14 @@ def test_slstm_does_not_depend_on_its_stabiliser(forget: str) -> None:
 
 
 def test_slstm_stays_finite_where_exponentials_overflow() -> None:
-    cell = tg.cells.SLSTMCell(I, H, forget="exp", seed=0)
+    cell = tg.cells.SLSTMCell(N, H, forget="exp", seed=0)
     cell.b_i.data, cell.b_f.data = np.full(H, 800.0), np.full(H, 700.0)  # type: ignore[attr-defined]
     assert np.isfinite(tg.unroll(cell, X).stacked.data).all()
 
 
 @pytest.mark.parametrize("reflections", [1, 3, 4])
 def test_the_recurrent_matrix_stays_orthogonal(reflections: int) -> None:
-    cell = tg.cells.OrthogonalRNNCell(I, H, reflections=reflections, nonlinearity="identity", bias=False, seed=0)
+    cell = tg.cells.OrthogonalRNNCell(N, H, reflections=reflections, nonlinearity="identity", bias=False, seed=0)
     optimizer = tg.optim.Adam(cell.parameters(), lr=0.5)
     for _ in range(5):
         optimizer.zero_grad()
@@ -403,10 +403,10 @@ def test_the_recurrent_matrix_stays_orthogonal(reflections: int) -> None:
 
 
 def test_modrelu_keeps_lengths_where_its_bias_is_zero() -> None:
-    cell = tg.cells.OrthogonalRNNCell(I, H, seed=0)
+    cell = tg.cells.OrthogonalRNNCell(N, H, seed=0)
     cell.b.data = np.zeros(H)
     start = RNG.normal(size=(1, H))
-    run = tg.unroll(cell, np.zeros((1000, 1, I)), (start,))
+    run = tg.unroll(cell, np.zeros((1000, 1, N)), (start,))
     np.testing.assert_allclose(np.linalg.norm(run.outputs[-1].data), np.linalg.norm(start), rtol=1e-10)
 
 
@@ -449,9 +449,9 @@ def test_the_table_counts_any_cell_and_prints() -> None:
             w = dict(self.named_parameters())
             return (tg.tanh(tg.einsum("bi,ij->bj", x, w["w"])) + 0.5 * state.h,)
 
-    cell = Own(I, H)
-    cell.parameter("w", (I, H))
-    assert (measure(cell).multiply_adds, measure(cell).layers, measure(cell).tanhs) == (I * H, 1, 1)
+    cell = Own(N, H)
+    cell.parameter("w", (N, H))
+    assert (measure(cell).multiply_adds, measure(cell).layers, measure(cell).tanhs) == (N * H, 1, 1)
     text = str(tg.cells.table(["rnn", "lstm"]))
     assert text.splitlines()[0].split()[:3] == ["cell", "states", "layers"] and "1,664" in text
     with pytest.raises(KeyError, match="no cell called 'lsmt'; did you mean"):
