@@ -241,7 +241,7 @@ class _Builder:
             return self.labels[index]
         if node.op == "constant" and node.value.size == 1:
             return f"{node.value.item():.4g}"
-        return node.name or ("mask" if node.dtype.kind == "b" else "constant")
+        return node.name or ("mask" if node.dtype.kind == "b" else "c")
 
 
 def _slice_label(node: Node) -> str:

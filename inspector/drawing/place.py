@@ -11,7 +11,8 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 
 from .items import Item, Link, Step, diagonal_path, entering
 
@@ -27,6 +28,7 @@ class Spacing:
     left: float = 30.0
     right: float = 46.0
     bus: float = 20.0
+    track: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,10 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
     for state, path in rails.items():
         row.update(dict.fromkeys(path, heights[state]))
     row.update({key: level + row[key] for key in hanging})
-    x = _columns(inside, row, hanging, rails, spacing)
     buses = [state for state, _ in step.states if state not in rails]
+    aside = spacing.track * max(0, len(buses) - 1)
+    spacing = replace(spacing, left=spacing.left + aside, right=spacing.right + aside)
+    x = _columns(inside, row, hanging, rails, spacing)
     base = spacing.bus * (len(buses) + 2) + 12
     at = {key: (x[key], base + spacing.row * (row[key] - 1) + 14) for key in x}
     tops = {state: base + spacing.row * (heights[state] - 1) + 14 for state in rails}
@@ -155,11 +159,10 @@ def _columns(
 ) -> dict[str, float]:  # fmt: skip
     """The x of every item: rows ordered so that lines rarely cross, then pulled straight."""
     order = _reading_order(items, hanging, rails)
-    head = strands(items, rails, row)
+    head = _untangled(strands(items, rails, row), _lanes(items, row, hanging, order))
     items = [*items, *_kept_free(items, head, row, order)]
-    lanes: dict[int, list[Item]] = {}
-    for item in sorted(items, key=lambda i: (i.key in hanging, order[i.key])):
-        lanes.setdefault(row[item.key], []).append(item)
+    lanes = _lanes(items, row, hanging, order)
+    head = _untangled(head, lanes)
     gaps = {
         k: [(a.size[0] + b.size[0]) / 2 + spacing.gap for a, b in itertools.pairwise(lane)]
         for k, lane in lanes.items()
@@ -171,9 +174,48 @@ def _columns(
         for a, b in _right_of_the_gates(items, hanging, rails)
         if head[a.key] != head[b.key]
     ]
+    if _cycle(head, lanes, [(a, b) for a, b, _ in beside]):
+        beside = []
     x = _straightened(x, head, lanes, gaps, neighbours, beside)
     left = min((x[i.key] - i.size[0] / 2 for i in items), default=0.0)
     return {i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"}
+
+
+def _lanes(
+    items: Iterable[Item], row: dict[str, int], hanging: set[str], order: dict[str, int]
+) -> dict[int, list[Item]]:
+    """The items of each row from left to right."""
+    lanes: dict[int, list[Item]] = {}
+    for item in sorted(items, key=lambda i: (i.key in hanging, order[i.key])):
+        lanes.setdefault(row[item.key], []).append(item)
+    return lanes
+
+
+def _untangled(head: dict[str, str], lanes: dict[int, list[Item]]) -> dict[str, str]:
+    """The strands, without those that would have to stand both left and right of another."""
+    head = dict(head)
+    while cycle := _cycle(head, lanes):
+        sizes = Counter(head.values())
+        longest = max(cycle, key=lambda strand: (sizes[strand], strand))
+        head.update({key: key for key, strand in head.items() if strand == longest})
+    return head
+
+
+def _cycle(
+    head: dict[str, str], lanes: dict[int, list[Item]], more: Sequence[tuple[str, str]] = ()
+) -> list[str]:
+    """Strands each of which has to stand left of the next, and the last left of the first; empty if there are none."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for lane in lanes.values():
+        for a, b in itertools.pairwise(lane):
+            sorter.add(head[b.key], head[a.key])
+    for left, right in more:
+        sorter.add(right, left)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return list(dict.fromkeys(error.args[1]))
+    return []
 
 
 def _right_of_the_gates(
@@ -270,6 +312,8 @@ def strands(
     head = {item.key: item.key for item in items}
     for source, target in pairs:
         if source in rail and operands[source]:
+            continue
+        if any(row[key] == row[target] for key, strand in head.items() if strand == head[source]):
             continue
         if operands[target] == 1 and (readers[source] == 1 or (target in rail and onto_rail[source] == 1)):
             head[target] = head[source]

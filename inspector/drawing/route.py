@@ -69,6 +69,7 @@ class _Maze:
         self.trees: dict[str, dict[Point, Point | None]] = {}
         self.depth: dict[tuple[str, Point], float] = {}
         self.entered: set[tuple[str, int]] = set()
+        self.crowded = False  # whether no way is free, so that other lines may be run along
 
     # ------------------------------------------------------------------------------------ geometry
 
@@ -158,6 +159,10 @@ class _Maze:
         self.depth.setdefault((net, task.start), 0.0)
         found = self._search(task, tree)
         if found is None:
+            self.crowded = True
+            found = self._search(task, tree)
+            self.crowded = False
+        if found is None:
             return self._trim(task, [task.start, task.goal])
         self._claim(net, found, tree)
         self.entered.add((task.wire.target, _direction(found[-2], found[-1])))
@@ -200,13 +205,13 @@ class _Maze:
                 yield from ((turn, _BEND / 2) for turn in range(4))
             return
         inside = self.owner.get(point, set())
-        if self._foreign(point, net):
+        if self._foreign(point, net) and not self.crowded:
             crossed = self.turns.get(point, set()) - {net}
             along = {way for other, way in self.passes.get(point, {}).items() if other != net}
             if not crossed and along == {(heading + 1) % 2} and not inside:
                 yield heading, _CROSSING
             return
-        yield heading, 0.0
+        yield heading, _CROSSING if self._foreign(point, net) else 0.0
         if not inside:
             yield from (((heading + 1) % 4, _BEND), ((heading + 3) % 4, _BEND))
 
@@ -220,7 +225,7 @@ class _Maze:
         own = {task.wire.source, task.wire.target}
         if not self.owner.get(b, set()) <= own:
             return False
-        return self.lines.get((min(a, b), max(a, b)), task.wire.source) == task.wire.source
+        return self.crowded or self.lines.get((min(a, b), max(a, b)), task.wire.source) == task.wire.source
 
     def _arrival(self, task: _Task, turn: int) -> float:
         taken = _BACKWARD if (task.wire.target, turn) in self.entered else 0.0
@@ -277,7 +282,9 @@ def _grid(
     boxes = list(boxes)
     centres = sorted({round((b[0] + b[2]) / 2, 1) for b in boxes} | {round(placement.x_port, 1)})
     edge = placement.width
+    tracks = range(1, max(2, len(placement.rails) - len(placement.highways)))
     xs = {0.0, 9.0, 17.0, edge - 32, edge - 9, edge, round(placement.output_port, 1), *centres}
+    xs |= {9.0 + spacing.track * k for k in tracks} | {edge - 32 - spacing.track * (k - 1) for k in tracks}
     for a, b in itertools.pairwise(centres):
         if b - a > 16:
             xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}

@@ -60,6 +60,7 @@ SYMBOLS = {
     "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "·",
     "sigmoid": "σ", "square": "x²", "sqrt": "√", "sum": "Σ", "abs": "|x|", "power": "xʸ",
     "maximum": "max", "minimum": "min", "stop_gradient": "stop", "getitem": "[ ]", "where": "where",
+    "greater": ">", "greater_equal": "≥", "less": "<", "less_equal": "≤", "equal": "=", "not_equal": "≠",
 }  # fmt: skip
 NONLINEAR = frozenset(
     {"sigmoid", "tanh", "relu", "softplus", "exp", "log", "sin", "cos", "square", "sqrt", "abs", "expm1", "log1p"}

@@ -19,7 +19,7 @@ from tinygrad_rnn.unroll import Run
 from ..random_cells import runs
 from ..strategies import FEW
 
-CELLS = ["rnn", "lstm", "gru"]
+CELLS = tg.cells.names()
 
 
 def run_of(name: str, steps: int = 3, **options: object) -> Run:
@@ -244,3 +244,22 @@ def test_what_follows_a_run_stands_in_one_place_however_long_it_is() -> None:
         (box,) = [s for s in drawing.shapes if s.id == "loss"]
         assert "matmul" in box.tooltip and len(box.nodes) > 40
         assert Counter(s.label for s in drawing.shapes if s.css.startswith("parameter"))["weight_ih 12×3"] == 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", CELLS)
+def test_shapes_do_not_overlap_and_lines_run_upright_or_level(name: str, level: str) -> None:
+    drawing = picture(run_of(name), level=level)
+    boxes = [
+        (s.id, s.x - s.width / 2, s.y - s.height / 2, s.x + s.width / 2, s.y + s.height / 2)
+        for s in drawing.shapes
+        if s.kind in ("box", "circle", "ellipse")
+    ]
+    assert len(boxes) > 5
+    for (a, *one), (b, *other) in itertools.combinations(boxes, 2):
+        apart = one[2] <= other[0] + 0.1 or other[2] <= one[0] + 0.1 or one[3] <= other[1] + 0.1 or other[3] <= one[1] + 0.1
+        assert apart, f"{a} and {b} overlap"
+    for line in drawing.lines:
+        for piece in line.pieces:
+            for (x0, y0), (x1, y1) in itertools.pairwise(piece):
+                assert min(abs(x0 - x1), abs(y0 - y1)) < 0.6, line.id

@@ -9,7 +9,7 @@ import numpy as np
 from ..functions import split
 from ..primitive import Value
 from ..primitives import abs as absolute
-from ..primitives import relu, sign, sum
+from ..primitives import relu, sign, sqrt, sum
 from ..tensor import named
 from .gated import GatedCell
 from .rnn import NONLINEARITIES, nonlinearity_of
@@ -66,9 +66,9 @@ class OrthogonalRNNCell(GatedCell):
 
     def rotated(self, h: Value) -> Value:
         """Q h for every row of `h`."""
-        for v in reversed(split(self.v, self.reflections)):
-            along = sum(h * v, axis=1, keepdims=True) / sum(v * v, axis=1, keepdims=True)
-            h = h - 2.0 * along * v
+        mirrors = self.v * sqrt(2.0 / sum(self.v * self.v, axis=1, keepdims=True))
+        for v in reversed(split(mirrors, self.reflections)):
+            h = h - sum(h * v, axis=1, keepdims=True) * v
         return h
 
     def step(self, x: Value, state: Any) -> Any:

@@ -129,7 +129,7 @@ class JordanCell(Cell):
     state_names = ("y", "s")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = True, decay: float = 0.0, units: int | None = None,
+        self, input_size: int, hidden_size: int, *, bias: bool = True, decay: float = 0.5, units: int | None = None,
         **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, **options)
