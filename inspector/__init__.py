@@ -1,6 +1,7 @@
 """The eyes: draws the graph of a recurrent run and measures where in time its gradient survives."""
 
 from .drawing.engines import GraphvizMissingError
+from .during import DecayRecorder, plot_training
 from .plot import Decay, decay_rate, plot_decay, plot_heat_map
 from .program import render_program
 from .render import render
@@ -8,6 +9,6 @@ from .report import report
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Decay", "GradientTrace", "GraphvizMissingError", "decay_rate", "plot_decay", "plot_heat_map", "render",
-    "render_program", "report", "trace",
+    "Decay", "DecayRecorder", "GradientTrace", "GraphvizMissingError", "decay_rate", "plot_decay", "plot_heat_map",
+    "plot_training", "render", "render_program", "report", "trace",
 ]  # fmt: skip

@@ -127,12 +127,11 @@ def _report(a: argparse.Namespace) -> int:
 
 
 def _list(a: argparse.Namespace) -> int:
-    print(f"{'name':8}{'class':12}{'states':10}{'parameters':>12}   of {a.input_size} inputs, {a.hidden_size} units")
+    table = tg.cells.table(input_size=a.input_size, hidden_size=a.hidden_size)
+    print(f"{table}\n\nof {a.input_size} inputs and {a.hidden_size} units, counted in the graph of one step")
     for name in tg.cells.names():
-        cell = make_cell(name, a.input_size, a.hidden_size)
-        count = sum(parameter.size for parameter in cell.parameters())
-        first = (type(cell).__doc__ or "").strip().splitlines()[0]
-        print(f"{name:8}{type(cell).__name__:12}{', '.join(cell.state_names):10}{count:12,}   {first}")
+        first = (tg.cells.get(name).__doc__ or "").strip().splitlines()[0].partition(":")[0].rstrip(".")
+        print(f"{name:14}{tg.cells.get(name).__name__:20}{first}")
     return OK
 
 

@@ -26,7 +26,7 @@ FORMATS = ("svg", "png", "pdf")
 _COLOURS = {"RNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
 _OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", "#D55E00", "#0072B2", "#009E73")
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-_INK, _GREY = "#1B1F24", "#57606A"
+INK, _GREY = "#1B1F24", "#57606A"
 _DECADES = 6
 
 
@@ -113,7 +113,7 @@ def plot_decay(
     found = {traces.label: traces} if isinstance(traces, GradientTrace) else dict(traces)
     if not found:
         raise ValueError("plot_decay: give at least one trace")
-    axes = _axes(ax, (8.0, 4.6))
+    axes = axes_of(ax, (8.0, 4.6))
     palette = itertools.cycle(_OTHERS)
     single = len(found) == 1
     for label, trace in found.items():
@@ -125,7 +125,7 @@ def plot_decay(
             text = name if single else f"{label} {name}" if len(shown) > 1 else label
             _curve(axes, trace.norm(name), _visible(text), colour, style, 2.2 if k == 0 else 1.5)
     _dress(axes, found, names)
-    return _finish(axes, path)
+    return finish(axes, path)
 
 
 def _colour(label: str, palette: Iterator[str]) -> str:
@@ -152,24 +152,29 @@ def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str]
     steps = max(trace.steps for trace in traces.values())
     what = {name.rpartition("/")[2] for name in names} if names is not None else {"state"}
     subject = f"{next(iter(what))}_t" if len(what) == 1 and names is not None else "state_t"
-    axes.set_yscale("log")
-    axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=_INK)
-    axes.set_ylabel(_visible(f"‖∂L/∂{subject}‖₂"), color=_INK)
+    along_time(axes, subject)
     if len(traces) == 1:
-        axes.set_title(_visible(f"{next(iter(traces))}: gradient of the loss along time"), loc="left", color=_INK, fontsize=11)
+        axes.set_title(_visible(f"{next(iter(traces))}: gradient of the loss along time"), loc="left", color=INK, fontsize=11)
     else:
-        axes.set_title("Gradient of the loss along time", loc="left", color=_INK, fontsize=11)
+        axes.set_title("Gradient of the loss along time", loc="left", color=INK, fontsize=11)
     axes.set_xlim(-0.02 * steps - 0.5, steps - 0.5 + 0.02 * steps)
-    axes.grid(True, which="major", color="#D8DEE4", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_GREY)
     kinds = {label: trace.initialisation for label, trace in traces.items()}
     if len(set(kinds.values())) == 1:
         note = f"initialisation: {next(iter(kinds.values()))}"
     else:
         note = "initialisation: " + ", ".join(f"{label} {kind}" for label, kind in kinds.items())
     axes.annotate(_visible(note), (1.0, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=_GREY)
-    axes.legend(frameon=False, fontsize=8.5, labelcolor=_INK)
+    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+
+
+def along_time(axes: Axes, subject: str) -> None:
+    """Axes for norms of the gradient by `subject`, such as ``h_t``, against time."""
+    axes.set_yscale("log")
+    axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
+    axes.set_ylabel(_visible(f"‖∂L/∂{subject}‖₂"), color=INK)
+    axes.grid(True, which="major", color="#D8DEE4", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=_GREY)
 
 
 def plot_heat_map(
@@ -209,22 +214,22 @@ def plot_heat_map(
         raise ValueError("plot_heat_map: values must be finite, not negative, and not all 0")
     high = float(matrix.max())
     low = max(float(matrix[matrix > 0].min()), high * 10.0**-_DECADES)
-    axes = _axes(ax, (1.9 + 0.52 * len(columns), 1.6 + 0.42 * len(rows)))
+    axes = axes_of(ax, (1.9 + 0.52 * len(columns), 1.6 + 0.42 * len(rows)))
     axes.patch.set(hatch="///", facecolor="#FFFFFF", edgecolor="#C8D1DA")
     shown = np.ma.masked_less(matrix, low)
     scale = LogNorm(low if low < high else high / 10, high)
     image = axes.imshow(shown, norm=scale, cmap="cividis", aspect="auto")
     axes.set_xticks(range(len(columns)), [_visible(c) for c in columns])
     axes.set_yticks(range(len(rows)), [_visible(r) for r in rows])
-    axes.tick_params(length=0, colors=_INK)
+    axes.tick_params(length=0, colors=INK)
     axes.spines[:].set_visible(False)
-    axes.set_title(_visible(title), loc="left", fontsize=11, color=_INK)
+    axes.set_title(_visible(title), loc="left", fontsize=11, color=INK)
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
-    bar.set_label(_visible(label), color=_INK)
+    bar.set_label(_visible(label), color=INK)
     bar.outline.set_visible(False)
-    return _finish(axes, path)
+    return finish(axes, path)
 
 
 # ------------------------------------------------------------------------------------------- files
@@ -249,7 +254,8 @@ def save(figure: Figure, path: str | Path) -> Path:
     return files.write(target, data.getvalue())
 
 
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """The Axes given, or those of a new figure."""
     if ax is not None:
         return ax
     figure = Figure(figsize=size, layout="constrained")
@@ -257,7 +263,8 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return axes
 
 
-def _finish(axes: Axes, path: str | Path | None) -> Path | Axes:
+def finish(axes: Axes, path: str | Path | None) -> Path | Axes:
+    """Write the figure if there is a path, else hand back its Axes."""
     if path is None:
         return axes
     figure = axes.get_figure()
