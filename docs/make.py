@@ -1,0 +1,122 @@
+"""Writes docs/cells.md and docs/claims.md with their pictures; ``make docs`` runs it.
+
+Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import inspector
+import tinygrad_rnn as tg
+from tinygrad_rnn import files
+
+HERE = Path(__file__).resolve().parent
+CLAIMS = HERE.parent / "examples" / "claims"
+
+FAMILIES = {
+    "Plain": ["rnn", "irnn", "jordan"],
+    "Long short-term memory": ["lstm1997", "lstm2000", "lstm", "peephole", "coupled", "layernorm"],
+    "The odyssey's eight variants": ["nig", "nfg", "nog", "niaf", "noaf", "cifg", "np", "fgr"],
+    "Gated units": ["gru", "gru_before", "mgu", "janet"],
+    "Older answers to long lags": ["narx", "leaky", "mozer", "second_order", "clockwork", "chunker"],
+    "Linear paths": ["mingru", "minlstm", "sru", "lru", "slstm", "orthogonal"],
+}
+
+
+def cells_page() -> str:
+    """Every registered cell: what it costs, its equations, where it comes from, its drawing."""
+    parts = [
+        "# The cells",
+        "Written by `make docs` out of the code: equations and sources are the docstrings, drawings are the graphs of "
+        "three steps, numbers are counted in the graph of one. Orange is a state's highway: a path from step to step on "
+        "which every operation has a diagonal Jacobian.",
+        "```python\nimport tinygrad_rnn as tg\n\nprint(tg.cells.table(input_size=8, hidden_size=16))\n```",
+        f"```text\n{tg.cells.table(input_size=8, hidden_size=16)}\n```",
+        "Multiply-adds are those of the matrix products of one step for one sequence. A learned layer is an affine map of "
+        "inputs and states, with the nonlinearity behind it if there is one.",
+    ]
+    for family, names in FAMILIES.items():
+        parts.append(f"## {family}")
+        for name in names:
+            parts += _cell(name)
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(name: str) -> list[str]:
+    kind = tg.cells.get(name)
+    text = inspect.cleandoc(kind.__doc__ or "").partition("\nParameters\n")[0].strip()
+    summary, _, rest = text.partition("\n\n")
+    described = rest.strip()
+    equations = ""
+    if described.startswith("::"):
+        block, _, described = described.removeprefix("::").strip("\n").partition("\n\n")
+        equations = "```text\n" + inspect.cleandoc("\n" + block) + "\n```"
+    found = [f"### `{name}`: {kind.__name__}", _markdown(summary), f"![{kind.__name__} over three steps](pictures/cells/{name}.svg)"]
+    return [*found, *(part for part in (equations, _markdown(described)) if part)]
+
+
+def _markdown(text: str) -> str:
+    """Docstring markup as Markdown."""
+    plain = text.replace("``", "`").replace(":class:", "").replace("~tinygrad_rnn.", "tg.")
+    return " ".join(plain.split())
+
+
+def cell_picture(name: str, path: Path) -> Path:
+    """Three steps of a small cell at the cell level."""
+    run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 1, 3)))
+    return Path(inspector.render(run, path, level="cell"))
+
+
+def claims_page() -> str:
+    """Every experiment: the text beside its picture."""
+    parts = [
+        "# Claims, measured",
+        "What texts about recurrent networks say, and what comes out when it is run. `make claims` runs the quick form of all "
+        "of them and prints what was measured beside what was expected; each is one short script in `examples/claims/`, and "
+        "takes `--seed`, `--quick` and `--out`.",
+    ]
+    for path in sorted(CLAIMS.glob("*.py"), key=_number):
+        title, _, text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")
+        if _number(path)[1]:
+            parts += [f"## {title}", f"![{title}](pictures/claims/{_picture(path.stem)})", _paragraphs(text), f"`examples/claims/{path.name}`"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _number(path: Path) -> tuple[str, int]:
+    title = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition(":")[0]
+    known = title[:1] in ("E", "R") and title[1:].isdigit()
+    return (title[0], int(title[1:])) if known else ("", 0)
+
+
+def _picture(stem: str) -> str:
+    found = [path.name for path in (HERE / "pictures" / "claims").glob(f"{stem}.*")]
+    return found[0] if found else f"{stem}.png"
+
+
+def _paragraphs(text: str) -> str:
+    return "\n\n".join(" ".join(part.replace("``", "`").split()) for part in text.strip().split("\n\n"))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", action="store_true", help="leave the pictures as they are")
+    options = parser.parse_args(arguments)
+    (HERE / "pictures" / "cells").mkdir(parents=True, exist_ok=True)
+    names = [name for family in FAMILIES.values() for name in family]
+    for name in [] if options.text else tqdm(names, unit="cell", disable=None):
+        cell_picture(name, HERE / "pictures" / "cells" / f"{name}.svg")
+    files.write(HERE / "cells.md", cells_page())
+    files.write(HERE / "claims.md", claims_page())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
