@@ -4,13 +4,20 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test claims docs bench lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out pictures
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
+
+claims: $(VENV)/.test
+	$(BIN)/python examples/claims --quick --out pictures/claims
+
+docs: $(VENV)/.test
+	$(BIN)/python examples/claims --quick --out docs/pictures/claims
+	$(BIN)/python docs/make.py
 
 bench: $(VENV)/.bench
 	OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 $(BIN)/python benchmarks/run.py

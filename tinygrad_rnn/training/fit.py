@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from ..models import Prediction
 from ..optim import Adam, Optimizer, clip_grad_norm
@@ -127,8 +126,7 @@ def fit(
             raise ValueError(f"fit: {name} must be a whole number of at least {least}, got {number!r}")
     if checkpoint is not None and Path(checkpoint).is_file():
         training.restore(Checkpoint.read(checkpoint), checkpoint)
-    bar = tqdm(total=steps, initial=training.step, disable=None if progress is None else not progress, unit="step")
-    with bar:
+    with _bar(steps, training.step, progress) as bar:
         while training.step < steps and not training.history.solved:
             training.advance(hooks)
             bar.update()
@@ -140,6 +138,12 @@ def fit(
                 if checkpoint is not None:
                     training.checkpoint().write(checkpoint)
     return training.history
+
+
+def _bar(steps: int, done: int, progress: bool | None) -> Any:
+    from tqdm import tqdm  # here, so that the engine is importable with NumPy alone
+
+    return tqdm(total=steps, initial=done, disable=None if progress is None else not progress, unit="step")
 
 
 def evaluate(
