@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -107,7 +108,7 @@ def test_carried_states_begin_where_the_batch_before_ended() -> None:
     model = model_for(task)
     runs: list[Any] = []
     tg.fit(model, task, steps=3, batch=2, carry=True, truncate=4, hooks=[lambda step: runs.append(step.prediction.run)])
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in itertools.pairwise(runs):
         for old, new in zip(before.final_state, after.initial_state, strict=True):
             np.testing.assert_array_equal(old.data, new.data)
             assert new.op is None
@@ -259,7 +260,7 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     task = tg.tasks.ModernAdding(T=6)
     model = model_for(task, "irnn")
-    with np.errstate(all="ignore"), pytest.raises((FloatingPointError, ValueError), match="nan|inf|NaN"):
+    with np.errstate(all="ignore"), pytest.raises((FloatingPointError, ValueError), match=r"nan|inf|NaN"):
         tg.fit(model, task, steps=50, optimizer=tg.optim.SGD(model.parameters(), lr=1e6), every=1, checkpoint=path)
     assert Checkpoint.read(path).facts["step"] >= 1
 
