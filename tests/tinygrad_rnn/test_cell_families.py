@@ -107,6 +107,20 @@ def test_lstm_of_2000() -> None:
     close(new.h, o * (2 * sigmoid(s) - 1))
 
 
+def test_a_forget_bias_is_a_half_life() -> None:
+    cell = tg.cells.LSTM2000Cell(N, H, block_size=2, forget_bias=2.0, truncated=True, seed=0)
+    for name in ("W_f", "R_f"):
+        getattr(cell, name).data = np.zeros(getattr(cell, name).shape)
+    start = cell.State(*[tg.tensor(s, requires_grad=True) for s in cell.initial_state(1)])
+    run = tg.unroll(cell, RNG.normal(size=(12, 1, N)), start)
+    (found,) = tg.grad(run.states[-1].s.sum(), [start.s])
+    half_life = np.log(2) / np.log1p(np.exp(-2.0))
+    np.testing.assert_allclose(found.data, 0.5 ** (12 / half_life), rtol=1e-12)
+    assert round(half_life, 2) == 5.46
+    with pytest.raises(ValueError, match="forget_bias=1.0 needs biases"):
+        tg.cells.LSTM2000Cell(N, H, bias=False, forget_bias=1.0)
+
+
 # ------------------------------------------------------------------------------------ LSTM variants
 
 

@@ -150,15 +150,31 @@ class LSTM2000Cell(_BlockCell):
     dtype, seed, init : see :class:`tinygrad_rnn.Cell`
     truncated : bool
         As in 1997: the error flows back along s only, where the forget gate scales it.
+    forget_bias : float, optional
+        The first value of all forget gates' biases; the paper takes 0.5, 1, 1.5 and 2. With a bias of b a memory
+        has halved after ln 2 / ln(1 + exp(-b)) steps.
+
+    Raises
+    ------
+    ValueError
+        If there is a `forget_bias` and no bias.
     """
 
     state_names = ("h", "s")
 
-    def __init__(self, input_size: int, hidden_size: int, *, bias: bool | str = True, **options: Any) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, *, bias: bool | str = True, forget_bias: float | None = None,
+        **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__(input_size, hidden_size, bias=bias, **options)
         for name, role in (("i", "input"), ("f", "forget"), ("o", "output")):
             self.declare(name, role, bias=self.gate_bias, rows=self.blocks)
         self.declare("c", "candidate", bias=self.cell_bias)
+        if forget_bias is not None:
+            if not self.gate_bias:
+                raise ValueError(f"LSTM2000Cell: forget_bias={forget_bias} needs biases; leave out bias=False")
+            self.b_f: Any
+            self.b_f.data = np.full(self.blocks, forget_bias, self.dtype)
 
     def step(self, x: Value, state: Any) -> Any:
         h, s = state

@@ -102,9 +102,27 @@ class Reber(Grammar):
         checks.generator(type(self).__name__, rng)
         return self.automaton.spell(self.automaton.walk(size, rng))
 
-    def split(self, rng: np.random.Generator, size: int = 256) -> tuple[list[str], list[str]]:
-        """Training and test strings, `size` each, no string twice in either or both."""
+    def split(
+        self, rng: np.random.Generator, size: int = 256, *, distinct: bool = False
+    ) -> tuple[list[str], list[str]]:
+        """Training and test strings, `size` each, no string in both.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        size : int
+        distinct : bool
+            Whether a string may not even occur twice in one of them. That makes another problem: of 512
+            different embedded strings most are long, 18 symbols on average where the grammar has 12, and a
+            net has to track the grammar for longer to be right on all.
+        """
         checks.integer(type(self).__name__, "size", size, 1)
+        if not distinct:
+            training = self.strings(size, rng)
+            known, test = set(training), list[str]()
+            while len(test) < size:
+                test += [string for string in self.strings(size, rng) if string not in known]
+            return training, test[:size]
         found: dict[str, None] = {}
         while len(found) < 2 * size:
             found.update(dict.fromkeys(self.strings(size, rng)))

@@ -114,18 +114,26 @@ def test_encode_takes_strings_apart_and_together(seed: int) -> None:
         assert batch.targets[: len(string) - 1, k].argmax(axis=-1).tolist() == codes[1:]
 
 
+def test_a_split_is_drawn_as_the_grammar_draws_and_disjoint() -> None:
+    training, test = EmbeddedReber().split(np.random.default_rng(0), 256)
+    assert len(training) == len(test) == 256 and not set(training) & set(test)
+    assert 80 < len(set(training)) < 130, "short strings come again and again"
+    assert abs(np.mean([len(string) for string in training]) - 12) < 0.9
+    assert (training, test) == EmbeddedReber().split(np.random.default_rng(0), 256)
+
+
 @given(seed=seeds)
 def test_training_and_test_strings_are_disjoint(seed: int) -> None:
-    training, test = EmbeddedReber().split(np.random.default_rng(seed), 60)
+    training, test = EmbeddedReber().split(np.random.default_rng(seed), 60, distinct=True)
     assert len(training) == len(test) == 60 == len(set(training)) == len(set(test))
     assert not set(training) & set(test)
-    assert (training, test) == EmbeddedReber().split(np.random.default_rng(seed), 60)
+    assert (training, test) == EmbeddedReber().split(np.random.default_rng(seed), 60, distinct=True)
     EmbeddedReber().encode(training + test)
 
 
 def test_neither_half_has_the_longer_strings() -> None:
     rng = np.random.default_rng(5)
-    pairs = [EmbeddedReber().split(rng, 30) for _ in range(300)]
+    pairs = [EmbeddedReber().split(rng, 30, distinct=True) for _ in range(300)]
     assert is_mean([np.mean([*map(len, a)]) - np.mean([*map(len, b)]) for a, b in pairs], 0)
 
 
