@@ -7,7 +7,12 @@ table beside this script, which is what the picture shows; ``--quick`` runs a sh
 anew. Published numbers are means over successful trials; ours are a median and a range over seeds, and failures
 are told: a trial that has not met the paper's rule after the budget counts as failed, whatever its error is.
 
-FINDINGS
+The embedded Reber grammar was looked at more closely, with 20 trials of 65,000 strings each. The paper does not say
+whether weights change at every step or once a string: at every step 8 of 20 trials solved it, once a string 3. It says
+that 256 strings to learn and 256 others are disjoint, not whether a string may come twice: drawn as the grammar draws
+them they have 12 symbols on average; if all 512 must differ they have 18, and 1 of 20 trials solved it. Halving the
+learning rate helped none. The published 97 to 100 percent after 8,440 strings we did not reach. It is not the gradient,
+which is exact. In 2a and 2b our net has its memory cell from the start, where the paper adds it once the error stalls.
 """
 
 from __future__ import annotations
@@ -135,7 +140,7 @@ def trial(name: str, recipe: str, seed: int, task: tg.tasks.Task | None = None, 
     """Train one net until the paper's rule is met or the budget is spent."""
     problem = PROBLEMS[name]
     task = problem.task() if task is None else task
-    budget = budget or problem.budget
+    budget = budget or (problem.budget if recipe == "1997" else 100_000)
     settings: dict[str, Any] = {"stop": problem.stop() if stop is None else stop, "seed": seed, "progress": False}
     if recipe == "1997":
         model = paper_model(problem, task, seed)
