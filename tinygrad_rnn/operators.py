@@ -160,7 +160,8 @@ class Operators:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         operation = _NUMPY.get(function)
         if operation is None:
-            raise TypeError(_no_rule(f"np.{function.__name__}"))
+            module = function.__module__.replace("numpy", "np", 1)
+            raise TypeError(_no_rule(f"{module}.{function.__name__}"))
         return operation(*args, **kwargs)
 
 

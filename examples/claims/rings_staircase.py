@@ -38,7 +38,7 @@ def sequence(first: int, lag: int) -> tuple[Array, Array, Array]:
 def train(lags: list[int], rng: np.random.Generator) -> tuple[TransitionHierarchy, list[int], bool]:
     """Learn until 50 sequences a lag are right in a row; and the number of units after every sequence."""
     lr = min(0.1, 0.6 / max(lags))  # a whole chain of units answers for one error
-    net = TransitionHierarchy(4, 2, lr=lr, floor=0.1 * lr)
+    net = TransitionHierarchy(4, 2, lr=lr)
     units: list[int] = []
     right = 0
     while right < 50 * len(lags) and len(units) < 20_000:

@@ -145,7 +145,7 @@ def test_shape_ndim_and_size_are_plain() -> None:
     [
         (lambda x: np.arctan(x), "np.arctan"),
         (lambda x: np.sort(x), "np.sort"),
-        (lambda x: np.linalg.inv(x), "np.inv"),
+        (lambda x: np.linalg.inv(x), "np.linalg.inv"),
         (lambda x: np.add.reduce(x), "np.add.reduce"),
         (lambda x: np.multiply.outer(x, x), "np.multiply.outer"),
         (lambda x: np.floor(x), "np.floor"),

@@ -195,6 +195,12 @@ class _Training:
         self.model, self.task, self.batch, self.clip, self.carry = model, task, batch, clip, carry
         self.optimizer = Adam(model.parameters()) if optimizer is None else optimizer
         self.loss = _loss_of(task, loss)
+        squashed = getattr(model, "output", "identity")
+        if self.loss in ("cross_entropy", "binary") and squashed != "identity":
+            raise ValueError(
+                f"fit: the loss {self.loss} takes logits, but the model puts {squashed} on its outputs; leave that out, "
+                "or take loss='mse' or 'half_sse'"
+            )
         self.options = {} if truncate is None else {"truncate": truncate}
         self.seed, self.stop, self.test_size, self.predict = seed, stop, test_size, predict
         if carry and not hasattr(task, "stream"):

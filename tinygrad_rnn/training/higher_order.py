@@ -46,7 +46,7 @@ class TransitionHierarchy:
 
         m_ij = (1 - rate) m_ij + rate |change|,   s_ij = (1 - rate) s_ij + rate change
 
-    a unit is put on the connection once ``m_ij > threshold |s_ij| + floor``, with weights 0, so that nothing
+    a unit is put on the connection once ``m_ij > threshold |s_ij| + floor lr``, with weights 0, so that nothing
     changes at first. It sees what came one step earlier, where the contexts may differ; if they do not, its
     own connections are pulled both ways, and so on: a lag takes a chain of units as long as itself. After each
     new unit all means begin anew.
@@ -65,7 +65,8 @@ class TransitionHierarchy:
     threshold : float
         More than 1; how much larger the mean size must be than the size of the mean.
     floor : float
-        Mean size of change that is let pass; 0 is too small, since weights come to rest only slowly.
+        Mean size of error, in units of the targets, that is let pass; 0 is too small, since weights come to
+        rest only slowly.
     rate : float
         In (0, 1), of the running means.
     max_units : int
@@ -97,7 +98,7 @@ class TransitionHierarchy:
     """
 
     def __init__(
-        self, input_size: int, output_size: int, *, lr: float = 0.1, threshold: float = 4.0, floor: float = 0.01,
+        self, input_size: int, output_size: int, *, lr: float = 0.1, threshold: float = 4.0, floor: float = 0.1,
         rate: float = 0.1, max_units: int = 1000,
     ) -> None:  # fmt: skip
         who = type(self).__name__
@@ -160,6 +161,11 @@ class TransitionHierarchy:
         -------
         float
             The largest error of any output that was asked for.
+
+        Raises
+        ------
+        FloatingPointError
+            If learning diverges.
         """
         x, target, asked = self._asked("learn", inputs, targets, mask)
         previous, largest = np.zeros(len(self.units)), 0.0
@@ -169,6 +175,11 @@ class TransitionHierarchy:
             if asked[t]:
                 error = target[t] - n[: self.output_size]
                 largest = max(largest, float(np.abs(error).max()))
+                if not largest < 1e100:
+                    raise FloatingPointError(
+                        f"TransitionHierarchy.learn: errors have grown beyond all bounds; lr={self.lr} is too large for "
+                        f"{len(self.units)} units"
+                    )
                 self._change(self.lr * self._ascent(x, t, error))
                 if len(self.units) < self.max_units and self._grow():
                     previous = np.append(previous, 0.0)
@@ -224,7 +235,7 @@ class TransitionHierarchy:
 
     def _grow(self) -> bool:
         """Put a unit on the connection that is pulled both ways the most, if one is."""
-        excess = self.size - self.threshold * np.abs(self.sum) - self.floor
+        excess = self.size - self.threshold * np.abs(self.sum) - self.floor * self.lr
         for unit in self.units:
             excess[unit.target, unit.source] = -np.inf
         target, source = (int(k) for k in np.unravel_index(np.argmax(excess), excess.shape))

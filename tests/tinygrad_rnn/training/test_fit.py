@@ -325,6 +325,14 @@ def test_bad_settings_are_explained(options: dict[str, Any], message: str) -> No
         tg.fit(model_for(TASK), TASK, **options)
 
 
+def test_logits_are_not_squashed_twice() -> None:
+    task = tg.tasks.EmbeddedReber()
+    model = model_for(task, output="sigmoid")
+    with pytest.raises(ValueError, match="the loss cross_entropy takes logits, but the model puts sigmoid on its outputs"):
+        tg.fit(model, task, steps=1)
+    tg.fit(model, task, steps=1, loss="half_sse")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -186,3 +186,12 @@ def test_sequences_that_do_not_fit_are_refused() -> None:
         net.predict(np.zeros((3, 4)))
     with pytest.raises(ValueError, match=r"TransitionHierarchy.learn: 3 inputs need targets \(3, 1\)"):
         net.learn(np.zeros((3, 2)), np.zeros((3, 2)), np.ones(3, bool))
+
+
+def test_a_diverging_net_says_so() -> None:
+    task, rng = tg.tasks.NoiseFree(p=33), np.random.default_rng(0)
+    net = TransitionHierarchy(task.input_size, task.output_size, lr=1.9)
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=r"lr=1.9 is too large for \d+ units"):
+        for _ in range(2000):
+            batch = task.batch(1, rng)
+            net.learn(batch.inputs[:, 0], batch.targets[:, 0], batch.mask[:, 0])
