@@ -56,9 +56,9 @@ class Batched(Operators):
     @staticmethod
     def _apply(op: Primitive, operands: Sequence[Any], attributes: dict[str, Any]) -> Batched:
         operands = [dense(operand) for operand in operands]
-        members = [o if isinstance(o, Batched) else np.asarray(o) for o in operands]
-        if op.elementwise:
-            rank = max(o.ndim for o in members)
+        if op.elementwise:  # numbers stay numbers: as arrays they would turn float32 into float64
+            members = [o if isinstance(o, (Batched, int, float)) else np.asarray(o) for o in operands]
+            rank = max(0 if isinstance(o, (int, float)) else o.ndim for o in members)
             arrays = [_with_rank(o, rank) if isinstance(o, Batched) else o for o in members]
             if op.name == "broadcast_to":
                 attributes = {"shape": (arrays[0].shape[0], *attributes["shape"])}
@@ -66,6 +66,7 @@ class Batched(Operators):
                 assert isinstance(member, Batched)
                 arrays = [_with_rank(member, len(attributes["shape"]) - 1)]
             return Batched(np.asarray(op.forward(*arrays, **attributes)))
+        members = [o if isinstance(o, Batched) else np.asarray(o) for o in operands]
         rule = _BATCH_RULES.get(op.name)
         if rule is None:
             raise TypeError(f"{op.name} has no batching rule; no derivative rule was expected to need one")

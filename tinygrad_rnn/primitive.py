@@ -123,13 +123,18 @@ class Primitive:
     ) -> Exception:
         """The same kind of error, saying which operation failed, on which shapes, and where."""
         shapes = ", ".join(str(np.shape(operand)) for operand in operands)
-        settings = "".join(f", {key}={value!r}" for key, value in attributes.items())
+        settings = "".join(f", {key}={_told(value)}" for key, value in attributes.items())
         kind = type(error) if type(error) in (ValueError, TypeError, IndexError) else ValueError
         place = f" [in {where}]" if where else ""
         return kind(f"{self.name}(shapes {shapes}{settings}){place}: {error}")
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
+
+
+def _told(value: Any) -> str:
+    """An attribute in an error message; of an array its shape."""
+    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) and value.size > 8 else repr(value)
 
 
 def _owned(value: Any) -> Any:

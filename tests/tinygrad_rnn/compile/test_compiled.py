@@ -377,3 +377,16 @@ def test_weights_from_elsewhere_get_their_gradient(backend: str) -> None:
         cell.weight = source * scale
         found = [tg.grad(tg.unroll(one, X).stacked.sum(), [source])[0].data for one in (cell, compiled)]
         close(*found)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "clockwork"])
+def test_padded_batches_in_single_precision(name: str, backend: str) -> None:
+    cell = tg.cells.get(name)(N, H, dtype=np.float32, seed=0)
+    found = []
+    for one in (cell, tg.compile(cell, backend=backend)):
+        run = tg.unroll(one, X, lengths=[6, 2, 4])
+        assert run.stacked.dtype == np.float32
+        found.append([run.stacked.data, *(g.data for g in tg.grad((run.stacked**2).sum(), cell.parameters()))])
+    for left, right in zip(*found, strict=True):
+        assert left.dtype == right.dtype == np.float32
+        np.testing.assert_allclose(left, right, rtol=2e-5, atol=2e-6)
