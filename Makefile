@@ -16,7 +16,6 @@ claims: $(VENV)/.test
 	$(BIN)/python examples/claims --quick --out pictures/claims
 
 docs: $(VENV)/.test
-	$(BIN)/python examples/claims --quick --out docs/pictures/claims
 	$(BIN)/python docs/make.py
 
 bench: $(VENV)/.bench

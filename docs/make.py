@@ -1,6 +1,7 @@
-"""Writes docs/cells.md and docs/claims.md with their pictures; ``make docs`` runs it.
+"""Writes docs/cells.md with its pictures, and docs/claims.md; ``make docs`` runs it.
 
-Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs.
+Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The
+pictures of the experiments are made by the experiments themselves, ``python examples/claims --out docs/pictures/claims``.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def claims_page() -> str:
         "# Claims, measured",
         "What texts about recurrent networks say, and what comes out when it is run. `make claims` runs the quick form of all "
         "of them and prints what was measured beside what was expected; each is one short script in `examples/claims/`, and "
-        "takes `--seed`, `--quick` and `--out`.",
+        "takes `--seed`, `--quick` and `--out`. The pictures here are those of `python examples/claims --out "
+        "docs/pictures/claims`, which takes two hours, nearly all of it for E20.",
     ]
     for path in sorted(CLAIMS.glob("*.py"), key=_number):
         title, _, text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")

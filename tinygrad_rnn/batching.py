@@ -57,7 +57,7 @@ class Batched(Operators):
     def _apply(op: Primitive, operands: Sequence[Any], attributes: dict[str, Any]) -> Batched:
         operands = [dense(operand) for operand in operands]
         if op.elementwise:  # numbers stay numbers: as arrays they would turn float32 into float64
-            members = [o if isinstance(o, (Batched, int, float)) else np.asarray(o) for o in operands]
+            members: list[Any] = [o if isinstance(o, (Batched, int, float)) else np.asarray(o) for o in operands]
             rank = max(0 if isinstance(o, (int, float)) else o.ndim for o in members)
             arrays = [_with_rank(o, rank) if isinstance(o, Batched) else o for o in members]
             if op.name == "broadcast_to":

@@ -117,7 +117,7 @@ def test_a_forget_bias_is_a_half_life() -> None:
     half_life = np.log(2) / np.log1p(np.exp(-2.0))
     np.testing.assert_allclose(found.data, 0.5 ** (12 / half_life), rtol=1e-12)
     assert round(half_life, 2) == 5.46
-    with pytest.raises(ValueError, match="forget_bias=1.0 needs biases"):
+    with pytest.raises(ValueError, match=r"forget_bias=1.0 needs biases"):
         tg.cells.LSTM2000Cell(N, H, bias=False, forget_bias=1.0)
 
 
