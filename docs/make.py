@@ -1,4 +1,4 @@
-"""Writes docs/cells.md with its pictures, and docs/claims.md; ``make docs`` runs it.
+"""Writes docs/cells.md with its pictures, docs/tasks.md and docs/claims.md; ``make docs`` runs it.
 
 Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The
 pictures of the experiments are made by the experiments themselves, ``python examples/claims --out docs/pictures/claims``.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import files
 
 HERE = Path(__file__).resolve().parent
+SECTION = re.compile(r"^(Parameters|Attributes|Raises|Examples)\n-+\n(?:.+\n?)+", re.MULTILINE)
 CLAIMS = HERE.parent / "examples" / "claims"
 
 FAMILIES = {
@@ -66,7 +68,9 @@ def _cell(name: str) -> list[str]:
 
 def _markdown(text: str) -> str:
     """Docstring markup as Markdown."""
-    plain = text.replace("``", "`").replace(":class:", "").replace("~tinygrad_rnn.", "tg.")
+    if text.startswith("==="):
+        return f"```text\n{text}\n```"
+    plain = text.replace("``", "`").replace(":class:", "").replace(":meth:", "").replace("~tinygrad_rnn.", "tg.")
     return " ".join(plain.split())
 
 
@@ -74,6 +78,23 @@ def cell_picture(name: str, path: Path) -> Path:
     """Three steps of a small cell at the cell level."""
     run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 1, 3)))
     return Path(inspector.render(run, path, level="cell"))
+
+
+def tasks_page() -> str:
+    """Every task: its rule, its source, and what trivial answers cost."""
+    parts = [
+        "# The tasks",
+        "Written by `make docs` out of the docstrings in `tinygrad_rnn/tasks/`. Costs of trivial predictors are closed forms: means "
+        "over what is asked, in nats, or squared errors for `mse`.",
+    ]
+    for name in tg.tasks.names():
+        kind = tg.tasks.get(name)
+        text = SECTION.sub("", inspect.cleandoc(kind.__doc__ or ""))
+        parts += [f"## `{name}`: {kind.__name__}", *(_markdown(part) for part in text.split("\n\n") if part.strip())]
+        if name != "characters":
+            costs = ", ".join(f"{who} {cost:.4g}" for who, cost in kind().baselines().items())
+            parts.append(f"As `{kind()!r}`, loss `{kind().loss}`: {costs}.")
+    return "\n\n".join(parts) + "\n"
 
 
 def claims_page() -> str:
@@ -116,6 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in [] if options.text else tqdm(names, unit="cell", disable=None):
         cell_picture(name, HERE / "pictures" / "cells" / f"{name}.svg")
     files.write(HERE / "cells.md", cells_page())
+    files.write(HERE / "tasks.md", tasks_page())
     files.write(HERE / "claims.md", claims_page())
     return 0
 

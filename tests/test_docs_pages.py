@@ -32,7 +32,7 @@ def test_every_cell_is_on_the_page_with_its_drawing(make: ModuleType) -> None:
 
 
 def test_the_pages_are_up_to_date(make: ModuleType) -> None:
-    for page, write in (("cells.md", make.cells_page), ("claims.md", make.claims_page)):
+    for page, write in (("cells.md", make.cells_page), ("tasks.md", make.tasks_page), ("claims.md", make.claims_page)):
         assert (DOCS / page).read_text(encoding="utf-8") == write(), f"docs/{page} is old: make docs"
 
 
