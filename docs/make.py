@@ -10,6 +10,7 @@ import argparse
 import ast
 import inspect
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -133,6 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--text", action="store_true", help="leave the pictures as they are")
     options = parser.parse_args(arguments)
     (HERE / "pictures" / "cells").mkdir(parents=True, exist_ok=True)
+    if not options.text:
+        example = HERE.parent / "examples" / "reach_while_learning.py"
+        subprocess.run([sys.executable, str(example), "--out", str(HERE / "pictures")], check=True)
     names = [name for family in FAMILIES.values() for name in family]
     for name in [] if options.text else tqdm(names, unit="cell", disable=None):
         cell_picture(name, HERE / "pictures" / "cells" / f"{name}.svg")
