@@ -35,7 +35,7 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        self.parameters = _leaves(type(self).__name__, parameters)
+        self.parameters = leaves(type(self).__name__, parameters)
         self.lr = lr
         _positive(type(self).__name__, lr=lr)
 
@@ -194,9 +194,9 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
         If `max_norm` is not positive, or a gradient holds a NaN or an infinity.
     """
     _positive("clip_grad_norm", max_norm=max_norm)
-    leaves = [p for p in _leaves("clip_grad_norm", parameters) if p.grad is not None]
-    gradients = [np.asarray(leaf.grad) for leaf in leaves]
-    for leaf, gradient in zip(leaves, gradients, strict=True):
+    found = [p for p in leaves("clip_grad_norm", parameters) if p.grad is not None]
+    gradients = [np.asarray(leaf.grad) for leaf in found]
+    for leaf, gradient in zip(found, gradients, strict=True):
         if not np.isfinite(gradient).all():
             raise ValueError(f"clip_grad_norm: the gradient of {leaf.path} holds a NaN or an infinity")
     largest = max((float(np.max(np.abs(g), initial=0.0)) for g in gradients), default=0.0)
@@ -206,23 +206,30 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     squares = sum(float(np.sum(np.square(g / largest, dtype=np.float64))) for g in gradients)
     norm = largest * float(np.sqrt(squares))
     if norm > max_norm:
-        for leaf, gradient in zip(leaves, gradients, strict=True):
+        for leaf, gradient in zip(found, gradients, strict=True):
             leaf.grad = (gradient / largest * (max_norm / np.sqrt(squares))).astype(leaf.dtype)
     return norm
 
 
-def _leaves(owner: str, parameters: Iterable[Tensor]) -> list[Tensor]:
+def leaves(owner: str, parameters: Iterable[Tensor]) -> list[Tensor]:
+    """The parameters as a list, if each is a leaf that requires a gradient, and stands there once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the `owner`.
+    """
     if not isinstance(parameters, Iterable):
         raise TypeError(f"{owner}: parameters must be Tensors, got {type(parameters).__name__}")
-    leaves = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    if not leaves:
+    found = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not found:
         raise ValueError(f"{owner}: no parameters")
-    for leaf in leaves:
+    for leaf in found:
         if not isinstance(leaf, Tensor) or leaf.op is not None or not leaf.requires_grad:
             raise TypeError(f"{owner}: every parameter must be a leaf Tensor with requires_grad, got {leaf!r}")
-    if len({leaf.id for leaf in leaves}) < len(leaves):
+    if len({leaf.id for leaf in found}) < len(found):
         raise ValueError(f"{owner}: a parameter is given twice")
-    return leaves
+    return found
 
 
 def _real(owner: str, name: str, number: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..optim import leaves
 from ..primitives import reshape
 from ..tensor import Tensor
 from .rtrl import jacobians
@@ -73,7 +74,7 @@ class ExtendedKalmanFilter:
     def __init__(
         self, parameters: Iterable[Tensor], *, uncertainty: float = 100.0, noise: float = 1.0, drift: float = 0.0
     ) -> None:
-        self.parameters = _leaves(parameters)
+        self.parameters = leaves("ExtendedKalmanFilter", parameters)
         numbers: dict[str, Any] = {"uncertainty": uncertainty, "noise": noise, "drift": drift}
         for name, number in numbers.items():
             least = "not be negative" if name == "drift" else "be positive"
@@ -128,15 +129,3 @@ class ExtendedKalmanFilter:
             part = step[start : start + parameter.size]
             parameter.data = parameter.data + part.reshape(parameter.shape)
             start += parameter.size
-
-
-def _leaves(parameters: Iterable[Tensor]) -> list[Tensor]:
-    leaves = list(parameters)
-    if not leaves:
-        raise ValueError("ExtendedKalmanFilter: no parameters")
-    for leaf in leaves:
-        if not isinstance(leaf, Tensor) or leaf.op is not None or not leaf.requires_grad:
-            raise TypeError(
-                f"ExtendedKalmanFilter: every parameter must be a leaf Tensor with requires_grad, got {leaf!r}"
-            )
-    return leaves
