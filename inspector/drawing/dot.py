@@ -13,10 +13,10 @@ import graphviz
 from . import theme
 from .picture import Frame, Line, Path, Picture, Shape
 
-__all__ = ["spline", "styled", "text", "to_dot"]
+__all__ = ["ARROW", "arrow_size", "curve", "spline", "styled", "text", "to_dot"]
 
 _CORNER = 7.0
-_ARROW = 10.0
+ARROW = 10.0
 """Length of an arrowhead of size 1, a constant of Graphviz."""
 
 
@@ -90,9 +90,9 @@ def _shape(dot: graphviz.Digraph, shape: Shape) -> None:
 
 
 def _line(dot: graphviz.Digraph, line: Line) -> None:
-    size = _arrow_size(line)
+    size = arrow_size(line)
     last = len(line.pieces) - 1
-    pieces = [spline(piece, _ARROW * size if line.arrow and k == last else 0.0) for k, piece in enumerate(line.pieces)]
+    pieces = [spline(piece, ARROW * size if line.arrow and k == last else 0.0) for k, piece in enumerate(line.pieces)]
     attributes = {
         "pos": ";".join(pieces), "color": line.colour, "penwidth": f"{line.width:g}", "id": line.id,
         "class": line.css, "arrowhead": "normal" if line.arrow else "none",
@@ -107,10 +107,10 @@ def _line(dot: graphviz.Digraph, line: Line) -> None:
     dot.edge(line.source, line.target, **attributes)
 
 
-def _arrow_size(line: Line) -> float:
+def arrow_size(line: Line) -> float:
     """Larger for wider lines, but never longer than most of the last stretch."""
     stretch = math.dist(*line.pieces[-1][-2:])
-    return min(0.5 + 0.09 * line.width, 0.75 * stretch / _ARROW)
+    return min(0.5 + 0.09 * line.width, 0.75 * stretch / ARROW)
 
 
 def spline(path: Path, head: float = 0.0) -> str:
@@ -122,20 +122,24 @@ def spline(path: Path, head: float = 0.0) -> str:
     head : float
         Length of the arrowhead, which takes the place of the end of the line; 0 for none.
     """
+    tip = f"e,{path[-1][0]:.2f},{path[-1][1]:.2f} " if head else ""
+    return tip + " ".join(f"{x:.2f},{y:.2f}" for x, y in curve(path, head))
+
+
+def curve(path: Path, head: float = 0.0) -> list[tuple[float, float]]:
+    """The 3n + 1 points of :func:`spline`."""
     points = list(path)
-    tip = ""
     if head:
-        tip = f"e,{points[-1][0]:.2f},{points[-1][1]:.2f} "
         points[-1] = _towards(points[-1], points[-2], head)
-    curve = [points[0]]
+    bent = [points[0]]
     for k, corner in enumerate(points[1:-1], 1):
         before, after = points[k - 1], points[k + 1]
         radius = min(_CORNER, math.dist(before, corner) / 2, math.dist(corner, after) / 2)
         start, end = _towards(corner, before, radius), _towards(corner, after, radius)
-        _straight(curve, start)
-        curve += [_towards(start, corner, 0.55 * radius), _towards(end, corner, 0.55 * radius), end]
-    _straight(curve, points[-1])
-    return tip + " ".join(f"{x:.2f},{y:.2f}" for x, y in curve)
+        _straight(bent, start)
+        bent += [_towards(start, corner, 0.55 * radius), _towards(end, corner, 0.55 * radius), end]
+    _straight(bent, points[-1])
+    return bent
 
 
 def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) -> tuple[float, float]:
@@ -143,9 +147,9 @@ def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) ->
     return a[0] + (b[0] - a[0]) / length * distance, a[1] + (b[1] - a[1]) / length * distance
 
 
-def _straight(curve: list[tuple[float, float]], end: tuple[float, float]) -> None:
-    (ax, ay), (bx, by) = curve[-1], end
-    curve += [(ax + (bx - ax) / 3, ay + (by - ay) / 3), (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end]
+def _straight(bent: list[tuple[float, float]], end: tuple[float, float]) -> None:
+    (ax, ay), (bx, by) = bent[-1], end
+    bent += [(ax + (bx - ax) / 3, ay + (by - ay) / 3), (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end]
 
 
 def styled(svg: str, style: str) -> str:
