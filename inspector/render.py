@@ -39,6 +39,13 @@ _LARGE = 3000
 """Shapes beyond which we write the SVG ourselves, in a quarter of the time that Graphviz takes."""
 
 
+class Drawing(str):
+    """SVG text that shows itself in a notebook."""
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+
 def render(
     run: Run,
     path: str | Path | None = None,
@@ -67,7 +74,7 @@ def render(
     Returns
     -------
     str or Path
-        The SVG text if no path was given, otherwise the path written.
+        The SVG text if no path was given, which a notebook shows as a drawing; otherwise the path written.
 
     Raises
     ------
@@ -86,7 +93,7 @@ def render(
     drawing = picture(run, level=level, trace=trace, steps=steps)
     if kind == "svg":
         text = styled(_svg(drawing), theme.style_sheet(drawing.gates))
-        return text if target is None else files.write(target, text)
+        return Drawing(text) if target is None else files.write(target, text)
     dot = to_dot(drawing)
     if kind == "png":
         dot.attr("graph", dpi="144")

@@ -19,7 +19,7 @@ _DECADES = 10.0
 
 
 class Stroke(NamedTuple):
-    """Colour, width in points, CSS class, tooltip, whether dashed, and rank: higher ones lie on top."""
+    """Colour, width in points, CSS class, tooltip, whether dashed, rank: higher ones lie on top; and the norm, if known."""
 
     colour: str
     width: float
@@ -27,10 +27,13 @@ class Stroke(NamedTuple):
     tooltip: str
     dashed: bool
     rank: float
+    norm: float | None = None
 
     def line(self, own: str, source: str, target: str, path: Path, arrow: bool = True) -> Line:
         """A line that looks like this."""
-        return Line(own, source, target, (path,), self.colour, self.width, self.css, self.tooltip, arrow, self.dashed)
+        return Line(
+            own, source, target, (path,), self.colour, self.width, self.css, self.tooltip, arrow, self.dashed, norm=self.norm
+        )
 
 
 class Ink:
@@ -73,12 +76,12 @@ class Ink:
             return Stroke(colour, width, "rail" if rail else "plain", "gradient —", False, 1.0 * rail)
         norm = self.norms.get(edge, 0.0)
         if not math.isfinite(norm):
-            return Stroke("#BF3989", 3.0, "bad", f"gradient {norm}", False, 99.0)
+            return Stroke("#BF3989", 3.0, "bad", f"gradient {norm}", False, 99.0, norm)
         if norm == 0.0:
-            return Stroke(theme.GRADIENT[0][0], 0.9, "none", "gradient exactly 0", True, 0.0)
+            return Stroke(theme.GRADIENT[0][0], 0.9, "none", "gradient exactly 0", True, 0.0, norm)
         k = theme.gradient_bin(norm, self.low, self.high)
         colour, width, _ = theme.GRADIENT[k]
-        return Stroke(colour, width, f"g{k}", f"gradient norm {number(norm)}", False, 1.0 + k)
+        return Stroke(colour, width, f"g{k}", f"gradient norm {number(norm)}", False, 1.0 + k, norm)
 
 
 def inked(ink: Ink, node: Node | None, paint: theme.Paint, css: str, border: float) -> tuple[theme.Paint, str, float]:

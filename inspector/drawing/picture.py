@@ -39,7 +39,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Line:
-    """A line from one shape to another, in one piece or, where it passes under a rail, in several."""
+    """A line from one shape to another, in one piece or, where it passes under a rail, in several.
+
+    `norm` is that of the gradient that flows through it, ``None`` where there is no trace or the line is cut.
+    """
 
     id: str
     source: str
@@ -53,6 +56,7 @@ class Line:
     dashed: bool = False
     label: str = ""
     label_at: tuple[float, float] | None = None
+    norm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,114 @@
+"""Exports hold what the drawing shows, and other programs can read them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.render import LEVELS, picture
+from tinygrad_rnn.unroll import Run
+
+from ..random_cells import runs
+from ..strategies import FEW
+from .test_dot import NASTY
+
+
+def run_of(name: str, **options: object) -> Run:
+    cell = tg.cells.get(name)(3, 4, seed=0, **options)
+    return tg.unroll(cell, np.random.default_rng(0).normal(size=(3, 2, 3)))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", ["lstm", "gru", "clockwork", "narx"])
+def test_the_graph_is_the_drawing(name: str, level: str) -> None:
+    run = run_of(name)
+    trace = inspector.trace(run, run.outputs[-1].sum())
+    graph, drawing = inspector.to_networkx(run, level=level, trace=trace), picture(run, level=level, trace=trace)
+    shapes = {s.id: s for s in drawing.shapes if s.nodes}
+    assert set(shapes) <= set(graph)
+    for key, shape in shapes.items():
+        facts = graph.nodes[key]
+        assert (facts["label"], facts["x"], facts["y"]) == (shape.label, shape.x, shape.y)
+    lines = {line.id: line for line in drawing.lines if line.source in graph and line.target in graph}
+    assert {key: (u, v) for u, v, key in graph.edges(keys=True)} == {key: (line.source, line.target) for key, line in lines.items()}
+    assert {facts["timestep"] for _, facts in graph.nodes(data=True) if "timestep" in facts} == {0, 1, 2}
+
+
+def test_edges_carry_their_gradient() -> None:
+    run = run_of("rnn")
+    trace = inspector.trace(run, run.outputs[-1].sum())
+    graph = inspector.to_networkx(run, trace=trace)
+    into = [facts["gradient"] for _, _, facts in graph.in_edges("t1.h", data=True)]
+    np.testing.assert_allclose(into, [trace.norm("h")[1]])
+    assert all("gradient" not in facts for _, _, facts in inspector.to_networkx(run).edges(data=True))
+
+
+def test_cuts_are_cuts() -> None:
+    graph = inspector.to_networkx(run_of("lstm1997", truncated=True), level="cell")
+    assert {target for _, target, facts in graph.edges(data=True) if facts["cut"]} == {f"t{t}.shared.stop_gradient" for t in range(3)}
+
+
+def test_graphml_and_json_come_back(tmp_path: Path) -> None:
+    run = run_of("lstm")
+    trace = inspector.trace(run, run.outputs[-1].sum())
+    graph = inspector.to_networkx(run, trace=trace)
+    read = nx.read_graphml(inspector.export(run, tmp_path / "a.graphml", trace=trace))
+    again = nx.node_link_graph(json.loads(inspector.export(run, tmp_path / "a.json", trace=trace).read_text()), edges="links")
+    for other in (read, again):
+        assert set(other) == set(graph) and other.number_of_edges() == graph.number_of_edges()
+        assert other.nodes["t1.f"]["label"] == "f" and other.nodes["t1.f"]["x"] == graph.nodes["t1.f"]["x"]
+    norms = sorted(facts["gradient"] for _, _, facts in graph.edges(data=True) if "gradient" in facts)
+    assert sorted(facts["gradient"] for _, _, facts in again.edges(data=True) if "gradient" in facts) == norms
+
+
+def test_mermaid_has_every_node_and_edge_once(tmp_path: Path) -> None:
+    run = run_of("gru")
+    graph = inspector.to_networkx(run, level="cell")
+    text = inspector.export(run, tmp_path / "a.mmd", level="cell").read_text()
+    assert text.startswith("flowchart LR\n") and text.count("subgraph") == text.count("  end\n") == 3
+    assert len(re.findall(r'^    n\d+\["', text, re.MULTILINE)) == len(graph)
+    assert len(re.findall(r"^  n\d+ (?:-->|-\.->) n\d+$", text, re.MULTILINE)) == graph.number_of_edges()
+
+
+def test_dot_is_the_source_that_is_drawn(tmp_path: Path) -> None:
+    text = inspector.export(run_of("rnn"), tmp_path / "a.dot").read_text()
+    assert text.startswith("digraph run") and 'id="t1.h.tanh"' in text and "pos=" in text
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_names_are_data_everywhere(name: str, tmp_path: Path) -> None:
+    class Named(tg.Cell):
+        def step(self, x: object, state: tuple[object, ...]) -> tuple[object]:
+            return (tg.tanh(tg.named(**{name: tg.sigmoid(x + state[0])})),)
+
+    run = tg.unroll(Named(3, 3, seed=0), np.ones((2, 1, 3)))
+    assert len(nx.read_graphml(inspector.export(run, tmp_path / "a.graphml"))) == len(inspector.to_networkx(run))
+    json.loads(inspector.export(run, tmp_path / "a.json").read_text())
+    labels = re.findall(r'\["(.*)"\]$', inspector.export(run, tmp_path / "a.mmd").read_text(), re.MULTILINE)
+    assert labels and not any(set(re.sub(r"#\d+;", "", label)) & set('"<>&`\n') for label in labels)
+
+
+@FEW
+@given(run=runs())
+def test_random_cells_can_be_exported(run: Run) -> None:
+    graph = inspector.to_networkx(run)
+    assert len(graph) > 0 and nx.node_link_graph(nx.node_link_data(graph, edges="links"), edges="links").nodes == graph.nodes
+
+
+def test_drawings_show_themselves_in_notebooks() -> None:
+    drawn = inspector.render(run_of("rnn"))
+    assert isinstance(drawn, str) and drawn._repr_svg_() == drawn and "<svg" in drawn
+
+
+def test_other_suffixes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must end in \.graphml, \.json, \.mmd, \.dot"):
+        inspector.export(run_of("rnn"), tmp_path / "a.pickle")
+    assert list(tmp_path.iterdir()) == []
