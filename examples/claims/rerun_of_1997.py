@@ -271,6 +271,8 @@ def draw(found: list[Trial], path: Path) -> None:
             for solved, marker in ((True, "o"), (False, "x")):
                 x = [one.sequences for one in own if one.solved is solved]
                 axes.scatter(x, np.full(len(x), k + shift), color=colour, marker=marker, s=34, zorder=3, alpha=0.85)
+                if x and not solved:
+                    axes.annotate(f"{len(x)} of {len(own)}", (x[0], k + shift), (7, 0), textcoords="offset points", va="center", fontsize=8)
         axes.plot([problem.published] * 2, [k - 0.36, k + 0.36], color="black", linewidth=2.5, zorder=2)
         axes.text(problem.published, k - 0.42, f"{problem.published:,}", ha="center", va="bottom", fontsize=8)
     axes.set_yticks(range(len(PROBLEMS)), [problem.title for problem in PROBLEMS.values()])
@@ -278,7 +280,7 @@ def draw(found: list[Trial], path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("sequences until the paper's rule is met")
     axes.set_title("1997, run again: published (black), its recipe (blue), one of today (green)", loc="left", fontsize=11)
-    axes.text(0.99, 0.02, "a dot a seed; a cross is a seed that spent its budget", transform=axes.transAxes, ha="right", fontsize=8)
+    axes.text(0.99, 0.02, "a dot a seed; a cross for seeds that spent their budget", transform=axes.transAxes, ha="right", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#D8DEE4", linewidth=0.6)
     plot.save(figure, path)
