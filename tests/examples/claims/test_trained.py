@@ -41,7 +41,7 @@ def verdicts(lines: list[claim.Line]) -> set[str]:
     return {line.verdict for line in lines} & {"PASS", "FAIL"}
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("script", SHORT, ids=lambda script: script.__name__)
 def test_exact_lines_hold_and_the_picture_is_drawn(script, seed, short, tmp_path, capsys):
     options = ["--quick", "--seed", str(seed), "--out", str(tmp_path)]
