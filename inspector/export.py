@@ -12,6 +12,7 @@ import networkx as nx
 from tinygrad_rnn import files
 from tinygrad_rnn.unroll import Run
 
+from .drawing import theme
 from .drawing.dot import to_dot
 from .drawing.picture import Picture
 from .render import picture
@@ -112,7 +113,7 @@ def _graph(drawing: Picture) -> Any:
 
 def _storable(value: Any) -> Any:
     """Text that XML can hold; names may be anything."""
-    return "".join(c if c.isprintable() or c == "\n" else "�" for c in value) if isinstance(value, str) else value
+    return theme.visible(value, "\n") if isinstance(value, str) else value
 
 
 def _mermaid(graph: Any) -> Iterator[str]:
@@ -134,5 +135,5 @@ def _mermaid(graph: Any) -> Iterator[str]:
 
 def _quoted(label: str) -> str:
     """Text in which Mermaid finds no syntax."""
-    plain = "".join(c if c.isprintable() else "�" for c in label) or " "
+    plain = theme.visible(label) or " "
     return "".join(f"#{ord(c)};" if c in '"&<>#;`*_\\[]{}()|' else c for c in plain)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from tinygrad_rnn import files
 
+from .drawing import theme
 from .trace import GradientTrace
 
 __all__ = ["Decay", "decay_rate", "plot_decay", "plot_heat_map", "save"]
@@ -274,8 +275,7 @@ def finish(axes: Axes, path: str | Path | None) -> Path | Axes:
 
 def _visible(text: str) -> str:
     """Text in which Matplotlib finds no mathematics and nothing that cannot be shown."""
-    shown = "".join(c if c.isprintable() else "�" for c in text)
-    return shown.replace("$", r"\$")
+    return theme.visible(text).replace("$", r"\$")
 
 
 def _short(value: float) -> str:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
+from .functions import stack
 from .tensor import Tensor
 
-__all__ = ["LazyMapping", "LazySequence"]
+__all__ = ["LazyMapping", "LazySequence", "stacked"]
+
+
+def stacked(values: Sequence[Tensor]) -> Tensor:
+    """The values as one Tensor (T, ...), those of a lazy sequence without making them one by one."""
+    whole = values.whole if isinstance(values, LazySequence) else None
+    found: Tensor = whole() if whole is not None else stack(list(values))
+    return found
 
 
 class LazySequence(Sequence[Any]):

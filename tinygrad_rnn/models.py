@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,11 +11,13 @@ import numpy.typing as npt
 
 from . import primitives as p
 from .cell import Cell, Parametrised
-from .functions import concatenate, linear, softmax, stack
+from .functions import concatenate, linear, softmax
 from .init import Init, uniform
+from .lazy import stacked
 from .primitive import Value
 from .scope import no_grad, scope
 from .stacks import Bidirectional, Stacked
+from .states import leaves_of, rebuilt
 from .tensor import Tensor
 from .unroll import Run, unroll
 
@@ -140,7 +143,7 @@ class SequenceModel(_Model):
         run = unroll(self.cell, inputs, state, lengths=lengths, truncate=truncate)
         hidden = run.stacked
         if self.see_inputs:
-            hidden = concatenate([hidden, stack(list(run.inputs))], axis=2)
+            hidden = concatenate([hidden, stacked(run.inputs)], axis=2)
         with scope("readout"):
             return Prediction(OUTPUTS[self.output](self.readout(hidden)), run)
 
@@ -226,7 +229,7 @@ class EncoderDecoder(_Model):
     def __init__(self, encoder: Cell | Stacked, decoder: Cell | Stacked, *, seed: int | None = None) -> None:
         for cell in (encoder, decoder):
             _check("EncoderDecoder", cell, "identity")
-        shapes = [[np.shape(leaf) for leaf in _leaves(cell.initial_state(1))] for cell in (encoder, decoder)]
+        shapes = [[np.shape(leaf) for leaf in leaves_of(cell.initial_state(1))] for cell in (encoder, decoder)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"EncoderDecoder: states of shapes {shapes[0]} cannot become states of {shapes[1]}")
         self.encoder, self.decoder = encoder, decoder
@@ -262,28 +265,21 @@ def _decode(cell: Any, readout: Linear, state: Any, first: Array, steps: int) ->
     return np.stack(symbols)
 
 
-def _leaves(state: Any) -> list[Any]:
-    return [leaf for part in state for leaf in (_leaves(part) if isinstance(part, tuple) else [part])]
-
-
 def _width(state: Any) -> int:
-    return int(np.sum([np.prod(leaf.shape[1:], dtype=int) for leaf in _leaves(state)]))
+    return sum(_size(leaf) for leaf in leaves_of(state))
 
 
 def _filled(like: Any, values: Value) -> Any:
     """A state shaped like `like` out of the columns of `values` (batch, all features)."""
-    position = 0
+    leaves = leaves_of(like)
+    ends = list(itertools.accumulate(map(_size, leaves)))
+    columns = zip([0, *ends], ends, strict=False)
+    return rebuilt(like, (values[:, a:b].reshape(leaf.shape) for leaf, (a, b) in zip(leaves, columns, strict=True)))
 
-    def fill(part: Any) -> Any:
-        nonlocal position
-        if isinstance(part, tuple):
-            inside = [fill(leaf) for leaf in part]
-            return type(part)(*inside) if hasattr(part, "_fields") else tuple(inside)
-        count = int(np.prod(part.shape[1:], dtype=int))
-        position += count
-        return values[:, position - count : position].reshape(part.shape)
 
-    return fill(like)
+def _size(leaf: Any) -> int:
+    """Features of a state (batch, ...)."""
+    return int(np.prod(leaf.shape[1:], dtype=int))
 
 
 def _check(who: str, cell: Any, output: str) -> None:

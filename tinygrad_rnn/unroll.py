@@ -12,9 +12,9 @@ import numpy as np
 from .ancestry import parts
 from .anomaly import AnomalyError, anomaly_error
 from .cell import Cell
-from .functions import concatenate, stack
+from .functions import concatenate
 from .inner import rows_of
-from .lazy import LazyMapping, LazySequence
+from .lazy import LazyMapping, LazySequence, stacked
 from .primitives import identity, stop_gradient, where
 from .scope import Scope, context, scope, timestep, using
 from .stacks import Bidirectional, Directions, Layer, Stacked
@@ -82,9 +82,7 @@ class Run:
     @cached_property
     def stacked(self) -> Tensor:
         """The outputs as one Tensor (T, batch, hidden_size)."""
-        whole = self.outputs.whole if isinstance(self.outputs, LazySequence) else None
-        out: Tensor = whole() if whole is not None else stack(self.outputs)
-        return out
+        return stacked(self.outputs)
 
     def __repr__(self) -> str:
         batch = self.outputs[0].shape[0]

@@ -45,8 +45,7 @@ def to_dot(picture: Picture) -> graphviz.Digraph:
 
 def text(value: str) -> str:
     """User text as a DOT string in which nothing has a meaning: no escapes, no HTML, no entities."""
-    visible = "".join(c if c.isprintable() or c == "\n" else "�" for c in value)
-    escaped: str = graphviz.escape(visible.replace("&", "&amp;"))
+    escaped: str = graphviz.escape(theme.visible(value, "\n").replace("&", "&amp;"))
     return escaped
 
 

@@ -42,6 +42,8 @@ class _Task(NamedTuple):
     goal: Point
     departures: dict[int, float]
     arrivals: dict[int, float]
+    crowded: bool = False
+    """Whether no way is free, so that other lines may be run along."""
 
 
 def route(step: Step, placement: Placement, spacing: Spacing) -> dict[Wire, Path]:
@@ -69,7 +71,6 @@ class _Maze:
         self.trees: dict[str, dict[Point, Point | None]] = {}
         self.depth: dict[tuple[str, Point], float] = {}
         self.entered: set[tuple[str, int]] = set()
-        self.crowded = False  # whether no way is free, so that other lines may be run along
 
     # ------------------------------------------------------------------------------------ geometry
 
@@ -157,11 +158,7 @@ class _Maze:
         net = task.wire.source
         tree = self.trees.setdefault(net, {task.start: None})
         self.depth.setdefault((net, task.start), 0.0)
-        found = self._search(task, tree)
-        if found is None:
-            self.crowded = True
-            found = self._search(task, tree)
-            self.crowded = False
+        found = self._search(task, tree) or self._search(task._replace(crowded=True), tree)
         if found is None:
             return self._trim(task, [task.start, task.goal])
         self._claim(net, found, tree)
@@ -205,7 +202,7 @@ class _Maze:
                 yield from ((turn, _BEND / 2) for turn in range(4))
             return
         inside = self.owner.get(point, set())
-        if self._foreign(point, net) and not self.crowded:
+        if self._foreign(point, net) and not task.crowded:
             crossed = self.turns.get(point, set()) - {net}
             along = {way for other, way in self.passes.get(point, {}).items() if other != net}
             if not crossed and along == {(heading + 1) % 2} and not inside:
@@ -225,7 +222,7 @@ class _Maze:
         own = {task.wire.source, task.wire.target}
         if not self.owner.get(b, set()) <= own:
             return False
-        return self.crowded or self.lines.get((min(a, b), max(a, b)), task.wire.source) == task.wire.source
+        return task.crowded or self.lines.get((min(a, b), max(a, b)), task.wire.source) == task.wire.source
 
     def _arrival(self, task: _Task, turn: int) -> float:
         taken = _BACKWARD if (task.wire.target, turn) in self.entered else 0.0

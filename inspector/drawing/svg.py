@@ -63,7 +63,7 @@ def _bounds(picture: Picture) -> tuple[float, float, float, float]:
 
 def _text(value: str) -> str:
     """User text that is shown and never obeyed."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "�" for c in value))
+    return escape(theme.visible(value, "\n"))
 
 
 def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> Iterator[str]:

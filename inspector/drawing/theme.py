@@ -96,6 +96,11 @@ def paint(role: str, gates: tuple[str, ...] = ()) -> Paint:
     return SPARE[others.index(gate) % len(SPARE)] if gate in others else ROLES["shared"]
 
 
+def visible(text: str, keep: str = "") -> str:
+    """Text in which nothing controls a terminal, a font or a parser; characters in `keep` stay."""
+    return "".join(c if c.isprintable() or c in keep else "�" for c in text)
+
+
 def label_width(text: str, size: float = 11.0) -> float:
     """An upper estimate of how wide `text` is set, in points, that no installed font can change."""
     wide = sum(1.0 if ord(c) > 0x2FF or c in "mwMW@" else 0.4 if c in "iljtf.,·|() " else 0.68 for c in text)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
+from ..cell import Cell
 from .chunker import ChunkerCell
 from .clockwork import ClockworkCell
 from .gated import GatedCell
@@ -26,17 +30,71 @@ from .odyssey import (
 )
 from .orthogonal import OrthogonalRNNCell
 from .parallel import MinGRUCell, MinLSTMCell
-from .registry import get, names
 from .rnn import IRNNCell, JordanCell, RNNCell
 from .second_order import SecondOrderCell
 from .slstm import SLSTMCell
 from .sru import SRUCell
-from .table import Table, table
+from .table import Table, measure
 
 __all__ = [
     "CIFGCell", "ChunkerCell", "ClockworkCell", "CoupledLSTMCell", "FGRCell", "GRUCell", "GRUResetBeforeCell", "GatedCell",
     "IRNNCell", "JANETCell", "JordanCell", "LRUCell", "LSTM1997Cell", "LSTM2000Cell", "LSTMCell", "LayerNormLSTMCell",
     "LeakyCell", "MGUCell", "MinGRUCell", "MinLSTMCell", "MozerCell", "NARXCell", "NFGCell", "NIAFCell", "NIGCell",
     "NOAFCell", "NOGCell", "NPCell", "OrthogonalRNNCell", "PeepholeLSTMCell", "RNNCell", "SLSTMCell", "SRUCell",
-    "SecondOrderCell", "Table", "get", "names", "table",
+    "SecondOrderCell", "Table", "get", "measure", "names", "table",
 ]  # fmt: skip
+
+_REGISTRY: dict[str, type[Cell]] = {
+    "rnn": RNNCell, "irnn": IRNNCell, "jordan": JordanCell,
+    "lstm1997": LSTM1997Cell, "lstm2000": LSTM2000Cell, "lstm": LSTMCell, "peephole": PeepholeLSTMCell,
+    "coupled": CoupledLSTMCell, "nig": NIGCell, "nfg": NFGCell, "nog": NOGCell, "niaf": NIAFCell, "noaf": NOAFCell,
+    "cifg": CIFGCell, "np": NPCell, "fgr": FGRCell, "layernorm": LayerNormLSTMCell,
+    "gru": GRUCell, "gru_before": GRUResetBeforeCell, "mgu": MGUCell, "janet": JANETCell,
+    "narx": NARXCell, "leaky": LeakyCell, "mozer": MozerCell, "second_order": SecondOrderCell,
+    "clockwork": ClockworkCell, "chunker": ChunkerCell,
+    "mingru": MinGRUCell, "minlstm": MinLSTMCell, "sru": SRUCell, "lru": LRUCell, "slstm": SLSTMCell,
+    "orthogonal": OrthogonalRNNCell,
+}  # fmt: skip
+
+
+def names() -> list[str]:
+    """The names of all built-in cells."""
+    return list(_REGISTRY)
+
+
+def get(name: str) -> type[Cell]:
+    """The cell class of that name.
+
+    Raises
+    ------
+    KeyError
+        If there is none; the message suggests near matches and lists the names there are.
+    """
+    if name not in _REGISTRY:
+        near = difflib.get_close_matches(str(name).lower(), _REGISTRY, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? There are" if near else "choose from"
+        raise KeyError(f"no cell called {name!r}; {hint} {', '.join(_REGISTRY)}")
+    return _REGISTRY[name]
+
+
+def table(cells: Sequence[str] | None = None, input_size: int = 8, hidden_size: int = 16) -> Table:
+    """Measure built-in cells.
+
+    Parameters
+    ----------
+    cells : sequence of str, optional
+        Names of the registry; all of them when omitted.
+    input_size, hidden_size : int
+
+    Returns
+    -------
+    Table
+        From name to :class:`~tinygrad_rnn.cells.table.Measure`; printing it gives one line a cell.
+
+    Raises
+    ------
+    KeyError
+        If there is no cell of a name.
+    """
+    rows = {name: measure(get(name)(input_size, hidden_size, seed=0)) for name in (names() if cells is None else cells)}
+    return Table(rows, input_size, hidden_size)

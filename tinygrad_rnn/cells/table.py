@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,9 +10,8 @@ import numpy as np
 from ..cell import Cell
 from ..graph import Graph, Node
 from ..unroll import unroll
-from .registry import get, names
 
-__all__ = ["Measure", "Table", "measure", "table"]
+__all__ = ["Measure", "Table", "measure"]
 
 _NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp", "abs", "sign"})
 _SUMS = frozenset({"add", "subtract", "negative", "getitem", "concatenate", "reshape"})
@@ -71,29 +70,6 @@ class Table(Mapping[str, Measure]):
             numbers = [getattr(row, field.name) for field in fields(Measure)]
             lines.append("  ".join([f"{name:{width}}", *(f"{n:>{len(head)},}" for n, head in zip(numbers, heads, strict=True))]))
         return "\n".join(lines)
-
-
-def table(cells: Sequence[str] | None = None, input_size: int = 8, hidden_size: int = 16) -> Table:
-    """Measure built-in cells.
-
-    Parameters
-    ----------
-    cells : sequence of str, optional
-        Names of the registry; all of them when omitted.
-    input_size, hidden_size : int
-
-    Returns
-    -------
-    Table
-        From name to :class:`Measure`; printing it gives one line a cell.
-
-    Raises
-    ------
-    KeyError
-        If there is no cell of a name.
-    """
-    rows = {name: measure(get(name)(input_size, hidden_size, seed=0)) for name in (names() if cells is None else cells)}
-    return Table(rows, input_size, hidden_size)
 
 
 def measure(cell: Cell) -> Measure:

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..cell import Cell
-from ..functions import stack
-from ..lazy import LazySequence
+from ..lazy import stacked
 from ..primitive import Value
 from ..scope import context
 from ..stacks import Bidirectional, Stacked
@@ -233,8 +232,7 @@ class CompiledCell(Cell):
         ambient = context.get()
         if ambient.anomaly:
             return None  # to name the operation that went wrong, every operation has to be there
-        lazy = isinstance(steps, LazySequence) and steps.whole is not None
-        x = steps.whole() if lazy else stack(list(steps))
+        x = stacked(steps)
         mask = _mask_array(masks, x.shape[1])
         recurrence = self.recurrence(x, state, mask is not None)
         if recurrence is None or (truncate and recurrence.traced.carried):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..models import Prediction
 from ..optim import Adam, Optimizer, clip_grad_norm
 from ..scope import no_grad
+from ..states import leaves_of, rebuilt
 from ..tasks import Batch, Task
 from ..tensor import Tensor
 from .checkpoint import Checkpoint
@@ -243,7 +244,8 @@ class _Training:
         self.optimizer.step()
         self._judge(prediction, batch, value, norm)
         if self.carry:
-            self.state = _detached(prediction.run.final_state)
+            state = prediction.run.final_state
+            self.state = rebuilt(state, (Tensor(leaf.data) for leaf in leaves_of(state)))
         self.step += 1
         self.sequences += self.batch
 
@@ -284,7 +286,7 @@ class _Training:
         if self.stop is not None:
             parts["stop"] = self.stop.state_dict()
         if self.state is not None:
-            parts["state"] = {str(k): leaf.data for k, leaf in enumerate(_leaves(self.state))}
+            parts["state"] = {str(k): leaf.data for k, leaf in enumerate(leaves_of(self.state))}
         arrays = {f"{part}.{name}": array for part, inside in parts.items() for name, array in inside.items()}
         facts = {
             "step": self.step, "sequences": self.sequences, "rows": self.history.rows, "solved": self.history.solved,
@@ -311,24 +313,8 @@ class _Training:
         leaves = saved.part("state")
         if leaves:
             like = self.model.cell.initial_state(self.batch)
-            self.state = _rebuilt(like, iter([leaves[str(k)] for k in range(len(leaves))]))
+            self.state = rebuilt(like, (Tensor(leaves[str(k)]) for k in range(len(leaves))))
         facts = saved.facts
         self.step, self.sequences = facts["step"], facts["sequences"]
         self.history = History(facts["rows"], facts["solved"])
         self.rng.bit_generator.state = facts["rng"]
-
-
-def _leaves(state: Any) -> list[Any]:
-    return [leaf for part in state for leaf in (_leaves(part) if isinstance(part, tuple) else [part])]
-
-
-def _detached(state: Any) -> Any:
-    return _rebuilt(state, iter([leaf.data for leaf in _leaves(state)]))
-
-
-def _rebuilt(like: Any, arrays: Iterator[Array]) -> Any:
-    """A state of the same make, out of arrays."""
-    if not isinstance(like, tuple):
-        return Tensor(next(arrays))
-    inside = [_rebuilt(part, arrays) for part in like]
-    return type(like)(*inside) if hasattr(like, "_fields") else tuple(inside)

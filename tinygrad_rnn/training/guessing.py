@@ -82,7 +82,7 @@ def guess(
     >>> bool(found.weights[0] > 0)
     True
     """
-    _check("guess", task, rng, train=train, test=test, max_trials=max_trials, together=together)
+    check("guess", task, rng, train=train, test=test, max_trials=max_trials, together=together)
     if not (isfinite(low) and isfinite(high) and low < high):
         raise ValueError(f"guess: needs finite low < high, got {low!r} and {high!r}")
     sets = task.batch(train, rng), task.batch(test, rng)
@@ -143,7 +143,8 @@ def beside(outputs: Array, batch: Batch) -> tuple[Array, Batch]:
     return outputs.reshape(steps, candidates * size, width), many
 
 
-def _check(who: str, task: Any, rng: Any, **counts: Any) -> None:
+def check(who: str, task: Any, rng: Any, **counts: Any) -> None:
+    """Refuse a task, a generator or counts that a search cannot use, naming the search."""
     if not isinstance(task, Task):
         raise TypeError(f"{who}: task must be a Task, got {type(task).__name__}")
     checks.generator(who, rng)

@@ -7,9 +7,9 @@ from math import isfinite
 
 import numpy as np
 
-from ..tasks import Batch, Task, checks
+from ..tasks import Batch, Task
 from .candidates import Array, Candidates
-from .guessing import Guess, beside, solves
+from .guessing import Guess, beside, check, solves
 
 __all__ = ["judged", "multigrid"]
 
@@ -145,11 +145,7 @@ class _Moves:
 
 
 def _check(task: object, rng: object, width: float, factor: float, **counts: object) -> None:
-    if not isinstance(task, Task):
-        raise TypeError(f"multigrid: task must be a Task, got {type(task).__name__}")
-    checks.generator("multigrid", rng)
-    for name, count in counts.items():
-        checks.integer("multigrid", name, count, 1)
+    check("multigrid", task, rng, **counts)
     if not (isfinite(width) and width > 0):
         raise ValueError(f"multigrid: width must be positive and finite, got {width!r}")
     if not (isfinite(factor) and factor > 1):
