@@ -27,7 +27,7 @@ FORMATS = ("svg", "png", "pdf")
 _COLOURS = {"RNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
 _OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", "#D55E00", "#0072B2", "#009E73")
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-INK, _GREY = "#1B1F24", "#57606A"
+INK, _GREY = theme.INK, "#57606A"
 _DECADES = 6
 
 

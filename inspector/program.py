@@ -11,11 +11,10 @@ from tinygrad_rnn import files
 from tinygrad_rnn.compile.program import Program
 
 from .drawing import theme
-from .drawing.engines import draw
+from .drawing.engines import FORMATS, draw
 
 __all__ = ["render_program"]
 
-_FORMATS = ("svg", "png", "pdf")
 _FILLS = {"input": "#DDF1FC", "output": "#DFF3E4", "constant": "#EEF1F4", "matmul": "#FBE9D7", "pointwise": "white"}
 
 
@@ -48,8 +47,8 @@ def render_program(program: Program, path: str | Path | None = None, *, title: s
         raise TypeError(f"render_program: needs a Program, got {type(program).__name__}")
     target = None if path is None else Path(path)
     kind = "svg" if target is None else target.suffix.lower().removeprefix(".")
-    if kind not in _FORMATS:
-        raise ValueError(f"render_program: write one of {', '.join(_FORMATS)}, got {target}")
+    if kind not in FORMATS:
+        raise ValueError(f"render_program: write one of {', '.join(FORMATS)}, got {target}")
     drawn = draw(_dot(program, title), kind, "dot")
     return drawn.decode() if target is None else files.write(target, drawn)
 

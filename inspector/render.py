@@ -13,7 +13,7 @@ from tinygrad_rnn.unroll import Run
 from .drawing import theme
 from .drawing.columns import Row
 from .drawing.dot import styled, to_dot
-from .drawing.engines import GraphvizMissingError, draw
+from .drawing.engines import FORMATS, GraphvizMissingError, draw
 from .drawing.flow import layer_flow
 from .drawing.ink import Ink, number
 from .drawing.items import Step
@@ -33,10 +33,9 @@ __all__ = ["LEVELS", "picture", "render"]
 
 _DETAIL: dict[str, Callable[[Step], Step]] = {"operation": lambda step: step, "gate": gate_step, "cell": cell_step}
 LEVELS = tuple(_DETAIL)
-FORMATS = ("svg", "png", "pdf")
 _ALL, _FIRST, _LAST = 20, 3, 2
 _LARGE = 3000
-"""Shapes beyond which we write the SVG ourselves, in a quarter of the time that Graphviz takes."""
+"""Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
 
 
 class Drawing(str):

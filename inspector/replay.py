@@ -9,6 +9,8 @@ import numpy as np
 from tinygrad_rnn import Graph, Tensor, stack
 from tinygrad_rnn.compile import CompiledEnsemble, uncompiled
 from tinygrad_rnn.inner import TRAJECTORY, VALUE
+from tinygrad_rnn.lazy import stacked
+from tinygrad_rnn.states import leaves_of, rebuilt
 from tinygrad_rnn.unroll import Run, unroll
 
 __all__ = ["loss_step_by_step", "step_by_step"]
@@ -22,8 +24,8 @@ def step_by_step(run: Run) -> Run:
     mask = tape.attributes.get("mask")
     return unroll(
         uncompiled(run.cell),
-        np.stack([x.data for x in run.inputs]),
-        _values(run.initial_state),
+        stacked(run.inputs).data,
+        rebuilt(run.initial_state, (np.asarray(leaf) for leaf in leaves_of(run.initial_state))),
         truncate=tape.attributes.get("truncate"),
         lengths=None if mask is None else mask.sum(axis=(0, 2)),
         reverse=run.reverse,
@@ -54,11 +56,3 @@ def _same(tensor: Tensor, old: Run, new: Run) -> Tensor:
         value: Tensor = series[len(new) - 1 - row if old.reverse else row]
         return value
     return stack(list(series)[::-1] if old.reverse else series)  # type: ignore[no-any-return]
-
-
-def _values(state: Any) -> Any:
-    """A state, however nested, as plain arrays."""
-    if hasattr(state, "shape"):
-        return np.asarray(state)
-    parts = [_values(part) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)

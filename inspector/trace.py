@@ -288,7 +288,8 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     for key, value in values.items():
         gradients[key] = found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape))
     for prefix, part in inside.values():
-        gradients |= {**zeros_inside(prefix, part), **within}
+        gradients |= zeros_inside(prefix, part)
+    gradients |= within
     names = in_order(run, gradients)
     return GradientTrace(
         run, loss, names, tuple(shares.found), MappingProxyType(node_norms), MappingProxyType(edge_norms),

@@ -9,8 +9,9 @@ from typing import Any
 
 import graphviz
 
-__all__ = ["GraphvizMissingError", "draw"]
+__all__ = ["FORMATS", "GraphvizMissingError", "draw"]
 
+FORMATS = ("svg", "png", "pdf")
 _TIMEOUT = 120
 
 # The context has to exist before the first graph is read, or default labels are lost. A process of its own
