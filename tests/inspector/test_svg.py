@@ -127,3 +127,11 @@ def test_large_drawings_are_written_without_graphviz(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(rendering, "draw", lambda *_: pytest.fail("Graphviz was called"))
     path = inspector.render(run_of("rnn"), tmp_path / "run.svg")
     assert "color-scheme" in Path(path).read_text() and "t1.h" in groups(Path(path).read_text())
+
+
+def test_shapes_stand_where_the_picture_says() -> None:
+    drawing = picture(run_of("lstm"))
+    found = groups(to_svg(drawing))
+    for shape in drawing.shapes:
+        if shape.kind in ("circle", "ellipse"):
+            assert found[shape.id][2] == pytest.approx((shape.x, -shape.y), abs=0.01), shape.id
