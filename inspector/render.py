@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from tinygrad_rnn import Graph, Node, Scope, Tensor, files, parts
+from tinygrad_rnn import Graph, Node, Tensor, files, parts
 from tinygrad_rnn.unroll import Run
 
 from .drawing import theme
-from .drawing.columns import Row
+from .drawing.badges import add_badges
+from .drawing.chart import add_chart
+from .drawing.columns import Fold, Row
 from .drawing.dot import styled, to_dot
 from .drawing.engines import FORMATS, GraphvizMissingError, draw
 from .drawing.flow import layer_flow
@@ -25,11 +27,12 @@ from .drawing.picture import Picture
 from .drawing.place import Spacing
 from .drawing.svg import to_svg
 from .drawing.tile import tile
+from .plot import decay_rate
 from .replay import loss_step_by_step, step_by_step
 from .trace import GradientTrace
 from .trace import trace as trace_of
 
-__all__ = ["LEVELS", "picture", "render"]
+__all__ = ["LEVELS", "picture", "render", "write"]
 
 _DETAIL: dict[str, Callable[[Step], Step]] = {"operation": lambda step: step, "gate": gate_step, "cell": cell_step}
 LEVELS = tuple(_DETAIL)
@@ -46,19 +49,22 @@ class Drawing(str):
 
 
 def render(
-    run: Run,
+    run: Run | Sequence[Run],
     path: str | Path | None = None,
     *,
     level: str = "operation",
     trace: GradientTrace | None = None,
     steps: slice | Sequence[int] | None = None,
+    fold: bool | None = None,
+    values: bool = False,
 ) -> str | Path:
     """Draw a run's graph, one frame a timestep.
 
     Parameters
     ----------
-    run : Run
-        What :func:`tinygrad_rnn.unroll` returned, for a cell, a stack or two directions.
+    run : Run or sequence of Run
+        What :func:`tinygrad_rnn.unroll` returned, for a cell, a stack or two directions. Several runs, such as an
+        encoder's and its decoder's, stand side by side; each begins in the state in which the one before ended.
     path : path, optional
         Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
     level : {"operation", "gate", "cell"}
@@ -68,7 +74,14 @@ def render(
         Colours and widens each line by the norm of the gradient that flows through it, on a logarithmic
         scale, and adds the loss to the drawing.
     steps : slice or sequence of int, optional
-        The timesteps to show. When omitted, all of up to 20, and the first three and last two of more.
+        The timesteps to show; all when omitted.
+    fold : bool, optional
+        Show only the first three and the last two of them. What is not shown is folded into a box that says how
+        many steps it stands for, past which each state runs as a ribbon in the colour of its gradient, step for
+        step. When omitted, a run of more than 20 steps is folded unless `steps` chooses some.
+
+    values : bool
+        Fill each shape by the mean of its values, blue below 0 and orange above, instead of by its kind.
 
     Returns
     -------
@@ -78,18 +91,20 @@ def render(
     Raises
     ------
     ValueError
-        If the level, the suffix or a timestep is unknown.
+        If the level, the suffix or a timestep is unknown, or several runs do not follow each other.
     TypeError
         If `run` is no Run.
     GraphvizMissingError
         If a PNG or PDF is asked for and no Graphviz engine is there, saying how to get one; an SVG is then
         written without.
     """
-    target = None if path is None else Path(path)
-    kind = "svg" if target is None else target.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise ValueError(f"render: {target} must end in .svg, .png or .pdf")
-    drawing = picture(run, level=level, trace=trace, steps=steps)
+    _kind(path)
+    return write(picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values), path)
+
+
+def write(drawing: Picture, path: str | Path | None = None) -> str | Path:
+    """The drawing as SVG text, or written to `path` as its suffix says."""
+    target, kind = None if path is None else Path(path), _kind(path)
     if kind == "svg":
         text = styled(_svg(drawing), theme.style_sheet(drawing.gates))
         return Drawing(text) if target is None else files.write(target, text)
@@ -98,6 +113,13 @@ def render(
         dot.attr("graph", dpi="144")
     assert target is not None
     return files.write(target, draw(dot, kind))
+
+
+def _kind(path: str | Path | None) -> str:
+    kind = "svg" if path is None else Path(path).suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise ValueError(f"render: {path} must end in .svg, .png or .pdf")
+    return kind
 
 
 def _svg(drawing: Picture) -> str:
@@ -111,32 +133,29 @@ def _svg(drawing: Picture) -> str:
 
 
 def picture(
-    run: Run,
+    run: Run | Sequence[Run],
     *,
     level: str = "operation",
     trace: GradientTrace | None = None,
     steps: slice | Sequence[int] | None = None,
+    fold: bool | None = None,
+    values: bool = False,
+    decay: bool = False,
 ) -> Picture:
-    """The drawing as data, before Graphviz sees it; parameters as for :func:`render`."""
-    if not isinstance(run, Run):
-        raise TypeError(f"render: run must be what unroll returned, got {type(run).__name__}")
+    """The drawing as data, before Graphviz sees it; parameters as for :func:`render`, and `decay` for the plot below."""
+    runs = _in_turn(run, steps)
     if level not in LEVELS:
         raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
-    shown = _shown(len(run), steps)
-    if any(part.tape is not None for part in run.cells):
-        replayed = step_by_step(run)
-        trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, run, replayed))
-        run = replayed
-    graph = Graph(_everything(run, trace))
-    owners = parts(graph.outputs)
-    by_step = step_nodes(graph)
-    sources = [_source(part, graph, owners, by_step) for part in run.cells]
-    rows: list[Row] = []
-    for source, upper in zip(sources, [*sources[1:], None], strict=True):
-        feeds = upper is not None and upper.run.inputs[0].id == source.run.outputs[0].id
-        rows.append(_row(source, shown, feeds, _DETAIL[level]))
-    gates = tuple(dict.fromkeys(_gates(rows)))
-    drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level", gates=gates)
+    if any(part.tape is not None for part in runs[0].cells):
+        replayed = step_by_step(runs[0])
+        trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, runs[0], replayed))
+        runs = (replayed,)
+    graph = Graph(_everything(runs, trace))
+    sources = _sources(runs, graph)
+    shown = [_shown(len(run), steps, fold) for run in runs]
+    rows = [_row(layer, shown, upper, _DETAIL[level]) for layer, upper in zip(sources, [*sources[1:], None], strict=True)]
+    title = f"{' → '.join(repr(run.cell) for run in runs)} · T = {' + '.join(str(len(run)) for run in runs)} · {level} level"
+    drawing = Picture(title, gates=tuple(dict.fromkeys(_gates(rows))))
     norms: dict[tuple[int, int], float] | None = None
     if trace is not None:
         norms = {**trace.edge_norms, **{(key, -1): norm for key, norm in trace.node_norms.items()}}
@@ -144,21 +163,74 @@ def picture(
             steps_, through = layer_flow(row.steps, graph, trace.loss)
             rows[k] = replace(row, steps=steps_)
             norms.update(through)
-    edges = [link.edge for row in rows for step in row.steps if isinstance(step, Step) for item in step.items for link in item.links]
-    ink = Ink(norms, edges)
+    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else ())
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
     tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
-    own_steps = {node.index for source in sources for nodes in source.nodes.values() for node in nodes}
-    above, after = _outside(run, graph, own_steps, shown)
+    own_steps = {node.index for layer in sources for source in layer for nodes in source.nodes.values() for node in nodes}
+    above, after = _outside(runs, graph, own_steps, shown)
     add_outside(drawing, tiling, above, after, graph, ink, notes, together=level != "operation")
-    add_legend(drawing, tiling, graph, own_steps, ink, notes)
+    add_badges(drawing)
+    if decay and trace is not None:
+        curves = {name: trace.norm(name) for name in trace.states}
+        words = {name: str(decay_rate(norms)) for name, norms in curves.items()}
+        add_chart(drawing, tiling, {name: norms.tolist() for name, norms in curves.items()}, words, "‖∂L/∂state‖ at every timestep")
+    add_legend(drawing, tiling, graph, own_steps, ink, notes, _parameter_names(runs, sources[0]))
     return drawing
 
 
-def _shown(count: int, steps: slice | Sequence[int] | None) -> list[int]:
+def _parameter_names(runs: Sequence[Run], layer: Sequence[Source]) -> dict[int, str]:
+    """What each parameter is called, by its Tensor's id; of several runs, with the run's name in front."""
+    names: dict[int, str] = {}
+    for run, source in zip(runs, layer, strict=len(runs) > 1):
+        of = source.layer.partition("/")[0] + "." if len(runs) > 1 else ""
+        names.update((parameter.id, of + name) for name, parameter in run.cell.named_parameters())
+    return names
+
+
+def _in_turn(run: Run | Sequence[Run], steps: slice | Sequence[int] | None) -> tuple[Run, ...]:
+    """The runs to draw side by side, each of which goes on where the one before ended."""
+    runs = (run,) if isinstance(run, Run) else tuple(run)
+    for one in runs:
+        if not isinstance(one, Run):
+            raise TypeError(f"render: run must be what unroll returned, got {type(one).__name__}")
+    if len(runs) > 1 and (steps is not None or any(part.tape is not None or part.reverse for one in runs for part in one.cells)):
+        raise ValueError("render: of several runs, all steps are drawn, or folded; and none may be compiled or run in reverse")
+    for before, after in itertools.pairwise(runs):
+        ends, starts = (
+            [(name, leaf.id) for state in states for name, leaf in state._asdict().items()]
+            for states in ([part.states[-1] for part in before.cells], [part.initial_state for part in after.cells])
+        )
+        if ends != starts:
+            raise ValueError(f"render: {after.cell!r} does not begin in the state in which {before.cell!r} ends")
+    return runs
+
+
+def _drawn_edges(rows: Sequence[Row]) -> Iterator[tuple[int, int] | None]:
+    """The edges whose gradient is drawn, as those of states that pass a fold."""
+    for row in rows:
+        for step in row.steps:
+            if isinstance(step, Step):
+                yield from (link.edge for item in step.items for link in item.links)
+            else:
+                yield from ((state.id, -1) for t in step.steps for state in step.run.states[t])
+
+
+def _drawn_nodes(rows: Sequence[Row]) -> Iterator[Node]:
+    """The nodes whose values the shapes of the steps show."""
+    items = (item for row in rows for step in row.steps if isinstance(step, Step) for item in step.items)
+    yield from (item.value or item.nodes[0] for item in items if item.value or item.nodes)
+
+
+def _shown(count: int, steps: slice | Sequence[int] | None, fold: bool | None) -> list[int]:
     """The timesteps to draw, ascending."""
+    chosen = _chosen(count, steps)
+    fold = steps is None and count > _ALL if fold is None else fold
+    return [*chosen[:_FIRST], *chosen[-_LAST:]] if fold and len(chosen) > _FIRST + _LAST + 1 else chosen
+
+
+def _chosen(count: int, steps: slice | Sequence[int] | None) -> list[int]:
     if steps is None:
-        return list(range(count)) if count <= _ALL else [*range(_FIRST), *range(count - _LAST, count)]
+        return list(range(count))
     chosen = range(count)[steps] if isinstance(steps, slice) else steps
     wanted = sorted({int(t) + count if t < 0 else int(t) for t in chosen})
     if not wanted or wanted[0] < 0 or wanted[-1] >= count:
@@ -166,34 +238,54 @@ def _shown(count: int, steps: slice | Sequence[int] | None) -> list[int]:
     return wanted
 
 
-def _everything(run: Run, trace: GradientTrace | None) -> list[Tensor]:
+def _everything(runs: Sequence[Run], trace: GradientTrace | None) -> list[Tensor]:
     """All that the drawing has to show: every named value, every state, and the loss."""
-    values = [*run.names.values(), *run.outputs]
+    values = [value for run in runs for value in (*run.names.values(), *run.outputs)]
     return values if trace is None else [*values, trace.loss]
 
 
-def _source(run: Run, graph: Graph, owners: Any, by_step: Mapping[Scope, list[Node]]) -> Source:
+def _sources(runs: Sequence[Run], graph: Graph) -> list[list[Source]]:
+    """Layer by layer, what each run in turn has there."""
+    owners = parts(graph.outputs)
     owned = {n.index: owners.get(n.tensor.id) for n in graph.nodes if n.tensor is not None}
     cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
-    nodes = {t: by_step.get(scope, []) for t, scope in enumerate(run.scopes)}
-    return Source(run, str(run.scopes[0].parent or ""), graph, owned, nodes, cuts)
+    by_step = step_nodes(graph)
+    layers = []
+    for turns in zip(*(run.cells for run in runs), strict=True):
+        names = [str(part.scopes[0].parent or "") for part in turns]
+        if len(set(names)) < len(names):
+            names = [f"run{k}/{name}".removesuffix("/") for k, name in enumerate(names)]
+        nodes = [{t: by_step.get(scope, []) for t, scope in enumerate(part.scopes)} for part in turns]
+        layers.append([Source(*one[:2], graph, owned, one[2], cuts) for one in zip(turns, names, nodes, strict=True)])
+    return layers
 
 
-def _row(source: Source, shown: list[int], feeds_next: bool, detail: Callable[[Step], Step]) -> Row:
+def _row(
+    layer: Sequence[Source], shown: Sequence[list[int]], upper: Sequence[Source] | None, detail: Callable[[Step], Step]
+) -> Row:
+    """One layer of the drawing, its runs side by side."""
+    feeds_next = upper is not None and upper[0].run.inputs[0].id == layer[0].run.outputs[0].id
+    parts = [_one_run(source, steps, feeds_next, detail) for source, steps in zip(layer, shown, strict=True)]
+    steps = itertools.chain.from_iterable(part.steps for part in parts)
+    inputs = itertools.chain.from_iterable(part.inputs for part in parts)
+    return replace(parts[0], steps=tuple(steps), inputs=tuple(inputs))
+
+
+def _one_run(source: Source, shown: list[int], feeds_next: bool, detail: Callable[[Step], Step]) -> Row:
     run = source.run
-    steps: list[Step | int] = []
+    steps: list[Step | Fold] = []
     inputs: list[Node | None] = []
     before = -1
     for t in shown:
         if t > before + 1:
-            steps.append(t - before - 1)
+            steps.append(Fold(run, source.layer, range(before + 1, t)))
             inputs.append(None)
         steps.append(detail(operation_step(source, t)))
         x = source.run.inputs[t]
         inputs.append(source.graph.find(x) if x in source.graph else None)
         before = t
     if before < len(run) - 1:
-        steps.append(len(run) - 1 - before)
+        steps.append(Fold(run, source.layer, range(before + 1, len(run))))
         inputs.append(None)
     edge = len(run) - 1 if source.run.reverse else 0
     initial = source.run.initial_state._asdict()
@@ -201,12 +293,13 @@ def _row(source: Source, shown: list[int], feeds_next: bool, detail: Callable[[S
     return Row(tuple(steps), run.reverse, tuple(first), tuple(inputs), feeds_next)
 
 
-def _outside(run: Run, graph: Graph, own: set[int], shown: list[int]) -> tuple[list[Node], list[Node]]:
+def _outside(runs: Sequence[Run], graph: Graph, own: set[int], shown: Sequence[list[int]]) -> tuple[list[Node], list[Node]]:
     """The operations outside the steps: outputs that are put together, above; and what follows from the run.
 
     What inputs and initial states were computed from, an earlier run for instance, is not drawn.
     """
-    outputs = {value.id for value in run.outputs}
+    outputs = {value.id for run in runs for value in run.outputs}
+    drawn = {t for steps in shown for t in steps}
     before: set[int] = set()
     for node in reversed(graph.nodes):
         if node.index in own or node.index in before:
@@ -216,7 +309,7 @@ def _outside(run: Run, graph: Graph, own: set[int], shown: list[int]) -> tuple[l
         if node.is_leaf or node.index in own or node.index in before or node.tensor is None:
             continue
         if node.tensor.id in outputs and node.timestep is not None:
-            above += [node] if node.timestep in shown else []
+            above += [node] if node.timestep in drawn else []
         elif not (node.scope is not None and node.scope.is_backward):
             after.append(node)
     return above, after

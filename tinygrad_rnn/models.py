@@ -243,9 +243,12 @@ class EncoderDecoder(_Model):
 
     def __call__(self, inputs: Any, targets: Any, lengths: Any = None) -> Prediction:
         """With teacher forcing: what follows each of the targets (T', batch, output_size); the run is the decoder's."""
-        state = self.encode(inputs, lengths).final_state
+        return self.decode(self.encode(inputs, lengths), targets)
+
+    def decode(self, encoded: Run, targets: Any) -> Prediction:
+        """The second half of a call: ``(encoded, prediction.run)`` can be drawn side by side."""
         with scope("decoder"):
-            run = unroll(self.decoder, targets, state)
+            run = unroll(self.decoder, targets, encoded.final_state)
         with scope("readout"):
             return Prediction(self.readout(run.stacked), run)
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tinygrad_rnn import Node
+from tinygrad_rnn.unroll import Run
 
+from . import theme
 from .items import Step
 from .picture import Path, moved
 from .place import Placement, Spacing, highways, place, rail_row
 from .route import Wire, route
 
-__all__ = ["ABOVE", "BELOW", "GAP", "MORE", "Laid", "Row", "lay_out", "safe"]
+__all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out", "layer_prefix", "safe"]
 
-GAP, ABOVE, BELOW, MORE = 46.0, 40.0, 44.0, 150.0
-"""Points between frames, from a frame up to its output and down to its input, and for what is folded away."""
+GAP, ABOVE, BELOW = 46.0, 40.0, 44.0
+"""Points between frames, and from a frame up to its output and down to its input."""
+_FOLD, _LONGEST = 190.0, 1500.0
+
+
+class Fold(NamedTuple):
+    """Timesteps that are folded away: whose they are, of which layer, and which."""
+
+    run: Run
+    layer: str
+    steps: range
 
 
 @dataclass(frozen=True)
@@ -25,8 +37,8 @@ class Row:
 
     Attributes
     ----------
-    steps : tuple of Step or int
-        From left to right; an integer stands for that many steps that are not shown.
+    steps : tuple of Step or Fold
+        From left to right.
     reverse : bool
         Whether time runs from right to left.
     first : tuple of (state, Node)
@@ -37,7 +49,7 @@ class Row:
         Whether the next row reads this one's outputs.
     """
 
-    steps: tuple[Step | int, ...]
+    steps: tuple[Step | Fold, ...]
     reverse: bool
     first: tuple[tuple[str, Node], ...]
     inputs: tuple[Node | None, ...]
@@ -72,13 +84,28 @@ class Laid:
     @property
     def prefix(self) -> str:
         """What the ids of this step start with."""
-        layer = f"{self.step.layer}." if self.step.layer else ""
-        return safe(f"{layer}t{self.step.timestep}.")
+        return f"{layer_prefix(self.step.layer)}t{self.step.timestep}."
 
 
 def safe(text: str) -> str:
     """An id made of letters, digits, dots, hyphens and underscores alone."""
     return re.sub(r"[^A-Za-z0-9._-]", lambda hit: f"_{ord(hit[0]):x}_", text)
+
+
+def layer_prefix(layer: str) -> str:
+    """What the ids of a layer start with."""
+    return safe(f"{layer}.") if layer else ""
+
+
+def fold_width(folded: range) -> float:
+    """Points for steps that are folded away: one for each, within reason."""
+    return min(_LONGEST, max(_FOLD, len(folded) + 20.0))
+
+
+def frame_label(step: Step) -> str:
+    """What stands in the corner of a step's frame."""
+    name = f"step t = {step.timestep}"
+    return f"{step.layer} · {name}" if step.layer else name
 
 
 def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
@@ -91,10 +118,12 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
         steps = {step.shape: step for step in row.steps if isinstance(step, Step)}
         states = frozenset.intersection(*(frozenset(highways(step)) for step in steps.values()))
         level = max(rail_row(step, states) for step in steps.values())
+        label = max((frame_label(step) for step in steps.values()), key=len)
+        own = replace(spacing, frame=theme.label_width(label) + 46)
         plan = {}
         for shape, step in steps.items():
-            placement = place(step, spacing, states, level)
-            plan[shape] = (placement, route(step, placement, spacing))
+            placement = place(step, own, states, level)
+            plan[shape] = (placement, route(step, placement, own))
         plans.append(plan)
     width = max(placement.width for plan in plans for placement, _ in plan.values())
     laid_rows: list[list[Laid | float]] = []
@@ -103,13 +132,13 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
         left = 0.0
         laid: list[Laid | float] = []
         for part in row.steps:
-            if isinstance(part, int):
+            if isinstance(part, Fold):
                 laid.append(left)
-                left += MORE + GAP
+                left += fold_width(part.steps) + GAP
                 continue
             placement, wires = plan[part.shape]
             mirror = placement.width if row.reverse else None
-            laid.append(Laid(part, placement, wires, left, bottom, mirror))
+            laid.append(Laid(part, placement, wires, left + (width - placement.width) / 2, bottom, mirror))
             left += width + GAP
         laid_rows.append(laid)
         bottom += max(placement.height for placement, _ in plan.values()) + ABOVE + BELOW + 34

@@ -11,7 +11,7 @@ import re
 import graphviz
 
 from . import theme
-from .picture import Frame, Line, Path, Picture, Shape
+from .picture import Band, Frame, Line, Path, Picture, Shape
 
 __all__ = ["ARROW", "arrow_size", "curve", "spline", "styled", "text", "to_dot"]
 
@@ -35,6 +35,9 @@ def to_dot(picture: Picture) -> graphviz.Digraph:
             for key in frame.members:
                 _shape(cluster, shapes[key])
         inside.update(frame.members)
+    for number, band in enumerate(picture.bands):
+        with dot.subgraph(name=f"cluster_band_{number}") as cluster:
+            _band(cluster, band)
     for shape in picture.shapes:
         if shape.id not in inside:
             _shape(dot, shape)
@@ -63,6 +66,13 @@ def _frame(dot: graphviz.Digraph, frame: Frame) -> None:
         label=_label(frame.label), fontsize="11", fontcolor="#57606A",
         lp=f"{x:.1f},{frame.top - 12:.1f}", lwidth=f"{half / 36:.3f}", lheight="0.2",
         id=frame.id, tooltip=text(frame.tooltip or frame.label), **{"class": f"frame {frame.css}"},
+    )  # fmt: skip
+
+
+def _band(dot: graphviz.Digraph, band: Band) -> None:
+    dot.attr(
+        bb=f"{band.left:.1f},{band.bottom:.1f},{band.right:.1f},{band.top:.1f}", style="filled", fillcolor=band.paint.fill,
+        color=band.paint.stroke, penwidth="0", label="", id=band.id, tooltip=text(band.tooltip), **{"class": band.css},
     )  # fmt: skip
 
 

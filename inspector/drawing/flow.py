@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_rnn import Graph, Tensor, grad, tensor
 
+from .columns import Fold
 from .items import Item, Link, Step
 from .levels import JOIN
 
@@ -23,12 +24,12 @@ __all__ = ["layer_flow"]
 Norms = dict[tuple[int, int], float]
 
 
-def layer_flow(steps: Sequence[Step | int], graph: Graph, loss: Tensor) -> tuple[tuple[Step | int, ...], Norms]:
+def layer_flow(steps: Sequence[Step | Fold], graph: Graph, loss: Tensor) -> tuple[tuple[Step | Fold, ...], Norms]:
     """The steps with an edge on every line into a layer, and the gradient norms of those edges.
 
     Parameters
     ----------
-    steps : sequence of Step or int
+    steps : sequence of Step or Fold
         As the gate or the cell level shows them.
     graph : Graph
     loss : Tensor
@@ -39,9 +40,9 @@ def layer_flow(steps: Sequence[Step | int], graph: Graph, loss: Tensor) -> tuple
     tensors = [tensor for tensor in roots.values() if tensor is not None]
     cotangents = dict(zip(roots, grad(loss, tensors) if tensors else (), strict=True))
     norms: Norms = {}
-    annotated: list[Step | int] = []
+    annotated: list[Step | Fold] = []
     for step in steps:
-        annotated.append(step if isinstance(step, int) else _annotate(step, graph, cotangents, norms))
+        annotated.append(step if isinstance(step, Fold) else _annotate(step, graph, cotangents, norms))
     return tuple(annotated), norms
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from tinygrad_rnn import Node
 
 from . import theme
@@ -47,11 +49,15 @@ class Ink:
         The edges that are drawn.
     plain : str
         The colour of a line without a gradient.
+    valued : iterable
+        Nodes whose shapes are filled by the mean of their values; none where shapes keep the colours of their kind.
 
     Attributes
     ----------
     low, high : float
         The ends of the scale; at most ten decades apart.
+    largest : float
+        The end of the scale of values, which has 0 in its middle; 0 where shapes keep the colours of their kind.
     """
 
     def __init__(
@@ -59,8 +65,10 @@ class Ink:
         norms: Mapping[tuple[int, int], float] | None,
         edges: Iterable[tuple[int, int] | None],
         plain: str = _PLAIN,
+        valued: Iterable[Node] = (),
     ) -> None:
         self.norms = norms
+        self.largest = max((abs(_mean(node)) for node in valued), default=0.0)
         self.plain = plain
         known = [] if norms is None else [norms.get(edge, 0.0) for edge in edges if edge is not None]
         seen = [norm for norm in known if norm > 0 and math.isfinite(norm)]
@@ -74,7 +82,9 @@ class Ink:
         if self.norms is None or edge is None:
             colour, width = (_RAIL, 3.0) if rail else (self.plain, 1.5)
             return Stroke(colour, width, "rail" if rail else "plain", "gradient —", False, 1.0 * rail)
-        norm = self.norms.get(edge, 0.0)
+        norm = self.norms.get(edge)
+        if norm is None:
+            return Stroke(theme.GRADIENT[0][0], 0.9, "unreached", "no gradient: the loss does not depend on this", True, 0.0)
         if not math.isfinite(norm):
             return Stroke("#BF3989", 3.0, "bad", f"gradient {norm}", False, 99.0, norm)
         if norm == 0.0:
@@ -85,11 +95,19 @@ class Ink:
 
 
 def inked(ink: Ink, node: Node | None, paint: theme.Paint, css: str, border: float) -> tuple[theme.Paint, str, float]:
-    """A shape's border in the colour and width of the gradient of its value, if there is a trace."""
+    """A shape's border in the colour and width of the gradient of its value, its fill by the value, where that is asked for."""
+    if node is not None and ink.largest:
+        k = theme.value_class(_mean(node), ink.largest)
+        paint, css = paint._replace(fill=theme.VALUES[k][0]), f"{css} v{k}"
     if ink.norms is None or node is None or node.tensor is None:
         return paint, css, border
     stroke = ink.stroke((node.tensor.id, -1))
     return paint._replace(stroke=stroke.colour), f"{css} on-{stroke.css}", max(1.0, 0.8 * stroke.width)
+
+
+def _mean(node: Node) -> float:
+    mean = float(np.mean(node.value)) if node.value.size and node.value.dtype.kind in "fiub" else 0.0
+    return mean if math.isfinite(mean) else 0.0
 
 
 def number(value: float) -> str:
@@ -99,5 +117,4 @@ def number(value: float) -> str:
     if 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.2e}".split("e")
-    digits = "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] if c.isdigit() else "⁻" for c in str(int(exponent)))
-    return f"{mantissa}×10{digits}"
+    return f"{mantissa}×10{theme.superscript(int(exponent))}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinygrad_rnn import Graph, Node
 
 from . import theme
+from .badges import BADGES
 from .columns import safe
 from .ink import Ink, inked, number
 from .picture import Line, Path, Picture, Shape
@@ -12,29 +13,57 @@ from .tile import Tiling
 
 __all__ = ["add_legend"]
 
+_NARROWEST, _PITCH = 700.0, 30.0
+
 
 def add_legend(
-    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str]
+    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str], names: dict[int, str]
 ) -> None:
     """The title above, and the parameters and the legend below.
 
-    `own_steps` are the indices of all operations in the steps of the layers drawn, shown or folded away.
+    `own_steps` are the indices of all operations in the steps of the layers drawn, shown or folded away; `names` are
+    those of parameters by their Tensors' ids.
     """
     width = theme.label_width(picture.title, 16) + 20
     left = tiling.left - 10
     picture.shapes.append(
         Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16)
     )
-    y = tiling.bottom - 34
-    y = _parameters(picture, tiling, graph, own_steps, ink, notes, left, y)
-    x = _roles(picture, left, y)
+    rows = _Rows(left, max(tiling.right, left + _NARROWEST), tiling.bottom - 34)
+    if _parameters(picture, tiling, graph, own_steps, ink, notes, names, rows):
+        rows.feed(34)
+    _roles(picture, ink, rows)
+    if ink.largest:
+        _values(picture, ink, *rows.place(_VALUES_WIDTH, 24))
     if ink.norms is not None:
-        _scale(picture, ink, x + 24, y)
+        _scale(picture, ink, *rows.place(_SCALE_WIDTH, 24))
+    tiling.bottom = rows.y - 20
+
+
+class _Rows:
+    """Places side by side, in rows that are no wider than the drawing."""
+
+    def __init__(self, left: float, right: float, y: float) -> None:
+        self.left, self.right, self.x, self.y = left, right, left, y
+
+    def place(self, width: float, space: float = 8.0) -> tuple[float, float]:
+        """The left end and the height of the next place; `space` points from the one before."""
+        x = self.x + space if self.x > self.left else self.left
+        if x + width > self.right and x > self.left:
+            self.feed(_PITCH)
+            x = self.left
+        self.x = x + width
+        return x, self.y
+
+    def feed(self, pitch: float) -> None:
+        """Begin a new row."""
+        self.x, self.y = self.left, self.y - pitch
 
 
 def _parameters(
-    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str], left: float, y: float,
-) -> float:  # fmt: skip
+    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str], names: dict[int, str],
+    rows: _Rows,
+) -> bool:  # fmt: skip
     """A chip for each parameter, and for each input that is none of the circles.
 
     What is read by other cells' steps only, or by what the box of everything outside stands for, has none.
@@ -43,12 +72,11 @@ def _parameters(
     leaves = [n for n in graph.nodes if n.is_leaf and n.op != "constant" and n.index not in tiling.shown]
     leaves = [n for n in leaves if n.op == "parameter" or n.timestep is None]
     leaves = [n for n in leaves if n.index in read]
-    x = left
     for node in leaves:
-        label = f"{node.name or node.op} {_shape(node)}"
+        name = names.get(node.tensor.id) if node.tensor is not None else None
+        label = f"{name or node.name or node.op} {_shape(node)}"
         width = theme.label_width(label, 10) + 14
-        if x + width > max(tiling.right, left + 700) and x > left:
-            x, y = left, y - 28
+        x, y = rows.place(width)
         own = picture.unused(f"parameter.{safe(node.name or node.op)}")
         paint, css, border = inked(ink, node, theme.paint("parameter"), "parameter", 1.4)
         picture.shapes.append(
@@ -56,16 +84,15 @@ def _parameters(
                   nodes=(node.index,))
         )  # fmt: skip
         tiling.shown[node.index] = (own, x + width / 2, y)
-        x += width + 8
-    return y - 34 if leaves else y
+    return bool(leaves)
 
 
 def _shape(node: Node) -> str:
     return "×".join(str(n) for n in node.shape) if node.shape else "scalar"
 
 
-def _roles(picture: Picture, left: float, y: float) -> float:
-    """One chip for each colour in use."""
+def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
+    """One chip for each colour in use, for highways, and for badges."""
     used = {shape.css.split()[0] for shape in picture.shapes}
     chips: list[tuple[str, str, str]] = []
     for k, gate in enumerate(picture.gates):
@@ -77,23 +104,42 @@ def _roles(picture: Picture, left: float, y: float) -> float:
         "hidden": "output", "input": "input x", "loss": "loss",
     }  # fmt: skip
     chips += [(word, role, role) for role, word in words.items() if role in used]
-    x = left
+    if picture.bands:
+        chips.append(("highway: diagonal Jacobians", "highway", "highway"))
+    badges = {shape.tooltip for shape in picture.shapes if shape.css == "badge"}
+    chips += [(f"{mark} = {says}", "badge", "badge") for mark, says in BADGES.values() if says in badges]
     for label, role, css in chips:
         width = theme.label_width(label, 10) + 16
+        x, y = rows.place(width)
+        paint = theme.paint(role, picture.gates)
+        if ink.largest and role not in ("highway", "badge"):  # there, fills are values
+            paint, css = paint._replace(fill=theme.VALUES[len(theme.VALUES) // 2][0]), f"{css} v{len(theme.VALUES) // 2}"
         picture.shapes.append(
-            Shape(picture.unused(f"legend.{safe(label)}"), "box", x + width / 2, y, width, 20, label,
-                  theme.paint(role, picture.gates), f"{css} legend", "", 10)
-        )  # fmt: skip
-        x += width + 8
-    return x
+            Shape(picture.unused(f"legend.{safe(label)}"), "box", x + width / 2, y, width, 20, label, paint, f"{css} legend", "", 10)
+        )
+
+
+_VALUES_CAPTION, _SCALE_CAPTION = "mean of its values", "gradient norm ‖∂L/∂·‖ of each line and border"
+_VALUES_WIDTH = 20.0 * len(theme.VALUES) + 12 + theme.label_width(_VALUES_CAPTION, 10)
+_SCALE_WIDTH = 30.0 * len(theme.GRADIENT) + 12 + theme.label_width(_SCALE_CAPTION, 10)
+
+
+def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
+    """The classes of values with the ends of the scale."""
+    x = _caption(picture, "legend.values", _VALUES_CAPTION, x, y)
+    last = len(theme.VALUES) - 1
+    for k, (fill, _) in enumerate(theme.VALUES):
+        paint = theme.paint("value")._replace(fill=fill)
+        picture.shapes.append(Shape(f"legend.value{k}", "box", x + 10, y + 3, 20, 12, "", paint, f"value v{k} legend", "", 9, 0.6))
+        if k in (0, last // 2, last):
+            label = number(float(f"{ink.largest * (2 * k / last - 1):.2g}"))
+            picture.shapes.append(Shape(f"legend.value{k}.tick", "text", x + 10, y - 9, 40, 12, label, None, "legend", "", 9))
+        x += 20
 
 
 def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
-    """The eight classes of gradient norm with the ends of the scale."""
-    caption = "gradient norm ‖∂L/∂·‖ of each line and border"
-    width = theme.label_width(caption, 10)
-    picture.shapes.append(Shape("legend.scale", "text", x + width / 2, y, width, 18, caption, None, "legend", "", 10))
-    x += width + 12
+    """The classes of gradient norm with the ends of the scale."""
+    x = _caption(picture, "legend.scale", _SCALE_CAPTION, x, y)
     steps = len(theme.GRADIENT)
     for k, (colour, thickness, _) in enumerate(theme.GRADIENT):
         ends = []
@@ -111,3 +157,9 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
                 Shape(f"legend.tick{k}", "text", x + 13, y - 9, 46, 12, label, None, "legend", "", 9)
             )
         x += 30
+
+
+def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> float:
+    width = theme.label_width(caption, 10)
+    picture.shapes.append(Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", 10))
+    return x + width + 12

@@ -50,7 +50,8 @@ def _meet(
     for node in nodes:
         t = node.timestep
         assert t is not None and node.tensor is not None
-        frame = max((f for f in picture.frames if f.timestep == t), key=lambda f: f.top)
+        column = [f for f in picture.frames if f.timestep == t]
+        frame, beside = max(column, key=lambda f: f.top), max(f.right for f in column) + 14
         y = base + 16 + 34.0 * stacked[t]
         stacked[t] += 1
         label = node.name or theme.SYMBOLS.get(node.op, node.op)
@@ -64,7 +65,7 @@ def _meet(
             if index in tiling.shown:
                 start = shapes[tiling.shown[index][0]]
                 stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
-                path = _up_to(start, box, frame.right + 14 if start.y < frame.bottom else None)
+                path = _up_to(start, box, beside if start.y < frame.bottom else None)
                 picture.lines.append(stroke.line(f"{start.id}--{own}--{operand}", start.id, own, path))
         tiling.shown[node.index] = (own, box.x, y)
         tiling.outputs[node.index] = (own, box.x, y, 12.0)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from .theme import Paint
 
-__all__ = ["Frame", "Line", "Path", "Picture", "Shape", "moved"]
+__all__ = ["Band", "Frame", "Line", "Path", "Picture", "Shape", "moved"]
 
 Path: TypeAlias = tuple[tuple[float, float], ...]
 """Corner points; distances are in points and y grows upwards."""
@@ -77,12 +77,27 @@ class Frame:
     timestep: int = 0
 
 
+@dataclass(frozen=True)
+class Band:
+    """A stripe behind lines and shapes, above frames."""
+
+    id: str
+    left: float
+    bottom: float
+    right: float
+    top: float
+    paint: Paint
+    css: str
+    tooltip: str = ""
+
+
 @dataclass
 class Picture:
     """Everything that is drawn; later lines lie above earlier ones."""
 
     title: str
     frames: list[Frame] = field(default_factory=list)
+    bands: list[Band] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     gates: tuple[str, ...] = ()

@@ -29,6 +29,8 @@ class Spacing:
     right: float = 46.0
     bus: float = 20.0
     track: float = 8.0
+    frame: float = 0.0
+    """The least width of a frame."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,14 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
     aside = spacing.track * max(0, len(buses) - 1)
     spacing = replace(spacing, left=spacing.left + aside, right=spacing.right + aside)
     x = _columns(inside, row, hanging, rails, spacing)
+    width = max((x[i.key] + i.size[0] / 2 for i in inside), default=40.0) + spacing.right
+    if width < spacing.frame:
+        x = {key: round(at + (spacing.frame - width) / 2, 1) for key, at in x.items()}
+        width = spacing.frame
     base = spacing.bus * (len(buses) + 2) + 12
     at = {key: (x[key], base + spacing.row * (row[key] - 1) + 14) for key in x}
     tops = {state: base + spacing.row * (heights[state] - 1) + 14 for state in rails}
     bottoms = {state: spacing.bus * (k + 1) + 6 for k, state in enumerate(buses)}
-    width = max((x[i.key] + i.size[0] / 2 for i in inside), default=40.0) + spacing.right
     readers = [x[i.key] for i in inside if any(link.source == entering("x") for link in i.links)]
     top = max([*row.values(), level if rails else 1])
     return Placement(

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from . import theme
 from .dot import ARROW, arrow_size, curve
-from .picture import Frame, Line, Picture, Shape
+from .picture import Band, Frame, Line, Picture, Shape
 
 __all__ = ["to_svg"]
 
@@ -35,6 +35,8 @@ def to_svg(picture: Picture) -> str:
     ]
     for frame in picture.frames:
         parts += _frame(frame)
+    for band in picture.bands:
+        parts += _band(band)
     for line in picture.lines:
         parts += _line(line)
     for shape in picture.shapes:
@@ -86,6 +88,12 @@ def _frame(frame: Frame) -> Iterator[str]:
     inside = [f'<path fill="{frame.paint.fill}" stroke="{frame.paint.stroke}" stroke-width="1.2" d="{box}"/>']
     inside.append(_label(frame.label, x, frame.top - 12, 11.0, "#57606A"))
     return _group(f"cluster frame {frame.css}", frame.id, frame.tooltip or frame.label, inside)
+
+
+def _band(band: Band) -> Iterator[str]:
+    corners = [(band.left, band.bottom), (band.left, band.top), (band.right, band.top), (band.right, band.bottom)]
+    inside = [f'<polygon fill="{band.paint.fill}" stroke="{band.paint.stroke}" stroke-width="0" points="{_polygon(corners)}"/>']
+    return _group(f"cluster {band.css}", band.id, band.tooltip, inside)
 
 
 def _shape(shape: Shape) -> Iterator[str]:

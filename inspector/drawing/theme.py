@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 __all__ = [
-    "FONT", "GATE_WORDS", "GRADIENT", "INK", "NONLINEAR", "SYMBOLS", "Paint", "gradient_bin", "label_width",
-    "paint", "style_sheet", "subscript",
+    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "NONLINEAR", "SYMBOLS", "VALUES", "Paint", "gradient_bin", "label_width",
+    "paint", "style_sheet", "subscript", "superscript", "value_class", "visible",
 ]  # fmt: skip
 
 FONT = "Helvetica,Arial,sans-serif"
@@ -45,6 +45,8 @@ ROLES = {
     "cellbox": Paint("#DCEFDC", "#8FB98F", "#15291A", "#3D6B45"),
     "join": Paint("#1B1F24", "#1B1F24", "#C9D1D9", "#C9D1D9"),
     "more": Paint("#F6F8FA", "#8C959F", "#161B22", "#6E7681"),
+    "highway": Paint("#FFE9A3", "#FFE9A3", "#4A3C10", "#4A3C10"),
+    "badge": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
 }
 GATES = {
     "f": ORANGE, "r": ORANGE, "i": BLUE, "z": BLUE, "g": GREEN, "n": GREEN, "o": PINK,
@@ -72,6 +74,24 @@ GRADIENT = (
     ("#86220F", 3.5, "#F7CB72"), ("#5C0A0A", 4.3, "#FFEBB8"),
 )  # fmt: skip
 """Colour, width in points and dark-mode colour of the eight classes of gradient norm, weakest first."""
+
+
+CURVES = (
+    ("#5B46A0", "#B39DFF"), ("#B84A00", "#F0904D"), ("#005A93", "#66B2E8"), ("#005C3F", "#4CC79A"), ("#98416F", "#DE8FBD"),
+    ("#6B5318", "#CDB06A"),
+)  # fmt: skip
+"""Colours of plotted lines in light and in dark mode."""
+VALUES = (
+    ("#7FB2E5", "#1F5C99"), ("#A5CAEE", "#1A4A7A"), ("#C7DFF5", "#17395C"), ("#E3EFFA", "#142A40"), ("#FFFFFF", "#0D1117"),
+    ("#FDEBD7", "#3A2A16"), ("#FAD5AF", "#57391A"), ("#F5BC82", "#75491B"), ("#EFA257", "#94591A"),
+)  # fmt: skip
+"""Fill in light and in dark mode of the nine classes of values, most negative first."""
+
+
+def value_class(value: float, largest: float) -> int:
+    """The class of a value between -`largest` and `largest`."""
+    middle = len(VALUES) // 2
+    return middle + round(middle * value / largest)
 
 
 def gradient_bin(norm: float, low: float, high: float) -> int:
@@ -112,6 +132,11 @@ def subscript(number: int) -> str:
     return "".join("₀₁₂₃₄₅₆₇₈₉"[int(c)] if c.isdigit() else "₋" for c in str(number))
 
 
+def superscript(number: int) -> str:
+    """The number in superscript digits."""
+    return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] if c.isdigit() else "⁻" for c in str(number))
+
+
 def style_sheet(gates: tuple[str, ...]) -> str:
     """The CSS that an SVG carries: dark mode, and what happens under the pointer."""
     rules = [
@@ -125,16 +150,17 @@ def style_sheet(gates: tuple[str, ...]) -> str:
         " text{fill:#E6EDF3}",
         " .plain path,.cut path,.loose path,.fold path{stroke:#8B949E}",
         " .plain polygon,.cut polygon{fill:#8B949E;stroke:#8B949E}",
-        " .none path{stroke:#3A424C} .none polygon{fill:#3A424C;stroke:#3A424C}",
+        " .none path,.unreached path{stroke:#3A424C} .none polygon,.unreached polygon{fill:#3A424C;stroke:#3A424C}",
         " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341}",
     ]
     rules += [_dark(role, one) for role, one in ROLES.items()]
     rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]
     rules += [" .named path,.named ellipse{fill:#0D1117}"]
-    rules += [" .on-none path,.on-none ellipse,.on-none polygon{stroke:#3A424C}"]
-    rules += [
-        f" .on-g{k} path,.on-g{k} ellipse,.on-g{k} polygon{{stroke:{dark}}}" for k, (_, _, dark) in enumerate(GRADIENT)
-    ]
+    rules += [f" {_shapes(f'.v{k}')}{{fill:{dark}}}" for k, (_, dark) in enumerate(VALUES)]
+    rules += [f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}}" for k, (_, dark) in enumerate(CURVES)]
+    rules += [" .grid path{stroke:#21262D}"]
+    rules += [f" {_shapes('.on-none')},{_shapes('.on-unreached')}{{stroke:#3A424C}}"]
+    rules += [f" {_shapes(f'.on-g{k}')}{{stroke:{dark}}}" for k, (_, _, dark) in enumerate(GRADIENT)]
     rules += [
         f" .g{k} path{{stroke:{dark}}} .g{k} polygon{{fill:{dark};stroke:{dark}}}"
         for k, (_, _, dark) in enumerate(GRADIENT)
@@ -143,5 +169,8 @@ def style_sheet(gates: tuple[str, ...]) -> str:
 
 
 def _dark(css: str, one: Paint) -> str:
-    shapes = ",".join(f".{css} {shape}" for shape in ("path", "ellipse", "polygon"))
-    return f" {shapes}{{fill:{one.dark_fill};stroke:{one.dark_stroke}}}"
+    return f" {_shapes('.' + css)}{{fill:{one.dark_fill};stroke:{one.dark_stroke}}}"
+
+
+def _shapes(selector: str) -> str:
+    return ",".join(f"{selector} {shape}" for shape in ("path", "ellipse", "polygon"))

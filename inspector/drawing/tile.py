@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from tinygrad_rnn import Node
 
 from . import theme
-from .columns import ABOVE, BELOW, GAP, MORE, Laid, Row, lay_out, safe
+from .columns import ABOVE, BELOW, GAP, Fold, Laid, Row, fold_width, frame_label, lay_out, layer_prefix, safe
 from .ink import Ink, Stroke, inked
 from .items import Item, Link, entering, leaving
 from .paths import bridged, joined, without_trunk
-from .picture import Frame, Line, Path, Picture, Shape
+from .picture import Band, Frame, Line, Path, Picture, Shape
 from .place import Spacing
 from .route import OUTPUT, Wire
 
@@ -32,12 +33,15 @@ class Tiling:
         Node index of an output to the id, centre and radius of the circle that shows it.
     shown : dict
         Node index to the id and centre of the shape that shows it.
+    columns : dict
+        Timestep to the x of the middle of its column, those that are folded away included.
     left, right, bottom, top : float
         The extent of the frames with their circles.
     """
 
     outputs: dict[int, tuple[str, float, float, float]] = field(default_factory=dict)
     shown: dict[int, tuple[str, float, float]] = field(default_factory=dict)
+    columns: dict[int, float] = field(default_factory=dict)
     left: float = 0.0
     right: float = 0.0
     bottom: float = 0.0
@@ -102,9 +106,9 @@ class _Tiler:
         for k in reversed(order) if row.reverse else order:
             here = laid[k]
             if not isinstance(here, Laid):
-                count = row.steps[k]
-                assert isinstance(count, int)
-                carried = self._skip(k, here, count, carried, laid, row.reverse)
+                folded = row.steps[k]
+                assert isinstance(folded, Fold)
+                carried = self._skip(row, folded, here, carried, laid)
                 continue
             carried = self._draw_step(row, k, here, carried)
         last = laid[0 if row.reverse else -1]
@@ -115,13 +119,13 @@ class _Tiler:
         """Where the states come from before the first step that is shown."""
         shown = [here for here in laid if isinstance(here, Laid)]
         first = shown[-1 if row.reverse else 0]
-        folded = isinstance(row.steps[-1 if row.reverse else 0], int)
+        outermost = row.steps[-1 if row.reverse else 0]
         names = dict(row.first)
         carried: dict[str, tuple[str, Path]] = {}
         for state, _ in first.step.states:
             x, y = first.port(-GAP if state in names else -GAP / 2, first.placement.rails[state])
-            if folded:
-                x += (MORE + GAP) * (1 if row.reverse else -1)
+            if isinstance(outermost, Fold):
+                x += (fold_width(outermost.steps) + GAP) * (1 if row.reverse else -1)
             if state in names:
                 carried[state] = self._initial_value(first, state, names[state], x, y, row.reverse)
             else:
@@ -148,33 +152,52 @@ class _Tiler:
         return own, ((middle + (-width / 2 if reverse else width / 2), y),)
 
     def _skip(
-        self, k: int, left: float, count: int, carried: dict[str, tuple[str, Path]], laid: list[Laid | float], reverse: bool
-    ) -> dict[str, tuple[str, Path]]:  # fmt: skip
-        """A box for the steps that are not shown, and dashed states that pass by."""
+        self, row: Row, fold: Fold, left: float, carried: dict[str, tuple[str, Path]], laid: list[Laid | float]
+    ) -> dict[str, tuple[str, Path]]:
+        """A box for the steps that are not shown, and the states that pass by, coloured step for step."""
         some = next(here for here in laid if isinstance(here, Laid))
-        height = some.placement.height
-        x, y = left + MORE / 2, some.bottom + height / 2
-        own = f"{some.prefix}more.{k}"
+        folded, width = fold.steps, fold_width(fold.steps)
+        own = f"{layer_prefix(fold.layer)}t{folded[0]}-t{folded[-1]}"
+        label = f"× {len(folded)}, same parameters"
         self.picture.shapes.append(
-            Shape(own, "box", x, y, MORE - 20, 40, f"{count} more steps", theme.paint("more"), "more",
-                  f"{count} steps that are not shown, with the same parameters", 13, 1.2, True)
+            Shape(own, "box", left + width / 2, some.bottom + some.placement.height / 2, theme.label_width(label, 12) + 16, 34,
+                  label, theme.paint("more"), "more",
+                  f"timesteps {folded[0]} to {folded[-1]}, {len(folded)} of them, are not shown; they use the same parameters",
+                  12, 1.2, True)
         )  # fmt: skip
+        unit = (width - 20) / len(folded)
+        self.tiling.columns.update((t, left + 10 + unit * (k + 0.5)) for k, t in enumerate(folded))
         following: dict[str, tuple[str, Path]] = {}
         for state, (source, path) in carried.items():
-            end = left + (-GAP / 2 if reverse else MORE + GAP / 2)
+            y = path[-1][1]
+            end = left + (-GAP / 2 if row.reverse else width + GAP / 2)
             anchor = f"{own}.{safe(state)}"
-            self._anchor(anchor, end, path[-1][1])
-            stroke = self.ink.stroke(None, rail=state in some.placement.highways)
+            self._anchor(anchor, end, y)
+            stroke = self.ink.stroke(None, rail=self.ink.norms is None and state in some.placement.highways)
             stroke = stroke._replace(css="fold", tooltip="", dashed=True, rank=0.5)
-            self._line(source, anchor, (*path, (end, path[-1][1])), stroke, arrow=False)
-            following[state] = (anchor, ((end, path[-1][1]),))
+            self._line(source, anchor, (*path, (end, y)), stroke, arrow=False)
+            self._ribbon(fold, state, anchor, y, unit / 2)
+            following[state] = (anchor, ((end, y),))
         return following
+
+    def _ribbon(self, fold: Fold, state: str, anchor: str, y: float, half: float) -> None:
+        """The state's line through a fold, in the colour of its gradient at every step; alike neighbours in one piece."""
+        if self.ink.norms is None:
+            return
+        strokes = [(t, self.ink.stroke((fold.run.states[t]._asdict()[state].id, -1))) for t in fold.steps]
+        for (css, colour), steps in itertools.groupby(strokes, key=lambda pair: (pair[1].css, pair[1].colour)):
+            (first, one), *_, (last, other) = [*steps] * 2
+            ends = (self.tiling.columns[first] - half, y), (self.tiling.columns[last] + half, y)
+            tooltip = f"{state}, t = {first}: {one.tooltip}" + (f"\n{state}, t = {last}: {other.tooltip}" if last > first else "")
+            ribbon = Line(f"{anchor}.t{first}", anchor, anchor, (ends,), colour, 8.0, f"{css} ribbon", tooltip, arrow=False)
+            self.lines.append((0.6, ribbon, ()))
 
     def _draw_step(
         self, row: Row, k: int, here: Laid, carried: dict[str, tuple[str, Path]]
     ) -> dict[str, tuple[str, Path]]:
         """Draw one step, and give back the states on their way out."""
         self._frame(here)
+        self._highways(here)
         for item in here.step.items:
             if item.key != here.step.output:
                 self._item(here, item, *here.at(item.key))
@@ -188,8 +211,8 @@ class _Tiler:
         return self._carry(here, {**carried, "x": (source, riser)})
 
     def _frame(self, here: Laid) -> None:
-        name = f"step t = {here.step.timestep}"
-        label = f"{here.step.layer} · {name}" if here.step.layer else name
+        self.tiling.columns[here.step.timestep] = here.left + here.placement.width / 2
+        label = frame_label(here.step)
         members = tuple(here.prefix + safe(i.key) for i in here.step.items if i.key != here.step.output)
         self.picture.frames.append(
             Frame(
@@ -198,6 +221,15 @@ class _Tiler:
                 here.mirror is not None, here.step.timestep,
             )
         )  # fmt: skip
+
+    def _highways(self, here: Laid) -> None:
+        """A band behind each state that crosses the step on diagonal Jacobians alone."""
+        for state in sorted(here.placement.highways):
+            y = here.bottom + here.placement.rails[state]
+            says = f"highway of {state}: every operation on it has a diagonal Jacobian"
+            right = here.left + here.placement.width
+            own = f"{here.prefix}{safe(state)}.highway"
+            self.picture.bands.append(Band(own, here.left, y - 9, right, y + 9, theme.paint("highway"), "highway", says))
 
     def _item(self, here: Laid, item: Item, x: float, y: float) -> str:
         node = item.value or (item.nodes[0] if item.nodes else None)

@@ -167,7 +167,7 @@ def test_truncation_is_drawn_as_cut() -> None:
 
 def test_long_runs_are_folded_and_say_by_how_much() -> None:
     drawing = picture(run_of("lstm", 30))
-    assert [s.label for s in drawing.shapes if "more steps" in s.label] == ["25 more steps"]
+    assert [s.label for s in drawing.shapes if "more" in s.css.split()] == ["× 25, same parameters"]
     assert [f.label for f in drawing.frames] == [f"step t = {t}" for t in (0, 1, 2, 28, 29)]
     assert len(picture(run_of("lstm", 30), steps=slice(4, 9)).frames) == 5
 
@@ -176,7 +176,7 @@ def test_long_runs_are_folded_and_say_by_how_much() -> None:
 def test_several_folds_are_told_apart(steps: object) -> None:
     drawing = picture(run_of("gru", 30), steps=steps)
     assert_sound(drawing)
-    folded = [int(s.label.split()[0]) for s in drawing.shapes if "more steps" in s.label]
+    folded = [int(s.label.removeprefix("× ").split(",")[0]) for s in drawing.shapes if "more" in s.css.split()]
     assert sum(folded) + len(drawing.frames) == 30
 
 

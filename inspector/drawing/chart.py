@@ -1,0 +1,134 @@
+"""The decay of the gradient below the steps: one time axis for the drawing and the plot."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from . import theme
+from .columns import safe
+from .ink import number
+from .picture import Band, Line, Picture, Shape
+from .tile import Tiling
+
+__all__ = ["add_chart"]
+
+_HEIGHT, _MARK, _TICKS = 190.0, 7.0, 7
+_AXIS, _GRID = "#57606A", "#D8DEE4"
+Points = list[tuple[int, float, float]]
+
+
+def add_chart(
+    picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]], words: Mapping[str, str], title: str
+) -> None:
+    """Plot norms on a logarithmic scale so that timestep t stands exactly under step t.
+
+    Parameters
+    ----------
+    curves : mapping of name to (T,) norms
+        Zeros are marked at the lower edge and what is not finite at the upper one.
+    words : mapping of name to text
+        What the key says beside each name.
+    """
+    chart = _Chart(picture, tiling, curves)
+    chart.scaffold(title)
+    chart.key(words)
+    for k, (name, norms) in enumerate(curves.items()):
+        chart.curve(k, name, norms)
+    tiling.bottom = chart.bottom - 34
+
+
+class _Chart:
+    def __init__(self, picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]]) -> None:
+        self.picture, self.at = picture, tiling.columns
+        self.left, self.right = tiling.left, max(frame.right for frame in picture.frames)
+        self.shown = sorted({frame.timestep for frame in picture.frames})
+        self.top = tiling.bottom - 40 - 20 * len(curves)
+        self.bottom = self.top - _HEIGHT
+        seen = [math.log10(v) for norms in curves.values() for v in norms if 0 < v < math.inf]
+        self.low, self.high = math.floor(min(seen, default=0.0)), math.ceil(max(seen, default=1.0))
+        self.high += self.high == self.low
+        self.keys = len(curves)
+
+    def height(self, norm: float) -> float:
+        """Where a positive norm stands."""
+        return self.bottom + (math.log10(norm) - self.low) / (self.high - self.low) * _HEIGHT
+
+    def scaffold(self, title: str) -> None:
+        """Axes, grid lines at powers of ten, a guide down from every step, and a shade where steps are folded away."""
+        self._text("chart.title", title, self.left, self.top + 16 + 20 * self.keys, 11)
+        every = next(n for n in (1, 2, 5, 10, 20, 50, 100) if (self.high - self.low) / n <= _TICKS)
+        for power in range(math.ceil(self.low / every) * every, self.high + 1, every):
+            y = self.height(10.0**power)
+            self._line(f"chart.grid{power}", (self.left, y), (self.right, y), _GRID, 0.8, "grid")
+            label = number(10.0**power) if -3 <= power < 4 else "10" + theme.superscript(power)
+            self._text(f"chart.tick{power}", label, self.left - theme.label_width(label, 10) - 8, y, 10)
+        self._line("chart.axis", (self.left, self.bottom), (self.right, self.bottom), _AXIS, 1.0, "plain")
+        for t in self.shown:
+            x = self.at[t]
+            self._line(f"chart.guide{t}", (x, self.bottom), (x, self.top), _GRID, 0.8, "grid")
+            label = f"t = {t}"
+            self._text(f"chart.t{t}", label, x - theme.label_width(label, 10) / 2, self.bottom - 13, 10)
+        for first, last in self._folds():
+            half = (self.at[last] - self.at[first]) / max(1, last - first) / 2
+            self.picture.bands.append(
+                Band(f"chart.fold{first}", self.at[first] - half, self.bottom, self.at[last] + half, self.top,
+                     theme.paint("more"), "more", f"timesteps {first} to {last}")
+            )  # fmt: skip
+
+    def _folds(self) -> Iterator[tuple[int, int]]:
+        """First and last of each run of timesteps that are not shown."""
+        hidden = [t for t in sorted(self.at) if t not in self.shown]
+        for _, run in itertools.groupby(enumerate(hidden), key=lambda pair: pair[1] - pair[0]):
+            steps = [t for _, t in run]
+            yield steps[0], steps[-1]
+
+    def key(self, words: Mapping[str, str]) -> None:
+        """A sample of each line, its name, and how fast it decays."""
+        for k, (name, says) in enumerate(words.items()):
+            y = self.top + 16 + 20 * (self.keys - 1 - k)
+            colour, css = theme.CURVES[k % len(theme.CURVES)][0], f"curve{k % len(theme.CURVES)}"
+            self._line(f"chart.key{k}", (self.left, y), (self.left + 26, y), colour, 2.2, css)
+            self._text(f"chart.key{k}.name", f"{name}: {says}", self.left + 34, y, 10)
+
+    def curve(self, k: int, name: str, norms: Sequence[float]) -> None:
+        """One line through all timesteps, with a mark at those that are shown."""
+        colour, dark = theme.CURVES[k % len(theme.CURVES)]
+        css = f"curve{k % len(theme.CURVES)}"
+        points = [(t, self.at[t], norms[t]) for t in sorted(self.at, key=lambda t: self.at[t])]
+        for number_, (positive, run) in enumerate(itertools.groupby(points, key=lambda p: 0 < p[2] < math.inf)):
+            path = list(run)
+            if positive and len(path) > 1:
+                ends = [(x, self.height(norm)) for _, x, norm in path]
+                self._path(f"chart.{safe(name)}.{number_}", tuple(itertools.pairwise(ends)), colour, 2.0, css)
+        paint = theme.Paint(colour, colour, dark, dark)
+        for t, x, norm in points:
+            usual = 0 < norm < math.inf
+            if t not in self.shown and usual:
+                continue
+            y = self.height(norm) if usual else self.bottom if norm == 0 else self.top
+            label = "" if usual else "0" if norm == 0 else "!"
+            size = _MARK if usual else 13.0
+            self.picture.shapes.append(
+                Shape(f"chart.{safe(name)}.t{t}", "circle", x, y, size, size, label, paint if usual else theme.paint("badge"),
+                      f"{css} mark" if usual else "badge", f"‖∂L/∂{name}‖ at t = {t}: {number(norm)}", 9, 0.8)
+            )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------- primitives
+
+    def _text(self, own: str, label: str, x: float, y: float, size: float) -> None:
+        """Text that begins about at x: widths are upper estimates."""
+        width = theme.label_width(label, size)
+        self.picture.shapes.append(Shape(own, "text", x + 0.42 * width, y, width, size + 6, label, None, "chart", "", size))
+
+    def _line(self, own: str, a: tuple[float, float], b: tuple[float, float], colour: str, width: float, css: str) -> None:
+        self._path(own, ((a, b),), colour, width, css)
+
+    def _path(
+        self, own: str, pieces: tuple[tuple[tuple[float, float], tuple[float, float]], ...], colour: str, width: float, css: str
+    ) -> None:
+        start, end = f"{own}.a", f"{own}.b"
+        for key, (x, y) in ((start, pieces[0][0]), (end, pieces[-1][1])):
+            self.picture.shapes.append(Shape(key, "point", x, y, 0.4, 0.4, "", None, "anchor"))
+        self.picture.lines.append(Line(own, start, end, pieces, colour, width, f"{css} chart", arrow=False))

@@ -1,0 +1,69 @@
+"""The drawing and the plot on one time axis."""
+
+from __future__ import annotations
+
+import html
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.render import picture
+
+from .test_drawing import run_of
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("steps", [4, 50])
+def test_a_mark_stands_exactly_under_its_step_at_the_height_of_its_norm(name: str, steps: int) -> None:
+    run = run_of(name, steps)
+    trace = inspector.trace(run, run.outputs[-1].sum())
+    drawing = picture(run, level="cell", trace=trace, decay=True)
+    shapes = {s.id: s for s in drawing.shapes}
+    grid = {int(s.id.removeprefix("chart.grid")): s.pieces[0][0][1] for s in drawing.lines if s.id.startswith("chart.grid")}
+    powers = sorted(grid)
+    scale = (grid[powers[-1]] - grid[powers[0]]) / (powers[-1] - powers[0])
+    for frame in drawing.frames:
+        t = frame.timestep
+        for state in trace.states:
+            mark = shapes[f"chart.{state}.t{t}"]
+            assert mark.x == pytest.approx((frame.left + frame.right) / 2)
+            expected = grid[powers[0]] + scale * (math.log10(trace.norm(state)[t]) - powers[0])
+            assert mark.y == pytest.approx(expected)
+    (curve,) = [line for line in drawing.lines if line.id == f"chart.{trace.states[0]}.0"]
+    assert len(curve.pieces) == steps - 1
+
+
+def test_the_two_layers_of_a_stack_share_the_axis() -> None:
+    cells = tg.cells.LSTMCell(3, 4, seed=0), tg.cells.RNNCell(4, 4, seed=1)
+    run = tg.unroll(tg.Stacked(*cells), np.random.default_rng(0).normal(size=(30, 1, 3)))
+    drawing = picture(run, level="cell", trace=inspector.trace(run, run.outputs[-1].sum()), decay=True)
+    for t in (0, 1, 2, 28, 29):
+        middles = {round((f.left + f.right) / 2, 6) for f in drawing.frames if f.timestep == t}
+        assert middles == {round(next(s.x for s in drawing.shapes if s.id == f"chart.layer0_2f_h.t{t}"), 6)}
+
+
+def test_zeros_are_marked_and_break_the_line() -> None:
+    run = run_of("rnn", 5)
+    drawing = picture(run, trace=inspector.trace(run, run.outputs[2].sum()), decay=True)
+    marks = {s.id: s.label for s in drawing.shapes if s.id.startswith("chart.h.t")}
+    assert marks == {"chart.h.t0": "", "chart.h.t1": "", "chart.h.t2": "", "chart.h.t3": "0", "chart.h.t4": "0"}
+    (curve,) = [line for line in drawing.lines if line.id.startswith("chart.h.")]
+    assert len(curve.pieces) == 2
+
+
+def test_it_says_how_fast_the_gradient_decays(tmp_path: Path) -> None:
+    run = run_of("lstm", 30)
+    loss = run.outputs[-1].sum()
+    said = html.unescape(str(inspector.figure(run, loss))).replace("\xa0", " ")
+    for state, norms in ((state, inspector.trace(run, loss).norm(state)) for state in ("h", "c")):
+        assert f"{state}: {inspector.decay_rate(norms)}" in said
+    path = inspector.figure(run, loss, tmp_path / "figure.pdf")
+    assert isinstance(path, Path) and path.read_bytes().startswith(b"%PDF")
+    with pytest.raises(ValueError, match=r"\.svg, \.png or \.pdf"):
+        inspector.figure(run, loss, tmp_path / "figure.jpg")
+    with pytest.raises(ValueError, match="does not depend"):
+        inspector.figure(run, tg.tensor(1.0))
