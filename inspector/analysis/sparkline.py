@@ -1,0 +1,57 @@
+"""A curve as one line of text, for terminals, logs and messages."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["sparkline"]
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True) -> str:
+    """Draw a curve with blocks, from the lowest ``▁`` to the highest ``█``.
+
+    Zeros on a logarithmic scale show as ``·`` and what is not finite as ``!``. A curve longer than `width` is
+    thinned out: each character shows the largest value of its stretch.
+
+    Parameters
+    ----------
+    values : array_like (T,)
+    width : int
+        Characters at most.
+    log : bool
+        Whether heights are logarithms.
+
+    Examples
+    --------
+    >>> from inspector.analysis.sparkline import sparkline
+    >>> sparkline([1e-9, 1e-6, 1e-3, 1.0])
+    '▁▃▆█'
+    >>> sparkline([0.0, 1.0, float("nan")])
+    '·█!'
+    """
+    curve = np.asarray(values, dtype=np.float64).reshape(-1)
+    if curve.size > width:
+        curve = np.array([_highest(part) for part in np.array_split(curve, width)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        heights = np.log(np.abs(curve)) if log else curve
+    usual = np.isfinite(heights)
+    low, high = (heights[usual].min(), heights[usual].max()) if usual.any() else (0.0, 0.0)
+    marks = []
+    for value, height in zip(curve.tolist(), heights.tolist(), strict=True):
+        if not math.isfinite(value):
+            marks.append("!")
+        elif not math.isfinite(height):
+            marks.append("·")
+        else:
+            place = 1.0 if high == low else (height - low) / (high - low)
+            marks.append(_BARS[min(len(_BARS) - 1, int(place * len(_BARS)))])
+    return "".join(marks)
+
+
+def _highest(part: npt.NDArray[np.float64]) -> float:
+    return float("nan") if not np.isfinite(part).all() else float(part[np.argmax(np.abs(part))])
