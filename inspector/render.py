@@ -22,7 +22,7 @@ from .drawing.items import Step
 from .drawing.legend import add_legend
 from .drawing.levels import cell_step, gate_step
 from .drawing.operations import Source, operation_step, step_nodes
-from .drawing.outside import add_outside
+from .drawing.outside import add_outside, is_folded, of_one_step
 from .drawing.picture import Picture
 from .drawing.place import Spacing
 from .drawing.svg import to_svg
@@ -166,7 +166,7 @@ def picture(
     ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else ())
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
     tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
-    own_steps = {node.index for layer in sources for source in layer for nodes in source.nodes.values() for node in nodes}
+    own_steps = {node.index: t for layer in sources for source in layer for t, nodes in source.nodes.items() for node in nodes}
     above, after = _outside(runs, graph, own_steps, shown)
     add_outside(drawing, tiling, above, after, graph, ink, notes, together=level != "operation")
     add_badges(drawing)
@@ -174,7 +174,7 @@ def picture(
         curves = {name: trace.norm(name) for name in trace.states}
         words = {name: str(decay_rate(norms)) for name, norms in curves.items()}
         add_chart(drawing, tiling, {name: norms.tolist() for name, norms in curves.items()}, words, "‖∂L/∂state‖ at every timestep")
-    add_legend(drawing, tiling, graph, own_steps, ink, notes, _parameter_names(runs, sources[0]))
+    add_legend(drawing, tiling, graph, set(own_steps), ink, notes, _parameter_names(runs, sources[0]))
     return drawing
 
 
@@ -293,26 +293,34 @@ def _one_run(source: Source, shown: list[int], feeds_next: bool, detail: Callabl
     return Row(tuple(steps), run.reverse, tuple(first), tuple(inputs), feeds_next)
 
 
-def _outside(runs: Sequence[Run], graph: Graph, own: set[int], shown: Sequence[list[int]]) -> tuple[list[Node], list[Node]]:
-    """The operations outside the steps: outputs that are put together, above; and what follows from the run.
+def _outside(
+    runs: Sequence[Run], graph: Graph, own: dict[int, int], shown: Sequence[list[int]]
+) -> tuple[dict[int, list[Node]], list[Node]]:
+    """The operations outside the steps: by timestep those that stand above it; and what follows from the run.
 
     What inputs and initial states were computed from, an earlier run for instance, is not drawn.
     """
     outputs = {value.id for run in runs for value in run.outputs}
-    drawn = {t for steps in shown for t in steps}
     before: set[int] = set()
     for node in reversed(graph.nodes):
         if node.index in own or node.index in before:
             before.update(k for k in node.inputs if k not in own)
-    above, after = [], []
+    meeting: dict[int, list[Node]] = {}
+    after = []
     for node in graph.nodes:
         if node.is_leaf or node.index in own or node.index in before or node.tensor is None:
             continue
         if node.tensor.id in outputs and node.timestep is not None:
-            above += [node] if node.timestep in drawn else []
-        elif not (node.scope is not None and node.scope.is_backward):
+            meeting.setdefault(node.timestep, []).append(node)
+        elif not (node.scope is not None and node.scope.is_backward) and not is_folded(node, graph):
             after.append(node)
-    return above, after
+    steps = own | {node.index: t for t, nodes in meeting.items() for node in nodes}
+    single = of_one_step(after, steps) if len(runs) == 1 else {}
+    for node in after:
+        if node.index in single:
+            meeting.setdefault(single[node.index], []).append(node)
+    drawn = {t for steps in shown for t in steps}
+    return {t: meeting[t] for t in sorted(meeting) if t in drawn}, [node for node in after if node.index not in single]
 
 
 def _gates(rows: Sequence[Row]) -> Iterator[str]:

@@ -68,7 +68,8 @@ def _parameters(
 
     What is read by other cells' steps only, or by what the box of everything outside stands for, has none.
     """
-    read = {edge.source for edge in graph.edges if edge.target in tiling.shown or edge.target in own_steps}
+    readers = own_steps | tiling.shown.keys() | tiling.folded
+    read = {edge.source for edge in graph.edges if edge.target in readers}
     leaves = [n for n in graph.nodes if n.is_leaf and n.op != "constant" and n.index not in tiling.shown]
     leaves = [n for n in leaves if n.op == "parameter" or n.timestep is None]
     leaves = [n for n in leaves if n.index in read]

@@ -12,10 +12,10 @@ from tinygrad_rnn.unroll import Run
 from . import theme
 from .items import Item, Link, Step, entering
 
-__all__ = ["Source", "operation_step", "step_nodes"]
+__all__ = ["FOLDED", "Source", "operation_step", "step_nodes"]
 
 _DIAGONAL = frozenset({"add", "subtract", "multiply", "divide", "negative", "where"})
-_FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
+FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
 _COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum", "equal", "not_equal"})
 
 
@@ -135,7 +135,7 @@ class _Builder:
 
     def _reads_parameter(self, node: Node) -> bool:
         operands = [n for k in node.inputs for n in (self.graph.nodes[k], *self.folded.get(k, ()))]
-        inner = [self.graph.nodes[k] for n in operands if n.op in _FOLDED for k in n.inputs]
+        inner = [self.graph.nodes[k] for n in operands if n.op in FOLDED for k in n.inputs]
         return any(n.op == "parameter" for n in (*operands, *inner))
 
     def _add_value(self, node: Node, name: str, key: str) -> None:
@@ -202,7 +202,7 @@ class _Builder:
         if self._name(node) is not None:
             return False
         entered = lines[0].source.startswith(entering(""))
-        return node.op in _FOLDED or (node.op == "stop_gradient" and entered)
+        return node.op in FOLDED or (node.op == "stop_gradient" and entered)
 
     def _fold(self, node: Node, lines: Sequence[Link]) -> None:
         inner = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
@@ -221,7 +221,7 @@ class _Builder:
         if node.op == "getitem":
             return _slice_label(node)
         texts = [self._text(index) for index in node.inputs]
-        if node.op in _FOLDED:
+        if node.op in FOLDED:
             return (texts[0] or node.op) + ("ᵀ" if node.op == "transpose" else "")
         if len(texts) != 2 or texts == [None, None]:
             return symbol

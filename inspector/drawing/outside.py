@@ -3,33 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tinygrad_rnn import Graph, Node
 
 from . import theme
 from .columns import safe
-from .ink import Ink, number
+from .ink import Ink, inked, number
+from .operations import FOLDED
 from .paths import joined
 from .picture import Line, Path, Picture, Shape
 from .tile import Tiling
 
-__all__ = ["add_outside"]
+__all__ = ["add_outside", "of_one_step"]
 
 _MANY = 12
 
 
+def is_folded(node: Node, graph: Graph) -> bool:
+    """Whether it only turns a parameter over, and is told in its consumer's label."""
+    return node.op in FOLDED and all(graph.nodes[k].is_leaf for k in node.inputs)
+
+
+def of_one_step(after: Sequence[Node], steps: Mapping[int, int]) -> dict[int, int]:
+    """Those of the nodes that depend on a single timestep, with it; empty unless there are such of several steps.
+
+    A loss read at every step has such nodes, the readout and the errors; a loss of the last output alone has none.
+
+    Parameters
+    ----------
+    after : sequence of Node
+        Oldest first.
+    steps : mapping
+        Node index to timestep, of what belongs to a step already.
+    """
+    reach: dict[int, set[int]] = {index: {t} for index, t in steps.items()}
+    for node in after:
+        reach[node.index] = set().union(*(reach.get(k, set()) for k in node.inputs))
+    found = {node.index: next(iter(reach[node.index])) for node in after if len(reach[node.index]) == 1}
+    return found if len(set(found.values())) > 1 else {}
+
+
 def add_outside(
-    picture: Picture, tiling: Tiling, above: Sequence[Node], after: Sequence[Node], graph: Graph, ink: Ink,
+    picture: Picture, tiling: Tiling, above: Mapping[int, Sequence[Node]], after: Sequence[Node], graph: Graph, ink: Ink,
     notes: dict[int, str], together: bool,
 ) -> None:  # fmt: skip
     """Draw the operations that belong to no step of a cell.
 
-    Those `above` stand above their timestep. Those `after`, such as the loss, follow to the right of the
-    last step: up to a dozen as they are; more, or if `together` is set, in one box.
+    Those `above` stand above their timestep, which is their key. Those `after`, such as the loss, follow to the right
+    of the last step: up to a dozen as they are; more, or if `together` is set, in one box.
     """
     cuts = {(edge.target, edge.operand) for edge in graph.edges if edge.cut}
-    _meet(picture, tiling, above, ink, cuts, notes)
+    _towers(picture, tiling, above, graph, ink, cuts, notes, together)
     if not after:
         return
     if together or len(after) > _MANY:
@@ -40,36 +66,58 @@ def add_outside(
     tiling.right = max(shape.x + shape.width / 2 for shape in picture.shapes if shape.id in places.values())
 
 
-def _meet(
-    picture: Picture, tiling: Tiling, nodes: Sequence[Node], ink: Ink, cuts: set[tuple[int, int]], notes: dict[int, str]
-) -> None:
-    """Each operation above its own timestep; lines from lower layers pass through the gap to its right."""
+def _towers(
+    picture: Picture, tiling: Tiling, above: Mapping[int, Sequence[Node]], graph: Graph, ink: Ink, cuts: set[tuple[int, int]],
+    notes: dict[int, str], together: bool,
+) -> None:  # fmt: skip
+    """Operations above their own timestep; lines from lower layers pass through the gap to its right."""
     shapes = {shape.id: shape for shape in picture.shapes}
     base = tiling.top
-    stacked: Counter[int] = Counter()
-    for node in nodes:
-        t = node.timestep
-        assert t is not None and node.tensor is not None
+    for t, nodes in above.items():
         column = [f for f in picture.frames if f.timestep == t]
         frame, beside = max(column, key=lambda f: f.top), max(f.right for f in column) + 14
-        y = base + 16 + 34.0 * stacked[t]
-        stacked[t] += 1
-        label = node.name or theme.SYMBOLS.get(node.op, node.op)
-        width = theme.label_width(label) + 14
-        own = picture.unused(f"t{t}.{safe(node.name or node.op)}")
-        box = Shape(own, "box", (frame.left + frame.right) / 2, y, width, 24, label, theme.paint("hidden"), "hidden",
-                    notes.get(node.index, ""), 11, 1.6, nodes=(node.index,))  # fmt: skip
-        picture.shapes.append(box)
-        shapes[own] = box
-        for operand, index in enumerate(node.inputs):
-            if index in tiling.shown:
-                start = shapes[tiling.shown[index][0]]
-                stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
-                path = _up_to(start, box, beside if start.y < frame.bottom else None)
-                picture.lines.append(stroke.line(f"{start.id}--{own}--{operand}", start.id, own, path))
-        tiling.shown[node.index] = (own, box.x, y)
-        tiling.outputs[node.index] = (own, box.x, y, 12.0)
-        tiling.top = max(tiling.top, y + 12)
+        for place, block in enumerate(_blocks(nodes, t, together)):
+            box = _block(picture, tiling, block, graph, ink, notes, t, together)
+            box = replace(box, x=(frame.left + frame.right) / 2, y=base + 16 + 36.0 * place)
+            for node in block:
+                for operand, index in enumerate(node.inputs):
+                    source = tiling.shown.get(index)
+                    if source is not None and source[0] != box.id and graph.nodes[index].op != "parameter" and node.tensor is not None:
+                        start = shapes[source[0]]
+                        stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
+                        path = _up_to(start, box, beside if start.y < frame.bottom else None)
+                        picture.lines.append(stroke.line(f"{start.id}--{box.id}--{operand}", start.id, box.id, path))
+                tiling.shown[node.index] = (box.id, box.x, box.y)
+                tiling.outputs[node.index] = (box.id, box.x, box.y, 12.0)
+            picture.shapes.append(box)
+            shapes[box.id] = box
+            tiling.top = max(tiling.top, box.y + 12)
+
+
+def _blocks(nodes: Sequence[Node], t: int, together: bool) -> Iterator[list[Node]]:
+    """What stands in one box each: every node, or outputs of timestep `t` alone and the rest together."""
+    if not together:
+        yield from ([node] for node in nodes)
+        return
+    yield from ([node] for node in nodes if node.timestep == t)
+    rest = [node for node in nodes if node.timestep != t]
+    if rest:
+        yield rest
+
+
+def _block(
+    picture: Picture, tiling: Tiling, block: Sequence[Node], graph: Graph, ink: Ink, notes: dict[int, str], t: int, together: bool,
+) -> Shape:  # fmt: skip
+    """The box for some operations that belong to timestep `t`, named after the last of them."""
+    last = block[-1]
+    label, role = _label(last, graph), "hidden" if last.timestep == t else "shared"
+    if together and role == "shared" and not last.name:
+        label, role = (f"L{theme.subscript(t)}", "loss") if last.value.size == 1 else (last.op, "shared")
+    paint, css, border = inked(ink, last, theme.paint(role), role, 1.6)
+    own = picture.unused(f"t{t}.{safe(last.name or last.op)}")
+    indices = tuple(k for node in block for k in _stands_for(node, graph, tiling))
+    width = max(40.0, theme.label_width(label) + 14)
+    return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, css, notes.get(last.index, ""), 11, border, nodes=indices)
 
 
 def _up_to(start: Shape, box: Shape, detour: float | None) -> Path:
@@ -93,9 +141,11 @@ def _one_box(
     label = last.name or ("loss L" if _is_result(last, graph) else last.op)
     width = max(58.0, theme.label_width(label, 12) + 16)
     y = _height(tiling)
+    inside = dict.fromkeys(k for n in nodes for k in (n.index, *_folded_into(n, graph, tiling)))
     picture.shapes.append(
         Shape("loss", "box", tiling.right + 70 + width / 2, y, width, 28, label, theme.paint("loss"), "loss",
-              f"{len(nodes)} operations after the timesteps: {what}", 12, 1.8, nodes=tuple(n.index for n in nodes))
+              f"{len(nodes)} operations after the timesteps: {what}", 12, 1.8,
+              nodes=tuple(inside))
     )  # fmt: skip
     return {node.index: "loss" for node in nodes}
 
@@ -125,7 +175,7 @@ def _columns(
             picture.shapes.append(
                 Shape(own, "box", x, y, width, 24, label, theme.paint("loss" if last else "shared"),
                       "loss" if last else "shared", notes.get(node.index, ""), 11, 1.8 if last else 1.2,
-                      nodes=(node.index,))
+                      nodes=_stands_for(node, graph, tiling))
             )  # fmt: skip
             places[node.index] = own
             tiling.shown[node.index] = (own, x, y)
@@ -133,12 +183,32 @@ def _columns(
     return places
 
 
+def _stands_for(node: Node, graph: Graph, tiling: Tiling) -> tuple[int, ...]:
+    """The node and what is folded into it, unless that stands elsewhere already."""
+    folded = _folded_into(node, graph, tiling)
+    tiling.folded.update(folded)
+    return (node.index, *folded)
+
+
+def _folded_into(node: Node, graph: Graph, tiling: Tiling) -> list[int]:
+    return [k for k in node.inputs if is_folded(graph.nodes[k], graph) and k not in tiling.folded]
+
+
 def _label(node: Node, graph: Graph) -> str:
     symbol = theme.SYMBOLS.get(node.op, node.op)
-    constants = [graph.nodes[k] for k in node.inputs if graph.nodes[k].op == "constant"]
-    known = [number(float(c.value.reshape(-1)[0])) for c in constants if c.value.size == 1]
-    label = f"{symbol} {known[0]}" if known else symbol
+    known = [text for text in (_operand(graph.nodes[k], graph) for k in node.inputs) if text]
+    first = node.op == "matmul"
+    label = (f"{known[0]} {symbol}" if first else f"{symbol} {known[0]}") if known else symbol
     return f"{node.name} = {label}" if node.name else label
+
+
+def _operand(node: Node, graph: Graph) -> str:
+    """How an operand that no line shows reads in its consumer's label."""
+    if node.op == "transpose":
+        node = graph.nodes[node.inputs[0]]
+    if node.op == "constant":
+        return number(float(node.value.reshape(-1)[0])) if node.value.size == 1 else ""
+    return node.name or "" if node.op == "parameter" else ""
 
 
 def _is_result(node: Node, graph: Graph) -> bool:
