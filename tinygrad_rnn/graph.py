@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .ancestry import ancestors
-from .primitives import stop_gradient
+from .primitives import identity, stop_gradient
 from .scalars import lower
 from .scope import Scope, using
 from .tensor import Tensor
@@ -220,15 +220,18 @@ class Graph:
         ValueError
             If a value has the wrong shape.
         """
-        outputs = self._execute(feeds or {}, frozenset())
+        outputs = self._execute(feeds or {}, frozenset(), {})
         return outputs[0] if self._single else outputs
 
     def cut(self, target: Any, operand: int = 0) -> Graph:
         """A new graph in which no gradient flows back from `target` into its given operand."""
+        return self._rebuilt({}, frozenset({(self._cuttable(target, operand), operand)}))
+
+    def _cuttable(self, target: Any, operand: int) -> int:
         node = self.find(target)
         if not 0 <= operand < len(node.inputs):
             raise ValueError(f"cut: {node.path} has {len(node.inputs)} operands, no number {operand}")
-        return self._rebuilt({}, frozenset({(node.index, operand)}))
+        return node.index
 
     def hold(self, target: Any, value: Any) -> Graph:
         """A new graph in which a node is held at a constant, such as a gate forced open."""
@@ -238,6 +241,28 @@ class Graph:
         except (TypeError, ValueError) as error:
             raise ValueError(f"hold: {node.path} has shape {node.shape}: {error}") from None
         return self._rebuilt({node: array}, frozenset())
+
+    def edit(self, changes: Mapping[Any, Callable[..., Any]], cuts: Iterable[tuple[Any, int]] = ()) -> Graph:
+        """A new graph in which some nodes are computed otherwise, and some edges cut.
+
+        Parameters
+        ----------
+        changes : mapping
+            From a node to a function ``(value, *operands) -> Tensor or array`` of the same shape, which is given what the
+            node would have been, and its operands.
+        cuts : iterable of (node, operand)
+            No gradient flows back from the node into that operand.
+
+        Raises
+        ------
+        KeyError
+            If a key names no node.
+        ValueError
+            If a change gives another shape, or there is no such operand.
+        """
+        found = {self.find(key).index: change for key, change in changes.items()}
+        edges = frozenset((self._cuttable(target, operand), operand) for target, operand in cuts)
+        return self._rebuilt({}, edges, found)
 
     def to_scalars(self, limit: int = 100_000) -> Graph:
         """The same computation as one node a scalar operation.
@@ -254,16 +279,19 @@ class Graph:
         outputs = [cell for node in self.output_nodes for cell in cells[node.index].flat]
         return Graph([Tensor(np.asarray(o)) if not isinstance(o, Tensor) else o for o in outputs])
 
-    def _rebuilt(self, feeds: Mapping[Any, Any], cuts: frozenset[tuple[int, int]]) -> Graph:
-        outputs = self._execute(feeds, cuts)
+    def _rebuilt(
+        self, feeds: Mapping[Any, Any], cuts: frozenset[tuple[int, int]], changes: Mapping[int, Callable[..., Any]] | None = None
+    ) -> Graph:
+        outputs = self._execute(feeds, cuts, changes or {})
         return Graph(outputs[0] if self._single else outputs)
 
     def _execute(
-        self, feeds: Mapping[Any, Any], cuts: frozenset[tuple[int, int]]
+        self, feeds: Mapping[Any, Any], cuts: frozenset[tuple[int, int]], changes: Mapping[int, Callable[..., Any]]
     ) -> tuple[Tensor, ...]:
         fed = {node.index: _fed(node, value) for node, value in self._found(feeds)}
         results: list[Any] = []
         for node in self.nodes:
+            operands: list[Any] = []
             if node.index in fed:
                 results.append(fed[node.index])
             elif node.tensor is None:
@@ -279,6 +307,8 @@ class Graph:
                     out = Tensor._apply(node.tensor.op, operands, dict(node.attributes))
                 out.name = node.name
                 results.append(out)
+            if node.index in changes:
+                results[-1] = _changed(node, changes[node.index], results[-1], operands)
         return tuple(results[self._index[output.id]] for output in self.outputs)
 
     def _found(self, feeds: Mapping[Any, Any]) -> list[tuple[Node, Any]]:
@@ -330,6 +360,21 @@ def _is_cut(node: Tensor, operand: int) -> bool:
     assert node.op is not None
     rule = node.op.rules[0] if node.op.variadic else node.op.rules[operand]
     return rule is None
+
+
+def _changed(node: Node, change: Callable[..., Any], value: Any, operands: Sequence[Any]) -> Any:
+    """What `node` is instead of `value`, under the same name in the same scope."""
+    with using(scope=node.scope):
+        found = change(value, *operands)
+        found = found if isinstance(found, Tensor) else Tensor(np.array(found, dtype=node.dtype))
+        if any(found is one for one in (value, *operands, node.tensor)):
+            found = identity(found)
+    if found.shape != node.shape:
+        raise ValueError(f"edit: {node.path} has shape {node.shape}, the change gives {found.shape}")
+    found.scope = node.scope
+    if not node.is_leaf or found.op is None:  # a leaf that is computed with keeps its name to itself
+        found.name = node.name
+    return found
 
 
 def _fed(node: Node, value: Any) -> Tensor:

@@ -12,7 +12,7 @@ __all__ = ["sparkline"]
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True) -> str:
+def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True, like: npt.ArrayLike | None = None) -> str:
     """Draw a curve with blocks, from the lowest ``▁`` to the highest ``█``.
 
     Zeros on a logarithmic scale show as ``·`` and what is not finite as ``!``. A curve longer than `width` is
@@ -25,6 +25,8 @@ def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True) -> st
         Characters at most.
     log : bool
         Whether heights are logarithms.
+    like : array_like, optional
+        The values that set the scale, for curves to be compared; `values` themselves when omitted.
 
     Examples
     --------
@@ -37,10 +39,10 @@ def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True) -> st
     curve = np.asarray(values, dtype=np.float64).reshape(-1)
     if curve.size > width:
         curve = np.array([_highest(part) for part in np.array_split(curve, width)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        heights = np.log(np.abs(curve)) if log else curve
-    usual = np.isfinite(heights)
-    low, high = (heights[usual].min(), heights[usual].max()) if usual.any() else (0.0, 0.0)
+    heights = _heights(curve, log)
+    scale = heights if like is None else _heights(np.asarray(like, dtype=np.float64).reshape(-1), log)
+    usual = np.isfinite(scale)
+    low, high = (scale[usual].min(), scale[usual].max()) if usual.any() else (0.0, 0.0)
     marks = []
     for value, height in zip(curve.tolist(), heights.tolist(), strict=True):
         if not math.isfinite(value):
@@ -49,8 +51,15 @@ def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True) -> st
             marks.append("·")
         else:
             place = 1.0 if high == low else (height - low) / (high - low)
-            marks.append(_BARS[min(len(_BARS) - 1, int(place * len(_BARS)))])
+            marks.append(_BARS[min(len(_BARS) - 1, max(0, int(place * len(_BARS))))])
     return "".join(marks)
+
+
+def _heights(curve: npt.NDArray[np.float64], log: bool) -> npt.NDArray[np.float64]:
+    if not log:
+        return curve
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(np.abs(curve))
 
 
 def _highest(part: npt.NDArray[np.float64]) -> float:

@@ -235,3 +235,25 @@ def test_feeds_are_copied() -> None:
     fed = next(n.tensor for n in tg.Graph(out) if n.name == "x")
     value[:] = 0.0
     np.testing.assert_array_equal(tg.grad(out, fed)[0].data, [6.0, 8.0])
+
+
+def test_an_edit_computes_nodes_otherwise() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    f = tg.named(f=tg.sigmoid(x))
+    graph = tg.Graph(tg.sum(f * x))
+    swapped = graph.edit({"f": lambda was, z: tg.tanh(z)})
+    assert swapped.outputs[0].item() == pytest.approx(float(np.sum(np.tanh(x.data) * x.data)))
+    assert swapped.find("f").op == "tanh"
+    through = graph.edit({"f": lambda was, z: z})
+    assert through.outputs[0].item() == 5.0 and x.name == "x" and through.find("f").op == "identity"
+    held = graph.edit({"f": lambda was, z: [1.0, 0.0]}, cuts=[(graph.nodes[-1], 0)])
+    assert held.outputs[0].item() == 1.0 and held.find("f").op == "input"
+    assert not tg.grad(held.outputs[0], x)[0].data.any()
+    doubled = graph.edit({"x": lambda was: 2 * was})
+    assert doubled.find("x").op == "parameter"
+    with pytest.raises(ValueError, match=r"edit: f has shape \(2,\), the change gives \(3,\)"):
+        graph.edit({"f": lambda was, z: np.ones(3)})
+    with pytest.raises(KeyError):
+        graph.edit({"q": lambda was: was})
+    with pytest.raises(ValueError, match="no number 5"):
+        graph.edit({}, cuts=[("f", 5)])
