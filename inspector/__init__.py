@@ -1,5 +1,7 @@
 """The eyes: draws the graph of a recurrent run and measures where in time its gradient survives."""
 
+from .analysis.asserts import assert_gradient_reaches, assert_no_detach, assert_same_graph
+from .analysis.stops import Stop, Stops, stops
 from .analysis.whatif import WhatIf, what_if
 from .drawing.engines import GraphvizMissingError
 from .during import DecayRecorder, plot_training
@@ -12,6 +14,7 @@ from .report import report
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Decay", "DecayRecorder", "GradientTrace", "GraphvizMissingError", "WhatIf", "decay_rate", "export", "figure", "plot_decay", "plot_heat_map",
-    "plot_training", "render", "render_program", "report", "to_networkx", "trace", "what_if",
+    "Decay", "DecayRecorder", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "WhatIf",
+    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "decay_rate", "export", "figure", "plot_decay", "plot_heat_map",
+    "plot_training", "render", "render_program", "report", "stops", "to_networkx", "trace", "what_if",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from .ancestry import ancestors
 from .anomaly import anomaly_error, is_finite
 from .cotangent import dense
 from .operators import Operators
+from .origin import Origin, caller
 from .primitive import Primitive, Value
 from .scope import Scope, context
 from .sweep import seed, sweep
@@ -23,6 +24,9 @@ __all__ = ["Tensor", "named", "tensor"]
 
 _next_id = itertools.count().__next__
 _new, _ndarray = object.__new__, np.ndarray
+
+
+_UNRECORDED = Origin("no_grad", "")
 
 
 class Tensor(Operators):
@@ -52,10 +56,12 @@ class Tensor(Operators):
         Whether :meth:`backward` leaves a gradient here (leaf), or passes through here (otherwise).
     grad : ndarray or None
         The gradient that :meth:`backward` has accumulated on this leaf.
+    origin : Origin
+        Where its history was cut; there on values from :meth:`detach`, ``stop_gradient`` and ``no_grad`` alone.
     """
 
     __slots__ = (
-        "__weakref__", "_data", "attributes", "grad", "id", "inputs", "name", "op", "requires_grad",
+        "__weakref__", "_data", "attributes", "grad", "id", "inputs", "name", "op", "origin", "requires_grad",
         "scope", "values",
     )  # fmt: skip
 
@@ -68,6 +74,7 @@ class Tensor(Operators):
     id: int
     requires_grad: bool
     grad: Array | None
+    origin: Origin
 
     def __init__(self, data: Array, requires_grad: bool = False, name: str | None = None) -> None:
         self._data = data
@@ -139,7 +146,9 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """The value as a leaf without a history, which lets the history be freed."""
-        return Tensor(self._data, name=self.name)
+        leaf = Tensor(self._data, name=self.name)
+        leaf.origin = Origin("detach", caller(), self.id)
+        return leaf
 
     def backward(self, gradient: Any = None) -> None:
         """Add the gradient of this value to ``.grad`` of every leaf that requires it.
@@ -244,11 +253,14 @@ class Tensor(Operators):
             out.values = values
             out.attributes = attributes
             out.requires_grad = requires_grad and op.differentiable
+            if op.name == "stop_gradient":
+                out.origin = Origin("stop_gradient", caller())
         else:
             out.op = None
             out.inputs = out.values = ()
             out.attributes = {}
             out.requires_grad = False
+            out.origin = _UNRECORDED
         if anomaly and not is_finite(out._data):
             out.op = op
             raise anomaly_error(out, out._data, "forward")

@@ -1,0 +1,209 @@
+"""Where the gradient stops on its way back to a value, and why."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn import Tensor, grad, tensor
+from tinygrad_rnn.ancestry import ancestors
+from tinygrad_rnn.cotangent import dense
+from tinygrad_rnn.sweep import sweep
+from tinygrad_rnn.unroll import Run
+
+from ..trace import norm_of
+from .labelled import Finding
+
+__all__ = ["Stop", "Stops", "cuts", "descendants", "stops"]
+
+_SATURATES = frozenset({"sigmoid", "tanh", "exp", "relu", "maximum", "minimum", "max", "min", "abs", "softplus"})
+
+
+class Stop(NamedTuple):
+    """A dead end.
+
+    Attributes
+    ----------
+    reason : str
+        ``"detached"``, ``"truncated"``, ``"no derivative"``, ``"multiplied by zero"``, ``"masked"``, ``"saturated"``,
+        ``"underflow"``, ``"zero derivative"``, ``"not recorded"`` or ``"no path"``.
+    path : str
+        The operation at which it stops, such as ``t=3/f``.
+    timestep : int or None
+    says : str
+        The reason in words.
+    """
+
+    reason: str
+    path: str
+    timestep: int | None
+    says: str
+
+
+@dataclass(frozen=True, eq=False)
+class Stops(Finding):
+    """Whether a gradient reaches a value, and if not, all the dead ends.
+
+    Attributes
+    ----------
+    value : str
+    norm : float
+        Of the gradient that reaches the value.
+    reasons : tuple of Stop
+        From the loss backwards; also those beside a way on which the gradient does get through.
+    """
+
+    value: str
+    norm: float
+    reasons: tuple[Stop, ...]
+
+    def __str__(self) -> str:
+        head = f"{self.value}: a gradient of norm {self.norm:.3g} arrives" if self.norm else f"{self.value}: no gradient arrives"
+        return "\n".join([head, *(f"  {line}" for line in _merged(self.reasons))])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "reasons": [stop._asdict() for stop in self.reasons]}
+
+
+def stops(loss: Tensor, value: Tensor, run: Run | None = None) -> Stops:
+    """Follow every way from `loss` back to `value`, and tell at which operations the gradient becomes zero.
+
+    Parameters
+    ----------
+    loss : Tensor
+        A single number.
+    value : Tensor
+        Any value or leaf, such as ``run.states[0].h``.
+    run : Run, optional
+        Helps to find where something that depends on `value` was detached.
+
+    Returns
+    -------
+    Stops
+
+    Raises
+    ------
+    ValueError
+        If `loss` is not a single number.
+
+    Examples
+    --------
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> x = tg.tensor([-1.0, -2.0], name="x")
+    >>> print(inspector.stops(tg.relu(x).sum(), x))
+    x: no gradient arrives
+      saturated: relu has slope 0 at all 2 elements (relu)
+    """
+    if not isinstance(loss, Tensor) or loss.size != 1:
+        raise ValueError(f"stops: loss must be a Tensor of a single number, got {getattr(loss, 'shape', type(loss).__name__)}")
+    order = ancestors([loss])
+    behind = descendants(order, value)
+    if loss.id not in behind:
+        return Stops(value.path, 0.0, tuple(_unconnected(order, value, run)))
+    alive: dict[int, Any] = {}
+    arrives: dict[tuple[int, int], bool] = {}
+    norm = 0.0
+    for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in behind]):
+        if node.id == value.id:
+            norm = norm_of(total)
+        if node.id in behind and np.any(dense(total)):
+            alive[node.id] = total
+        arrives.update(((node.id, operand), bool(np.any(dense(part)))) for operand, part in edges)
+    found = []
+    for node in reversed(order):
+        if node.id in alive and node.id != value.id:
+            ways = [k for k, source in enumerate(node.inputs) if isinstance(source, Tensor) and source.id in behind]
+            found += [_why(node, k, dense(alive[node.id])) for k in ways if not arrives.get((node.id, k), False)]
+    return Stops(value.path, norm, tuple(found))
+
+
+def descendants(order: list[Tensor], value: Tensor) -> set[int]:
+    """The ids of `value` and of everything in `order` (oldest first) that is computed from it."""
+    found = {value.id}
+    for node in order:
+        if any(isinstance(source, Tensor) and source.id in found for source in node.inputs):
+            found.add(node.id)
+    return found
+
+
+def cuts(order: list[Tensor]) -> Iterator[tuple[Tensor, str]]:
+    """The values that were cut from their history, with where, newest first."""
+    for node in reversed(order):
+        origin = getattr(node, "origin", None)
+        if origin is not None:
+            yield node, "computed under no_grad" if origin.how == "no_grad" else f"{origin.how} at {origin.where}"
+
+
+# ----------------------------------------------------------------------------------------- reasons
+
+
+def _why(node: Tensor, operand: int, total: Any) -> Stop:
+    """Why nothing of the cotangent `total` of `node` comes through to one operand."""
+    reason, says = _reason(node, operand, total)
+    return Stop(reason, node.path, node.timestep, says)
+
+
+def _reason(node: Tensor, operand: int, total: Any) -> tuple[str, str]:
+    assert node.op is not None
+    if node.op.name == "stop_gradient":
+        where = node.origin.where
+        if "/tinygrad_rnn/unroll.py:" in where.replace("\\", "/"):
+            return "truncated", "a window of truncated BPTT ends here"
+        return "detached", f"detached at {where}"
+    if node.op.rule(operand) is None:
+        return "no derivative", f"{node.op.name} has no derivative by this operand"
+    if _local(node, operand, total / np.abs(total).max()):
+        return "underflow", f"underflow in {node.op.name}: a cotangent of at most {np.abs(total).max():.1e} times a small derivative is 0 in {total.dtype}"
+    other = next((v for k, v in enumerate(node.values) if k != operand), None)
+    if node.op.name == "multiply" and other is not None and not np.any(other):
+        source = node.inputs[1 - operand]
+        name = source.path if isinstance(source, Tensor) else "a constant"
+        return "multiplied by zero", f"multiplied by {name}, which is exactly 0"
+    if node.op.name == "where":
+        return "masked", "the condition of where picks the other side at every element"
+    if node.op.name in _SATURATES:
+        return "saturated", f"{node.op.name} has slope 0 at all {np.size(node.values[operand])} elements"
+    return "zero derivative", f"the derivative of {node.op.name} is 0 here"
+
+
+def _local(node: Tensor, operand: int, cotangent: Any) -> bool:
+    """Whether anything of a cotangent comes through the operation by itself."""
+    assert node.op is not None
+    leaves = [tensor(v) if k == operand else v for k, v in enumerate(node.values)]
+    (part,) = grad(node.op.on(tuple(leaves), dict(node.attributes)), leaves[operand], grad_output=cotangent)
+    return bool(np.any(part.data))
+
+
+def _unconnected(order: list[Tensor], value: Tensor, run: Run | None) -> Iterator[Stop]:
+    """Why the loss does not depend on a value at all."""
+    known = {value.id}
+    if run is not None:
+        known = descendants(ancestors([v for v in (*run.names.values(), *run.outputs) if isinstance(v, Tensor)]), value)
+    found = False
+    for node, where in cuts(order):
+        if node.origin.source in known:
+            found = True
+            yield Stop("detached", node.path, node.timestep, where)
+    if not found:
+        for node, where in cuts(order):
+            if node.origin.how == "no_grad":
+                found = True
+                yield Stop("not recorded", node.path, node.timestep, where)
+    if not found:
+        yield Stop("no path", value.path, value.timestep, "the loss was not computed from it")
+
+
+def _merged(reasons: tuple[Stop, ...]) -> Iterator[str]:
+    """One line for what stops at several timesteps in the same way."""
+    named = [(stop, stop.path.rpartition("t=")[2].partition("/")[2] or stop.path) for stop in reasons]
+    keys = dict.fromkeys((stop.reason, name, stop.says.replace(f"t={stop.timestep}/", "")) for stop, name in named)
+    for (reason, name, says), group in itertools.product(keys, [named]):
+        steps = [s.timestep for s, own in group if (s.reason, own, s.says.replace(f"t={s.timestep}/", "")) == (reason, name, says)]
+        known = [t for t in steps if t is not None]
+        times = f", t = {known[0]}" if len(set(known)) == 1 else f", t = {max(known)} … {min(known)}" if known else ""
+        yield f"{reason}: {says} ({name}{times})"
