@@ -2,6 +2,7 @@
 
 from .drawing.engines import GraphvizMissingError
 from .during import DecayRecorder, plot_training
+from .equations import Equation, Equations, equations
 from .export import export, to_networkx
 from .plot import Decay, decay_rate, plot_decay, plot_heat_map
 from .program import render_program
@@ -10,6 +11,6 @@ from .report import report
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Decay", "DecayRecorder", "GradientTrace", "GraphvizMissingError", "decay_rate", "export", "plot_decay", "plot_heat_map",
+    "Decay", "DecayRecorder", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "decay_rate", "equations", "export", "plot_decay", "plot_heat_map",
     "plot_training", "render", "render_program", "report", "to_networkx", "trace",
 ]  # fmt: skip

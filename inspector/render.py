@@ -15,6 +15,7 @@ from .drawing.columns import Row
 from .drawing.dot import styled, to_dot
 from .drawing.engines import FORMATS, GraphvizMissingError, draw
 from .drawing.flow import layer_flow
+from .drawing.formulas import Formula, add_formulas
 from .drawing.ink import Ink, number
 from .drawing.items import Step
 from .drawing.legend import add_legend
@@ -25,6 +26,8 @@ from .drawing.picture import Picture
 from .drawing.place import Spacing
 from .drawing.svg import to_svg
 from .drawing.tile import tile
+from .equations import Highway
+from .equations import equations as equations_of
 from .replay import loss_step_by_step, step_by_step
 from .trace import GradientTrace
 from .trace import trace as trace_of
@@ -52,6 +55,7 @@ def render(
     level: str = "operation",
     trace: GradientTrace | None = None,
     steps: slice | Sequence[int] | None = None,
+    equations: bool = False,
 ) -> str | Path:
     """Draw a run's graph, one frame a timestep.
 
@@ -69,6 +73,9 @@ def render(
         scale, and adds the loss to the drawing.
     steps : slice or sequence of int, optional
         The timesteps to show. When omitted, all of up to 20, and the first three and last two of more.
+    equations : bool
+        Adds what a timestep computes, and the derivative along each highway, below the drawing; see
+        :func:`inspector.equations`.
 
     Returns
     -------
@@ -89,7 +96,7 @@ def render(
     kind = "svg" if target is None else target.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise ValueError(f"render: {target} must end in .svg, .png or .pdf")
-    drawing = picture(run, level=level, trace=trace, steps=steps)
+    drawing = picture(run, level=level, trace=trace, steps=steps, equations=equations)
     if kind == "svg":
         text = styled(_svg(drawing), theme.style_sheet(drawing.gates))
         return Drawing(text) if target is None else files.write(target, text)
@@ -116,6 +123,7 @@ def picture(
     level: str = "operation",
     trace: GradientTrace | None = None,
     steps: slice | Sequence[int] | None = None,
+    equations: bool = False,
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`render`."""
     if not isinstance(run, Run):
@@ -152,6 +160,8 @@ def picture(
     above, after = _outside(run, graph, own_steps, shown)
     add_outside(drawing, tiling, above, after, graph, ink, notes, together=level != "operation")
     add_legend(drawing, tiling, graph, own_steps, ink, notes)
+    if equations:
+        add_formulas(drawing, tiling.left - 10, list(_formulas(run)))
     return drawing
 
 
@@ -220,6 +230,18 @@ def _outside(run: Run, graph: Graph, own: set[int], shown: list[int]) -> tuple[l
         elif not (node.scope is not None and node.scope.is_backward):
             after.append(node)
     return above, after
+
+
+def _formulas(run: Run) -> Iterator[Formula]:
+    """The equations as lines of text; a tooltip gives the LaTeX and says where the values are drawn."""
+    for layer in equations_of(run).layers:
+        if layer.name:
+            yield Formula(f"{layer.name}:", layer.name, "")
+        for line in layer.lines:
+            rail = isinstance(line, Highway)
+            places = f"\nin the drawing: {', '.join(line.keys)}" if line.keys else ""
+            about = f"{line.name}.highway" if rail else line.name
+            yield Formula(line.unicode, f"{layer.name}.{about}" if layer.name else about, line.latex + places, rail)
 
 
 def _gates(rows: Sequence[Row]) -> Iterator[str]:
