@@ -27,19 +27,23 @@ _ESCAPES = {
 }  # fmt: skip
 
 
-def spelt(name: str) -> tuple[str, tuple[str, ...]] | None:
-    """The letter or word that a name begins with, and its subscripts; ``None`` if it is not made like that."""
+def spelt(name: str, timed: bool = False) -> tuple[str, tuple[str, ...]] | None:
+    """The letter or word that a name begins with, and its subscripts; ``None`` if it is not made like that.
+
+    Of a value that has a time, as in h_t, a subscript t of its own is left out.
+    """
     found = _WELL_FORMED.fullmatch(name)
     if found is None:
         return None
     base, digits, rest = found.groups()
     base = _LETTERS.get(base, base)
+    rest = rest.removesuffix("_t") if timed else rest
     return _CUSTOMARY.get(base, base), tuple(part for part in (digits, *rest.split("_")) if part)
 
 
-def latex_name(name: str) -> tuple[str, list[str]]:
+def latex_name(name: str, timed: bool = False) -> tuple[str, list[str]]:
     """A name as LaTeX for math mode: what stands on the line, and what below."""
-    parts = spelt(name)
+    parts = spelt(name, timed)
     if parts is None:
         return latex_text(name), []
     base, below = parts
@@ -59,9 +63,9 @@ def latex_text(name: str) -> str:
     return rf"\text{{{escaped}}}"
 
 
-def unicode_name(name: str) -> tuple[str, list[str]]:
+def unicode_name(name: str, timed: bool = False) -> tuple[str, list[str]]:
     """A name as plain text: what stands on the line, and what below."""
-    parts = spelt(name)
+    parts = spelt(name, timed)
     if parts is None:
         return visible(name.replace("\n", "↵")), []
     base, below = parts

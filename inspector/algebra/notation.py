@@ -117,7 +117,7 @@ class Notation:
         return Printed(f"{a} {'+' if e.op == 'add' else self.minus} {b}", SUM)
 
     def _negative(self, e: Expression, parts: list[Printed]) -> Printed:
-        return Printed(self.minus + self._bracketed(parts[0], PRODUCT), SUM)
+        return Printed(self.minus + self._bracketed(parts[0], PRODUCT), PRODUCT)
 
     def _product(self, e: Expression, parts: list[Printed]) -> Printed:
         if _is_outer(e):
@@ -269,7 +269,7 @@ class _Latex(Notation):
     times, dot, comma = r"\odot", r"\cdot", r",\, "
 
     def symbol(self, symbol: Symbol, label: str = "") -> str:
-        base, below = latex_name(symbol.name)
+        base, below = latex_name(symbol.name, symbol.time is not None)
         time = [] if symbol.time is None else [_time(symbol.time)]
         serves = ""
         if label:
@@ -336,8 +336,8 @@ class _Unicode(Notation):
     minus, times, dot = "−", "⊙", "·"
 
     def symbol(self, symbol: Symbol, label: str = "") -> str:
-        base, below = unicode_name(symbol.name)
-        under = "".join(subscripts(part) for part in below) + ("" if symbol.time is None else subscripts(_time(symbol.time)))
+        base, below = unicode_name(symbol.name, symbol.time is not None)
+        under = "".join(subscripts(part) if len(part) < 3 else f"_{part}" for part in below) + ("" if symbol.time is None else subscripts(_time(symbol.time)))
         head, rest = unicode_name(label) if label else ("", [])
         return base + under + "′" * symbol.primes + (superscripts(f"({'_'.join([head, *rest])})") if label else "")
 

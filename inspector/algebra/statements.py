@@ -117,7 +117,7 @@ class _Reader:
 
     def _claim(self, name: str, time: int | None) -> Symbol:
         """A symbol that is written like no other."""
-        key = spelt(name) or name
+        key = spelt(name, time is not None) or name
         primes = next(k for k in itertools.count() if (key, time, k) not in self.spelt)
         self.spelt.add((key, time, primes))
         self.out.taken.add(key[0] if isinstance(key, tuple) else key)
@@ -144,12 +144,12 @@ class _Reader:
         named = [(name, value) for (name, s), value in self.run.names.items() if s == self.t]
         named = [(name, value) for name, value in named if name != "x" or value.id != self.run.inputs[self.t].id]
         states = self.run.states[self.t]._asdict()
+        here = {node.index for node in self.nodes}
+        self.out.after = {name: self._claim(name, 0) for name in states}
         for name, value in named:
             index = self.graph.find(value).index
-            symbol = self._claim(name, 0)
-            if name in states:
-                self.out.after[name] = symbol
-            if index in self.symbols or self.graph.nodes[index].is_leaf:
+            symbol = self.out.after[name] if name in states else self._claim(name, 0)
+            if index in self.symbols or index not in here:
                 self.aliases.append((symbol, index))
             else:
                 self.symbols[index] = symbol
@@ -157,12 +157,13 @@ class _Reader:
             if node.index not in self.symbols and node.name is not None:
                 self.symbols[node.index] = self._claim(node.name, 0)
         output = self.graph.find(self.run.outputs[self.t]).index
-        if output not in self.symbols and not self.graph.nodes[output].is_leaf:
+        if output not in self.symbols and output in here:
             self.symbols[output] = self._claim("out", 0)
 
     def _name_leaves(self) -> None:
         """Parameters, constants, and what comes from other timesteps or from outside."""
-        for index in sorted({k for node in self.nodes if node.index in self.own for k in node.inputs} - self.own - set(self.symbols)):
+        read = {k for node in self.nodes if node.index in self.own for k in node.inputs} | {index for _, index in self.aliases}
+        for index in sorted(read - self.own - set(self.symbols)):
             node = self.graph.nodes[index]
             if node.op == "constant":
                 self.is_data[index] = False
