@@ -337,7 +337,7 @@ class _Unicode(Notation):
 
     def symbol(self, symbol: Symbol, label: str = "") -> str:
         base, below = unicode_name(symbol.name, symbol.time is not None)
-        under = "".join(subscripts(part) if len(part) < 3 else f"_{part}" for part in below) + ("" if symbol.time is None else subscripts(_time(symbol.time)))
+        under = "".join(subscripts(part) if len(part) < 3 or part.isdigit() else f"_{part}" for part in below) + ("" if symbol.time is None else subscripts(_time(symbol.time)))
         head, rest = unicode_name(label) if label else ("", [])
         return base + under + "′" * symbol.primes + (superscripts(f"({'_'.join([head, *rest])})") if label else "")
 

@@ -334,7 +334,7 @@ class Named(tg.Cell):
     def step(self, x: Any, state: Any) -> Any:
         gate = tg.named(**{"50% of {a_b} \\ $x$ #1 & ~^": tg.sigmoid(x * self.beta)})
         h_t = tg.named(h_t=gate * state.h)
-        self.before.append(tg.named(u1=h_t + 1e-7))
+        self.before.append(tg.named(u100=h_t + 1e-7))
         return tg.exp(self.before[0]) * self.before[-1], state.my_state
 
 
@@ -345,9 +345,9 @@ def test_any_name_is_written_so_that_it_means_nothing_else() -> None:
         r"\text{50\% of \{a\_b\} \textbackslash{} \$x\$ \#1 \& \textasciitilde{}\textasciicircum{}}_t", r"\sigma\!\left(x_t \odot \beta_2\right)"
     )  # fmt: skip
     lines = [line.unicode for line in found.equations[1:]]
-    assert lines[0].startswith("hₜ′ = ") and lines[1] == "u₁ₜ = hₜ′ + 1e-7"
-    assert lines[2] == "hₜ = exp(u₁ₜ₋₂) ⊙ u₁ₜ" and lines[3] == "my_stateₜ = my_stateₜ₋₁"
-    assert found.equations[2].latex == r"u_{1,t} = h^{\prime}_t + 10^{-7}" and r"\mathrm{my}_{\mathrm{state},t}" in str(found)
+    assert lines[0].startswith("hₜ′ = ") and lines[1] == "u₁₀₀ₜ = hₜ′ + 1e-7"
+    assert lines[2] == "hₜ = exp(u₁₀₀ₜ₋₂) ⊙ u₁₀₀ₜ" and lines[3] == "my_stateₜ = my_stateₜ₋₁"
+    assert found.equations[2].latex == r"u_{100,t} = h^{\prime}_t + 10^{-7}" and r"\mathrm{my}_{\mathrm{state},t}" in str(found)
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
