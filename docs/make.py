@@ -81,6 +81,12 @@ def cell_picture(name: str, path: Path) -> Path:
     return Path(inspector.render(run, path, level="cell"))
 
 
+def equations_picture(path: Path) -> Path:
+    """An LSTM with its equations below."""
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 1, 3)))
+    return Path(inspector.render(run, path, level="cell", equations=True))
+
+
 def tasks_page() -> str:
     """Every task: its rule, its source, and what trivial answers cost."""
     parts = [
@@ -140,6 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
     names = [name for family in FAMILIES.values() for name in family]
     for name in [] if options.text else tqdm(names, unit="cell", disable=None):
         cell_picture(name, HERE / "pictures" / "cells" / f"{name}.svg")
+    if not options.text:
+        equations_picture(HERE / "pictures" / "lstm-equations.svg")
     files.write(HERE / "cells.md", cells_page())
     files.write(HERE / "tasks.md", tasks_page())
     files.write(HERE / "claims.md", claims_page())

@@ -5,6 +5,7 @@ from .analysis.stops import Stop, Stops, stops
 from .analysis.whatif import WhatIf, what_if
 from .drawing.engines import GraphvizMissingError
 from .during import DecayRecorder, plot_training
+from .equations import Equation, Equations, equations
 from .export import export, to_networkx
 from .figure import figure
 from .plot import Decay, decay_rate, plot_decay, plot_heat_map
@@ -14,7 +15,8 @@ from .report import report
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Decay", "DecayRecorder", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "WhatIf",
-    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "decay_rate", "export", "figure", "plot_decay", "plot_heat_map",
-    "plot_training", "render", "render_program", "report", "stops", "to_networkx", "trace", "what_if",
+    "Decay", "DecayRecorder", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "WhatIf",
+    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "decay_rate", "equations", "export", "figure",
+    "plot_decay", "plot_heat_map", "plot_training", "render", "render_program", "report", "stops", "to_networkx", "trace",
+    "what_if",
 ]  # fmt: skip

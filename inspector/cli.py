@@ -18,6 +18,7 @@ from tinygrad_rnn.unroll import Run
 
 from . import tour
 from .drawing.engines import GraphvizMissingError
+from .equations import equations
 from .load import LoadError, make_cell, said
 from .plot import FORMATS, decay_rate, plot_decay
 from .render import LEVELS, render
@@ -48,6 +49,10 @@ examples:
   inspector graph --cell gru --level cell -o gru.png            the notation of the textbooks
   inspector graph --cell cells.py:MyCell --plain -o cell.pdf    without the gradient
   inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred""",
+    "equations": """\
+examples:
+  inspector equations --cell lstm                                an align* environment for a paper
+  inspector equations --cell cells.py:MyCell --plain             plain text""",
     "decay": """\
 examples:
   inspector decay --cell rnn --cell lstm --cell gru -T 200 -o decay.svg --csv decay.csv
@@ -97,8 +102,15 @@ def _graph(a: argparse.Namespace) -> int:
     (cell,) = _cells(a)
     run, found = _traced(cell, a)
     out = a.out or Path(f"{_file_name(a.cell[0])}-{a.level}.svg")
-    render(run, out, level=a.level, trace=None if a.plain else found, steps=_slice(a.show))
+    render(run, out, level=a.level, trace=None if a.plain else found, steps=_slice(a.show), equations=a.equations)
     print(f"{out}: {cell!r} over {a.steps} steps, {a.level} level")
+    return OK
+
+
+def _equations(a: argparse.Namespace) -> int:
+    (cell,) = _cells(a)
+    found = equations(_unrolled(cell, a))
+    print(found.unicode if a.plain else found)
     return OK
 
 
@@ -261,8 +273,13 @@ def _parser() -> argparse.ArgumentParser:
     _run_options(graph, steps=3, several=False)
     graph.add_argument("--level", choices=LEVELS, default="operation", help="how much detail (default: operation)")
     graph.add_argument("--plain", action="store_true", help="do not colour the lines by their gradient")
+    graph.add_argument("--equations", action="store_true", help="write the equations below the drawing")
     graph.add_argument("--show", metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
     graph.add_argument("-o", "--out", type=_picture, help="picture to write: .svg, .png or .pdf")
+
+    formulas = command("equations", _equations, "print what a cell computes as LaTeX, and the derivative along its highways")
+    _run_options(formulas, steps=2, several=False)
+    formulas.add_argument("--plain", action="store_true", help="plain text instead of LaTeX")
 
     decay = command("decay", _decay, "plot how the gradient decays from the last step to the first")
     _run_options(decay, steps=200, several=True)

@@ -17,6 +17,7 @@ from .drawing.columns import Fold, Row
 from .drawing.dot import styled, to_dot
 from .drawing.engines import FORMATS, GraphvizMissingError, draw
 from .drawing.flow import layer_flow
+from .drawing.formulas import Formula, add_formulas
 from .drawing.ink import Ink, number
 from .drawing.items import Step
 from .drawing.legend import add_legend
@@ -27,6 +28,8 @@ from .drawing.picture import Picture
 from .drawing.place import Spacing
 from .drawing.svg import to_svg
 from .drawing.tile import tile
+from .equations import Highway
+from .equations import equations as equations_of
 from .plot import decay_rate
 from .replay import loss_step_by_step, step_by_step
 from .trace import GradientTrace
@@ -57,6 +60,7 @@ def render(
     steps: slice | Sequence[int] | None = None,
     fold: bool | None = None,
     values: bool = False,
+    equations: bool = False,
 ) -> str | Path:
     """Draw a run's graph, one frame a timestep.
 
@@ -79,9 +83,11 @@ def render(
         Show only the first three and the last two of them. What is not shown is folded into a box that says how
         many steps it stands for, past which each state runs as a ribbon in the colour of its gradient, step for
         step. When omitted, a run of more than 20 steps is folded unless `steps` chooses some.
-
     values : bool
         Fill each shape by the mean of its values, blue below 0 and orange above, instead of by its kind.
+    equations : bool
+        Adds what a timestep computes, and the derivative along each highway, below the drawing; see
+        :func:`inspector.equations`.
 
     Returns
     -------
@@ -99,7 +105,7 @@ def render(
         written without.
     """
     _kind(path)
-    return write(picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values), path)
+    return write(picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations), path)
 
 
 def write(drawing: Picture, path: str | Path | None = None) -> str | Path:
@@ -140,6 +146,7 @@ def picture(
     steps: slice | Sequence[int] | None = None,
     fold: bool | None = None,
     values: bool = False,
+    equations: bool = False,
     decay: bool = False,
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`render`, and `decay` for the plot below."""
@@ -175,6 +182,8 @@ def picture(
         words = {name: str(decay_rate(norms)) for name, norms in curves.items()}
         add_chart(drawing, tiling, {name: norms.tolist() for name, norms in curves.items()}, words, "‖∂L/∂state‖ at every timestep")
     add_legend(drawing, tiling, graph, set(own_steps), ink, notes, _parameter_names(runs, sources[0]))
+    if equations:
+        add_formulas(drawing, tiling.left - 10, [line for run in runs for line in _formulas(run)])
     return drawing
 
 
@@ -321,6 +330,18 @@ def _outside(
             meeting.setdefault(single[node.index], []).append(node)
     drawn = {t for steps in shown for t in steps}
     return {t: meeting[t] for t in sorted(meeting) if t in drawn}, [node for node in after if node.index not in single]
+
+
+def _formulas(run: Run) -> Iterator[Formula]:
+    """The equations as lines of text; a tooltip gives the LaTeX and says where the values are drawn."""
+    for layer in equations_of(run).layers:
+        if layer.name:
+            yield Formula(f"{layer.name}:", layer.name, "")
+        for line in layer.lines:
+            rail = isinstance(line, Highway)
+            places = f"\nin the drawing: {', '.join(line.keys)}" if line.keys else ""
+            about = f"{line.name}.highway" if rail else line.name
+            yield Formula(line.unicode, f"{layer.name}.{about}" if layer.name else about, line.latex + places, rail)
 
 
 def _gates(rows: Sequence[Row]) -> Iterator[str]:

@@ -118,9 +118,9 @@ class _Chart:
     # ------------------------------------------------------------------------------------- primitives
 
     def _text(self, own: str, label: str, x: float, y: float, size: float) -> None:
-        """Text that begins about at x: widths are upper estimates."""
+        """Text that begins at x."""
         width = theme.label_width(label, size)
-        self.picture.shapes.append(Shape(own, "text", x + 0.42 * width, y, width, size + 6, label, None, "chart", "", size))
+        self.picture.shapes.append(Shape(own, "text", x + width / 2, y, width, size + 6, label, None, "chart", "", size, align="start"))
 
     def _line(self, own: str, a: tuple[float, float], b: tuple[float, float], colour: str, width: float, css: str) -> None:
         self._path(own, ((a, b),), colour, width, css)

@@ -85,7 +85,9 @@ def _shape(dot: graphviz.Digraph, shape: Shape) -> None:
     if shape.kind == "point":
         attributes |= {"shape": "point", "style": "invis"}
     elif shape.kind == "text":
-        attributes |= {"shape": "plaintext"}
+        attributes |= {"shape": "plaintext"} | ({"fontcolor": shape.paint.stroke} if shape.paint else {})
+        if shape.align == "start":
+            attributes["label"] += r"\l"
     else:
         assert shape.paint is not None
         style = "filled" + (",rounded" if shape.kind == "box" else "") + (",dashed" if shape.dashed else "")

@@ -162,5 +162,5 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
 
 def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> float:
     width = theme.label_width(caption, 10)
-    picture.shapes.append(Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", 10))
+    picture.shapes.append(Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", 10, align="start"))
     return x + width + 12

@@ -18,7 +18,8 @@ Path: TypeAlias = tuple[tuple[float, float], ...]
 class Shape:
     """A box, circle, ellipse or bare text around a centre.
 
-    `nodes` are the indices of the graph nodes that it stands for; each node is stood for once.
+    `nodes` are the indices of the graph nodes that it stands for; each node is stood for once. `align` is
+    ``"start"`` for a label that begins at the left edge. Bare text takes its colour from the stroke of `paint`.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Shape:
     border: float = 1.2
     dashed: bool = False
     nodes: tuple[int, ...] = ()
+    align: str = "middle"
 
 
 @dataclass(frozen=True)

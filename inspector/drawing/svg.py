@@ -76,9 +76,9 @@ def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> Iterator
     yield "</g>"
 
 
-def _label(value: str, x: float, y: float, size: float, colour: str) -> str:
+def _label(value: str, x: float, y: float, size: float, colour: str, anchor: str = "middle") -> str:
     shown = _text(value.replace("\n", "↵"))
-    return f'<text text-anchor="middle" x="{x:.2f}" y="{-y + 0.34 * size:.2f}" font-size="{size:.2f}" fill="{colour}">{shown}</text>'
+    return f'<text text-anchor="{anchor}" x="{x:.2f}" y="{-y + 0.34 * size:.2f}" font-size="{size:.2f}" fill="{colour}">{shown}</text>'
 
 
 def _frame(frame: Frame) -> Iterator[str]:
@@ -108,7 +108,9 @@ def _shape(shape: Shape) -> Iterator[str]:
             radii = f'rx="{shape.width / 2:.2f}" ry="{shape.height / 2:.2f}"'
             inside.append(f'<ellipse {look} cx="{shape.x:.2f}" cy="{-shape.y:.2f}" {radii}/>')
     if shape.label:
-        inside.append(_label(shape.label, shape.x, shape.y, shape.font_size, theme.INK))
+        colour = shape.paint.stroke if shape.kind == "text" and shape.paint else theme.INK
+        x = shape.x - shape.width / 2 if shape.align == "start" else shape.x
+        inside.append(_label(shape.label, x, shape.y, shape.font_size, colour, shape.align))
     return _group(f"node {shape.css}", shape.id, shape.tooltip, inside)
 
 

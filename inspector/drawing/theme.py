@@ -151,7 +151,7 @@ def style_sheet(gates: tuple[str, ...]) -> str:
         " .plain path,.cut path,.loose path,.fold path{stroke:#8B949E}",
         " .plain polygon,.cut polygon{fill:#8B949E;stroke:#8B949E}",
         " .none path,.unreached path{stroke:#3A424C} .none polygon,.unreached polygon{fill:#3A424C;stroke:#3A424C}",
-        " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341}",
+        " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341} .rail text{fill:#E3B341}",
     ]
     rules += [_dark(role, one) for role, one in ROLES.items()]
     rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]

@@ -1,0 +1,1 @@
+"""From a graph to equations: expressions, the names in them, how they are written, and what follows from them."""
