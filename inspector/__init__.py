@@ -12,11 +12,12 @@ from .plot import Decay, decay_rate, plot_decay, plot_heat_map
 from .program import render_program
 from .render import render
 from .report import report
+from .sweeps import Sweep, sweep
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Decay", "DecayRecorder", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "WhatIf",
+    "Decay", "DecayRecorder", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "Sweep", "WhatIf",
     "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "decay_rate", "equations", "export", "figure",
-    "plot_decay", "plot_heat_map", "plot_training", "render", "render_program", "report", "stops", "to_networkx", "trace",
+    "plot_decay", "plot_heat_map", "plot_training", "render", "render_program", "report", "stops", "sweep", "to_networkx", "trace",
     "what_if",
 ]  # fmt: skip

@@ -100,12 +100,15 @@ def follow(lines: Iterator[tuple[str, str]], name: str, notation: Any) -> Iterat
         yield left, values[left]
 
 
-@pytest.mark.parametrize("notation", [UNICODE, LATEX], ids=["unicode", "latex"])
-@pytest.mark.parametrize("name", CELLS)
+CASES = ("clockwork", "chunker")
+"""Their LaTeX has cases, which the reader here does not know; their plain text is read like all others."""
+
+
+@pytest.mark.parametrize(
+    ("name", "notation"), [*((name, UNICODE) for name in CELLS), *((name, LATEX) for name in CELLS if name not in CASES)]
+)
 def test_what_is_written_gives_what_was_computed(name: str, notation: Any) -> None:
     found = inspector.equations(RUNS[name]).equations
-    if notation is LATEX and any("cases" in line.latex for line in found):
-        pytest.skip("cases are read in plain text")
     lines = [line.sides if notation is LATEX else tuple(line.unicode.split(" = ", 1)) for line in found]
     for line, (left, value) in zip(found, follow(iter(lines), name, notation), strict=True):
         parts = line.value[0] if line.value.shape[:1] == (2,) else line.value

@@ -1,0 +1,269 @@
+"""sweep: a grid of runs over cells, lengths, initialisations and seeds, in parallel and resumable."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from tqdm import tqdm
+
+import tinygrad_rnn as tg
+from tinygrad_rnn import files
+
+from . import plot
+from .load import make_cell
+from .trace import trace
+
+__all__ = ["Job", "Sweep", "run_job", "sweep"]
+
+COLUMNS = ("cell", "length", "init", "seed", "state", "factor", "half_life", "first_norm", "last_norm", "loss")
+_RESTARTS = 3
+
+
+class Job(NamedTuple):
+    """One run of the grid, all that a worker needs to know."""
+
+    cell: str
+    length: int
+    init: str | None
+    seed: int
+    input_size: int = 8
+    hidden_size: int = 16
+    batch: int = 1
+    loss: str = "last"
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Unroll a new cell over random inputs, trace the loss, and give the norms of every state, as plain numbers."""
+    cell = make_cell(job.cell, job.input_size, job.hidden_size, seed=job.seed, init=job.init)
+    rng = np.random.default_rng([job.seed, job.length])
+    run = tg.unroll(cell, rng.normal(size=(job.length, job.batch, job.input_size)))
+    read = run.stacked if job.loss == "all" else run.outputs[-1]
+    found = trace(run, tg.losses.mse_loss(read, rng.normal(size=read.shape)))
+    norms = {state: found.norm(state).tolist() for state in found.states}
+    return {"job": list(job), "loss": float(found.loss.item()), "norms": norms}
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What came out of a grid of runs.
+
+    Attributes
+    ----------
+    results : tuple of dict
+        One a run, in the order of the grid: its ``job``, its ``loss``, and by state the ``norms`` (T,).
+    """
+
+    results: tuple[Mapping[str, Any], ...]
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """The tidy table: one row a run and state, see :data:`COLUMNS`; `factor` and `half_life` as in :class:`~inspector.Decay`."""
+        for result in self.results:
+            job = Job(*result["job"])
+            for state, norms in result["norms"].items():
+                decay = plot.decay_rate(norms)
+                yield (job.cell, job.length, job.init or "default", job.seed, state, *decay, norms[0], norms[-1], result["loss"])
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the tidy table; the file appears only when it is complete."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(self.rows())
+        return files.write(path, text.getvalue())
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the tidy table as a list of objects; what is not finite is ``null``."""
+        rows = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in zip(COLUMNS, row, strict=True)} for row in self.rows()]
+        return files.write(path, json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def to_pandas(self) -> Any:
+        """The tidy table as a pandas DataFrame.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame(list(self.rows()), columns=list(COLUMNS))
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None, length: int | None = None) -> Path | Axes:
+        """Decay against steps back for each cell and initialisation: the median over seeds, and a band from the lowest to the highest tenth.
+
+        Norms are those of the whole state, relative to the one at the loss.
+
+        Parameters
+        ----------
+        path, ax
+            As for :func:`~inspector.plot_decay`.
+        length : int, optional
+            The runs of this length; the longest when omitted.
+        """
+        jobs = [Job(*result["job"]) for result in self.results]
+        length = max(job.length for job in jobs) if length is None else length
+        groups: dict[str, list[npt.NDArray[np.float64]]] = {}
+        several = len({job.init for job in jobs}) > 1
+        for job, result in zip(jobs, self.results, strict=True):
+            if job.length == length:
+                label = f"{job.cell}, {job.init or 'default'}" if several else job.cell
+                groups.setdefault(label, []).append(_relative(result["norms"]))
+        axes = plot.axes_of(ax, (8.0, 4.6))
+        plot.bands(axes, groups)
+        plot.along_time(axes, "state")
+        axes.set_xlabel("steps back k", color=plot.INK)
+        axes.set_ylabel("‖∂L/∂state‖₂ k steps back, relative to the last step", color=plot.INK)
+        seeds = len({job.seed for job in jobs})
+        axes.set_title(f"Decay over {length} steps, {seeds} seeds: median, and all but the outer tenths", loc="left", color=plot.INK, fontsize=11)
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=plot.INK)
+        return plot.finish(axes, path)
+
+    def __str__(self) -> str:
+        table: dict[tuple[str, ...], list[float]] = {}
+        for cell, length, init, _, state, factor, *_ in self.rows():
+            table.setdefault((f"{cell} {state}", str(init), str(length)), []).append(factor)
+        lines = [f"{'':20}{'init':>12}{'T':>7}{'runs':>6}{'factor a step back: median':>28}{'lowest':>9}{'highest':>9}"]
+        for (name, init, length), factors in table.items():
+            lines.append(f"{name:20}{init:>12}{length:>7}{len(factors):>6}{np.median(factors):>28.4g}{min(factors):>9.3g}{max(factors):>9.3g}")
+        return "\n".join(lines)
+
+
+def sweep(
+    cells: Sequence[str],
+    lengths: Sequence[int],
+    inits: Sequence[str | None] = (None,),
+    seeds: Iterable[int] = range(10),
+    *,
+    input_size: int = 8,
+    hidden_size: int = 16,
+    batch: int = 1,
+    loss: str = "last",
+    executor: Executor | None = None,
+    path: str | Path | None = None,
+) -> Sweep:
+    """Run every combination, in parallel.
+
+    Parameters
+    ----------
+    cells : sequence of str
+        Names from the registry, or ``path/to/file.py:MyCell``.
+    lengths : sequence of int
+        Timesteps.
+    inits : sequence of str or None
+        Initialisations by name, ``None`` for the cell's own.
+    seeds : iterable of int
+        Of weights, inputs and targets.
+    input_size, hidden_size, batch : int
+    loss : {"last", "all"}
+        The outputs that the loss reads, against random targets.
+    executor : concurrent.futures.Executor, optional
+        Where to run, for instance ``dask.distributed.Client(...).get_executor()`` or an ``mpi4py.futures.MPIPoolExecutor``.
+        When omitted, processes on this machine, which are started again should one of them die.
+    path : path, optional
+        A file of lines of JSON to which each run is added as soon as it is finished. What it holds already is not run
+        again: call `sweep` once more with the same arguments to go on after an interruption.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    ValueError
+        If the grid is empty, `loss` is neither, or the file at `path` is no such file.
+    LoadError
+        If a cell cannot be found or made.
+    """
+    seeds = list(seeds)
+    if loss not in ("last", "all"):
+        raise ValueError(f"sweep: loss must be last or all, got {loss!r}")
+    jobs = [Job(*place, input_size, hidden_size, batch, loss) for place in itertools.product(cells, lengths, inits, seeds)]
+    if not jobs:
+        raise ValueError("sweep: give at least one cell, length, initialisation and seed")
+    for cell, init in itertools.product(cells, inits):
+        make_cell(cell, input_size, hidden_size, init=init)
+    done = {} if path is None else _read(Path(path))
+    missing = [job for job in dict.fromkeys(jobs) if job not in done]
+    with tqdm(total=len(set(jobs)), initial=len(set(jobs)) - len(missing), desc="sweeping", disable=None) as bar:
+        for result in _results(missing, executor):
+            done[Job(*result["job"])] = result
+            if path is not None:
+                _append(Path(path), result)
+            bar.update()
+    return Sweep(tuple(done[job] for job in jobs))
+
+
+# --------------------------------------------------------------------------------------- running
+
+
+def _results(jobs: Sequence[Job], executor: Executor | None) -> Iterator[dict[str, Any]]:
+    """The results as they come in; with processes of our own, those that died are replaced."""
+    if executor is not None:
+        yield from _submitted(jobs, executor)
+        return
+    left = list(jobs)
+    for attempt in itertools.count():
+        try:
+            with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+                for result in _submitted(left, pool):
+                    left.remove(Job(*result["job"]))
+                    attempt = 0
+                    yield result
+            return
+        except BrokenExecutor:
+            if attempt == _RESTARTS:
+                raise
+
+
+def _submitted(jobs: Sequence[Job], executor: Executor) -> Iterator[dict[str, Any]]:
+    futures = [executor.submit(run_job, job) for job in jobs]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _read(path: Path) -> dict[Job, dict[str, Any]]:
+    """The runs that a file holds; a last line that was not finished is cut off."""
+    if not path.exists():
+        return {}
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    try:
+        results = [json.loads(line) for line in whole.splitlines()]
+        done = {Job(*result["job"]): result for result in results if result["norms"] is not None}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"sweep: {path} is no record of a sweep ({error}); give another path") from None
+    if len(whole) < len(data):
+        files.write(path, whole)
+    return done
+
+
+def _append(path: Path, result: Mapping[str, Any]) -> None:
+    with path.open("ab") as file:
+        file.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _relative(norms: Mapping[str, Sequence[float]]) -> npt.NDArray[np.float64]:
+    """Norm of the whole state against steps back, 1 at the loss."""
+    whole = np.sqrt(np.sum([np.square(curve) for curve in norms.values()], axis=0))[::-1]
+    relative: npt.NDArray[np.float64] = whole / whole[0] if whole[0] else whole
+    return relative
