@@ -1,6 +1,7 @@
 """The eyes: draws the graph of a recurrent run and measures where in time its gradient survives."""
 
 from .analysis.asserts import assert_gradient_reaches, assert_no_detach, assert_same_graph
+from .analysis.duality import Duality, duality
 from .analysis.stops import Stop, Stops, stops
 from .analysis.whatif import WhatIf, what_if
 from .drawing.engines import GraphvizMissingError
@@ -16,8 +17,8 @@ from .sweeps import Sweep, sweep
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Decay", "DecayRecorder", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "Sweep", "WhatIf",
-    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "decay_rate", "equations", "export", "figure",
+    "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "Sweep", "WhatIf",
+    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "decay_rate", "duality", "equations", "export", "figure",
     "plot_decay", "plot_heat_map", "plot_training", "render", "render_program", "report", "stops", "sweep", "to_networkx", "trace",
     "what_if",
 ]  # fmt: skip
