@@ -68,6 +68,9 @@ def crooked(x: Any) -> Any:
     return np.tanh(x)
 
 
+del tg.PRIMITIVES["crooked"]  # what is registered is tested, and this one is wrong on purpose
+
+
 def test_a_wrong_rule_in_one_step_is_a_kink_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Crooked(tg.Cell):
         """Wrong at step 5 for the sweep that pulls back, but not for the one that pushes forward."""
