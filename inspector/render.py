@@ -29,10 +29,10 @@ from .replay import loss_step_by_step, step_by_step
 from .trace import GradientTrace
 from .trace import trace as trace_of
 
-__all__ = ["LEVELS", "picture", "render"]
+__all__ = ["DETAIL", "LEVELS", "Drawing", "finished", "picture", "render", "source_of", "suffix_of"]
 
-_DETAIL: dict[str, Callable[[Step], Step]] = {"operation": lambda step: step, "gate": gate_step, "cell": cell_step}
-LEVELS = tuple(_DETAIL)
+DETAIL: dict[str, Callable[[Step], Step]] = {"operation": lambda step: step, "gate": gate_step, "cell": cell_step}
+LEVELS = tuple(DETAIL)
 _ALL, _FIRST, _LAST = 20, 3, 2
 _LARGE = 3000
 """Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
@@ -85,11 +85,27 @@ def render(
         If a PNG or PDF is asked for and no Graphviz engine is there, saying how to get one; an SVG is then
         written without.
     """
-    target = None if path is None else Path(path)
-    kind = "svg" if target is None else target.suffix.lower().removeprefix(".")
+    suffix_of(path, "render")
+    return finished(picture(run, level=level, trace=trace, steps=steps), path, "render")
+
+
+def suffix_of(path: str | Path | None, caller: str) -> str:
+    """The format that the suffix of `path` asks for; SVG text if there is no path.
+
+    Raises
+    ------
+    ValueError
+        If it is none that can be drawn, in the name of `caller`.
+    """
+    kind = "svg" if path is None else Path(path).suffix.lower().removeprefix(".")
     if kind not in FORMATS:
-        raise ValueError(f"render: {target} must end in .svg, .png or .pdf")
-    drawing = picture(run, level=level, trace=trace, steps=steps)
+        raise ValueError(f"{caller}: {path} must end in .svg, .png or .pdf")
+    return kind
+
+
+def finished(drawing: Picture, path: str | Path | None, caller: str) -> str | Path:
+    """The picture as SVG text, or written to `path`; see :func:`render` for what is returned and raised."""
+    kind, target = suffix_of(path, caller), None if path is None else Path(path)
     if kind == "svg":
         text = styled(_svg(drawing), theme.style_sheet(drawing.gates))
         return Drawing(text) if target is None else files.write(target, text)
@@ -130,11 +146,11 @@ def picture(
     graph = Graph(_everything(run, trace))
     owners = parts(graph.outputs)
     by_step = step_nodes(graph)
-    sources = [_source(part, graph, owners, by_step) for part in run.cells]
+    sources = [source_of(part, graph, owners, by_step) for part in run.cells]
     rows: list[Row] = []
     for source, upper in zip(sources, [*sources[1:], None], strict=True):
         feeds = upper is not None and upper.run.inputs[0].id == source.run.outputs[0].id
-        rows.append(_row(source, shown, feeds, _DETAIL[level]))
+        rows.append(_row(source, shown, feeds, DETAIL[level]))
     gates = tuple(dict.fromkeys(_gates(rows)))
     drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level", gates=gates)
     norms: dict[tuple[int, int], float] | None = None
@@ -172,7 +188,7 @@ def _everything(run: Run, trace: GradientTrace | None) -> list[Tensor]:
     return values if trace is None else [*values, trace.loss]
 
 
-def _source(run: Run, graph: Graph, owners: Any, by_step: Mapping[Scope, list[Node]]) -> Source:
+def source_of(run: Run, graph: Graph, owners: Any, by_step: Mapping[Scope, list[Node]]) -> Source:
     owned = {n.index: owners.get(n.tensor.id) for n in graph.nodes if n.tensor is not None}
     cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
     nodes = {t: by_step.get(scope, []) for t, scope in enumerate(run.scopes)}

@@ -45,6 +45,9 @@ ROLES = {
     "cellbox": Paint("#DCEFDC", "#8FB98F", "#15291A", "#3D6B45"),
     "join": Paint("#1B1F24", "#1B1F24", "#C9D1D9", "#C9D1D9"),
     "more": Paint("#F6F8FA", "#8C959F", "#161B22", "#6E7681"),
+    "kept": Paint("#F3F5F7", "#7D8791", "#1C2128", "#768390"),
+    "added": Paint("#CFE6F8", "#00568F", "#0F3350", "#6CB8EE"),
+    "removed": Paint("#FFEBD6", "#B84A00", "#46280F", "#F39A55"),
 }
 GATES = {
     "f": ORANGE, "r": ORANGE, "i": BLUE, "z": BLUE, "g": GREEN, "n": GREEN, "o": PINK,
@@ -130,6 +133,9 @@ def style_sheet(gates: tuple[str, ...]) -> str:
     ]
     rules += [_dark(role, one) for role, one in ROLES.items()]
     rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]
+    for change in ("kept", "added", "removed"):
+        dark = ROLES[change].dark_stroke
+        rules.append(f" .{change}-line path{{stroke:{dark}}} .{change}-line polygon{{fill:{dark};stroke:{dark}}}")
     rules += [" .named path,.named ellipse{fill:#0D1117}"]
     rules += [" .on-none path,.on-none ellipse,.on-none polygon{stroke:#3A424C}"]
     rules += [
