@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,16 @@ _STEPS, _BATCH = 3, 1
 _NOUNS = {"operation": "operations", "gate": "gates and operations", "cell": "layers and operations"}
 
 
+class _Drawable(NamedTuple):
+    """What the diagram is made from."""
+
+    merged: Merged
+    x: Node | None
+    title: str
+    names: tuple[str, str]
+    notes: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two cells compared; shows its diagram in a notebook, and prints as words.
@@ -49,7 +60,12 @@ class Comparison:
     shared: tuple[str, ...]
     removed: tuple[str, ...]
     added: tuple[str, ...]
-    picture: Picture = field(repr=False, compare=False)
+    _drawable: _Drawable = field(repr=False, compare=False)
+
+    @cached_property
+    def picture(self) -> Picture:
+        """The diagram as data."""
+        return drawn(*self._drawable)
 
     def save(self, path: str | Path) -> Path:
         """Write the diagram; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
@@ -133,11 +149,11 @@ def compare_graphs(a: Cell | Run, b: Cell | Run, path: str | Path | None = None,
     merged = merge(first.step, second.step, nets, match)
     words = described(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)))
     title = theme.visible(f"{names[0]} → {names[1]}")
-    picture = drawn(merged, first.x or second.x, title, names, _notes(merged, names))
+    drawable = _Drawable(merged, first.x or second.x, title, names, _notes(merged, names))
     shared = tuple(key for key in nets[0].operations if key in match)
     removed = tuple(key for key in nets[0].operations if key not in match)
     added = tuple(key for key in nets[1].operations if key not in match.values())
-    result = Comparison(words, shared, removed, added, picture)
+    result = Comparison(words, shared, removed, added, drawable)
     if path is not None:
         result.save(path)
     return result

@@ -184,20 +184,27 @@ class _Words:
     def _moved(self) -> Iterator[str]:
         """An operation that acts on something else, for the rest on the same."""
         first, second = self.sides
+        kinds: dict[object, list[str]] = {}
+        for other in second.own:
+            kinds.setdefault(second.net.operations[other].kind, []).append(other)
         for key in first.own:
-            for other in second.own:
-                if other in self.moved or first.net.operations[key].kind != second.net.operations[other].kind:
-                    continue
-                ours, theirs = _operands(first.net.operations[key]), _operands(second.net.operations[other])
-                common = [s for s in ours if self.match.get(s, s) in theirs]
-                if len(ours) == len(theirs) == len(common) + 1 > 1:
+            kind = first.net.operations[key].kind
+            for other in kinds.get(kind, []) if kind[0] != "add" else []:
+                was, now = self._left(key, other)
+                if other not in self.moved and len(was) == len(now) == 1 < len(first.net.operations[key].links):
                     self.moved |= {key, other}
-                    was = next(s for s in ours if s not in common)
-                    now = next(s for s in theirs if s not in [self.match.get(s, s) for s in common])
-                    symbol = first.net.operations[key].item.label
-                    with_ = _listed([first.said(s) for s in common])
-                    yield _sentence(f"in {second.owner(other)}, {symbol} {with_} acts on {second.said(now)} instead of {first.said(was)}.")
+                    common = _operands(first.net.operations[key])
+                    common.remove(was[0])
+                    acts = f"{first.net.operations[key].item.label} {_listed(map(first.said, common))} acts on {second.said(now[0])} instead of {first.said(was[0])}"
+                    yield _sentence(f"in {second.owner(other)}, {acts}.")
                     break
+
+    def _left(self, key: str, other: str) -> tuple[list[str], list[str]]:
+        """The operands that only the first of two operations has, and those that only the second has."""
+        first, second = self.sides
+        ours, theirs = _operands(first.net.operations[key]), _operands(second.net.operations[other])
+        gone = _left_over([self.match.get(s, f"-{s}") if s in first.net.operations else s for s in ours], theirs, ours)
+        return gone, _left_over([self.back.get(s, f"-{s}") if s in second.net.operations else s for s in theirs], ours, theirs)
 
     def _replaced(self) -> Iterator[str]:
         """Shared operations and states that read something else."""
@@ -217,11 +224,8 @@ class _Words:
 
     def _rewired(self) -> Iterator[tuple[str, list[str], list[str]]]:
         """Shared operations with the operands that only the first, and that only the second has."""
-        first, second = self.sides
-        for key, other in ((key, self.match[key]) for key in first.net.operations if key in self.match):
-            ours, theirs = _operands(first.net.operations[key]), _operands(second.net.operations[other])
-            gone = _left_over([self.match.get(s, f"-{s}") if s in first.net.operations else s for s in ours], theirs, ours)
-            come = _left_over([self.back.get(s, f"-{s}") if s in second.net.operations else s for s in theirs], ours, theirs)
+        for key in self.sides[0].net.operations:
+            gone, come = self._left(key, self.match[key]) if key in self.match else ([], [])
             if gone or come:
                 yield key, gone, come
 

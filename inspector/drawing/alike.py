@@ -4,7 +4,8 @@ Operations can only be the same if their kinds are: the primitive with its setti
 whether a parameter is an operand, but not that parameter's name or size. Of such pairs, one number says how
 alike the expressions below them are, leaves included, operands of commutative operations in any order; and
 another how alike the ways are on which they get to the next states and the output. The pairs that are alike
-in both are matched, best first, names of gates deciding between equals. Where nothing that reads the two is
+in both are matched, best first, those that read the same state before others, names of gates deciding
+between equals. Where nothing that reads the two is
 matched itself, the match is undone, so that an output gate is not taken for a reset gate because both are a
 sigmoid of input and state; but an expression that each cell has exactly once, equal down to the leaves, is the
 same wherever it goes. Then what is left below a match is paired by kind, products with learned matrices
@@ -31,6 +32,7 @@ __all__ = ["OUTPUT", "Net", "Operation", "matched", "net_of"]
 OUTPUT = "output"
 _COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum", "equal", "not_equal"})
 _OWN, _NAMESAKE, _OTHER_STATE = 0.4, 0.01, 0.5
+_SAME_STATE = 1.25
 _NEAREST, _REACH = 32, 4
 Likeness: TypeAlias = dict[tuple[str, str], float]
 
@@ -184,7 +186,7 @@ def _best_first(a: Net, b: Net, below: Likeness, above: Likeness) -> dict[str, s
 
     def rank(pair: tuple[str, str]) -> tuple[float, ...]:
         name, other = (net.operations[key].name for net, key in zip((a, b), pair, strict=True))
-        likeness = below[pair] * above[pair] + (_NAMESAKE if name and name == other else 0.0)
+        likeness = below[pair] * above[pair] * (_SAME_STATE if _states_of(a, pair[0]) & _states_of(b, pair[1]) else 1.0) + (_NAMESAKE if name and name == other else 0.0)
         i, j = place_a[pair[0]], place_b[pair[1]]
         return (-round(likeness, 9), abs(i - j), i, j)
 
@@ -195,6 +197,11 @@ def _best_first(a: Net, b: Net, below: Likeness, above: Likeness) -> dict[str, s
             match[key] = other
             taken.add(other)
     return match
+
+
+def _states_of(net: Net, key: str) -> set[str]:
+    """The states that an operation reads as they enter."""
+    return {source for source in _sources(net, key) if source.startswith(entering("")) and source != entering("x")}
 
 
 def _same_expressions(below: Likeness, match: Mapping[str, str]) -> dict[str, str]:

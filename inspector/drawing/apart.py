@@ -38,10 +38,12 @@ def _unjoined(step: Step) -> Step:
         if joined is None or not (_is_product(item) and _joins_features(joined)):
             items.append(item)
             continue
-        parts = [replace(item, key=keys.new(item.key), links=(item.links[0]._replace(source=link.source, node=link.node),)) for link in joined.links]
+        product = item.links[0]
+        parts = [replace(item, key=keys.new(item.key), links=(product._replace(source=link.source, node=link.node),)) for link in joined.links]
         items += parts
         lines = tuple(Link(part.key, node=item.nodes[0].index) for part in parts)
-        items.append(Item(item.key, "circle", theme.SYMBOLS["add"], item.role, (24.0, 24.0), lines, item.nodes, diagonal=True))
+        total = replace(item.nodes[0], op="add", attributes={})
+        items.append(Item(item.key, "circle", theme.SYMBOLS["add"], item.role, (24.0, 24.0), lines, (total,), diagonal=True))
     return step.with_items(items)
 
 
@@ -140,7 +142,8 @@ def _flat_sums(step: Step) -> Step:
     items: list[Item] = []
     for item in step.items:
         if item.key in terms and item.key not in inside:
-            chain = _chain(_reading(item, alias), [_reading(t, alias) if isinstance(t, Item) else _redirected(t, alias) for t in terms[item.key]])
+            summands = [_reading(term, alias) if isinstance(term, Item) else _redirected(term, alias) for term in terms[item.key]]
+            chain = _chain(_reading(item, alias), summands)
             items += chain
             alias[item.key] = chain[-1].key
         elif item.key not in inside:
