@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,10 @@ from tinygrad_rnn import Bidirectional, Cell, Graph, Node, Stacked, parts, unrol
 from tinygrad_rnn.unroll import Run
 
 from .drawing import theme
-from .drawing.alike import matched, net_of
+from .drawing.alike import Net, matched, net_of
 from .drawing.apart import taken_apart
 from .drawing.changes import drawn
-from .drawing.items import Item, Step
+from .drawing.items import Item, Step, entering
 from .drawing.merged import Merged, merge
 from .drawing.operations import operation_step, step_nodes
 from .drawing.picture import Picture
@@ -146,8 +147,13 @@ def compare_graphs(a: Cell | Run, b: Cell | Run, path: str | Path | None = None,
     names = _names(first.cell, second.cell)
     nets = net_of(first.step), net_of(second.step)
     match = matched(*nets)
-    merged = merge(first.step, second.step, nets, match)
-    words = described(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)))
+    renamed = _renamed(*nets, match)
+    other = _with_states_called(second.step, renamed)
+    if renamed:
+        nets = nets[0], net_of(other)
+        match = matched(*nets)
+    merged = merge(first.step, other, nets, match)
+    words = described(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)), renamed)
     title = theme.visible(f"{names[0]} → {names[1]}")
     drawable = _Drawable(merged, first.x or second.x, title, names, _notes(merged, names))
     shared = tuple(key for key in nets[0].operations if key in match)
@@ -203,6 +209,31 @@ def _timeless(step: Step, offset: int) -> Step:
         for item in step.items
     ]  # fmt: skip
     return step.with_items(items)
+
+
+def _renamed(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+    """States that the same operation gives under another name: from their names in the second cell to those in the first."""
+    found: dict[str, str] = {}
+    for name, key in a.exits.items():
+        there = (other for other, given in b.exits.items() if other not in a.exits and other not in found and given == match.get(key))
+        twin = next(there, None) if name not in b.exits else None
+        if twin is not None:
+            found[twin] = name
+    return found
+
+
+def _with_states_called(step: Step, names: Mapping[str, str]) -> Step:
+    ports = {entering(old): entering(new) for old, new in names.items()}
+    labels = {f"{old}ₜ": f"{new}ₜ" for old, new in names.items()}
+    items = [
+        replace(
+            item, links=tuple(link._replace(source=ports.get(link.source, link.source)) for link in item.links),
+            label=labels.get(item.label, item.label) if item.value is not None else item.label,
+        )
+        for item in step.items
+    ]  # fmt: skip
+    states = tuple((names.get(name, name), ports.get(key, key)) for name, key in step.states)
+    return replace(step, items=tuple(items), states=states)
 
 
 def _names(a: Cell, b: Cell) -> tuple[str, str]:

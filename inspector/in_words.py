@@ -15,7 +15,9 @@ _SHARED = "what several gates share"
 _NAMED = frozenset({"add", "subtract", "multiply", "divide"})
 
 
-def described(names: tuple[str, str], nets: tuple[Net, Net], match: Mapping[str, str], noun: str, sizes: tuple[int, int]) -> str:
+def described(
+    names: tuple[str, str], nets: tuple[Net, Net], match: Mapping[str, str], noun: str, sizes: tuple[int, int], renamed: Mapping[str, str],
+) -> str:  # fmt: skip
     """The differences, one statement a line.
 
     Parameters
@@ -29,8 +31,10 @@ def described(names: tuple[str, str], nets: tuple[Net, Net], match: Mapping[str,
         What an operation is called at this level of detail.
     sizes : tuple of int
         How many parameters there are.
+    renamed : mapping
+        From the second cell's names of states to the first one's, where they differ; nets have the first one's.
     """
-    return theme.visible("\n".join(_Words(names, nets, match, noun, sizes).lines()), "\n")
+    return theme.visible("\n".join(_Words(names, nets, match, noun, sizes, renamed).lines()), "\n")
 
 
 class _Side:
@@ -123,8 +127,11 @@ class _Side:
 
 
 class _Words:
-    def __init__(self, names: tuple[str, str], nets: tuple[Net, Net], match: Mapping[str, str], noun: str, sizes: tuple[int, int]) -> None:
-        self.names, self.match, self.noun, self.sizes = names, dict(match), noun, sizes
+    def __init__(
+        self, names: tuple[str, str], nets: tuple[Net, Net], match: Mapping[str, str], noun: str, sizes: tuple[int, int],
+        renamed: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        self.names, self.match, self.noun, self.sizes, self.renamed = names, dict(match), noun, sizes, renamed
         self.back = {other: key for key, other in match.items()}
         self.sides = _Side(nets[0], self.match), _Side(nets[1], self.back)
         self.told: set[str] = set()
@@ -162,6 +169,7 @@ class _Words:
         both = [name for name in ours if name in theirs]
         if both:
             yield f"Both carry {_listed(both)} from step to step."
+        yield from (f"State {first} is called {other} in {self.names[1]}." for other, first in self.renamed.items())
         for word, names in (("removed", [n for n in ours if n not in both]), ("added", [n for n in theirs if n not in both])):
             if names:
                 yield f"{'State' if len(names) == 1 else 'States'} {_listed(names)} {_is(names)} {word}."

@@ -242,6 +242,14 @@ def test_other_constants_are_another_operation() -> None:
     assert inspector.compare_graphs(Scaled(0.5), Scaled(0.25)).removed == ("h.multiply",)
 
 
+def test_a_state_under_another_name_is_the_same_state() -> None:
+    found = compared("lstm2000", "lstm")
+    assert "State s is called c in LSTM." in found.words.splitlines() and "removed" not in found.words.splitlines()[1]
+    assert {key.split(".")[0] for key in found.removed + found.added} == {"g", "h"}
+    assert [line.css for line in found.picture.lines if line.source == "t1.s.before"] == ["kept-line"] * 1
+    assert "reads" not in found.words
+
+
 def test_sizes_do_not_matter() -> None:
     for name in ("lstm", "gru", "fgr"):
         found = inspector.compare_graphs(made(name), tg.cells.get(name)(5, 9, seed=1))
