@@ -16,7 +16,9 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.cli import main
 from inspector.compare import Comparison
+from inspector.drawing.alike import Net, Operation, _in_order
 from inspector.drawing.columns import safe
+from inspector.drawing.items import Item, Link
 from inspector.render import LEVELS
 from tinygrad_rnn.unroll import Run
 
@@ -105,6 +107,7 @@ def test_between_the_grus_one_product_is_moved() -> None:
 
 @pytest.mark.parametrize(("a", "b", "removed", "added"), [
     ("np", "peephole", 0, 3), ("peephole", "nog", 7, 0), ("peephole", "cifg", 6, 1), ("rnn", "irnn", 1, 1), ("rnn", "lstm", 0, 20),
+    ("gru_before", "mgu", 5, 0), ("lstm", "slstm", 8, 17),
 ])  # fmt: skip
 def test_variants_differ_by_what_their_papers_say(a: str, b: str, removed: int, added: int) -> None:
     found = compared(a, b)
@@ -227,6 +230,19 @@ def test_operands_with_an_order_keep_it() -> None:
 
     found = inspector.compare_graphs(Minus(False), Minus(True))
     assert found.removed == found.added == ("h.subtract",)
+
+
+def test_matches_that_contradict_each_other_in_order_are_undone() -> None:
+    def net(*ops: str) -> Net:
+        operations, below = {}, "entering:h"
+        for op in ops:
+            operations[op] = Operation(Item(op, "box", op, "shared", (9.0, 9.0), ()), (op,), (Link(below),), None)
+            below = op
+        return Net(operations, {"h": below})
+
+    match = {"sin": "sin", "tanh": "tanh", "exp": "exp"}
+    _in_order(net("tanh", "sin", "exp"), net("sin", "tanh", "exp"), match)
+    assert match == {"sin": "sin", "exp": "exp"}, "the later of the two that are turned round"
 
 
 def test_other_constants_are_another_operation() -> None:
