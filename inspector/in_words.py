@@ -145,6 +145,7 @@ class _Words:
         yield from self._gates()
         yield from self._moved()
         yield from self._replaced()
+        yield from self._cuts()
         yield from self._biases()
         for side, word in zip(self.sides, ("removed", "added"), strict=True):
             yield from self._pieces(side, word)
@@ -236,6 +237,19 @@ class _Words:
             gone, come = self._left(key, self.match[key]) if key in self.match else ([], [])
             if gone or come:
                 yield key, gone, come
+
+    def _cuts(self) -> Iterator[str]:
+        """Lines that carry a gradient in one of the cells only."""
+        first, second = self.sides
+        found: dict[tuple[str, str], list[str]] = {}
+        for key, other in ((key, self.match[key]) for key in first.net.operations if key in self.match):
+            theirs = {link.source: link.cut for link in second.net.operations[other].links}
+            for link in first.net.operations[key].links:
+                there = self.match.get(link.source, link.source)
+                if theirs.get(there, link.cut) != link.cut:
+                    found.setdefault((second.said(there), self.names[not link.cut]), []).append(second.owner(other))
+        for (source, name), owners in found.items():
+            yield f"In {name}, no gradient flows back to {source} from {_listed_of(owners)}."
 
     def _biases(self) -> Iterator[str]:
         """Where one has several biases in a sum and the other fewer."""

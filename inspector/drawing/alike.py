@@ -1,16 +1,15 @@
 """Which operations of two timesteps are the same.
 
-Operations can only be the same if their kinds are: the primitive with its settings and constants, and
-whether a parameter is an operand, but not that parameter's name or size. Of such pairs, one number says how
-alike the expressions below them are, leaves included, operands of commutative operations in any order; and
-another how alike the ways are on which they get to the next states and the output. The pairs that are alike
-in both are matched, best first, those that read the same state before others, names of gates deciding
-between equals. Where nothing that reads the two is
-matched itself, the match is undone, so that an output gate is not taken for a reset gate because both are a
-sigmoid of input and state; but an expression that each cell has exactly once, equal down to the leaves, is the
-same wherever it goes. Then what is left below a match is paired by kind, products with learned matrices
-first, which finds what was moved, and stays if operands and readers agree nearby. Last, where two matches
-contradict each other in order, so that the merged graph would go round in a circle, the later one is undone.
+Operations can only be the same if their kinds are: the primitive with its settings and constants, and whether a
+parameter is an operand, but not that parameter's name or size. Of such pairs, one number says how alike the
+expressions below them are, leaves included, operands of commutative operations in any order; and another how alike
+the ways are on which they get to the next states and the output. The pairs that are alike in both are matched, best
+first, those that read the same state before others, names of gates deciding between equals. Where nothing that reads
+the two is matched itself, the match is undone, so that an output gate is not taken for a reset gate because both are
+a sigmoid of input and state; but an expression that each cell has exactly once, equal down to the leaves, is the same
+wherever it goes. Then what is left below a match is paired by kind, products with learned matrices first, which finds
+what was moved, and stays if operands and readers agree nearby. Last, where two matches contradict each other in
+order, so that the merged graph would go round in a circle, the later one is undone.
 """
 
 from __future__ import annotations

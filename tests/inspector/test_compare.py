@@ -245,6 +245,14 @@ def test_matches_that_contradict_each_other_in_order_are_undone() -> None:
     assert match == {"sin": "sin", "exp": "exp"}, "the later of the two that are turned round"
 
 
+def test_cut_lines_are_told_and_drawn() -> None:
+    found = inspector.compare_graphs(made("peephole"), made("peephole", cut_peepholes=True))
+    assert (found.removed, found.added) == ((), ("o.stop_gradient",))
+    assert "the second PeepholeLSTM, no gradient flows back to cₜ₋₁ from gates i and f." in found.words
+    cut = [line for line in found.picture.lines if "cut" in line.css]
+    assert {line.target for line in cut if line.css.startswith("added")} >= {"t1.i.multiply", "t1.f.multiply"}
+
+
 def test_other_constants_are_another_operation() -> None:
     class Scaled(tg.Cell):
         def __init__(self, factor: float) -> None:
