@@ -4,6 +4,7 @@ from .analysis.asserts import assert_gradient_reaches, assert_no_detach, assert_
 from .analysis.duality import Duality, duality
 from .analysis.stops import Stop, Stops, stops
 from .analysis.whatif import WhatIf, what_if
+from .compare import Comparison, compare_graphs
 from .drawing.engines import GraphvizMissingError
 from .during import DecayRecorder, plot_training
 from .equations import Equation, Equations, equations
@@ -17,8 +18,8 @@ from .sweeps import Sweep, sweep
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "Sweep", "WhatIf",
-    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "decay_rate", "duality", "equations", "export", "figure",
+    "Comparison", "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "Sweep", "WhatIf",
+    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "compare_graphs", "decay_rate", "duality", "equations", "export", "figure",
     "plot_decay", "plot_heat_map", "plot_training", "render", "render_program", "report", "stops", "sweep", "to_networkx", "trace",
     "what_if",
 ]  # fmt: skip

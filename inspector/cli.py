@@ -17,6 +17,7 @@ from tinygrad_rnn import files
 from tinygrad_rnn.unroll import Run
 
 from . import tour
+from .compare import compare_graphs
 from .drawing.engines import GraphvizMissingError
 from .equations import equations
 from .load import LoadError, make_cell, said
@@ -42,7 +43,8 @@ start here:
   inspector demo                                  pictures of RNN, LSTM and GRU, with an explanation each
   inspector graph --cell lstm -T 3                the graph of an LSTM, coloured by its gradient
   inspector decay --cell rnn --cell lstm -T 200   where the gradient dies
-  inspector check --cell my_cells.py:MyCell       is my cell's gradient right?""",
+  inspector check --cell my_cells.py:MyCell       is my cell's gradient right?
+  inspector compare lstm my_cells.py:MyCell       what does my cell do differently?""",
     "graph": """\
 examples:
   inspector graph --cell lstm -T 3 -o lstm.svg                  every operation, lines coloured by gradient
@@ -64,6 +66,10 @@ example:
 examples:
   inspector check --cell gru
   inspector check --cell my_cells.py:MyCell -T 4                compares every derivative with differences""",
+    "compare": """\
+examples:
+  inspector compare lstm peephole                               in words, and every operation in one picture
+  inspector compare gru my_cells.py:MyCell --level cell -o mine.png   the notation of the textbooks""",
     "demo": "example:\n  inspector demo --out pictures",
     "cells": "",
 }
@@ -167,6 +173,13 @@ def _check(a: argparse.Namespace) -> int:
           f"{len(failures) or 'none'} of them wrong" if failures else
           f"{cell!r}, {a.steps} steps: all {elements} derivatives by {len(leaves)} inputs and parameters are right")  # fmt: skip
     return CHECK_FAILED if failures else OK
+
+
+def _compare(a: argparse.Namespace) -> int:
+    first, second = (_unrolled(cell, a) for cell in _cells(a))
+    out = a.out or Path(f"{'-'.join(_file_name(name) for name in a.cell)}-{a.level}.svg")
+    print(f"{compare_graphs(first, second, out, level=a.level)}\n\n{out}")
+    return OK
 
 
 # --------------------------------------------------------------------------------------- helpers
@@ -297,6 +310,14 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check", _check, "compare a cell's derivatives with finite differences, one by one")
     _run_options(check, steps=3, several=False, sizes=(3, 4), random_start=True)
+
+    compare = command("compare", _compare, "say and draw what two cells share and what only one of them has")
+    compare.add_argument("cell", nargs=2, metavar="CELL", help=f"{', '.join(tg.cells.names())}, or path/to/file.py:MyCell")
+    compare.add_argument("--level", choices=LEVELS, default="operation", help="how much detail (default: operation)")
+    compare.add_argument("--input-size", type=_positive, default=3, help="features of an input (default: 3)")
+    compare.add_argument("--hidden-size", type=_positive, default=4, help="units of a state (default: 4)")
+    compare.add_argument("-o", "--out", type=_picture, help="picture to write: .svg, .png or .pdf")
+    compare.set_defaults(steps=3, batch=1, seed=0, init=None, random_start=False)
     return parser
 
 

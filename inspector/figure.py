@@ -8,7 +8,8 @@ from pathlib import Path
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.unroll import Run
 
-from .render import picture, write
+from .compose import picture
+from .render import finished, suffix_of
 from .trace import trace
 
 __all__ = ["figure"]
@@ -56,4 +57,6 @@ def figure(
     >>> 'id="chart.h.t39"' in svg
     True
     """
-    return write(picture(run, level=level, trace=trace(run, loss), steps=steps, fold=fold, decay=True), path)
+    suffix_of(path, "figure")
+    drawing = picture(run, level=level, trace=trace(run, loss), steps=steps, fold=fold, decay=True)
+    return finished(drawing, path, "figure")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from . import theme
 from .items import Item, Link, Step, entering
 
-__all__ = ["JOIN", "cell_step", "gate_step"]
+__all__ = ["JOIN", "cell_step", "gate_step", "joined"]
 
 JOIN = "join"
 _AFFINE_OF_AFFINE = frozenset({"add", "subtract", "negative", "getitem", "concatenate", "reshape"})
@@ -21,14 +21,14 @@ _AFFINE_OF_AFFINE = frozenset({"add", "subtract", "negative", "getitem", "concat
 
 def gate_step(step: Step) -> Step:
     """One box a gate, pointwise operations as circles, states as lines."""
-    return _joined(step.with_items(list(_Collapse(step).items(textbook=False))))
+    return joined(step.with_items(list(_Collapse(step).items(textbook=False))))
 
 
 def cell_step(step: Step) -> Step:
     """The notation of the textbooks; input and state that go to the same layers are joined on the way."""
     items = list(_Collapse(step).items(textbook=True))
     flat = _without_values(step.with_items(items))
-    return _joined(flat)
+    return joined(flat)
 
 
 class _Collapse:
@@ -156,7 +156,7 @@ def _without_values(step: Step) -> Step:
     return replace(step, items=tuple(items), states=states)
 
 
-def _joined(step: Step) -> Step:
+def joined(step: Step) -> Step:
     """Layers that all read the input and the same states take them from one joined line."""
     layers = [item for item in step.items if item.layer]
     shared = [link.source for link in layers[0].links if link.source.startswith(entering(""))] if layers else []

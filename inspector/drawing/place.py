@@ -120,12 +120,20 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
     at = {key: (x[key], base + spacing.row * (row[key] - 1) + 14) for key in x}
     tops = {state: base + spacing.row * (heights[state] - 1) + 14 for state in rails}
     bottoms = {state: spacing.bus * (k + 1) + 6 for k, state in enumerate(buses)}
-    readers = [x[i.key] for i in inside if any(link.source == entering("x") for link in i.links)]
     top = max([*row.values(), level if rails else 1])
     return Placement(
-        at, {**tops, **bottoms}, frozenset(rails), sum(readers) / len(readers) if readers else width / 2,
+        at, {**tops, **bottoms}, frozenset(rails), _x_port(inside, x, {entering(state) for state in buses}, width),
         width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42,
     )  # fmt: skip
+
+
+def _x_port(items: Sequence[Item], x: dict[str, float], buses: set[str], width: float) -> float:
+    """In the middle of what reads the input, but not below what reads a state alone that comes from below as well."""
+    sources = {item.key: {link.source for link in item.links} for item in items}
+    port = _mean((x[key] for key, read in sources.items() if entering("x") in read), width / 2)
+    risers = [x[key] for key, read in sources.items() if read & buses and entering("x") not in read]
+    shifts = itertools.chain.from_iterable((12.0 * k, -12.0 * k) for k in range(len(risers) + 2))
+    return next((port + shift for shift in shifts if all(abs(port + shift - riser) > 8 for riser in risers)), port)
 
 
 def _rows(items: Iterable[Item], on_rail: set[str]) -> tuple[dict[str, int], set[str]]:

@@ -47,6 +47,9 @@ ROLES = {
     "more": Paint("#F6F8FA", "#8C959F", "#161B22", "#6E7681"),
     "highway": Paint("#FFE9A3", "#FFE9A3", "#4A3C10", "#4A3C10"),
     "badge": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
+    "kept": Paint("#F3F5F7", "#7D8791", "#1C2128", "#768390"),
+    "added": Paint("#CFE6F8", "#00568F", "#0F3350", "#6CB8EE"),
+    "removed": Paint("#FFEBD6", "#B84A00", "#46280F", "#F39A55"),
 }
 GATES = {
     "f": ORANGE, "r": ORANGE, "i": BLUE, "z": BLUE, "g": GREEN, "n": GREEN, "o": PINK,
@@ -155,6 +158,9 @@ def style_sheet(gates: tuple[str, ...]) -> str:
     ]
     rules += [_dark(role, one) for role, one in ROLES.items()]
     rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]
+    for change in ("kept", "added", "removed"):
+        dark = ROLES[change].dark_stroke
+        rules.append(f" .{change}-line path{{stroke:{dark}}} .{change}-line polygon{{fill:{dark};stroke:{dark}}}")
     rules += [" .named path,.named ellipse{fill:#0D1117}"]
     rules += [f" {_shapes(f'.v{k}')}{{fill:{dark}}}" for k, (_, dark) in enumerate(VALUES)]
     rules += [f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}}" for k, (_, dark) in enumerate(CURVES)]

@@ -1,0 +1,179 @@
+"""From a run to a picture: everything that is drawn, before an engine sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from tinygrad_rnn import Graph, Node, Tensor
+from tinygrad_rnn.unroll import Run
+
+from .drawing.badges import add_badges
+from .drawing.chart import add_chart
+from .drawing.columns import Row
+from .drawing.flow import layer_flow
+from .drawing.formulas import Formula, add_formulas
+from .drawing.ink import Ink, number
+from .drawing.items import Step
+from .drawing.legend import add_legend
+from .drawing.levels import cell_step, gate_step
+from .drawing.operations import Source
+from .drawing.outside import add_outside, is_folded, of_one_step
+from .drawing.picture import Picture
+from .drawing.place import Spacing
+from .drawing.tile import tile
+from .equations import Highway
+from .equations import equations as equations_of
+from .plot import decay_rate
+from .replay import loss_step_by_step, step_by_step
+from .timeline import in_turn, row_of, sources_of, steps_shown
+from .trace import GradientTrace
+from .trace import trace as trace_of
+
+__all__ = ["DETAIL", "LEVELS", "picture"]
+
+DETAIL: dict[str, Callable[[Step], Step]] = {"operation": lambda step: step, "gate": gate_step, "cell": cell_step}
+LEVELS = tuple(DETAIL)
+
+
+def picture(
+    run: Run | Sequence[Run],
+    *,
+    level: str = "operation",
+    trace: GradientTrace | None = None,
+    steps: slice | Sequence[int] | None = None,
+    fold: bool | None = None,
+    values: bool = False,
+    equations: bool = False,
+    decay: bool = False,
+) -> Picture:
+    """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.render`, and `decay` for the plot below."""
+    runs = in_turn(run, steps)
+    if level not in LEVELS:
+        raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
+    if any(part.tape is not None for part in runs[0].cells):
+        replayed = step_by_step(runs[0])
+        trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, runs[0], replayed))
+        runs = (replayed,)
+    graph = Graph(_everything(runs, trace))
+    sources = sources_of(runs, graph)
+    shown = [steps_shown(len(run), steps, fold) for run in runs]
+    rows = [row_of(layer, shown, upper, DETAIL[level]) for layer, upper in zip(sources, [*sources[1:], None], strict=True)]
+    title = f"{' → '.join(repr(run.cell) for run in runs)} · T = {' + '.join(str(len(run)) for run in runs)} · {level} level"
+    drawing = Picture(title, gates=tuple(dict.fromkeys(_gates(rows))))
+    norms: dict[tuple[int, int], float] | None = None
+    if trace is not None:
+        norms = {**trace.edge_norms, **{(key, -1): norm for key, norm in trace.node_norms.items()}}
+        for k, row in enumerate(rows):
+            steps_, through = layer_flow(row.steps, graph, trace.loss)
+            rows[k] = replace(row, steps=steps_)
+            norms.update(through)
+    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else ())
+    notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
+    tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
+    own_steps = {node.index: t for layer in sources for source in layer for t, nodes in source.nodes.items() for node in nodes}
+    above, after = _outside(runs, graph, own_steps, shown)
+    add_outside(drawing, tiling, above, after, graph, ink, notes, together=level != "operation")
+    add_badges(drawing)
+    if decay and trace is not None:
+        curves = {name: trace.norm(name) for name in trace.states}
+        words = {name: str(decay_rate(norms)) for name, norms in curves.items()}
+        add_chart(drawing, tiling, {name: norms.tolist() for name, norms in curves.items()}, words, "‖∂L/∂state‖ at every timestep")
+    add_legend(drawing, tiling, graph, set(own_steps), ink, notes, _parameter_names(runs, sources[0]))
+    if equations:
+        add_formulas(drawing, tiling.left - 10, [line for run in runs for line in _formulas(run)])
+    return drawing
+
+
+def _everything(runs: Sequence[Run], trace: GradientTrace | None) -> list[Tensor]:
+    """All that the drawing has to show: every named value, every state, and the loss."""
+    values = [value for run in runs for value in (*run.names.values(), *run.outputs)]
+    return values if trace is None else [*values, trace.loss]
+
+
+def _parameter_names(runs: Sequence[Run], layer: Sequence[Source]) -> dict[int, str]:
+    """What each parameter is called, by its Tensor's id; of several runs, with the run's name in front."""
+    names: dict[int, str] = {}
+    for run, source in zip(runs, layer, strict=len(runs) > 1):
+        of = source.layer.partition("/")[0] + "." if len(runs) > 1 else ""
+        names.update((parameter.id, of + name) for name, parameter in run.cell.named_parameters())
+    return names
+
+
+def _drawn_edges(rows: Sequence[Row]) -> Iterator[tuple[int, int] | None]:
+    """The edges whose gradient is drawn, as those of states that pass a fold."""
+    for row in rows:
+        for step in row.steps:
+            if isinstance(step, Step):
+                yield from (link.edge for item in step.items for link in item.links)
+            else:
+                yield from ((state.id, -1) for t in step.steps for state in step.run.states[t])
+
+
+def _drawn_nodes(rows: Sequence[Row]) -> Iterator[Node]:
+    """The nodes whose values the shapes of the steps show."""
+    items = (item for row in rows for step in row.steps if isinstance(step, Step) for item in step.items)
+    yield from (item.value or item.nodes[0] for item in items if item.value or item.nodes)
+
+
+def _outside(
+    runs: Sequence[Run], graph: Graph, own: dict[int, int], shown: Sequence[list[int]]
+) -> tuple[dict[int, list[Node]], list[Node]]:
+    """The operations outside the steps: by timestep those that stand above it; and what follows from the run.
+
+    What inputs and initial states were computed from, an earlier run for instance, is not drawn.
+    """
+    outputs = {value.id for run in runs for value in run.outputs}
+    before: set[int] = set()
+    for node in reversed(graph.nodes):
+        if node.index in own or node.index in before:
+            before.update(k for k in node.inputs if k not in own)
+    meeting: dict[int, list[Node]] = {}
+    after = []
+    for node in graph.nodes:
+        if node.is_leaf or node.index in own or node.index in before or node.tensor is None:
+            continue
+        if node.tensor.id in outputs and node.timestep is not None:
+            meeting.setdefault(node.timestep, []).append(node)
+        elif not (node.scope is not None and node.scope.is_backward) and not is_folded(node, graph):
+            after.append(node)
+    steps = own | {node.index: t for t, nodes in meeting.items() for node in nodes}
+    single = of_one_step(after, steps) if len(runs) == 1 else {}
+    for node in after:
+        if node.index in single:
+            meeting.setdefault(single[node.index], []).append(node)
+    drawn = {t for steps in shown for t in steps}
+    return {t: meeting[t] for t in sorted(meeting) if t in drawn}, [node for node in after if node.index not in single]
+
+
+def _formulas(run: Run) -> Iterator[Formula]:
+    """The equations as lines of text; a tooltip gives the LaTeX and says where the values are drawn."""
+    for layer in equations_of(run).layers:
+        if layer.name:
+            yield Formula(f"{layer.name}:", layer.name, "")
+        for line in layer.lines:
+            rail = isinstance(line, Highway)
+            places = f"\nin the drawing: {', '.join(line.keys)}" if line.keys else ""
+            about = f"{line.name}.highway" if rail else line.name
+            yield Formula(line.unicode, f"{layer.name}.{about}" if layer.name else about, line.latex + places, rail)
+
+
+def _gates(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        for step in row.steps:
+            if isinstance(step, Step):
+                roles = [item.role for item in step.items]
+                yield from (role.removeprefix("gate:") for role in roles if role.startswith("gate:"))
+
+
+def _note(node: Node, graph: Graph, trace: GradientTrace | None) -> str:
+    """What a tooltip says of a node."""
+    lines = [f"{node.path} = {node.op}" if node.op != "parameter" else f"{node.path}: parameter"]
+    lines.append(f"shape {node.shape}, {node.dtype}")
+    if node.value.size and node.value.dtype.kind in "fiu":
+        lines.append(f"values {number(float(node.value.min()))} … {number(float(node.value.max()))}")
+    if trace is None or node.tensor is None:
+        lines.append("gradient —")
+    else:
+        lines.append(f"gradient norm {number(float(trace.node_norms.get(node.tensor.id, 0.0)))}")
+    return "\n".join(lines)
