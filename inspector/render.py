@@ -34,7 +34,7 @@ __all__ = ["LEVELS", "picture", "render"]
 _DETAIL: dict[str, Callable[[Step], Step]] = {"operation": lambda step: step, "gate": gate_step, "cell": cell_step}
 LEVELS = tuple(_DETAIL)
 _ALL, _FIRST, _LAST = 20, 3, 2
-_LARGE = 3000
+_LARGE = 1000
 """Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
 
 

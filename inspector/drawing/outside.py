@@ -45,17 +45,18 @@ def _meet(
 ) -> None:
     """Each operation above its own timestep; lines from lower layers pass through the gap to its right."""
     shapes = {shape.id: shape for shape in picture.shapes}
+    columns = {frame.timestep: frame for frame in sorted(picture.frames, key=lambda frame: frame.top)}
     base = tiling.top
     stacked: Counter[int] = Counter()
     for node in nodes:
         t = node.timestep
         assert t is not None and node.tensor is not None
-        frame = max((f for f in picture.frames if f.timestep == t), key=lambda f: f.top)
+        frame = columns[t]
         y = base + 16 + 34.0 * stacked[t]
         stacked[t] += 1
         label = node.name or theme.SYMBOLS.get(node.op, node.op)
         width = theme.label_width(label) + 14
-        own = picture.unused(f"t{t}.{safe(node.name or node.op)}")
+        own = picture.unused(f"t{t}.{safe(node.name or node.op)}", shapes)
         box = Shape(own, "box", (frame.left + frame.right) / 2, y, width, 24, label, theme.paint("hidden"), "hidden",
                     notes.get(node.index, ""), 11, 1.6, nodes=(node.index,))  # fmt: skip
         picture.shapes.append(box)

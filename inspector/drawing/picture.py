@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -87,10 +87,10 @@ class Picture:
     lines: list[Line] = field(default_factory=list)
     gates: tuple[str, ...] = ()
 
-    def unused(self, base: str) -> str:
-        """An id that no shape has yet: `base`, or `base` with a number."""
-        taken = {shape.id for shape in self.shapes}
-        numbered = (f"{base}.{k}" for k in range(2, len(taken) + 3))
+    def unused(self, base: str, taken: Container[str] | None = None) -> str:
+        """An id that no shape has yet: `base`, or `base` with a number; `taken` are the shapes' ids, where they are at hand."""
+        taken = {shape.id for shape in self.shapes} if taken is None else taken
+        numbered = (f"{base}.{k}" for k in range(2, len(self.shapes) + 3))
         return next(own for own in (base, *numbered) if own not in taken)
 
 
