@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -90,8 +91,8 @@ class Picture:
     def unused(self, base: str, taken: Container[str] | None = None) -> str:
         """An id that no shape has yet: `base`, or `base` with a number; `taken` are the shapes' ids, where they are at hand."""
         taken = {shape.id for shape in self.shapes} if taken is None else taken
-        numbered = (f"{base}.{k}" for k in range(2, len(self.shapes) + 3))
-        return next(own for own in (base, *numbered) if own not in taken)
+        numbered = (f"{base}.{k}" for k in itertools.count(2))
+        return next(own for own in itertools.chain((base,), numbered) if own not in taken)
 
 
 def moved(path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None) -> Path:
