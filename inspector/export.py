@@ -1,4 +1,4 @@
-"""A drawing as data for other programs: NetworkX, GraphML, JSON and Mermaid."""
+"""A drawing for other programs: NetworkX, GraphML, JSON, Mermaid, DOT and LaTeX."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from tinygrad_rnn.unroll import Run
 from .drawing import theme
 from .drawing.dot import to_dot
 from .drawing.picture import Picture
+from .drawing.tikz import to_tikz
 from .render import picture
 from .trace import GradientTrace
 
 __all__ = ["EXPORTS", "export", "to_networkx"]
 
-EXPORTS = ("graphml", "json", "mmd", "dot")
+EXPORTS = ("graphml", "json", "mmd", "dot", "tex")
 
 
 def to_networkx(
@@ -65,7 +66,8 @@ def export(
     path : path
         The suffix says what: ``.graphml`` for Gephi, yEd and Cytoscape; ``.json`` for NetworkX's node-link
         format, which D3 reads too; ``.mmd`` for Mermaid, as in Markdown; ``.dot`` for Graphviz, with every position
-        fixed (``neato -n2``).
+        fixed (``neato -n2``); ``.tex`` for LaTeX, as a TikZ picture in a file that compiles as it is and that a
+        paper can input, which its first lines explain.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def export(
     Raises
     ------
     ValueError
-        If the suffix is none of these, or the drawing cannot be made.
+        If the suffix is none of these, or the drawing cannot be made, or is wider than TeX can hold.
     """
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in EXPORTS:
@@ -82,6 +84,8 @@ def export(
     drawing = picture(run, level=level, trace=trace, steps=steps)
     if kind == "dot":
         return files.write(path, to_dot(drawing).source)
+    if kind == "tex":
+        return files.write(path, to_tikz(drawing))
     graph = _graph(drawing)
     if kind == "mmd":
         return files.write(path, "\n".join(_mermaid(graph)) + "\n")

@@ -98,7 +98,8 @@ def _letter(sign: str) -> str:
     """A character as text: escaped, with its accents, or as its code point where LaTeX may not have it."""
     if sign in _ESCAPES or sign.isascii():
         return _ESCAPES.get(sign, sign)
-    letter, *accents = unicodedata.normalize("NFD", sign)
+    apart = unicodedata.normalize("NFD", sign)
+    letter, accents = apart[0], apart[1:]
     if not (letter.isascii() and letter.isalpha() and all(accent in _ACCENTS for accent in accents)):
         return f"U+{ord(sign):04X}"
     for accent in accents:

@@ -25,7 +25,7 @@ _WIDEST = 16_000.0
 _HEAD = r"""% {title}
 %
 % pdflatex compiles this file as it is. In a paper, put into the preamble
-%   \usepackage{{standalone, tikz}}
+%   \usepackage{{standalone, tikz, fix-cm}}  (fix-cm for Computer Modern only, which has few sizes without)
 %   \usetikzlibrary{{arrows.meta, shapes.geometric}}
 % and then, where the drawing goes (say that this file is called lstm.tex),
 %   \resizebox{{\linewidth}}{{!}}{{\input{{lstm}}}}
@@ -88,10 +88,10 @@ class _Palette:
 
     def shape(self, css: str, paint: theme.Paint) -> str:
         """The style of shapes of that class and paint."""
-        role, *more = (self._word(word) for word in css.split() if word not in ("frame", "legend"))
-        fill = self.colour(paint.fill, f"{role}-fill")
-        edge = self.colour(paint.stroke, more[0] if more else f"{role}-line")
-        return self.style(f"fill={fill}, draw={edge}", " ".join([role, *more, "shape"]))
+        words = [self._word(word) for word in css.split() if word != "legend"]
+        fill = self.colour(paint.fill, f"{words[0]}-fill")
+        edge = self.colour(paint.stroke, words[-1] if " on-" in css else f"{words[0]}-line")
+        return self.style(f"fill={fill}, draw={edge}", " ".join([*words, "shape"]))
 
     def line(self, line: Line) -> str:
         """The style of lines of that class and colour."""
