@@ -129,7 +129,7 @@ def _comment(text: str) -> str:
 
 def _name(own: str) -> str:
     """An id as a node's name, which may not contain dots, commas, colons and brackets; no two become the same."""
-    return re.sub(r"[^A-Za-z0-9_]", lambda hit: {".": "-", "-": "/"}.get(hit[0], f"*{ord(hit[0]):x}*"), own)
+    return re.sub(r"[^A-Za-z0-9_]", lambda hit: "-" if hit[0] == "." else f"*{ord(hit[0]):x}*", own)
 
 
 def _frame(frame: Frame, palette: _Palette) -> str:

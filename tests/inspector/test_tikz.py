@@ -59,7 +59,7 @@ def is_balanced(latex: str) -> bool:
         ("weight_hh 12×4", r"weight\_hh $12\times4$"), ("step t = 3", "step $t=3$"), ("3 → 4", r"$3\to4$"), ("25 more steps", "25 more steps"),
         ("a · b", r"$a~{\cdot}~b$"), ("x²₁", "$x^{2}{}_{1}$"), ("x₁²", "$x_{1}^{2}$"), ("αβ", r"$\alpha\beta$"), ("σx", r"$\sigma x$"), ("₁", "${}_{1}$"),
         ("#$%&_{}", r"\#\$\%\&\_\{\}"), ("~^\\", r"\textasciitilde{}\textasciicircum{}\textbackslash{}"), ("--", "-{}-"), ("''", "'{}'"),
-        ('"`', r"\char34{}\char96{}"), ("éüßçế", "\\'{e}\\\"{u}\\ss{}\\c{c}\\'{\\^{e}}"), ("中🙂", "U+4E2DU+1F642"), ("", ""), ("a\nbb", r"$a\hookleftarrow$bb"),
+        ('"`', r"\char34{}\char96{}"), ("éüßçế", "\\'{e}\\\"{u}\\ss{}\\c{c}\\'{\\^{e}}"), ("中🙂", "U+4E2DU+1F642"), ("ạ", "U+1EA1"), ("", ""), ("a\nbb", r"$a\hookleftarrow$bb"),
     ],
 )  # fmt: skip
 def test_labels_read_as_formulas_where_they_are(label: str, latex: str) -> None:
@@ -99,7 +99,8 @@ def test_node_names_are_as_different_as_ids(one: str, other: str) -> None:
 
 def test_node_names_stay_readable() -> None:
     assert _name("t7.f.mul") == "t7-f-mul" and _name("parameter.weight_hh") == "parameter-weight_hh"
-    assert len({_name("a.-b"), _name("a-.b"), _name("a--b"), _name("a..b")}) == 4
+    ids = ["a.-b", "a-.b", "a--b", "a..b", "a,b", "a:b", "a*b"]
+    assert len({_name(own) for own in ids}) == len(ids)
 
 
 # ------------------------------------------------------------------------------------------ pictures
@@ -172,6 +173,7 @@ def test_what_the_kinds_look_like() -> None:
     drawing.shapes += [
         Shape("a", "box", 10, 20.126, 30, 20, "tanh", paint, "value", dashed=True), Shape("b.1", "ellipse", -0.001, 1, 30, 20, "x₁", paint, "value"),
         Shape("t", "text", 1, 2, 3, 4, "100 %", None, "title", "tooltip", 16), Shape("p", "point", 1, 2, 0, 0, "", None, "anchor"),
+        Shape("g", "circle", 1, 2, 9, 9, "", paint._replace(stroke="#123458"), "value on-g2", border=2.5),
     ]  # fmt: skip
     drawing.lines += [
         Line("l", "a", "b.1", (((0, 0), (40, 0), (40, 30)),), "#123456", 2.5, "plain", "tooltip"),
@@ -185,7 +187,9 @@ def test_what_the_kinds_look_like() -> None:
         r"\draw[plain line-2] (0,0) -- (5,0) (7,0) -- (9,0); \node at (5,6) {$h_{1}$}; % a to p",
         r"\node[box=6.67, value shape, dashes, size={30}{20}] (a) at (10,20.13) {$\tanh$};",
         r"\node[ellipse, value shape, size={30}{20}] (b-1) at (0,1) {$x_{1}$};",
-        r"\node[size={3}{4}, text size=16] (t) at (1,2) {100 \%};", r"\coordinate (p) at (1,2);",
+        r"\node[size={3}{4}, text size=16] (t) at (1,2) {100 \%};", r"\coordinate (p) at (1,2);", r"\definecolor{gradient2}{HTML}{123458}",
+        r"\node[circle, value gradient2 shape, line width=2.5bp, size={9}{9}] (g) at (1,2) {};", r"\usepackage{fix-cm}",
+        r"  every node/.style={inner sep=0pt, outer sep=0pt, line width=1.2bp, text=ink, text size=11, text depth=0pt,",
         "  plain line-2/.style={draw=plain-2, line width=2.5bp, dashes},", r"\definecolor{plain-2}{HTML}{123457}",
     ):  # fmt: skip
         assert line in text.splitlines(), line
