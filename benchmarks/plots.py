@@ -32,7 +32,20 @@ def as_text(results: dict[str, Any]) -> str:
     lines += [f"| {tuple(r['shape'])} | {r['mode']} | {r['seconds']:.3f} | {r['peak MB']:.1f} |" for r in results["memory"]]
     e = results["ensemble"]
     lines += ["", "## Ensemble", "", f"Trace of {e['members']} LSTMs (100, 1, 8, 16): {e['seconds']:.2f} s in one call, {e['eager seconds']:.1f} s one by one, eagerly.", ""]
+    lines += ["## Drawing", "", *drawing_table(results["drawing"]), ""]
     return "\n".join(lines)
+
+
+def drawing_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Time, size and memory of drawings in Markdown."""
+    lines = ["LSTM to SVG, every timestep drawn. Seconds by the clock, and of processors, which other work on the machine does not"]
+    lines += ["lengthen; peak MB is what drawing adds to the process's peak memory.", ""]
+    lines += ["| level | T | seconds | processor seconds | ms of those a step | MB of SVG | peak MB |", f"|---|{'---:|' * 6}"]
+    for row in rows:
+        each = 1e3 * row["processor seconds"] / row["steps"]
+        times = f"{row['seconds']:.2f} | {row['processor seconds']:.2f} | {each:.1f}"
+        lines.append(f"| {row['level']} | {row['steps']:,} | {times} | {row['SVG MB']:.1f} | {row['peak MB']:.0f} |")
+    return lines
 
 
 def _table(shape: tuple[int, ...], rows: list[dict[str, Any]]) -> list[str]:

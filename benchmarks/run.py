@@ -1,4 +1,4 @@
-"""`make bench`: forward and backward over whole sequences, ours against everybody else's, in one process.
+"""`make bench`: forward and backward over whole sequences, ours against everybody else's, in one process; and drawing.
 
 Writes ``results.json``, ``results.md`` and the plots to ``benchmarks/results/``.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 import autograd  # noqa: F401 - its version is reported
 import cells
+import drawing
 import jax
 import numba
 import numpy as np
@@ -154,7 +155,7 @@ def main() -> None:
     warnings.simplefilter("error", tg.CompileWarning)
     results = {
         "machine": machine(), "compile": compile_times(), "cells": tables(options.budget), "memory": memory(),
-        "ensemble": ensemble(), "sweeps": sweeps(options.budget / 2),
+        "ensemble": ensemble(), "drawing": drawing.measured(), "sweeps": sweeps(options.budget / 2),
     }  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -20,6 +20,7 @@ from . import tour
 from .compare import compare_graphs
 from .drawing.engines import GraphvizMissingError
 from .equations import equations
+from .export import EXPORTS, export
 from .load import LoadError, make_cell, said
 from .plot import FORMATS, decay_rate, plot_decay
 from .render import LEVELS, render
@@ -49,6 +50,7 @@ start here:
 examples:
   inspector graph --cell lstm -T 3 -o lstm.svg                  every operation, lines coloured by gradient
   inspector graph --cell gru --level cell -o gru.png            the notation of the textbooks
+  inspector graph --cell gru --level cell -o gru.tex            the same for a paper, in TikZ
   inspector graph --cell cells.py:MyCell --plain -o cell.pdf    without the gradient
   inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred""",
     "equations": """\
@@ -108,7 +110,9 @@ def _graph(a: argparse.Namespace) -> int:
     (cell,) = _cells(a)
     run, found = _traced(cell, a)
     out = a.out or Path(f"{_file_name(a.cell[0])}-{a.level}.svg")
-    render(run, out, level=a.level, trace=None if a.plain else found, steps=_slice(a.show), equations=a.equations)
+    coloured = None if a.plain else found
+    draw = export if _suffix(out) in EXPORTS else render
+    draw(run, out, level=a.level, trace=coloured, steps=_slice(a.show), fold=a.fold, values=a.values, equations=a.equations)
     print(f"{out}: {cell!r} over {a.steps} steps, {a.level} level")
     return OK
 
@@ -287,8 +291,12 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument("--level", choices=LEVELS, default="operation", help="how much detail (default: operation)")
     graph.add_argument("--plain", action="store_true", help="do not colour the lines by their gradient")
     graph.add_argument("--equations", action="store_true", help="write the equations below the drawing")
+    graph.add_argument("--values", action="store_true", help="fill shapes by the mean of their values instead of by their kind")
+    graph.add_argument("--fold", action=argparse.BooleanOptionalAction, help="show the first three and last two steps alone (default: beyond 20)")
     graph.add_argument("--show", metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
-    graph.add_argument("-o", "--out", type=_picture, help="picture to write: .svg, .png or .pdf")
+    graph.add_argument("-o", "--out", type=_drawing,
+                       help="picture to write: .svg, .png or .pdf; or for other programs: .tex (LaTeX), .dot (Graphviz), .mmd (Mermaid), "
+                            ".graphml or .json (NetworkX)")  # fmt: skip
 
     formulas = command("equations", _equations, "print what a cell computes as LaTeX, and the derivative along its highways")
     _run_options(formulas, steps=2, several=False)
@@ -356,6 +364,18 @@ def _positive(text: str) -> int:
 
 def _picture(text: str) -> Path:
     path = Path(text)
-    if path.suffix.lower().removeprefix(".") not in FORMATS:
+    if _suffix(path) not in FORMATS:
         raise argparse.ArgumentTypeError(f"{text} must end in .svg, .png or .pdf")
     return path
+
+
+def _drawing(text: str) -> Path:
+    """A picture, or a drawing as another program reads it."""
+    path = Path(text)
+    if _suffix(path) not in (*FORMATS, *EXPORTS):
+        raise argparse.ArgumentTypeError(f"{text} must end in .{', .'.join((*FORMATS, *EXPORTS))}")
+    return path
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".")

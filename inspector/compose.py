@@ -150,12 +150,12 @@ def _formulas(run: Run) -> Iterator[Formula]:
     """The equations as lines of text; a tooltip gives the LaTeX and says where the values are drawn."""
     for layer in equations_of(run).layers:
         if layer.name:
-            yield Formula(f"{layer.name}:", layer.name, "")
+            yield Formula(f"{layer.name}:", layer.name)
         for line in layer.lines:
             rail = isinstance(line, Highway)
             places = f"\nin the drawing: {', '.join(line.keys)}" if line.keys else ""
             about = f"{line.name}.highway" if rail else line.name
-            yield Formula(line.unicode, f"{layer.name}.{about}" if layer.name else about, line.latex + places, rail)
+            yield Formula(line.unicode, f"{layer.name}.{about}" if layer.name else about, line.latex + places, line.latex, rail)
 
 
 def _gates(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A drawing as data for other programs: NetworkX, GraphML, JSON and Mermaid."""
+"""A drawing for other programs: NetworkX, GraphML, JSON, Mermaid, DOT and LaTeX."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ import networkx as nx
 from tinygrad_rnn import files
 from tinygrad_rnn.unroll import Run
 
+from .compose import picture
 from .drawing import theme
 from .drawing.dot import to_dot
 from .drawing.picture import Picture
-from .render import picture
+from .drawing.tikz import to_tikz
 from .trace import GradientTrace
 
 __all__ = ["EXPORTS", "export", "to_networkx"]
 
-EXPORTS = ("graphml", "json", "mmd", "dot")
+EXPORTS = ("graphml", "json", "mmd", "dot", "tex")
 
 
 def to_networkx(
-    run: Run, *, level: str = "operation", trace: GradientTrace | None = None, steps: slice | Sequence[int] | None = None
-) -> Any:
+    run: Run | Sequence[Run], *, level: str = "operation", trace: GradientTrace | None = None,
+    steps: slice | Sequence[int] | None = None, fold: bool | None = None,
+) -> Any:  # fmt: skip
     """The drawing of a run as a graph, with its positions.
 
     Parameters
     ----------
-    run, level, trace, steps : see :func:`inspector.render`
+    run, level, trace, steps, fold : see :func:`inspector.render`
 
     Returns
     -------
@@ -50,22 +52,23 @@ def to_networkx(
     >>> graph.nodes["t1.h.tanh"]["timestep"]
     1
     """
-    return _graph(picture(run, level=level, trace=trace, steps=steps))
+    return _graph(picture(run, level=level, trace=trace, steps=steps, fold=fold))
 
 
 def export(
-    run: Run, path: str | Path, *, level: str = "operation", trace: GradientTrace | None = None,
-    steps: slice | Sequence[int] | None = None,
+    run: Run | Sequence[Run], path: str | Path, *, level: str = "operation", trace: GradientTrace | None = None,
+    steps: slice | Sequence[int] | None = None, fold: bool | None = None, values: bool = False, equations: bool = False,
 ) -> Path:  # fmt: skip
     """Write the drawing of a run for another program.
 
     Parameters
     ----------
-    run, level, trace, steps : see :func:`inspector.render`
+    run, level, trace, steps, fold, values, equations : see :func:`inspector.render`
     path : path
         The suffix says what: ``.graphml`` for Gephi, yEd and Cytoscape; ``.json`` for NetworkX's node-link
         format, which D3 reads too; ``.mmd`` for Mermaid, as in Markdown; ``.dot`` for Graphviz, with every position
-        fixed (``neato -n2``).
+        fixed (``neato -n2``); ``.tex`` for LaTeX, as a TikZ picture in a file that compiles as it is and that a
+        paper can input, which its first lines explain.
 
     Returns
     -------
@@ -74,14 +77,16 @@ def export(
     Raises
     ------
     ValueError
-        If the suffix is none of these, or the drawing cannot be made.
+        If the suffix is none of these, or the drawing cannot be made, or is wider than TeX can hold.
     """
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in EXPORTS:
         raise ValueError(f"export: {path} must end in .{', .'.join(EXPORTS)}")
-    drawing = picture(run, level=level, trace=trace, steps=steps)
+    drawing = picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations)
     if kind == "dot":
         return files.write(path, to_dot(drawing).source)
+    if kind == "tex":
+        return files.write(path, to_tikz(drawing))
     graph = _graph(drawing)
     if kind == "mmd":
         return files.write(path, "\n".join(_mermaid(graph)) + "\n")

@@ -18,7 +18,7 @@ from .trace import GradientTrace
 
 __all__ = ["LEVELS", "Drawing", "finished", "picture", "render", "suffix_of"]
 
-_LARGE = 3000
+_LARGE = 1000
 """Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -321,20 +323,61 @@ class Graph:
     def to_networkx(self) -> Any:
         """The graph as a :class:`networkx.MultiDiGraph`.
 
-        Nodes are indices with attributes ``op, shape, dtype, scope, name, timestep``; edges are keyed by
+        Nodes are indices with attributes ``op, shape, dtype, scope, name, timestep, pos``; edges are keyed by
         the operand's number and say whether they are ``cut``.
+
+        ``pos`` is a place (x, y) for NetworkX to draw the node at, no two at the same: x grows with the timestep and
+        within it with the depth, y with the depth and with the order among nodes of the same x. What belongs to no
+        timestep stands before the first or, if it depends on one, after the last. That is for a quick look; the places
+        of the real drawing, with straight states, are what ``inspector.to_networkx`` gives.
+
+        Examples
+        --------
+        >>> import networkx
+        >>> import numpy as np
+        >>> import tinygrad_rnn as tg
+        >>> run = tg.unroll(tg.cells.RNNCell(2, 3, seed=0), np.ones((2, 1, 2)))
+        >>> graph = tg.Graph(run.outputs)
+        >>> drawn = graph.to_networkx()
+        >>> places = networkx.get_node_attributes(drawn, "pos")
+        >>> [places[graph.find(h).index] for h in run.outputs]
+        [(6.0, 2.0), (12.0, 2.0)]
+        >>> networkx.draw(drawn, places, labels=dict(drawn.nodes(data="op")))
         """
         import networkx
 
         out: Any = networkx.MultiDiGraph()
-        for n in self.nodes:
+        for n, place in zip(self.nodes, _places(self.nodes), strict=True):
             out.add_node(
                 n.index, op=n.op, shape=n.shape, dtype=str(n.dtype), scope=str(n.scope or ""),
-                name=n.name, timestep=n.timestep,
+                name=n.name, timestep=n.timestep, pos=place,
             )  # fmt: skip
         for e in self.edges:
             out.add_edge(e.source, e.target, key=e.operand, operand=e.operand, cut=e.cut)
         return out
+
+
+def _places(nodes: Sequence[Node]) -> list[tuple[float, float]]:
+    """A place for each node: time goes to the right, and within a timestep depth does."""
+    phases: list[float] = []
+    depths: list[int] = []
+    for node in nodes:
+        outside = math.inf if any(phases[k] > -math.inf for k in node.inputs) else -math.inf
+        phases.append(outside if node.timestep is None else node.timestep)
+        depths.append(1 + max((depths[k] for k in node.inputs if phases[k] == phases[-1]), default=-1))
+    deepest: dict[float, int] = {}
+    for phase, depth in zip(phases, depths, strict=True):
+        deepest[phase] = max(deepest.get(phase, 0), depth)
+    starts, free = {}, 0
+    for phase in sorted(deepest):
+        starts[phase], free = free, free + deepest[phase] + 2
+    taken: Counter[int] = Counter()
+    places = []
+    for phase, depth in zip(phases, depths, strict=True):
+        column = starts[phase] + depth
+        places.append((float(column), taken[column] + depth / 2))
+        taken[column] += 1
+    return places
 
 
 def _node(index: int, tensor: Tensor, operands: tuple[int, ...]) -> Node:

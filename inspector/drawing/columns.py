@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from tinygrad_rnn import Node
@@ -81,12 +82,13 @@ class Laid:
         (point,) = moved([(x, y)], self.left, self.bottom, self.mirror)
         return point
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """What the ids of this step start with."""
         return f"{layer_prefix(self.step.layer)}t{self.step.timestep}."
 
 
+@lru_cache(maxsize=4096)
 def safe(text: str) -> str:
     """An id made of letters, digits, dots, hyphens and underscores alone."""
     return re.sub(r"[^A-Za-z0-9._-]", lambda hit: f"_{ord(hit[0]):x}_", text)

@@ -17,11 +17,12 @@ _SIZE, _LINE = 12.0, 21.0
 
 
 class Formula(NamedTuple):
-    """A line of text, what it is about (an id), its tooltip, and whether it is about a highway."""
+    """A line of text, what it is about (an id), its tooltip, the same in LaTeX, and whether it is about a highway."""
 
     text: str
     about: str
-    tooltip: str
+    tooltip: str = ""
+    latex: str = ""
     rail: bool = False
 
 
@@ -33,7 +34,7 @@ def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula]) -> 
         css = "equation rail" if formula.rail else "equation"
         picture.shapes.append(
             Shape(picture.unused(f"equation.{safe(formula.about)}"), "text", left + width / 2, y, width, _LINE, formula.text,
-                  theme.ROLES["cell"] if formula.rail else None, css, formula.tooltip, _SIZE, align="start")
+                  theme.ROLES["cell"] if formula.rail else None, css, formula.tooltip, _SIZE, align="start", latex=formula.latex)
         )  # fmt: skip
         y -= _LINE
 

@@ -68,13 +68,13 @@ class _Collapse:
 
     def _inside(self, item: Item) -> list[Item]:
         """The item and everything in front of it that belongs to its layer."""
-        found, stack = [item], [item]
+        found, stack = {item.key: item}, [item]
         while stack:
             for link in stack.pop().links:
-                if self._belongs(link.source) and self.by_key[link.source] not in found:
-                    found.append(self.by_key[link.source])
+                if link.source not in found and self._belongs(link.source):
+                    found[link.source] = self.by_key[link.source]
                     stack.append(self.by_key[link.source])
-        return found
+        return list(found.values())
 
     def _belongs(self, key: str) -> bool:
         if key in self.affine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tinygrad_rnn import Graph, Node, Scope, Tensor
@@ -46,6 +47,15 @@ class Source:
     nodes: Mapping[int, list[Node]] = field(repr=False)
     cuts: frozenset[tuple[int, int]] = field(repr=False)
 
+    @cached_property
+    def names(self) -> dict[int, dict[int, str]]:
+        """Timestep to what values are called in it, by Tensor id."""
+        found: dict[int, dict[int, str]] = {}
+        for (name, t), value in self.run.names.items():
+            if name != "x":
+                found.setdefault(t, {})[value.id] = name
+        return found
+
 
 def step_nodes(graph: Graph) -> dict[Scope, list[Node]]:
     """The nodes of `graph` by the step that they were recorded in."""
@@ -74,9 +84,7 @@ class _Builder:
         self.labels: dict[int, str] = {}
         self.folded: dict[int, tuple[Node, ...]] = {}
         self.keys: dict[str, int] = {}
-        self.names = {
-            value.id: name for (name, step), value in self.run.names.items() if step == t and name != "x"
-        }
+        self.names = dict(source.names.get(t, {}))
         before = self._state_before()
         for name, value in before._asdict().items():
             self._port(value, entering(name))

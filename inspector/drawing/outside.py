@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tinygrad_rnn import Graph, Node
@@ -13,7 +13,7 @@ from .columns import safe
 from .ink import Ink, inked, number
 from .operations import FOLDED
 from .paths import joined
-from .picture import Line, Path, Picture, Shape
+from .picture import Frame, Line, Path, Picture, Shape
 from .tile import Tiling
 
 __all__ = ["add_outside", "of_one_step"]
@@ -72,12 +72,14 @@ def _towers(
 ) -> None:  # fmt: skip
     """Operations above their own timestep; lines from lower layers pass through the gap to its right."""
     shapes = {shape.id: shape for shape in picture.shapes}
+    columns: dict[int, list[Frame]] = {}
+    for one in picture.frames:
+        columns.setdefault(one.timestep, []).append(one)
     base = tiling.top
     for t, nodes in above.items():
-        column = [f for f in picture.frames if f.timestep == t]
-        frame, beside = max(column, key=lambda f: f.top), max(f.right for f in column) + 14
+        frame, beside = max(columns[t], key=lambda f: f.top), max(f.right for f in columns[t]) + 14
         for place, block in enumerate(_blocks(nodes, t, together)):
-            box = _block(picture, tiling, block, graph, ink, notes, t, together)
+            box = _block(shapes, picture, tiling, block, graph, ink, notes, t, together)
             box = replace(box, x=(frame.left + frame.right) / 2, y=base + 16 + 36.0 * place)
             for node in block:
                 for operand, index in enumerate(node.inputs):
@@ -106,7 +108,8 @@ def _blocks(nodes: Sequence[Node], t: int, together: bool) -> Iterator[list[Node
 
 
 def _block(
-    picture: Picture, tiling: Tiling, block: Sequence[Node], graph: Graph, ink: Ink, notes: dict[int, str], t: int, together: bool,
+    taken: Container[str], picture: Picture, tiling: Tiling, block: Sequence[Node], graph: Graph, ink: Ink, notes: dict[int, str],
+    t: int, together: bool,
 ) -> Shape:  # fmt: skip
     """The box for some operations that belong to timestep `t`, named after the last of them."""
     last = block[-1]
@@ -114,7 +117,7 @@ def _block(
     if together and role == "shared" and not last.name:
         label, role = (f"L{theme.subscript(t)}", "loss") if last.value.size == 1 else (last.op, "shared")
     paint, css, border = inked(ink, last, theme.paint(role), role, 1.6)
-    own = picture.unused(f"t{t}.{safe(last.name or last.op)}")
+    own = picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
     indices = tuple(k for node in block for k in _stands_for(node, graph, tiling))
     width = max(40.0, theme.label_width(label) + 14)
     return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, css, notes.get(last.index, ""), 11, border, nodes=indices)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ class Shape:
 
     `nodes` are the indices of the graph nodes that it stands for; each node is stood for once. `align` is
     ``"start"`` for a label that begins at the left edge. Bare text takes its colour from the stroke of `paint`.
+    `latex` is the label as a formula, for engines that set formulas.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Shape:
     dashed: bool = False
     nodes: tuple[int, ...] = ()
     align: str = "middle"
+    latex: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,11 @@ class Picture:
     lines: list[Line] = field(default_factory=list)
     gates: tuple[str, ...] = ()
 
-    def unused(self, base: str) -> str:
-        """An id that no shape has yet: `base`, or `base` with a number."""
-        taken = {shape.id for shape in self.shapes}
-        numbered = (f"{base}.{k}" for k in range(2, len(taken) + 3))
-        return next(own for own in (base, *numbered) if own not in taken)
+    def unused(self, base: str, taken: Container[str] | None = None) -> str:
+        """An id that no shape has yet: `base`, or `base` with a number; `taken` are the shapes' ids, where they are at hand."""
+        taken = {shape.id for shape in self.shapes} if taken is None else taken
+        numbered = (f"{base}.{k}" for k in itertools.count(2))
+        return next(own for own in itertools.chain((base,), numbered) if own not in taken)
 
 
 def moved(path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None) -> Path:

@@ -121,6 +121,8 @@ def paint(role: str, gates: tuple[str, ...] = ()) -> Paint:
 
 def visible(text: str, keep: str = "") -> str:
     """Text in which nothing controls a terminal, a font or a parser; characters in `keep` stay."""
+    if (text.replace(keep, "") if keep else text).isprintable():
+        return text
     return "".join(c if c.isprintable() or c in keep else "�" for c in text)
 
 

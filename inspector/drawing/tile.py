@@ -97,7 +97,8 @@ class _Tiler:
         for _, line, rails in sorted(self.lines, key=lambda entry: -entry[0]):
             path = line.pieces[0]
             trunks = drawn.setdefault(line.source, [])
-            finished.append(replace(line, pieces=bridged(without_trunk(path, trunks), rails)))
+            pieces = bridged(without_trunk(path, trunks), rails)
+            finished.append(line if pieces == line.pieces else replace(line, pieces=pieces))
             trunks.append(path)
         return finished[::-1]
 

@@ -80,6 +80,16 @@ def test_graph_draws_at_every_level(folder: Path, capsys: pytest.CaptureFixture[
     assert files_in(folder) == {"lstm-operation.svg", "lstm-gate.svg", "lstm-cell.svg", "own.png", "one.pdf"}
 
 
+def test_graph_writes_what_other_programs_read(folder: Path) -> None:
+    starts = {"tex": "% RNNCell", "dot": "digraph", "mmd": "flowchart", "json": "{", "graphml": "<graphml"}
+    for kind, start in starts.items():
+        assert main(["graph", "--cell", "rnn", "-T", "30", "--show", "2:4", "--level", "cell", "--plain", "-o", f"a.{kind}"]) == 0
+        text = (folder / f"a.{kind}").read_text()
+        assert text.startswith(start) and {"tex": "t3-h-tanh", "mmd": "step t = 3"}.get(kind, "t3.h.tanh") in text
+        assert "t5" not in text, "--show chooses"
+    assert files_in(folder) == {f"a.{kind}" for kind in starts}
+
+
 def test_decay_prints_a_table_and_writes_plot_and_norms(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--cell", "rnn", "--cell", "own.py:Plain", "-T", "12", "--csv", "norms.csv", "-o", "decay.svg"]
     assert main(["decay", *arguments]) == 0
@@ -161,7 +171,7 @@ def test_bad_input_is_one_line_and_exit_2(case: str, folder: Path, capsys: pytes
 @pytest.mark.parametrize(
     "arguments",
     [[], ["graph"], ["graph", "--cell", "rnn", "-T", "0"], ["graph", "--cell", "rnn", "-T", "-3"], ["graph", "--cell", "rnn", "--batch", "x"],
-     ["graph", "--cell", "rnn", "-o", "a.jpg"], ["graph", "--cell", "rnn", "--level", "atom"], ["graph", "--cell", "rnn", "--cell", "gru"], ["dance"]],
+     ["graph", "--cell", "rnn", "-o", "a.jpg"], ["decay", "--cell", "rnn", "-o", "a.tex"], ["graph", "--cell", "rnn", "--level", "atom"], ["graph", "--cell", "rnn", "--cell", "gru"], ["dance"]],
 )  # fmt: skip
 def test_bad_options_are_explained_by_the_parser(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leaving:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import networkx
@@ -62,6 +63,50 @@ def test_networkx_has_the_same_nodes_and_edges(program: Program) -> None:
         assert (attributes["op"], attributes["shape"], attributes["name"]) == (node.op, node.shape, node.name)
         assert attributes["dtype"] == str(node.dtype) and attributes["timestep"] == node.timestep
         assert sorted(k for _, _, k in exported.in_edges(node.index, keys=True)) == list(range(len(node.inputs)))
+
+
+@given(programs())
+def test_no_two_nodes_share_a_place_and_operands_stand_before(program: Program) -> None:
+    graph = tg.Graph(program(*program.leaves()))
+    places = networkx.get_node_attributes(graph.to_networkx(), "pos")
+    assert list(places) == list(range(len(graph))) and len(set(places.values())) == len(places)
+    for edge in graph.edges:
+        assert places[edge.source][0] < places[edge.target][0]
+    assert all(places[node.index][0] == 0.0 for node in graph if node.is_leaf), "without timesteps x is the depth alone"
+    assert places == networkx.get_node_attributes(graph.to_networkx(), "pos")
+
+
+@pytest.mark.parametrize("kind", ["forward", "reverse", "both"])
+def test_places_go_from_left_to_right_in_time(kind: str) -> None:
+    class Deaf(tg.Cell):
+        """Reads no input, so that nothing of the first timestep is older than the last one."""
+
+        def step(self, x: Any, state: Any) -> Any:
+            return (tg.tanh(0.5 * state.h),)
+
+    forward, backward = tg.cells.LSTMCell(2, 3, seed=0), tg.cells.RNNCell(2, 3, seed=1)
+    cell = {"forward": forward, "reverse": Deaf(2, 3, seed=0), "both": tg.Bidirectional(forward, backward)}[kind]
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(4, 1, 2)), reverse=kind == "reverse")
+    graph = tg.Graph(tg.sum(run.stacked))
+    places = networkx.get_node_attributes(graph.to_networkx(), "pos")
+    assert len(set(places.values())) == len(graph)
+    columns: dict[int | None, list[float]] = {}
+    for node in graph:
+        columns.setdefault(node.timestep, []).append(places[node.index][0])
+    outside = columns.pop(None)
+    spans = [(min(columns[t]), max(columns[t])) for t in sorted(t for t in columns if t is not None)]
+    assert len(spans) == 4 and all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
+    before = [places[node.index][0] for node in graph if node.timestep is None and node.is_leaf]
+    assert max(before) < spans[0][0] and sorted(outside)[len(before)] > spans[-1][1], "the sum comes last"
+    middle = [{(places[n.index][0] - spans[t][0], places[n.index][1]) for n in graph if n.timestep == t} for t in (1, 2)]
+    assert middle[0] == middle[1], "alike steps are placed alike"
+
+
+def test_places_of_a_long_graph_need_no_recursion() -> None:
+    x = tg.tensor(1.0)
+    for _ in range(20_000):
+        x = x + 1.0
+    assert len({place for _, place in tg.Graph(x).to_networkx().nodes(data="pos")}) == 40_001
 
 
 def test_both_edges_of_a_square_are_kept() -> None:
