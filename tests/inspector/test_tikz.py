@@ -235,7 +235,7 @@ def test_equations_are_set_as_formulas_and_bands_lie_below_the_lines() -> None:
     source = to_tikz(picture(run_of("lstm"), level="cell", equations=True))
     lines = source.splitlines()
     assert r"\usepackage{amsmath}" in lines and r"\usepackage{amsmath}" not in to_tikz(picture(run_of("lstm"))).splitlines()
-    assert any(line.endswith(r"{$c_{t} = f_{t} \odot c_{t-1} + i_{t} \odot g_{t}$};") for line in lines)
+    assert any(line.endswith(r"{$c_t = f_t \odot c_{t-1} + i_t \odot g_t$};") for line in lines)
     bands = [k for k, line in enumerate(lines) if line.startswith(r"\fill[highway-fill]")]
     drawn = [k for k, line in enumerate(lines) if line.startswith(r"\draw[")]
     assert len(bands) == len(picture(run_of("lstm")).frames) and max(bands) < min(drawn)
