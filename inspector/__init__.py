@@ -1,5 +1,6 @@
 """The eyes: draws the graph of a recurrent run and measures where in time its gradient survives."""
 
+from .analysis.weights import Weights, weights
 from .drawing.engines import GraphvizMissingError
 from .during import DecayRecorder, plot_training
 from .export import export, to_networkx
@@ -11,6 +12,6 @@ from .report import report
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Decay", "DecayRecorder", "GradientTrace", "GraphvizMissingError", "decay_rate", "export", "figure", "plot_decay", "plot_heat_map",
-    "plot_training", "render", "render_program", "report", "to_networkx", "trace",
+    "Decay", "DecayRecorder", "GradientTrace", "GraphvizMissingError", "Weights", "decay_rate", "export", "figure", "plot_decay", "plot_heat_map",
+    "plot_training", "render", "render_program", "report", "to_networkx", "trace", "weights",
 ]  # fmt: skip
