@@ -25,8 +25,8 @@ __all__ = ["Decay", "decay_rate", "plot_decay", "plot_heat_map", "save"]
 
 FORMATS = ("svg", "png", "pdf")
 _COLOURS = {"RNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
-_OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", "#D55E00", "#0072B2", "#009E73")
-_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", "#D55E00", "#0072B2", "#009E73")
+DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 INK, GREY = theme.INK, "#57606A"
 _DECADES = 6
 
@@ -115,14 +115,14 @@ def plot_decay(
     if not found:
         raise ValueError("plot_decay: give at least one trace")
     axes = axes_of(ax, (8.0, 4.6))
-    palette = itertools.cycle(_OTHERS)
+    palette = itertools.cycle(OTHERS)
     single = len(found) == 1
     for label, trace in found.items():
         shown = names if names is not None else trace.states
-        colours = [_colour(label, palette)] if not single else [_colour(label, palette), *_OTHERS]
+        colours = [_colour(label, palette)] if not single else [_colour(label, palette), *OTHERS]
         for k, name in enumerate(shown):
             colour = colours[k % len(colours)]
-            style = _DASHES[0 if single else k % len(_DASHES)]
+            style = DASHES[0 if single else k % len(DASHES)]
             text = name if single else f"{label} {name}" if len(shown) > 1 else label
             _curve(axes, trace.norm(name), visible(text), colour, style, 2.2 if k == 0 else 1.5)
     _dress(axes, found, names)
