@@ -47,7 +47,7 @@ class Gates(Finding):
     steps : int
         T.
     ops : Labelled (gate,)
-        The operation that gives it.
+        The operation that gives it, or ``"handed on"`` for one that stays from an earlier step.
     quantiles : Labelled (gate, t, quantile)
     counts : Labelled (gate, t, bin)
         How many values lie between the edges of each bin.
@@ -233,10 +233,9 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
         values.setdefault(one.label, {})[one.t] = one.values
     labels = {"nonlinearity": tuple(values)}
     ops = {one.label: one.node.op.name for one in nonlinear if one.node.op is not None}
-    for name, t, value in named_values(run):
-        values.setdefault(name, {}).setdefault(t, value)
-    named = {name: value for (name, _), value in run.names.items()}
-    ops |= {name: named[name].op.name if named[name].op is not None else "given" for name in values if name not in ops}  # type: ignore[union-attr]
+    for name, t, array in named_values(run):
+        values.setdefault(name, {}).setdefault(t, array)
+    ops |= {name: _operation(value, t) for (name, t), value in run.names.items() if name in values and name not in ops}
     edges, counts, quantiles = _distributions(values, ops, len(run))
     saturated, slopes = _saturations(nonlinear, labels["nonlinearity"], len(run))
     each: Mapping[str, Sequence[Label]] = {"gate": tuple(values), "t": range(len(run))}
@@ -249,6 +248,11 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
         Labelled(saturated, {**along, "side": ("low", "high")}, "share saturated"), Labelled(slopes, along, "mean derivative"),
         ratios, None if ratios is None else _ranked(ratios),
     )  # fmt: skip
+
+
+def _operation(value: Tensor, t: int) -> str:
+    """What gives a value at a timestep; nothing does if it has only been handed on."""
+    return value.op.name if value.op is not None and value.timestep == t else "handed on"
 
 
 def _distributions(values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str, str], steps: int) -> tuple[Floats, Floats, Floats]:
