@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,34 +13,14 @@ from tinygrad_rnn import Scope, Stacked, Tensor
 from tinygrad_rnn.ancestry import ancestors
 from tinygrad_rnn.batching import Batched
 from tinygrad_rnn.cotangent import dense
+from tinygrad_rnn.primitives import sum_to
 from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-__all__ = ["Kept", "Use", "direct", "kept", "shares_by_loss_step"]
-
-
-class Use(NamedTuple):
-    """What one timestep's use of a parameter adds to the gradient, apart for each step of the loss.
-
-    Attributes
-    ----------
-    name : str
-        The parameter.
-    t : int
-        The timestep that uses it.
-    reverse : bool
-        Whether the cell that uses it reads from the last step to the first.
-    shares : ndarray (T, *shape)
-        Entry s is the part of ∂L/∂W at t that comes from what of the loss depends on step s directly.
-    """
-
-    name: str
-    t: int
-    reverse: bool
-    shares: Array
+__all__ = ["Kept", "direct", "kept"]
 
 
 class Kept(NamedTuple):
@@ -70,52 +51,125 @@ def kept(run: Run, loss: Tensor) -> dict[str, Kept]:
         Fixed windows are NaN where layers that read in different directions lie on top of each other: what crosses
         their cuts cannot be told from the two ends of a path.
     """
-    steps = len(run)
+    windows = np.arange(1, len(run) + 1)
     blind = _mixes_directions(run)
-    lagged = {name: np.zeros((steps, *p.shape)) for name, p in run.cell.named_parameters()}
-    fixed = {name: np.full_like(whole, np.nan) if blind else np.zeros_like(whole) for name, whole in lagged.items()}
-    windows = np.arange(1, steps + 1)
-    for use in shares_by_loss_step(run, loss):
-        by_lag = _by_lag(use.shares, use.t)
-        lagged[use.name][: len(by_lag)] += by_lag
+    parameters = dict(run.cell.named_parameters())
+    lagged, fixed = _Sums(parameters, len(run)), _Sums(parameters, len(run))
+    for use in _uses(run, loss):
+        by_lag = use.by_lag(blind)
+        lagged.add(use, by_lag)
         if not blind:
-            place = steps - 1 - use.t if use.reverse else use.t
-            last = windows - 1 - place % windows  # the largest lag within the block
-            fixed[use.name] += np.cumsum(by_lag, axis=0)[np.minimum(last, len(by_lag) - 1)]
-    return {name: Kept(np.cumsum(lagged[name], axis=0), fixed[name]) for name in lagged}
+            last = windows - 1 - use.place % windows  # the largest lag within the block
+            fixed.add(use, np.cumsum(by_lag, axis=0)[np.minimum(last, len(by_lag) - 1)])
+    lost = math.nan if blind else 0.0
+    return {name: Kept(np.cumsum(lagged.of(name), axis=0), fixed.of(name) + lost) for name in parameters}
 
 
-def _by_lag(shares: Array, t: int) -> Floats:
-    """Shares by the distance from step `t`, later and earlier steps together."""
-    later, earlier = shares[t:], shares[:t][::-1]
-    found = np.zeros((max(len(later), len(earlier) + 1), *shares.shape[1:]))
-    found[: len(later)] += later
-    found[1 : len(earlier) + 1] += earlier
-    return found
+class _Use(NamedTuple):
+    """An operation that one timestep applies to a weight: to a parameter, or to what the step makes of parameters alone.
+
+    `cotangents` (T, *shape) are those of its result, row s from what the loss takes from step s.
+    """
+
+    node: Tensor
+    operands: list[int]
+    t: int
+    reverse: bool
+    cotangents: Array
+
+    @property
+    def place(self) -> int:
+        """The place of the timestep in the order in which the cell reads."""
+        return len(self.cotangents) - 1 - self.t if self.reverse else self.t
+
+    def by_lag(self, both: bool) -> Array:
+        """The cotangents by the distance of loss and timestep; by `both` sides of it where paths can turn around."""
+        later, earlier = self.cotangents[self.t :], self.cotangents[: self.t + 1][::-1]
+        if not both:
+            return earlier if self.reverse else later
+        found = np.zeros((max(len(later), len(earlier)), *later.shape[1:]), later.dtype)
+        found[: len(later)] += later
+        found[1 : len(earlier)] += earlier[1:]
+        return found
+
+    def pull(self, rows: Array) -> Iterator[tuple[Tensor, Array]]:
+        """What cotangents of the result bring to each weight."""
+        node, op = self.node, self.node.op
+        assert op is not None
+        for k in self.operands:
+            rule, weight = op.rule(k), node.inputs[k]
+            if rule is not None:
+                part = rule(Batched(rows), node.data, *node.values, **node.attributes)
+                part = list(part)[k] if op.variadic else part
+                yield weight, dense(part if part.shape == weight.shape else sum_to(part, weight.shape)).array
 
 
-def shares_by_loss_step(run: Run, loss: Tensor) -> Iterator[Use]:
-    """Every use of every parameter in the steps of `run`, with its share of the gradient split by the step of the loss.
+class _Sums:
+    """Sums of gradients of parameters, a row a lag or window."""
+
+    def __init__(self, parameters: dict[str, Tensor], rows: int) -> None:
+        self._parameters, self._rows = parameters, rows
+        self._names = {parameter.id: name for name, parameter in parameters.items()}
+        self._sums: dict[str, Floats] = {}
+
+    def add(self, use: _Use, cotangents: Array) -> None:
+        wanted = list(self._parameters.values())
+        for weight, part in use.pull(cotangents):
+            for node, total, _ in sweep([weight], [Batched(part)], wanted):
+                if node.id in self._names:
+                    self._add(self._names[node.id], dense(total).array)
+
+    def _add(self, name: str, part: Array) -> None:
+        if name not in self._sums:  # laid out in memory like the parts, which are transposed more often than not
+            whole = np.broadcast_to(part[:1], (self._rows, *part.shape[1:]))
+            order = np.argsort([-abs(stride) for stride in part.strides[1:]], kind="stable") + 1
+            shape = [self._rows, *(whole.shape[k] for k in order)]
+            self._sums[name] = np.zeros(shape).transpose(0, *(np.argsort(order) + 1))
+        self._sums[name][: len(part)] += part
+
+    def of(self, name: str) -> Floats:
+        return self._sums.get(name, np.zeros((self._rows, *self._parameters[name].shape)))
+
+
+def _uses(run: Run, loss: Tensor) -> Iterator[_Use]:
+    """Every use of weights in the steps of a run, with the cotangents of its result by the step of the loss.
 
     One ordinary sweep finds where the loss takes values from the run; one batched sweep sends them all back, the
-    contribution of step s in row s. Memory is that of T cotangents of each value on the way.
+    contribution of step s in row s.
     """
     steps: dict[Scope | None, tuple[int, bool]]
     steps = {scope: (t, part.reverse) for part in run.cells for t, scope in enumerate(part.scopes)}
-    parameters = dict(run.cell.named_parameters())
-    owner = {parameter.id: name for name, parameter in parameters.items()}
     outputs, cotangents = [], []
     for value, s, cotangent in direct(run, loss):
         rows = np.zeros((len(run), *value.shape), value.dtype)
         rows[s] = cotangent
         outputs.append(value)
         cotangents.append(Batched(rows))
-    for node, _, edges in sweep(outputs, cotangents, list(parameters.values())):
-        at = steps.get(node.scope.step) if node.scope is not None else None
-        for operand, contribution in edges:
-            name = owner.get(node.inputs[operand].id)
-            if name is not None and at is not None:
-                yield Use(name, *at, dense(contribution).array)
+    order = [node for node in ancestors(outputs) if node.scope is not None and node.scope.step in steps]
+    uses = _operands(order, outputs, {parameter.id for parameter in run.cell.parameters()})
+    for node, total, _ in sweep(outputs, cotangents, [node for node in order if node.id in uses]):
+        if node.id in uses:
+            yield _Use(node, uses[node.id], *steps[node.scope.step], dense(total).array)
+
+
+def _operands(order: list[Tensor], outputs: list[Tensor], parameters: set[int]) -> dict[int, list[int]]:
+    """For each use of a weight, by the id of its result, which operands are weights.
+
+    A weight is a parameter, or what is made of weights alone within one timestep and used there only, such as the
+    transpose of a matrix. So no weight is as large as the cotangents of a whole batch of lags would be.
+    """
+    leaving = {value.id for value in outputs}
+    for node in order:
+        leaving.update(v.id for v in node.inputs if isinstance(v, Tensor) and v.scope is not node.scope)
+    weights, uses = set(parameters), {}
+    for node in order:
+        values = [k for k, v in enumerate(node.inputs) if isinstance(v, Tensor)]
+        made_of = [k for k in values if node.inputs[k].id in weights]
+        if made_of and len(made_of) == len(values) and node.id not in leaving:
+            weights.add(node.id)
+        elif made_of:
+            uses[node.id] = made_of
+    return uses
 
 
 def direct(run: Run, loss: Tensor) -> Iterator[tuple[Tensor, int, Array]]:

@@ -232,8 +232,8 @@ def weights(run: Run, loss: Tensor) -> Weights:
 
     Notes
     -----
-    Time and memory grow with T² times the size of a weight and with T times that, as one batched sweep sends the
-    loss of every step back apart.
+    One batched sweep sends back what the loss takes from each step apart from the rest, so that time grows with T²
+    times the number of weights, and memory with T times that.
 
     Examples
     --------
