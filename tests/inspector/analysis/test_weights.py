@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
@@ -16,7 +17,7 @@ from inspector.analysis.truncation import kept
 from inspector.analysis.weights import ALL
 from tinygrad_rnn.unroll import Run
 
-from ...random_cells import runs
+from ...random_cells import cells, runs
 from ...strategies import FEW
 
 X = np.random.default_rng(0).normal(size=(7, 2, 3))
@@ -105,6 +106,19 @@ def test_windows_of_cells_nobody_has_seen(run: Run) -> None:
         np.testing.assert_allclose(left[name].sliding[-1], gradient.data, rtol=1e-9, atol=size)
         np.testing.assert_allclose(left[name].fixed[-1], gradient.data, rtol=1e-9, atol=size)
         np.testing.assert_allclose(left[name].sliding[0], left[name].fixed[0], rtol=1e-9, atol=size)
+
+
+@FEW
+@given(cell=cells(), k=st.integers(1, 4), reverse=st.booleans(), lengths=st.sampled_from([None, [4, 2], [3, 1]]))
+def test_fixed_windows_of_cells_nobody_has_seen(cell: tg.Cell, k: int, reverse: bool, lengths: Any) -> None:
+    with np.errstate(all="ignore"):
+        run, cut = (tg.unroll(cell, X[:4], reverse=reverse, lengths=lengths, truncate=window) for window in (None, k))
+        losses = [(r.stacked * r.stacked).sum() + r.outputs[1].sum() for r in (run, cut)]
+        left = kept(run, losses[0])
+        gradients = tg.grad(losses[1], cell.parameters()) if cell.parameters() else ()
+    for (name, _), gradient in zip(cell.named_parameters(), gradients, strict=True):
+        size = 1e-9 * (1 + np.abs(left[name].fixed[-1]).max())
+        np.testing.assert_allclose(left[name].fixed[k - 1], gradient.data, rtol=1e-9, atol=size)
 
 
 def by_hand(torch: Any, window: int | None = None, last: int | None = None) -> Any:
