@@ -205,8 +205,38 @@ def test_layers_that_read_in_both_directions_have_no_fixed_windows() -> None:
     deep = tg.Stacked(tg.Bidirectional(cell("rnn"), cell("gru", 1)), cell("lstm", 2, 8))
     run = tg.unroll(deep, X)
     found = inspector.weights(run, loss_of(run))
-    np.testing.assert_allclose(found.kept_norms["parameter", ALL][0, -1], 1.0, rtol=1e-10)
+    left = kept(run, loss_of(run))
+    for (name, _), gradient in zip(deep.named_parameters(), tg.grad(loss_of(run), deep.parameters()), strict=True):
+        np.testing.assert_allclose(left[name].sliding[-1], gradient.data, rtol=1e-10, atol=1e-13)
     assert np.isnan(found.kept_norms["parameter", ALL][1]).all() and found.window(windows="fixed") is None
+
+
+class Odd(tg.Cell):
+    """Weights in operations of several kinds, one state that is made of weights alone, and one that is a weight."""
+
+    state_names = ("h", "s", "w")
+
+    def __init__(self) -> None:
+        super().__init__(3, 3, seed=0)
+        self.W, self.b, self.c = self.parameter("W", (3, 3)), self.parameter("b", (1, 3)), self.parameter("c", (2, 3))
+
+    def step(self, x: Any, state: Any) -> Any:
+        table = tg.tanh(self.W)
+        h = tg.einsum("bi,hi->bh", x + state.h, table) + state.s + state.w * tg.concatenate([self.b, self.b])
+        return 0.4 * h, tg.sin(self.b) * tg.sigmoid(self.c) * 0.1, tg.identity(self.c)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 7])
+def test_weights_that_are_states_belong_to_the_step_that_makes_them(k: int) -> None:
+    losses = []
+    for window in (None, k):
+        run = tg.unroll(Odd(), X, truncate=window)
+        losses.append((run, loss_of(run) + (run.states[6].s * run.states[2].w).sum()))
+    left, trace = kept(*losses[0]), inspector.trace(*losses[0])
+    cell, loss = losses[1][0].cell, losses[1][1]
+    for (name, _), gradient in zip(cell.named_parameters(), tg.grad(loss, cell.parameters()), strict=True):
+        np.testing.assert_allclose(left[name].fixed[k - 1], gradient.data, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(left[name].sliding[-1], trace.parameter_gradient(name), rtol=1e-9, atol=1e-12)
 
 
 def test_a_parameter_used_outside_the_steps_only_has_no_contributions() -> None:
