@@ -158,7 +158,7 @@ class Gates(Finding):
         axes.set_title(title, loc="left", color=plot.INK, fontsize=10)
         plot.plain_axes(axes)
         if worst:
-            axes.legend(frameon=False, fontsize=8, labelcolor=plot.INK, ncols=1 if len(worst) < 4 else 2)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=min(4, len(worst)), frameon=False, fontsize=8, labelcolor=plot.INK)
 
     def _saturation(self, label: str) -> Floats:
         """The shares on both sides over the whole run."""

@@ -162,7 +162,7 @@ class Weights(Finding):
         axes.set_xlabel("window k of truncated BPTT, in steps", color=plot.INK)
         axes.set_ylabel("G_k against the full gradient G", color=plot.INK)
         axes.set_title(plot.visible(f"What truncation leaves: {parameter}"), loc="left", color=plot.INK, fontsize=11)
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=plot.INK)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, frameon=False, fontsize=8.5, labelcolor=plot.INK)
         return plot.finish(axes, path)
 
     def _largest(self) -> list[str]:
