@@ -2,11 +2,14 @@
 
 from .analysis.asserts import assert_gradient_reaches, assert_no_detach, assert_same_graph
 from .analysis.duality import Duality, duality
+from .analysis.gates import Gates, gates
+from .analysis.saliency import Saliency, saliency
 from .analysis.stops import Stop, Stops, stops
+from .analysis.weights import Weights, weights
 from .analysis.whatif import WhatIf, what_if
 from .compare import Comparison, compare_graphs
 from .drawing.engines import GraphvizMissingError
-from .during import DecayRecorder, plot_training
+from .during import DecayRecorder, animate_training, plot_snapshots, plot_training
 from .equations import Equation, Equations, equations
 from .export import export, to_networkx
 from .figure import figure
@@ -18,8 +21,9 @@ from .sweeps import Sweep, sweep
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Comparison", "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "GradientTrace", "GraphvizMissingError", "Stop", "Stops", "Sweep", "WhatIf",
-    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "compare_graphs", "decay_rate", "duality", "equations", "export", "figure",
-    "plot_decay", "plot_heat_map", "plot_training", "render", "render_program", "report", "stops", "sweep", "to_networkx", "trace",
-    "what_if",
+    "Comparison", "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "Gates", "GradientTrace",
+    "GraphvizMissingError", "Saliency", "Stop", "Stops", "Sweep", "Weights", "WhatIf", "animate_training",
+    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "compare_graphs", "decay_rate", "duality",
+    "equations", "export", "figure", "gates", "plot_decay", "plot_heat_map", "plot_snapshots", "plot_training",
+    "render", "render_program", "report", "saliency", "stops", "sweep", "to_networkx", "trace", "weights", "what_if",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""How far the gradient reaches while a network trains: a hook for tg.fit, and its picture."""
+"""How far the gradient reaches while a network trains: a hook for tg.fit, and its pictures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 from tinygrad_rnn import files
 from tinygrad_rnn.training import Step
@@ -21,7 +22,9 @@ from tinygrad_rnn.training import Step
 from . import plot
 from .trace import trace
 
-__all__ = ["DecayRecorder", "plot_training"]
+__all__ = ["DecayRecorder", "animate_training", "plot_snapshots", "plot_training"]
+
+_CURVES, _PLOTS = 6, 12
 
 
 class DecayRecorder:
@@ -33,20 +36,22 @@ class DecayRecorder:
     ----------
     every : int
         Training steps between two records; the first step is always recorded.
-    names : sequence of str, optional
-        What to record; the states when omitted. A name may be that of any gate.
+    names : sequence of str or "all", optional
+        What to record; the states when omitted. A name may be that of any gate, or of a parameter, of which the norm of
+        each timestep's share is recorded. ``"all"`` are the inputs, all states, gates and parameters.
 
     Attributes
     ----------
     steps : list of int
         The training steps recorded.
     curves : dict of str to list of (T,) arrays
-        For each name the norms of dL/d(name)_t at those steps, over batch and units.
+        For each name the norms of dL/d(name)_t at those steps, over batch and units; for a parameter of timestep t's
+        share of its gradient.
 
     Raises
     ------
     ValueError
-        If `every` is not a positive number of steps.
+        If `every` is not a positive number of steps, or `names` a single name.
 
     Examples
     --------
@@ -60,7 +65,9 @@ class DecayRecorder:
     ([1, 10, 20], 3, (10,))
     """
 
-    def __init__(self, every: int = 100, names: Sequence[str] | None = None) -> None:
+    def __init__(self, every: int = 100, names: Sequence[str] | str | None = None) -> None:
+        if isinstance(names, str) and names != "all":
+            raise ValueError(f"DecayRecorder: names must be a sequence of names or 'all', got {names!r}")
         if not isinstance(every, (int, np.integer)) or every < 1:
             raise ValueError(f"DecayRecorder: every must be a positive number of steps, got {every!r}")
         self.every = int(every)
@@ -73,8 +80,10 @@ class DecayRecorder:
             return
         found = trace(step.prediction.run, step.loss)
         self.steps.append(step.number)
-        for name in self.names if self.names is not None else found.states:
-            self.curves.setdefault(name, []).append(found.norm(name))
+        every = tuple(dict.fromkeys([*found.names, *found.parameters]))
+        for name in found.states if self.names is None else every if self.names == "all" else self.names:
+            norms = found.parameter_norm(name) if name in found.parameters and name not in found.names else found.norm(name)
+            self.curves.setdefault(name, []).append(norms)
 
     def to_csv(self, path: str | Path) -> Path:
         """Write one line for each training step, name and timestep."""
@@ -114,16 +123,11 @@ def plot_training(
     KeyError
         If that name was not.
     """
-    if not recorder.steps:
-        raise ValueError("plot_training: nothing was recorded; give the recorder to tg.fit as one of its hooks")
-    name = next(iter(recorder.curves)) if name is None else name
-    if name not in recorder.curves:
-        raise KeyError(f"plot_training: {name!r} was not recorded; there are {', '.join(recorder.curves)}")
+    name = _recorded(recorder, [name] if name is not None else None, "plot_training")[0]
     axes = plot.axes_of(ax, (8.0, 4.6))
     scale = Normalize(recorder.steps[0], max(recorder.steps[-1], recorder.steps[0] + 1))
     for step, norms in zip(recorder.steps, recorder.curves[name], strict=True):
-        shown = np.where(np.isfinite(norms) & (norms > 0), norms, math.nan)
-        axes.plot(np.arange(len(norms)), shown, color=colormaps["viridis_r"](scale(step)), linewidth=1.4)
+        axes.plot(np.arange(len(norms)), _positive(norms), color=colormaps["viridis_r"](scale(step)), linewidth=1.4)
     plot.along_time(axes, f"{name}_t")
     axes.set_title("Reach of the gradient during training", loc="left", color=plot.INK, fontsize=11)
     figure = axes.get_figure()
@@ -131,3 +135,129 @@ def plot_training(
     bar = figure.colorbar(ScalarMappable(scale, "viridis_r"), ax=axes, pad=0.02)
     bar.set_label("training step", color=plot.INK)
     return plot.finish(axes, path)
+
+
+def plot_snapshots(
+    recorder: DecayRecorder, path: str | Path | None = None, names: Sequence[str] | None = None, steps: Sequence[int] | None = None
+) -> Path | Figure:
+    """Plot the decay of the gradient as small multiples: a plot a training step, all on the same axes.
+
+    Parameters
+    ----------
+    recorder : DecayRecorder
+    path : path, optional
+        Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+    names : sequence of str, optional
+        What to plot, a curve each; all that was recorded, six at most, when omitted.
+    steps : sequence of int, optional
+        Which of the recorded training steps; when omitted twelve at most, from the first to the last.
+
+    Returns
+    -------
+    Path or Figure
+        The path, if one was given, otherwise the Figure.
+
+    Raises
+    ------
+    ValueError
+        If nothing was recorded, or not at one of `steps`.
+    KeyError
+        If one of `names` was not.
+    """
+    names = _recorded(recorder, names, "plot_snapshots")[:_CURVES]
+    chosen = list(steps) if steps is not None else [recorder.steps[k] for k in _spread(len(recorder.steps), _PLOTS)]
+    if not chosen or not set(chosen) <= set(recorder.steps):
+        raise ValueError(f"plot_snapshots: choose from the recorded steps {', '.join(map(str, recorder.steps))}, got {chosen}")
+    columns = min(4, len(chosen))
+    rows = math.ceil(len(chosen) / columns)
+    figure = Figure(figsize=(1.0 + 2.1 * columns, 1.2 + 1.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).reshape(-1)
+    for axes, step in zip(grid, chosen, strict=False):
+        _snapshot(axes, recorder, names, step)
+    for axes in grid[len(chosen) :]:
+        axes.set_visible(False)
+    plot.head(figure, "Reach of the gradient during training", "")
+    figure.supxlabel("timestep t", color=plot.INK, fontsize=10)
+    figure.supylabel("‖∂L/∂·_t‖₂", color=plot.INK, fontsize=10)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(names), frameon=False, fontsize=8.5, labelcolor=plot.INK)
+    return figure if path is None else plot.save(figure, path)
+
+
+def animate_training(
+    recorder: DecayRecorder, path: str | Path, names: Sequence[str] | None = None, seconds: float = 0.25
+) -> Path:
+    """Write an animated GIF of the decay of the gradient, a frame a recorded training step.
+
+    Parameters
+    ----------
+    recorder : DecayRecorder
+    path : path
+        Ends in ``.gif``.
+    names : sequence of str, optional
+        As for :func:`plot_snapshots`.
+    seconds : float
+        How long a frame stands.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If nothing was recorded, the suffix is another, or Pillow, which writes the GIF, is not installed.
+    KeyError
+        If one of `names` was not recorded.
+    """
+    names = _recorded(recorder, names, "animate_training")[:_CURVES]
+    if Path(path).suffix.lower() != ".gif":
+        raise ValueError(f"animate_training: {path} must end in .gif")
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        raise ValueError("animate_training: writing a GIF needs Pillow: pip install pillow; plot_snapshots does without") from None
+    every = np.concatenate([_positive(curve) for name in names for curve in recorder.curves[name]])
+    frames = []
+    for step in recorder.steps:
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.add_subplot()
+        _snapshot(axes, recorder, names, step)
+        plot.along_time(axes, f"{names[0]}_t" if len(names) == 1 else "·_t")
+        if np.isfinite(every).any():
+            axes.set_ylim(np.nanmin(every) / 2, np.nanmax(every) * 2)
+        axes.legend(loc="lower right", frameon=False, fontsize=8.5, labelcolor=plot.INK)
+        frame = io.BytesIO()
+        figure.savefig(frame, format="png", dpi=96)
+        frames.append(Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE))
+    film = io.BytesIO()
+    frames[0].save(film, format="gif", save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
+    return files.write(path, film.getvalue())
+
+
+def _snapshot(axes: Axes, recorder: DecayRecorder, names: Sequence[str], step: int) -> None:
+    """The curves of one training step."""
+    at = recorder.steps.index(step)
+    for k, name in enumerate(names):
+        axes.plot(_positive(recorder.curves[name][at]), color=plot.OTHERS[(k + 5) % len(plot.OTHERS)], linewidth=1.6, label=plot.visible(name))
+    axes.set_yscale("log")
+    plot.plain_axes(axes)
+    axes.set_title(f"step {step:,}", loc="left", color=plot.INK, fontsize=9)
+
+
+def _recorded(recorder: DecayRecorder, names: Sequence[str] | None, who: str) -> list[str]:
+    """The names asked for, or all."""
+    if not recorder.steps:
+        raise ValueError(f"{who}: nothing was recorded; give the recorder to tg.fit as one of its hooks")
+    for name in names or ():
+        if name not in recorder.curves:
+            raise KeyError(f"{who}: {name!r} was not recorded; there are {', '.join(recorder.curves)}")
+    return list(names if names is not None else recorder.curves)
+
+
+def _positive(norms: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.isfinite(norms) & (norms > 0), norms, math.nan)
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Places from the first to the last, `most` of them."""
+    return sorted({round(float(k)) for k in np.linspace(0, count - 1, min(count, most))})

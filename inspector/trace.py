@@ -187,12 +187,28 @@ class GradientTrace:
         KeyError
             If there is no such parameter.
         """
+        return np.array([_norm_of_sum(step) for step in self._by_step(name)])
+
+    def parameter_shares(self, name: str) -> Iterator[Array]:
+        """Each timestep's own share of a parameter's gradient, one after the other, so that one at a time is held.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        parameter = dict(self.run.cell.named_parameters()).get(name)
+        for step in self._by_step(name):
+            assert parameter is not None
+            yield sum((dense(share) for share in step), np.zeros(parameter.shape, parameter.dtype))
+
+    def _by_step(self, name: str) -> list[list[Any]]:
         self._known(name, self.parameters)
         shares: list[list[Any]] = [[] for _ in range(self.steps)]
         for t, share in self._shares[name]:
             if t is not None:
                 shares[t].append(share)
-        return np.array([_norm_of_sum(step) for step in shares])
+        return shares
 
     def to_dict(self) -> dict[str, Any]:
         """All norms as plain lists and strings, fit for JSON; a missing value is ``None``."""

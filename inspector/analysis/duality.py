@@ -19,7 +19,7 @@ from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
 from .. import plot
-from ..replay import loss_step_by_step, step_by_step
+from ..replay import recorded
 from .labelled import Finding, Labelled
 
 __all__ = ["Duality", "duality"]
@@ -97,9 +97,7 @@ def duality(run: Run, loss: Tensor, seed: int = 0) -> Duality:
     """
     if isinstance(run.cell, Bidirectional):
         raise ValueError("duality: two directions have no cut between steps; take the run of one of them")
-    if any(part.tape is not None for part in run.cells):
-        replayed = step_by_step(run)
-        loss, run = loss_step_by_step(loss, run, replayed), replayed
+    run, loss = recorded(run, loss)
     known = {node.id for node in ancestors([loss])}
     start = [leaf for part in run.cells for leaf in leaves_of(part.initial_state) if leaf.id in known]
     if not start:

@@ -16,7 +16,7 @@ from tinygrad_rnn.unroll import Run
 
 from ..drawing.theme import NONLINEAR
 from ..plot import decay_rate, plot_decay
-from ..replay import loss_step_by_step, step_by_step
+from ..replay import recorded
 from ..trace import GradientTrace, trace
 from .labelled import Finding, Labelled
 from .sparkline import sparkline
@@ -119,10 +119,7 @@ def what_if(
     True
     """
     before = trace(run, loss)
-    if any(part.tape is not None for part in run.cells):
-        replayed = step_by_step(run)
-        loss, run = loss_step_by_step(loss, run, replayed), replayed
-    edits = _Edits(run, loss)
+    edits = _Edits(*recorded(run, loss))
     for name, value in (hold or {}).items():
         edits.hold(name, value)
     for name, more in (bias or {}).items():

@@ -1,0 +1,321 @@
+"""How far gates and other nonlinearities are saturated over time, and which of them kills the gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.unroll import Run
+
+from .. import plot
+from ..replay import recorded, step_by_step
+from ..trace import trace
+from .labelled import Finding, Label, Labelled
+from .nonlinear import Nonlinearity, named_values, nonlinearities
+from .sparkline import sparkline
+
+Floats = npt.NDArray[np.float64]
+
+__all__ = ["Gates", "gates"]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BINS, _SHOWN = 24, 8
+LIMITS: Mapping[str, tuple[float, float]] = {"sigmoid": (0.05, 0.95), "tanh": (-0.95, 0.95), "relu": (0.0, math.inf)}
+"""At or below the first and above the second, an operation passes next to no gradient on."""
+_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Gates(Finding):
+    """How saturated each nonlinearity is at each timestep, made by :func:`gates`.
+
+    Gates are all that a cell names and all nonlinear operations, those without a name too: ``f``, ``tanh(c)``. A
+    *nonlinearity* is one of the latter. Statistics are over batch and units, sequences that have ended left out; NaN
+    where a gate has no value.
+
+    Attributes
+    ----------
+    cell, initialisation : str
+    steps : int
+        T.
+    ops : Labelled (gate,)
+        The operation that gives it, or ``"handed on"`` for one that stays from an earlier step.
+    quantiles : Labelled (gate, t, quantile)
+    counts : Labelled (gate, t, bin)
+        How many values lie between the edges of each bin.
+    edges : Labelled (gate, edge)
+        0 to 1 for a sigmoid, -1 to 1 for tanh, otherwise from the least to the largest value of all.
+    saturated : Labelled (nonlinearity, t, side)
+        The share of values on the ``"low"`` side, at or below 0.05 (sigmoid), -0.95 (tanh) or 0 (a dead ReLU), and on the
+        ``"high"`` side, at or above 0.95; NaN for other operations.
+    derivatives : Labelled (nonlinearity, t)
+        The mean of φ'(z).
+    log_ratios : Labelled (nonlinearity, t), or None
+        log(‖φ'(z) ∂L/∂φ‖ / ‖∂L/∂φ‖): what the gradient's norm is multiplied by on its way through. NaN where none
+        arrives; minus infinity where none leaves.
+    ranking : Labelled (nonlinearity, quantity), or None
+        Worst first: ``"mean log ratio"`` over the steps at which a gradient gets through, the ``"factor"`` whose
+        logarithm that is, and at how many ``"steps"`` a gradient arrives, and is ``"stopped"`` altogether.
+    """
+
+    cell: str
+    initialisation: str
+    steps: int
+    ops: Labelled
+    quantiles: Labelled
+    counts: Labelled
+    edges: Labelled
+    saturated: Labelled
+    derivatives: Labelled
+    log_ratios: Labelled | None = None
+    ranking: Labelled | None = None
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None, gates: Sequence[str] | None = None) -> Path | Axes:
+        """Plot a strip a gate with the distribution of its values over time, and the mean derivatives below.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        ax : matplotlib Axes, optional
+            Where to draw the derivatives alone; a figure with all of it when omitted.
+        gates : sequence of str, optional
+            Which strips; all nonlinearities when omitted, or all gates where there is none, eight at most.
+
+        Returns
+        -------
+        Path or Axes
+            The path, if one was given, otherwise the Axes of the derivatives.
+
+        Raises
+        ------
+        KeyError
+            If there is no such gate.
+        """
+        if ax is not None:
+            self._plot_derivatives(ax)
+            return plot.finish(ax, path)
+        nonlinear = [str(label) for label in self.derivatives.axes["nonlinearity"]]
+        shown = list(gates) if gates is not None else (nonlinear or [str(g) for g in self.ops.axes["gate"]])[:_SHOWN]
+        figure = Figure(figsize=(8.0, 1.3 + 0.95 * len(shown) + 2.4), layout="constrained")
+        axes = figure.subplots(len(shown) + 1, 1, height_ratios=[1.0] * len(shown) + [2.3], sharex=True)
+        for axis, gate in zip(axes, shown, strict=False):
+            self._plot_strip(axis, gate)
+        plot.head(figure, "Gates over time", f"{self.cell}, initialisation: {self.initialisation}")
+        axes[0].set_title("shade: share of values;  line: median;  dotted: 5 % and 95 %;  orange: limits of saturation", loc="left",
+                          color=plot.GREY, fontsize=8.5)  # fmt: skip
+        self._plot_derivatives(axes[-1])
+        return plot.finish(axes[-1], path)
+
+    def _plot_strip(self, axes: Axes, gate: str) -> None:
+        counts, edges, op = self.counts["gate", gate], self.edges["gate", gate], str(self.ops["gate", gate])
+        sums = counts.sum(axis=1, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.where(counts > 0, counts / sums, np.nan)
+        axes.pcolormesh(np.arange(self.steps + 1) - 0.5, edges, shares.T, cmap="Blues", vmin=0, vmax=0.5, rasterized=True)
+        t, quantiles = np.arange(self.steps), self.quantiles["gate", gate]
+        axes.plot(t, quantiles[:, 2], color=plot.INK, linewidth=1.5)
+        axes.plot(t, quantiles[:, [0, 4]], color=plot.INK, linewidth=0.8, linestyle=":")
+        note = plot.visible(op)
+        if op in LIMITS:
+            for limit in LIMITS[op]:
+                if math.isfinite(limit):
+                    axes.axhline(limit, color="#D55E00", linewidth=0.9, linestyle=(0, (4, 2)))
+            note += f"\n{_percent(self._saturation(gate).sum())} {'dead' if op == 'relu' else 'saturated'}"
+        axes.annotate(note, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=8.5, color=plot.INK)
+        axes.set_ylabel(plot.visible(gate), color=plot.INK, rotation=0, ha="right", va="center")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(colors=plot.GREY, labelsize=8, labelbottom=False)
+
+    def _plot_derivatives(self, axes: Axes) -> None:
+        worst = [str(label) for label in (self.ranking or self.derivatives).axes["nonlinearity"]]
+        for k, label in enumerate(worst):
+            text = label
+            if self.ranking is not None:
+                text += f": gradient {_passing(dict(zip(self.ranking.axes['quantity'], self.ranking['nonlinearity', label], strict=True)))}"
+            shown = np.abs(self.derivatives["nonlinearity", label])
+            axes.plot(np.where(shown > 0, shown, np.nan), color=plot.OTHERS[k % len(plot.OTHERS)], linewidth=1.8,
+                      linestyle=plot.DASHES[k // len(plot.OTHERS) % len(plot.DASHES)], label=plot.visible(text))  # fmt: skip
+        for ceiling, op, law in ((0.25, "sigmoid", "σ′ ≤ ¼"), (1.0, "tanh", "tanh′ ≤ 1")):
+            if op in self.ops.values:
+                axes.axhline(ceiling, color=plot.GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+                axes.annotate(law, (0.995, ceiling), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7.5, color=plot.GREY)
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, high / 20), high * 1.5)
+        axes.set_xlim(-0.5, self.steps - 0.5)
+        axes.set_xlabel("timestep t", color=plot.INK)
+        axes.set_ylabel("mean φ′(z_t)", color=plot.INK)
+        title = "Derivative of each nonlinearity" + ("; what each leaves of the gradient's norm, worst first" if self.ranking else "")
+        axes.set_title(title, loc="left", color=plot.INK, fontsize=10)
+        plot.plain_axes(axes)
+        if worst:
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=min(4, len(worst)), frameon=False, fontsize=8, labelcolor=plot.INK)
+
+    def _saturation(self, label: str) -> Floats:
+        """The shares on both sides over the whole run."""
+        found = self.saturated["nonlinearity", label]
+        there = np.isfinite(found).all(axis=1)
+        return found[there].mean(axis=0) if there.any() else np.full(2, math.nan)
+
+    def __str__(self) -> str:
+        lines = [f"{self.cell}: distribution of gates and nonlinearities over {self.steps} timesteps", ""]
+        nonlinear = list(self.derivatives.axes["nonlinearity"])
+        width = max([len(str(gate)) for gate in self.ops.axes["gate"]], default=0)
+        for k, gate in enumerate(self.ops.axes["gate"]):
+            edges, counts = self.edges.values[k], self.counts.values[k].sum(axis=0)
+            line = f"{gate!s:{width}}  {self.ops.values[k]:9} {edges[0]:6.2g} {sparkline(counts, BINS, log=False)} {edges[-1]:<6.2g}"
+            if gate in nonlinear:
+                slopes = self.derivatives["nonlinearity", gate]
+                line += f"  mean derivative {np.mean(slopes[np.isfinite(slopes)]) if np.isfinite(slopes).any() else math.nan:.3g}"
+                low, high = self._saturation(str(gate))
+                line += f", saturated {_percent(low)} low, {_percent(high)} high" if low >= 0 else ""
+            lines.append(line)
+        if self.ranking is not None:
+            lines += ["", "what the gradient's norm is multiplied by on its way through, worst first"]
+            for k, label in enumerate(self.ranking.axes["nonlinearity"], start=1):
+                numbers = dict(zip(self.ranking.axes["quantity"], self.ranking.values[k - 1], strict=True))
+                lines.append(f"{k:2}. {label!s:{width}}  {_passing(numbers)}")
+        return "\n".join(lines)
+
+
+def gates(run: Run, loss: Tensor | None = None) -> Gates:
+    """How the gates of a run are distributed over time, how far they are saturated, and which kills the gradient.
+
+    Parameters
+    ----------
+    run : Run
+        What :func:`tinygrad_rnn.unroll` returned; a compiled one is replayed step by step.
+    loss : Tensor, optional
+        A single number computed from the run; needed for the ranking.
+
+    Returns
+    -------
+    Gates
+
+    Raises
+    ------
+    TypeError
+        If `run` is no Run, or `loss` no Tensor.
+    ValueError
+        If `loss` is not a single number, or does not depend on the run, or the run is that of an ensemble.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.cells.LSTMCell(1, 4, seed=0)
+    >>> run = tg.unroll(cell, np.random.default_rng(0).normal(size=(30, 1, 1)))
+    >>> found = inspector.gates(run, (run.outputs[-1] ** 2).sum())
+    >>> sorted(found.derivatives.axes["nonlinearity"])
+    ['f', 'g', 'i', 'o', 'tanh(c)']
+    >>> bool(found.derivatives["nonlinearity", "f"].max() <= 0.25)
+    True
+    """
+    if not isinstance(run, Run):
+        raise TypeError(f"gates: run must be what unroll returned, got {type(run).__name__}")
+    if loss is not None:
+        run, loss = recorded(run, loss)
+    elif any(part.tape is not None for part in run.cells):
+        run = step_by_step(run)
+    nonlinear = list(nonlinearities(run))
+    values: dict[str, dict[int, Floats]] = {}
+    for one in nonlinear:
+        values.setdefault(one.label, {})[one.t] = one.values
+    labels = {"nonlinearity": tuple(values)}
+    ops = {one.label: one.node.op.name for one in nonlinear if one.node.op is not None}
+    for name, t, array in named_values(run):
+        values.setdefault(name, {}).setdefault(t, array)
+    ops |= {name: _operation(value, t) for (name, t), value in run.names.items() if name in values and name not in ops}
+    edges, counts, quantiles = _distributions(values, ops, len(run))
+    saturated, slopes = _saturations(nonlinear, labels["nonlinearity"], len(run))
+    each: Mapping[str, Sequence[Label]] = {"gate": tuple(values), "t": range(len(run))}
+    along: Mapping[str, Sequence[Label]] = {**labels, "t": range(len(run))}
+    ratios = None if loss is None else Labelled(_log_ratios(run, loss, nonlinear, labels["nonlinearity"]), along, "log of norm after to norm before")
+    return Gates(
+        repr(run.cell), run.cell.initialisation, len(run), Labelled([ops[name] for name in values], {"gate": tuple(values)}, "operation"),
+        Labelled(quantiles, {**each, "quantile": QUANTILES}, "value"), Labelled(counts, {**each, "bin": range(BINS)}, "values in bin"),
+        Labelled(edges, {"gate": tuple(values), "edge": range(BINS + 1)}, "edge of bin"),
+        Labelled(saturated, {**along, "side": ("low", "high")}, "share saturated"), Labelled(slopes, along, "mean derivative"),
+        ratios, None if ratios is None else _ranked(ratios),
+    )  # fmt: skip
+
+
+def _operation(value: Tensor, t: int) -> str:
+    """What gives a value at a timestep; nothing does if it has only been handed on."""
+    return value.op.name if value.op is not None and value.timestep == t else "handed on"
+
+
+def _distributions(values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str, str], steps: int) -> tuple[Floats, Floats, Floats]:
+    """Edges of bins, counts and quantiles of each gate at each step."""
+    edges, counts = np.zeros((len(values), BINS + 1)), np.zeros((len(values), steps, BINS), dtype=int)
+    quantiles = np.full((len(values), steps, len(QUANTILES)), math.nan)
+    for k, (label, series) in enumerate(values.items()):
+        usual = {t: value[np.isfinite(value)] for t, value in series.items()}
+        usual = {t: value for t, value in usual.items() if value.size}
+        low, high = _RANGES.get(ops[label]) or (
+            min((float(v.min()) for v in usual.values()), default=0.0), max((float(v.max()) for v in usual.values()), default=1.0))  # fmt: skip
+        edges[k] = np.linspace(low, high, BINS + 1) if high - low > 1e-9 * abs(high) else np.linspace(low - 0.5, high + 0.5, BINS + 1)
+        for t, value in usual.items():
+            counts[k, t] = np.histogram(value, edges[k])[0]
+            quantiles[k, t] = np.quantile(value, QUANTILES)
+    return edges, counts, quantiles
+
+
+def _saturations(nonlinear: Sequence[Nonlinearity], labels: Sequence[str], steps: int) -> tuple[Floats, Floats]:
+    """The share saturated on either side, and the mean derivative, of each nonlinearity at each step."""
+    place = {label: k for k, label in enumerate(labels)}
+    saturated, slopes = np.full((len(labels), steps, 2), math.nan), np.full((len(labels), steps), math.nan)
+    for one in nonlinear:
+        assert one.node.op is not None
+        values, at = one.values, (place[one.label], one.t)
+        if not values.size:
+            continue
+        slopes[at] = np.mean(one.derivatives, dtype=np.float64)
+        if one.node.op.name in LIMITS:
+            low, high = LIMITS[one.node.op.name]
+            saturated[at] = np.mean(values <= low), np.mean(values >= high)
+    return saturated, slopes
+
+
+def _log_ratios(run: Run, loss: Tensor, nonlinear: Sequence[Nonlinearity], labels: Sequence[str]) -> Floats:
+    found = trace(run, loss)
+    place = {label: k for k, label in enumerate(labels)}
+    ratios = np.full((len(labels), len(run)), math.nan)
+    for one in nonlinear:
+        before, after = found.node_norms.get(one.node.id, 0.0), found.edge_norms.get((one.node.id, one.operand), 0.0)
+        if before > 0 and math.isfinite(before) and math.isfinite(after):
+            ratios[place[one.label], one.t] = math.log(after / before) if after > 0 else -math.inf
+    return ratios
+
+
+def _ranked(ratios: Labelled) -> Labelled:
+    """The nonlinearities with their means, one that stops the gradient first, and one that nothing reaches last."""
+    rows = {}
+    for label, row in zip(ratios.axes["nonlinearity"], ratios.values, strict=True):
+        through = row[np.isfinite(row)]
+        mean = float(through.mean()) if through.size else -math.inf if np.isneginf(row).any() else math.nan
+        rows[label] = (mean, math.exp(mean), float(np.sum(~np.isnan(row))), float(np.isneginf(row).sum()))
+    order = sorted(rows, key=lambda label: (math.isnan(rows[label][0]), -rows[label][3], rows[label][0]))
+    quantities = ("mean log ratio", "factor", "steps", "stopped")
+    return Labelled(np.array([rows[label] for label in order]).reshape(len(order), 4), {"nonlinearity": order, "quantity": quantities}, "ranking")
+
+
+def _passing(numbers: Mapping[Label, float]) -> str:
+    if not numbers["steps"]:
+        return "no gradient arrives"
+    stopped = f", stopped at {numbers['stopped']:.0f} of {numbers['steps']:.0f} steps" if numbers["stopped"] else ""
+    return f"×{numbers['factor']:.3g}{stopped}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

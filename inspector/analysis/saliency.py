@@ -1,0 +1,329 @@
+"""Which inputs a score owes itself to: gradient, gradient x input, integrated gradients over a sequence."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from tinygrad_rnn import Graph, Tensor, grad
+from tinygrad_rnn.unroll import Run
+
+from .. import plot
+from ..replay import recorded
+from ..trace import trace
+from .labelled import Finding, Labelled
+from .sparkline import sparkline
+
+Floats = npt.NDArray[np.float64]
+
+__all__ = ["METHODS", "Saliency", "saliency"]
+
+METHODS = ("gradient_x_input", "integrated", "gradient")
+_RULE, _MOST, _CLOSE = 8, 600, 1e-6
+_COLOURS, _LINE = "PuOr", 48
+_WHAT = {"gradient_x_input": "x · ∂score/∂x", "integrated": "integrated gradient", "gradient": "∂score/∂x"}
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency(Finding):
+    """What each input contributes to a score, made by :func:`saliency`.
+
+    Attributes
+    ----------
+    cell : str
+    method : str
+    score : float
+        Of the run.
+    baseline_score : float
+        With the baseline in place of the inputs; NaN for ``"gradient"``, which has none.
+    residual : float
+        The sum of all contributions less the difference of the two scores. It is 0 for a complete method; for
+        gradient x input it tells how far from linear the score is.
+    inputs : Labelled (t, sequence, feature)
+    contributions : Labelled (t, sequence, feature)
+    per_step : Labelled (t, sequence)
+        Their sum over features; of the gradient its L2 norm.
+    labels : Labelled (t,), or None
+        What is read at each step, such as a character.
+    """
+
+    cell: str
+    method: str
+    score: float
+    baseline_score: float
+    residual: float
+    inputs: Labelled
+    contributions: Labelled
+    per_step: Labelled
+    labels: Labelled | None = None
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None, sequence: int = 0) -> Path | Axes:
+        """Plot the contribution of each timestep: on the text itself where steps have labels, else as bars.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        ax : matplotlib Axes, optional
+            Where to draw. When omitted a new figure, which without labels also has a map of all features.
+        sequence : int
+            Which of the batch.
+
+        Returns
+        -------
+        Path or Axes
+            The path, if one was given, otherwise the Axes.
+
+        Raises
+        ------
+        KeyError
+            If there is no such sequence.
+        """
+        values = self.per_step["sequence", sequence]
+        if self.labels is not None:
+            axes = plot.axes_of(ax, (8.4, 1.5 + 0.42 * math.ceil(len(values) / _LINE)))
+            self._plot_text(axes, values)
+        elif ax is None:
+            figure = Figure(figsize=(8.0, 5.0), layout="constrained")
+            axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.0, 1.2])
+            self._plot_bars(axes, values)
+            axes.set_xlabel("")
+            self._plot_map(below, sequence)
+        else:
+            axes = ax
+            self._plot_bars(axes, values)
+        axes.set_title(f"What the score owes to each input: {self.method.replace('_', ' ')}", loc="left", color=plot.INK, fontsize=11, pad=18)
+        axes.annotate(plot.visible(self._sums()), (0.0, 1.02), xycoords="axes fraction", va="bottom", fontsize=8, color=plot.GREY)
+        return plot.finish(axes, path)
+
+    def _plot_bars(self, axes: Axes, values: Floats) -> None:
+        axes.bar(np.arange(len(values)), values, width=0.86, color=_colours(values), edgecolor=plot.GREY, linewidth=0.4)
+        axes.axhline(0, color=plot.GREY, linewidth=0.8)
+        plot.plain_axes(axes)
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        axes.set_xlabel("timestep t", color=plot.INK)
+        axes.set_ylabel(f"‖{_WHAT[self.method]}_t‖₂" if self.method == "gradient" else f"{_WHAT[self.method]}_t", color=plot.INK)
+
+    def _plot_map(self, axes: Axes, sequence: int) -> None:
+        values = self.contributions["sequence", sequence].T
+        largest = _largest(values)
+        image = axes.imshow(values, aspect="auto", cmap=_COLOURS, vmin=-largest, vmax=largest, interpolation="nearest")
+        axes.set_yticks(range(len(values)) if len(values) <= 12 else range(0, len(values), math.ceil(len(values) / 12)))
+        axes.set_ylabel("feature", color=plot.INK)
+        axes.set_xlabel("timestep t", color=plot.INK)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(colors=plot.GREY)
+        figure = axes.get_figure()
+        assert figure is not None
+        bar = figure.colorbar(image, ax=axes, pad=0.02)
+        bar.set_label(_WHAT[self.method], color=plot.INK)
+        bar.outline.set_visible(False)
+
+    def _plot_text(self, axes: Axes, values: Floats) -> None:
+        """Characters on a ground of their colour, in lines."""
+        assert self.labels is not None
+        colours = _colours(values)
+        for t, (label, colour) in enumerate(zip(self.labels.values.tolist(), colours, strict=True)):
+            row, column = divmod(t, _LINE)
+            axes.add_patch(Rectangle((column, -row - 0.9), 0.97, 0.8, facecolor=colour, edgecolor="none"))
+            dark = float(np.dot(colour[:3], (0.299, 0.587, 0.114))) < 0.5
+            axes.text(column + 0.48, -row - 0.5, plot.visible(_shown(label)), ha="center", va="center", family="monospace", fontsize=11,
+                      color="#FFFFFF" if dark else plot.INK)  # fmt: skip
+        axes.set_xlim(0, min(_LINE, len(values)))
+        axes.set_ylim(-math.ceil(len(values) / _LINE) - 0.1, 0.1)
+        axes.set_axis_off()
+        largest = _largest(values)
+        axes.annotate(f"{_WHAT[self.method]}:  violet towards a higher score, orange against it; darkest ±{largest:.3g}" if (values < 0).any() else
+                      f"{_WHAT[self.method]}: darkest {largest:.3g}", (0.0, -0.02), xycoords="axes fraction", va="top", fontsize=8, color=plot.GREY)  # fmt: skip
+
+    def _sums(self) -> str:
+        if self.method == "gradient":
+            return f"score {self.score:.4g}"
+        return f"score {self.score:.4g}, of the baseline {self.baseline_score:.4g}; contributions miss the difference by {self.residual:.2g}"
+
+    def _lines(self, sequence: Any) -> list[str]:
+        """Under each line of text how much every step contributes, and a minus where that is against the score."""
+        values, lines = self.per_step["sequence", sequence], []
+        for start in range(0, len(values), _LINE):
+            part = slice(start, start + _LINE)
+            if self.labels is not None:
+                lines.append("".join(plot.visible(_shown(label))[:1] for label in self.labels.values[part].tolist()))
+            lines.append(sparkline(np.abs([*values[part], 0.0, _largest(values)]), _LINE + 2, log=False)[:-2])
+            lines.append("".join("−" if value < 0 else " " for value in values[part]))
+        return [f"sequence {sequence}", *(line.rstrip() for line in lines if line.strip()), ""]
+
+    def __str__(self) -> str:
+        lines = [f"{self.cell}: what the score owes to each input, {self.method.replace('_', ' ')}", self._sums(), ""]
+        for sequence in self.per_step.axes["sequence"]:
+            lines += self._lines(sequence)
+        sums = self.per_step.values.sum(axis=1)
+        most = []
+        for t in np.argsort(-np.abs(self.per_step.values).sum(axis=1), kind="stable")[:3].tolist():
+            label = f" {self.labels.values[t]!r}" if self.labels is not None else ""
+            most.append(f"t = {t}{label} ({sums[t]:.3g})")
+        return "\n".join([*lines, "most at " + ", ".join(most)])
+
+
+def saliency(
+    run: Run, score: Tensor, method: str = "gradient_x_input", *, baseline: Any = None, points: int | None = None, labels: Sequence[str] | None = None
+) -> Saliency:
+    """What each feature of each timestep's input contributes to a score.
+
+    Parameters
+    ----------
+    run : Run
+        What :func:`tinygrad_rnn.unroll` returned; a compiled one is replayed step by step.
+    score : Tensor
+        A single number computed from the run, such as one logit.
+    method : {"gradient_x_input", "integrated", "gradient"}
+        x · ∂score/∂x; or integrated gradients along the straight line from the baseline to the inputs, all timesteps
+        at once, which are complete: they sum to the difference of the two scores (Sundararajan et al. 2017); or the
+        gradient alone.
+    baseline : array_like, optional
+        What the inputs are compared with, of a shape that broadcasts to (T, batch, features); zeros when omitted.
+        Gradient x input uses (x - baseline) · ∂score/∂x.
+    points : int, optional
+        At how many places integrated gradients take the gradient (Gauss-Legendre). When omitted the line is halved
+        where it is needed, until on every part of it the contributions sum to the difference of its scores to a
+        millionth, or 600 places have been used: a trained net may switch within a small part of the line.
+    labels : sequence of str, optional
+        What is read at each step, such as its character, for picture and text.
+
+    Returns
+    -------
+    Saliency
+
+    Raises
+    ------
+    TypeError
+        If `run` is no Run, or `score` no Tensor.
+    ValueError
+        If `score` is not a single number, or does not depend on the run; if the method is unknown, or labels,
+        baseline or points do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.cells.GRUCell(2, 4, seed=0)
+    >>> run = tg.unroll(cell, np.random.default_rng(0).normal(size=(10, 1, 2)))
+    >>> found = inspector.saliency(run, run.outputs[-1].sum(), "integrated")
+    >>> abs(found.residual) < 1e-9
+    True
+    >>> bool(np.isclose(found.contributions.values.sum(), found.score - found.baseline_score))
+    True
+    """
+    if method not in METHODS:
+        raise ValueError(f"saliency: method must be one of {', '.join(METHODS)}, got {method!r}")
+    if points is not None and (not isinstance(points, (int, np.integer)) or points < 1):
+        raise ValueError(f"saliency: points must be a positive number, got {points!r}")
+    run, score = recorded(run, score)
+    found = trace(run, score)
+    inputs = np.array([x.data for x in run.inputs], np.float64)
+    start = _baseline(baseline, inputs)
+    if labels is not None and len(labels) != len(run):
+        raise ValueError(f"saliency: {len(run)} timesteps need as many labels, got {len(labels)}")
+    slope = np.array([found.gradient("x", t) for t in range(len(run))], np.float64)
+    before = residual = math.nan
+    if method != "gradient":
+        at = _along(run, score)
+        before = at(start)[0]
+        if method == "integrated":
+            slope = _mean_slope(at, start, inputs, points)
+        slope = slope * (inputs - start)
+        residual = float(slope.sum() - (float(score.item()) - before))
+    axes = {"t": range(len(run)), "sequence": range(inputs.shape[1]), "feature": range(inputs.shape[2])}
+    short = dict(itertools.islice(axes.items(), 2))
+    steps = np.linalg.norm(slope, axis=2) if method == "gradient" else slope.sum(axis=2)
+    return Saliency(
+        found.label, method, float(score.item()), before, residual, Labelled(inputs, axes, "x"), Labelled(slope, axes, _WHAT[method]),
+        Labelled(steps, short, _WHAT[method]), None if labels is None else Labelled(np.array(list(labels), dtype=object), {"t": range(len(run))}, "label"),
+    )  # fmt: skip
+
+
+def _baseline(given: Any, inputs: Floats) -> Floats:
+    try:
+        return np.broadcast_to(np.asarray(0.0 if given is None else given, np.float64), inputs.shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"saliency: the baseline must broadcast to {inputs.shape}, got {np.shape(given)}") from None
+
+
+def _along(run: Run, score: Tensor) -> Callable[[Floats], tuple[float, Floats]]:
+    """The score with other inputs, and its gradient by them, from a replay of the graph."""
+    graph = Graph(score)
+    there = [t for t, x in enumerate(run.inputs) if x in graph]
+
+    def at(inputs: Floats) -> tuple[float, Floats]:
+        fed = {t: Tensor(np.array(inputs[t], run.inputs[t].dtype)) for t in there}
+        value = graph.run({run.inputs[t]: x for t, x in fed.items()})
+        slopes = np.zeros(inputs.shape)
+        for t, slope in zip(there, grad(value, list(fed.values())), strict=True):
+            slopes[t] = slope.data
+        return float(value.item()), slopes
+
+    return at
+
+
+def _mean_slope(at: Callable[[Floats], tuple[float, Floats]], start: Floats, end: Floats, points: int | None) -> Floats:
+    """The mean gradient along the straight line between two inputs."""
+    between = end - start
+
+    def part(low: float, high: float, count: int) -> Floats:
+        places, weights = np.polynomial.legendre.leggauss(count)
+        middle, half = 0.5 * (low + high), 0.5 * (high - low)
+        return sum((half * w * at(start + (middle + half * a) * between)[1] for a, w in zip(places.tolist(), weights.tolist(), strict=True)),
+                   np.zeros_like(end))  # fmt: skip
+
+    if points is not None:
+        return part(0.0, 1.0, points)
+
+    def piece(low: float, high: float, first: float, last: float) -> _Piece:
+        slope = part(low, high, _RULE)
+        return _Piece(-abs(float((slope * between).sum()) - (last - first)), low, high, first, last, slope)
+
+    ends = at(start)[0], at(end)[0]
+    pieces = [piece(0.0, 1.0, *ends)]
+    while len(pieces) * 2 * _RULE < _MOST and not -pieces[0].miss <= _CLOSE * (abs(ends[0]) + abs(ends[1])):
+        worst = heapq.heappop(pieces)
+        middle = 0.5 * (worst.low + worst.high)
+        score = at(start + middle * between)[0]
+        heapq.heappush(pieces, piece(worst.low, middle, worst.first, score))
+        heapq.heappush(pieces, piece(middle, worst.high, score, worst.last))
+    return sum((one.slope for one in pieces), np.zeros_like(end))
+
+
+class _Piece(NamedTuple):
+    """A part of the line: minus how far its contributions miss the difference of its scores, then where it lies, which orders ties."""
+
+    miss: float
+    low: float
+    high: float
+    first: float
+    last: float
+    slope: Floats
+
+
+def _largest(values: Floats) -> float:
+    return float(np.abs(values).max(initial=0.0)) or 1.0
+
+
+def _colours(values: Floats) -> Any:
+    return colormaps[_COLOURS](0.5 + 0.5 * values / _largest(values))
+
+
+def _shown(label: str) -> str:
+    """A character for one that cannot be seen."""
+    return {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(label, label)

@@ -1,0 +1,313 @@
+"""Which timesteps train a shared weight: each one's contribution to dL/dW, and what truncation would lose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.unroll import Run
+
+from .. import plot
+from ..replay import recorded
+from ..trace import GradientTrace, trace
+from .labelled import Finding, Label, Labelled
+from .sparkline import sparkline
+from .truncation import kept
+
+Floats = npt.NDArray[np.float64]
+Labels = Mapping[str, Sequence[Label]]
+
+__all__ = ["ALL", "Weights", "weights"]
+
+ALL = "all parameters"
+"""The label of all parameters taken together as one vector."""
+
+_COLOURS, _SHOWN, _GOAL = "PuOr", 4, 0.95
+_WINDOWS = {"sliding": "#0072B2", "fixed": "#D55E00"}
+
+
+@dataclass(frozen=True, eq=False)
+class Weights(Finding):
+    """How each timestep contributes to the gradient of every parameter, made by :func:`weights`.
+
+    With g_t the contribution of timestep t and G = Σ g_t. The last label of each axis ``parameter`` is
+    ``"all parameters"``, the vector of them all. What is divided by a gradient of 0 is NaN.
+
+    Attributes
+    ----------
+    cell, initialisation : str
+    steps : int
+        T.
+    norms : Labelled (parameter, t)
+        ‖g_t‖.
+    cosines : Labelled (parameter, t)
+        <g_t, G> / ‖g_t‖‖G‖: 1 where a step pulls the way they all go together, -1 where it pulls against it.
+    shares : Labelled (parameter, t)
+        <g_t, G> / <G, G>, which sum to 1.
+    total : Labelled (parameter,)
+        ‖G‖; a use of the parameter outside the steps of the run is not part of it.
+    cancellation : Labelled (parameter,)
+        ‖Σ g_t‖ / Σ ‖g_t‖: 1 if all contributions point the same way, 0 if they cancel. A small G with an index near 1
+        has vanished; a small G with a small index has cancelled.
+    effective_steps : Labelled (parameter,)
+        (Σ ‖g_t‖)² / Σ ‖g_t‖², the participation ratio: 1 if a single step trains the weight, T if all do alike.
+    steps_for_90 : Labelled (parameter,)
+        How many steps, largest first, it takes for 90 % of Σ ‖g_t‖.
+    kept_norms : Labelled (parameter, windows, k)
+        ‖G_k‖ / ‖G‖, where G_k is what truncated BPTT with a window of k steps leaves; `windows` are ``"sliding"`` or
+        ``"fixed"``, see :func:`inspector.analysis.truncation.kept`.
+    kept_cosines : Labelled (parameter, windows, k)
+        The cosine of the angle between G_k and G.
+    """
+
+    cell: str
+    initialisation: str
+    steps: int
+    norms: Labelled
+    cosines: Labelled
+    shares: Labelled
+    total: Labelled
+    cancellation: Labelled
+    effective_steps: Labelled
+    steps_for_90: Labelled
+    kept_norms: Labelled
+    kept_cosines: Labelled
+
+    def window(self, cosine: float = _GOAL, windows: str = "sliding", parameter: str = ALL) -> int | None:
+        """The shortest window from which on the truncated gradient keeps to the full one, none if there is none.
+
+        Parameters
+        ----------
+        cosine : float
+            How well: the least cosine that this window and all longer ones have.
+        windows : {"sliding", "fixed"}
+        parameter : str
+        """
+        row = Labelled(self.kept_cosines["parameter", parameter], dict(list(self.kept_cosines.axes.items())[1:]))["windows", windows]
+        short = np.flatnonzero(~(row >= min(cosine, 1.0 - 1e-12)))
+        first = int(short[-1]) + 2 if short.size else 1
+        return first if first <= self.steps else None
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None, parameters: Sequence[str] | None = None) -> Path | Axes:
+        """Plot the norm of each step's contribution, coloured by its cosine with the total, and the bias of truncation.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        ax : matplotlib Axes, optional
+            Where to draw the contributions to the first of `parameters` alone; a figure with all of it when omitted.
+        parameters : sequence of str, optional
+            Which; when omitted those of largest gradient, four at most, alike ones once.
+
+        Returns
+        -------
+        Path or Axes
+            The path, if one was given, otherwise the (first) Axes.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        chosen = list(parameters) if parameters is not None else self._largest()
+        if ax is not None:
+            self._plot_steps(ax, chosen[0])
+            return plot.finish(ax, path)
+        figure = Figure(figsize=(8.0, 1.0 + 1.6 * len(chosen) + 2.6), layout="constrained")
+        axes = figure.subplots(len(chosen) + 1, 1, height_ratios=[1.0] * len(chosen) + [1.6])
+        for axis, name in zip(axes, chosen, strict=False):
+            self._plot_steps(axis, name)
+            axis.tick_params(labelbottom=name == chosen[-1])
+        zeros = ";  ▾ exactly 0" if any((self.norms["parameter", name] == 0).any() for name in chosen) else ""
+        plot.head(figure, "Which timesteps train the weights", f"{self.cell}, initialisation: {self.initialisation}{zeros}")
+        axes[len(chosen) - 1].set_xlabel("timestep t of the contribution g_t", color=plot.INK)
+        bar = figure.colorbar(ScalarMappable(Normalize(-1, 1), _COLOURS), ax=axes[: len(chosen)], pad=0.02, aspect=30)
+        bar.set_label("cos(g_t, G):  −1 against the total, 1 with it", color=plot.INK)
+        bar.outline.set_visible(False)
+        self.plot_truncation(ax=axes[-1])
+        return plot.finish(axes[0], path)
+
+    def plot_truncation(self, path: str | Path | None = None, ax: Axes | None = None, parameter: str = ALL) -> Path | Axes:
+        """Plot norm and cosine of the truncated gradient against the length of its window.
+
+        Parameters
+        ----------
+        path, ax
+            As for :meth:`plot`.
+        parameter : str
+        """
+        axes = plot.axes_of(ax, (8.0, 3.4))
+        k = np.arange(1, self.steps + 1)
+        for row, (windows, colour) in enumerate(_WINDOWS.items()):
+            at = list(self.kept_norms.axes["parameter"]).index(parameter)
+            found = self.window(windows=windows, parameter=parameter)
+            text = f"cos ≥ {_GOAL} from k = {found}" if found is not None else f"cos stays below {_GOAL}"
+            axes.plot(k, self.kept_cosines.values[at, row], color=colour, linewidth=2.2, label=f"cos(G_k, G), {windows} windows: {text}")
+            axes.plot(k, self.kept_norms.values[at, row], color=colour, linewidth=1.4, linestyle=(0, (4, 2)), label=f"‖G_k‖/‖G‖, {windows} windows")
+        axes.axhline(1.0, color=plot.GREY, linewidth=0.8)
+        plot.plain_axes(axes)
+        axes.set_xlabel("window k of truncated BPTT, in steps", color=plot.INK)
+        axes.set_ylabel("G_k against the full gradient G", color=plot.INK)
+        axes.set_title(plot.visible(f"What truncation leaves: {parameter}"), loc="left", color=plot.INK, fontsize=11)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, frameon=False, fontsize=8.5, labelcolor=plot.INK)
+        return plot.finish(axes, path)
+
+    def _largest(self) -> list[str]:
+        """The parameters of largest gradient in the order of the cell, alike ones once; all together if there is none."""
+        sizes = dict(zip(self.total.axes["parameter"][:-1], self.total.values, strict=False))
+        rows = {self.norms["parameter", name].tobytes(): str(name) for name in reversed(sizes) if sizes[name] > 0}
+        found = sorted(rows.values(), key=lambda name: (-sizes[name], name))[:_SHOWN]
+        return [str(name) for name in sizes if name in found] or [ALL]
+
+    def _plot_steps(self, axes: Axes, name: str) -> None:
+        norms, cosines = self.norms["parameter", name], self.cosines["parameter", name]
+        t, seen = np.arange(self.steps), np.isfinite(norms) & (norms > 0)
+        low = _floor(norms[seen])
+        colours = ScalarMappable(Normalize(-1, 1), _COLOURS).to_rgba(np.where(np.isfinite(cosines), cosines, 0.0)[seen])
+        axes.bar(t[seen], norms[seen] - low, bottom=low, width=0.86, color=colours, edgecolor=plot.GREY, linewidth=0.3 if self.steps <= 120 else 0)
+        plot.mark_zeros(axes, t, norms == 0)
+        axes.set_yscale("log")
+        axes.set_ylim(low, max(float(norms[seen].max()) * 1.5 if seen.any() else 1.0, low * 10))
+        axes.set_xlim(-0.5 - 0.01 * self.steps, self.steps - 0.5 + 0.01 * self.steps)
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        plot.plain_axes(axes)
+        axes.set_ylabel("‖g_t‖₂", color=plot.INK)
+        one = {key: float(table["parameter", name]) for key, table in self.tables().items() if list(table.axes) == ["parameter"]}
+        axes.set_title(plot.visible(f"{name}:  ‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of {self.steps} steps"),
+                       loc="left", color=plot.INK, fontsize=9.5)  # fmt: skip
+
+    def __str__(self) -> str:
+        lines = [f"{self.cell}: which of {self.steps} timesteps train the weights", ""]
+        width = max(len(name) for name in map(str, self.norms.axes["parameter"]))
+        for k, name in enumerate(self.norms.axes["parameter"]):
+            total, index = self.total.values[k], self.cancellation.values[k]
+            head = f"{name:{width}}  {sparkline(self.norms.values[k], 40)}"
+            if not self.norms.values[k].any():
+                lines.append(f"{head}  no gradient")
+                continue
+            lines.append(f"{head}  ‖G‖ {total:.3g}, {100 * (1 - index):.0f} % of the norms cancel, "
+                         f"{self.effective_steps.values[k]:.3g} steps train it (90 %: {self.steps_for_90.values[k]:.0f})")  # fmt: skip
+        lines += ["", f"truncated BPTT: window from which on the cosine with the full gradient is at least {_GOAL}"]
+        for windows in _WINDOWS:
+            found = self.window(windows=windows)
+            lines.append(f"  {windows} windows: {found if found is not None else 'none'}")
+        return "\n".join(lines)
+
+
+def weights(run: Run, loss: Tensor) -> Weights:
+    """What each timestep contributes to the gradient of every parameter, and what truncated BPTT would lose.
+
+    A weight that vanishes and a weight whose contributions cancel look the same in dL/dW; here they do not.
+
+    Parameters
+    ----------
+    run : Run
+        What :func:`tinygrad_rnn.unroll` returned; a compiled one is replayed step by step.
+    loss : Tensor
+        A single number computed from the run.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    TypeError
+        If `run` is no Run, or `loss` no Tensor.
+    ValueError
+        If `loss` is not a single number, or does not depend on the run, or the run is that of an ensemble.
+
+    Notes
+    -----
+    One batched sweep sends back what the loss takes from each step apart from the rest, so that time grows with T²
+    times the number of weights, and memory with T times that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.cells.RNNCell(1, 4, seed=0)
+    >>> run = tg.unroll(cell, np.random.default_rng(0).normal(size=(30, 1, 1)))
+    >>> found = inspector.weights(run, (run.outputs[-1] ** 2).sum())
+    >>> round(float(found.shares["parameter", "weight_hh"].sum()), 12)
+    1.0
+    >>> bool(found.effective_steps["parameter", "weight_hh"] < 10)
+    True
+    """
+    run, loss = recorded(run, loss)
+    found = trace(run, loss)
+    norms, dots, squares = _against_total(found)
+    names: Labels = {"parameter": (*found.parameters, ALL)}
+    along: Labels = {**names, "t": range(found.steps)}
+    lengths = np.sqrt(squares)
+    sums = norms.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = dots / (norms * lengths[:, None])
+        shares = dots / squares[:, None]
+        cancellation, effective = lengths / sums, sums**2 / np.square(norms).sum(axis=1)
+    windows: Labels = {**names, "windows": tuple(_WINDOWS), "k": range(1, found.steps + 1)}
+    ratios, angles = _truncated(run, loss, found.parameters)
+    return Weights(
+        found.label, found.initialisation, found.steps,
+        Labelled(norms, along, "‖g_t‖"), Labelled(np.where(norms > 0, cosines, math.nan), along, "cosine of g_t with G"),
+        Labelled(shares, along, "<g_t, G> / <G, G>"), Labelled(lengths, names, "‖G‖"), Labelled(cancellation, names, "‖Σ g_t‖ / Σ ‖g_t‖"),
+        Labelled(effective, names, "(Σ ‖g_t‖)² / Σ ‖g_t‖²"), Labelled([_steps_for(row, 0.9) for row in norms], names, "steps for 90 % of Σ ‖g_t‖"),
+        Labelled(ratios, windows, "‖G_k‖ / ‖G‖"), Labelled(angles, windows, "cosine of G_k with G"),
+    )  # fmt: skip
+
+
+def _against_total(found: GradientTrace) -> tuple[Floats, Floats, Floats]:
+    """‖g_t‖ and <g_t, G> for each parameter and step, and <G, G>; in the last row for all parameters."""
+    norms, dots = (np.zeros((len(found.parameters) + 1, found.steps)) for _ in range(2))
+    squares = np.zeros(len(norms))
+    for row, name in enumerate(found.parameters):
+        total = sum(share.astype(np.float64) for share in found.parameter_shares(name))
+        squares[row] = np.vdot(total, total)
+        for t, share in enumerate(found.parameter_shares(name)):
+            norms[row, t] = np.linalg.norm(share.astype(np.float64))
+            dots[row, t] = np.vdot(share.astype(np.float64), total)
+    norms[-1] = np.sqrt(np.square(norms[:-1]).sum(axis=0))
+    dots[-1], squares[-1] = dots[:-1].sum(axis=0), squares[:-1].sum()
+    return norms, dots, squares
+
+
+def _truncated(run: Run, loss: Tensor, names: Sequence[str]) -> tuple[Floats, Floats]:
+    """Norm ratio and cosine of what each window leaves, (parameter, kind of window, k)."""
+    shape = (len(names) + 1, len(_WINDOWS), len(run))
+    squares, dots = np.zeros(shape), np.zeros(shape)
+    left = kept(run, loss)
+    for row, name in enumerate(names):
+        total = left[name].sliding[-1].reshape(-1)
+        for kind, table in enumerate(left[name]):
+            flat = table.reshape(len(run), -1)
+            squares[row, kind], dots[row, kind] = np.square(flat).sum(axis=1), flat @ total
+    squares[-1], dots[-1] = squares[:-1].sum(axis=0), dots[:-1].sum(axis=0)
+    full = squares[:, :1, -1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sqrt(squares / full), dots / np.sqrt(squares * full)
+
+
+def _steps_for(norms: Floats, part: float) -> int:
+    """How many of the largest it takes for a part of their sum."""
+    running = np.cumsum(np.sort(norms)[::-1])
+    return int(np.searchsorted(running, part * running[-1] * (1 - 1e-12))) + 1 if running[-1] > 0 else 0
+
+
+def _floor(norms: Any) -> float:
+    """Where bars on a logarithmic scale begin: the decade below the smallest, twelve below the largest at most."""
+    smallest = max(float(norms.min()) / 1.2, float(norms.max()) * 1e-12) if norms.size else 1.0
+    return float(10.0 ** max(math.floor(math.log10(smallest)), -300))
