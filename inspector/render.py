@@ -7,22 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinygrad_rnn import Graph, Node, Scope, Tensor, files, parts
 from tinygrad_rnn.unroll import Run
 
 from .drawing import theme
+from .drawing.adjoint import adjoint_step
 from .drawing.columns import Row
 from .drawing.dot import styled, to_dot
 from .drawing.engines import FORMATS, GraphvizMissingError, draw
 from .drawing.flow import layer_flow
 from .drawing.ink import Ink, number
-from .drawing.items import Step
+from .drawing.items import Link, Step
 from .drawing.legend import add_legend
 from .drawing.levels import cell_step, gate_step
 from .drawing.operations import Source, operation_step, step_nodes
 from .drawing.outside import add_outside
 from .drawing.picture import Picture
 from .drawing.place import Spacing
+from .drawing.reverse import Reverse, reverse_sweep
 from .drawing.svg import to_svg
 from .drawing.tile import tile
 from .replay import loss_step_by_step, step_by_step
@@ -52,6 +56,7 @@ def render(
     level: str = "operation",
     trace: GradientTrace | None = None,
     steps: slice | Sequence[int] | None = None,
+    backward: bool = False,
 ) -> str | Path:
     """Draw a run's graph, one frame a timestep.
 
@@ -69,6 +74,9 @@ def render(
         scale, and adds the loss to the drawing.
     steps : slice or sequence of int, optional
         The timesteps to show. When omitted, all of up to 20, and the first three and last two of more.
+    backward : bool
+        Draws below each step what the reverse sweep did there, from right to left, at the operation level: the
+        operations of the VJP rules, with lines coloured by the norm of the cotangents that they carry.
 
     Returns
     -------
@@ -78,7 +86,8 @@ def render(
     Raises
     ------
     ValueError
-        If the level, the suffix or a timestep is unknown.
+        If the level, the suffix or a timestep is unknown, or `backward` is asked for without a trace or at
+        another level than the operation level.
     TypeError
         If `run` is no Run.
     GraphvizMissingError
@@ -89,7 +98,7 @@ def render(
     kind = "svg" if target is None else target.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise ValueError(f"render: {target} must end in .svg, .png or .pdf")
-    drawing = picture(run, level=level, trace=trace, steps=steps)
+    drawing = picture(run, level=level, trace=trace, steps=steps, backward=backward)
     if kind == "svg":
         text = styled(_svg(drawing), theme.style_sheet(drawing.gates))
         return Drawing(text) if target is None else files.write(target, text)
@@ -116,18 +125,24 @@ def picture(
     level: str = "operation",
     trace: GradientTrace | None = None,
     steps: slice | Sequence[int] | None = None,
+    backward: bool = False,
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`render`."""
     if not isinstance(run, Run):
         raise TypeError(f"render: run must be what unroll returned, got {type(run).__name__}")
     if level not in LEVELS:
         raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
+    if backward and trace is None:
+        raise ValueError("render: backward=True draws the reverse sweep of a loss; pass trace=inspector.trace(run, loss)")
+    if backward and level != "operation":
+        raise ValueError(f"render: backward=True draws at the operation level, got level={level!r}")
     shown = _shown(len(run), steps)
     if any(part.tape is not None for part in run.cells):
         replayed = step_by_step(run)
         trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, run, replayed))
         run = replayed
-    graph = Graph(_everything(run, trace))
+    reverse = reverse_sweep(run, trace.loss) if backward and trace is not None else None
+    graph = Graph(_everything(run, trace, reverse))
     owners = parts(graph.outputs)
     by_step = step_nodes(graph)
     sources = [_source(part, graph, owners, by_step) for part in run.cells]
@@ -136,7 +151,8 @@ def picture(
         feeds = upper is not None and upper.run.inputs[0].id == source.run.outputs[0].id
         rows.append(_row(source, shown, feeds, _DETAIL[level]))
     gates = tuple(dict.fromkeys(_gates(rows)))
-    drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level", gates=gates)
+    also = " · forward and backward" if reverse is not None else ""
+    drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level{also}", gates=gates)
     norms: dict[tuple[int, int], float] | None = None
     if trace is not None:
         norms = {**trace.edge_norms, **{(key, -1): norm for key, norm in trace.node_norms.items()}}
@@ -144,6 +160,9 @@ def picture(
             steps_, through = layer_flow(row.steps, graph, trace.loss)
             rows[k] = replace(row, steps=steps_)
             norms.update(through)
+    if reverse is not None and norms is not None:
+        layers = frozenset(scope for part in run.cells for scope in part.scopes)
+        rows = [*(_backward_row(source, shown, reverse, layers, norms) for source in sources), *rows]
     edges = [link.edge for row in rows for step in row.steps if isinstance(step, Step) for item in step.items for link in item.links]
     ink = Ink(norms, edges)
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
@@ -166,10 +185,10 @@ def _shown(count: int, steps: slice | Sequence[int] | None) -> list[int]:
     return wanted
 
 
-def _everything(run: Run, trace: GradientTrace | None) -> list[Tensor]:
-    """All that the drawing has to show: every named value, every state, and the loss."""
+def _everything(run: Run, trace: GradientTrace | None, reverse: Reverse | None) -> list[Tensor]:
+    """All that the drawing has to show: every named value, every state, the loss, and the cotangents."""
     values = [*run.names.values(), *run.outputs]
-    return values if trace is None else [*values, trace.loss]
+    return values if trace is None else [*values, trace.loss, *(reverse.totals.values() if reverse else ())]
 
 
 def _source(run: Run, graph: Graph, owners: Any, by_step: Mapping[Scope, list[Node]]) -> Source:
@@ -199,6 +218,26 @@ def _row(source: Source, shown: list[int], feeds_next: bool, detail: Callable[[S
     initial = source.run.initial_state._asdict()
     first = [(name, source.graph.find(v)) for name, v in initial.items() if edge in shown and v in source.graph]
     return Row(tuple(steps), run.reverse, tuple(first), tuple(inputs), feeds_next)
+
+
+def _backward_row(
+    source: Source, shown: list[int], reverse: Reverse, layers: frozenset[Scope], norms: dict[tuple[int, int], float]
+) -> Row:
+    """The reverse sweep of one layer, each step in the column of its forward step."""
+    steps: list[Step | int] = []
+    last: tuple[tuple[str, str, Link], ...] = ()
+    initial = source.run.initial_state._asdict()
+    edge = len(source.run) - 1 if source.run.reverse else 0
+    before = -1
+    for t in [*shown, len(source.run)]:
+        steps += [t - before - 1] if t > before + 1 else []
+        before = t
+        if t < len(source.run):
+            step, links = adjoint_step(source, reverse, t, layers, norms)
+            steps.append(step)
+            if t == edge:
+                last = tuple((state, f"δ{initial[state].name or 'init'}", link) for state, link in links.items())
+    return Row(tuple(steps), not source.run.reverse, (), (), last=last)
 
 
 def _outside(run: Run, graph: Graph, own: set[int], shown: list[int]) -> tuple[list[Node], list[Node]]:
@@ -236,7 +275,9 @@ def _note(node: Node, graph: Graph, trace: GradientTrace | None) -> str:
     lines.append(f"shape {node.shape}, {node.dtype}")
     if node.value.size and node.value.dtype.kind in "fiu":
         lines.append(f"values {number(float(node.value.min()))} … {number(float(node.value.max()))}")
-    if trace is None or node.tensor is None:
+    if node.scope is not None and node.scope.is_backward:
+        lines.append(f"norm {number(float(np.linalg.norm(node.value)))}")
+    elif trace is None or node.tensor is None:
         lines.append("gradient —")
     else:
         lines.append(f"gradient norm {number(float(trace.node_norms.get(node.tensor.id, 0.0)))}")

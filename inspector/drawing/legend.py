@@ -28,6 +28,8 @@ def add_legend(
     y = tiling.bottom - 34
     y = _parameters(picture, tiling, graph, own_steps, ink, notes, left, y)
     x = _roles(picture, left, y)
+    if any(frame.css == "backward" for frame in picture.frames):
+        x = _meaning(picture, x + 16, y)
     if ink.norms is not None:
         _scale(picture, ink, x + 24, y)
 
@@ -86,6 +88,14 @@ def _roles(picture: Picture, left: float, y: float) -> float:
         )  # fmt: skip
         x += width + 8
     return x
+
+
+def _meaning(picture: Picture, x: float, y: float) -> float:
+    """What the names of a reverse sweep mean."""
+    text = "δv = dL/dv, the whole gradient by v;  ∂L/∂h: what the loss adds itself"
+    width = theme.label_width(text, 10)
+    picture.shapes.append(Shape("legend.backward", "text", x + width / 2, y, width, 18, text, None, "legend", "", 10))
+    return x + width
 
 
 def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
