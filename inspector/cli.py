@@ -47,7 +47,8 @@ examples:
   inspector graph --cell lstm -T 3 -o lstm.svg                  every operation, lines coloured by gradient
   inspector graph --cell gru --level cell -o gru.png            the notation of the textbooks
   inspector graph --cell cells.py:MyCell --plain -o cell.pdf    without the gradient
-  inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred""",
+  inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred
+  inspector graph --cell lstm --backward                        with the reverse sweep below""",
     "decay": """\
 examples:
   inspector decay --cell rnn --cell lstm --cell gru -T 200 -o decay.svg --csv decay.csv
@@ -97,7 +98,7 @@ def _graph(a: argparse.Namespace) -> int:
     (cell,) = _cells(a)
     run, found = _traced(cell, a)
     out = a.out or Path(f"{_file_name(a.cell[0])}-{a.level}.svg")
-    render(run, out, level=a.level, trace=None if a.plain else found, steps=_slice(a.show))
+    render(run, out, level=a.level, trace=None if a.plain else found, steps=_slice(a.show), backward=a.backward)
     print(f"{out}: {cell!r} over {a.steps} steps, {a.level} level")
     return OK
 
@@ -261,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     _run_options(graph, steps=3, several=False)
     graph.add_argument("--level", choices=LEVELS, default="operation", help="how much detail (default: operation)")
     graph.add_argument("--plain", action="store_true", help="do not colour the lines by their gradient")
+    graph.add_argument("--backward", action="store_true", help="draw what the reverse sweep did in each step, too")
     graph.add_argument("--show", metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
     graph.add_argument("-o", "--out", type=_picture, help="picture to write: .svg, .png or .pdf")
 

@@ -128,14 +128,7 @@ def picture(
     backward: bool = False,
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`render`."""
-    if not isinstance(run, Run):
-        raise TypeError(f"render: run must be what unroll returned, got {type(run).__name__}")
-    if level not in LEVELS:
-        raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
-    if backward and trace is None:
-        raise ValueError("render: backward=True draws the reverse sweep of a loss; pass trace=inspector.trace(run, loss)")
-    if backward and level != "operation":
-        raise ValueError(f"render: backward=True draws at the operation level, got level={level!r}")
+    _check(run, level, trace, backward)
     shown = _shown(len(run), steps)
     if any(part.tape is not None for part in run.cells):
         replayed = step_by_step(run)
@@ -172,6 +165,17 @@ def picture(
     add_outside(drawing, tiling, above, after, graph, ink, notes, together=level != "operation")
     add_legend(drawing, tiling, graph, own_steps, ink, notes)
     return drawing
+
+
+def _check(run: Run, level: str, trace: GradientTrace | None, backward: bool) -> None:
+    if not isinstance(run, Run):
+        raise TypeError(f"render: run must be what unroll returned, got {type(run).__name__}")
+    if level not in LEVELS:
+        raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
+    if backward and trace is None:
+        raise ValueError("render: backward=True draws the reverse sweep of a loss; pass trace=inspector.trace(run, loss)")
+    if backward and level != "operation":
+        raise ValueError(f"render: backward=True draws at the operation level, got level={level!r}")
 
 
 def _shown(count: int, steps: slice | Sequence[int] | None) -> list[int]:

@@ -242,7 +242,7 @@ class _Adjoint(Shapes):
 
     def _is_fixed(self, node: Node) -> bool:
         """Whether a value was made of parameters and constants alone."""
-        stack, seen = [node], set()
+        stack, seen = [node], {node.index}
         while stack:
             one = stack.pop()
             if one.op == "input" or (one.name is not None and not one.is_leaf):

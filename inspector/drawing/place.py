@@ -139,10 +139,10 @@ def _with_wings(items: list[Item], on_rail: set[str]) -> tuple[list[Item], list[
     wide: dict[str, Item] = {}
     for item in items:
         own = [link.source for link in item.links if link.source in chips] if item.key not in on_rail else []
-        wings = [0.0, 0.0]
+        wings = [*item.wings]
         for side, chip in zip((1, 0), own, strict=False):
             width = chips[chip].size[0]
-            wings[side] = _BESIDE + width
+            wings[side] += _BESIDE + width
             placed.append((chip, item.key, (item.size[0] / 2 + _BESIDE + width / 2) * (1 if side else -1)))
         wide[item.key] = replace(item, wings=(wings[0], wings[1]))
     beside = {chip for chip, _, _ in placed}
@@ -312,6 +312,9 @@ def _neighbours(
             found[item.key] += [(source, 0.0)] * (3 if len(sources) == 1 else 1)
             if not (source in on_rail and source in fed and item.key in hanging):
                 found[source] += [(item.key, 0.0)] * (3 if len(sources) == 1 and readers[source] == 1 else 1)
+    for path in rails.values():
+        for before, key in itertools.pairwise(path):
+            found[key] = found[key] or [(before, (size[before] + size[key]) / 2 + gap)]
     return found
 
 

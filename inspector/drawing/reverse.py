@@ -61,7 +61,8 @@ class Reverse:
 def reverse_sweep(run: Run, loss: Tensor) -> Reverse:
     """Sweep from `loss` to everything named in `run`, its parameters and initial state, and keep the graph of it."""
     one = tensor(np.ones(loss.shape, loss.dtype))
-    found, parts = Reverse(), {}
+    found = Reverse()
+    parts: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     done = {one.id}
     for node, total, edges in sweep([loss], [one], list(_wanted(run)), create_graph=True):
         found.totals[node.id] = total

@@ -15,21 +15,27 @@ from .items import Item, Link
 
 __all__ = ["share", "with_shares"]
 
-_LENGTH = 28
+_LENGTH, _ASIDE = 28, 9.0
 
 
 def share(key: str, label: str, role: str, link: Link) -> Item:
     """The chip that says what is added to the gradient that `label` names."""
-    return Item(key, "box", label, role, _size(label), (link,))
+    return Item(key, "box", label, role, _size(label), (link,), wings=(_ASIDE, _ASIDE))
 
 
 def with_shares(items: Sequence[Item]) -> list[Item]:
-    """The items, with operations that only lead to a chip folded into it."""
+    """The items, with operations that only lead to a chip folded into it, and chips of one source equally wide."""
     found = {item.key: item for item in items}
     readers = Counter(link.source for item in items for link in item.links)
     for item in reversed(items):
         if item.role == "parameter" and not readers[item.key]:
             _fold(item, found, readers)
+    chips = [item for item in found.values() if item.role == "parameter" and not readers[item.key]]
+    widths: dict[str, float] = {}
+    for chip in chips:
+        widths[chip.links[0].source] = max(chip.size[0], widths.get(chip.links[0].source, 0.0))
+    for chip in chips:
+        found[chip.key] = replace(chip, size=(widths[chip.links[0].source], chip.size[1]))
     return list(found.values())
 
 

@@ -300,7 +300,8 @@ class _Tiler:
             return
         inner = item.links[0].source
         path = here.wire(Wire(inner, OUTPUT, 0))
-        x, y = here.port(here.placement.output_port, here.placement.height + (BELOW if here.step.backward else ABOVE))
+        beyond = BELOW if here.step.backward else ABOVE
+        x, y = path[-1][0], here.port(0.0, here.placement.height + beyond)[1]
         own = self._item(here, item, x, y)
         assert item.value is not None
         shown = self.gradients if here.step.backward else self.tiling.outputs

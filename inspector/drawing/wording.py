@@ -50,21 +50,22 @@ def _text(node: Node, graph: Graph, name: Callable[[Node], str | None], depth: i
         return known[0]
     if node.op in _FUNCTIONS:
         symbol = theme.SYMBOLS.get(node.op, node.op)
-        return (f"{symbol} {known[0][0]}" if known[0][1] == _ATOM and symbol.isalpha() and len(symbol) > 1 else f"{symbol}({known[0][0]})"), _PRODUCT
+        plain = known[0][1] == _ATOM and symbol.isalpha() and len(symbol) > 1
+        return f"{symbol} {known[0][0]}" if plain else f"{symbol}({known[0][0]})", _PRODUCT
     if node.op == "negative":
         return f"−{_held(known[0])}", _SUM
     if node.op == "square" or (node.op == "multiply" and node.inputs[0] == node.inputs[1]):
         return _squared(known[0])
     if node.op in _SIGNS:
-        (left, _), right = known
-        return f"{left} {_SIGNS[node.op]} {_held(right) if node.op == 'subtract' else right[0]}", _SUM
+        last = _held(known[1]) if node.op == "subtract" else known[1][0]
+        return f"{known[0][0]} {_SIGNS[node.op]} {last}", _SUM
     if node.op == "matmul" and all(strength == _ATOM for _, strength in known):
-        (left, _), (right, _) = known
-        return f"{right} {left}" if _is_weight(graph.nodes[node.inputs[1]], graph) else f"{left} {right}", _PRODUCT
+        texts = [text for text, _ in known]
+        return " ".join(texts[::-1] if _is_weight(graph.nodes[node.inputs[1]], graph) else texts), _PRODUCT
     if node.op in ("multiply", "divide"):
-        left, right = _held(known[0]), _held(known[1])
-        join = "/" if node.op == "divide" else "" if right.startswith("(") else "·"
-        return f"{left}{join}{right}", _PRODUCT
+        one, other = _held(known[0]), _held(known[1])
+        join = "/" if node.op == "divide" else "" if other.startswith("(") else "·"
+        return f"{one}{join}{other}", _PRODUCT
     return None
 
 
