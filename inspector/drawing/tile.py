@@ -79,7 +79,8 @@ class _Tiler:
             self._draw_row(row, laid)
         frames = self.picture.frames
         self.tiling.left = min(frame.left for frame in frames)
-        self.tiling.right = max(frame.right for frame in frames)
+        ends = [shape.x + shape.width / 2 for shape in self.picture.shapes if shape.id.endswith(".initial")]
+        self.tiling.right = max([*(frame.right for frame in frames), *ends])
         self.tiling.bottom = min(frame.bottom for frame in frames) - BELOW - 17
         self.tiling.top = max(frame.top for frame in frames) + ABOVE + 17
         self.picture.lines += self._finished()

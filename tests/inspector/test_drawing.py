@@ -159,6 +159,14 @@ def test_a_state_with_a_highway_is_one_straight_line(kind: str, highways: int) -
     assert len(heights) == highways
 
 
+def test_the_loss_of_a_reversed_run_stands_clear_of_the_initial_state() -> None:
+    run = RUNS["reversed"]
+    loss = sum(tg.sum(output * float(t + 1)) for t, output in enumerate(run.outputs))
+    drawing = picture(run, trace=inspector.trace(run, loss))
+    first = min(shape.x - shape.width / 2 for shape in drawing.shapes if shape.id.startswith("out."))
+    assert first > max(shape.x + shape.width / 2 for shape in drawing.shapes if shape.id.endswith(".initial"))
+
+
 def test_truncation_is_drawn_as_cut() -> None:
     cut = [line for line in picture(RUNS["truncated"]).lines if line.css == "cut"]
     assert cut and all(line.dashed for line in cut)
