@@ -224,6 +224,29 @@ def test_a_layer_is_fed_by_the_layer_above() -> None:
     assert {s.id[:6] for s in drawing.shapes if s.label.startswith("∂L")} == {"layer1"}
 
 
+def test_every_layer_has_the_gradient_by_its_input() -> None:
+    drawing, _ = drawn(RUNS["stacked"])
+    assert Counter(s.label for s in drawing.shapes if s.label.startswith("δx")) == {"δx₀": 2, "δx₁": 2, "δx₂": 2}
+
+
+def test_the_loss_is_still_known_as_the_loss() -> None:
+    assert [s.label for s in drawn(RUNS["lstm"])[0].shapes if s.css.startswith("loss") and s.id.startswith("out.")] == ["L = Σ"]
+
+
+def test_four_gates_flow_together_into_one_arrow() -> None:
+    drawing, _ = drawn(RUNS["lstm"])
+    slices = [s.id for s in drawing.shapes if s.label.endswith("←") and s.id.startswith("t1.")]
+    ends = {(line.target, line.pieces[-1][-1]) for line in drawing.lines if line.source in slices}
+    assert len(slices) == 4 and len(ends) == 1
+
+
+def test_what_reads_a_state_beside_its_rail_stands_below_the_gates_in_both_directions() -> None:
+    drawing, _ = drawn(RUNS["gru"])
+    for prefix, gate in (("t1.", "z"), ("t1.back.", "δz")):
+        heights = {s.label.removesuffix("ᵀ ·").removesuffix(" ·"): s.y for s in drawing.shapes if s.id.startswith(prefix) and (".back." in s.id) == ("back" in prefix)}
+        assert heights["weight_hh"] < heights[gate]
+
+
 def test_no_cotangent_passes_a_cut() -> None:
     drawing, _ = drawn(RUNS["truncated"])
     crossing = {(line.source[:2], line.target[:2]) for line in drawing.lines if ".back." in line.source and ".back." in line.target}
