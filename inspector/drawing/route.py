@@ -10,7 +10,7 @@ import heapq
 import itertools
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from .items import Step, entering, leaving
@@ -21,12 +21,15 @@ from .place import Placement, Spacing
 __all__ = ["OUTPUT", "Wire", "route"]
 
 Point: TypeAlias = tuple[int, int]
+Box: TypeAlias = tuple[float, float, float, float]
 
 OUTPUT = "output:"
 _MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _UP, _RIGHT, _DOWN, _LEFT = range(4)
 _SIDES = 3
 """Lines that a shape can take one by one, each from a side of its own."""
+_TAP = 14.0
+"""Points from a list of chips to the line that feeds them."""
 _LENGTH, _BEND, _CROSSING, _LATERAL, _BACKWARD = 0.03, 6.0, 13.0, 3.0, 40.0
 
 
@@ -66,7 +69,8 @@ class _Maze:
     def __init__(self, step: Step, placement: Placement, spacing: Spacing) -> None:
         self.step, self.placement = step, placement
         self.items = {item.key: item for item in step.items if item.key != step.output}
-        self.xs, self.ys = _grid(placement, [self._box(key) for key in self.items], spacing)
+        lists = [self._box(key) for key, item in self.items.items() if step.backward and item.role == "parameter"]
+        self.xs, self.ys = _grid(placement, [self._box(key) for key in self.items], spacing, lists)
         middles = {round(y + spacing.row / 2, 1) for _, y in placement.at.values()}
         self.detour = [1.0 if y in middles else 1.05 for y in self.ys]
         self.owner: dict[Point, set[str]] = {}
@@ -89,7 +93,7 @@ class _Maze:
 
     # ------------------------------------------------------------------------------------ geometry
 
-    def _box(self, key: str) -> tuple[float, float, float, float]:
+    def _box(self, key: str) -> Box:
         (x, y), (w, h) = self.placement.at[key], self.items[key].size
         return x - w / 2, y - h / 2, x + w / 2, y + h / 2
 
@@ -303,9 +307,9 @@ class _Maze:
 
 
 def _grid(
-    placement: Placement, boxes: Iterable[tuple[float, float, float, float]], spacing: Spacing
+    placement: Placement, boxes: Iterable[Box], spacing: Spacing, lists: Sequence[Box]
 ) -> tuple[list[float], list[float]]:
-    """The coordinates along which lines may run."""
+    """The coordinates along which lines may run, none of them too close beside the chips of `lists`."""
     boxes = list(boxes)
     centres = sorted({round((b[0] + b[2]) / 2, 1) for b in boxes} | {round(placement.x_port, 1)})
     edge = placement.width
@@ -315,6 +319,8 @@ def _grid(
     for a, b in itertools.pairwise(centres):
         if b - a > 16:
             xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}
+    xs -= {x for x in xs - set(centres) for x0, _, x1, _ in lists if x0 - _TAP < x < x0 or x1 < x < x1 + _TAP}
+    xs |= {round(x, 1) for x0, _, x1, _ in lists for x in (x0 - _TAP, x1 + _TAP)}
     rows = sorted({round((b[1] + b[3]) / 2, 1) for b in boxes})
     ys = {0.0, placement.height, *rows, *(round(y, 1) for y in placement.rails.values())}
     for y in rows:
