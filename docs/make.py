@@ -1,4 +1,4 @@
-"""Writes docs/cells.md with its pictures, docs/tasks.md and docs/claims.md; ``make docs`` runs it.
+"""Writes docs/cells.md with its pictures, docs/tasks.md, docs/claims.md and the drawing of docs/backward.md; ``make docs`` runs it.
 
 Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The
 pictures of the experiments are made by the experiments themselves, ``python examples/claims --out docs/pictures/claims``.
@@ -87,6 +87,13 @@ def equations_picture(path: Path) -> Path:
     return Path(inspector.render(run, path, level="cell", equations=True))
 
 
+def backward_picture(path: Path) -> Path:
+    """Three steps of an LSTM with the reverse sweep below, as docs/backward.md makes them."""
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 2, 3)))
+    trace = inspector.trace(run, tg.losses.mse_loss(run.stacked, np.zeros((3, 2, 4))))
+    return Path(inspector.render(run, path, trace=trace, backward=True))
+
+
 def tasks_page() -> str:
     """Every task: its rule, its source, and what trivial answers cost."""
     parts = [
@@ -142,6 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     (HERE / "pictures" / "cells").mkdir(parents=True, exist_ok=True)
     if not options.text:
         example = HERE.parent / "examples" / "reach_while_learning.py"
+        backward_picture(HERE / "pictures" / "lstm-backward.svg")
         subprocess.run([sys.executable, str(example), "--out", str(HERE / "pictures")], check=True)
     names = [name for family in FAMILIES.values() for name in family]
     for name in [] if options.text else tqdm(names, unit="cell", disable=None):

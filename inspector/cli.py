@@ -52,7 +52,8 @@ examples:
   inspector graph --cell gru --level cell -o gru.png            the notation of the textbooks
   inspector graph --cell gru --level cell -o gru.tex            the same for a paper, in TikZ
   inspector graph --cell cells.py:MyCell --plain -o cell.pdf    without the gradient
-  inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred""",
+  inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred
+  inspector graph --cell lstm --backward                        with the reverse sweep below""",
     "equations": """\
 examples:
   inspector equations --cell lstm                                an align* environment for a paper
@@ -112,7 +113,8 @@ def _graph(a: argparse.Namespace) -> int:
     out = a.out or Path(f"{_file_name(a.cell[0])}-{a.level}.svg")
     coloured = None if a.plain else found
     draw = export if _suffix(out) in EXPORTS else render
-    draw(run, out, level=a.level, trace=coloured, steps=_slice(a.show), fold=a.fold, values=a.values, equations=a.equations)
+    draw(run, out, level=a.level, trace=coloured, steps=_slice(a.show), fold=a.fold, values=a.values, equations=a.equations,
+         backward=a.backward)  # fmt: skip
     print(f"{out}: {cell!r} over {a.steps} steps, {a.level} level")
     return OK
 
@@ -293,6 +295,7 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument("--equations", action="store_true", help="write the equations below the drawing")
     graph.add_argument("--values", action="store_true", help="fill shapes by the mean of their values instead of by their kind")
     graph.add_argument("--fold", action=argparse.BooleanOptionalAction, help="show the first three and last two steps alone (default: beyond 20)")
+    graph.add_argument("--backward", action="store_true", help="draw what the reverse sweep did in each step, too")
     graph.add_argument("--show", metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
     graph.add_argument("-o", "--out", type=_drawing,
                        help="picture to write: .svg, .png or .pdf; or for other programs: .tex (LaTeX), .dot (Graphviz), .mmd (Mermaid), "

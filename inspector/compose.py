@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from tinygrad_rnn import Graph, Node, Tensor
 from tinygrad_rnn.unroll import Run
 
@@ -21,12 +23,13 @@ from .drawing.operations import Source
 from .drawing.outside import add_outside, is_folded, of_one_step
 from .drawing.picture import Picture
 from .drawing.place import Spacing
+from .drawing.reverse import Reverse, reverse_sweep
 from .drawing.tile import tile
 from .equations import Highway
 from .equations import equations as equations_of
 from .plot import decay_rate
 from .replay import loss_step_by_step, step_by_step
-from .timeline import in_turn, row_of, sources_of, steps_shown
+from .timeline import backward_row_of, in_turn, row_of, sources_of, steps_shown
 from .trace import GradientTrace
 from .trace import trace as trace_of
 
@@ -45,21 +48,23 @@ def picture(
     fold: bool | None = None,
     values: bool = False,
     equations: bool = False,
+    backward: bool = False,
     decay: bool = False,
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.render`, and `decay` for the plot below."""
     runs = in_turn(run, steps)
-    if level not in LEVELS:
-        raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
+    _check(level, trace, backward, len(runs))
     if any(part.tape is not None for part in runs[0].cells):
         replayed = step_by_step(runs[0])
         trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, runs[0], replayed))
         runs = (replayed,)
-    graph = Graph(_everything(runs, trace))
+    reverse = reverse_sweep(runs[0], trace.loss) if backward and trace is not None else None
+    graph = Graph(_everything(runs, trace, reverse))
     sources = sources_of(runs, graph)
     shown = [steps_shown(len(run), steps, fold) for run in runs]
     rows = [row_of(layer, shown, upper, DETAIL[level]) for layer, upper in zip(sources, [*sources[1:], None], strict=True)]
     title = f"{' → '.join(repr(run.cell) for run in runs)} · T = {' + '.join(str(len(run)) for run in runs)} · {level} level"
+    title += " · forward and backward" if reverse is not None else ""
     drawing = Picture(title, gates=tuple(dict.fromkeys(_gates(rows))))
     norms: dict[tuple[int, int], float] | None = None
     if trace is not None:
@@ -68,6 +73,9 @@ def picture(
             steps_, through = layer_flow(row.steps, graph, trace.loss)
             rows[k] = replace(row, steps=steps_)
             norms.update(through)
+    if reverse is not None and norms is not None:
+        layers = frozenset(scope for part in runs[0].cells for scope in part.scopes)
+        rows = [*(backward_row_of(source, shown[0], reverse, layers, norms) for (source,) in sources), *rows]
     ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else ())
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
     tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
@@ -85,10 +93,21 @@ def picture(
     return drawing
 
 
-def _everything(runs: Sequence[Run], trace: GradientTrace | None) -> list[Tensor]:
-    """All that the drawing has to show: every named value, every state, and the loss."""
+def _check(level: str, trace: GradientTrace | None, backward: bool, runs: int) -> None:
+    if level not in LEVELS:
+        raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
+    if backward and trace is None:
+        raise ValueError("render: backward=True draws the reverse sweep of a loss; pass trace=inspector.trace(run, loss)")
+    if backward and level != "operation":
+        raise ValueError(f"render: backward=True draws at the operation level, got level={level!r}")
+    if backward and runs > 1:
+        raise ValueError("render: backward=True draws the reverse sweep of one run, got several")
+
+
+def _everything(runs: Sequence[Run], trace: GradientTrace | None, reverse: Reverse | None) -> list[Tensor]:
+    """All that the drawing has to show: every named value, every state, the loss, and the cotangents."""
     values = [value for run in runs for value in (*run.names.values(), *run.outputs)]
-    return values if trace is None else [*values, trace.loss]
+    return values if trace is None else [*values, trace.loss, *(reverse.totals.values() if reverse else ())]
 
 
 def _parameter_names(runs: Sequence[Run], layer: Sequence[Source]) -> dict[int, str]:
@@ -172,7 +191,9 @@ def _note(node: Node, graph: Graph, trace: GradientTrace | None) -> str:
     lines.append(f"shape {node.shape}, {node.dtype}")
     if node.value.size and node.value.dtype.kind in "fiu":
         lines.append(f"values {number(float(node.value.min()))} … {number(float(node.value.max()))}")
-    if trace is None or node.tensor is None:
+    if node.scope is not None and node.scope.is_backward:
+        lines.append(f"norm {number(float(np.linalg.norm(node.value)))}")
+    elif trace is None or node.tensor is None:
         lines.append("gradient —")
     else:
         lines.append(f"gradient norm {number(float(trace.node_norms.get(node.tensor.id, 0.0)))}")

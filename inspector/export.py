@@ -58,12 +58,13 @@ def to_networkx(
 def export(
     run: Run | Sequence[Run], path: str | Path, *, level: str = "operation", trace: GradientTrace | None = None,
     steps: slice | Sequence[int] | None = None, fold: bool | None = None, values: bool = False, equations: bool = False,
+    backward: bool = False,
 ) -> Path:  # fmt: skip
     """Write the drawing of a run for another program.
 
     Parameters
     ----------
-    run, level, trace, steps, fold, values, equations : see :func:`inspector.render`
+    run, level, trace, steps, fold, values, equations, backward : see :func:`inspector.render`
     path : path
         The suffix says what: ``.graphml`` for Gephi, yEd and Cytoscape; ``.json`` for NetworkX's node-link
         format, which D3 reads too; ``.mmd`` for Mermaid, as in Markdown; ``.dot`` for Graphviz, with every position
@@ -82,7 +83,7 @@ def export(
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in EXPORTS:
         raise ValueError(f"export: {path} must end in .{', .'.join(EXPORTS)}")
-    drawing = picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations)
+    drawing = picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations, backward=backward)
     if kind == "dot":
         return files.write(path, to_dot(drawing).source)
     if kind == "tex":

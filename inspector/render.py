@@ -39,6 +39,7 @@ def render(
     fold: bool | None = None,
     values: bool = False,
     equations: bool = False,
+    backward: bool = False,
 ) -> str | Path:
     """Draw a run's graph, one frame a timestep.
 
@@ -66,6 +67,9 @@ def render(
     equations : bool
         Adds what a timestep computes, and the derivative along each highway, below the drawing; see
         :func:`inspector.equations`.
+    backward : bool
+        Draws below each step what the reverse sweep did there, from right to left, at the operation level: the
+        operations of the VJP rules, with lines coloured by the norm of the cotangents that they carry.
 
     Returns
     -------
@@ -75,7 +79,8 @@ def render(
     Raises
     ------
     ValueError
-        If the level, the suffix or a timestep is unknown, or several runs do not follow each other.
+        If the level, the suffix or a timestep is unknown, several runs do not follow each other, or
+        `backward` is asked for without a trace or at another level than the operation level.
     TypeError
         If `run` is no Run.
     GraphvizMissingError
@@ -83,7 +88,7 @@ def render(
         written without.
     """
     suffix_of(path, "render")
-    drawing = picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations)
+    drawing = picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations, backward=backward)
     return finished(drawing, path, "render")
 
 

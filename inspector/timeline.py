@@ -6,14 +6,16 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from tinygrad_rnn import Graph, Node, parts
+from tinygrad_rnn import Graph, Node, Scope, parts
 from tinygrad_rnn.unroll import Run
 
+from .drawing.adjoint import adjoint_step
 from .drawing.columns import Fold, Row
-from .drawing.items import Step
+from .drawing.items import Link, Step
 from .drawing.operations import Source, operation_step, step_nodes
+from .drawing.reverse import Reverse
 
-__all__ = ["in_turn", "row_of", "sources_of", "steps_shown"]
+__all__ = ["backward_row_of", "in_turn", "row_of", "sources_of", "steps_shown"]
 
 _ALL, _FIRST, _LAST = 20, 3, 2
 
@@ -100,3 +102,24 @@ def _one_run(source: Source, shown: list[int], feeds_next: bool, detail: Callabl
     initial = source.run.initial_state._asdict()
     first = [(name, source.graph.find(v)) for name, v in initial.items() if edge in shown and v in source.graph]
     return Row(tuple(steps), run.reverse, tuple(first), tuple(inputs), feeds_next)
+
+
+def backward_row_of(
+    source: Source, shown: list[int], reverse: Reverse, layers: frozenset[Scope], norms: dict[tuple[int, int], float]
+) -> Row:
+    """The reverse sweep of one layer, each step in the column of its forward step."""
+    steps: list[Step | Fold] = []
+    last: tuple[tuple[str, str, Link], ...] = ()
+    initial = source.run.initial_state._asdict()
+    edge = len(source.run) - 1 if source.run.reverse else 0
+    before = -1
+    for t in [*shown, len(source.run)]:
+        if t > before + 1:
+            steps.append(Fold(source.run, source.layer, range(before + 1, t)))
+        before = t
+        if t < len(source.run):
+            step, links = adjoint_step(source, reverse, t, layers, norms)
+            steps.append(step)
+            if t == edge:
+                last = tuple((state, f"δ{initial[state].name or 'init'}", link) for state, link in links.items())
+    return Row(tuple(steps), not source.run.reverse, (), (), last=last)

@@ -38,10 +38,12 @@ def test_the_pages_are_up_to_date(make: ModuleType) -> None:
 
 def test_drawings_in_the_docs_are_those_of_today(make: ModuleType, tmp_path: Path) -> None:
     """Shapes and labels; how an engine rounds its coordinates may change."""
-    for name in ("lstm1997", "clockwork"):
-        now = ElementTree.parse(make.cell_picture(name, tmp_path / f"{name}.svg")).getroot()
-        then = ElementTree.parse(DOCS / "pictures" / "cells" / f"{name}.svg").getroot()
+    made = {f"cells/{name}": make.cell_picture(name, tmp_path / f"{name}.svg") for name in ("lstm1997", "clockwork")}
+    made["lstm-backward"] = make.backward_picture(tmp_path / "lstm-backward.svg")
+    for name, path in made.items():
+        now = ElementTree.parse(path).getroot()
+        then = ElementTree.parse(DOCS / "pictures" / f"{name}.svg").getroot()
         for root in (now, then):
             assert [e.get("id") for e in root.iter() if e.get("id")], name
         ids = [[e.get("id") for e in root.iter() if e.get("id")] for root in (now, then)]
-        assert ids[0] == ids[1], f"docs/pictures/cells/{name}.svg is old: make docs"
+        assert ids[0] == ids[1], f"docs/pictures/{name}.svg is old: make docs"

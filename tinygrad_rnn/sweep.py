@@ -63,7 +63,8 @@ def sweep(
         The nodes whose cotangents somebody needs; interior nodes and inputs serve as well as leaves.
     create_graph : bool
         Run the rules on Tensors, so that what they do is recorded and can be swept in turn. The
-        recorded operations get the scope of the operation they differentiate, marked as backward.
+        recorded operations get the scope of the operation they differentiate, marked as backward, and sums that
+    of the value whose cotangent they add up.
     """
     order = ancestors(outputs)
     inner = _inner_values(wanted)
@@ -82,7 +83,7 @@ def sweep(
             continue
         op = node.op
         if type(total) is list and not isinstance(op, Recurrent):
-            total = accumulate(total) if len(total) > 1 else total[0]
+            total = _summed(total, _backward_scope(node.scope, scopes) if create_graph else None)
         if op is None:
             yield node, total, []
             yield from _read_inner(inner.get(node.id, ()), dense(total), held)
@@ -136,6 +137,16 @@ def _read_inner(values: Sequence[Any], whole: Any, held: dict[int, list[tuple[in
         part = value.op.read(whole, **value.attributes)
         if part is not None:
             yield value, part, held.get(value.id, [])
+
+
+def _summed(contributions: list[Any], scope: Scope | None) -> Any:
+    """The whole cotangent of a node, recorded in `scope` if there is one."""
+    if len(contributions) == 1:
+        return contributions[0]
+    if scope is None:
+        return accumulate(contributions)
+    with using(recording=True, scope=scope, anomaly=False, names=None):
+        return accumulate(contributions)
 
 
 def _listed(total: Any) -> list[Any]:

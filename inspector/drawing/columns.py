@@ -12,10 +12,11 @@ from tinygrad_rnn import Node
 from tinygrad_rnn.unroll import Run
 
 from . import theme
-from .items import Step
+from .items import Link, Step
 from .picture import Path, moved
 from .place import Placement, Spacing, highways, place, rail_row
 from .route import Wire, route
+from .turned import transposed, turned
 
 __all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out", "layer_prefix", "safe"]
 
@@ -48,6 +49,8 @@ class Row:
         What each column reads; ``None`` where nothing is shown.
     feeds_next : bool
         Whether the next row reads this one's outputs.
+    last : tuple of (state, label, Link)
+        Of a reverse sweep: the gradients by the initial state, where they are drawn.
     """
 
     steps: tuple[Step | Fold, ...]
@@ -55,11 +58,20 @@ class Row:
     first: tuple[tuple[str, Node], ...]
     inputs: tuple[Node | None, ...]
     feeds_next: bool = False
+    last: tuple[tuple[str, str, Link], ...] = ()
+
+    @property
+    def backward(self) -> bool:
+        """Whether it shows the reverse sweep."""
+        return any(isinstance(step, Step) and step.backward for step in self.steps)
 
 
 @dataclass
 class Laid:
-    """A timestep with its place in the picture; `mirror` is its width where time runs from right to left."""
+    """A timestep with its place in the picture.
+
+    `mirror` is its width where time runs from right to left, `flip` its height where it stands upside down.
+    """
 
     step: Step
     placement: Placement
@@ -67,25 +79,30 @@ class Laid:
     left: float
     bottom: float
     mirror: float | None
+    flip: float | None = None
 
     def at(self, key: str) -> tuple[float, float]:
         """Centre of an item in the picture."""
-        (point,) = moved([self.placement.at[key]], self.left, self.bottom, self.mirror)
-        return point
+        return self.port(*self.placement.at[key])
 
     def wire(self, wire: Wire) -> Path:
         """A wire in the picture."""
-        return moved(self.wires[wire], self.left, self.bottom, self.mirror)
+        return moved(self.wires[wire], self.left, self.bottom, self.mirror, self.flip)
 
     def port(self, x: float, y: float) -> tuple[float, float]:
         """A point on the frame in the picture."""
-        (point,) = moved([(x, y)], self.left, self.bottom, self.mirror)
+        (point,) = moved([(x, y)], self.left, self.bottom, self.mirror, self.flip)
         return point
+
+    @property
+    def rails(self) -> list[float]:
+        """The heights of the highways in the picture."""
+        return [self.port(0.0, self.placement.rails[state])[1] for state in sorted(self.placement.highways)]
 
     @cached_property
     def prefix(self) -> str:
         """What the ids of this step start with."""
-        return f"{layer_prefix(self.step.layer)}t{self.step.timestep}."
+        return f"{layer_prefix(self.step.layer)}t{self.step.timestep}.{'back.' if self.step.backward else ''}"
 
 
 @lru_cache(maxsize=4096)
@@ -106,7 +123,7 @@ def fold_width(folded: range) -> float:
 
 def frame_label(step: Step) -> str:
     """What stands in the corner of a step's frame."""
-    name = f"step t = {step.timestep}"
+    name = f"{'backward' if step.backward else 'step'} t = {step.timestep}"
     return f"{step.layer} · {name}" if step.layer else name
 
 
@@ -115,18 +132,7 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
 
     For steps that are folded away there is the left edge of the box that stands for them.
     """
-    plans: list[dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]] = []
-    for row in rows:
-        steps = {step.shape: step for step in row.steps if isinstance(step, Step)}
-        states = frozenset.intersection(*(frozenset(highways(step)) for step in steps.values()))
-        level = max(rail_row(step, states) for step in steps.values())
-        label = max((frame_label(step) for step in steps.values()), key=len)
-        own = replace(spacing, frame=theme.label_width(label) + 46)
-        plan = {}
-        for shape, step in steps.items():
-            placement = place(step, own, states, level)
-            plan[shape] = (placement, route(step, placement, own))
-        plans.append(plan)
+    plans = [_plan(row, spacing) for row in rows]
     width = max(placement.width for plan in plans for placement, _ in plan.values())
     laid_rows: list[list[Laid | float]] = []
     bottom = 0.0
@@ -140,9 +146,26 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
                 continue
             placement, wires = plan[part.shape]
             mirror = placement.width if row.reverse else None
-            laid.append(Laid(part, placement, wires, left + (width - placement.width) / 2, bottom, mirror))
+            flip = placement.height if part.backward else None
+            laid.append(Laid(part, placement, wires, left + (width - placement.width) / 2, bottom, mirror, flip))
             left += width + GAP
         laid_rows.append(laid)
         bottom += max(placement.height for placement, _ in plan.values()) + ABOVE + BELOW + 34
         bottom += 0.0 if row.feeds_next else 48.0
     return laid_rows
+
+
+def _plan(row: Row, spacing: Spacing) -> dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]:
+    """Where everything of each kind of step stands, and how its lines run."""
+    steps = {step.shape: step for step in row.steps if isinstance(step, Step)}
+    outlines = {shape: transposed(step) if step.backward else step for shape, step in steps.items()}
+    states = frozenset.intersection(*(frozenset(highways(outline)) for outline in outlines.values()))
+    level = max(rail_row(outline, states) for outline in outlines.values())
+    label = max((frame_label(step) for step in steps.values()), key=len)
+    spacing = replace(spacing, frame=theme.label_width(label) + 46)
+    plan = {}
+    for shape, step in steps.items():
+        placement = place(outlines[shape], spacing, states, level)
+        placement = turned(step, placement) if step.backward else placement
+        plan[shape] = (placement, route(step, placement, spacing))
+    return plan

@@ -67,6 +67,10 @@ class Item:
         Whether a parameter is one of its operands.
     layer : bool
         Whether it stands for a learned layer.
+    beside : bool
+        Whether it is a chip that stands beside its only reader, which may read a value from elsewhere there.
+    wings : tuple of float
+        Room that is kept free to the left and to the right of it.
     """
 
     key: str
@@ -80,6 +84,13 @@ class Item:
     value: Node | None = None
     learned: bool = False
     layer: bool = False
+    beside: bool = False
+    wings: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far it extends from its centre to the left and to the right."""
+        return self.size[0] / 2 + self.wings[0], self.size[0] / 2 + self.wings[1]
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,10 @@ class Step:
     output : str
         Key of the item that shows the output, outside the step's frame; empty where an older value is
         passed on.
+    seed : Item or None
+        Of a backward step: what enters by the port ``x``, drawn outside the frame.
+    totals : tuple of (name, key) or None
+        Of a backward step: for every state the item that shows its whole cotangent, or an empty key.
     """
 
     layer: str
@@ -105,6 +120,13 @@ class Step:
     items: tuple[Item, ...]
     states: tuple[tuple[str, str], ...]
     output: str
+    seed: Item | None = None
+    totals: tuple[tuple[str, str], ...] | None = None
+
+    @property
+    def backward(self) -> bool:
+        """Whether it is a step of the reverse sweep."""
+        return self.totals is not None
 
     @cached_property
     def by_key(self) -> dict[str, Item]:
@@ -118,7 +140,7 @@ class Step:
             (item.key, item.shape, item.size, tuple(link.source for link in item.links), item.diagonal)
             for item in self.items
         )
-        return (outline, self.states, self.output)
+        return (outline, self.states, self.output, self.totals)
 
     def with_items(self, items: list[Item]) -> Step:
         """The same step showing other items."""

@@ -33,6 +33,8 @@ def add_legend(
     if _parameters(picture, tiling, graph, own_steps, ink, notes, names, rows):
         rows.feed(34)
     _roles(picture, ink, rows)
+    if any(frame.css == "backward" for frame in picture.frames):
+        _caption(picture, "legend.backward", _BACKWARD, *rows.place(theme.label_width(_BACKWARD, 10), 24))
     if ink.largest:
         _values(picture, ink, *rows.place(_VALUES_WIDTH, 24))
     if ink.norms is not None:
@@ -120,6 +122,7 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
         )
 
 
+_BACKWARD = "δv = dL/dv, the whole gradient by v;  ∂L/∂h: what the loss adds itself"
 _VALUES_CAPTION, _SCALE_CAPTION = "mean of its values", "gradient norm ‖∂L/∂·‖ of each line and border"
 _VALUES_WIDTH = 20.0 * len(theme.VALUES) + 12 + theme.label_width(_VALUES_CAPTION, 10)
 _SCALE_WIDTH = 30.0 * len(theme.GRADIENT) + 12 + theme.label_width(_SCALE_CAPTION, 10)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from tinygrad_rnn import Graph, Node, Scope, Tensor
 from tinygrad_rnn.unroll import Run
@@ -13,9 +12,9 @@ from tinygrad_rnn.unroll import Run
 from . import theme
 from .items import Item, Link, Step, entering
 
-__all__ = ["FOLDED", "Source", "operation_step", "step_nodes"]
+__all__ = ["DIAGONAL", "FOLDED", "Shapes", "Source", "operation_step", "step_nodes"]
 
-_DIAGONAL = frozenset({"add", "subtract", "multiply", "divide", "negative", "where"})
+DIAGONAL = frozenset({"add", "subtract", "multiply", "divide", "negative", "where"})
 FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
 _COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum", "equal", "not_equal"})
 
@@ -72,33 +71,103 @@ def operation_step(source: Source, t: int) -> Step:
     return _Builder(source, t).step()
 
 
-class _Builder:
-    """Walks the operations of one timestep, oldest first."""
+class Shapes:
+    """What the shapes of one timestep are called and how they read, forward and backward.
+
+    Attributes
+    ----------
+    at : dict
+        Node index to the key of the item that shows it.
+    labels : dict
+        Node index to the text by which its consumer names it, for what has no item.
+    names : dict
+        Tensor id to the name of a value of this timestep.
+    before, states : dict
+        State name to its Tensor, in front of and behind this timestep.
+    output : str
+        The state that is the output.
+    """
 
     def __init__(self, source: Source, t: int) -> None:
         self.source, self.t = source, t
         self.graph, self.run = source.graph, source.run
         self.items: list[Item] = []
         self.at: dict[int, str] = {}
-        self.cut: set[int] = set()
         self.labels: dict[int, str] = {}
-        self.folded: dict[int, tuple[Node, ...]] = {}
         self.keys: dict[str, int] = {}
         self.names = dict(source.names.get(t, {}))
-        before = self._state_before()
-        for name, value in before._asdict().items():
-            self._port(value, entering(name))
-        self._port(self.run.inputs[t], entering("x"))
-        self.states = self.run.states[t]._asdict()
+        previous = t + 1 if self.run.reverse else t - 1
+        inside = 0 <= previous < len(self.run)
+        self.before: dict[str, Tensor] = (self.run.states[previous] if inside else self.run.initial_state)._asdict()
+        self.states: dict[str, Tensor] = self.run.states[t]._asdict()
         output = self.run.outputs[t]
         self.output = next((name for name, value in self.states.items() if value.id == output.id), "out")
         self.names.setdefault(output.id, self.output)
-        self.circle = ""
 
-    def _state_before(self) -> Any:
-        previous = self.t + 1 if self.run.reverse else self.t - 1
-        inside = 0 <= previous < len(self.run)
-        return self.run.states[previous] if inside else self.run.initial_state
+    def named_value(self, key: str, name: str, node: Node, link: Link, value: Node | None, prefix: str = "") -> Item:
+        """The shape of the named value `node`, or with a prefix that of something as large as it is."""
+        assert node.tensor is not None
+        is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
+        label = prefix + name + (theme.subscript(self.t) if is_state else "")
+        role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
+        round_ = is_state and len(name) <= 2
+        width = theme.label_width(prefix + name, 12) + (22 if is_state else 10)
+        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
+        return Item(key, shape, label, role, size, (link,), (), True, value)
+
+    def _name(self, node: Node) -> str | None:
+        return self.names.get(node.tensor.id) if node.tensor is not None else None
+
+    def _role(self, owner: str | None) -> str:
+        if owner is None:
+            return "shared"
+        if owner in self.states:
+            return "cell" if owner != self.output or len(self.states) == 1 else "hidden"
+        return f"gate:{owner}"
+
+    def _key(self, base: str) -> str:
+        self.keys[base] = self.keys.get(base, 0) + 1
+        return base if self.keys[base] == 1 else f"{base}.{self.keys[base]}"
+
+    def _label(self, node: Node) -> str:
+        symbol = theme.SYMBOLS.get(node.op, node.op)
+        if node.op == "getitem":
+            return _slice_label(node)
+        texts = [self._text(index) for index in node.inputs]
+        if node.op in FOLDED:
+            return (texts[0] or node.op) + ("ᵀ" if node.op == "transpose" else "")
+        if len(texts) != 2 or texts == [None, None]:
+            return symbol
+        left, right = texts
+        if node.op == "matmul":
+            return f"{(left or right or '').removesuffix('ᵀ')} ·"
+        if left is None or (right is None and node.op in _COMMUTATIVE):
+            return f"{symbol} {left or right}"
+        return f"{left} {symbol}"
+
+    def _text(self, index: int) -> str | None:
+        """How an operand that is no line reads in its consumer's label."""
+        if index in self.at:
+            return None
+        node = self.graph.nodes[index]
+        if index in self.labels:
+            return self.labels[index]
+        if node.op == "constant" and node.value.size == 1:
+            return f"{node.value.item():.4g}"
+        return node.name or ("mask" if node.dtype.kind == "b" else "c")
+
+
+class _Builder(Shapes):
+    """Walks the operations of one timestep, oldest first."""
+
+    def __init__(self, source: Source, t: int) -> None:
+        super().__init__(source, t)
+        self.cut: set[int] = set()
+        self.folded: dict[int, tuple[Node, ...]] = {}
+        for name, value in self.before.items():
+            self._port(value, entering(name))
+        self._port(self.run.inputs[t], entering("x"))
+        self.circle = ""
 
     def _port(self, value: Tensor, key: str) -> None:
         if value in self.graph:
@@ -133,7 +202,7 @@ class _Builder:
             Item(
                 key, "circle" if round_ else "box", label, self._role(owner),
                 (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0),
-                tuple(lines), (node, *folded), node.op in _DIAGONAL, learned=self._reads_parameter(node),
+                tuple(lines), (node, *folded), node.op in DIAGONAL, learned=self._reads_parameter(node),
             )
         )  # fmt: skip
         self.at[node.index] = key
@@ -152,33 +221,13 @@ class _Builder:
         The output's circle stands outside the frame and feeds nothing inside it.
         """
         assert node.tensor is not None
-        is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
-        label = name + theme.subscript(self.t) if is_state else name
-        role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
-        own = self._key(name)
         link = Link(key, (node.tensor.id, -1), node=node.index)
-        round_ = is_state and len(name) <= 2
-        width = theme.label_width(name, 12) + (22 if is_state else 10)
-        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
-        self.items.append(Item(own, shape, label, role, size, (link,), (), True, node))
+        item = self.named_value(self._key(name), name, node, link, node)
+        self.items.append(item)
         if node.tensor.id == self.run.outputs[self.t].id:
-            self.circle = own
+            self.circle = item.key
         else:
-            self.at[node.index] = own
-
-    def _name(self, node: Node) -> str | None:
-        return self.names.get(node.tensor.id) if node.tensor is not None else None
-
-    def _role(self, owner: str | None) -> str:
-        if owner is None:
-            return "shared"
-        if owner in self.states:
-            return "cell" if owner != self.output or len(self.states) == 1 else "hidden"
-        return f"gate:{owner}"
-
-    def _key(self, base: str) -> str:
-        self.keys[base] = self.keys.get(base, 0) + 1
-        return base if self.keys[base] == 1 else f"{base}.{self.keys[base]}"
+            self.at[node.index] = item.key
 
     # ------------------------------------------------------------------------------- what it reads
 
@@ -221,35 +270,6 @@ class _Builder:
                 self.cut.add(node.index)
         else:
             self.labels[node.index] = self._label(node)
-
-    # -------------------------------------------------------------------------------------- labels
-
-    def _label(self, node: Node) -> str:
-        symbol = theme.SYMBOLS.get(node.op, node.op)
-        if node.op == "getitem":
-            return _slice_label(node)
-        texts = [self._text(index) for index in node.inputs]
-        if node.op in FOLDED:
-            return (texts[0] or node.op) + ("ᵀ" if node.op == "transpose" else "")
-        if len(texts) != 2 or texts == [None, None]:
-            return symbol
-        left, right = texts
-        if node.op == "matmul":
-            return f"{(left or right or '').removesuffix('ᵀ')} ·"
-        if left is None or (right is None and node.op in _COMMUTATIVE):
-            return f"{symbol} {left or right}"
-        return f"{left} {symbol}"
-
-    def _text(self, index: int) -> str | None:
-        """How an operand that is no line reads in its consumer's label."""
-        if index in self.at:
-            return None
-        node = self.graph.nodes[index]
-        if index in self.labels:
-            return self.labels[index]
-        if node.op == "constant" and node.value.size == 1:
-            return f"{node.value.item():.4g}"
-        return node.name or ("mask" if node.dtype.kind == "b" else "c")
 
 
 def _slice_label(node: Node) -> str:

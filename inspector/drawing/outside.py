@@ -215,8 +215,9 @@ def _operand(node: Node, graph: Graph) -> str:
 
 
 def _is_result(node: Node, graph: Graph) -> bool:
-    """Whether it is the single number at the very end, a loss."""
-    return node.index == len(graph.nodes) - 1 and node.value.size == 1
+    """Whether it is the single number at the very end of the forward graph, a loss."""
+    backwards = (n for n in reversed(graph.nodes) if not n.is_leaf and not (n.scope is not None and n.scope.is_backward))
+    return node is next(backwards, None) and node.value.size == 1
 
 
 def _height(tiling: Tiling) -> float:

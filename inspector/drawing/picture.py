@@ -114,6 +114,8 @@ class Picture:
         return next(own for own in itertools.chain((base,), numbered) if own not in taken)
 
 
-def moved(path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None) -> Path:
-    """The path shifted; `mirror` gives the width of a frame in which it is first flipped left to right."""
-    return tuple(((x if mirror is None else mirror - x) + dx, y + dy) for x, y in path)
+def moved(
+    path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None, flip: float | None = None
+) -> Path:
+    """The path shifted; `mirror` and `flip` give the width and height of a frame in which it is first turned over."""
+    return tuple(((x if mirror is None else mirror - x) + dx, (y if flip is None else flip - y) + dy) for x, y in path)

@@ -18,6 +18,9 @@ from .items import Item, Link, Step, diagonal_path, entering
 
 __all__ = ["Placement", "Spacing", "highways", "place", "rail_row", "spread", "strands"]
 
+_BESIDE = 13.0
+"""Points between a shape and the chip beside it."""
+
 
 @dataclass(frozen=True)
 class Spacing:
@@ -76,7 +79,8 @@ def highways(step: Step) -> dict[str, list[str]]:
 def rail_row(step: Step, states: frozenset[str]) -> int:
     """The lowest row in which the rails of `states` can stand."""
     rails = {state: path for state, path in highways(step).items() if state in states}
-    row, hanging = _rows(_inside(step), {key for path in rails.values() for key in path})
+    on_rail = {key for path in rails.values() for key in path}
+    row, hanging = _rows(_with_wings(_inside(step), on_rail)[0], on_rail)
     return _level(row, hanging, rails)
 
 
@@ -102,22 +106,24 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
     """
     rails = {state: path for state, path in highways(step).items() if state in states}
     on_rail = {key for path in rails.values() for key in path}
-    inside = _inside(step)
+    inside, chips = _with_wings(_inside(step), on_rail)
     row, hanging = _rows(inside, on_rail)
     heights = {state: level + k for k, state in enumerate(reversed(rails))}
     for state, path in rails.items():
         row.update(dict.fromkeys(path, heights[state]))
     row.update({key: level + row[key] for key in hanging})
+    row.update({item.key: level - 1 for item in inside if item.beside})
     buses = [state for state, _ in step.states if state not in rails]
     aside = spacing.track * max(0, len(buses) - 1)
     spacing = replace(spacing, left=spacing.left + aside, right=spacing.right + aside)
     x = _columns(inside, row, hanging, rails, spacing)
-    width = max((x[i.key] + i.size[0] / 2 for i in inside), default=40.0) + spacing.right
+    width = max((x[i.key] + i.reach[1] for i in inside), default=40.0) + spacing.right
     if width < spacing.frame:
         x = {key: round(at + (spacing.frame - width) / 2, 1) for key, at in x.items()}
         width = spacing.frame
     base = spacing.bus * (len(buses) + 2) + 12
     at = {key: (x[key], base + spacing.row * (row[key] - 1) + 14) for key in x}
+    at |= {chip: (round(at[reader][0] + way, 1), at[reader][1]) for chip, reader, way in chips}
     tops = {state: base + spacing.row * (heights[state] - 1) + 14 for state in rails}
     bottoms = {state: spacing.bus * (k + 1) + 6 for k, state in enumerate(buses)}
     top = max([*row.values(), level if rails else 1])
@@ -134,6 +140,26 @@ def _x_port(items: Sequence[Item], x: dict[str, float], buses: set[str], width: 
     risers = [x[key] for key, read in sources.items() if read & buses and entering("x") not in read]
     shifts = itertools.chain.from_iterable((12.0 * k, -12.0 * k) for k in range(len(risers) + 2))
     return next((port + shift for shift in shifts if all(abs(port + shift - riser) > 8 for riser in risers)), port)
+
+
+def _with_wings(items: list[Item], on_rail: set[str]) -> tuple[list[Item], list[tuple[str, str, float]]]:
+    """The items that are no chips, with room for theirs; and each chip, what it stands beside, and how far.
+
+    The first stands to the right, the second to the left. A rail leaves no room: chips feed it from below.
+    """
+    chips = {item.key: item for item in items if item.beside}
+    placed: list[tuple[str, str, float]] = []
+    wide: dict[str, Item] = {}
+    for item in items:
+        own = [link.source for link in item.links if link.source in chips] if item.key not in on_rail else []
+        wings = [*item.wings]
+        for side, chip in zip((1, 0), own, strict=False):
+            width = chips[chip].size[0]
+            wings[side] += _BESIDE + width
+            placed.append((chip, item.key, (item.size[0] / 2 + _BESIDE + width / 2) * (1 if side else -1)))
+        wide[item.key] = replace(item, wings=(wings[0], wings[1]))
+    beside = {chip for chip, _, _ in placed}
+    return [item for key, item in wide.items() if key not in beside], placed
 
 
 def _rows(items: Iterable[Item], on_rail: set[str]) -> tuple[dict[str, int], set[str]]:
@@ -177,20 +203,20 @@ def _columns(
     lanes = _lanes(items, row, hanging, order)
     head = _untangled(head, lanes)
     gaps = {
-        k: [(a.size[0] + b.size[0]) / 2 + spacing.gap for a, b in itertools.pairwise(lane)]
+        k: [a.reach[1] + b.reach[0] + spacing.gap for a, b in itertools.pairwise(lane)]
         for k, lane in lanes.items()
     }
     neighbours = _neighbours(items, rails, row, hanging, spacing.gap)
     x = _pulled(neighbours, lanes, gaps)
     beside = [
-        (head[a.key], head[b.key], (a.size[0] + b.size[0]) / 2 + spacing.gap)
+        (head[a.key], head[b.key], a.reach[1] + b.reach[0] + spacing.gap)
         for a, b in _right_of_the_gates(items, hanging, rails)
         if head[a.key] != head[b.key]
     ]
     if _cycle(head, lanes, [(a, b) for a, b, _ in beside]):
         beside = []
     x = _straightened(x, head, lanes, gaps, neighbours, beside)
-    left = min((x[i.key] - i.size[0] / 2 for i in items), default=0.0)
+    left = min((x[i.key] - i.reach[0] for i in items), default=0.0)
     return {i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"}
 
 
@@ -299,6 +325,9 @@ def _neighbours(
             found[item.key] += [(source, 0.0)] * (3 if len(sources) == 1 else 1)
             if not (source in on_rail and source in fed and item.key in hanging):
                 found[source] += [(item.key, 0.0)] * (3 if len(sources) == 1 and readers[source] == 1 else 1)
+    for path in rails.values():
+        for before, key in itertools.pairwise(path):
+            found[key] = found[key] or [(before, (size[before] + size[key]) / 2 + gap)]
     return found
 
 

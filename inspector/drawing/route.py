@@ -10,7 +10,7 @@ import heapq
 import itertools
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from .items import Step, entering, leaving
@@ -21,10 +21,15 @@ from .place import Placement, Spacing
 __all__ = ["OUTPUT", "Wire", "route"]
 
 Point: TypeAlias = tuple[int, int]
+Box: TypeAlias = tuple[float, float, float, float]
 
 OUTPUT = "output:"
 _MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _UP, _RIGHT, _DOWN, _LEFT = range(4)
+_SIDES = 3
+"""Lines that a shape can take one by one, each from a side of its own."""
+_TAP = 14.0
+"""Points from a list of chips to the line that feeds them."""
 _LENGTH, _BEND, _CROSSING, _LATERAL, _BACKWARD = 0.03, 6.0, 13.0, 3.0, 40.0
 
 
@@ -44,6 +49,13 @@ class _Task(NamedTuple):
     arrivals: dict[int, float]
     crowded: bool = False
     """Whether no way is free, so that other lines may be run along."""
+    merged: bool = False
+    """Whether the lines into the target are one net, which grows from there against their direction."""
+
+    @property
+    def net(self) -> str:
+        """What the lines that may run along each other have in common."""
+        return f"into {self.wire.target}" if self.merged else self.wire.source
 
 
 def route(step: Step, placement: Placement, spacing: Spacing) -> dict[Wire, Path]:
@@ -57,7 +69,8 @@ class _Maze:
     def __init__(self, step: Step, placement: Placement, spacing: Spacing) -> None:
         self.step, self.placement = step, placement
         self.items = {item.key: item for item in step.items if item.key != step.output}
-        self.xs, self.ys = _grid(placement, [self._box(key) for key in self.items], spacing)
+        lists = [self._box(key) for key, item in self.items.items() if step.backward and item.role == "parameter"]
+        self.xs, self.ys = _grid(placement, [self._box(key) for key in self.items], spacing, lists)
         middles = {round(y + spacing.row / 2, 1) for _, y in placement.at.values()}
         self.detour = [1.0 if y in middles else 1.05 for y in self.ys]
         self.owner: dict[Point, set[str]] = {}
@@ -65,6 +78,12 @@ class _Maze:
             for point in self._covered(key):
                 self.owner.setdefault(point, set()).add(key)
         self.readers = Counter(link.source for item in step.items for link in item.links)
+        self.reading: dict[str, list[str]] = {}
+        leaving = {key for _, key in step.states}
+        for item in self.items.values() if step.backward else ():
+            for link in item.links:
+                if item.key not in leaving or (link.source in step.by_key and step.by_key[link.source].beside):
+                    self.reading.setdefault(link.source, []).append(item.key)
         self.lines: dict[tuple[Point, Point], str] = {}
         self.turns: dict[Point, set[str]] = {}
         self.passes: dict[Point, dict[str, int]] = {}
@@ -74,7 +93,7 @@ class _Maze:
 
     # ------------------------------------------------------------------------------------ geometry
 
-    def _box(self, key: str) -> tuple[float, float, float, float]:
+    def _box(self, key: str) -> Box:
         (x, y), (w, h) = self.placement.at[key], self.items[key].size
         return x - w / 2, y - h / 2, x + w / 2, y + h / 2
 
@@ -95,10 +114,14 @@ class _Maze:
         for item in self.items.values():
             for operand, link in enumerate(item.links):
                 start, departures = self._start(link.source)
-                yield _Task(
-                    Wire(link.source, item.key, operand), start, self._point(*places.at[item.key]),
-                    departures, self._arrivals(item.key, self.xs[start[0]]),
-                )  # fmt: skip
+                arrivals = self._arrivals(item.key, self.xs[start[0]])
+                if self.step.backward and link.source == entering("x"):
+                    arrivals |= {_LEFT: 0.0, _RIGHT: 0.0}
+                wire, goal = Wire(link.source, item.key, operand), self._point(*places.at[item.key])
+                if self.step.backward and len(item.links) > _SIDES:
+                    yield _Task(wire, goal, start, {(self._flow(item.key) + 2) % 4: 0.0}, _reversed(departures), merged=True)
+                else:
+                    yield _Task(wire, start, goal, departures, arrivals)
         for state, key in self.step.states:
             start, departures = self._start(key)
             goal = self._point(places.width, places.rails[state])
@@ -118,12 +141,17 @@ class _Maze:
         return self._point(0.0, places.rails[key.removeprefix(entering(""))]), {_RIGHT: 0.0}
 
     def _flow(self, key: str) -> int:
-        """The direction in which lines run past an item: up in the gates, right on a rail, down below one."""
+        """The direction in which lines run past an item: up in the gates, right on a rail, down below one.
+
+        Where the places are those of the lines' reversal, what reads an item tells, and not what it reads.
+        """
         y = self.placement.at[key][1]
         if y in [self.placement.rails[s] for s in self.placement.highways]:
             return _RIGHT
         sources = [link.source for link in self.items[key].links if link.source in self.items]
         above = any(self.placement.at[s][1] > y for s in sources)
+        if readers := self.reading.get(key):
+            above = any(self.placement.at[reader][1] < y for reader in readers)
         return _DOWN if above else _UP
 
     def _departures(self, key: str) -> dict[int, float]:
@@ -138,6 +166,8 @@ class _Maze:
         flow, x = self._flow(key), self.placement.at[key][0]
         if flow == _RIGHT:
             return {_RIGHT: 0.0, _UP: 0.0, _DOWN: _LATERAL}
+        if self.step.backward and self.items[key].role == "parameter":
+            return {_LEFT: 0.0, _RIGHT: 0.0, flow: _LATERAL}
         if len(self.items[key].links) > 1 and abs(origin - x) > 6:
             near, far = (_RIGHT, _LEFT) if origin < x else (_LEFT, _RIGHT)
             return {near: 0.0, flow: 2 * _LATERAL, far: _BACKWARD / 2, (flow + 2) % 4: _BACKWARD}
@@ -148,6 +178,8 @@ class _Maze:
         (i, j), (k, m) = task.start, task.goal
         dx, dy = abs(self.xs[i] - self.xs[k]), abs(self.ys[j] - self.ys[m])
         port = task.wire.target not in self.items
+        if self.step.backward and task.wire.source == entering("x"):
+            return (1.5, dx + dy)
         straight = dx < 0.5 or dy < 0.5
         return (0.0 if dy < 0.5 else 1.0 if straight else 3.0 if port else 2.0, dx + dy)
 
@@ -155,13 +187,15 @@ class _Maze:
 
     def connect(self, task: _Task) -> Path:
         """The cheapest way from the task's net to its goal; from then on part of that net."""
-        net = task.wire.source
+        net = task.net
         tree = self.trees.setdefault(net, {task.start: None})
         self.depth.setdefault((net, task.start), 0.0)
         found = self._search(task, tree) or self._search(task._replace(crowded=True), tree)
         if found is None:
             return self._trim(task, [task.start, task.goal])
         self._claim(net, found, tree)
+        if task.merged:
+            return self._trim(task, _to_root(found, tree)[::-1])
         self.entered.add((task.wire.target, _direction(found[-2], found[-1])))
         return self._trim(task, _to_root(found, tree))
 
@@ -171,7 +205,7 @@ class _Maze:
         best: dict[tuple[Point, int], float] = {}
         came: dict[tuple[Point, int], tuple[Point, int] | None] = {}
         for point in tree:
-            early = 1.05 * _LENGTH * self.depth[task.wire.source, point]
+            early = 1.05 * _LENGTH * self.depth[task.net, point]
             heapq.heappush(heap, (early + self._left(point, task.goal), early, point, -1))
             best[point, -1], came[point, -1] = early, None
         while heap:
@@ -194,7 +228,7 @@ class _Maze:
 
     def _exits(self, task: _Task, point: Point, heading: int) -> Iterator[tuple[int, float]]:
         """The directions in which a path may go on from `point`, and what turning or crossing costs."""
-        net = task.wire.source
+        net = task.net
         if heading < 0:
             if point == task.start:
                 yield from task.departures.items()
@@ -222,10 +256,10 @@ class _Maze:
         own = {task.wire.source, task.wire.target}
         if not self.owner.get(b, set()) <= own:
             return False
-        return task.crowded or self.lines.get((min(a, b), max(a, b)), task.wire.source) == task.wire.source
+        return task.crowded or self.lines.get((min(a, b), max(a, b)), task.net) == task.net
 
     def _arrival(self, task: _Task, turn: int) -> float:
-        taken = _BACKWARD if (task.wire.target, turn) in self.entered else 0.0
+        taken = _BACKWARD if not task.merged and (task.wire.target, turn) in self.entered else 0.0
         return task.arrivals.get(turn, 10 * _BACKWARD) + taken
 
     def _distance(self, a: Point, b: Point) -> float:
@@ -273,9 +307,9 @@ class _Maze:
 
 
 def _grid(
-    placement: Placement, boxes: Iterable[tuple[float, float, float, float]], spacing: Spacing
+    placement: Placement, boxes: Iterable[Box], spacing: Spacing, lists: Sequence[Box]
 ) -> tuple[list[float], list[float]]:
-    """The coordinates along which lines may run."""
+    """The coordinates along which lines may run, none of them too close beside the chips of `lists`."""
     boxes = list(boxes)
     centres = sorted({round((b[0] + b[2]) / 2, 1) for b in boxes} | {round(placement.x_port, 1)})
     edge = placement.width
@@ -285,6 +319,8 @@ def _grid(
     for a, b in itertools.pairwise(centres):
         if b - a > 16:
             xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}
+    xs -= {x for x in xs - set(centres) for x0, _, x1, _ in lists if x0 - _TAP < x < x0 or x1 < x < x1 + _TAP}
+    xs |= {round(x, 1) for x0, _, x1, _ in lists for x in (x0 - _TAP, x1 + _TAP)}
     rows = sorted({round((b[1] + b[3]) / 2, 1) for b in boxes})
     ys = {0.0, placement.height, *rows, *(round(y, 1) for y in placement.rails.values())}
     for y in rows:
@@ -304,6 +340,11 @@ def _thin(values: set[float], low: float, high: float, keep: set[float]) -> list
             result.pop()
         result.append(value)
     return result
+
+
+def _reversed(costs: dict[int, float]) -> dict[int, float]:
+    """Where lines arrive if they leave as given, and the other way round."""
+    return {(turn + 2) % 4: cost for turn, cost in costs.items()}
 
 
 def _nearest(values: list[float], wanted: float) -> int:

@@ -42,6 +42,7 @@ ROLES = {
     "layer": Paint("#FFEFA3", "#B38F00", "#4A3F10", "#E3C04A"),
     "pointwise": Paint("#F9C9DA", "#B4577E", "#4E2234", "#E88FB3"),
     "step": Paint("#F6F8FA", "#C8D1DA", "#161B22", "#30363D"),
+    "backward": Paint("#FBF6F1", "#DCC8B4", "#1E1813", "#4A3A2A"),
     "cellbox": Paint("#DCEFDC", "#8FB98F", "#15291A", "#3D6B45"),
     "join": Paint("#1B1F24", "#1B1F24", "#C9D1D9", "#C9D1D9"),
     "more": Paint("#F6F8FA", "#8C959F", "#161B22", "#6E7681"),

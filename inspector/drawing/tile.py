@@ -77,14 +77,17 @@ class _Tiler:
         self.stood_for: set[int] = set()
         self.lines: list[tuple[float, Line, tuple[float, ...]]] = []
         self.pairs: Counter[str] = Counter()
+        self.gradients: dict[int, tuple[str, float, float, float]] = {}
 
     def run(self, rows: Sequence[Row]) -> Tiling:
         laid_rows = lay_out(rows, self.spacing)
-        for row, laid in zip(rows, laid_rows, strict=True):
+        pairs = list(zip(rows, laid_rows, strict=True))
+        for row, laid in [*(p for p in pairs if not p[0].backward), *(p for p in reversed(pairs) if p[0].backward)]:
             self._draw_row(row, laid)
         frames = self.picture.frames
         self.tiling.left = min(frame.left for frame in frames)
-        self.tiling.right = max(frame.right for frame in frames)
+        ends = [shape.x + shape.width / 2 for shape in self.picture.shapes if shape.id.endswith(".initial")]
+        self.tiling.right = max([*(frame.right for frame in frames), *ends])
         self.tiling.bottom = min(frame.bottom for frame in frames) - BELOW - 17
         self.tiling.top = max(frame.top for frame in frames) + ABOVE + 17
         self.picture.lines += self._finished()
@@ -117,7 +120,7 @@ class _Tiler:
             carried = self._draw_step(row, k, here, carried)
         last = laid[0 if row.reverse else -1]
         if isinstance(last, Laid):
-            self._loose_ends(last, carried)
+            self._loose_ends(row, last, carried)
 
     def _initial(self, row: Row, laid: list[Laid | float]) -> dict[str, tuple[str, Path]]:
         """Where the states come from before the first step that is shown."""
@@ -215,21 +218,22 @@ class _Tiler:
         return self._carry(here, {**carried, "x": (source, riser)})
 
     def _frame(self, here: Laid) -> None:
+        look = "backward" if here.step.backward else self.look
         self.tiling.columns[here.step.timestep] = here.left + here.placement.width / 2
         label = frame_label(here.step)
         members = tuple(here.prefix + safe(i.key) for i in here.step.items if i.key != here.step.output)
         self.picture.frames.append(
             Frame(
                 f"{here.prefix}step", here.left, here.bottom, here.left + here.placement.width,
-                here.bottom + here.placement.height, label, theme.paint(self.look), self.look, label, members,
-                here.mirror is not None, here.step.timestep,
+                here.bottom + here.placement.height, label, theme.paint(look), look, label, members,
+                (here.mirror is None) == here.step.backward, here.step.timestep,
             )
         )  # fmt: skip
 
     def _highways(self, here: Laid) -> None:
         """A band behind each state that crosses the step on diagonal Jacobians alone."""
         for state in sorted(here.placement.highways):
-            y = here.bottom + here.placement.rails[state]
+            _, y = here.port(0.0, here.placement.rails[state])
             says = f"highway of {state}: every operation on it has a diagonal Jacobian"
             right = here.left + here.placement.width
             own = f"{here.prefix}{safe(state)}.highway"
@@ -242,16 +246,18 @@ class _Tiler:
         paint = theme.paint(item.role, self.picture.gates)
         if self.ink.norms is None and item.value is not None and item.role.startswith("gate:") and not item.layer:
             paint = paint._replace(fill="#FFFFFF", dark_fill="#0D1117")
-        border = 2.0 if nonlinear or item.role == "hidden" else 1.2
-        paint, css, border = inked(self.ink, node, paint, self._css(item), border)
+        border = 0.9 if item.beside else 2.0 if nonlinear or item.role == "hidden" else 1.2
+        css = self._css(item)
+        if not item.beside:
+            paint, css, border = inked(self.ink, node, paint, css, border)
         self.picture.shapes.append(
             Shape(
                 own, item.shape, x, y, *item.size, item.label, paint, css,
-                self.notes.get(node.index, "") if node else "", 12 if item.value else 11, border,
+                self.notes.get(node.index, "") if node else "", _font(item), border,
                 nodes=self._stands_for(item),
             )
         )  # fmt: skip
-        for shown in (*item.nodes, *([item.value] if item.value is not None else [])):
+        for shown in () if here.step.backward else (*item.nodes, *([item.value] if item.value is not None else [])):
             self.tiling.shown[shown.index] = (own, x, y)
         return own
 
@@ -272,6 +278,8 @@ class _Tiler:
     def _input(self, row: Row, k: int, here: Laid) -> tuple[str, Path]:
         """The circle below a step, or the output circle of the layer below; and the line up to the frame."""
         foot = here.port(here.placement.x_port, 0.0)
+        if here.step.backward:
+            return self._seed(here, foot)
         node = row.inputs[k]
         if node is None:
             return "", (foot,)
@@ -291,6 +299,18 @@ class _Tiler:
         self.tiling.shown.setdefault(node.index, (own, foot[0], y))
         return own, ((foot[0], y + 17), foot)
 
+    def _seed(self, here: Laid, foot: tuple[float, float]) -> tuple[str, Path]:
+        """What enters a backward step from above: the gradient by the input of the layer above, or what the loss adds."""
+        seed = here.step.seed
+        if seed is None:
+            return "", (foot,)
+        if seed.value is not None and seed.value.index in self.gradients:
+            own, x, y, radius = self.gradients[seed.value.index]
+            bend = foot[1] + 16
+            return own, ((x, y - radius), (x, bend), (foot[0], bend), foot)
+        own = self._item(here, seed, *here.port(here.placement.x_port, -ABOVE))
+        return own, (here.port(here.placement.x_port, seed.size[1] / 2 - ABOVE), foot)
+
     def _link(
         self, here: Laid, item: Item, operand: int, link: Link, carried: dict[str, tuple[str, Path]], source: str, riser: Path,
     ) -> None:  # fmt: skip
@@ -308,8 +328,7 @@ class _Tiler:
             rail = port in here.placement.highways and path[-1][1] == path[0][1]
         else:
             origin = here.prefix + safe(link.source)
-            y = path[0][1] - here.bottom
-            rail = path[0][1] == path[-1][1] and y in [here.placement.rails[s] for s in here.placement.highways]
+            rail = path[0][1] == path[-1][1] and path[0][1] in here.rails
         self._line(origin, target, path, self.ink.stroke(link.edge, link.cut, rail), over=here)
 
     def _output(self, here: Laid) -> None:
@@ -318,12 +337,15 @@ class _Tiler:
             return
         inner = item.links[0].source
         path = here.wire(Wire(inner, OUTPUT, 0))
-        x, y = path[-1][0], here.bottom + here.placement.height + ABOVE
+        beyond = BELOW if here.step.backward else ABOVE
+        x, y = path[-1][0], here.port(0.0, here.placement.height + beyond)[1]
         own = self._item(here, item, x, y)
         assert item.value is not None
-        self.tiling.outputs[item.value.index] = (own, x, y, item.size[1] / 2)
+        shown = self.gradients if here.step.backward else self.tiling.outputs
+        shown[item.value.index] = (own, x, y, item.size[1] / 2)
         stroke = self.ink.stroke(item.links[0].edge, item.links[0].cut)
-        self._line(here.prefix + safe(inner), own, (*path, (x, y - item.size[1] / 2)), stroke, over=here)
+        half = item.size[1] / 2 * (-1 if here.step.backward else 1)
+        self._line(here.prefix + safe(inner), own, (*path, (x, y - half)), stroke, over=here)
 
     # ---------------------------------------------------------------------------------- between steps
 
@@ -349,13 +371,34 @@ class _Tiler:
         width = theme.label_width(label, 12) + 4
         self.picture.shapes.append(Shape(own, "text", x, y, width, 14, label, None, "label", "", 12))
 
-    def _loose_ends(self, here: Laid, carried: dict[str, tuple[str, Path]]) -> None:
-        """After the last step nobody reads the states: dashed stubs, unless the drawing goes on."""
+    def _loose_ends(self, row: Row, here: Laid, carried: dict[str, tuple[str, Path]]) -> None:
+        """After the last step nobody reads the states: dashed stubs, unless the drawing goes on.
+
+        A reverse sweep ends at the initial state.
+        """
+        ends = {state: (label, link) for state, label, link in row.last}
         for state, (source, path) in carried.items():
-            end = here.port(here.placement.width + 22, path[-1][1] - here.bottom)
+            if state in ends:
+                self._last_gradient(row, here, state, source, path, *ends[state])
+                continue
+            end = here.port(here.placement.width + 22, 0.0)[0], path[-1][1]
             own = f"{here.prefix}{safe(state)}.after"
             self._anchor(own, *end)
             self._line(source, own, (*path, end), _LOOSE, arrow=False, over=here)
+
+    def _last_gradient(
+        self, row: Row, here: Laid, state: str, source: str, path: Path, label: str, link: Link
+    ) -> None:
+        """The gradient by an initial state, behind the step that reads it."""
+        width = theme.label_width(label, 10) + 14
+        x, y = here.port(here.placement.width + GAP + width / 2 - 10, 0.0)[0], path[-1][1]
+        own = f"{here.prefix}{safe(state)}.initial"
+        stroke = self.ink.stroke(link.edge)
+        paint = theme.paint("value")._replace(stroke=stroke.colour)
+        css = f"value on-{stroke.css}"
+        self.picture.shapes.append(Shape(own, "ellipse", x, y, width, 18, label, paint, css, stroke.tooltip, 10, max(1.0, 0.8 * stroke.width)))
+        side = width / 2 * (1 if row.reverse else -1)
+        self._line(source, own, (*path, (x + side, y)), stroke, over=here)
 
     # ------------------------------------------------------------------------------------- primitives
 
@@ -367,6 +410,10 @@ class _Tiler:
     ) -> None:
         own = f"{source}--{target}"
         before, self.pairs[own] = self.pairs[own], self.pairs[own] + 1
-        rails = [over.bottom + over.placement.rails[s] for s in over.placement.highways] if over else []
+        rails = over.rails if over else []
         line = stroke.line(f"{own}--{before}" if before else own, source, target, joined(path), arrow)
         self.lines.append((stroke.rank, line, tuple(rails)))
+
+
+def _font(item: Item) -> int:
+    return 10 if item.beside or item.role == "parameter" else 12 if item.value else 11

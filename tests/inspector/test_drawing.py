@@ -83,7 +83,7 @@ def assert_sound(drawing: Picture) -> None:
 
 def overlapping(drawing: Picture) -> list[tuple[str, str]]:
     """Pairs of shapes that lie on each other."""
-    solid = [s for s in drawing.shapes if s.kind not in ("point", "text")]
+    solid = [s for s in drawing.shapes if s.kind not in ("point", "text") and s.css != "badge"]
     return [
         (a.id, b.id) for k, a in enumerate(solid) for b in solid[:k]
         if abs(a.x - b.x) < (a.width + b.width) / 2 - 0.5 and abs(a.y - b.y) < (a.height + b.height) / 2 - 0.5
@@ -131,7 +131,7 @@ def test_lines_end_on_the_border_of_what_they_point_at(level: str, run: Run) -> 
 
 def crossings_of_boxes(drawing: Picture) -> list[tuple[str, str]]:
     """Lines that run through a shape that is neither their source nor their target."""
-    solid = [s for s in drawing.shapes if s.kind not in ("point", "text")]
+    solid = [s for s in drawing.shapes if s.kind not in ("point", "text") and s.css != "badge"]
     found = []
     for line in drawing.lines:
         for piece in line.pieces:
@@ -157,6 +157,14 @@ def test_a_state_with_a_highway_is_one_straight_line(kind: str, highways: int) -
     rails = [line for line in picture(RUNS[kind]).lines if line.css == "rail"]
     heights = {round(y, 1) for line in rails for piece in line.pieces for _, y in piece}
     assert len(heights) == highways
+
+
+def test_the_loss_of_a_reversed_run_stands_clear_of_the_initial_state() -> None:
+    run = RUNS["reversed"]
+    loss = sum(tg.sum(output * float(t + 1)) for t, output in enumerate(run.outputs))
+    drawing = picture(run, trace=inspector.trace(run, loss))
+    first = min(shape.x - shape.width / 2 for shape in drawing.shapes if shape.id.startswith("out."))
+    assert first > max(shape.x + shape.width / 2 for shape in drawing.shapes if shape.id.endswith(".initial"))
 
 
 def test_truncation_is_drawn_as_cut() -> None:

@@ -48,6 +48,16 @@ def test_recording_the_sweep_does_not_change_its_numbers(program: Program) -> No
         assert p.op is None
 
 
+def test_a_recorded_sum_of_cotangents_belongs_to_the_value_it_is_the_cotangent_of() -> None:
+    with tg.scope("inside"):
+        y = tg.tanh(tg.tensor([1.0, 2.0], requires_grad=True))
+    total = tg.sum(y * y)
+    with tg.no_grad():
+        (gradient,) = tg.grad(total, [y], create_graph=True)
+    assert gradient.op is not None and gradient.op.name == "add"
+    assert str(gradient.scope) == "inside/backward"
+
+
 @given(programs())
 def test_interior_gradients_obey_the_chain_rule(program: Program) -> None:
     """The whole gradient is what goes through one interior value plus what goes past it."""
