@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinygrad_rnn import Node
 
+from . import theme
 from .items import Step
 from .picture import Path, moved
 from .place import Placement, Spacing, highways, place, rail_row
 from .route import Wire, route
 
-__all__ = ["ABOVE", "BELOW", "GAP", "MORE", "Laid", "Row", "lay_out", "safe"]
+__all__ = ["ABOVE", "BELOW", "GAP", "MORE", "Laid", "Row", "frame_label", "lay_out", "safe"]
 
 GAP, ABOVE, BELOW, MORE = 46.0, 40.0, 44.0, 150.0
 """Points between frames, from a frame up to its output and down to its input, and for what is folded away."""
@@ -81,21 +82,33 @@ def safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", lambda hit: f"_{ord(hit[0]):x}_", text)
 
 
+def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]:
+    """Each kind of step placed and routed, with as much room between the rows as its lines need."""
+    title = max(theme.label_width(frame_label(step)) for step in steps)
+    kinds = {step.shape: step for step in steps}
+    states = frozenset.intersection(*(frozenset(highways(step)) for step in kinds.values()))
+    level = max(rail_row(step, states) for step in kinds.values())
+    for extra in (0.0, 12.0, 24.0, 48.0):
+        roomy = replace(spacing, row=spacing.row + extra, gap=spacing.gap + extra / 2)
+        placements = {shape: place(step, roomy, states, level, title) for shape, step in kinds.items()}
+        routes = {shape: route(step, placements[shape], roomy) for shape, step in kinds.items()}
+        if not any(found.crowded for found in routes.values()):
+            break
+    return {shape: (placements[shape], routes[shape].paths) for shape in kinds}
+
+
+def frame_label(step: Step) -> str:
+    """What a step's frame says."""
+    name = f"step t = {step.timestep}"
+    return f"{step.layer} · {name}" if step.layer else name
+
+
 def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
     """Every shown step in its column; alike steps are placed and routed once.
 
     For steps that are folded away there is the left edge of the box that stands for them.
     """
-    plans: list[dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]] = []
-    for row in rows:
-        steps = {step.shape: step for step in row.steps if isinstance(step, Step)}
-        states = frozenset.intersection(*(frozenset(highways(step)) for step in steps.values()))
-        level = max(rail_row(step, states) for step in steps.values())
-        plan = {}
-        for shape, step in steps.items():
-            placement = place(step, spacing, states, level)
-            plan[shape] = (placement, route(step, placement, spacing))
-        plans.append(plan)
+    plans = [_plan([step for step in row.steps if isinstance(step, Step)], spacing) for row in rows]
     width = max(placement.width for plan in plans for placement, _ in plan.values())
     laid_rows: list[list[Laid | float]] = []
     bottom = 0.0

@@ -70,8 +70,7 @@ def _roles(picture: Picture, left: float, y: float) -> float:
     chips: list[tuple[str, str, str]] = []
     for k, gate in enumerate(picture.gates):
         if f"gate{k}" in used:
-            word = theme.GATE_WORDS.get(gate)
-            chips.append((f"{word} ({gate})" if word else gate, f"gate:{gate}", f"gate{k}"))
+            chips.append((theme.gate_label(gate, picture.gates), f"gate:{gate}", f"gate{k}"))
     words = {
         "layer": "learned layer", "pointwise": "pointwise", "shared": "shared by gates", "cell": "state",
         "hidden": "output", "input": "input x", "loss": "loss",

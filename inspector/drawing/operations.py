@@ -150,8 +150,7 @@ class _Builder:
         own = self._key(name)
         link = Link(key, (node.tensor.id, -1), node=node.index)
         round_ = is_state and len(name) <= 2
-        width = theme.label_width(name, 12) + (22 if is_state else 10)
-        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
+        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, theme.oval_width(label, 12, 20)), 20.0))
         self.items.append(Item(own, shape, label, role, size, (link,), (), True, node))
         if node.tensor.id == self.run.outputs[self.t].id:
             self.circle = own
@@ -190,7 +189,7 @@ class _Builder:
         if source.timestep is not None and source.timestep != self.t:
             label += theme.subscript(source.timestep)
         key = self._key(f"from.{label}")
-        width = max(32.0, theme.label_width(label, 12) + 10)
+        width = max(32.0, theme.oval_width(label, 12, 20))
         self.items.append(Item(key, "ellipse", label, "value", (width, 20.0), (), value=source))
         self.at[source.index] = key
 

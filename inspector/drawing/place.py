@@ -47,6 +47,8 @@ class Placement:
         Where the input enters from below and the output leaves upwards.
     width, height : float
         Of the frame.
+    title : float
+        Width of the label in the frame's upper left corner, which lines leave free.
     """
 
     at: dict[str, tuple[float, float]]
@@ -56,6 +58,7 @@ class Placement:
     output_port: float
     width: float
     height: float
+    title: float = 0.0
 
 
 def highways(step: Step) -> dict[str, list[str]]:
@@ -88,7 +91,7 @@ def _level(row: dict[str, int], hanging: set[str], rails: dict[str, list[str]]) 
     return max([body, *(1 - row[key] for key in hanging)])
 
 
-def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> Placement:
+def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, title: float = 0.0) -> Placement:
     """Positions for every item of `step`.
 
     Parameters
@@ -97,6 +100,8 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
         The states that get a rail.
     level : int
         The row of the lowest rail, see :func:`rail_row`.
+    title : float
+        Width of the frame's label.
     """
     rails = {state: path for state, path in highways(step).items() if state in states}
     on_rail = {key for path in rails.values() for key in path}
@@ -115,12 +120,19 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
     tops = {state: base + spacing.row * (heights[state] - 1) + 14 for state in rails}
     bottoms = {state: spacing.bus * (k + 1) + 6 for k, state in enumerate(buses)}
     width = max((x[i.key] + i.size[0] / 2 for i in inside), default=40.0) + spacing.right
+    width = max(width, title + 12 + 18 + 6)
     readers = [x[i.key] for i in inside if any(link.source == entering("x") for link in i.links)]
     top = max([*row.values(), level if rails else 1])
     return Placement(
-        at, {**tops, **bottoms}, frozenset(rails), sum(readers) / len(readers) if readers else width / 2,
-        width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42,
+        at, {**tops, **bottoms}, frozenset(rails), _port(readers, width / 2),
+        width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42, title,
     )  # fmt: skip
+
+
+def _port(readers: Sequence[float], default: float) -> float:
+    """Below the middle of what reads the input; exactly below an item that stands there."""
+    middle = _mean(readers, default)
+    return next((x for x in readers if abs(x - middle) < 8), round(middle, 1))
 
 
 def _rows(items: Iterable[Item], on_rail: set[str]) -> tuple[dict[str, int], set[str]]:
@@ -270,7 +282,7 @@ def _neighbours(
     """Whom each item would like to stand above or below, or how far to the right of whom.
 
     The only operand of an item counts three times. What hangs from a rail follows it, and pulls it along
-    only where nothing feeds it from below.
+    only where nothing feeds it from below; such an item stays beside its neighbour on the rail.
     """
     found: dict[str, list[tuple[str, float]]] = {item.key: [] for item in items}
     size = {item.key: item.size[0] for item in items}
@@ -278,7 +290,7 @@ def _neighbours(
     on_rail = {key for path in rails.values() for key in path}
     fed = {i.key for i in items if any(s in found and s not in on_rail for s, *_ in i.links)}
     for item in items:
-        sources = [s for s, *_ in item.links if s in found and not {s, item.key} <= on_rail]
+        sources = [s for s, *_ in item.links if s in found and not ({s, item.key} <= on_rail and (item.key in fed or row[s] != row[item.key]))]
         for source in sources:
             if row[source] == row[item.key]:
                 found[item.key].append((source, (size[source] + size[item.key]) / 2 + gap))

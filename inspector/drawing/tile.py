@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from tinygrad_rnn import Node
 
 from . import theme
-from .columns import ABOVE, BELOW, GAP, MORE, Laid, Row, lay_out, safe
+from .columns import ABOVE, BELOW, GAP, MORE, Laid, Row, frame_label, lay_out, safe
 from .ink import Ink, Stroke, inked
 from .items import Item, Link, entering, leaving
 from .paths import bridged, joined, without_trunk
@@ -19,7 +19,7 @@ from .route import OUTPUT, Wire
 
 __all__ = ["Tiling", "tile"]
 
-_LOOSE = Stroke("#AFB8C1", 1.0, "loose", "", True, -1.0)
+_LOOSE = Stroke("#79828D", 1.0, "loose", "", True, -1.0)
 
 
 @dataclass
@@ -135,7 +135,7 @@ class _Tiler:
     ) -> tuple[str, Path]:
         """An initial state in front of the first step."""
         label = node.name or "init"
-        width = theme.label_width(label, 10) + 14
+        width = theme.oval_width(label, 10, 18)
         middle = x + (width / 2 - 10) * (1 if reverse else -1)
         own = f"{first.prefix}{safe(state)}.initial"
         again = node.index in self.tiling.shown
@@ -188,8 +188,7 @@ class _Tiler:
         return self._carry(here, {**carried, "x": (source, riser)})
 
     def _frame(self, here: Laid) -> None:
-        name = f"step t = {here.step.timestep}"
-        label = f"{here.step.layer} · {name}" if here.step.layer else name
+        label = frame_label(here.step)
         members = tuple(here.prefix + safe(i.key) for i in here.step.items if i.key != here.step.output)
         self.picture.frames.append(
             Frame(
