@@ -118,7 +118,6 @@ def _columns(
         for node, label in zip(members, labels, strict=True):
             own = picture.unused(f"out.{safe(node.name or node.op)}")
             last = _is_result(node, graph)
-            label = f"L = {label}" if last and not node.name else label
             y = _height(tiling) - 40.0 * stacked[column]
             stacked[column] += 1
             picture.shapes.append(
@@ -137,7 +136,8 @@ def _label(node: Node, graph: Graph) -> str:
     constants = [graph.nodes[k] for k in node.inputs if graph.nodes[k].op == "constant"]
     known = [number(float(c.value.reshape(-1)[0])) for c in constants if c.value.size == 1]
     label = f"{symbol} {known[0]}" if known else symbol
-    return f"{node.name} = {label}" if node.name else label
+    name = node.name or ("L" if _is_result(node, graph) else "")
+    return f"{name} = {label}" if name else label
 
 
 def _is_result(node: Node, graph: Graph) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -150,14 +151,15 @@ class _Tiler:
     def _skip(
         self, k: int, left: float, count: int, carried: dict[str, tuple[str, Path]], laid: list[Laid | float], reverse: bool
     ) -> dict[str, tuple[str, Path]]:  # fmt: skip
-        """A box for the steps that are not shown, and dashed states that pass by."""
+        """A box for the steps that are not shown, in the widest gap between the dashed states that pass by."""
         some = next(here for here in laid if isinstance(here, Laid))
-        height = some.placement.height
-        x, y = left + MORE / 2, some.bottom + height / 2
+        lanes = sorted({0.0, some.placement.height, *some.placement.rails.values()})
+        low, high = max(itertools.pairwise(lanes), key=lambda pair: pair[1] - pair[0])
+        x, y, height = left + MORE / 2, some.bottom + (low + high) / 2, min(40.0, high - low - 12)
         own = f"{some.prefix}more.{k}"
         self.picture.shapes.append(
-            Shape(own, "box", x, y, MORE - 20, 40, f"{count} more steps", theme.paint("more"), "more",
-                  f"{count} steps that are not shown, with the same parameters", 13, 1.2, True)
+            Shape(own, "box", x, y, MORE - 20, height, f"{count} more step" + "s" * (count > 1), theme.paint("more"), "more",
+                  f"{count} not shown, with the same parameters", 13, 1.2, True)
         )  # fmt: skip
         following: dict[str, tuple[str, Path]] = {}
         for state, (source, path) in carried.items():

@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import matplotlib
+import numpy as np
 from matplotlib import font_manager, ft2font
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.drawing.dot import to_dot
+from inspector.drawing.engines import draw
+from inspector.drawing.picture import Picture
+from inspector.drawing.svg import to_svg
+from inspector.render import picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 Point = tuple[float, float]
@@ -78,6 +87,14 @@ class Drawn:
     edges: dict[str, Edge] = field(default_factory=dict)
     sizes: list[float] = field(default_factory=list)
     """Of all text, in points."""
+
+
+@cache
+def produced(name: str, level: str) -> tuple[Picture, str, str]:
+    """A cell of the registry over three steps with a trace: the picture, Graphviz's SVG of it, and ours."""
+    run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 2, 3)))
+    drawing = picture(run, level=level, trace=inspector.trace(run, run.outputs[-1].sum()))
+    return drawing, draw(to_dot(drawing), "svg").decode(), to_svg(drawing)
 
 
 def read(svg: str) -> Drawn:

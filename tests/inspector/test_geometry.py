@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -13,15 +12,15 @@ from hypothesis import given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.drawing.columns import GAP
-from inspector.drawing.picture import Picture
+from inspector.drawing.picture import Line, Picture
 from inspector.drawing.svg import to_svg
 from inspector.render import LEVELS, picture
 from tinygrad_rnn.unroll import Run
 
 from ..random_cells import runs
 from ..strategies import FEW
-from .drawn import Box, Drawn, Edge, Node, Point, read
+from .drawn import Box, Drawn, Edge, Node, Point, produced, read
+from .test_drawing import RUNS, run_of
 
 CELLS = tg.cells.names()
 Segment = tuple[Point, Point]
@@ -142,49 +141,122 @@ def trespassing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
                     yield f"{line.id} runs through {key}"
 
 
-def meetings(drawn: Drawn, drawing: Picture) -> tuple[int, list[str]]:
-    """How often lines of different sources cross, and which of them run along each other."""
-    level: list[tuple[float, float, float, str, str]] = []
-    upright: list[tuple[float, float, float, str, str]] = []
+def stretches(drawn: Drawn, drawing: Picture) -> Iterator[tuple[bool, float, float, float, Line]]:
+    """The straight parts of all lines: whether upright, the coordinate that they keep, and from where to where they run."""
+    inside = {key for frame in drawing.frames for key in frame.members}
     for line in drawing.lines:
+        if line.target.startswith(("out.", "loss")) and line.target not in inside:
+            continue  # what leads to the loss merges into one track on purpose
         for (ax, ay), (bx, by) in segments(drawn.edges[line.id]):
-            if math.dist((ax, ay), (bx, by)) < 0.5:
-                continue
-            if abs(ay - by) < 0.1:
-                level.append((ay, min(ax, bx), max(ax, bx), line.source, line.id))
-            elif abs(ax - bx) < 0.1:
-                upright.append((ax, min(ay, by), max(ay, by), line.source, line.id))
-    crossed = {
-        (round(x), round(y), frozenset((one, other)))
-        for y, left, right, one, _ in level for x, top, bottom, other, _ in upright
-        if one != other and left < x < right and top < y < bottom
-    }  # fmt: skip
-    along = []
-    for lines in (level, upright):
-        lines.sort()
-        for k, (at, low, high, one, a) in enumerate(lines):
-            for at2, low2, high2, other, b in itertools.takewhile(lambda entry, at=at: entry[0] < at + 1.5, lines[k + 1 :]):
-                if one != other and min(high, high2) - max(low, low2) > 2:
-                    along.append(f"{a} and {b} run along each other at {at:.1f} {at2:.1f}")
-    return len(crossed), along
+            if abs(ay - by) < 0.1 < abs(ax - bx):
+                yield False, ay, min(ax, bx), max(ax, bx), line
+            elif abs(ax - bx) < 0.1 < abs(ay - by):
+                yield True, ax, min(ay, by), max(ay, by), line
+
+
+def crossings(drawn: Drawn, drawing: Picture) -> int:
+    """How often lines of different sources cross, where the one does not open for the other."""
+    found = list(stretches(drawn, drawing))
+    level, upright = [s for s in found if not s[0]], [s for s in found if s[0]]
+    return len({
+        (round(x), round(y), frozenset((one.source, other.source)))
+        for _, y, left, right, one in level for _, x, top, bottom, other in upright
+        if one.source != other.source and left < x < right and top < y < bottom
+    })  # fmt: skip
+
+
+def hiding(drawn: Drawn, drawing: Picture) -> Iterator[str]:
+    """Lines of different sources that run along each other, so that nobody can tell them apart."""
+    found = sorted(stretches(drawn, drawing), key=lambda stretch: stretch[:4])
+    for k, (upright, at, low, high, one) in enumerate(found):
+        for other_upright, near_by, start, end, other in found[k + 1 :]:
+            if other_upright != upright or near_by > at + 1.5:
+                break
+            if one.source != other.source and min(high, end) - max(low, start) > 2:
+                yield f"{one.id} and {other.id} run along each other"
 
 
 def wandering(drawn: Drawn, drawing: Picture) -> Iterator[str]:
     """Shapes that do not repeat exactly from one alike step to the next, and rails that do not keep their height."""
-    frames = sorted((f for f in drawing.frames), key=lambda f: f.left)
-    prefix = {f.id: f.id.removesuffix("step") for f in frames}
-    for one, other in itertools.pairwise(frames):
-        if one.bottom != other.bottom:
+    places = {key: node.box.centre for key, node in drawn.nodes.items() if node.box is not None}
+    for one, other in itertools.pairwise(sorted(drawing.frames, key=lambda frame: (frame.bottom, frame.left))):
+        here, there = (frame.id.removesuffix("step") for frame in (one, other))
+        keys = [key.removeprefix(here) for key in one.members]
+        if one.bottom != other.bottom or keys != [key.removeprefix(there) for key in other.members]:
             continue
-        a = {k.removeprefix(prefix[one.id]): drawn.nodes[k] for k in one.members}
-        b = {k.removeprefix(prefix[other.id]): drawn.nodes[k] for k in other.members}
-        if a.keys() != b.keys() or any(drawn.edges.keys() and a[k].box is None for k in a):
-            continue
-        offsets = [(b[k].box.centre[0] - a[k].box.centre[0], b[k].box.centre[1] - a[k].box.centre[1]) for k in a if a[k].box and b[k].box]  # type: ignore[union-attr]
         left, right = drawn.frames[one.id].box, drawn.frames[other.id].box
         assert left is not None and right is not None
-        offsets.append((right.left - left.left, 0.0))
-        for dx, dy in offsets:
-            if abs(dy) > 0.02 or abs(dx - offsets[0][0]) > 0.02:
-                yield f"{one.id} to {other.id}: {dx, dy} is not {offsets[0]}"
-                break
+        period = right.left - left.left
+        for key in keys:
+            (ax, ay), (bx, by) = places[here + key], places[there + key]
+            if abs(bx - ax - period) > 0.021 or abs(by - ay) > 0.011:
+                yield f"{there}{key} stands {bx - ax, by - ay} from {here}{key} and not {period}"
+    for line in drawing.lines:
+        heights = {round(y) for piece in drawn.edges[line.id].pieces for _, y in piece}
+        if line.css == "rail" and len(heights) > 1:
+            yield f"{line.id} is not straight"
+
+
+def missing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
+    """What the picture has and the drawing has not, or the other way round; :func:`read` finds what is there twice."""
+    yield from {shape.id for shape in drawing.shapes if shape.kind != "point"} ^ set(drawn.nodes)
+    yield from {line.id for line in drawing.lines} ^ set(drawn.edges)
+    yield from {frame.id for frame in drawing.frames} ^ set(drawn.frames)
+    yield from (shape.id for shape in drawing.shapes if shape.kind != "point" and drawn.nodes[shape.id].words != shape.label.replace("\n", "↵"))
+
+
+def broken_laws(svg: str, drawing: Picture) -> list[str]:
+    drawn = read(svg)
+    of_svg = [law(drawn) for law in (overlapping, spilling)]
+    of_both = [law(drawn, drawing) for law in (missing, astray, trespassing, hiding, wandering)]
+    return list(itertools.chain(*of_svg, *of_both))
+
+
+# --------------------------------------------------------------------------------------------- tests
+
+
+@pytest.mark.parametrize("writer", ["graphviz", "own"])
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", CELLS)
+def test_the_laws_of_geometry_hold_for_every_cell(name: str, level: str, writer: str) -> None:
+    drawing, theirs, ours = produced(name, level)
+    assert broken_laws(theirs if writer == "graphviz" else ours, drawing) == []
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@FEW
+@given(run=runs())
+def test_the_laws_of_geometry_hold_for_cells_nobody_has_drawn_yet(level: str, run: Run) -> None:
+    drawing = picture(run, level=level)
+    assert broken_laws(to_svg(drawing), drawing) == []
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("kind", ["masked", "truncated", "reversed", "stacked", "directions", "scoped", "folded", "three folded"])
+def test_the_laws_of_geometry_hold_for_other_runs(kind: str, level: str) -> None:
+    run = run_of("narx" if kind == "three folded" else "lstm", 30) if "folded" in kind else RUNS[kind]
+    drawing = picture(run, level=level, trace=inspector.trace(run, tg.losses.mse_loss(run.stacked, np.zeros(run.stacked.shape))))
+    assert broken_laws(to_svg(drawing), drawing) == []
+
+
+CROSSINGS = {
+    "cell": {"layernorm": 4, "mgu": 3, "noaf": 2, "sru": 4, "narx": 7, "clockwork": 3, "chunker": 2, "lru": 2,
+             "lstm1997": 9, "slstm": 9, "fgr": 29},
+    "gate": {"layernorm": 4, "mgu": 2, "gru_before": 2, "sru": 4, "narx": 6, "clockwork": 2, "chunker": 2, "lru": 2,
+             "lstm1997": 9, "slstm": 9, "fgr": 31},
+}  # fmt: skip
+"""A step's crossings where there is more than one. The last three cells feed every gate from every gate."""
+
+
+@pytest.mark.parametrize("level", ["cell", "gate"])
+@pytest.mark.parametrize("name", CELLS)
+def test_lines_hardly_cross(name: str, level: str) -> None:
+    drawing, _, ours = produced(name, level)
+    assert crossings(read(ours), drawing) <= 3 * CROSSINGS[level].get(name, 1)
+
+
+@pytest.mark.parametrize("level", ["cell", "gate"])
+@pytest.mark.parametrize("name", ["rnn", "lstm", "nfg", "cifg", "np", "minlstm", "mingru"])
+def test_lines_do_not_cross_where_none_has_to(name: str, level: str) -> None:
+    drawing, _, ours = produced(name, level)
+    assert crossings(read(ours), drawing) == 0
