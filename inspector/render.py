@@ -25,6 +25,7 @@ from .drawing.picture import Picture
 from .drawing.place import Spacing
 from .drawing.svg import to_svg
 from .drawing.tile import tile
+from .drawing.words import description, told
 from .replay import loss_step_by_step, step_by_step
 from .trace import GradientTrace
 from .trace import trace as trace_of
@@ -91,7 +92,7 @@ def render(
         raise ValueError(f"render: {target} must end in .svg, .png or .pdf")
     drawing = picture(run, level=level, trace=trace, steps=steps)
     if kind == "svg":
-        text = styled(_svg(drawing), theme.style_sheet(drawing.gates))
+        text = told(styled(_svg(drawing), theme.style_sheet(drawing.gates)), drawing.title, drawing.words)
         return Drawing(text) if target is None else files.write(target, text)
     dot = to_dot(drawing)
     if kind == "png":
@@ -137,6 +138,7 @@ def picture(
         rows.append(_row(source, shown, feeds, _DETAIL[level]))
     gates = tuple(dict.fromkeys(_gates(rows)))
     drawing = Picture(f"{run.cell!r} · T = {len(run)} · {level} level", gates=gates)
+    drawing.words = description(repr(run.cell), len(run), level, rows, {name: trace.norm(name) for name in trace.states} if trace else {})
     norms: dict[tuple[int, int], float] | None = None
     if trace is not None:
         norms = {**trace.edge_norms, **{(key, -1): norm for key, norm in trace.node_norms.items()}}

@@ -79,13 +79,14 @@ class Frame:
 
 @dataclass
 class Picture:
-    """Everything that is drawn; later lines lie above earlier ones."""
+    """Everything that is drawn; later lines lie above earlier ones. `words` say it to those who cannot see it."""
 
     title: str
     frames: list[Frame] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     gates: tuple[str, ...] = ()
+    words: str = ""
 
     def unused(self, base: str) -> str:
         """An id that no shape has yet: `base`, or `base` with a number."""

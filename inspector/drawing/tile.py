@@ -136,13 +136,13 @@ class _Tiler:
     ) -> tuple[str, Path]:
         """An initial state in front of the first step."""
         label = node.name or "init"
-        width = theme.oval_width(label, 10, 18)
+        width = theme.oval_width(label, 11, 20)
         middle = x + (width / 2 - 10) * (1 if reverse else -1)
         own = f"{first.prefix}{safe(state)}.initial"
         again = node.index in self.tiling.shown
         paint, css, border = inked(self.ink, node, theme.paint("value"), "value", 1.2)
         self.picture.shapes.append(
-            Shape(own, "ellipse", middle, y, width, 18, label, paint, css, self.notes.get(node.index, ""), 10, border,
+            Shape(own, "ellipse", middle, y, width, 20, label, paint, css, self.notes.get(node.index, ""), 11, border,
                   again, () if again else (node.index,))
         )  # fmt: skip
         self.tiling.shown[node.index] = (own, middle, y)

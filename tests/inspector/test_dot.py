@@ -83,7 +83,7 @@ def test_names_are_shown_and_never_obeyed(name: str) -> None:
     for level in LEVELS:
         root = parsed(inspector.render(run, level=level, trace=trace))
         assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
-            "svg", "style", "g", "title", "polygon", "path", "ellipse", "text", "a",
+            "svg", "style", "g", "title", "desc", "polygon", "path", "ellipse", "text", "a",
         }  # fmt: skip
         assert not [k for element in root.iter() for k in element.attrib if k.lower().startswith("on")]
         shown = "".join(c if c.isprintable() else "↵" if c == "\n" else "�" for c in name)

@@ -178,6 +178,7 @@ def hiding(drawn: Drawn, drawing: Picture) -> Iterator[str]:
 
 def wandering(drawn: Drawn, drawing: Picture) -> Iterator[str]:
     """Shapes that do not repeat exactly from one alike step to the next, and rails that do not keep their height."""
+    periods: dict[float, float] = {}
     places = {key: node.box.centre for key, node in drawn.nodes.items() if node.box is not None}
     for one, other in itertools.pairwise(sorted(drawing.frames, key=lambda frame: (frame.bottom, frame.left))):
         here, there = (frame.id.removesuffix("step") for frame in (one, other))
@@ -187,6 +188,8 @@ def wandering(drawn: Drawn, drawing: Picture) -> Iterator[str]:
         left, right = drawn.frames[one.id].box, drawn.frames[other.id].box
         assert left is not None and right is not None
         period = right.left - left.left
+        if abs(one.timestep - other.timestep) == 1 and abs(periods.setdefault(one.bottom, period) - period) > 0.021:
+            yield f"{other.id} stands {period} from {one.id}"
         for key in keys:
             (ax, ay), (bx, by) = places[here + key], places[there + key]
             if abs(bx - ax - period) > 0.021 or abs(by - ay) > 0.011:
