@@ -59,7 +59,7 @@ def _fork(path: Path, trunk: Path) -> tuple[Path, float]:
         if parted:
             return joined((*_last(_CURVE, [*walked, at]), *path[i:])), shared
         walked.append(at)
-    return ((at, *path[i:]) if i < len(path) else path[-2:]), shared
+    return ((at, *path[i:]) if i < len(path) else _last(10.0, path)), shared
 
 
 def _last(length: float, path: Sequence[tuple[float, float]]) -> Path:

@@ -19,6 +19,10 @@ from .items import Item, Link, Step, diagonal_path, entering
 __all__ = ["Placement", "Spacing", "highways", "place", "rail_row", "spread", "strands"]
 
 
+_CLOSE = 3.5
+"""Points; the router keeps its lines at least so far apart."""
+
+
 @dataclass(frozen=True)
 class Spacing:
     """Distances in points."""
@@ -124,15 +128,16 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, titl
     readers = [x[i.key] for i in inside if any(link.source == entering("x") for link in i.links)]
     top = max([*row.values(), level if rails else 1])
     return Placement(
-        at, {**tops, **bottoms}, frozenset(rails), _port(readers, width / 2),
+        at, {**tops, **bottoms}, frozenset(rails), _port(readers, x.values(), width / 2),
         width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42, title,
     )  # fmt: skip
 
 
-def _port(readers: Sequence[float], default: float) -> float:
+def _port(readers: Sequence[float], all_items: Iterable[float], default: float) -> float:
     """Below the middle of what reads the input; exactly below an item that stands there."""
     middle = _mean(readers, default)
-    return next((x for x in readers if abs(x - middle) < 8), round(middle, 1))
+    below = [x for x in readers if abs(x - middle) < 8] + [x for x in all_items if abs(x - middle) <= _CLOSE]
+    return below[0] if below else round(middle, 1)
 
 
 def _rows(items: Iterable[Item], on_rail: set[str]) -> tuple[dict[str, int], set[str]]:
@@ -190,7 +195,17 @@ def _columns(
         beside = []
     x = _straightened(x, head, lanes, gaps, neighbours, beside)
     left = min((x[i.key] - i.size[0] / 2 for i in items), default=0.0)
-    return {i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"}
+    return _aligned({i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"})
+
+
+def _aligned(x: dict[str, float]) -> dict[str, float]:
+    """Exactly above each other where it is nearly so: lines so close could not be told apart."""
+    nearest: dict[float, float] = {}
+    last = -math.inf
+    for value in sorted(x.values()):
+        last = value if value - last > _CLOSE else last
+        nearest[value] = last
+    return {key: nearest[value] for key, value in x.items()}
 
 
 def _lanes(
