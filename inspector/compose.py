@@ -25,6 +25,7 @@ from .drawing.picture import Picture
 from .drawing.place import Spacing
 from .drawing.reverse import Reverse, reverse_sweep
 from .drawing.tile import tile
+from .drawing.words import description
 from .equations import Highway
 from .equations import equations as equations_of
 from .plot import decay_rate
@@ -66,6 +67,7 @@ def picture(
     title = f"{' → '.join(repr(run.cell) for run in runs)} · T = {' + '.join(str(len(run)) for run in runs)} · {level} level"
     title += " · forward and backward" if reverse is not None else ""
     drawing = Picture(title, gates=tuple(dict.fromkeys(_gates(rows))))
+    drawing.words = description(runs, level, rows, {name: trace.norm(name) for name in trace.states} if trace else {})
     norms: dict[tuple[int, int], float] | None = None
     if trace is not None:
         norms = {**trace.edge_norms, **{(key, -1): norm for key, norm in trace.node_norms.items()}}

@@ -14,6 +14,7 @@ from .drawing.dot import styled, to_dot
 from .drawing.engines import FORMATS, GraphvizMissingError, draw
 from .drawing.picture import Picture
 from .drawing.svg import to_svg
+from .drawing.words import told
 from .trace import GradientTrace
 
 __all__ = ["LEVELS", "Drawing", "finished", "picture", "render", "suffix_of"]
@@ -110,7 +111,7 @@ def finished(drawing: Picture, path: str | Path | None, caller: str) -> str | Pa
     """The picture as SVG text, or written to `path`; see :func:`render` for what is returned and raised."""
     kind, target = suffix_of(path, caller), None if path is None else Path(path)
     if kind == "svg":
-        text = styled(_svg(drawing), theme.style_sheet(drawing.gates))
+        text = told(styled(_svg(drawing), theme.style_sheet(drawing.gates)), drawing.title, drawing.words)
         return Drawing(text) if target is None else files.write(target, text)
     dot = to_dot(drawing)
     if kind == "png":

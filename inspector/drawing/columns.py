@@ -122,7 +122,7 @@ def fold_width(folded: range) -> float:
 
 
 def frame_label(step: Step) -> str:
-    """What stands in the corner of a step's frame."""
+    """What a step's frame says."""
     name = f"{'backward' if step.backward else 'step'} t = {step.timestep}"
     return f"{step.layer} · {name}" if step.layer else name
 
@@ -132,7 +132,7 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
 
     For steps that are folded away there is the left edge of the box that stands for them.
     """
-    plans = [_plan(row, spacing) for row in rows]
+    plans = [_plan([step for step in row.steps if isinstance(step, Step)], spacing) for row in rows]
     width = max(placement.width for plan in plans for placement, _ in plan.values())
     laid_rows: list[list[Laid | float]] = []
     bottom = 0.0
@@ -155,17 +155,18 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
     return laid_rows
 
 
-def _plan(row: Row, spacing: Spacing) -> dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]:
-    """Where everything of each kind of step stands, and how its lines run."""
-    steps = {step.shape: step for step in row.steps if isinstance(step, Step)}
-    outlines = {shape: transposed(step) if step.backward else step for shape, step in steps.items()}
+def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]:
+    """Each kind of step placed and routed, with as much room between the rows as its lines need."""
+    title = max(theme.label_width(frame_label(step)) for step in steps)
+    kinds = {step.shape: step for step in steps}
+    outlines = {shape: transposed(step) if step.backward else step for shape, step in kinds.items()}
     states = frozenset.intersection(*(frozenset(highways(outline)) for outline in outlines.values()))
     level = max(rail_row(outline, states) for outline in outlines.values())
-    label = max((frame_label(step) for step in steps.values()), key=len)
-    spacing = replace(spacing, frame=theme.label_width(label) + 46)
-    plan = {}
-    for shape, step in steps.items():
-        placement = place(outlines[shape], spacing, states, level)
-        placement = turned(step, placement) if step.backward else placement
-        plan[shape] = (placement, route(step, placement, spacing))
-    return plan
+    for extra in (0.0, 12.0, 24.0, 48.0):
+        roomy = replace(spacing, row=spacing.row + extra, gap=spacing.gap + extra / 2)
+        placements = {shape: place(outline, roomy, states, level, title) for shape, outline in outlines.items()}
+        placements |= {shape: turned(step, placements[shape]) for shape, step in kinds.items() if step.backward}
+        routes = {shape: route(step, placements[shape], roomy) for shape, step in kinds.items()}
+        if not any(found.crowded for found in routes.values()):
+            break
+    return {shape: (placements[shape], routes[shape].paths) for shape in kinds}

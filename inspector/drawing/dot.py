@@ -61,7 +61,7 @@ def _frame(dot: graphviz.Digraph, frame: Frame) -> None:
     half = theme.label_width(frame.label) / 2
     x = frame.right - 12 - half if frame.label_right else frame.left + 12 + half
     dot.attr(
-        bb=f"{frame.left:.1f},{frame.bottom:.1f},{frame.right:.1f},{frame.top:.1f}",
+        bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}",
         style="rounded,filled", fillcolor=frame.paint.fill, color=frame.paint.stroke, penwidth="1.2",
         label=_label(frame.label), fontsize="11", fontcolor="#57606A",
         lp=f"{x:.1f},{frame.top - 12:.1f}", lwidth=f"{half / 36:.3f}", lheight="0.2",

@@ -78,7 +78,7 @@ class Ink:
     def stroke(self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False) -> Stroke:
         """The look of the line that carries the gradient of `edge`."""
         if cut:
-            return Stroke("#8C959F", 1.2, "cut", "cut: no gradient flows back here", True, 0.0)
+            return Stroke("#79828D", 1.2, "cut", "cut: no gradient flows back here", True, 0.0)
         if self.norms is None or edge is None:
             colour, width = (_RAIL, 3.0) if rail else (self.plain, 1.5)
             return Stroke(colour, width, "rail" if rail else "plain", "gradient —", False, 1.0 * rail)

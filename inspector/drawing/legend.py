@@ -13,7 +13,9 @@ from .tile import Tiling
 
 __all__ = ["add_legend"]
 
-_NARROWEST, _PITCH = 700.0, 30.0
+_LEAST, _PITCH, _SIZE = 400.0, 30.0, 11.0
+"""Points that a row may be wide under a narrow drawing (in print it is then no wider than a page's text), from row to row, and of text."""
+_BIN, _VALUE = 28.0, 22.0
 
 
 def add_legend(
@@ -25,16 +27,18 @@ def add_legend(
     those of parameters by their Tensors' ids.
     """
     width = theme.label_width(picture.title, 16) + 20
-    left = tiling.left - 10
+    folds = [shape for shape in picture.shapes if shape.css == "more"]
+    left = min([tiling.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
+    right = max([tiling.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
     picture.shapes.append(
         Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16)
     )
-    rows = _Rows(left, max(tiling.right, left + _NARROWEST), tiling.bottom - 34)
+    rows = _Rows(left, right, tiling.bottom - 34)
     if _parameters(picture, tiling, graph, own_steps, ink, notes, names, rows):
         rows.feed(34)
     _roles(picture, ink, rows)
     if any(frame.css == "backward" for frame in picture.frames):
-        _caption(picture, "legend.backward", _BACKWARD, *rows.place(theme.label_width(_BACKWARD, 10), 24))
+        _caption(picture, "legend.backward", _BACKWARD, *rows.place(theme.label_width(_BACKWARD, _SIZE), 24))
     if ink.largest:
         _values(picture, ink, *rows.place(_VALUES_WIDTH, 24))
     if ink.norms is not None:
@@ -78,12 +82,12 @@ def _parameters(
     for node in leaves:
         name = names.get(node.tensor.id) if node.tensor is not None else None
         label = f"{name or node.name or node.op} {_shape(node)}"
-        width = theme.label_width(label, 10) + 14
+        width = theme.label_width(label, _SIZE) + 14
         x, y = rows.place(width)
         own = picture.unused(f"parameter.{safe(node.name or node.op)}")
         paint, css, border = inked(ink, node, theme.paint("parameter"), "parameter", 1.4)
         picture.shapes.append(
-            Shape(own, "box", x + width / 2, y, width, 20, label, paint, css, notes.get(node.index, ""), 10, border,
+            Shape(own, "box", x + width / 2, y, width, 20, label, paint, css, notes.get(node.index, ""), 11, border,
                   nodes=(node.index,))
         )  # fmt: skip
         tiling.shown[node.index] = (own, x + width / 2, y)
@@ -100,8 +104,7 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     chips: list[tuple[str, str, str]] = []
     for k, gate in enumerate(picture.gates):
         if f"gate{k}" in used:
-            word = theme.GATE_WORDS.get(gate)
-            chips.append((f"{word} ({gate})" if word else gate, f"gate:{gate}", f"gate{k}"))
+            chips.append((theme.gate_label(gate, picture.gates), f"gate:{gate}", f"gate{k}"))
     words = {
         "layer": "learned layer", "pointwise": "pointwise", "shared": "shared by gates", "cell": "state",
         "hidden": "output", "input": "input x", "loss": "loss",
@@ -112,20 +115,20 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     badges = {shape.tooltip for shape in picture.shapes if shape.css == "badge"}
     chips += [(f"{mark} = {says}", "badge", "badge") for mark, says in BADGES.values() if says in badges]
     for label, role, css in chips:
-        width = theme.label_width(label, 10) + 16
+        width = theme.label_width(label, _SIZE) + 16
         x, y = rows.place(width)
         paint = theme.paint(role, picture.gates)
         if ink.largest and role not in ("highway", "badge"):  # there, fills are values
             paint, css = paint._replace(fill=theme.VALUES[len(theme.VALUES) // 2][0]), f"{css} v{len(theme.VALUES) // 2}"
         picture.shapes.append(
-            Shape(picture.unused(f"legend.{safe(label)}"), "box", x + width / 2, y, width, 20, label, paint, f"{css} legend", "", 10)
+            Shape(picture.unused(f"legend.{safe(label)}"), "box", x + width / 2, y, width, 20, label, paint, f"{css} legend", "", _SIZE)
         )
 
 
 _BACKWARD = "δv = dL/dv, the whole gradient by v;  ∂L/∂h: what the loss adds itself"
-_VALUES_CAPTION, _SCALE_CAPTION = "mean of its values", "gradient norm ‖∂L/∂·‖ of each line and border"
-_VALUES_WIDTH = 20.0 * len(theme.VALUES) + 12 + theme.label_width(_VALUES_CAPTION, 10)
-_SCALE_WIDTH = 30.0 * len(theme.GRADIENT) + 12 + theme.label_width(_SCALE_CAPTION, 10)
+_VALUES_CAPTION, _SCALE_CAPTION = "mean of its values", "gradient norm ‖∂L/∂·‖"
+_VALUES_WIDTH = _VALUE * len(theme.VALUES) + 12 + theme.label_width(_VALUES_CAPTION, _SIZE)
+_SCALE_WIDTH = _BIN * len(theme.GRADIENT) + 12 + theme.label_width(_SCALE_CAPTION, _SIZE)
 
 
 def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
@@ -134,11 +137,11 @@ def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
     last = len(theme.VALUES) - 1
     for k, (fill, _) in enumerate(theme.VALUES):
         paint = theme.paint("value")._replace(fill=fill)
-        picture.shapes.append(Shape(f"legend.value{k}", "box", x + 10, y + 3, 20, 12, "", paint, f"value v{k} legend", "", 9, 0.6))
+        picture.shapes.append(Shape(f"legend.value{k}", "box", x + _VALUE / 2, y + 3, _VALUE, 12, "", paint, f"value v{k} legend", "", 9, 0.6))
         if k in (0, last // 2, last):
             label = number(float(f"{ink.largest * (2 * k / last - 1):.2g}"))
-            picture.shapes.append(Shape(f"legend.value{k}.tick", "text", x + 10, y - 9, 40, 12, label, None, "legend", "", 9))
-        x += 20
+            picture.shapes.append(Shape(f"legend.value{k}.tick", "text", x + _VALUE / 2, y - 10, 46, 12, label, None, "legend", "", _SIZE))
+        x += _VALUE
 
 
 def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
@@ -147,23 +150,23 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
     steps = len(theme.GRADIENT)
     for k, (colour, thickness, _) in enumerate(theme.GRADIENT):
         ends = []
-        for side, at in (("a", x), ("b", x + 26)):
+        for side, at in (("a", x), ("b", x + _BIN - 4)):
             own = f"legend.scale.{k}{side}"
             picture.shapes.append(Shape(own, "point", at, y + 3, 0.4, 0.4, "", None, "anchor"))
             ends.append(own)
-        path: Path = ((x, y + 3), (x + 26, y + 3))
+        path: Path = ((x, y + 3), (x + _BIN - 4, y + 3))
         picture.lines.append(Line(f"legend.bin{k}", ends[0], ends[1], (path,), colour, thickness, f"g{k} legend", "", False))
         if k in (0, steps // 2, steps - 1):
             exact = {0: 0.0, steps - 1: 1.0}.get(k, k / steps)
             value = ink.low * (ink.high / ink.low) ** exact
             label = number(float(f"{value:.1e}"))
             picture.shapes.append(
-                Shape(f"legend.tick{k}", "text", x + 13, y - 9, 46, 12, label, None, "legend", "", 9)
+                Shape(f"legend.tick{k}", "text", x + _BIN / 2 - 2, y - 9, 46, 12, label, None, "legend", "", _SIZE)
             )
-        x += 30
+        x += _BIN
 
 
 def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> float:
-    width = theme.label_width(caption, 10)
-    picture.shapes.append(Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", 10, align="start"))
+    width = theme.label_width(caption, _SIZE)
+    picture.shapes.append(Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", _SIZE, align="start"))
     return x + width + 12

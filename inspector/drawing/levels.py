@@ -133,7 +133,7 @@ def _plain(item: Item, textbook: bool) -> Item:
     if not textbook or item.value is not None or not item.nodes:
         return item
     if item.shape == "box":
-        width = max(36.0, theme.label_width(item.label) + 10)
+        width = max(36.0, theme.oval_width(item.label, 11, 22))
         return replace(item, shape="ellipse", role="pointwise", size=(width, 22.0))
     return replace(item, role="pointwise")
 

@@ -247,7 +247,7 @@ class _Builder(Shapes):
         if source.timestep is not None and source.timestep != self.t:
             label += theme.subscript(source.timestep)
         key = self._key(f"from.{label}")
-        width = max(32.0, theme.label_width(label, 12) + 10)
+        width = max(32.0, theme.oval_width(label, 12, 20))
         self.items.append(Item(key, "ellipse", label, "value", (width, 20.0), (), value=source))
         self.at[source.index] = key
 

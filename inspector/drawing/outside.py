@@ -172,7 +172,6 @@ def _columns(
         for node, label in zip(members, labels, strict=True):
             own = picture.unused(f"out.{safe(node.name or node.op)}")
             last = _is_result(node, graph)
-            label = f"L = {label}" if last and not node.name else label
             y = _height(tiling) - 40.0 * stacked[column]
             stacked[column] += 1
             picture.shapes.append(
@@ -202,7 +201,8 @@ def _label(node: Node, graph: Graph) -> str:
     known = [text for text in (_operand(graph.nodes[k], graph) for k in node.inputs) if text]
     first = node.op == "matmul"
     label = (f"{known[0]} {symbol}" if first else f"{symbol} {known[0]}") if known else symbol
-    return f"{node.name} = {label}" if node.name else label
+    name = node.name or ("L" if _is_result(node, graph) else "")
+    return f"{name} = {label}" if name else label
 
 
 def _operand(node: Node, graph: Graph) -> str:

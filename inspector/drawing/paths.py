@@ -45,6 +45,7 @@ def _fork(path: Path, trunk: Path) -> tuple[Path, float]:
     if math.dist(path[0], trunk[0]) > _SAME:
         return path, 0.0
     at, i, j, shared = path[0], 1, 1, 0.0
+    walked = [at]
     for _ in range(len(path) + len(trunk)):
         if i == len(path) or j == len(trunk) or _heading(at, path[i]) != _heading(at, trunk[j]):
             break
@@ -56,9 +57,19 @@ def _fork(path: Path, trunk: Path) -> tuple[Path, float]:
         j += math.dist(at, trunk[j]) < _SAME
         parted = i < len(path) and (j == len(trunk) or _heading(at, path[i]) != _heading(at, trunk[j]))
         if parted:
-            back = min(_CURVE, step)
-            return joined(((at[0] - heading[0] * back, at[1] - heading[1] * back), at, *path[i:])), shared
-    return ((at, *path[i:]) if i < len(path) else path[-2:]), shared
+            return joined((*_last(_CURVE, [*walked, at]), *path[i:])), shared
+        walked.append(at)
+    return ((at, *path[i:]) if i < len(path) else _last(10.0, path)), shared
+
+
+def _last(length: float, path: Sequence[tuple[float, float]]) -> Path:
+    """The end of the path, beginning so far in front of a corner that the trunk is straight there."""
+    (ax, ay), end = path[-2:]
+    heading, long = _heading((ax, ay), end), math.dist((ax, ay), end)
+    if long < 2 * length and len(path) > 2:
+        return (*_last(length, path[:-1]), end)
+    back = min(length, long)
+    return (end[0] - heading[0] * back, end[1] - heading[1] * back), end
 
 
 def bridged(path: Path, rails: Sequence[float], gap: float = 6.0) -> tuple[Path, ...]:

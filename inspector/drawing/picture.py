@@ -98,7 +98,7 @@ class Band:
 
 @dataclass
 class Picture:
-    """Everything that is drawn; later lines lie above earlier ones."""
+    """Everything that is drawn; later lines lie above earlier ones. `words` say it to those who cannot see it."""
 
     title: str
     frames: list[Frame] = field(default_factory=list)
@@ -106,6 +106,7 @@ class Picture:
     shapes: list[Shape] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     gates: tuple[str, ...] = ()
+    words: str = ""
 
     def unused(self, base: str, taken: Container[str] | None = None) -> str:
         """An id that no shape has yet: `base`, or `base` with a number; `taken` are the shapes' ids, where they are at hand."""

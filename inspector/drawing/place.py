@@ -22,6 +22,10 @@ _BESIDE = 13.0
 """Points between a shape and the chip beside it."""
 
 
+_CLOSE = 3.5
+"""Points; the router keeps its lines at least so far apart."""
+
+
 @dataclass(frozen=True)
 class Spacing:
     """Distances in points."""
@@ -32,8 +36,6 @@ class Spacing:
     right: float = 46.0
     bus: float = 20.0
     track: float = 8.0
-    frame: float = 0.0
-    """The least width of a frame."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Placement:
         Where the input enters from below and the output leaves upwards.
     width, height : float
         Of the frame.
+    title : float
+        Width of the label in the frame's upper left corner, which lines leave free.
     """
 
     at: dict[str, tuple[float, float]]
@@ -61,6 +65,7 @@ class Placement:
     output_port: float
     width: float
     height: float
+    title: float = 0.0
 
 
 def highways(step: Step) -> dict[str, list[str]]:
@@ -94,7 +99,7 @@ def _level(row: dict[str, int], hanging: set[str], rails: dict[str, list[str]]) 
     return max([body, *(1 - row[key] for key in hanging)])
 
 
-def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> Placement:
+def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, title: float = 0.0) -> Placement:
     """Positions for every item of `step`.
 
     Parameters
@@ -103,6 +108,8 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
         The states that get a rail.
     level : int
         The row of the lowest rail, see :func:`rail_row`.
+    title : float
+        Width of the frame's label.
     """
     rails = {state: path for state, path in highways(step).items() if state in states}
     on_rail = {key for path in rails.values() for key in path}
@@ -118,9 +125,9 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
     spacing = replace(spacing, left=spacing.left + aside, right=spacing.right + aside)
     x = _columns(inside, row, hanging, rails, spacing)
     width = max((x[i.key] + i.reach[1] for i in inside), default=40.0) + spacing.right
-    if width < spacing.frame:
-        x = {key: round(at + (spacing.frame - width) / 2, 1) for key, at in x.items()}
-        width = spacing.frame
+    if width < title + 46:
+        x = {key: round(at + (title + 46 - width) / 2, 1) for key, at in x.items()}
+        width = title + 46
     base = spacing.bus * (len(buses) + 2) + 12
     at = {key: (x[key], base + spacing.row * (row[key] - 1) + 14) for key in x}
     at |= {chip: (round(at[reader][0] + way, 1), at[reader][1]) for chip, reader, way in chips}
@@ -129,14 +136,20 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int) -> P
     top = max([*row.values(), level if rails else 1])
     return Placement(
         at, {**tops, **bottoms}, frozenset(rails), _x_port(inside, x, {entering(state) for state in buses}, width),
-        width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42,
+        width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42, title,
     )  # fmt: skip
 
 
 def _x_port(items: Sequence[Item], x: dict[str, float], buses: set[str], width: float) -> float:
-    """In the middle of what reads the input, but not below what reads a state alone that comes from below as well."""
+    """Below the middle of what reads the input, exactly below an item that stands there.
+
+    But not below what reads a state alone that comes from below as well.
+    """
     sources = {item.key: {link.source for link in item.links} for item in items}
-    port = _mean((x[key] for key, read in sources.items() if entering("x") in read), width / 2)
+    readers = [x[key] for key, read in sources.items() if entering("x") in read]
+    middle = _mean(readers, width / 2)
+    below = [at for at in readers if abs(at - middle) < 8] + [at for at in x.values() if abs(at - middle) <= _CLOSE]
+    port = below[0] if below else round(middle, 1)
     risers = [x[key] for key, read in sources.items() if read & buses and entering("x") not in read]
     shifts = itertools.chain.from_iterable((12.0 * k, -12.0 * k) for k in range(len(risers) + 2))
     return next((port + shift for shift in shifts if all(abs(port + shift - riser) > 8 for riser in risers)), port)
@@ -217,7 +230,17 @@ def _columns(
         beside = []
     x = _straightened(x, head, lanes, gaps, neighbours, beside)
     left = min((x[i.key] - i.reach[0] for i in items), default=0.0)
-    return {i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"}
+    return _aligned({i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"})
+
+
+def _aligned(x: dict[str, float]) -> dict[str, float]:
+    """Exactly above each other where it is nearly so: lines so close could not be told apart."""
+    nearest: dict[float, float] = {}
+    last = -math.inf
+    for value in sorted(x.values()):
+        last = value if value - last > _CLOSE else last
+        nearest[value] = last
+    return {key: nearest[value] for key, value in x.items()}
 
 
 def _lanes(
@@ -309,7 +332,7 @@ def _neighbours(
     """Whom each item would like to stand above or below, or how far to the right of whom.
 
     The only operand of an item counts three times. What hangs from a rail follows it, and pulls it along
-    only where nothing feeds it from below.
+    only where nothing feeds it from below; such an item stays beside its neighbour on the rail.
     """
     found: dict[str, list[tuple[str, float]]] = {item.key: [] for item in items}
     size = {item.key: item.size[0] for item in items}
@@ -317,7 +340,7 @@ def _neighbours(
     on_rail = {key for path in rails.values() for key in path}
     fed = {i.key for i in items if any(s in found and s not in on_rail for s, *_ in i.links)}
     for item in items:
-        sources = [s for s, *_ in item.links if s in found and not {s, item.key} <= on_rail]
+        sources = [s for s, *_ in item.links if s in found and not ({s, item.key} <= on_rail and (item.key in fed or row[s] != row[item.key]))]
         for source in sources:
             if row[source] == row[item.key]:
                 found[item.key].append((source, (size[source] + size[item.key]) / 2 + gap))

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-from .items import Step, entering, leaving
+from .items import Item, Step, entering, leaving
 from .paths import joined
 from .picture import Path
 from .place import Placement, Spacing
 
-__all__ = ["OUTPUT", "Wire", "route"]
+__all__ = ["OUTPUT", "Routes", "Wire", "route"]
 
 Point: TypeAlias = tuple[int, int]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -31,6 +32,10 @@ _SIDES = 3
 _TAP = 14.0
 """Points from a list of chips to the line that feeds them."""
 _LENGTH, _BEND, _CROSSING, _LATERAL, _BACKWARD = 0.03, 6.0, 13.0, 3.0, 40.0
+_ROOF = 2.5
+"""How much longer a way seems that leads above everything else."""
+_EFFORT = 120
+"""How many lines may be laid again to find a cheaper order for all."""
 
 
 class Wire(NamedTuple):
@@ -45,6 +50,8 @@ class _Task(NamedTuple):
     wire: Wire
     start: Point
     goal: Point
+    pins: frozenset[Point]
+    """Where it may end: at the goal or, where many lines enter, also beside it."""
     departures: dict[int, float]
     arrivals: dict[int, float]
     crowded: bool = False
@@ -57,12 +64,52 @@ class _Task(NamedTuple):
         """What the lines that may run along each other have in common."""
         return f"into {self.wire.target}" if self.merged else self.wire.source
 
+    @property
+    def level(self) -> bool:
+        """Whether it may run straight from left to right, like a rail; then it goes first."""
+        return self.start[1] == self.goal[1]
 
-def route(step: Step, placement: Placement, spacing: Spacing) -> dict[Wire, Path]:
-    """A path for every link of `step` and for every state that leaves, in the step's coordinates."""
+    def ends_at(self, point: Point, heading: int) -> bool:
+        return point == self.goal or (heading in (_UP, _DOWN) and point in self.pins)
+
+
+class Routes(NamedTuple):
+    """The paths of a step, what they cost, and the tasks, in their order, that had to cross or run along others."""
+
+    paths: dict[Wire, Path]
+    price: float
+    crowded: bool
+    order: list[_Task]
+    crossing: list[_Task]
+
+
+def route(step: Step, placement: Placement, spacing: Spacing) -> Routes:
+    """A path for every link of `step` and for every state that leaves, in the step's coordinates.
+
+    Lines find their ways one after the other. Those that could not but cross others are tried first, one
+    by one, as long as that makes the whole cheaper.
+    """
     maze = _Maze(step, placement, spacing)
-    tasks = sorted(maze.tasks(), key=lambda task: maze.urgency(task))
-    return {task.wire: maze.connect(task) for task in tasks}
+    best = _in_order(maze, sorted(maze.tasks(), key=maze.urgency))
+    waiting, effort = best.crossing, _EFFORT // max(1, len(best.order))
+    while waiting and effort:
+        first, *waiting = waiting
+        fixed = [task for task in best.order if task.level]
+        order = [*fixed, first, *(task for task in best.order if task != first and not task.level)]
+        again = _in_order(_Maze(step, placement, spacing), order, best.price - 0.1)
+        effort -= 1
+        if len(again.paths) == len(order) and again.price < best.price - 0.1:
+            best, waiting = again, again.crossing
+    return best
+
+
+def _in_order(maze: _Maze, tasks: list[_Task], limit: float = math.inf) -> Routes:
+    """The paths when laid in this order; the search is given up where they cost more than `limit`."""
+    paths: dict[Wire, Path] = {}
+    for task in tasks:
+        if maze.price < limit:
+            paths[task.wire] = maze.connect(task)
+    return Routes(paths, maze.price, maze.crowded, tasks, [task for task in tasks if task.wire in maze.crossing and not task.level])
 
 
 class _Maze:
@@ -70,13 +117,21 @@ class _Maze:
         self.step, self.placement = step, placement
         self.items = {item.key: item for item in step.items if item.key != step.output}
         lists = [self._box(key) for key, item in self.items.items() if step.backward and item.role == "parameter"]
-        self.xs, self.ys = _grid(placement, [self._box(key) for key in self.items], spacing, lists)
+        pins = {key: [placement.at[key][0] + d for d in _pins(item)] for key, item in self.items.items()}
+        boxes = [self._box(key) for key in self.items]
+        self.xs, self.ys = _grid(placement, boxes, spacing, lists, {x for at in pins.values() for x in at})
+        self.pins = {key: frozenset(self._point(x, placement.at[key][1]) for x in at) for key, at in pins.items()}
         middles = {round(y + spacing.row / 2, 1) for _, y in placement.at.values()}
-        self.detour = [1.0 if y in middles else 1.05 for y in self.ys]
+        top = max((y for _, y in placement.at.values()), default=placement.height)
+        self.detour = [1.0 if y in middles else 1.05 if y <= top else _ROOF for y in self.ys]
         self.owner: dict[Point, set[str]] = {}
         for key in self.items:
             for point in self._covered(key):
                 self.owner.setdefault(point, set()).add(key)
+        for i, x in enumerate(self.xs):
+            for j, y in enumerate(self.ys):
+                if 8 < x < 16 + placement.title and placement.height - 22 < y < placement.height:
+                    self.owner.setdefault((i, j), set()).add("title:")
         self.readers = Counter(link.source for item in step.items for link in item.links)
         self.reading: dict[str, list[str]] = {}
         leaving = {key for _, key in step.states}
@@ -89,7 +144,10 @@ class _Maze:
         self.passes: dict[Point, dict[str, int]] = {}
         self.trees: dict[str, dict[Point, Point | None]] = {}
         self.depth: dict[tuple[str, Point], float] = {}
-        self.entered: set[tuple[str, int]] = set()
+        self.entered: set[tuple[str, Point, int]] = set()
+        self.crossing: set[Wire] = set()
+        self.price = 0.0
+        self.crowded = False
 
     # ------------------------------------------------------------------------------------ geometry
 
@@ -119,18 +177,19 @@ class _Maze:
                     arrivals |= {_LEFT: 0.0, _RIGHT: 0.0}
                 wire, goal = Wire(link.source, item.key, operand), self._point(*places.at[item.key])
                 if self.step.backward and len(item.links) > _SIDES:
-                    yield _Task(wire, goal, start, {(self._flow(item.key) + 2) % 4: 0.0}, _reversed(departures), merged=True)
+                    leaving_ = {(self._flow(item.key) + 2) % 4: 0.0}
+                    yield _Task(wire, goal, start, frozenset({start}), leaving_, _reversed(departures), merged=True)
                 else:
-                    yield _Task(wire, start, goal, departures, arrivals)
+                    yield _Task(wire, start, goal, self.pins[item.key], departures, arrivals)
         for state, key in self.step.states:
             start, departures = self._start(key)
             goal = self._point(places.width, places.rails[state])
-            yield _Task(Wire(key, leaving(state), 0), start, goal, departures, {_RIGHT: 0.0})
+            yield _Task(Wire(key, leaving(state), 0), start, goal, frozenset({goal}), departures, {_RIGHT: 0.0})
         if self.step.output:
             source = self.step.by_key[self.step.output].links[0].source
             start, departures = self._start(source)
             goal = self._point(places.output_port, places.height)
-            yield _Task(Wire(source, OUTPUT, 0), start, goal, departures, {_UP: 0.0})
+            yield _Task(Wire(source, OUTPUT, 0), start, goal, frozenset({goal}), departures, {_UP: 0.0})
 
     def _start(self, key: str) -> tuple[Point, dict[int, float]]:
         places = self.placement
@@ -190,13 +249,17 @@ class _Maze:
         net = task.net
         tree = self.trees.setdefault(net, {task.start: None})
         self.depth.setdefault((net, task.start), 0.0)
-        found = self._search(task, tree) or self._search(task._replace(crowded=True), tree)
+        found = self._search(task, tree)
+        if found is None:
+            self.crowded = True
+            self.price += 100 * _CROSSING
+            found = self._search(task._replace(crowded=True), tree)
         if found is None:
             return self._trim(task, [task.start, task.goal])
-        self._claim(net, found, tree)
+        self._claim(task, found, tree)
         if task.merged:
             return self._trim(task, _to_root(found, tree)[::-1])
-        self.entered.add((task.wire.target, _direction(found[-2], found[-1])))
+        self.entered.add((task.wire.target, found[-1], _direction(found[-2], found[-1])))
         return self._trim(task, _to_root(found, tree))
 
     def _search(self, task: _Task, tree: dict[Point, Point | None]) -> list[Point] | None:
@@ -212,15 +275,16 @@ class _Maze:
             _, cost, point, heading = heapq.heappop(heap)
             if cost > best[point, heading]:
                 continue
-            if point == task.goal and heading >= 0:
+            if heading >= 0 and task.ends_at(point, heading):
+                self.price += cost
                 return _walk_back(came, (point, heading))
             for turn, extra in self._exits(task, point, heading):
                 following = (point[0] + _MOVES[turn][0], point[1] + _MOVES[turn][1])
                 if not self._free(task, point, following):
                     continue
                 price = cost + extra + _LENGTH * self._distance(point, following) * self.detour[following[1]]
-                if following == task.goal:
-                    price += self._arrival(task, turn)
+                if task.ends_at(following, turn):
+                    price += self._arrival(task, following, turn)
                 if price < best.get((following, turn), float("inf")):
                     best[following, turn], came[following, turn] = price, (point, heading)
                     heapq.heappush(heap, (price + self._left(following, task.goal), price, following, turn))
@@ -247,19 +311,19 @@ class _Maze:
             yield from (((heading + 1) % 4, _BEND), ((heading + 3) % 4, _BEND))
 
     def _foreign(self, point: Point, net: str) -> bool:
-        others = set(self.passes.get(point, {})) | self.turns.get(point, set())
-        return bool(others - {net})
+        passing, turning = self.passes.get(point, ()), self.turns.get(point, ())
+        return len(passing) > (net in passing) or len(turning) > (net in turning)
 
     def _free(self, task: _Task, a: Point, b: Point) -> bool:
         if not (0 <= b[0] < len(self.xs) and 0 <= b[1] < len(self.ys)):
             return False
-        own = {task.wire.source, task.wire.target}
-        if not self.owner.get(b, set()) <= own:
+        owners = self.owner.get(b)
+        if owners and not owners <= {task.wire.source, task.wire.target}:
             return False
-        return task.crowded or self.lines.get((min(a, b), max(a, b)), task.net) == task.net
+        return task.crowded or self.lines.get((a, b) if a < b else (b, a), task.net) == task.net
 
-    def _arrival(self, task: _Task, turn: int) -> float:
-        taken = _BACKWARD if not task.merged and (task.wire.target, turn) in self.entered else 0.0
+    def _arrival(self, task: _Task, pin: Point, turn: int) -> float:
+        taken = _BACKWARD if not task.merged and (task.wire.target, pin, turn) in self.entered else 0.0
         return task.arrivals.get(turn, 10 * _BACKWARD) + taken
 
     def _distance(self, a: Point, b: Point) -> float:
@@ -271,7 +335,10 @@ class _Maze:
 
     # -------------------------------------------------------------------------------------- result
 
-    def _claim(self, net: str, path: list[Point], tree: dict[Point, Point | None]) -> None:
+    def _claim(self, task: _Task, path: list[Point], tree: dict[Point, Point | None]) -> None:
+        net = task.net
+        if any(self._foreign(point, net) for point in path[1:-1]):
+            self.crossing.add(task.wire)
         for a, b in itertools.pairwise(path):
             self.lines[min(a, b), max(a, b)] = net
             tree.setdefault(b, a)
@@ -306,8 +373,14 @@ class _Maze:
         return x, (y1 if oy > y else y0)
 
 
+def _pins(item: Item) -> tuple[float, ...]:
+    """How far from the middle of an item lines may enter from below or above; one place is enough for up to three lines."""
+    beside = round(item.size[0] / 2 - 8, 1)
+    return (0.0,) if len({link.source for link in item.links}) <= 3 or beside < 8 else (-beside, 0.0, beside)
+
+
 def _grid(
-    placement: Placement, boxes: Iterable[Box], spacing: Spacing, lists: Sequence[Box]
+    placement: Placement, boxes: Iterable[Box], spacing: Spacing, lists: Sequence[Box], pins: set[float]
 ) -> tuple[list[float], list[float]]:
     """The coordinates along which lines may run, none of them too close beside the chips of `lists`."""
     boxes = list(boxes)
@@ -319,14 +392,19 @@ def _grid(
     for a, b in itertools.pairwise(centres):
         if b - a > 16:
             xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}
+    xs |= pins
     xs -= {x for x in xs - set(centres) for x0, _, x1, _ in lists if x0 - _TAP < x < x0 or x1 < x < x1 + _TAP}
     xs |= {round(x, 1) for x0, _, x1, _ in lists for x in (x0 - _TAP, x1 + _TAP)}
     rows = sorted({round((b[1] + b[3]) / 2, 1) for b in boxes})
     ys = {0.0, placement.height, *rows, *(round(y, 1) for y in placement.rails.values())}
     for y in rows:
         ys |= {round(y + d, 1) for d in (-28.0, -22.0, -16.0, 16.0, 22.0, 28.0)}
+    buses = sorted(set(placement.rails) - placement.highways)
+    if len(buses) > 1:  # room to change places
+        ys |= {round(placement.rails[state] + spacing.bus / 2, 1) for state in buses}
+        xs |= {4.5, edge - 4.5}
     ys |= {spacing.bus * k + 6 for k in range(1, int(min(rows, default=30) - 14) // int(spacing.bus))}
-    return _thin(xs, 0.0, placement.width, set(centres)), _thin(ys, 0.0, placement.height, set(rows) | set(placement.rails.values()))  # fmt: skip
+    return _thin(xs, 0.0, placement.width, {*centres, *pins}), _thin(ys, 0.0, placement.height, set(rows) | set(placement.rails.values()))  # fmt: skip
 
 
 def _thin(values: set[float], low: float, high: float, keep: set[float]) -> list[float]:

@@ -21,15 +21,14 @@ _ROUND = 12.0
 
 
 def to_svg(picture: Picture) -> str:
-    """The picture as SVG text; tooltips are titles, and the whole has a title that screen readers say."""
+    """The picture as SVG text; tooltips are titles."""
     left, bottom, right, top = _bounds(picture)
     width, height = right - left + 2 * _PAD, top - bottom + 2 * _PAD
     backdrop = _polygon([(left - _PAD, bottom - _PAD), (left - _PAD, top + _PAD), (right + _PAD, top + _PAD), (right + _PAD, bottom - _PAD)])
     parts = [
         '<?xml version="1.0" encoding="UTF-8" standalone="no"?>',
-        f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" role="img" '
+        f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
         f'xmlns="http://www.w3.org/2000/svg" font-family={quoteattr(theme.FONT)}>',
-        f"<title>{_text(picture.title)}</title>",
         f'<g id="graph0" class="graph" transform="translate({_PAD - left:.2f} {_PAD + top:.2f})">',
         f'<polygon fill="#ffffff" stroke="none" points="{backdrop}"/>',
     ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
-    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "NONLINEAR", "SYMBOLS", "VALUES", "Paint", "gradient_bin", "label_width",
-    "paint", "style_sheet", "subscript", "superscript", "value_class", "visible",
+    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "NONLINEAR", "SYMBOLS", "VALUES", "Paint", "gate_label", "gradient_bin",
+    "label_width", "oval_width", "paint", "style_sheet", "subscript", "superscript", "value_class", "visible",
 ]  # fmt: skip
 
 FONT = "Helvetica,Arial,sans-serif"
@@ -24,28 +25,28 @@ class Paint(NamedTuple):
 
 
 # Okabe and Ito's hues at unequal lightness, so that they stay apart under every colour vision deficiency.
-ORANGE = Paint("#FBDCC8", "#B84A00", "#4A2A14", "#F0904D")
-BLUE = Paint("#B5D8F3", "#005A93", "#12324A", "#66B2E8")
-GREEN = Paint("#8FD2B6", "#005C3F", "#0F3B2D", "#4CC79A")
-PINK = Paint("#F9E4F0", "#98416F", "#452138", "#DE8FBD")
-SAND = Paint("#E9DFC7", "#6B5318", "#3B3220", "#CDB06A")
-SLATE = Paint("#D5DBE3", "#3E4C5E", "#2B333D", "#A9B7C8")
+ORANGE = Paint("#FFE0CE", "#BD4E05", "#4C2C11", "#EF8F4C")
+BLUE = Paint("#B5D8F3", "#045F9A", "#102B42", "#65B0E6")
+GREEN = Paint("#8BCFB5", "#005C3F", "#103E30", "#4FCB9E")
+PINK = Paint("#FFEEFD", "#9F487C", "#3D1A2E", "#D784AB")
+SAND = Paint("#DBD2B1", "#6B5319", "#372D1B", "#D2B571")
+SLATE = Paint("#D4DAE2", "#3D4A5B", "#2D3643", "#ABBBCF")
 
 ROLES = {
-    "cell": Paint("#FFF3C4", "#8A6100", "#3D3212", "#E3B341"),
-    "input": Paint("#DDF1FC", "#1F78A8", "#0F3347", "#79C0FF"),
-    "hidden": Paint("#E7E0F7", "#5B46A0", "#2B2350", "#B39DFF"),
-    "loss": Paint("#FFEBE9", "#A40E26", "#4C1519", "#FF7B72"),
-    "shared": Paint("#EEF1F4", "#57606A", "#21262D", "#8B949E"),
+    "cell": Paint("#FFF5C6", "#8A6100", "#3D3212", "#E3B341"),
+    "input": Paint("#DEF1FE", "#1F78A8", "#0F3347", "#89C5FF"),
+    "hidden": Paint("#DAD6EF", "#5B46A0", "#312552", "#B09CFF"),
+    "loss": Paint("#FBE2E0", "#A40E26", "#4C1519", "#FF7B72"),
+    "shared": Paint("#F7F9FA", "#57606A", "#1F252C", "#8B949E"),
     "parameter": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
     "value": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
-    "layer": Paint("#FFEFA3", "#B38F00", "#4A3F10", "#E3C04A"),
+    "layer": Paint("#FFF5A8", "#8F7000", "#4A3F10", "#E3C04A"),
     "pointwise": Paint("#F9C9DA", "#B4577E", "#4E2234", "#E88FB3"),
     "step": Paint("#F6F8FA", "#C8D1DA", "#161B22", "#30363D"),
     "backward": Paint("#FBF6F1", "#DCC8B4", "#1E1813", "#4A3A2A"),
     "cellbox": Paint("#DCEFDC", "#8FB98F", "#15291A", "#3D6B45"),
     "join": Paint("#1B1F24", "#1B1F24", "#C9D1D9", "#C9D1D9"),
-    "more": Paint("#F6F8FA", "#8C959F", "#161B22", "#6E7681"),
+    "more": Paint("#F6F8FA", "#79828D", "#161B22", "#6E7681"),
     "highway": Paint("#FFE9A3", "#FFE9A3", "#4A3C10", "#4A3C10"),
     "badge": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
     "kept": Paint("#F3F5F7", "#7D8791", "#1C2128", "#768390"),
@@ -109,15 +110,38 @@ def gradient_bin(norm: float, low: float, high: float) -> int:
 def paint(role: str, gates: tuple[str, ...] = ()) -> Paint:
     """The colours of a role; ``gate:f`` is gate f.
 
-    Gates without a colour of their own take the spare ones in the order of `gates`.
+    Gates without a colour of their own, or whose colour another of the `gates` has, take the spare ones in turn.
     """
     if not role.startswith("gate:"):
         return ROLES[role]
     gate = role.removeprefix("gate:")
-    if gate in GATES:
-        return GATES[gate]
-    others = [other for other in gates if other not in GATES]
-    return SPARE[others.index(gate) % len(SPARE)] if gate in others else ROLES["shared"]
+    return _gate_paints(gates).get(gate) or GATES.get(gate, ROLES["shared"])
+
+
+@lru_cache(maxsize=64)
+def _gate_paints(gates: tuple[str, ...]) -> dict[str, Paint]:
+    usual = {gate: GATES[gate] for gate in gates if _is_usual(gate, gates)}
+    spare = [one for one in SPARE if one not in usual.values()] or SPARE
+    others = [gate for gate in gates if gate not in usual]
+    return {**usual, **{gate: spare[k % len(spare)] for k, gate in enumerate(others)}}
+
+
+def _is_usual(gate: str, gates: tuple[str, ...]) -> bool:
+    """Whether a letter means what it usually does: beside the i of an LSTM, z is no update gate."""
+    return gate in GATES and next(other for other in GATES if other in gates and GATES[other] == GATES[gate]) == gate
+
+
+def gate_label(gate: str, gates: tuple[str, ...]) -> str:
+    """What a legend says of a gate: the letter, with its meaning where that is known."""
+    known = gate in GATE_WORDS and _is_usual(gate, gates)
+    return f"{GATE_WORDS[gate]} ({gate})" if known else gate
+
+
+_EMS = {
+    **dict.fromkeys("iljtfrI.,:;·|()[]'! /₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 0.42), **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ", 0.79),
+    **dict.fromkeys("₋⁻αβγδεθλμνσΣτφ∂", 0.69), **dict.fromkeys("+<>=~^×÷−#&", 0.84), **dict.fromkeys("mwMW@%", 1.02),
+}  # fmt: skip
+"""Widths of characters in ems that DejaVu Sans, the widest of the usual fonts, does not exceed."""
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -128,9 +152,13 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def label_width(text: str, size: float = 11.0) -> float:
-    """An upper estimate of how wide `text` is set, in points, that no installed font can change."""
-    wide = sum(1.0 if ord(c) > 0x2FF or c in "mwMW@" else 0.4 if c in "iljtf.,·|() " else 0.68 for c in text)
-    return wide * size * 0.86
+    """How wide `text` is set, in points, in a wide font such as DejaVu Sans; no installed font can change it."""
+    return size * sum(_EMS.get(c, 0.64 if c.isascii() else 0.88 if ord(c) < 0x2E80 else 1.05) for c in text)
+
+
+def oval_width(text: str, size: float, height: float) -> float:
+    """How wide an ellipse of that height is that holds `text`."""
+    return (label_width(text, size) + 4) / math.sqrt(1 - (size / height) ** 2)
 
 
 def subscript(number: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from tinygrad_rnn import Node
 
 from . import theme
-from .columns import ABOVE, BELOW, GAP, Fold, Laid, Row, fold_width, frame_label, lay_out, layer_prefix, safe
+from .columns import ABOVE, BELOW, GAP, Fold, Laid, Row, fold_width, frame_label, lay_out, safe
 from .ink import Ink, Stroke, inked
 from .items import Item, Link, entering, leaving
 from .paths import bridged, joined, without_trunk
@@ -20,7 +20,7 @@ from .route import OUTPUT, Wire
 
 __all__ = ["Tiling", "tile"]
 
-_LOOSE = Stroke("#AFB8C1", 1.0, "loose", "", True, -1.0)
+_LOOSE = Stroke("#79828D", 1.0, "loose", "", True, -1.0)
 
 
 @dataclass
@@ -146,13 +146,13 @@ class _Tiler:
     ) -> tuple[str, Path]:
         """An initial state in front of the first step."""
         label = node.name or "init"
-        width = theme.label_width(label, 10) + 14
+        width = theme.oval_width(label, 11, 20)
         middle = x + (width / 2 - 10) * (1 if reverse else -1)
         own = f"{first.prefix}{safe(state)}.initial"
         again = node.index in self.tiling.shown
         paint, css, border = inked(self.ink, node, theme.paint("value"), "value", 1.2)
         self.picture.shapes.append(
-            Shape(own, "ellipse", middle, y, width, 18, label, paint, css, self.notes.get(node.index, ""), 10, border,
+            Shape(own, "ellipse", middle, y, width, 20, label, paint, css, self.notes.get(node.index, ""), 11, border,
                   again, () if again else (node.index,))
         )  # fmt: skip
         self.tiling.shown[node.index] = (own, middle, y)
@@ -161,13 +161,15 @@ class _Tiler:
     def _skip(
         self, row: Row, fold: Fold, left: float, carried: dict[str, tuple[str, Path]], laid: list[Laid | float]
     ) -> dict[str, tuple[str, Path]]:
-        """A box for the steps that are not shown, and the states that pass by, coloured step for step."""
+        """A box for the steps that are not shown, in the widest gap between the states that pass by, coloured step for step."""
         some = next(here for here in laid if isinstance(here, Laid))
         folded, width = fold.steps, fold_width(fold.steps)
-        own = f"{layer_prefix(fold.layer)}t{folded[0]}-t{folded[-1]}"
+        lanes = sorted({some.bottom, some.bottom + some.placement.height, *(path[-1][1] for _, path in carried.values())})
+        low, high = max(itertools.pairwise(lanes), key=lambda pair: pair[1] - pair[0])
+        own = f"{some.prefix.removesuffix(f't{some.step.timestep}.')}t{folded[0]}-t{folded[-1]}"
         label = f"× {len(folded)}, same parameters"
         self.picture.shapes.append(
-            Shape(own, "box", left + width / 2, some.bottom + some.placement.height / 2, theme.label_width(label, 12) + 16, 34,
+            Shape(own, "box", left + width / 2, (low + high) / 2, theme.label_width(label, 12) + 16, min(34.0, high - low - 12),
                   label, theme.paint("more"), "more",
                   f"timesteps {folded[0]} to {folded[-1]}, {len(folded)} of them, are not shown; they use the same parameters",
                   12, 1.2, True)
