@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +57,7 @@ def render(
     steps: slice | Sequence[int] | None = None,
     fold: bool | None = None,
     values: bool = False,
+    highlight: Iterable[tuple[int, int]] | None = None,
 ) -> str | Path:
     """Draw a run's graph, one frame a timestep.
 
@@ -82,6 +83,8 @@ def render(
 
     values : bool
         Fill each shape by the mean of its values, blue below 0 and orange above, instead of by its kind.
+    highlight : iterable of (Tensor id, operand), optional
+        Edges to draw wide and red at the operation level, such as the `edges` of :func:`inspector.strongest_path`.
 
     Returns
     -------
@@ -91,7 +94,8 @@ def render(
     Raises
     ------
     ValueError
-        If the level, the suffix or a timestep is unknown, or several runs do not follow each other.
+        If the level, the suffix or a timestep is unknown, several runs do not follow each other, or edges are to be
+        highlighted at another level than that of operations.
     TypeError
         If `run` is no Run.
     GraphvizMissingError
@@ -99,7 +103,7 @@ def render(
         written without.
     """
     _kind(path)
-    return write(picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values), path)
+    return write(picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, highlight=highlight), path)
 
 
 def write(drawing: Picture, path: str | Path | None = None) -> str | Path:
@@ -141,11 +145,14 @@ def picture(
     fold: bool | None = None,
     values: bool = False,
     decay: bool = False,
+    highlight: Iterable[tuple[int, int]] | None = None,
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`render`, and `decay` for the plot below."""
     runs = _in_turn(run, steps)
     if level not in LEVELS:
         raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
+    if highlight is not None and level != "operation":
+        raise ValueError(f"render: edges are highlighted at the operation level, not at the {level} level")
     if any(part.tape is not None for part in runs[0].cells):
         replayed = step_by_step(runs[0])
         trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, runs[0], replayed))
@@ -163,7 +170,7 @@ def picture(
             steps_, through = layer_flow(row.steps, graph, trace.loss)
             rows[k] = replace(row, steps=steps_)
             norms.update(through)
-    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else ())
+    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else (), highlight=highlight or ())
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
     tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
     own_steps = {node.index for layer in sources for source in layer for nodes in source.nodes.values() for node in nodes}
