@@ -280,7 +280,7 @@ def _bars(axes: Axes, found: PathOrders) -> None:
 
 def _map(axes: Axes, found: PathOrders) -> None:
     table = found.by_step.values.T
-    largest = float(np.nanmax(np.abs(table), initial=1e-300))
+    largest = float(np.abs(np.nan_to_num(table)).max()) or 1.0
     axes.patch.set(hatch="///", facecolor="#FFFFFF", edgecolor="#C8D1DA")
     image = axes.imshow(table, cmap="PuOr_r", vmin=-largest, vmax=largest, origin="lower", aspect="auto", interpolation="none")
     _ordinal(axes.yaxis, found)
@@ -301,7 +301,7 @@ def _map(axes: Axes, found: PathOrders) -> None:
 def _last_shown(found: PathOrders) -> int:
     """The highest order with a share worth a place in the picture, at any timestep."""
     table = np.nan_to_num(np.vstack([found.by_step.values, found.projections.values]))
-    return int(np.flatnonzero(np.abs(table).max(axis=0) >= _LITTLE).max(initial=1))
+    return min(int(np.flatnonzero(np.abs(table).max(axis=0) >= _LITTLE).max(initial=1)), len(found.orders) - 1)
 
 
 def _ordinal(axis: Any, found: PathOrders) -> None:

@@ -7,15 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn import Tensor, jacobian
+from tinygrad_rnn import Tensor
 from tinygrad_rnn.ancestry import ancestors
+
+from .entries import Entries, entries
 
 Array = npt.NDArray[np.float64]
 
 __all__ = ["AllPaths", "Sums"]
-
-_LARGEST = 2**22
-"""Elements of a local Jacobian that we are willing to form."""
 
 
 class Sums(NamedTuple):
@@ -52,7 +51,7 @@ class AllPaths:
                 continue
             for operand, value in enumerate(node.inputs):
                 if isinstance(value, Tensor) and value.id in reach and node.op.rule(operand) is not None:
-                    part = _through(self.found[node.id], _local(node, operand))
+                    part = _through(self.found[node.id], entries(node, operand), value.size)
                     self.found[value.id] = _merged(self.found[value.id], part) if value.id in self.found else part
                     self.readers.setdefault(value.id, []).append((node, operand))
 
@@ -63,10 +62,12 @@ class AllPaths:
         while tensor.id in self.readers:
             ways = []
             for node, operand in self.readers[tensor.id]:
-                column = _local(node, operand)[:, element]
-                gains = self.found[node.id].best + _log(column)
-                row = int(np.argmax(gains))
-                ways.append((float(gains[row]), node, operand, row, float(column[row])))
+                rows, columns, values = entries(node, operand)
+                first, last = np.searchsorted(columns, [element, element + 1])
+                gains = self.found[node.id].best[rows[first:last]] + _log(values[first:last])
+                if gains.size:
+                    k = first + int(np.argmax(gains))
+                    ways.append((float(gains.max()), node, operand, int(rows[k]), float(values[k])))
             _, node, operand, row, derivative = max(ways, key=lambda way: way[0])
             steps.append((tensor, _index(tensor, element), derivative, (node.id, operand)))
             tensor, element = node, row
@@ -77,36 +78,22 @@ def _index(tensor: Tensor, element: int) -> tuple[int, ...]:
     return tuple(int(k) for k in np.unravel_index(element, tensor.shape))
 
 
-def _local(node: Tensor, operand: int) -> Array:
-    """The Jacobian of a node by one of its operands alone, (node.size, operand.size)."""
-    size = np.size(node.values[operand])
-    if node.size * size > _LARGEST:
-        raise ValueError(
-            f"strongest_path: the Jacobian of {node.path}, {node.shape} by {np.shape(node.values[operand])}, is too large; "
-            "run fewer sequences or units"
-        )
-    assert node.op is not None
-    leaf = Tensor(np.asarray(node.values[operand]))
-    operands = [leaf if k == operand else value for k, value in enumerate(node.values)]
-    local: Array = jacobian(node.op.on(tuple(operands), dict(node.attributes)), leaf).reshape(node.size, size).astype(np.float64)
-    return local
-
-
 def _log(values: Array) -> Array:
     with np.errstate(divide="ignore"):
         logarithms: Array = np.log(np.abs(values))
     return logarithms
 
 
-def _through(sums: Sums, local: Array) -> Sums:
-    """What one edge hands on: all paths of the consumer's elements, one derivative longer."""
-    columns, rows = np.nonzero(local.T * np.isfinite(sums.total))
-    found = Sums(*(np.full(local.shape[1], -np.inf) for _ in range(3)), *(np.zeros(local.shape[1]) for _ in range(2)))
+def _through(sums: Sums, local: Entries, size: int) -> Sums:
+    """What one edge hands on to its operand of that size: all paths of the consumer's elements, one derivative longer."""
+    some = (local.values != 0) & np.isfinite(sums.total[local.rows])
+    rows, columns, values = (part[some] for part in local)
+    found = Sums(*(np.full(size, -np.inf) for _ in range(3)), *(np.zeros(size) for _ in range(2)))
     if not len(columns):
         return found
     starts = np.flatnonzero(np.diff(columns, prepend=-1))
     reached, segment = columns[starts], np.cumsum(np.diff(columns, prepend=-1) > 0) - 1
-    gain = _log(local[rows, columns])
+    gain = _log(values)
     top = np.maximum.reduceat(sums.total[rows] + gain, starts)
     weights = np.exp(sums.total[rows] + gain - top[segment])
     weight = np.add.reduceat(weights, starts)
@@ -115,7 +102,7 @@ def _through(sums: Sums, local: Array) -> Sums:
     found.total[reached] = top + np.log(weight)
     found.number[reached] = np.logaddexp.reduceat(sums.number[rows], starts)
     found.mean[reached] = np.add.reduceat(weights * (sums.mean[rows] + gain), starts)
-    found.sign[reached] = np.add.reduceat(weights * sums.sign[rows] * np.sign(local[rows, columns]), starts)
+    found.sign[reached] = np.add.reduceat(weights * sums.sign[rows] * np.sign(values), starts)
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.ancestry import parts as parts_of
@@ -73,7 +74,7 @@ class Waterfall(Finding):
         if ax is not None:
             _bars(ax, self)
             return finish(ax, path)
-        figure = Figure(figsize=(12.0, 1.9 + 0.42 * max(5, len(self.names))), layout="constrained")
+        figure = Figure(figsize=(12.0, 1.9 + 0.42 * max(3.5, len(self.names))), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         _bars(left, self)
         _over_time(right, self)
@@ -297,9 +298,11 @@ def _bars(axes: Axes, found: Waterfall) -> None:
     axes.axvline(0.0, color=INK, linewidth=0.8)
     axes.set_xlim(min(0.0, *ends) - 0.04 * reach, max(0.0, *ends) + 0.16 * reach)
     axes.set_yticks(range(len(sizes) + 1), [visible(name) for name in (*found.names, "total")])
-    axes.set_ylim(max(len(sizes) + 0.6, 5.2), -0.6)
-    axes.set_xlabel("nats a step back: mean of log(‖e‖ / ‖g‖)", color=INK)
-    axes.set_title(visible(f"{found.label}: ‖∂L/∂{found.state}_t‖ changes ×{math.exp(total):.3g} a step back"), loc="left", color=INK, fontsize=11)
+    axes.set_ylim(max(len(sizes) + 0.6, 3.6), -0.6)
+    axes.set_xlabel("nats a step back: mean of log(‖gradient sent on‖ / ‖received‖)", color=INK)
+    mean = _mean(found.total.values)
+    change = "has nothing to measure" if math.isnan(mean) else f"changes ×{math.exp(mean):.3g} a step back"
+    axes.set_title(visible(f"{found.label}: ‖∂L/∂{found.state}_t‖ {change}"), loc="left", color=INK, fontsize=11)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0, colors=INK)
 
@@ -317,7 +320,8 @@ def _over_time(axes: Axes, found: Waterfall) -> None:
                 top = base + np.append(part, part[-1])
                 axes.fill_between(edges, base, top, step="post", color=colours[name], linewidth=0.3, edgecolor="#FFFFFF")
                 base = top
-    axes.step(t, found.total.values, where="mid", color=INK, linewidth=1.4, label="total")
+    halo = [withStroke(linewidth=3.2, foreground="#FFFFFF")]
+    axes.step(t, found.total.values, where="mid", color=INK, linewidth=1.4, label="total", path_effects=halo)
     axes.set_title("The same at every timestep", loc="left", color=INK, fontsize=11)
     axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)

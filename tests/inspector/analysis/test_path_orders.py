@@ -129,8 +129,9 @@ def test_orders_beyond_the_last_are_in_its_remainder() -> None:
     np.testing.assert_allclose(found.parts.values, [whole[0], whole[1], whole[2:].sum(axis=0)], rtol=1e-12, atol=1e-15)
 
 
-def test_a_function_chooses_edges_like_names() -> None:
-    run, loss = network("lstm")
+@pytest.mark.parametrize("kind", ["lstm", "peephole"])  # peepholes lead from c to the gates, and do not count
+def test_a_function_chooses_edges_like_names(kind: str) -> None:
+    run, loss = network(kind)
     by_name = inspector.path_orders(run, loss, wrt=("c", 0))
     by_function = inspector.path_orders(run, loss, lambda source, target: source.name == "h" and target.op.name == "matmul", ("c", 0))
     np.testing.assert_allclose(by_function.parts.values, by_name.parts.values, rtol=1e-12, atol=1e-15)
@@ -153,6 +154,11 @@ def test_a_plain_network_crosses_once_a_step() -> None:
     found = inspector.path_orders(run, run.outputs[-1].sum())
     assert found.edges == "h → h" and found.value == "h_0"
     np.testing.assert_allclose(found.by_step.values, np.eye(5)[::-1], atol=1e-15)
+
+
+def test_the_farthest_step_of_a_run_in_reverse_is_its_last() -> None:
+    run, loss = network("reversed")
+    assert inspector.path_orders(run, loss).value == "h_4"
 
 
 def test_what_is_refused() -> None:
@@ -179,3 +185,10 @@ def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     assert found.value in str(found) and found.edges in str(found)
     assert found.to_dict()["value"] == found.value
     assert found.plot(ax=inspector.plot_decay(inspector.trace(run, loss)).figure.add_subplot()).get_ylabel().startswith("share")
+
+
+def test_a_value_without_a_gradient_is_drawn_as_nothing() -> None:
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), X, truncate=1)
+    found = inspector.path_orders(run, run.outputs[-1].sum() * 0.0, wrt=("c", 0))
+    assert found.total == 0 and np.isnan(found.projections.values).all() and "norm 0" in str(found)
+    assert found.plot().get_xlabel().endswith(found.edges)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +99,34 @@ def test_an_update_gate_is_the_highway_of_a_gru_in_either_direction_of_time() ->
     assert found.shares["state", "h"][2][found.ways.index("h")] == pytest.approx(own, rel=1e-10)
 
 
+class Coupled(tg.Cell):
+    """Two states that leak into each other without a gate."""
+
+    state_names = ("a", "b")
+
+    def step(self, x: Any, state: Any) -> Any:
+        return 0.5 * state.a + 0.3 * state.b + x, 0.2 * state.a + 0.9 * state.b
+
+
+def test_a_highway_does_not_change_lanes() -> None:
+    run = tg.unroll(Coupled(1, 1), X[:, :, :1])
+    found = inspector.shares(run, run.outputs[-1].sum())
+    np.testing.assert_allclose(found.highway["state", "a"], np.sqrt(2) * 0.5 ** np.arange(4.0, -1, -1), rtol=1e-12)
+    (own, other), g = (0.5, 0.2), inspector.trace(run, run.outputs[-1].sum())
+    at = dict(zip(found.ways, found.shares["state", "a"][2], strict=True))
+    assert at["a"] == pytest.approx(own * g.gradient("a", 3)[0, 0] / g.gradient("a", 2)[0, 0], rel=1e-12)
+    assert at["b"] == pytest.approx(other * g.gradient("b", 3)[0, 0] / g.gradient("a", 2)[0, 0], rel=1e-12)
+
+
+def test_a_state_that_is_handed_on_keeps_its_name() -> None:
+    """The delays of NARX are earlier values of h: what flows through those values flows through h."""
+    run, loss = network("narx")
+    found = inspector.shares(run, loss)
+    for delay in ("h_1", "h_2"):
+        assert not np.nan_to_num(found.shares["way", delay]).any()
+    np.testing.assert_array_equal(found.shares["state", "h_1"][1:], found.shares["state", "h"][:-1])
+
+
 def test_any_named_values_and_parameters_tell_ways_apart() -> None:
     run, loss = network("rnn")
     by_matrix, by_state = inspector.shares(run, loss, by=["weight_hh"]), inspector.shares(run, loss)
@@ -158,3 +187,9 @@ def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     assert found.label in str(found) and all(f"∂L/∂{state}_t" in str(found) for state in found.states)
     axes = found.plot(ax=inspector.plot_decay(inspector.trace(run, loss)).figure.add_subplot())
     assert axes.get_ylabel() == f"share in g = ∂L/∂{found.states[0]}_t"
+
+
+def test_a_state_without_a_gradient_is_drawn_as_nothing() -> None:
+    run = tg.unroll(cell("lstm"), X, truncate=1)
+    axes = inspector.shares(run, run.outputs[-1].sum() * 0.0).plot()
+    assert axes.get_ylabel() == "share in g = ∂L/∂h_t"

@@ -73,6 +73,26 @@ def test_a_leak_loses_its_logarithm_at_every_step() -> None:
     np.testing.assert_allclose(found.parts.values, [[np.log(0.9), 0.0]] * 4, atol=1e-14)
 
 
+class Ways(tg.Cell):
+    """h' = a h + n with n = b h, of which the stronger is followed."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__(3, 3, seed=0)
+        self.a, self.b = a, b
+
+    def step(self, x: Any, state: Any) -> Any:
+        n = tg.named(n=self.b * state.h)
+        return (self.a * state.h + n + x,)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.7, 0.2), (0.2, 0.7), (0.7, -0.2), (-0.2, 0.7)])
+def test_the_stronger_of_two_ways_is_followed_and_the_other_is_a_side_branch(a: float, b: float) -> None:
+    run = tg.unroll(Ways(a, b), X)
+    found = inspector.waterfall(run, run.outputs[-1].sum())
+    assert found.names == ("× 0.7", "side branches")
+    np.testing.assert_allclose(found.parts.values, [[np.log(0.7), np.log((a + b) / 0.7)]] * 4, atol=1e-12)
+
+
 def test_a_cell_state_alone_loses_what_its_forget_gates_take() -> None:
     cell = tg.cells.LSTMCell(3, 1, seed=0)
     cell.load_state_dict({**cell.state_dict(), "weight_hh": np.zeros((4, 1))})
@@ -137,3 +157,9 @@ def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     assert found.to_dict()["mean"]["axes"]["part"] == list(found.names)
     axes = found.plot(ax=inspector.plot_decay(inspector.trace(run, loss)).figure.add_subplot())
     assert axes.get_xlabel().startswith("nats")
+
+
+def test_where_there_is_nothing_to_measure_the_picture_says_so() -> None:
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), X, truncate=1)
+    axes = inspector.waterfall(run, run.outputs[-1].sum()).plot()
+    assert axes.get_title(loc="left").endswith("has nothing to measure")
