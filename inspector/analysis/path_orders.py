@@ -120,7 +120,7 @@ def path_orders(
         function of two Tensors, an operand and what was computed from it, that is true for the edges that count.
         From the outputs' states to the gates when omitted; in a cell without gates, to all states.
     wrt : pair (name, timestep), optional
-        Where to take the gradient; at the first step by the state that it is largest by when omitted.
+        Where to take the gradient; when omitted at the first step, by the state that the cell keeps to itself, such as c.
     orders : int, optional
         K, how many orders to tell apart; at most 32 when omitted.
 

@@ -242,6 +242,10 @@ def _areas(axes: Axes, found: Shares, state: str) -> None:
                 base = top
     axes.axhline(1.0, color=INK, linewidth=0.8)
     axes.axhline(0.0, color=INK, linewidth=0.8)
+    largest = float(np.abs(np.nan_to_num(table)).max())
+    if largest > _LIMITS[1]:
+        axes.annotate(f"cut off: parts cancel, shares up to {largest:.2g}", (0.99, 0.95), xycoords="axes fraction", ha="right", va="top",
+                      fontsize=8, color=INK, bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
     axes.set_ylim(max(_LIMITS[0], axes.get_ylim()[0]), min(_LIMITS[1], axes.get_ylim()[1]))
     axes.set_ylabel(visible(f"share in g = ∂L/∂{state}_t"), color=INK)
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
@@ -265,4 +269,5 @@ def _decay(axes: Axes, found: Shares, shown: Sequence[str]) -> None:
             if np.count_nonzero(norms) > 1:
                 axes.plot(t, np.where(norms > 0, norms, np.nan), color=colour, linestyle=style, linewidth=1.8, label=visible(text))
     along_time(axes, "state_t")
-    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -166,7 +166,7 @@ def strongest_path(
     loss : Tensor
         A single number computed from the run.
     start : pair (name, timestep), optional
-        Where paths begin; at the first step the state that the gradient is largest by when omitted.
+        Where paths begin; when omitted at the first step, in the state that the cell keeps to itself, such as c.
     end : pair (name, timestep), optional
         Where paths end instead of the loss: any element of that value.
     unit : tuple of int, optional

@@ -231,7 +231,7 @@ class _Names:
             return f"{others[0]}ᵀ"
         if op in theme.NONLINEAR:
             inner = getattr(node.inputs[0], "name", None)
-            return f"{symbol}′ of {node.name}" if node.name or not inner else f"{symbol}′({inner})"
+            return f"{symbol}′({inner})" if inner and not node.name else f"{symbol}′ of {node.name or owner or '…'}"
         return f"{symbol} of {owner}" if owner else symbol
 
     def text(self, value: Any, depth: int = 2) -> str:

@@ -22,7 +22,8 @@ __all__ = [
     "way_colours",
 ]  # fmt: skip
 
-_STATES = ("#E3B341", "#8E7CC3", "#56B4E9", "#CC79A7", "#999933")
+_STATES = ("#E3B341", "#8E7CC3", "#7A5230", "#3E4C5E", "#B9AEE0")
+_SPARE = ("#005A93", "#005C3F", "#98416F", "#B84A00", "#A9B7C8")
 
 
 def recorded(run: Any, loss: Any, who: str) -> tuple[Run, Tensor]:
@@ -135,10 +136,16 @@ def value_at(run: Run, key: tuple[str, int], who: str) -> Tensor:
 
 
 def first_reached(run: Run, loss: Tensor) -> tuple[str, int]:
-    """The state, and the timestep that its gradient reaches last, where the gradient is largest: in an LSTM usually c at 0."""
+    """A state, and the timestep that its gradient reaches last: of an LSTM c at 0.
+
+    Of the states that cells keep to themselves the one with the largest gradient there; an output's, if no other has any.
+    """
     found = trace(run, loss)
+    outputs = {value.id for part in run.cells for value in part.outputs}
     ends = [(name, len(run) - 1 if is_reversed(run, name) else 0) for name in found.states]
-    return max(ends, key=lambda end: float(np.nan_to_num(found.norm(end[0])[end[1]])))
+    values = state_values(run)
+    kept = [(name, t) for name, t in ends if values[name][t].id not in outputs and values[name][t].timestep == t and found.norm(name)[t] > 0]
+    return max(kept or ends, key=lambda end: float(np.nan_to_num(found.norm(end[0])[end[1]])))
 
 
 def is_reversed(run: Run, name: str) -> bool:
@@ -149,10 +156,15 @@ def is_reversed(run: Run, name: str) -> bool:
 
 
 def way_colours(ways: Sequence[str], states: Sequence[str]) -> dict[str, str]:
-    """A colour for every way and state: gold for the last state, for gates the hues of the drawings, grey for the loss."""
-    found = dict(zip(reversed(states), itertools.cycle(_STATES)))
-    gates = tuple(way.rpartition("/")[2] for way in ways if way not in found and way != "loss")
-    for way in ways:
-        if way not in found:
-            found[way] = "#8C959F" if way == "loss" else theme.paint(f"gate:{way.rpartition('/')[2]}", gates).dark_stroke
-    return found
+    """A colour for every way and state: gold for the last state, for gates the hues of the drawings, grey for the loss.
+
+    The same gate has the same colour in every layer, different ones of a cell have different colours.
+    """
+    found = {**dict(zip(reversed(states), itertools.cycle(_STATES))), "loss": "#8C959F"}
+    short = {way: way.rpartition("/")[2] for way in ways if way not in found}
+    gates: dict[str, str] = {}
+    for gate in dict.fromkeys(short.values()):
+        own = theme.paint(f"gate:{gate}", tuple(short.values())).dark_stroke
+        free = (colour for colour in (own, *_SPARE) if colour not in gates.values())
+        gates[gate] = next(free, own)
+    return {**found, **{way: gates[gate] for way, gate in short.items()}}
