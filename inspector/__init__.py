@@ -3,8 +3,12 @@
 from .analysis.asserts import assert_gradient_reaches, assert_no_detach, assert_same_graph
 from .analysis.duality import Duality, duality
 from .analysis.gates import Gates, gates
+from .analysis.path_orders import PathOrders, path_orders
 from .analysis.saliency import Saliency, saliency
+from .analysis.shares import Shares, shares
 from .analysis.stops import Stop, Stops, stops
+from .analysis.strongest_path import StrongestPath, strongest_path
+from .analysis.waterfall import Waterfall, waterfall
 from .analysis.weights import Weights, weights
 from .analysis.whatif import WhatIf, what_if
 from .compare import Comparison, compare_graphs
@@ -22,8 +26,10 @@ from .trace import GradientTrace, trace
 
 __all__ = [
     "Comparison", "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "Gates", "GradientTrace",
-    "GraphvizMissingError", "Saliency", "Stop", "Stops", "Sweep", "Weights", "WhatIf", "animate_training",
-    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "compare_graphs", "decay_rate", "duality",
-    "equations", "export", "figure", "gates", "plot_decay", "plot_heat_map", "plot_snapshots", "plot_training",
-    "render", "render_program", "report", "saliency", "stops", "sweep", "to_networkx", "trace", "weights", "what_if",
+    "GraphvizMissingError", "PathOrders", "Saliency", "Shares", "Stop", "Stops", "StrongestPath", "Sweep",
+    "Waterfall", "Weights", "WhatIf", "animate_training", "assert_gradient_reaches", "assert_no_detach",
+    "assert_same_graph", "compare_graphs", "decay_rate", "duality", "equations", "export", "figure", "gates",
+    "path_orders", "plot_decay", "plot_heat_map", "plot_snapshots", "plot_training", "render", "render_program",
+    "report", "saliency", "shares", "stops", "strongest_path", "sweep", "to_networkx", "trace", "waterfall",
+    "weights", "what_if",
 ]  # fmt: skip

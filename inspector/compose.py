@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -51,10 +51,13 @@ def picture(
     equations: bool = False,
     backward: bool = False,
     decay: bool = False,
+    highlight: Iterable[tuple[int, int]] | None = None,
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.render`, and `decay` for the plot below."""
     runs = in_turn(run, steps)
     _check(level, trace, backward, len(runs))
+    if highlight is not None and level != "operation":
+        raise ValueError(f"render: edges are highlighted at the operation level, not at the {level} level")
     if any(part.tape is not None for part in runs[0].cells):
         replayed = step_by_step(runs[0])
         trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, runs[0], replayed))
@@ -78,7 +81,7 @@ def picture(
     if reverse is not None and norms is not None:
         layers = frozenset(scope for part in runs[0].cells for scope in part.scopes)
         rows = [*(backward_row_of(source, shown[0], reverse, layers, norms) for (source,) in sources), *rows]
-    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else ())
+    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else (), highlight=highlight or ())
     notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
     tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
     own_steps = {node.index: t for layer in sources for source in layer for t, nodes in source.nodes.items() for node in nodes}
@@ -197,6 +200,8 @@ def _note(node: Node, graph: Graph, trace: GradientTrace | None) -> str:
         lines.append(f"norm {number(float(np.linalg.norm(node.value)))}")
     elif trace is None or node.tensor is None:
         lines.append("gradient —")
+    elif node.tensor.id not in trace.node_norms:
+        lines.append("no gradient: the loss does not depend on it")
     else:
-        lines.append(f"gradient norm {number(float(trace.node_norms.get(node.tensor.id, 0.0)))}")
+        lines.append(f"gradient norm {number(float(trace.node_norms[node.tensor.id]))}")
     return "\n".join(lines)

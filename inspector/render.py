@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tinygrad_rnn import files
@@ -41,6 +41,7 @@ def render(
     values: bool = False,
     equations: bool = False,
     backward: bool = False,
+    highlight: Iterable[tuple[int, int]] | None = None,
 ) -> str | Path:
     """Draw a run's graph, one frame a timestep.
 
@@ -71,6 +72,8 @@ def render(
     backward : bool
         Draws below each step what the reverse sweep did there, from right to left, at the operation level: the
         operations of the VJP rules, with lines coloured by the norm of the cotangents that they carry.
+    highlight : iterable of (Tensor id, operand), optional
+        Edges to draw wide and red at the operation level, such as the `edges` of :func:`inspector.strongest_path`.
 
     Returns
     -------
@@ -80,8 +83,9 @@ def render(
     Raises
     ------
     ValueError
-        If the level, the suffix or a timestep is unknown, several runs do not follow each other, or
-        `backward` is asked for without a trace or at another level than the operation level.
+        If the level, the suffix or a timestep is unknown, several runs do not follow each other,
+        `backward` is asked for without a trace or at another level than the operation level, or edges are to be
+        highlighted at another.
     TypeError
         If `run` is no Run.
     GraphvizMissingError
@@ -89,7 +93,9 @@ def render(
         written without.
     """
     suffix_of(path, "render")
-    drawing = picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations, backward=backward)
+    drawing = picture(
+        run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations, backward=backward, highlight=highlight
+    )
     return finished(drawing, path, "render")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,6 +49,7 @@ def sweep(
     cotangents: Sequence[Any],
     wanted: Sequence[Any],
     create_graph: bool = False,
+    edit: Callable[[Any, int, Any], Any] | None = None,
 ) -> Iterator[Visit]:
     """Walk back from `outputs` to `wanted`, newest node first, and yield a :data:`Visit` at each.
 
@@ -64,7 +65,10 @@ def sweep(
     create_graph : bool
         Run the rules on Tensors, so that what they do is recorded and can be swept in turn. The
         recorded operations get the scope of the operation they differentiate, marked as backward, and sums that
-    of the value whose cotangent they add up.
+        of the value whose cotangent they add up.
+    edit : callable, optional
+        ``edit(node, operand, contribution)`` gives what flows through an edge in place of `contribution`. Linear
+        edits sort the gradient by the ways that it takes.
     """
     order = ancestors(outputs)
     inner = _inner_values(wanted)
@@ -99,9 +103,9 @@ def sweep(
         if create_graph:
             scope = _backward_scope(node.scope, scopes)
             with using(recording=True, scope=scope, anomaly=False, names=None):  # judged below
-                edges = _pass_on(node, total, live[node.id], node, node.inputs, pending)
+                edges = _pass_on(node, total, live[node.id], node, node.inputs, pending, edit)
         else:
-            edges = _pass_on(node, total, live[node.id], node._data, node.values, pending)
+            edges = _pass_on(node, total, live[node.id], node._data, node.values, pending, edit)
         if anomaly:
             for _, contribution in edges:
                 if not is_finite(dense(contribution)):
@@ -183,7 +187,7 @@ def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequenc
 
 
 def _pass_on(
-    node: Any, g: Any, live: Sequence[int], y: Any, operands: Sequence[Any], pending: dict[int, Any]
+    node: Any, g: Any, live: Sequence[int], y: Any, operands: Sequence[Any], pending: dict[int, Any], edit: Any = None
 ) -> list[tuple[int, Any]]:
     """The contribution of `node` to each of its live operands, in the operand's shape and dtype.
 
@@ -198,6 +202,8 @@ def _pass_on(
         part = share if variadic else share(g, y, *operands, **attributes)
         if part.shape != value.shape or part.dtype is not value.dtype:
             part = _fitted(part, value, op, index)
+        if edit is not None:
+            part = edit(node, index, part)
         edges.append((index, part))
         key = inputs[index].id
         waiting = pending.get(key)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tinygrad_rnn import files
 
-__all__ = ["Finding", "Labelled"]
+__all__ = ["Finding", "Label", "Labelled"]
 
 Label = str | int | float
 

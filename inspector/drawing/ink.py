@@ -17,6 +17,7 @@ __all__ = ["Ink", "Stroke", "inked", "number"]
 
 _PLAIN = "#57606A"
 _RAIL = "#B36200"
+_PATH = "#D1242F"
 _DECADES = 10.0
 
 
@@ -51,6 +52,8 @@ class Ink:
         The colour of a line without a gradient.
     valued : iterable
         Nodes whose shapes are filled by the mean of their values; none where shapes keep the colours of their kind.
+    highlight : iterable
+        The edges to draw wide and red.
 
     Attributes
     ----------
@@ -66,8 +69,10 @@ class Ink:
         edges: Iterable[tuple[int, int] | None],
         plain: str = _PLAIN,
         valued: Iterable[Node] = (),
+        highlight: Iterable[tuple[int, int]] = (),
     ) -> None:
         self.norms = norms
+        self.highlight = frozenset(highlight)
         self.largest = max((abs(_mean(node)) for node in valued), default=0.0)
         self.plain = plain
         known = [] if norms is None else [norms.get(edge, 0.0) for edge in edges if edge is not None]
@@ -77,6 +82,10 @@ class Ink:
 
     def stroke(self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False) -> Stroke:
         """The look of the line that carries the gradient of `edge`."""
+        if edge in self.highlight:
+            norm = None if self.norms is None else self.norms.get(edge)
+            known = "" if norm is None else f": gradient norm {number(norm)}"
+            return Stroke(_PATH, 5.0, "path", f"on the path{known}", False, 100.0, norm)
         if cut:
             return Stroke("#79828D", 1.2, "cut", "cut: no gradient flows back here", True, 0.0)
         if self.norms is None or edge is None:

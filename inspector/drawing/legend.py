@@ -112,6 +112,8 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     chips += [(word, role, role) for role, word in words.items() if role in used]
     if picture.bands:
         chips.append(("highway: diagonal Jacobians", "highway", "highway"))
+    if ink.highlight:
+        chips.append(("highlighted path", "highlight", "highlight"))
     badges = {shape.tooltip for shape in picture.shapes if shape.css == "badge"}
     chips += [(f"{mark} = {says}", "badge", "badge") for mark, says in BADGES.values() if says in badges]
     for label, role, css in chips:

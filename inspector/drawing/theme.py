@@ -48,6 +48,7 @@ ROLES = {
     "join": Paint("#1B1F24", "#1B1F24", "#C9D1D9", "#C9D1D9"),
     "more": Paint("#F6F8FA", "#79828D", "#161B22", "#6E7681"),
     "highway": Paint("#FFE9A3", "#FFE9A3", "#4A3C10", "#4A3C10"),
+    "highlight": Paint("#FFFFFF", "#D1242F", "#0D1117", "#FF7B72"),
     "badge": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
     "kept": Paint("#F3F5F7", "#7D8791", "#1C2128", "#768390"),
     "added": Paint("#CFE6F8", "#00568F", "#0F3350", "#6CB8EE"),
@@ -186,6 +187,7 @@ def style_sheet(gates: tuple[str, ...]) -> str:
         " .plain polygon,.cut polygon{fill:#8B949E;stroke:#8B949E}",
         " .none path,.unreached path{stroke:#3A424C} .none polygon,.unreached polygon{fill:#3A424C;stroke:#3A424C}",
         " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341} .rail text{fill:#E3B341}",
+        " .path path{stroke:#FF7B72} .path polygon{fill:#FF7B72;stroke:#FF7B72}",
     ]
     rules += [_dark(role, one) for role, one in ROLES.items()]
     rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]
@@ -196,6 +198,7 @@ def style_sheet(gates: tuple[str, ...]) -> str:
     rules += [f" {_shapes(f'.v{k}')}{{fill:{dark}}}" for k, (_, dark) in enumerate(VALUES)]
     rules += [f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}}" for k, (_, dark) in enumerate(CURVES)]
     rules += [" .grid path{stroke:#21262D}"]
+    rules += [f" {_shapes('.on-path')}{{stroke:#FF7B72}}"]
     rules += [f" {_shapes('.on-none')},{_shapes('.on-unreached')}{{stroke:#3A424C}}"]
     rules += [f" {_shapes(f'.on-g{k}')}{{stroke:{dark}}}" for k, (_, _, dark) in enumerate(GRADIENT)]
     rules += [

@@ -1,0 +1,315 @@
+"""path_orders: how much of a gradient crossed a class of edges exactly k times, as from h to the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.batching import Batched
+from tinygrad_rnn.sweep import sweep
+from tinygrad_rnn.unroll import Run
+
+from ..plot import GREY, INK, axes_of, finish, visible
+from ..values import recorded_values
+from .labelled import Finding, Labelled
+from .lanes import Array, norms_of, projections
+from .sparkline import sparkline
+from .ways import cut_set, first_reached, gates_of, recorded, states_of, value_at
+
+__all__ = ["PathOrders", "path_orders"]
+
+Names: TypeAlias = str | Sequence[str]
+Edges: TypeAlias = tuple[Names, Names] | Callable[[Tensor, Tensor], bool]
+_MOST = 32
+_LITTLE = 1e-3
+_POSITIVE, _NEGATIVE = "#B35806", "#542788"  # of the map's colours
+
+
+@dataclass(frozen=True, eq=False)
+class PathOrders(Finding):
+    """The gradient at one value by how often its paths crossed a class of edges. Made by :func:`path_orders`.
+
+    Attributes
+    ----------
+    label, value, edges : str
+        The cell; the value, such as ``c_0``; the class of edges, such as ``h → f, i, g, o``.
+    total : float
+        The L2 norm of the whole gradient.
+    projections : Labelled (order,)
+        ``<part, g> / <g, g>`` for the part of the gradient g that crossed exactly k times; they add up to 1. The last
+        is called ``≥K`` where paths may cross more often than was told apart.
+    norms : Labelled (order,)
+        The L2 norm of each part. Norms do not add up: parts may cancel.
+    by_step : Labelled (t, order)
+        The projections at the value of the same name at every timestep; NaN where there is no gradient.
+    parts : Labelled (order, batch, unit)
+        The parts themselves, which add up to the gradient. A value of other than two dimensions is one row.
+    """
+
+    label: str
+    value: str
+    edges: str
+    total: float
+    projections: Labelled
+    norms: Labelled
+    by_step: Labelled
+    parts: Labelled
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """The orders as text."""
+        return tuple(map(str, self.projections.axes["order"]))
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+        """Draw the signed share of every order, and beside it the same for every timestep as a map.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        ax : matplotlib Axes, optional
+            Where to draw the shares alone.
+        """
+        if ax is not None or len(self.by_step.values) < 2:
+            axes = axes_of(ax, (6.4, 3.8))
+            _bars(axes, self)
+            return finish(axes, path)
+        figure = Figure(figsize=(11.5, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
+        _bars(left, self)
+        _map(right, self)
+        return finish(left, path)
+
+    def __str__(self) -> str:
+        shares = self.projections.values
+        order = np.argsort(-np.abs(np.nan_to_num(shares)))[:5]
+        strongest = ", ".join(f"k={self.orders[k]} {shares[k]:.1%}" for k in sorted(order.tolist()) if shares[k])
+        return (
+            f"{self.label}: ∂L/∂{self.value} (norm {self.total:.3g}) by how often its paths crossed {self.edges}\n"
+            f"  k = 0…{self.orders[-1]}  {sparkline(np.nan_to_num(shares), log=False)}  {strongest}"
+        )
+
+
+def path_orders(
+    run: Run, loss: Tensor, edges: Edges | None = None, wrt: tuple[str, int] | None = None, orders: int | None = None
+) -> PathOrders:
+    """Split the gradient at a value by how often its paths cross a class of edges: exactly 0, 1, 2, ... times.
+
+    In an LSTM, with the edges from h to the gates, order 0 is what comes back along the cell state alone.
+
+    Give each of those edges a formal weight z, and the gradient becomes a polynomial in z whose coefficient k is the
+    part that crossed k times. The reverse sweep carries these coefficients in K + 1 lanes: crossing an edge moves
+    each of them up by one, and what leaves lane K - 1 stays in the last, which so holds exactly the orders from K on.
+    Nothing is sampled, so nothing is aliased, and small coefficients keep all of their digits.
+
+    Parameters
+    ----------
+    run : Run
+    loss : Tensor
+        A single number computed from the run.
+    edges : pair of names, or function, optional
+        ``(from, to)``: a path crosses when it goes from a value called `from` to one called `to` and meets no other
+        named value, state or gate, between. Each is a name, several of them, ``"states"`` or ``"gates"``. Or a
+        function of two Tensors, an operand and what was computed from it, that is true for the edges that count.
+        From the outputs' states to the gates when omitted; in a cell without gates, to all states.
+    wrt : pair (name, timestep), optional
+        Where to take the gradient; when omitted at the first step, by the state that the cell keeps to itself, such as c.
+    orders : int, optional
+        K, how many orders to tell apart; at most 32 when omitted.
+
+    Returns
+    -------
+    PathOrders
+
+    Raises
+    ------
+    TypeError
+        If `run` is no Run, `loss` no Tensor, or `edges` or `wrt` no such thing.
+    ValueError
+        If `loss` is not a single number or does not depend on any value of the run, or `orders` is below 1.
+    KeyError
+        If there is no value of a name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((4, 1, 2)))
+    >>> found = inspector.path_orders(run, run.outputs[-1].sum(), wrt=("c", 0))
+    >>> found.edges, found.orders
+    ('h → i, f, g, o', ('0', '1', '2', '3'))
+    >>> bool(np.isclose(found.projections.values.sum(), 1))
+    True
+    """
+    run, loss = recorded(run, loss, "path_orders")
+    if orders is not None and (not isinstance(orders, (int, np.integer)) or isinstance(orders, bool) or orders < 1):
+        raise ValueError(f"path_orders: orders must be a positive number, got {orders!r}")
+    count = min(len(run), _MOST) if orders is None else int(orders)
+    key = wrt if wrt is not None else first_reached(run, loss)
+    value, (name, t) = value_at(run, key, "path_orders"), key
+    ladder = _ladder(run, loss, edges, count)
+    series = {step: v for (own, step), v in recorded_values(run).items() if own == name}
+    wanted = {v.id: v for v in series.values()}
+    found: dict[int, Array] = {}
+    for node, total, _ in sweep([loss], [ladder.start(loss)], list(wanted.values()), edit=ladder.edit):
+        if node.id in wanted:
+            found[node.id] = ladder.read(node, total)
+    zeros = np.zeros((count + 1, *value.shape))
+    return _result(run, (name, int(t) % len(run)), ladder.told, found.get(value.id, zeros), [found.get(series[s].id) if s in series else None for s in range(len(run))])
+
+
+class _Ladder:
+    """Lanes of a sweep that count crossings.
+
+    With names, lanes come twice: the second time for paths whose nearest named value is one that counts as a
+    target, so that leaving a source towards the past is a crossing for those alone. With a function, the first
+    half is empty.
+
+    Parameters
+    ----------
+    owner : mapping
+        The name of each named value, by Tensor id; empty with a function.
+    sources, targets : frozenset of str
+    crosses : function or None
+    count : int
+        K.
+    told : str
+        The class of edges in words.
+    """
+
+    def __init__(
+        self, owner: dict[int, str], sources: frozenset[str], targets: frozenset[str], crosses: Any, count: int, told: str
+    ) -> None:
+        self.owner, self.sources, self.targets = owner, sources, targets
+        self.crosses, self.count, self.told = crosses, count, told
+
+    def start(self, loss: Tensor) -> Batched:
+        """The cotangent of the loss: not crossed, and no named value met."""
+        lanes = np.zeros((2 * (self.count + 1), *loss.shape), loss.dtype)
+        lanes[0] = 1
+        return Batched(lanes)
+
+    def edit(self, node: Tensor, operand: int, part: Batched) -> Batched:
+        """What flows from `node` to its operand, sorted anew."""
+        if self.crosses is not None:
+            if not self.crosses(node.inputs[operand], node):
+                return part
+            return Batched(np.concatenate([_up(part.array[: self.count + 1]), part.array[self.count + 1 :]]))
+        if node.id not in self.owner:
+            return part
+        merged = self.read(node, part)
+        empty = np.zeros_like(merged)
+        return Batched(np.concatenate([empty, merged] if self.owner[node.id] in self.targets else [merged, empty]))
+
+    def read(self, node: Tensor, total: Batched) -> Array:
+        """The parts of the gradient at a value, by order."""
+        near, far = total.array[self.count + 1 :], total.array[: self.count + 1]
+        merged: Array = far + (_up(near) if self.owner.get(node.id) in self.sources else near)
+        return merged
+
+
+def _up(lanes: Array) -> Array:
+    """Every order one higher; the last stays where it is."""
+    higher = np.zeros_like(lanes)
+    higher[1:] = lanes[:-1]
+    higher[-1] += lanes[-1]
+    return higher
+
+
+def _ladder(run: Run, loss: Tensor, edges: Edges | None, count: int) -> _Ladder:
+    states, gates = states_of(run), gates_of(run)
+    if edges is None:
+        outputs = {value.id for part in run.cells for value in part.states[-1][:1]}
+        first = tuple(name for name in states if value_at(run, (name, -1), "path_orders").id in outputs)
+        edges = (first, gates or states)
+    if callable(edges):
+        return _Ladder({}, frozenset(), frozenset(), edges, count, getattr(edges, "__name__", "the chosen edges").replace("<lambda>", "the chosen edges"))
+    if isinstance(edges, str) or not isinstance(edges, (tuple, list)) or len(edges) != 2:
+        raise TypeError(f"path_orders: edges must be a pair (from, to) of names, or a function of two Tensors, got {edges!r}")
+    words = {"states": states, "gates": gates}
+    ends = []
+    for end in edges:
+        listed = (end,) if isinstance(end, str) else tuple(end)
+        ends.append(tuple(dict.fromkeys(name for one in listed for name in words.get(one, (one,)))))
+    owner = cut_set(run, loss, dict.fromkeys([*states, *gates, *ends[0], *ends[1]]), "path_orders")
+    told = " → ".join(", ".join(end) for end in ends)
+    return _Ladder(owner, frozenset(ends[0]), frozenset(ends[1]), None, count, told)
+
+
+def _result(run: Run, key: tuple[str, int], told: str, parts: Array, series: Sequence[Array | None]) -> PathOrders:
+    count = len(parts) - 1
+    labels: list[str | int] = [*range(count), f"≥{count}"]
+    if not any(np.any(lanes[-1]) for lanes in (parts, *(s for s in series if s is not None))):
+        labels.pop()  # no path crosses so often
+    kept = len(labels)
+    rows = parts.reshape(len(parts), parts.shape[1] if parts.ndim == 3 else 1, -1)[:kept]
+    steps = [np.full(kept, np.nan) if s is None else projections(s[:kept]) for s in series]
+    return PathOrders(
+        repr(run.cell), f"{key[0]}_{key[1]}", told, float(np.linalg.norm(rows.sum(axis=0).astype(np.float64))),
+        Labelled(projections(rows), {"order": labels}, "signed share of the gradient"),
+        Labelled(norms_of(rows), {"order": labels}, "gradient norm"),
+        Labelled(steps, {"t": range(len(series)), "order": labels}, "signed share of the gradient"),
+        Labelled(rows, {"order": labels, "batch": range(rows.shape[1]), "unit": range(rows.shape[2])}, "gradient"),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- pictures
+
+
+def _bars(axes: Axes, found: PathOrders) -> None:
+    shares = np.nan_to_num(found.projections.values)
+    k = np.arange(len(shares))
+    axes.bar(k, shares, color=np.where(shares >= 0, _POSITIVE, _NEGATIVE).tolist(), width=0.8)
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    _ordinal(axes.xaxis, found)
+    axes.set_xlim(-0.6, _last_shown(found) + 0.6)
+    axes.set_xlabel(visible(f"order k: how often a path crossed {found.edges}"), color=INK)
+    axes.set_ylabel("share ⟨part k, g⟩ / ⟨g, g⟩", color=INK)
+    axes.set_title(visible(f"{found.label}: g = ∂L/∂{found.value} by order"), loc="left", color=INK, fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=GREY)
+
+
+def _map(axes: Axes, found: PathOrders) -> None:
+    table = found.by_step.values.T
+    largest = float(np.abs(np.nan_to_num(table)).max()) or 1.0
+    axes.patch.set(hatch="///", facecolor="#FFFFFF", edgecolor="#C8D1DA")
+    image = axes.imshow(table, cmap="PuOr_r", vmin=-largest, vmax=largest, origin="lower", aspect="auto", interpolation="none")
+    _ordinal(axes.yaxis, found)
+    axes.set_ylim(-0.5, _last_shown(found) + 0.5)
+    name = found.value.rpartition("_")[0]
+    axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
+    axes.set_ylabel("order k", color=INK)
+    axes.set_title(visible(f"The same for g = ∂L/∂{name}_t at every timestep"), loc="left", color=INK, fontsize=11)
+    axes.tick_params(colors=GREY)
+    axes.spines[:].set_visible(False)
+    figure = axes.get_figure()
+    assert figure is not None
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.set_label("share ⟨part k, g⟩ / ⟨g, g⟩", color=INK)
+    bar.outline.set_visible(False)
+
+
+def _last_shown(found: PathOrders) -> int:
+    """The highest order with a share worth a place in the picture, at any timestep."""
+    table = np.nan_to_num(np.vstack([found.by_step.values, found.projections.values]))
+    return min(int(np.flatnonzero(np.abs(table).max(axis=0) >= _LITTLE).max(initial=1)), len(found.orders) - 1)
+
+
+def _ordinal(axis: Any, found: PathOrders) -> None:
+    """Ticks at about ten of the orders that are shown; a note where higher ones are left out."""
+    last = _last_shown(found)
+    places = list(range(0, last + 1, max(1, -(-last // 8))))
+    if found.orders[last].startswith("≥") and places[-1] != last:
+        places = [*(k for k in places if last - k > 1), last]
+    axis.set_ticks(places, [found.orders[k] for k in places])
+    if last + 1 < len(found.orders):
+        axis.axes.annotate(f"higher orders: less than {_LITTLE:.1%} each", (1.0, 0.98), xycoords="axes fraction", ha="right", va="top", fontsize=8, color=GREY)

@@ -1,0 +1,117 @@
+"""All paths from a value back to another, scalar by scalar: the strongest, their sum, their number and their entropy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.ancestry import ancestors
+
+from .entries import Entries, entries
+
+Array = npt.NDArray[np.float64]
+
+__all__ = ["AllPaths", "Sums"]
+
+
+class Sums(NamedTuple):
+    """Of all paths from the end to each element of a value: logarithms of products and counts, and means of them.
+
+    `best` is the largest and `total` the sum of the absolute products, `number` how many there are, all as natural
+    logarithms; `mean` is the mean logarithm and `sign` the mean sign of a product, each path weighted by its own.
+    """
+
+    best: Array
+    total: Array
+    number: Array
+    mean: Array
+    sign: Array
+
+
+class AllPaths:
+    """One sweep from `target` back to `source` that adds up paths instead of derivatives."""
+
+    def __init__(self, source: Tensor, target: Tensor) -> None:
+        self.readers: dict[int, list[tuple[Tensor, int]]] = {}
+        self.found: dict[int, Sums] = {}
+        order = ancestors([target])
+        reach = {source.id}
+        for node in order:
+            if any(operand.id in reach for operand in node.inputs if isinstance(operand, Tensor)):
+                reach.add(node.id)
+        if target.id not in reach or source is target:
+            raise ValueError(f"strongest_path: no path leads from {target.path} back to {source.path}")
+        zeros = np.zeros(target.size)
+        self.found[target.id] = Sums(zeros, zeros, zeros, zeros, zeros + 1)
+        for node in reversed(order):
+            if node.id not in self.found or node is source or node.op is None or not node.op.differentiable:
+                continue
+            for operand, value in enumerate(node.inputs):
+                if isinstance(value, Tensor) and value.id in reach and node.op.rule(operand) is not None:
+                    part = _through(self.found[node.id], entries(node, operand), value.size)
+                    self.found[value.id] = _merged(self.found[value.id], part) if value.id in self.found else part
+                    self.readers.setdefault(value.id, []).append((node, operand))
+
+    def path(self, source: Tensor, element: int) -> list[tuple[Tensor, tuple[int, ...], float, tuple[int, int] | None]]:
+        """The strongest path to an element of the source, from the end: Tensor, index, local derivative, edge."""
+        tensor = source
+        steps: list[tuple[Tensor, tuple[int, ...], float, tuple[int, int] | None]] = []
+        while tensor.id in self.readers:
+            ways = []
+            for node, operand in self.readers[tensor.id]:
+                rows, columns, values = entries(node, operand)
+                first, last = np.searchsorted(columns, [element, element + 1])
+                gains = self.found[node.id].best[rows[first:last]] + _log(values[first:last])
+                if gains.size:
+                    k = first + int(np.argmax(gains))
+                    ways.append((float(gains.max()), node, operand, int(rows[k]), float(values[k])))
+            _, node, operand, row, derivative = max(ways, key=lambda way: way[0])
+            steps.append((tensor, _index(tensor, element), derivative, (node.id, operand)))
+            tensor, element = node, row
+        return [(tensor, _index(tensor, element), 1.0, None), *reversed(steps)]
+
+
+def _index(tensor: Tensor, element: int) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.unravel_index(element, tensor.shape))
+
+
+def _log(values: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        logarithms: Array = np.log(np.abs(values))
+    return logarithms
+
+
+def _through(sums: Sums, local: Entries, size: int) -> Sums:
+    """What one edge hands on to its operand of that size: all paths of the consumer's elements, one derivative longer."""
+    some = (local.values != 0) & np.isfinite(sums.total[local.rows])
+    rows, columns, values = (part[some] for part in local)
+    found = Sums(*(np.full(size, -np.inf) for _ in range(3)), *(np.zeros(size) for _ in range(2)))
+    if not len(columns):
+        return found
+    starts = np.flatnonzero(np.diff(columns, prepend=-1))
+    reached, segment = columns[starts], np.cumsum(np.diff(columns, prepend=-1) > 0) - 1
+    gain = _log(values)
+    top = np.maximum.reduceat(sums.total[rows] + gain, starts)
+    weights = np.exp(sums.total[rows] + gain - top[segment])
+    weight = np.add.reduceat(weights, starts)
+    weights /= weight[segment]
+    found.best[reached] = np.maximum.reduceat(sums.best[rows] + gain, starts)
+    found.total[reached] = top + np.log(weight)
+    found.number[reached] = np.logaddexp.reduceat(sums.number[rows], starts)
+    found.mean[reached] = np.add.reduceat(weights * (sums.mean[rows] + gain), starts)
+    found.sign[reached] = np.add.reduceat(weights * sums.sign[rows] * np.sign(values), starts)
+    return found
+
+
+def _merged(a: Sums, b: Sums) -> Sums:
+    """The paths of two edges together."""
+    total = np.logaddexp(a.total, b.total)
+    some = np.isfinite(total)
+    first = np.exp(np.where(some, a.total, 0.0) - np.where(some, total, 0.0)) * some
+    return Sums(
+        np.maximum(a.best, b.best), total, np.logaddexp(a.number, b.number),
+        first * a.mean + (1 - first) * b.mean, first * a.sign + (1 - first) * b.sign,
+    )  # fmt: skip

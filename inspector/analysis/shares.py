@@ -1,0 +1,273 @@
+"""shares: by which ways the gradient of a loss arrives at every state, split exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.batching import Batched
+from tinygrad_rnn.sweep import sweep
+from tinygrad_rnn.unroll import Run
+
+from ..plot import INK, along_time, finish, visible
+from .labelled import Finding, Label, Labelled
+from .lanes import Array, norms_of, one_lane, projections
+from .sparkline import sparkline
+from .ways import cut_set, gates_of, recorded, state_values, states_of, way_colours
+
+__all__ = ["Shares", "shares"]
+
+LOSS = "loss"
+_LIMITS = (-1.5, 2.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Shares(Finding):
+    """By which ways the gradient arrives at every state. Made by :func:`shares`.
+
+    Attributes
+    ----------
+    label : str
+        The cell and its sizes.
+    shares : Labelled (state, t, way)
+        ``<part, g> / <g, g>`` for the part of the gradient g that arrives along each way. They add up to 1; a
+        negative one cancels others. NaN where the gradient is 0.
+    norms : Labelled (state, t, way)
+        The L2 norm of each part.
+    totals : Labelled (state, t)
+        The L2 norm of the whole gradient.
+    highway : Labelled (state, t)
+        What would be left of the state's last gradient if it came back along the state itself alone: in an LSTM
+        the norm of ``dL/dc_T`` times all forget gates from t + 1 on.
+    """
+
+    label: str
+    shares: Labelled
+    norms: Labelled
+    totals: Labelled
+    highway: Labelled
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return tuple(map(str, self.shares.axes["state"]))
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The names of the ways, the loss last."""
+        return tuple(map(str, self.shares.axes["way"]))
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None, state: str | None = None) -> Path | Axes:
+        """Draw the shares of each state as areas over time, and below the norms and what the highway alone would carry.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        ax : matplotlib Axes, optional
+            Where to draw the areas of one state, without the norms.
+        state : str, optional
+            The one state to draw; all when omitted, but on `ax` only the first.
+        """
+        shown = (state,) if state is not None else self.states
+        for name in shown:
+            self.shares["state", name]
+        if ax is not None:
+            _areas(ax, self, shown[0])
+            ax.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
+            return finish(ax, path)
+        figure = Figure(figsize=(8.6, 1.4 + 2.1 * len(shown) + 2.4), layout="constrained")
+        panels: Sequence[Axes] = figure.subplots(len(shown) + 1, 1, sharex=True)
+        for axes, name in zip(panels, shown, strict=False):
+            _areas(axes, self, name)
+        _decay(panels[-1], self, shown)
+        panels[0].set_title(visible(f"{self.label}: the ways by which g = ∂L/∂state_t arrives; share = ⟨part, g⟩ / ⟨g, g⟩"), loc="left", color=INK, fontsize=11)
+        return finish(panels[0], path)
+
+    def __str__(self) -> str:
+        lines = [f"{self.label}: the ways by which the gradient arrives"]
+        for state in self.states:
+            table = self.shares["state", state]
+            known = np.isfinite(table).all(axis=1)
+            mean = table[known].mean(axis=0) if known.any() else np.full(len(self.ways), np.nan)
+            parts = ", ".join(f"{way} {share:.1%}" for way, share in zip(self.ways, mean.tolist(), strict=True) if share)
+            lines.append(f"  ∂L/∂{state}_t {sparkline(self.totals['state', state])}  mean shares: {parts}")
+        return "\n".join(lines)
+
+
+def shares(run: Run, loss: Tensor, by: Iterable[str] | None = None) -> Shares:
+    """Split the gradient by every state at every timestep into what arrives along each way.
+
+    A path from a state to the loss belongs to the first of the named values that it meets, and to ``loss`` if it
+    meets none: that is the direct part, in which no later step has a share. Every path belongs to exactly one way,
+    so the parts add up to the gradient. They are found by one reverse sweep with one lane a way: behind a named
+    value everything is in that value's own lane, and from there the lanes are pulled back side by side.
+
+    Parameters
+    ----------
+    run : Run
+    loss : Tensor
+        A single number computed from the run.
+    by : sequence of str, optional
+        The named values that tell ways apart: states, gates, preactivations as ``z_f``, in a stack ``layer0/f``; the
+        name of a parameter stands for the operations that read it. All states and gates when omitted.
+
+    Returns
+    -------
+    Shares
+
+    Raises
+    ------
+    TypeError
+        If `run` is no Run, or `loss` no Tensor.
+    ValueError
+        If `loss` is not a single number, or does not depend on any value of the run.
+    KeyError
+        If nothing is called by one of the names in `by`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((4, 1, 2)))
+    >>> found = inspector.shares(run, run.outputs[-1].sum())
+    >>> found.ways
+    ('c', 'h', 'i', 'f', 'g', 'o', 'loss')
+    >>> bool(np.allclose(found.shares.values.sum(axis=2), 1))
+    True
+    """
+    run, loss = recorded(run, loss, "shares")
+    states = state_values(run)
+    every = _ordered(run)
+    names = every if by is None else tuple(dict.fromkeys([by] if isinstance(by, str) else by))
+    lanes = _lanes(run, loss, names)
+    ways = (*names, LOSS)
+    order = [lanes.get(value.id, np.zeros((len(ways), 1))) for values in states.values() for value in values]
+    shape = (len(states), len(run))
+    axes: dict[str, Sequence[Label]] = {"state": tuple(states), "t": range(len(run))}
+    split = {**axes, "way": ways}
+    return Shares(
+        repr(run.cell),
+        Labelled(np.reshape([projections(part) for part in order], (*shape, -1)), split, "share of the gradient"),
+        Labelled(np.reshape([norms_of(part) for part in order], (*shape, -1)), split, "gradient norm"),
+        Labelled(np.reshape([norms_of(part.sum(axis=0)[None]) for part in order], shape), axes, "gradient norm"),
+        Labelled(_highway(run, loss, states, every, lanes), axes, "gradient norm along the state alone"),
+    )
+
+
+def _ordered(run: Run) -> tuple[str, ...]:
+    """States and gates, in the order in which areas are stacked: memory first."""
+    states = states_of(run)
+    return (*states[::-1], *gates_of(run))
+
+
+def _lanes(run: Run, loss: Tensor, names: Sequence[str]) -> dict[int, Array]:
+    """For every state, by Tensor id, the parts of its gradient (ways, *shape)."""
+    ways = {name: lane for lane, name in enumerate(names)}
+    lane_of = {key: ways[name] for key, name in cut_set(run, loss, names, "shares").items()}
+
+    def edit(node: Tensor, operand: int, part: Batched) -> Batched:
+        lane = lane_of.get(node.id)
+        return part if lane is None else one_lane(part, lane)
+
+    start = np.zeros((len(names) + 1, *loss.shape), loss.dtype)
+    start[-1] = 1
+    wanted = {value.id: value for values in state_values(run).values() for value in values}
+    found = {}
+    for node, total, _ in sweep([loss], [Batched(start)], list(wanted.values()), edit=edit):
+        if node.id in wanted:
+            found[node.id] = total.array
+    return found
+
+
+def _highway(
+    run: Run, loss: Tensor, states: dict[str, list[Tensor]], names: Sequence[str], lanes: dict[int, Array]
+) -> Array:
+    """The norm that each state's gradient has if it goes from its last step back along that state alone (state, T)."""
+    order = {name: lane for lane, name in enumerate(states)}
+    owner = cut_set(run, loss, names, "shares")
+    ends = {name: next((v for v in _latest_first(values) if v.id in lanes), None) for name, values in states.items()}
+
+    def edit(node: Tensor, operand: int, part: Batched) -> Batched:
+        if node.id not in owner:
+            return part
+        kept = np.zeros_like(part.array)
+        lane = order.get(owner[node.id])
+        if lane is not None:
+            kept[lane] = part.array[lane]
+        return Batched(kept)
+
+    outputs, starts = [], []
+    for name, value in ends.items():
+        if value is not None:
+            start = np.zeros((len(states), *value.shape), value.dtype)
+            start[order[name]] = lanes[value.id].sum(axis=0)
+            outputs.append(value)
+            starts.append(Batched(start))
+    wanted = {value.id: value for values in states.values() for value in values}
+    found = {}
+    for node, total, _ in sweep(outputs, starts, list(wanted.values()), edit=edit):
+        if node.id in wanted:
+            found[node.id] = norms_of(total.array)
+    return np.array([[found[v.id][order[name]] if v.id in found else 0.0 for v in values] for name, values in states.items()])
+
+
+def _latest_first(values: Sequence[Tensor]) -> list[Tensor]:
+    return sorted(values, key=lambda value: -value.id)
+
+
+# ------------------------------------------------------------------------------------------- pictures
+
+
+def _areas(axes: Axes, found: Shares, state: str) -> None:
+    """Positive shares stacked upwards from 0, negative ones downwards."""
+    table = found.shares["state", state]
+    colours = way_colours(found.ways, found.states)
+    edges = np.arange(len(table) + 1) - 0.5
+    for sign in (1.0, -1.0):
+        base = np.zeros(len(edges))
+        for way, share in zip(found.ways, table.T, strict=True):
+            part = np.where(sign * share > 0, share, 0.0)
+            if np.any(part):
+                top = base + np.append(part, part[-1])
+                axes.fill_between(edges, base, top, color=colours[way], linewidth=0.3, edgecolor="#FFFFFF", step="post",
+                                  label=visible(_title(way, state)))  # fmt: skip
+                base = top
+    axes.axhline(1.0, color=INK, linewidth=0.8)
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    largest = float(np.abs(np.nan_to_num(table)).max())
+    if largest > _LIMITS[1]:
+        axes.annotate(f"cut off: parts cancel, shares up to {largest:.2g}", (0.99, 0.95), xycoords="axes fraction", ha="right", va="top",
+                      fontsize=8, color=INK, bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
+    axes.set_ylim(max(_LIMITS[0], axes.get_ylim()[0]), min(_LIMITS[1], axes.get_ylim()[1]))
+    axes.set_ylabel(visible(f"share in g = ∂L/∂{state}_t"), color=INK)
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=8.5, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _title(way: str, state: str) -> str:
+    if way == LOSS:
+        return "loss, direct"
+    return f"{way}, itself" if way == state else f"through {way}"
+
+
+def _decay(axes: Axes, found: Shares, shown: Sequence[str]) -> None:
+    """The norms, and dashed what the states alone would carry."""
+    t = np.arange(found.totals.shape[1])
+    for state in shown:
+        colour = way_colours(found.ways, found.states)[state]
+        for table, style, text in ((found.totals, "-", f"∂L/∂{state}_t"), (found.highway, (0, (3, 2)), f"along {state} alone")):
+            norms = table["state", state]
+            if np.count_nonzero(norms) > 1:
+                axes.plot(t, np.where(norms > 0, norms, np.nan), color=colour, linestyle=style, linewidth=1.8, label=visible(text))
+    along_time(axes, "state_t")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -1,0 +1,331 @@
+"""waterfall: which operation takes how much of a gradient on its way from each step to the one before."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.ancestry import parts as parts_of
+from tinygrad_rnn.unroll import Run
+
+from ..drawing import theme
+from ..plot import GREY, INK, finish, visible
+from ..trace import GradientTrace
+from ..trace import trace as trace_of
+from .labelled import Finding, Labelled
+from .sparkline import sparkline
+from .ways import is_reversed, recorded, state_values
+
+__all__ = ["Waterfall", "waterfall"]
+
+SIDE = "side branches"
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8E7CC3", "#999933", "#F0E442")
+
+
+@dataclass(frozen=True, eq=False)
+class Waterfall(Finding):
+    """The change of a gradient's norm per step back, split over operations. Made by :func:`waterfall`.
+
+    Attributes
+    ----------
+    label, state : str
+        The cell, and the state that the gradient is followed along.
+    parts : Labelled (t, part)
+        What each operation adds to ``log(‖∂L/∂s_u‖ / ‖∂L/∂s_t‖)``, where u is the step before t, in nats; the last
+        part is that of side branches. NaN where one of both gradients is 0 or not finite.
+    mean : Labelled (part,)
+        The mean over those timesteps at which there is something to measure.
+    total : Labelled (t,)
+        The whole log ratio: the sum over the parts.
+    """
+
+    label: str
+    state: str
+    parts: Labelled
+    mean: Labelled
+    total: Labelled
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parts in the order in which the gradient meets them."""
+        return tuple(map(str, self.mean.axes["part"]))
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+        """Draw the mean parts as a waterfall, and beside it the parts at every timestep.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        ax : matplotlib Axes, optional
+            Where to draw the mean parts alone.
+        """
+        if ax is not None:
+            _bars(ax, self)
+            return finish(ax, path)
+        figure = Figure(figsize=(12.0, 1.9 + 0.42 * max(3.5, len(self.names))), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+        _bars(left, self)
+        _over_time(right, self)
+        return finish(left, path)
+
+    def __str__(self) -> str:
+        total = _mean(self.total.values)
+        parts = ", ".join(f"{value:+.3f} {name}" for name, value in _ranked(self))
+        return (
+            f"{self.label}: log ‖∂L/∂{self.state}‖ changes by {total:+.3f} nats a step back (×{math.exp(total):.3g})\n"
+            f"  {sparkline(self.total.values, log=False)}\n  {parts}"
+        )
+
+
+def waterfall(run: Run, loss: Tensor, state: str | None = None) -> Waterfall:
+    """Split the log ratio of the gradient's norm at a state between consecutive steps over the operations on the way.
+
+    Between a state at one step and at the step before, follow the path on which most gets through. Each operation on
+    it counts with ``log(‖e‖ / ‖g‖)``: g is the gradient at its result, e what the operation sends along the path. Where
+    other ways join, so that e is not yet the gradient g' at the operand, ``log(‖g'‖ / ‖e‖)`` counts for side branches:
+    positive where they add, negative where they cancel. The terms telescope, so they add up to the whole exactly, and
+    since every norm is one that is there, nothing depends on an order in which operations would be switched off.
+
+    Parameters
+    ----------
+    run : Run
+    loss : Tensor
+        A single number computed from the run.
+    state : str, optional
+        The state to follow, in a stack ``layer0/c``; when omitted the one along whose paths most gets through.
+
+    Returns
+    -------
+    Waterfall
+
+    Raises
+    ------
+    TypeError
+        If `run` is no Run, or `loss` no Tensor.
+    ValueError
+        If `loss` is not a single number or does not depend on any value of the run, or there is only one step.
+    KeyError
+        If there is no such state.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((9, 1, 2)))
+    >>> found = inspector.waterfall(run, run.outputs[-1].sum(), state="c")
+    >>> found.names
+    ('× f', 'side branches')
+    >>> bool(np.allclose(found.parts.values.sum(axis=1), found.total))
+    True
+    """
+    run, loss = recorded(run, loss, "waterfall")
+    if len(run) < 2:
+        raise ValueError("waterfall: a run of one step has no step before; give it at least two")
+    values = state_values(run)
+    if state is not None and state not in values:
+        raise KeyError(f"waterfall: no state is called {state!r}; there are {', '.join(values)}")
+    trace = trace_of(run, loss)
+    names = _Names(run, loss)
+    found = {name: _falls(trace, names, series, is_reversed(run, name)) for name, series in values.items() if state in (None, name)}
+    chosen = state if state is not None else max(found, key=lambda name: _kept(found[name]))
+    return _result(repr(run.cell), chosen, found[chosen])
+
+
+class _Fall:
+    """One step back: the parts in order, and the whole."""
+
+    def __init__(self, t: int, total: float, bars: dict[str, float]) -> None:
+        self.t, self.total, self.bars = t, total, bars
+
+
+def _kept(falls: Sequence[_Fall]) -> float:
+    """How much the paths themselves let through, on average."""
+    kept = [sum(value for name, value in fall.bars.items() if name != SIDE) for fall in falls if len(fall.bars) > 1]
+    return sum(kept) / len(kept) if kept else -math.inf
+
+
+def _falls(trace: GradientTrace, names: _Names, series: Sequence[Tensor], reverse: bool) -> list[_Fall]:
+    order = series[::-1] if reverse else series
+    steps = range(len(series))[::-1] if reverse else range(len(series))
+    found = []
+    for (_, earlier), (t, later) in itertools.pairwise(zip(steps, order, strict=True)):
+        low, high = _norm(trace, earlier), _norm(trace, later)
+        if not (low and high):
+            found.append(_Fall(t, math.nan, {}))
+            continue
+        total = math.log(low) - math.log(high)
+        bars: dict[str, float] = {}
+        for node, operand in _dominant(trace, later, earlier):
+            name = names.factor(node, operand)
+            bars[name] = bars.get(name, 0.0) + math.log(trace.edge_norms[node.id, operand]) - math.log(_norm(trace, node))
+        bars[SIDE] = total - sum(bars.values())
+        found.append(_Fall(t, total, bars))
+    return sorted(found, key=lambda fall: fall.t)
+
+
+def _norm(trace: GradientTrace, value: Tensor) -> float:
+    """The norm of the gradient by a value; 0 where there is none to go on with."""
+    norm = trace.node_norms.get(value.id, 0.0)
+    return norm if math.isfinite(norm) else 0.0
+
+
+def _dominant(trace: GradientTrace, later: Tensor, earlier: Tensor) -> list[tuple[Tensor, int]]:
+    """The edges of the path from `later` back to `earlier` on which most gets through; empty if there is none.
+
+    Ids are a topological order: when a node is taken from the heap, all that read it have been.
+    """
+    best: dict[int, tuple[float, Tensor, tuple[Tensor, int] | None]] = {later.id: (0.0, later, None)}
+    heap = [-later.id]
+    while heap:
+        key = -heapq.heappop(heap)
+        gain, node, _ = best[key]
+        norm = _norm(trace, node)
+        if key <= earlier.id or not norm:
+            continue
+        for operand, value in enumerate(node.inputs):
+            through = trace.edge_norms.get((key, operand), 0.0)
+            if not isinstance(value, Tensor) or value.id < earlier.id or not through or not math.isfinite(through):
+                continue
+            candidate = gain + math.log(through) - math.log(norm)
+            if value.id not in best:
+                heapq.heappush(heap, -value.id)
+            if value.id not in best or candidate > best[value.id][0]:
+                best[value.id] = (candidate, value, (node, operand))
+    edges = []
+    step = best[earlier.id][2] if earlier.id in best else None
+    while step is not None:
+        edges.append(step)
+        step = best[step[0].id][2]
+    return edges[::-1]
+
+
+class _Names:
+    """What the operations of a run are called in a waterfall."""
+
+    def __init__(self, run: Run, loss: Tensor) -> None:
+        self.owners = parts_of([loss, *(value for series in state_values(run).values() for value in series)])
+        self.parameters = {parameter.id: name for name, parameter in run.cell.named_parameters()}
+
+    def factor(self, node: Tensor, operand: int) -> str:
+        """What the derivative of a node by one of its operands is: ``× f``, ``σ′ of g``, ``weight_hhᵀ``."""
+        assert node.op is not None
+        op, owner = node.op.name, self.owners.get(node.id)
+        symbol = theme.SYMBOLS.get(op, op)
+        others = [self.text(value) for k, value in enumerate(node.inputs) if k != operand]
+        if op in ("multiply", "divide", "maximum", "minimum"):
+            return f"{symbol} {others[0]}" if op != "divide" or operand == 0 else f"÷′ of {self.text(node)}"
+        if op == "matmul":
+            return f"{others[0]}ᵀ"
+        if op in theme.NONLINEAR:
+            inner = getattr(node.inputs[0], "name", None)
+            return f"{symbol}′({inner})" if inner and not node.name else f"{symbol}′ of {node.name or owner or '…'}"
+        return f"{symbol} of {owner}" if owner else symbol
+
+    def text(self, value: Any, depth: int = 2) -> str:
+        """A value in a few signs: its name, a number, or a short expression."""
+        if not isinstance(value, Tensor):
+            return f"{np.asarray(value).item():.3g}" if np.size(value) == 1 else "constant"
+        own = self.parameters.get(value.id) or value.name
+        if own or value.op is None:
+            return own or "constant"
+        if value.op.name in ("transpose", "broadcast_to", "reshape", "getitem", "astype", "identity"):
+            return self.text(value.inputs[0], depth)
+        if not depth:
+            return "…"
+        inside = [self.text(operand, depth - 1) for operand in value.inputs]
+        if value.op.name in ("add", "subtract", "multiply", "divide"):
+            return f"({inside[0]} {theme.SYMBOLS[value.op.name]} {inside[1]})"
+        return f"{theme.SYMBOLS.get(value.op.name, value.op.name)}({', '.join(inside)})"
+
+
+def _result(label: str, state: str, falls: Sequence[_Fall]) -> Waterfall:
+    seen = dict.fromkeys(name for fall in falls for name, value in fall.bars.items() if value != 0 and name != SIDE)
+    names = (*seen, SIDE)
+    table = np.array([[fall.bars.get(name, 0.0) if fall.bars else math.nan for name in names] for fall in falls])
+    t = [fall.t for fall in falls]
+    return Waterfall(
+        label, state,
+        Labelled(table, {"t": t, "part": names}, "nats"),
+        Labelled([_mean(column) for column in table.T], {"part": names}, "nats"),
+        Labelled([fall.total for fall in falls], {"t": t}, "nats"),
+    )  # fmt: skip
+
+
+def _mean(values: Any) -> float:
+    known = np.asarray(values)[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _ranked(found: Waterfall) -> Iterator[tuple[str, float]]:
+    """The parts that say something, the largest loss first."""
+    parts = zip(found.names, found.mean.values.tolist(), strict=True)
+    yield from sorted(((name, value) for name, value in parts if math.isfinite(value)), key=lambda part: part[1])
+
+
+# ------------------------------------------------------------------------------------------- pictures
+
+
+def _colours(found: Waterfall) -> dict[str, str]:
+    return {name: "#B0B7C0" if name == SIDE else _COLOURS[k % len(_COLOURS)] for k, name in enumerate(found.names)}
+
+
+def _bars(axes: Axes, found: Waterfall) -> None:
+    """Bars that each begin where the one before ended, and the whole below."""
+    colours = _colours(found)
+    sizes = np.nan_to_num(found.mean.values)
+    ends = np.cumsum(sizes)
+    total = float(ends[-1])
+    reach = max(float(np.ptp([0.0, *ends])), 1e-12)
+    for k, (name, size, end) in enumerate(zip([*found.names, "total"], [*sizes, total], [*ends, total], strict=True)):
+        axes.barh(k, size, left=end - size, color=colours.get(name, INK), height=0.66)
+        right = max(end, end - size)
+        axes.annotate(f"{size:+.3f}".replace("-", "−"), (right, k), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+        if k < len(sizes):
+            axes.plot([end, end], [k + 0.33, k + 0.67], color=GREY, linewidth=0.8)
+    axes.axvline(0.0, color=INK, linewidth=0.8)
+    axes.set_xlim(min(0.0, *ends) - 0.04 * reach, max(0.0, *ends) + 0.16 * reach)
+    axes.set_yticks(range(len(sizes) + 1), [visible(name) for name in (*found.names, "total")])
+    axes.set_ylim(max(len(sizes) + 0.6, 3.6), -0.6)
+    axes.set_xlabel("nats a step back: mean of log(‖gradient sent on‖ / ‖received‖)", color=INK)
+    mean = _mean(found.total.values)
+    change = "has nothing to measure" if math.isnan(mean) else f"changes ×{math.exp(mean):.3g} a step back"
+    axes.set_title(visible(f"{found.label}: ‖∂L/∂{found.state}_t‖ {change}"), loc="left", color=INK, fontsize=11)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0, colors=INK)
+
+
+def _over_time(axes: Axes, found: Waterfall) -> None:
+    colours = _colours(found)
+    t = np.asarray(found.parts.axes["t"], dtype=np.float64)
+    edges = np.append(t, t[-1] + 1) - 0.5
+    for sign in (1.0, -1.0):
+        base = np.zeros(len(edges))
+        for name in found.names:
+            part = np.nan_to_num(found.parts["part", name])
+            part = np.where(sign * part > 0, part, 0.0)
+            if np.any(part):
+                top = base + np.append(part, part[-1])
+                axes.fill_between(edges, base, top, step="post", color=colours[name], linewidth=0.3, edgecolor="#FFFFFF")
+                base = top
+    halo = [withStroke(linewidth=3.2, foreground="#FFFFFF")]
+    axes.step(t, found.total.values, where="mid", color=INK, linewidth=1.4, label="total", path_effects=halo)
+    axes.set_title("The same at every timestep", loc="left", color=INK, fontsize=11)
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
+    axes.set_ylabel("nats from t to the step before", color=INK)
+    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=GREY)

@@ -1,0 +1,194 @@
+"""Orders add up to the gradient, and are the coefficients of a polynomial that PyTorch can evaluate."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import inspector
+import tinygrad_rnn as tg
+from tinygrad_rnn.batching import Batched
+from tinygrad_rnn.sweep import sweep
+from tinygrad_rnn.unroll import Run
+
+from ...random_cells import runs
+from ...strategies import FEW
+from .networks import KINDS, X, network
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_orders_of_every_cell_add_up_to_its_gradient(kind: str) -> None:
+    run, loss = network(kind)
+    trace = inspector.trace(run, loss)
+    found = inspector.path_orders(run, loss)
+    name, _, t = found.value.rpartition("_")
+    gradient = trace.gradient(name, int(t))
+    np.testing.assert_allclose(found.parts.values.sum(axis=0), gradient.reshape(found.parts.shape[1:]), rtol=1e-12, atol=1e-14)
+    assert found.projections.values.sum() == pytest.approx(1, abs=1e-11)
+    assert found.total == pytest.approx(np.linalg.norm(gradient), rel=1e-12)
+    known = ~np.isnan(found.by_step.values).any(axis=1)
+    assert known.any()
+    np.testing.assert_allclose(found.by_step.values[known].sum(axis=1), 1, atol=1e-10)
+    np.testing.assert_array_equal(found.by_step["t", int(t)], found.projections.values)
+
+
+@FEW
+@given(run=runs(), orders=st.integers(1, 5))
+def test_orders_add_up_in_a_cell_nobody_has_seen_yet(run: Run, orders: int) -> None:
+    loss = run.stacked.sum()
+    try:
+        trace = inspector.trace(run, loss)
+    except ValueError:  # nothing depends on the run
+        return
+    name = trace.states[0]
+    if not np.isfinite(trace.norm(name)).all():
+        return
+    found = inspector.path_orders(run, loss, edges=("states", "states"), wrt=(name, 0), orders=orders)
+    gradient = trace.gradient(name, 0)
+    scale = np.abs(found.parts.values).max(initial=1.0)
+    np.testing.assert_allclose(found.parts.values.sum(axis=0), gradient, atol=1e-10 * scale)
+
+
+def gradient_in_torch(torch: Any, run: Run, z: float) -> np.ndarray:
+    """dL/dc_1 if the gradient from each gate to h were multiplied by z; 0 is h.detach()."""
+    parameters = {name: torch.tensor(np.array(p.data)) for name, p in run.cell.named_parameters()}
+    x, weights = torch.tensor(X), torch.tensor(np.random.default_rng(1).normal(size=run.stacked.shape))
+    h = torch.zeros(2, 4, dtype=torch.float64)
+    c, loss = h, torch.zeros((), dtype=torch.float64)
+    for t in range(len(run)):
+        weighted = z * h + (1 - z) * h.detach()
+        gates = x[t] @ parameters["weight_ih"].T + parameters["bias_ih"] + weighted @ parameters["weight_hh"].T + parameters["bias_hh"]
+        i, f, g, o = (part.tanh() if k == 2 else part.sigmoid() for k, part in enumerate(gates.chunk(4, 1)))
+        c = f * c + i * g
+        if t == 1:
+            c = c.detach().requires_grad_()
+            wanted = c
+        h = o * torch.tanh(c)
+        loss = loss + (h * weights[t]).sum()
+    return np.asarray(torch.autograd.grad(loss, wanted)[0])
+
+
+def test_orders_are_the_coefficients_of_the_weight_of_an_edge(torch: Any) -> None:
+    """Checked at more points than the polynomial has coefficients; 0 leaves the cell state alone, h.detach() elsewhere."""
+    run, loss = network("lstm")
+    parts = inspector.path_orders(run, loss, wrt=("c", 1)).parts.values
+    assert len(parts) == 5 and parts[3].all() and not parts[4].any()  # from step 1, h can enter steps 2, 3 and 4
+    for z in (0.0, 1.0, -1.0, 0.5, 2.0, -3.0):
+        expected = gradient_in_torch(torch, run, z)
+        np.testing.assert_allclose(sum(z**k * part for k, part in enumerate(parts)), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_sampling_at_the_roots_of_unity_gives_the_same_orders() -> None:
+    """The edges weighted by z at the roots of unity, complex numbers as pairs of lanes, and the inverse FFT."""
+    run, loss = network("lstm")
+    parts = inspector.path_orders(run, loss, wrt=("c", 0)).parts.values
+    n = len(run)
+    roots = np.exp(-2j * np.pi * np.arange(n) / n)
+    states = {value.id for (name, _), value in run.names.items() if name == "h"}
+
+    def edit(node: tg.Tensor, operand: int, part: Batched) -> Batched:
+        if node.op.name != "matmul" or node.inputs[operand].id not in states:
+            return part
+        turned = (part.array[:n] + 1j * part.array[n:]) * roots[:, None, None]
+        return Batched(np.concatenate([turned.real, turned.imag]))
+
+    start = Batched(np.concatenate([np.ones(n), np.zeros(n)]))
+    c = run.names["c", 0]
+    (found,) = (total.array for node, total, _ in sweep([loss], [start], [c], edit=edit) if node is c)
+    orders = np.fft.ifft(found[:n] + 1j * found[n:], axis=0)
+    np.testing.assert_allclose(orders, parts, atol=1e-14)
+
+
+class Two(tg.Cell):
+    """h' = a h + g + x with g = b h: a path takes either way at every step, so orders are binomial."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        g = tg.named(g=state.h * 0.3)
+        return (state.h * 0.8 + g + x,)
+
+
+def test_orders_of_two_ways_at_every_step_are_binomial() -> None:
+    run = tg.unroll(Two(1, 1), np.ones((8, 1, 1)))
+    found = inspector.path_orders(run, run.outputs[-1].sum(), wrt=("h", 0))
+    expected = [math.comb(7, k) * 0.8 ** (7 - k) * 0.3**k for k in range(8)]
+    np.testing.assert_allclose(found.parts.values.reshape(-1), expected, rtol=1e-13)
+    assert found.edges == "h → g" and found.orders == tuple("01234567")
+
+
+def test_orders_beyond_the_last_are_in_its_remainder() -> None:
+    run, loss = network("lstm")
+    whole = inspector.path_orders(run, loss, wrt=("c", 0)).parts.values
+    found = inspector.path_orders(run, loss, wrt=("c", 0), orders=2)
+    assert found.orders == ("0", "1", "≥2")
+    np.testing.assert_allclose(found.parts.values, [whole[0], whole[1], whole[2:].sum(axis=0)], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "peephole"])  # peepholes lead from c to the gates, and do not count
+def test_a_function_chooses_edges_like_names(kind: str) -> None:
+    run, loss = network(kind)
+    by_name = inspector.path_orders(run, loss, wrt=("c", 0))
+    by_function = inspector.path_orders(run, loss, lambda source, target: source.name == "h" and target.op.name == "matmul", ("c", 0))
+    np.testing.assert_allclose(by_function.parts.values, by_name.parts.values, rtol=1e-12, atol=1e-15)
+    assert by_function.edges == "the chosen edges"
+
+
+def test_order_zero_is_the_gradient_of_the_graph_with_those_edges_cut() -> None:
+    run, loss = network("gru")
+    graph = tg.Graph(loss)
+    while edges := [e for e in graph.edges if graph.nodes[e.target].op == "matmul" and graph.nodes[e.source].name == "h"]:
+        graph = graph.cut(graph.nodes[edges[0].target], edges[0].operand)
+    h = next(n.tensor for n in graph.nodes if n.name == "h" and n.timestep == 0)
+    (expected,) = tg.grad(graph.outputs[0], h)
+    pure = inspector.path_orders(run, loss, wrt=("h", 0)).parts.values[0]
+    np.testing.assert_allclose(pure, expected.data, rtol=1e-12, atol=1e-15)
+
+
+def test_a_plain_network_crosses_once_a_step() -> None:
+    run = tg.unroll(tg.cells.RNNCell(3, 4, seed=0), X)
+    found = inspector.path_orders(run, run.outputs[-1].sum())
+    assert found.edges == "h → h" and found.value == "h_0"
+    np.testing.assert_allclose(found.by_step.values, np.eye(5)[::-1], atol=1e-15)
+
+
+def test_the_farthest_step_of_a_run_in_reverse_is_its_last() -> None:
+    run, loss = network("reversed")
+    assert inspector.path_orders(run, loss).value == "h_4"
+
+
+def test_what_is_refused() -> None:
+    run, loss = network("lstm")
+    for edges in ("h", ("h",), 3):
+        with pytest.raises(TypeError, match=r"path_orders: edges must be a pair \(from, to\)"):
+            inspector.path_orders(run, loss, edges=edges)
+    with pytest.raises(KeyError, match="path_orders: nothing is called 'forget'"):
+        inspector.path_orders(run, loss, edges=("h", "forget"))
+    with pytest.raises(KeyError, match="there is no 'c' at timestep 9; the run has 5 steps"):
+        inspector.path_orders(run, loss, wrt=("c", 9))
+    with pytest.raises(TypeError, match=r"give a value as \(name, timestep\)"):
+        inspector.path_orders(run, loss, wrt="c")
+    with pytest.raises(ValueError, match="orders must be a positive number"):
+        inspector.path_orders(run, loss, orders=0)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "directions"])
+def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
+    run, loss = network(kind)
+    found = inspector.path_orders(run, loss)
+    text = Path(str(found.plot(tmp_path / "orders.svg"))).read_text(encoding="utf-8")
+    assert found.value in text and found.edges.split(" ")[0] in text
+    assert found.value in str(found) and found.edges in str(found)
+    assert found.to_dict()["value"] == found.value
+    assert found.plot(ax=inspector.plot_decay(inspector.trace(run, loss)).figure.add_subplot()).get_ylabel().startswith("share")
+
+
+def test_a_value_without_a_gradient_is_drawn_as_nothing() -> None:
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), X, truncate=1)
+    found = inspector.path_orders(run, run.outputs[-1].sum() * 0.0, wrt=("c", 0))
+    assert found.total == 0 and np.isnan(found.projections.values).all() and "norm 0" in str(found)
+    assert found.plot().get_xlabel().endswith(found.edges)
