@@ -25,7 +25,7 @@ from .values import gradients_inside, in_order, insides, recorded_values, shares
 
 Array = npt.NDArray[Any]
 
-__all__ = ["GradientTrace", "norm_of", "trace"]
+__all__ = ["GradientTrace", "check", "norm_of", "timestep_in", "trace"]
 
 @dataclass(frozen=True, eq=False)
 class GradientTrace:
@@ -252,19 +252,10 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     ValueError
         If `loss` is not a single number, or does not depend on any value of the run.
     """
-    if not isinstance(run, Run):
-        raise TypeError(f"trace: run must be what unroll returned, got {type(run).__name__}")
-    if not isinstance(loss, Tensor):
-        raise TypeError(f"trace: loss must be a Tensor, got {type(loss).__name__}")
-    if loss.size != 1:
-        raise ValueError(f"trace: loss must be a single number, got shape {loss.shape}; take its sum or mean")
+    check("trace", run, loss)
     values = recorded_values(run)
     inside = insides(run)
     everything = ancestors([loss])
-    reached = {node.id for node in everything}
-    tapes = [node.inputs[0] for node in inside]
-    if not reached & {value.id for value in [*values.values(), *tapes]}:
-        raise ValueError("trace: the loss does not depend on any value of this run")
     shares = _Shares(run)
     wanted = {value.id for value in values.values()}
     found: dict[int, Array] = {}
@@ -298,6 +289,26 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     )  # fmt: skip
 
 
+def check(caller: str, run: Any, loss: Any) -> None:
+    """See that `run` is a run, and `loss` a single number that depends on it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from :func:`trace`, in the name of the caller.
+    """
+    if not isinstance(run, Run):
+        raise TypeError(f"{caller}: run must be what unroll returned, got {type(run).__name__}")
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"{caller}: loss must be a Tensor, got {type(loss).__name__}")
+    if loss.size != 1:
+        raise ValueError(f"{caller}: loss must be a single number, got shape {loss.shape}; take its sum or mean")
+    tapes = [part.tape for part in run.cells if part.tape is not None]
+    reached = {node.id for node in ancestors([loss])}
+    if not reached & {value.id for value in [*recorded_values(run).values(), *tapes]}:
+        raise ValueError(f"{caller}: the loss does not depend on any value of this run")
+
+
 class _Shares:
     """What each timestep adds to the gradients of the parameters."""
 
@@ -312,7 +323,7 @@ class _Shares:
         """What flows back through one edge."""
         name = self._owner.get(node.inputs[operand].id)
         if name is not None and node.id not in self._tapes:
-            self.found[name].append((_timestep_in(node.scope, self._steps), contribution))
+            self.found[name].append((timestep_in(node.scope, self._steps), contribution))
 
     def add_inside(self, part: Run, cotangents: Any) -> None:
         """What flows back inside a compiled run, worked out step by step when somebody asks."""
@@ -328,7 +339,7 @@ def _state_names(run: Run, prefix: str = "") -> Iterator[str]:
         yield from _state_names(child, f"{prefix}{name}/")
 
 
-def _timestep_in(scope: Scope | None, own: Mapping[Scope, int]) -> int | None:
+def timestep_in(scope: Scope | None, own: Mapping[Scope, int]) -> int | None:
     """The timestep of this run that a scope belongs to; ``None`` outside the steps, and in those of another run."""
     step = scope.step if scope is not None else None
     return own.get(step) if step is not None else None

@@ -16,13 +16,13 @@ from tinygrad_rnn.unroll import Run
 
 Array = npt.NDArray[Any]
 
-__all__ = ["gradients_inside", "in_order", "insides", "recorded_values", "shares_inside", "zeros_inside"]
+__all__ = ["gradients_inside", "in_order", "insides", "parts_of", "recorded_values", "shares_inside", "zeros_inside"]
 
 
 def recorded_values(run: Run) -> dict[tuple[str, int], Tensor]:
     """The inputs, and what has been recorded step by step, by name and timestep; preactivations as ``z_f``."""
     values = {("x", t): x for t, x in enumerate(run.inputs)}
-    for prefix, part in _parts(run):
+    for prefix, part in parts_of(run):
         if part.tape is None:
             values |= {(prefix + name, t): value for (name, t), value in part.names.items() if name != "x"}
     return {**values, **_preactivations(values)}
@@ -30,7 +30,7 @@ def recorded_values(run: Run) -> dict[tuple[str, int], Tensor]:
 
 def insides(run: Run) -> dict[Tensor, tuple[str, Run]]:
     """For every compiled part of a run, the Tensor that asks a sweep for all that lies inside; prefix and part."""
-    parts = [(prefix, part) for prefix, part in _parts(run) if part.tape is not None]
+    parts = [(prefix, part) for prefix, part in parts_of(run) if part.tape is not None]
     return {INSIDE.on((part.tape,), {"key": ("all", "")}): (prefix, part) for prefix, part in parts}
 
 
@@ -70,7 +70,7 @@ def in_order(run: Run, gradients: Mapping[tuple[str, int], Any]) -> tuple[str, .
     """The names of gradients in the order in which the cells give them."""
     known = dict.fromkeys(name for name, _ in gradients)
     given = ["x"]
-    for prefix, part in _parts(run):
+    for prefix, part in parts_of(run):
         names: Iterable[str] = dict.fromkeys(name for name, _ in part.names if name != "x")
         given += [prefix + name for name in names]
     before = [_preactivation(name) for name in given]
@@ -91,12 +91,12 @@ class _Share(Lazy):
         return share
 
 
-def _parts(run: Run, prefix: str = "") -> Iterator[tuple[str, Run]]:
+def parts_of(run: Run, prefix: str = "") -> Iterator[tuple[str, Run]]:
     """The runs of the single cells with the prefix of their names."""
     if not run.children:
         yield prefix, run
     for name, child in run.children.items():
-        yield from _parts(child, f"{prefix}{name}/")
+        yield from parts_of(child, f"{prefix}{name}/")
 
 
 def _timestep(part: Run, k: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,6 +49,7 @@ def sweep(
     cotangents: Sequence[Any],
     wanted: Sequence[Any],
     create_graph: bool = False,
+    ends: Container[int] = (),
 ) -> Iterator[Visit]:
     """Walk back from `outputs` to `wanted`, newest node first, and yield a :data:`Visit` at each.
 
@@ -64,10 +65,12 @@ def sweep(
     create_graph : bool
         Run the rules on Tensors, so that what they do is recorded and can be swept in turn. The
         recorded operations get the scope of the operation they differentiate, marked as backward.
+    ends : container of int
+        Ids of nodes to treat as leaves: nothing is passed on behind them.
     """
-    order = ancestors(outputs)
+    order = ancestors(outputs, ends)
     inner = _inner_values(wanted)
-    live = _live_operands(order, [*wanted, *(values[0].inputs[0] for values in inner.values())])
+    live = _live_operands([node for node in order if node.id not in ends], [*wanted, *(values[0].inputs[0] for values in inner.values())])
     pending: dict[int, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if output.id in live:
