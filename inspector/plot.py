@@ -27,7 +27,7 @@ FORMATS = ("svg", "png", "pdf")
 _COLOURS = {"RNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
 _OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", "#D55E00", "#0072B2", "#009E73")
 _DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-INK, _GREY = theme.INK, "#57606A"
+INK, GREY = theme.INK, "#57606A"
 _DECADES = 6
 
 
@@ -124,7 +124,7 @@ def plot_decay(
             colour = colours[k % len(colours)]
             style = _DASHES[0 if single else k % len(_DASHES)]
             text = name if single else f"{label} {name}" if len(shown) > 1 else label
-            _curve(axes, trace.norm(name), _visible(text), colour, style, 2.2 if k == 0 else 1.5)
+            _curve(axes, trace.norm(name), visible(text), colour, style, 2.2 if k == 0 else 1.5)
     _dress(axes, found, names)
     return finish(axes, path)
 
@@ -155,7 +155,7 @@ def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str]
     subject = f"{next(iter(what))}_t" if len(what) == 1 and names is not None else "state_t"
     along_time(axes, subject)
     if len(traces) == 1:
-        axes.set_title(_visible(f"{next(iter(traces))}: gradient of the loss along time"), loc="left", color=INK, fontsize=11)
+        axes.set_title(visible(f"{next(iter(traces))}: gradient of the loss along time"), loc="left", color=INK, fontsize=11)
     else:
         axes.set_title("Gradient of the loss along time", loc="left", color=INK, fontsize=11)
     axes.set_xlim(-0.02 * steps - 0.5, steps - 0.5 + 0.02 * steps)
@@ -164,7 +164,7 @@ def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str]
         note = f"initialisation: {next(iter(kinds.values()))}"
     else:
         note = "initialisation: " + ", ".join(f"{label} {kind}" for label, kind in kinds.items())
-    axes.annotate(_visible(note), (1.0, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=_GREY)
+    axes.annotate(visible(note), (1.0, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=GREY)
     axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
 
 
@@ -172,10 +172,29 @@ def along_time(axes: Axes, subject: str) -> None:
     """Axes for norms of the gradient by `subject`, such as ``h_t``, against time."""
     axes.set_yscale("log")
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
-    axes.set_ylabel(_visible(f"‖∂L/∂{subject}‖₂"), color=INK)
+    axes.set_ylabel(visible(f"‖∂L/∂{subject}‖₂"), color=INK)
+    plain_axes(axes)
+
+
+def plain_axes(axes: Axes) -> None:
+    """A light grid, and no box."""
+    axes.set_axisbelow(True)
     axes.grid(True, which="major", color="#D8DEE4", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_GREY)
+    axes.tick_params(colors=GREY)
+
+
+def head(figure: Figure, title: str, note: str) -> None:
+    """A title over a figure of several plots, and in small type what they were made of."""
+    figure.suptitle(visible(title), x=0.01, ha="left", color=INK, fontsize=12)
+    figure.text(0.995, 0.985, visible(note), ha="right", va="top", fontsize=8, color=GREY)
+
+
+def mark_zeros(axes: Axes, t: npt.NDArray[Any], hit: npt.NDArray[np.bool_], colour: str | None = None) -> None:
+    """Triangles at the lower edge of a logarithmic scale, where a norm is exactly 0."""
+    if hit.any():
+        axes.scatter(t[hit], np.full(hit.sum(), 0.015), color=colour or GREY, marker="v", s=22, clip_on=False,
+                     transform=axes.get_xaxis_transform(), zorder=5)  # fmt: skip
 
 
 def plot_heat_map(
@@ -220,15 +239,15 @@ def plot_heat_map(
     shown = np.ma.masked_less(matrix, low)
     scale = LogNorm(low if low < high else high / 10, high)
     image = axes.imshow(shown, norm=scale, cmap="cividis", aspect="auto")
-    axes.set_xticks(range(len(columns)), [_visible(c) for c in columns])
-    axes.set_yticks(range(len(rows)), [_visible(r) for r in rows])
+    axes.set_xticks(range(len(columns)), [visible(c) for c in columns])
+    axes.set_yticks(range(len(rows)), [visible(r) for r in rows])
     axes.tick_params(length=0, colors=INK)
     axes.spines[:].set_visible(False)
-    axes.set_title(_visible(title), loc="left", fontsize=11, color=INK)
+    axes.set_title(visible(title), loc="left", fontsize=11, color=INK)
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
-    bar.set_label(_visible(label), color=INK)
+    bar.set_label(visible(label), color=INK)
     bar.outline.set_visible(False)
     return finish(axes, path)
 
@@ -273,7 +292,7 @@ def finish(axes: Axes, path: str | Path | None) -> Path | Axes:
     return save(figure, path)
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Text in which Matplotlib finds no mathematics and nothing that cannot be shown."""
     return theme.visible(text).replace("$", r"\$")
 

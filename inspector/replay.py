@@ -13,13 +13,29 @@ from tinygrad_rnn.lazy import stacked
 from tinygrad_rnn.states import leaves_of, rebuilt
 from tinygrad_rnn.unroll import Run, unroll
 
-__all__ = ["loss_step_by_step", "step_by_step"]
+__all__ = ["loss_step_by_step", "recorded", "step_by_step"]
+
+
+def recorded(run: Run, loss: Tensor) -> tuple[Run, Tensor]:
+    """A run and its loss with every operation on record: themselves, or if any of it is compiled, a replay.
+
+    What is no run is handed back as it is, for :func:`inspector.trace` to refuse.
+
+    Raises
+    ------
+    ValueError
+        If the run is that of an ensemble.
+    """
+    if not isinstance(run, Run) or all(part.tape is None for part in run.cells):
+        return run, loss
+    replayed = step_by_step(run)
+    return replayed, loss_step_by_step(loss, run, replayed)
 
 
 def step_by_step(run: Run) -> Run:
     """The same cell over the same inputs from the same states, every operation recorded."""
     if isinstance(run.cell, CompiledEnsemble):
-        raise ValueError(f"render: {run.cell!r} are many graphs; unroll one of its members and draw that")
+        raise ValueError(f"{run.cell!r} are many graphs; unroll one of its members and look at that")
     tape = next(part.tape for part in run.cells if part.tape is not None)
     mask = tape.attributes.get("mask")
     return unroll(

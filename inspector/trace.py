@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from .values import gradients_inside, in_order, insides, recorded_values, shares
 
 Array = npt.NDArray[Any]
 
-__all__ = ["GradientTrace", "check", "norm_of", "timestep_in", "trace"]
+__all__ = ["GradientTrace", "behind", "check", "norm_of", "timestep_in", "trace"]
 
 @dataclass(frozen=True, eq=False)
 class GradientTrace:
@@ -252,10 +252,11 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     ValueError
         If `loss` is not a single number, or does not depend on any value of the run.
     """
-    check("trace", run, loss)
+    check(run, loss, "trace")
     values = recorded_values(run)
     inside = insides(run)
-    everything = ancestors([loss])
+    tapes = [node.inputs[0] for node in inside]
+    everything = behind(loss, [*values.values(), *tapes], "trace")
     shares = _Shares(run)
     wanted = {value.id for value in values.values()}
     found: dict[int, Array] = {}
@@ -289,24 +290,37 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     )  # fmt: skip
 
 
-def check(caller: str, run: Any, loss: Any) -> None:
-    """See that `run` is a run, and `loss` a single number that depends on it.
+def check(run: Any, loss: Any, who: str) -> None:
+    """Refuse what is no run, or no single number; `who` asks.
 
     Raises
     ------
-    TypeError, ValueError
-        As from :func:`trace`, in the name of the caller.
+    TypeError
+        If `run` is no Run, or `loss` no Tensor.
+    ValueError
+        If `loss` is not a single number.
     """
     if not isinstance(run, Run):
-        raise TypeError(f"{caller}: run must be what unroll returned, got {type(run).__name__}")
+        raise TypeError(f"{who}: run must be what unroll returned, got {type(run).__name__}")
     if not isinstance(loss, Tensor):
-        raise TypeError(f"{caller}: loss must be a Tensor, got {type(loss).__name__}")
+        raise TypeError(f"{who}: loss must be a Tensor, got {type(loss).__name__}")
     if loss.size != 1:
-        raise ValueError(f"{caller}: loss must be a single number, got shape {loss.shape}; take its sum or mean")
-    tapes = [part.tape for part in run.cells if part.tape is not None]
-    reached = {node.id for node in ancestors([loss])}
-    if not reached & {value.id for value in [*recorded_values(run).values(), *tapes]}:
-        raise ValueError(f"{caller}: the loss does not depend on any value of this run")
+        raise ValueError(f"{who}: loss must be a single number, got shape {loss.shape}; take its sum or mean")
+
+
+def behind(loss: Tensor, values: Iterable[Tensor], who: str) -> list[Tensor]:
+    """Everything that `loss` was computed from, oldest first; one of `values` must be among it.
+
+    Raises
+    ------
+    ValueError
+        If none is.
+    """
+    everything = ancestors([loss])
+    reached = {node.id for node in everything}
+    if not any(value.id in reached for value in values):
+        raise ValueError(f"{who}: the loss does not depend on any value of this run")
+    return everything
 
 
 class _Shares:
