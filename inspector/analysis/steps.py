@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 __all__ = ["Steps", "step_jacobians"]
 
-_BLOCK = 1 << 19
+_BLOCK = 1 << 18
 """Numbers in a batched cotangent, so that what comes of it stays in the cache."""
 
 
