@@ -173,7 +173,7 @@ def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) ->
         matrices = found.astype(np.float64)
         for k in range(len(block)) if maps.reverse else reversed(range(len(block))):
             place, one = block[k] - chosen.start, matrices[k]
-            left = np.linalg.svd(chain, compute_uv=False)
+            left = np.linalg.svd(chain, compute_uv=False).astype(np.float64)
             with np.errstate(divide="ignore"):
                 product[place], bound[place] = scale + np.log(left[:, 0]), total
             surviving[place] = effective_rank(left)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tinygrad_rnn import Cell
 from tinygrad_rnn.stacks import Stacked
@@ -89,9 +90,9 @@ class Lyapunov(Finding):
         plain_axes(axes)
         axes.set_xlabel("i", color=INK)
         axes.set_ylabel("Lyapunov exponent λ_i in nats a step", color=INK)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         told = [f"λ_1 = {self.exponents.values[0]:.3g} ± {self.errors.values[0]:.1g}", self._life(), f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step"]
-        axes.annotate("\n".join(told), (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=8.5, color=INK)
+        axes.annotate("\n".join(told), (0.03, 0.04), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=INK)
 
     def _plot_running(self, axes: Axes) -> None:
         for k, colour in zip(range(min(3, self.running.shape[1])), colours(), strict=False):
@@ -188,8 +189,8 @@ def lyapunov(
         raise ValueError(f"lyapunov: discard must lie in 0..{len(logs) - 1}, got {discard}")
     if blocks < 1:
         raise ValueError(f"lyapunov: blocks must be at least 1, got {blocks}")
-    label = (repr(cell) + (f", {layer}" if layer else ""), cell.initialisation) if cell is not None else ("", "")
-    return _averaged(*label, np.stack(logs[first:]), first, blocks)
+    label = repr(cell) + (f", {layer}" if layer else "") if cell is not None else ""
+    return _averaged(label, cell.initialisation if cell is not None else "", np.stack(logs[first:]), first, blocks)
 
 
 def _matrices(source: Any, inputs: Any, state: Any, layer: str | None) -> tuple[Iterator[npt.NDArray[Any]], Any]:

@@ -17,7 +17,8 @@ from tinygrad_rnn.unroll import Run
 
 from ..plot import INK, along_time, axes_of, decay_rate, finish, mark_zeros, visible
 from ..replay import recorded
-from ..trace import check
+from ..trace import behind, check
+from ..values import recorded_values
 from .labelled import Finding, Labelled
 from .loss_steps import LossSteps
 from .pictures import FORMATS, QUANTILES, colours, draw_band, draw_limits, draw_map, title
@@ -206,6 +207,7 @@ def reach(run: Run, loss: Tensor) -> Reach:
     check(run, loss, "reach")
     cell, initialisation = repr(run.cell), run.cell.initialisation
     run, loss = recorded(run, loss)
+    behind(loss, recorded_values(run).values(), "reach")
     parts = LossSteps(run, loss)
     steps, count = range(len(run)), len(parts.names)
     matrix, share = np.zeros((2, count, len(run), len(run)))
