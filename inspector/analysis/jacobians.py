@@ -92,13 +92,12 @@ class Jacobians(Finding):
         return middle if path is None else save(figure, path)
 
     def _plot_values(self, axes: Axes) -> None:
-        values = np.where(self.singular_values.values > 0, self.singular_values.values, np.nan)
-        t, flat = self.singular_values.axes["t"], values.transpose(0, 2, 1)
-        largest = _curve(axes, t, values[:, :, 0], COLOURS[0], "largest singular value ‖J_t‖₂")
-        spread = np.nanquantile(np.where(np.isnan(flat), 0.0, flat).reshape(len(flat), -1), [0.0, 0.25, 0.5, 0.75], axis=1)
-        bottom = max(float(np.nanmin(largest)) * 1e-6, 1e-300)
-        for low, high, alpha, text in ((spread[0], spread[3], 0.12, "all below it"), (spread[1], spread[3], 0.22, "the middle half of them")):
-            axes.fill_between(t, np.maximum(low, bottom), np.maximum(high if alpha > 0.2 else largest, bottom), color=COLOURS[0], alpha=alpha, linewidth=0, label=text)
+        t, values = self.singular_values.axes["t"], self.singular_values.values
+        largest = _curve(axes, t, np.where(values[:, :, 0] > 0, values[:, :, 0], np.nan), COLOURS[0], "largest singular value ‖J_t‖₂")
+        low, quarter, upper = np.quantile(values.reshape(len(values), -1), [0.0, 0.25, 0.75], axis=1)
+        bottom = 1e-6 * float(np.min(largest, initial=1.0, where=largest > 0))
+        for down, up, alpha, text in ((low, largest, 0.14, "all singular values"), (quarter, upper, 0.24, "the middle half of them")):
+            axes.fill_between(t, np.maximum(down, bottom), np.maximum(up, bottom), color=COLOURS[0], alpha=alpha, linewidth=0, label=text)
         _curve(axes, t, np.where(self.radius.values > 0, self.radius.values, np.nan), COLOURS[1], "spectral radius |λ|ₘₐₓ of J_t")
         axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
         axes.set_yscale("log")

@@ -178,7 +178,7 @@ class Steps:
             x = self._inputs[first:last].reshape(rows, -1)
             if self._mask is not None:
                 x = np.where(self._mask[first:last].reshape(rows, 1), 0.0, x).astype(x.dtype)
-            return self.cell(x, old), old
+            return self.cell(Tensor(x), old), old
 
     def _can_repeat(self, first: int, last: int) -> bool:
         """Whether steps that are run again side by side give what they gave, and no row depends on another."""
