@@ -44,7 +44,7 @@ class Jacobians(Finding):
         Spectral radius of J_t, its largest eigenvalue by absolute value.
     non_normality : Labelled (t, sequence)
         Largest singular value of J_t over its spectral radius: 1 for a normal matrix; above, changes can grow although
-        all eigenvalues are below 1 (Pascanu et al. 2013, sec. 2.1).
+        all eigenvalues are below 1.
     rank : Labelled (t, sequence)
         Effective rank of J_t, the participation ratio (Σσ²)²/Σσ⁴: how many directions it keeps.
     surviving : Labelled (t, sequence)
@@ -52,7 +52,7 @@ class Jacobians(Finding):
     product : Labelled (t, sequence)
         ln ‖∂s_T/∂s_t‖₂, the norm of J_T ··· J_{t+1}: natural logarithms, which do not underflow.
     bound : Labelled (t, sequence)
-        Its upper bound Σ ln ‖J_k‖₂ over k = t+1 ... T (Pascanu et al. 2013, eq. 6, without their bounds on the factors).
+        Its upper bound Σ ln ‖J_k‖₂ over k = t+1 ... T (Pascanu et al. 2013, sec. 2.1, who bound the factors further).
     gap : Labelled (t, sequence)
         (bound - product)/(T - t): by how much the bound is too large, in nats a step; NaN at T.
     transient : Labelled (t, sequence, k)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from tqdm import tqdm
 
 import tinygrad_rnn as tg
@@ -205,8 +206,11 @@ def _contours(axes: Axes, xs: Array, ys: Array, rate: Array) -> None:
     lines = {-math.log(2) / steps: f"half-life {steps}" for steps in (1, 3, 10)}
     inside = [level for level in lines if np.nanmin(rate) < level < np.nanmax(rate)]
     if inside:
-        thin = axes.contour(xs, ys, rate, levels=inside, colors=INK, linewidths=0.7, linestyles="solid")
-        axes.clabel(thin, fmt=lines, fontsize=8)
+        halo: list[AbstractPathEffect] = [withStroke(linewidth=2.4, foreground="#FFFFFF")]
+        thin = axes.contour(xs, ys, rate, levels=inside, colors=INK, linewidths=0.8, linestyles="solid")
+        thin.set_path_effects(halo)
+        for text in axes.clabel(thin, fmt=lines, fontsize=8):
+            text.set_path_effects(halo)
     if np.nanmin(rate) < 0 < np.nanmax(rate):
         axes.contour(xs, ys, rate, levels=[0.0], colors="#000000", linewidths=2.4)
         axes.plot([], [], color="#000000", linewidth=2.4, label="edge of chaos")

@@ -121,7 +121,8 @@ class Reach(Finding):
             If there is no such state.
         """
         axes = axes_of(ax, (8.0, 4.6))
-        for name, colour in zip(self.states if states is None else states, colours(), strict=False):
+        names = self.states if states is None else states
+        for name, colour in zip(names, colours(), strict=False):
             for table, style, what in ((self.total, "-", "total"), (self.direct, (0, (1, 1.2)), "direct, from L_t alone")):
                 curve = table["state", name]
                 axes.plot(np.where(curve > 0, curve, np.nan), color=colour, linestyle=style, linewidth=2.0, marker="o" if len(curve) < 2 else None,
@@ -130,7 +131,7 @@ class Reach(Finding):
         along_time(axes, "state_t")
         draw_limits(axes)
         title(axes, f"{self.cell}: total and direct gradient", f"initialisation: {self.initialisation}")
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=min(3, len(names)))
         return finish(axes, path)
 
     def plot_lags(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
