@@ -118,10 +118,48 @@ def test_the_whole_state_is_where_a_run_is_cut_in_two(kind: str) -> None:
             assert whole[s, t] == pytest.approx(expected, rel=1e-9)
 
 
-def linear(w: float, steps: int, loss_steps: list[int] | None = None) -> inspector.Reach:
+def test_a_loss_has_nothing_to_do_with_later_states() -> None:
+    """Not even where a state is an earlier one handed on."""
+    found = inspector.reach(RUNS["narx"], loss_of(RUNS["narx"]))
+    assert not np.triu(found.map["state", "(h, h_1, h_2)"], 1).any()
+
+
+def test_the_whole_state_of_a_padded_run_is_read_through_the_padding() -> None:
+    run = RUNS["masked"]
+    found = inspector.reach(run, loss_of(run))
+    expected = [np.linalg.norm(2 * output.data * WEIGHTS[t, :, :4]) for t, output in enumerate(run.outputs)]
+    np.testing.assert_allclose(found.direct["state", "(h, c)"], expected, rtol=1e-12)
+
+
+def test_the_layer_above_reads_the_whole_state_below() -> None:
+    found = inspector.reach(RUNS["stacked"], loss_of(RUNS["stacked"]))
+    np.testing.assert_allclose(found.direct["state", "layer0/(h, c)"], found.direct["state", "layer0/h"], rtol=1e-12)
+
+
+class Kept(tg.Cell):
+    """One state is never computed, and two are the same value."""
+
+    state_names = ("h", "again", "kept")
+
+    def step(self, x: Any, state: Any) -> Any:
+        h = tg.tanh(state.h + x)
+        return h, h, state.kept
+
+
+def test_states_that_are_handed_on_or_handed_out_twice() -> None:
+    run = tg.unroll(Kept(3, 3), X, [np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3))])
+    loss = (run.stacked**2).sum() + (run.states[3].kept ** 2).sum()
+    found, trace = inspector.reach(run, loss), inspector.trace(run, loss)
+    np.testing.assert_allclose(found.total["state", "kept"], trace.norm("kept"))
+    np.testing.assert_allclose(found.share["state", "kept"].sum(axis=0), 1.0)
+    unkept = inspector.reach(run, (run.stacked**2).sum())
+    np.testing.assert_allclose(unkept.total["state", "(h, again, kept)"], unkept.total["state", "h"], rtol=1e-12)
+
+
+def linear(w: float, steps: int, loss_steps: list[int] | None = None, reverse: bool = False) -> inspector.Reach:
     made = tg.cells.RNNCell(1, 1, nonlinearity="identity", bias=False)
     made.load_state_dict({"weight_hh": [[w]], "weight_ih": [[1.0]]})
-    run = tg.unroll(made, np.ones((steps, 1, 1)))
+    run = tg.unroll(made, np.ones((steps, 1, 1)), reverse=reverse)
     return inspector.reach(run, sum(run.outputs[s].sum() for s in loss_steps or range(steps)))
 
 
@@ -136,6 +174,14 @@ def test_a_linear_recurrence_has_powers_of_its_weight() -> None:
     np.testing.assert_allclose(found.underflow["format", "float16 normal"], 14.0)
     np.testing.assert_allclose(found.underflow["format", "float64 subnormal"], 1074.0)
     np.testing.assert_allclose(found.profile["quantile", "median"][0], 0.5 ** np.arange(40))
+
+
+def test_a_sequence_read_from_its_end_is_the_same_turned_round() -> None:
+    there, back = linear(0.5, 30), linear(0.5, 30, reverse=True)
+    np.testing.assert_array_equal(back.map["state", "h"], there.map["state", "h"][::-1, ::-1])
+    for name in ("horizon", "memory"):
+        np.testing.assert_allclose(getattr(back, name).values, getattr(there, name).values[..., ::-1], rtol=1e-12)
+    np.testing.assert_allclose(back.profile, there.profile)
 
 
 def test_steps_the_loss_does_not_read_have_empty_rows() -> None:
