@@ -50,9 +50,9 @@ def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.
     """
     high = float(matrix[np.isfinite(matrix)].max())
     low = max(float(matrix[matrix > 0].min()), high * 10.0**-decades)
-    floor = np.ma.masked_where(~possible | (matrix >= low), np.zeros(matrix.shape))
-    hatched = axes.contourf(np.where(floor.mask, 0.0, 1.0), levels=[0.5, 1.5], colors=["#EEF1F4"], hatches=["////"], antialiased=False) if (~floor.mask).any() and min(matrix.shape) > 1 else None
-    if hatched is not None:
+    lost = possible & (matrix < low)
+    if lost.any() and min(matrix.shape) > 1:
+        hatched = axes.contourf(lost.astype(float), levels=[0.5, 1.5], colors=["#EEF1F4"], hatches=["////"], antialiased=False)
         hatched.set_edgecolor("#C8D1DA")
     shown = np.ma.masked_where(~possible | (matrix < low), matrix)
     image = axes.imshow(shown, norm=LogNorm(low if low < high else high / 10, high), cmap="cividis", aspect="auto", interpolation="nearest", zorder=2)
@@ -63,8 +63,7 @@ def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
-    below = "hatched: below" if (possible & (matrix < low)).any() else ""
-    bar.set_label(visible(f"{label}        {below}".strip()), color=INK)
+    bar.set_label(visible(f"{label}        hatched: below" if lost.any() else label), color=INK)
     bar.ax.tick_params(colors=GREY)
     bar.outline.set_visible(False)
 
