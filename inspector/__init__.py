@@ -1,11 +1,17 @@
 """The eyes: draws the graph of a recurrent run and measures where in time its gradient survives."""
 
 from .analysis.asserts import assert_gradient_reaches, assert_no_detach, assert_same_graph
+from .analysis.band import Band, band
 from .analysis.duality import Duality, duality
 from .analysis.gates import Gates, gates
+from .analysis.jacobians import Jacobians, jacobians
+from .analysis.lyapunov import Lyapunov, lyapunov
 from .analysis.path_orders import PathOrders, path_orders
+from .analysis.phase import Phases, phase_diagram
+from .analysis.reach import Reach, reach
 from .analysis.saliency import Saliency, saliency
 from .analysis.shares import Shares, shares
+from .analysis.steps import step_jacobians
 from .analysis.stops import Stop, Stops, stops
 from .analysis.strongest_path import StrongestPath, strongest_path
 from .analysis.waterfall import Waterfall, waterfall
@@ -25,11 +31,12 @@ from .sweeps import Sweep, sweep
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Comparison", "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "Gates", "GradientTrace",
-    "GraphvizMissingError", "PathOrders", "Saliency", "Shares", "Stop", "Stops", "StrongestPath", "Sweep",
-    "Waterfall", "Weights", "WhatIf", "animate_training", "assert_gradient_reaches", "assert_no_detach",
-    "assert_same_graph", "compare_graphs", "decay_rate", "duality", "equations", "export", "figure", "gates",
-    "path_orders", "plot_decay", "plot_heat_map", "plot_snapshots", "plot_training", "render", "render_program",
-    "report", "saliency", "shares", "stops", "strongest_path", "sweep", "to_networkx", "trace", "waterfall",
+    "Band", "Comparison", "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "Gates", "GradientTrace",
+    "GraphvizMissingError", "Jacobians", "Lyapunov", "PathOrders", "Phases", "Reach", "Saliency", "Shares", "Stop",
+    "Stops", "StrongestPath", "Sweep", "Waterfall", "Weights", "WhatIf", "animate_training",
+    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "band", "compare_graphs", "decay_rate",
+    "duality", "equations", "export", "figure", "gates", "jacobians", "lyapunov", "path_orders", "phase_diagram",
+    "plot_decay", "plot_heat_map", "plot_snapshots", "plot_training", "reach", "render", "render_program", "report",
+    "saliency", "shares", "step_jacobians", "stops", "strongest_path", "sweep", "to_networkx", "trace", "waterfall",
     "weights", "what_if",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ from .values import gradients_inside, in_order, insides, recorded_values, shares
 
 Array = npt.NDArray[Any]
 
-__all__ = ["GradientTrace", "behind", "check", "norm_of", "trace"]
+__all__ = ["GradientTrace", "behind", "check", "norm_of", "timestep_in", "trace"]
 
 @dataclass(frozen=True, eq=False)
 class GradientTrace:
@@ -353,7 +353,7 @@ class _Shares:
         """What flows back through one edge."""
         name = self._owner.get(node.inputs[operand].id)
         if name is not None and node.id not in self._tapes:
-            self.found[name].append((_timestep_in(node.scope, self._steps), contribution))
+            self.found[name].append((timestep_in(node.scope, self._steps), contribution))
 
     def add_inside(self, part: Run, cotangents: Any) -> None:
         """What flows back inside a compiled run, worked out step by step when somebody asks."""
@@ -369,7 +369,7 @@ def _state_names(run: Run, prefix: str = "") -> Iterator[str]:
         yield from _state_names(child, f"{prefix}{name}/")
 
 
-def _timestep_in(scope: Scope | None, own: Mapping[Scope, int]) -> int | None:
+def timestep_in(scope: Scope | None, own: Mapping[Scope, int]) -> int | None:
     """The timestep of this run that a scope belongs to; ``None`` outside the steps, and in those of another run."""
     step = scope.step if scope is not None else None
     return own.get(step) if step is not None else None

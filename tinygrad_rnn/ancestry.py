@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from .operators import Operators
@@ -13,8 +13,10 @@ NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp"})
 """Operations whose unnamed operand is called ``z_f`` when their result is called ``f``."""
 
 
-def ancestors(outputs: Sequence[Any]) -> list[Any]:
+def ancestors(outputs: Sequence[Any], ends: Container[int] = ()) -> list[Any]:
     """Everything that `outputs` were computed from, themselves included, oldest first.
+
+    What lies behind the nodes whose ids are in `ends` is left out.
 
     Creation order is a topological order, so sorting by id is all it takes; no recursion, and linear
     (up to the sort) in the number of nodes.
@@ -22,7 +24,8 @@ def ancestors(outputs: Sequence[Any]) -> list[Any]:
     found = {node.id: node for node in outputs}
     stack = list(found.values())
     while stack:
-        for operand in stack.pop().inputs:
+        node = stack.pop()
+        for operand in () if node.id in ends else node.inputs:
             if isinstance(operand, Operators):
                 key = operand.id  # type: ignore[attr-defined]
                 if key not in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -50,6 +50,7 @@ def sweep(
     wanted: Sequence[Any],
     create_graph: bool = False,
     edit: Callable[[Any, int, Any], Any] | None = None,
+    ends: Container[int] = (),
 ) -> Iterator[Visit]:
     """Walk back from `outputs` to `wanted`, newest node first, and yield a :data:`Visit` at each.
 
@@ -69,10 +70,12 @@ def sweep(
     edit : callable, optional
         ``edit(node, operand, contribution)`` gives what flows through an edge in place of `contribution`. Linear
         edits sort the gradient by the ways that it takes.
+    ends : container of int
+        Ids of nodes to treat as leaves: nothing is passed on behind them.
     """
-    order = ancestors(outputs)
+    order = ancestors(outputs, ends)
     inner = _inner_values(wanted)
-    live = _live_operands(order, [*wanted, *(values[0].inputs[0] for values in inner.values())])
+    live = _live_operands([node for node in order if node.id not in ends], [*wanted, *(values[0].inputs[0] for values in inner.values())])
     pending: dict[int, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if output.id in live:

@@ -1,0 +1,147 @@
+"""Band: gradient decay over many initialisations or all sequences of a batch, so that one run is not taken for the rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.unroll import Run
+
+from ..plot import INK, along_time, axes_of, decay_rate, finish
+from ..trace import GradientTrace, trace
+from .labelled import Finding, Labelled
+from .pictures import QUANTILES, colours, draw_band, draw_limits, title
+from .reach import norms
+from .sparkline import sparkline
+
+__all__ = ["Band", "band"]
+
+
+@dataclass(frozen=True, eq=False)
+class Band(Finding):
+    """Made by :func:`band`.
+
+    Attributes
+    ----------
+    cell, initialisation : str
+    over : str
+        What differs from curve to curve: ``sequence``, ``member`` of an ensemble, or ``run``.
+    norms : Labelled (state, t, over)
+        L2 norms of the gradient of the loss by the state.
+    quantiles : Labelled (state, quantile, t)
+        Of these.
+    factor, half_life : Labelled (state, over)
+        How each curve decays, see :class:`inspector.Decay`.
+    """
+
+    cell: str
+    initialisation: str
+    over: str
+    norms: Labelled
+    quantiles: Labelled
+    factor: Labelled
+    half_life: Labelled
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return tuple(map(str, self.norms.axes["state"]))
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
+        """Plot the median and the band over all curves, with lines where number formats underflow.
+
+        Raises
+        ------
+        KeyError
+            If there is no such state.
+        """
+        axes = axes_of(ax, (8.0, 4.6))
+        for name, colour in zip(self.states if states is None else states, colours(), strict=False):
+            rows = self.quantiles["state", name]
+            draw_band(axes, self.norms.axes["t"], rows, colour, f"{name}, median: {decay_rate(rows[2])}")
+        along_time(axes, "state_t")
+        draw_limits(axes)
+        count = len(self.norms.axes[self.over])
+        title(axes, f"{self.cell}: gradient of the loss along time, {count} {self.over}{'s' * (count > 1)}",
+              f"initialisation: {self.initialisation}; bands: half and nine tenths of all")  # fmt: skip
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        return finish(axes, path)
+
+    def __str__(self) -> str:
+        wide = max(map(len, self.states))
+        lines = [f"gradient along time in {self.cell}, {len(self.norms.axes[self.over])} {self.over}s, initialisation {self.initialisation}"]
+        for name in self.states:
+            low, middle, high = np.nanquantile(self.factor["state", name], [0.05, 0.5, 0.95]) if np.isfinite(self.factor["state", name]).any() else [math.nan] * 3
+            curve = sparkline(self.quantiles["state", name][2], 40)
+            lines.append(f"  {name:<{wide}}  {curve}  ×{middle:.3g} a step back (5 to 95 %: {low:.3g} to {high:.3g})")
+        return "\n".join(lines)
+
+
+def band(run: Run | Sequence[Run], loss: Tensor | Sequence[Tensor]) -> Band:
+    """Measure the decay of many gradients side by side.
+
+    Parameters
+    ----------
+    run : Run, or sequence of Runs
+        Of an ensemble, what :func:`tinygrad_rnn.compile` makes of a list of cells: one curve a member. Of any other
+        cell: one a sequence of the batch. Several runs of equal length and states: one each.
+    loss : Tensor, or sequence of Tensors
+        A single number, or one for each run.
+
+    Returns
+    -------
+    Band
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from :func:`inspector.trace`; ValueError also if there is no run, not one loss for each, or the runs differ in
+        length or states.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> x = np.ones((20, 1, 2))
+    >>> runs = [tg.unroll(tg.cells.GRUCell(2, 3, seed=seed), x) for seed in range(8)]
+    >>> inspector.band(runs, [run.outputs[-1].sum() for run in runs]).norms.shape
+    (1, 20, 8)
+    """
+    if isinstance(run, Sequence):
+        losses = list(loss) if isinstance(loss, Sequence) else [loss]
+        if not run or len(run) != len(losses):
+            raise ValueError(f"band: {len(run)} runs need as many losses, at least one; got {len(losses)}")
+        traces = [trace(one, of) for one, of in zip(run, losses, strict=True)]
+        kinds = {(found.steps, found.states) for found in traces}
+        if len(kinds) > 1:
+            raise ValueError(f"band: runs must be alike in length and states, got {sorted(kinds)}")
+        return _measured(traces[0], "run", [np.stack([found.norm(name) for found in traces], axis=1) for name in traces[0].states])
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"band: one run needs one loss, a Tensor, got {type(loss).__name__}")
+    found = trace(run, loss)
+    if getattr(run.cell, "members", None) is not None:
+        return _measured(found, "member", [found.member_norms(name) for name in found.states])
+    rows = [np.stack([norms(found.gradient(name, t)) for t in range(found.steps)]) for name in found.states]
+    return _measured(found, "sequence", rows)
+
+
+def _measured(found: GradientTrace, over: str, curves: list[npt.NDArray[Any]]) -> Band:
+    values = np.stack(curves)
+    rates = [[decay_rate(curve) for curve in one.T] for one in values]
+    state, steps, each = {"state": found.states}, range(found.steps), {over: range(values.shape[2])}
+    return Band(
+        found.label, found.initialisation, over,
+        Labelled(values, {**state, "t": steps, **each}, "‖∂L/∂state_t‖₂"),
+        Labelled(np.quantile(values, list(QUANTILES.values()), axis=2).swapaxes(0, 1), {**state, "quantile": list(QUANTILES), "t": steps}, "‖∂L/∂state_t‖₂"),
+        Labelled([[rate.factor for rate in row] for row in rates], {**state, **each}, "factor a step back"),
+        Labelled([[rate.half_life for rate in row] for row in rates], {**state, **each}, "half-life in steps"),
+    )  # fmt: skip

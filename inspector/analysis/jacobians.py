@@ -1,0 +1,248 @@
+"""Jacobians: how each step stretches, turns and flattens small changes of the full state, and what is left after many."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tinygrad_rnn.unroll import Run
+
+from ..plot import GREY, INK, finish, head, plain_axes, save, visible
+from .labelled import Finding, Labelled
+from .pictures import COLOURS
+from .sparkline import sparkline
+from .steps import Steps
+
+Array = npt.NDArray[np.float64]
+
+__all__ = ["Jacobians", "effective_rank", "jacobians"]
+
+_POWERS, _MATRICES = 50, 40
+"""Powers of single Jacobians, and for how many of them: one costs as much as fifty steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Jacobians(Finding):
+    """Made by :func:`jacobians`. J_t = ∂s_t/∂s_{t-1}, s_t the full state of one cell, T its last step.
+
+    Attributes
+    ----------
+    cell, initialisation : str
+    states : str
+        What the full state is made of.
+    size : int
+        n, its numbers.
+    singular_values : Labelled (t, sequence, rank)
+        Of J_t, largest first.
+    radius : Labelled (t, sequence)
+        Spectral radius of J_t, its largest eigenvalue by absolute value.
+    non_normality : Labelled (t, sequence)
+        Largest singular value of J_t over its spectral radius: 1 for a normal matrix; above, changes can grow although
+        all eigenvalues are below 1.
+    rank : Labelled (t, sequence)
+        Effective rank of J_t, the participation ratio (Σσ²)²/Σσ⁴: how many directions it keeps.
+    surviving : Labelled (t, sequence)
+        The same of the product ∂s_T/∂s_t.
+    product : Labelled (t, sequence)
+        ln ‖∂s_T/∂s_t‖₂, the norm of J_T ··· J_{t+1}: natural logarithms, which do not underflow.
+    bound : Labelled (t, sequence)
+        Its upper bound Σ ln ‖J_k‖₂ over k = t+1 ... T (Pascanu et al. 2013, sec. 2.1, who bound the factors further).
+    gap : Labelled (t, sequence)
+        (bound - product)/(T - t): by how much the bound is too large, in nats a step; NaN at T.
+    transient : Labelled (t, sequence, k)
+        ‖J_t^k‖₂: what a step, repeated, makes of a change before its eigenvalues decide; for some of the steps.
+    """
+
+    cell: str
+    initialisation: str
+    states: str
+    size: int
+    singular_values: Labelled
+    radius: Labelled
+    non_normality: Labelled
+    rank: Labelled
+    surviving: Labelled
+    product: Labelled
+    bound: Labelled
+    gap: Labelled
+    transient: Labelled
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+        """Draw singular values, products with their bound, and effective ranks above each other along time.
+
+        Given Axes, the products only. Lines are medians over the sequences, bands nine tenths of them.
+        """
+        if ax is not None:
+            self._plot_products(ax)
+            return finish(ax, path)
+        figure = Figure(figsize=(8.4, 9.0), layout="constrained")
+        top, middle, bottom = figure.subplots(3, 1, sharex=True)
+        self._plot_values(top)
+        self._plot_products(middle)
+        self._plot_ranks(bottom)
+        for axes in (top, middle):
+            axes.set_xlabel("")
+        head(figure, f"{self.cell}: Jacobians of the full state {self.states}, n = {self.size}", f"initialisation: {self.initialisation}")
+        return middle if path is None else save(figure, path)
+
+    def _plot_values(self, axes: Axes) -> None:
+        t, values = self.singular_values.axes["t"], self.singular_values.values
+        largest = _curve(axes, t, np.where(values[:, :, 0] > 0, values[:, :, 0], np.nan), COLOURS[0], "largest singular value ‖J_t‖₂")
+        low, quarter, upper = np.quantile(values.reshape(len(values), -1), [0.0, 0.25, 0.75], axis=1)
+        bottom = 1e-6 * float(np.min(largest, initial=1.0, where=largest > 0))
+        for down, up, alpha, text in ((low, largest, 0.14, "all singular values"), (quarter, upper, 0.24, "the middle half of them")):
+            axes.fill_between(t, np.maximum(down, bottom), np.maximum(up, bottom), color=COLOURS[0], alpha=alpha, linewidth=0, label=text)
+        _curve(axes, t, np.where(self.radius.values > 0, self.radius.values, np.nan), COLOURS[1], "spectral radius |λ|ₘₐₓ of J_t")
+        axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+        axes.set_yscale("log")
+        _dress(axes, "singular values of J_t = ∂s_t/∂s_{t-1}")
+
+    def _plot_products(self, axes: Axes) -> None:
+        t, tens = self.product.axes["t"], math.log(10.0)
+        _curve(axes, t, self.bound.values / tens, COLOURS[4], "bound: product of the norms, Π ‖J_k‖₂")
+        _curve(axes, t, self.product.values / tens, COLOURS[0], "truth: norm of the product")
+        axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+        _dress(axes, "log₁₀ ‖∂s_T/∂s_t‖₂")
+
+    def _plot_ranks(self, axes: Axes) -> None:
+        t = self.rank.axes["t"]
+        _curve(axes, t, self.rank.values, COLOURS[2], "J_t: directions one step keeps")
+        _curve(axes, t, self.surviving.values, COLOURS[3], "∂s_T/∂s_t: directions that survive to the end")
+        axes.set_ylim(0, None)
+        _dress(axes, "effective rank (Σσ²)²/Σσ⁴")
+
+    def __str__(self) -> str:
+        t = self.singular_values.axes["t"]
+        median = {name: float(np.median(table.values)) for name, table in self.tables().items() if table.axes.keys() == {"t", "sequence"}}
+        first = float(np.median(self.product.values[_first(self)])) / math.log(10)
+        bound = float(np.median(self.bound.values[_first(self)])) / math.log(10)
+        peak = self.transient.values.max(axis=(0, 1))
+        return "\n".join([
+            f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {len(t)} steps, initialisation {self.initialisation}",
+            f"  ‖∂s_T/∂s_t‖    {sparkline(np.median(self.product.values, axis=1), 40, log=False)}  10^{first:.1f} over all steps, bound 10^{bound:.1f}",
+            f"  one step       largest singular value {float(np.median(self.singular_values.values[:, :, 0])):.3g}, spectral radius {median['radius']:.3g}, "
+            f"non-normality {median['non_normality']:.3g}",
+            f"  directions     effective rank {median['rank']:.3g} of {self.size} for one step, {float(np.median(self.surviving.values[_first(self)])):.3g} for all",
+            f"  repeated step  ‖J^k‖ reaches {float(peak.max()):.3g} at k = {int(peak.argmax())}",
+        ])  # fmt: skip
+
+
+def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) -> Jacobians:
+    """Analyse the Jacobians of the full state of a cell, step by step and multiplied.
+
+    Parameters
+    ----------
+    run, layer, steps
+        As for :func:`~inspector.step_jacobians`, which gives the matrices themselves; here a few are held at a time.
+
+    Returns
+    -------
+    Jacobians
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from :func:`~inspector.step_jacobians`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.cells.RNNCell(2, 3, nonlinearity="identity", init="orthogonal", seed=0)
+    >>> found = inspector.jacobians(tg.unroll(cell, np.ones((50, 1, 2))))
+    >>> bool(np.allclose(found.singular_values, 1.0)), bool(np.allclose(found.product, 0.0))
+    (True, True)
+    """
+    maps = Steps(run, layer, "jacobians")
+    chosen = maps.chosen(steps)
+    shape = (len(chosen), maps.batch)
+    values = np.empty((*shape, maps.size))
+    radius, surviving, product, bound = np.empty((4, *shape))
+    thinned = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), max(1, _MATRICES // maps.batch))).round().astype(int))
+    powers: dict[int, Array] = {}
+    chain, scale, total = np.broadcast_to(np.eye(maps.size), (maps.batch, maps.size, maps.size)), np.zeros(maps.batch), np.zeros(maps.batch)
+    for block, found in maps.jacobians(chosen, last_first=not maps.reverse):
+        matrices = found.astype(np.float64)
+        for k in range(len(block)) if maps.reverse else reversed(range(len(block))):
+            place, one = block[k] - chosen.start, matrices[k]
+            left = np.linalg.svd(chain, compute_uv=False).astype(np.float64)
+            with np.errstate(divide="ignore"):
+                product[place], bound[place] = scale + np.log(left[:, 0]), total
+            surviving[place] = effective_rank(left)
+            values[place] = np.linalg.svd(one, compute_uv=False)
+            radius[place] = np.abs(np.linalg.eigvals(one)).max(axis=1)
+            if place in thinned:
+                powers[place] = _powers(one)
+            with np.errstate(divide="ignore"):
+                total = total + np.log(values[place, :, 0])
+                chain, scale = _scaled(chain @ one, scale)
+    axes = {"t": chosen, "sequence": range(maps.batch)}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left_to_go = np.arange(len(chosen)) if maps.reverse else np.arange(len(chosen))[::-1]
+        gap = np.where(left_to_go[:, None] > 0, (bound - product) / left_to_go[:, None], np.nan)
+        normal = np.where(values[:, :, 0] > 0, values[:, :, 0] / radius, np.nan)
+    return Jacobians(
+        maps.label, maps.cell.initialisation, f"({', '.join(maps.names)})" if len(maps.names) > 1 else maps.names[0], maps.size,
+        Labelled(values, {**axes, "rank": range(maps.size)}, "singular value of J_t"),
+        Labelled(radius, axes, "spectral radius of J_t"),
+        Labelled(normal, axes, "largest singular value / spectral radius"),
+        Labelled(effective_rank(values), axes, "effective rank of J_t"),
+        Labelled(surviving, axes, "effective rank of ∂s_T/∂s_t"),
+        Labelled(product, axes, "ln ‖∂s_T/∂s_t‖₂"),
+        Labelled(bound, axes, "Σ ln ‖J_k‖₂, k > t"),
+        Labelled(gap, axes, "nats a step by which the bound is too large"),
+        Labelled(np.stack([powers[place] for place in thinned]), {**axes, "t": [chosen[place] for place in thinned], "k": range(_POWERS + 1)}, "‖J_t^k‖₂"),
+    )  # fmt: skip
+
+
+def effective_rank(values: Array) -> Array:
+    """The participation ratio ``(Σσ²)²/Σσ⁴`` of singular values along the last axis; 0 where all are 0."""
+    largest = values.max(axis=-1, keepdims=True)
+    squares = (values / np.where(largest > 0, largest, 1.0)) ** 2
+    found: Array = squares.sum(axis=-1) ** 2 / np.where(largest[..., 0] > 0, (squares**2).sum(axis=-1), 1.0)
+    return found
+
+
+def _scaled(chain: Array, scale: Array) -> tuple[Array, Array]:
+    """The matrices with their norms taken out, and the logarithms of all that has been."""
+    size = np.linalg.norm(chain, axis=(1, 2))
+    return chain / np.where(size > 0, size, 1.0)[:, None, None], scale + np.log(size)
+
+
+def _powers(matrices: Array) -> Array:
+    """The norms of the powers 0 ... K of matrices, (batch, K+1)."""
+    power, found = np.broadcast_to(np.eye(matrices.shape[-1]), matrices.shape), []
+    for _ in range(_POWERS + 1):
+        found.append(np.linalg.norm(power, 2, axis=(1, 2)))
+        power = power @ matrices
+    return np.stack(found, axis=1)
+
+
+def _first(found: Jacobians) -> int:
+    """The place in time that lies farthest from T."""
+    return 0 if np.isnan(found.gap.values[-1]).all() else -1
+
+
+def _curve(axes: Axes, t: object, values: Array, colour: str, label: str) -> Array:
+    finite = np.where(np.isfinite(values), values, np.nan)
+    middle: Array = np.median(finite, axis=1)
+    if finite.shape[1] > 1:
+        low, high = np.quantile(finite, [0.05, 0.95], axis=1)
+        axes.fill_between(t, low, high, color=colour, alpha=0.2, linewidth=0)  # type: ignore[arg-type]
+    axes.plot(t, middle, color=colour, linewidth=1.8, marker="o" if len(middle) < 3 else None, label=visible(label))  # type: ignore[arg-type]
+    return middle
+
+
+def _dress(axes: Axes, label: str) -> None:
+    plain_axes(axes)
+    axes.set_ylabel(visible(label), color=INK)
+    axes.set_xlabel("timestep t", color=INK)
+    axes.legend(edgecolor="none", framealpha=0.75, fontsize=8.5, labelcolor=INK, loc="best")
+    axes.spines[["left", "bottom"]].set_color(GREY)

@@ -1,0 +1,179 @@
+"""What the loss reads at each step, pulled back to every state on its own: the adjoints of all loss steps at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_rnn import Scope, Tensor
+from tinygrad_rnn.ancestry import ancestors
+from tinygrad_rnn.batching import Batched
+from tinygrad_rnn.cotangent import dense
+from tinygrad_rnn.sweep import Visit, sweep
+from tinygrad_rnn.unroll import Run
+
+from ..trace import timestep_in
+from ..values import parts_of
+
+Array = npt.NDArray[Any]
+
+__all__ = ["LossSteps", "Piece"]
+
+_BLOCK = 2560
+"""Numbers a state may have times loss steps swept together: what comes of it stays in the cache."""
+
+
+class Piece(NamedTuple):
+    """A part of the gradient by a state: whose (a place in ``names``), at which timestep, and the numbers.
+
+    The whole state of a cell comes in several pieces, one a state.
+    """
+
+    name: int
+    t: int
+    tensor: int
+    gradient: Array
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A state a Tensor is: of a cell at a timestep."""
+
+    name: int
+    cell: int
+    t: int
+
+
+class LossSteps:
+    """The loss of a recorded run, taken apart by the step at which it reads the run.
+
+    A value belongs to the step that computed it. What the loss takes from the values of step s, along whatever way
+    outside the steps, is the loss of step s; its adjoints at all states are those of the run with this as its seed.
+    They add up to the adjoints of the loss.
+
+    Parameters
+    ----------
+    run : Run
+        With every operation on record.
+    loss : Tensor
+        A single number.
+
+    Attributes
+    ----------
+    names : tuple of str
+        ``h``, ``c`` and for the whole state ``(h, c)``, of each cell.
+    backward : tuple of bool
+        For each name whether its cell reads the sequence from its end.
+    """
+
+    def __init__(self, run: Run, loss: Tensor) -> None:
+        self.steps = len(run)
+        self._cells = [part for _, part in parts_of(run)]
+        names: list[str] = []
+        self._single: dict[int, list[_Place]] = {}
+        self._whole: dict[int, list[_Place]] = {}
+        self.backward: tuple[bool, ...] = ()
+        for cell, (prefix, part) in enumerate(parts_of(run)):
+            fields = part.initial_state._fields
+            for field in fields:
+                self._place(self._single, [[state[fields.index(field)]] for state in part.states], len(names), cell)
+                names.append(prefix + field)
+            if len(fields) > 1:
+                self._place(self._whole, part.states, len(names), cell)
+                names.append(f"{prefix}({', '.join(fields)})")
+            self.backward += (part.reverse,) * (len(names) - len(self.backward))
+        self.names = tuple(names)
+        self._outputs = {output.id for part in self._cells for output in part.outputs} - set(self._single)
+        self._owner = self._owners(loss)
+        self._seeds = self._read(loss)
+
+    def total(self) -> Iterator[Piece]:
+        """The gradient of the whole loss by every state; what it does not depend on is left out."""
+        nodes = list(self._seeds)
+        yield from self._pieces(nodes, [self._seeds[node] for node in nodes])
+
+    def blocks(self) -> Iterator[tuple[slice, Iterator[Piece]]]:
+        """The same for every loss step, in batches: a slice of steps, and pieces with these steps in front."""
+        widest = max((value.size for part in self._cells for value in part.states[0]), default=1)
+        size = int(np.clip(_BLOCK // widest, 16, self.steps))
+        for first in range(0, self.steps, size):
+            rows = slice(first, min(first + size, self.steps))
+            nodes = [node for node in self._seeds if rows.start <= self._owner[node.id][1] < rows.stop]
+            seeds = [self._row(node, self._owner[node.id][1] - first, rows.stop - first) for node in nodes]
+            yield rows, self._pieces(nodes, seeds)
+
+    def _row(self, node: Tensor, row: int, rows: int) -> Batched:
+        array = np.zeros((rows, *node.shape), node.dtype)
+        array[row] = self._seeds[node]
+        return Batched(array)
+
+    def _place(self, places: dict[int, list[_Place]], states: Sequence[Any], name: int, cell: int) -> None:
+        for t, state in enumerate(states):
+            for key in dict.fromkeys(value.id for value in state):  # a value that is two states counts once
+                places.setdefault(key, []).append(_Place(name, cell, t))
+
+    def _owners(self, loss: Tensor) -> dict[int, tuple[int, int]]:
+        """The cell and the step that each value belongs to; a state that no step has computed to the first that has it."""
+        steps = {scope: (k, t) for k, part in enumerate(self._cells) for t, scope in enumerate(part.scopes)}
+        order = {scope: t for scope, (_, t) in steps.items()}
+        known: dict[Scope | None, Scope | None] = {}
+        owner: dict[int, tuple[int, int]] = {}
+        for node in ancestors([loss]):
+            if node.scope not in known:
+                inside = timestep_in(node.scope, order) is not None
+                known[node.scope] = node.scope.step if inside and node.scope is not None else None
+            step = known[node.scope]
+            if step is not None:
+                owner[node.id] = steps[step]
+        for key, places in self._single.items():
+            first = places[-1 if self._cells[places[0].cell].reverse else 0]
+            owner.setdefault(key, (first.cell, first.t))
+        return owner
+
+    def _read(self, loss: Tensor) -> dict[Tensor, Array]:
+        """What the loss sends to each value of a step from outside the steps: a sweep that stops there."""
+        reached = [node for node in ancestors([loss], self._owner) if node.id in self._owner]
+        one = np.ones(loss.shape, loss.dtype)
+        visits = sweep([loss], [one], reached, ends=self._owner)
+        return {node: np.asarray(dense(total)) for node, total, _ in visits if node.id in self._owner}
+
+    def _pieces(self, nodes: list[Tensor], seeds: Sequence[Any]) -> Iterator[Piece]:
+        """The adjoints of all states, as the sweep meets them."""
+        wanted = [value for part in self._cells for state in part.states for value in state]
+        arriving: dict[tuple[int, _Place], Any] = {}
+        for node, seed in zip(nodes, seeds, strict=True):
+            for place in self._whole.get(node.id, ()):
+                if not self._before(self._owner[node.id][1], place):
+                    arriving[node.id, place] = seed
+        for visit in sweep(nodes, seeds, wanted) if nodes else ():
+            node, total, _ = visit
+            self._arrive(visit, arriving)
+            for place in self._single.get(node.id, ()):
+                yield Piece(place.name, place.t, node.id, _array(total))
+            for place in self._whole.get(node.id, ()):
+                if (node.id, place) in arriving:
+                    yield Piece(place.name, place.t, node.id, _array(arriving.pop((node.id, place))))
+
+    def _arrive(self, visit: Visit, arriving: dict[tuple[int, _Place], Any]) -> None:
+        """Note what a later step, or what is no step of the cell, sends to its state."""
+        node, _, edges = visit
+        cell, t = self._owner.get(node.id, (None, None)) if node.id not in self._outputs else (None, None)
+        for operand, contribution in edges:
+            target = node.inputs[operand].id
+            for place in self._whole.get(target, ()):
+                if cell != place.cell or t is None or (t != place.t and not self._before(t, place)):
+                    have = arriving.get((target, place))
+                    arriving[target, place] = contribution if have is None else dense(have) + dense(contribution)
+
+    def _before(self, t: int, place: _Place) -> bool:
+        """Whether a step comes before that of a state, as the cell reads the sequence."""
+        return t > place.t if self._cells[place.cell].reverse else t < place.t
+
+
+def _array(total: Any) -> Array:
+    total = dense(total)
+    return total.array if isinstance(total, Batched) else np.asarray(total)

@@ -1,0 +1,257 @@
+"""Lyapunov exponents: the rates at which small changes of the state grow or die in the long run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tinygrad_rnn import Cell
+from tinygrad_rnn.stacks import Stacked
+from tinygrad_rnn.states import leaves_of, rebuilt
+from tinygrad_rnn.unroll import Run, unroll
+
+from ..plot import GREY, INK, finish, head, plain_axes, save
+from .labelled import Finding, Labelled
+from .pictures import colours, title
+from .sparkline import sparkline
+from .steps import Steps
+
+Array = npt.NDArray[np.float64]
+
+__all__ = ["Lyapunov", "lyapunov"]
+
+_CHUNK, _POINTS = 500, 200
+"""Steps run at a time, and points of the curves of convergence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lyapunov(Finding):
+    """Made by :func:`lyapunov`.
+
+    Attributes
+    ----------
+    cell, initialisation : str
+        Empty if only matrices were given.
+    steps, discarded : int
+        Steps that were averaged over, and steps before them that were not.
+    exponents : Labelled (i,)
+        λ_i in nats a step, largest first.
+    errors : Labelled (i,)
+        Standard errors, from the means of blocks of steps of every sequence.
+    running : Labelled (step, i)
+        The mean up to a step: how they converge.
+    half_life : float
+        In steps, ``ln 2 / -λ_1``; infinite if λ_1 is 0, negative if changes grow.
+    dimension : float
+        Kaplan and Yorke's: up to which dimension volumes do not shrink.
+    entropy : float
+        The sum of the positive exponents, in nats a step.
+    """
+
+    cell: str
+    initialisation: str
+    steps: int
+    discarded: int
+    exponents: Labelled
+    errors: Labelled
+    running: Labelled
+    half_life: float
+    dimension: float
+    entropy: float
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+        """Draw the spectrum with its error bars, and beside it how it converged; given Axes, the spectrum only."""
+        if ax is not None:
+            self._plot_spectrum(ax)
+            title(ax, f"{self.cell}: Lyapunov spectrum")
+            return finish(ax, path)
+        figure = Figure(figsize=(11.0, 4.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        self._plot_spectrum(left)
+        self._plot_running(right)
+        head(figure, f"{self.cell}: Lyapunov exponents of {self.steps} steps".lstrip(": "), f"initialisation: {self.initialisation}" if self.initialisation else "")
+        return left if path is None else save(figure, path)
+
+    def _plot_spectrum(self, axes: Axes) -> None:
+        i = np.arange(1, len(self.exponents.values) + 1)
+        values = np.where(np.isfinite(self.exponents.values), self.exponents.values, np.nan)
+        axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+        axes.errorbar(i, values, np.nan_to_num(self.errors.values), color="#0072B2", marker="o", markersize=4 if len(i) > 20 else 5,
+                      linewidth=1.0, elinewidth=1.6, capsize=3, label="λ_i ± standard error")  # fmt: skip
+        plain_axes(axes)
+        axes.set_xlabel("i", color=INK)
+        axes.set_ylabel("Lyapunov exponent λ_i in nats a step", color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        told = [f"λ_1 = {self.exponents.values[0]:.3g} ± {self.errors.values[0]:.1g}", self._life(), f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step"]
+        axes.annotate("\n".join(told), (0.03, 0.04), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=INK)
+
+    def _plot_running(self, axes: Axes) -> None:
+        for k, colour in zip(range(min(3, self.running.shape[1])), colours(), strict=False):
+            axes.plot(self.running.axes["step"], self.running.values[:, k], color=colour, linewidth=1.8, label=f"λ_{k + 1}")
+        plain_axes(axes)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"steps averaged over, after {self.discarded} discarded", color=INK)
+        axes.set_ylabel("mean of ln |R_ii| so far", color=INK)
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        axes.spines[["left", "bottom"]].set_color(GREY)
+
+    def _life(self) -> str:
+        if math.isinf(self.half_life):
+            return "changes neither grow nor die"
+        return f"half-life {self.half_life:.3g} steps" if self.half_life > 0 else f"changes double in {-self.half_life:.3g} steps"
+
+    def __str__(self) -> str:
+        return "\n".join([
+            f"Lyapunov exponents of {self.cell or 'given matrices'}, {self.steps} steps after {self.discarded}",
+            f"  {sparkline(np.nan_to_num(self.exponents.values, neginf=np.nan), 40, log=False)}",
+            f"  largest {self.exponents.values[0]:.4g} ± {self.errors.values[0]:.1g} nats a step, {self._life()}",
+            f"  sum {self.exponents.values.sum():.4g}, dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step",
+        ])  # fmt: skip
+
+
+def lyapunov(
+    source: Run | Cell | Stacked | npt.ArrayLike,
+    inputs: npt.ArrayLike | None = None,
+    *,
+    state: Any = None,
+    layer: str | None = None,
+    count: int | None = None,
+    discard: int | None = None,
+    blocks: int = 10,
+) -> Lyapunov:
+    """Measure Lyapunov exponents by QR: J_t Q_{t-1} = Q_t R_t at every step, λ_i the mean of ln |R_ii|.
+
+    Of the full state: for an LSTM (h, c). Benettin et al. 1980; for recurrent networks Vogt et al. 2022.
+
+    Parameters
+    ----------
+    source : Run, Cell, Stacked or array (T, batch, n, n)
+        A run; a cell to be run over `inputs`, however many, a few hundred steps being held at a time; or the Jacobians.
+    inputs : array (T, batch, input_size), optional
+        For a cell.
+    state : state, optional
+        Where the cell starts; zeros when omitted.
+    layer : str, optional
+        As for :func:`~inspector.step_jacobians`.
+    count : int, optional
+        How many exponents, from the largest on; all when omitted.
+    discard : int, optional
+        Steps at the start that do not count; a tenth when omitted.
+    blocks : int
+        Into how many blocks the steps are cut for the standard errors.
+
+    Returns
+    -------
+    Lyapunov
+
+    Raises
+    ------
+    TypeError
+        If `source` is none of these, or inputs are missing or superfluous.
+    ValueError
+        As from :func:`~inspector.step_jacobians` and :func:`tinygrad_rnn.unroll`; also if a number is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.cells.RNNCell(1, 4, nonlinearity="identity", init="orthogonal", seed=0)
+    >>> found = inspector.lyapunov(cell, np.ones((100, 1, 1)))
+    >>> bool(np.allclose(found.exponents, 0.0))
+    True
+    """
+    matrices, cell = _matrices(source, inputs, state, layer)
+    logs: list[Array] = []
+    frame: Array | None = None
+    for block in matrices:
+        size = block.shape[-1]
+        if count is not None and not 1 <= count <= size:
+            raise ValueError(f"lyapunov: count must lie in 1..{size}, got {count}")
+        if frame is None:
+            start = np.random.default_rng(0).normal(size=(block.shape[1], size, size if count is None else count))
+            frame = np.linalg.qr(start)[0]
+        for one in block:
+            frame, stretch = np.linalg.qr(one.astype(np.float64) @ frame)
+            with np.errstate(divide="ignore"):
+                logs.append(np.log(np.abs(np.diagonal(stretch, axis1=1, axis2=2))))
+    first = len(logs) // 10 if discard is None else discard
+    if not 0 <= first < len(logs):
+        raise ValueError(f"lyapunov: discard must lie in 0..{len(logs) - 1}, got {discard}")
+    if blocks < 1:
+        raise ValueError(f"lyapunov: blocks must be at least 1, got {blocks}")
+    label = repr(cell) + (f", {layer}" if layer else "") if cell is not None else ""
+    return _averaged(label, cell.initialisation if cell is not None else "", np.stack(logs[first:]), first, blocks)
+
+
+def _matrices(source: Any, inputs: Any, state: Any, layer: str | None) -> tuple[Iterator[npt.NDArray[Any]], Any]:
+    """Jacobians (steps, batch, n, n) in the order of processing, block by block, and the cell."""
+    if isinstance(source, (Cell, Stacked)):
+        if inputs is None:
+            raise TypeError("lyapunov: a cell needs inputs (T, batch, input_size) to run over")
+        return _running(source, np.asarray(inputs), state, layer), source
+    if inputs is not None or state is not None:
+        raise TypeError(f"lyapunov: inputs and state go with a cell, not with {type(source).__name__}")
+    if isinstance(source, Run):
+        return _of_run(source, layer), source.cell
+    try:
+        given = np.asarray(source, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"lyapunov: needs a Run, a Cell, a Stacked or matrices, got {type(source).__name__}") from None
+    if given.ndim != 4 or given.shape[2] != given.shape[3] or 0 in given.shape:
+        raise ValueError(f"lyapunov: matrices must be (T, batch, n, n), got {given.shape}")
+    return iter([given]), None
+
+
+def _of_run(run: Run, layer: str | None) -> Iterator[npt.NDArray[Any]]:
+    maps = Steps(run, layer, "lyapunov")
+    for _, found in maps.jacobians(range(len(maps)), last_first=maps.reverse):
+        yield found[::-1] if maps.reverse else found
+
+
+def _running(cell: Any, inputs: npt.NDArray[Any], state: Any, layer: str | None) -> Iterator[npt.NDArray[Any]]:
+    for start in range(0, max(len(inputs), 1), _CHUNK):
+        run = unroll(cell, inputs[start : start + _CHUNK], state)
+        yield from _of_run(run, layer)
+        state = rebuilt(run.final_state, (np.array(leaf.data) for leaf in leaves_of(run.final_state)))
+
+
+def _averaged(cell: str, initialisation: str, logs: Array, discarded: int, blocks: int) -> Lyapunov:
+    """The exponents from the local rates (T, batch, k)."""
+    exponents = logs.mean(axis=(0, 1))
+    order = np.argsort(-exponents, kind="stable")
+    logs, exponents = logs[:, :, order], exponents[order]
+    means = np.stack([part.mean(axis=0) for part in np.array_split(logs, min(blocks, len(logs)))])
+    samples = means.reshape(-1, len(order))
+    with np.errstate(invalid="ignore"):
+        errors = samples.std(axis=0, ddof=1) / math.sqrt(len(samples)) if len(samples) > 1 else np.full(len(order), np.nan)
+        sums = np.cumsum(logs.mean(axis=1), axis=0)
+    points = np.unique(np.geomspace(1, len(logs), min(len(logs), _POINTS)).round().astype(int))
+    i = {"i": range(1, len(order) + 1)}
+    largest = float(exponents[0])
+    flat = abs(largest) < 1e-12
+    return Lyapunov(
+        cell, initialisation, len(logs), discarded,
+        Labelled(exponents, i, "Lyapunov exponent in nats a step"),
+        Labelled(errors, i, "standard error in nats a step"),
+        Labelled(sums[points - 1] / points[:, None], {"step": points.tolist(), **i}, "mean up to a step"),
+        math.inf if flat else math.log(2) / -largest, _dimension(exponents), float(exponents[exponents > 0].sum()),
+    )  # fmt: skip
+
+
+def _dimension(exponents: Array) -> float:
+    """Kaplan and Yorke's dimension."""
+    sums = np.cumsum(exponents)
+    whole = int(np.searchsorted(-sums, 0.0, side="right")) if sums[0] >= 0 else 0
+    if whole == 0 or whole == len(exponents):
+        return float(whole)
+    return whole + float(sums[whole - 1] / -exponents[whole])

@@ -1,0 +1,87 @@
+"""What the pictures of several analyses have in common: maps over two times, bands, the limits of number formats."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import MaxNLocator
+
+from ..plot import GREY, INK, visible
+
+__all__ = ["COLOURS", "FORMATS", "QUANTILES", "colours", "draw_band", "draw_limits", "draw_map", "title"]
+
+Array = npt.NDArray[np.float64]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's, in an order in which neighbours differ most in lightness."""
+
+FORMATS = {
+    f"{kind.__name__} {which}": float(getattr(np.finfo(kind), f"smallest_{which}"))
+    for kind in (np.float16, np.float32, np.float64) for which in ("normal", "subnormal")
+}  # fmt: skip
+"""Below the smallest normal number precision is lost, below the smallest subnormal one there is 0."""
+
+QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
+
+
+def colours() -> Iterator[str]:
+    """Colours for curves, over and over."""
+    return itertools.cycle(COLOURS)
+
+
+def title(axes: Axes, text: str, note: str = "") -> None:
+    """What a picture shows, and in small type what it was made of."""
+    axes.set_title(visible(text), loc="left", color=INK, fontsize=11, pad=18 if note else 6)
+    if note:
+        axes.annotate(visible(note), (0.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
+                      ha="left", va="bottom", fontsize=8, color=GREY)  # fmt: skip
+
+
+def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.NDArray[np.bool_]) -> None:
+    """A matrix as a heat map on a logarithmic scale of so many decades; what lies below, zeros too, is hatched.
+
+    Places that are not `possible` stay empty.
+    """
+    high = float(matrix[np.isfinite(matrix)].max())
+    low = max(float(matrix[matrix > 0].min()), high * 10.0**-decades)
+    lost = possible & (matrix < low)
+    if lost.any() and min(matrix.shape) > 1:
+        hatched = axes.contourf(lost.astype(float), levels=[0.5, 1.5], colors=["#EEF1F4"], hatches=["////"], antialiased=False)
+        hatched.set_edgecolor("#C8D1DA")
+    shown = np.ma.masked_where(~possible | (matrix < low), matrix)
+    image = axes.imshow(shown, norm=LogNorm(low if low < high else high / 10, high), cmap="cividis", aspect="auto", interpolation="nearest", zorder=2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(colors=GREY)
+    axes.spines[:].set_visible(False)
+    figure = axes.get_figure()
+    assert figure is not None
+    bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
+    bar.set_label(visible(f"{label}        hatched: below" if lost.any() else label), color=INK)
+    bar.ax.tick_params(colors=GREY)
+    bar.outline.set_visible(False)
+
+
+def draw_band(axes: Axes, x: Any, quantiles: Array, colour: str, label: str) -> None:
+    """A median as a line, with a band of half and a lighter one of nine tenths of what there is; see ``QUANTILES``."""
+    rows = np.where(quantiles > 0, quantiles, np.nan)
+    axes.fill_between(x, rows[0], rows[4], color=colour, alpha=0.14, linewidth=0)
+    axes.fill_between(x, rows[1], rows[3], color=colour, alpha=0.26, linewidth=0)
+    axes.plot(x, rows[2], color=colour, linewidth=2.0, label=visible(label))
+
+
+def draw_limits(axes: Axes) -> None:
+    """Lines where floating-point formats underflow, as far as they lie in the picture."""
+    low, high = axes.get_ylim()
+    for name, limit in FORMATS.items():
+        if low < limit < high:
+            axes.axhline(limit, color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
+            axes.annotate(f"smallest {name}", (1.0, limit), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
+                          ha="right", va="bottom", fontsize=7, color=GREY)  # fmt: skip
+    axes.set_ylim(low, high)

@@ -1,0 +1,286 @@
+"""Reach: how far back in time the loss of each step sends its gradient, and what of a gradient is direct."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.unroll import Run
+
+from ..plot import INK, along_time, axes_of, decay_rate, finish, mark_zeros, visible
+from ..replay import recorded
+from ..trace import behind, check
+from ..values import recorded_values
+from .labelled import Finding, Labelled
+from .loss_steps import LossSteps
+from .pictures import FORMATS, QUANTILES, colours, draw_band, draw_limits, draw_map, title
+from .sparkline import sparkline
+
+Array = npt.NDArray[np.float64]
+
+__all__ = ["Reach", "norms", "reach"]
+
+_LEVELS = {"1/e": math.exp(-1), "1 %": 0.01}
+
+
+@dataclass(frozen=True, eq=False)
+class Reach(Finding):
+    """Made by :func:`reach`. L_s is what the loss reads at step s, L the whole loss.
+
+    States go by name, ``h`` and ``c``, or ``layer0/h``. ``(h, c)`` is the whole state of a cell that has several: the
+    gradient by its numbers as independent coordinates, which leaves out what c_t sends through h_t in the same step.
+
+    Attributes
+    ----------
+    cell, initialisation : str
+    loss : float
+    map : Labelled (state, s, t)
+        The norm of the gradient of L_s by the state at step t, over batch and units.
+    share : Labelled (state, s, t)
+        ⟨∂L_s/∂state_t, ∂L/∂state_t⟩ / ‖∂L/∂state_t‖²: what L_s adds to the total, with its sign; sums to 1 over s. NaN
+        where the total is 0.
+    total, direct : Labelled (state, t)
+        Norms of the gradient of the whole loss, and of that of the own step's L_t alone.
+    profile : Labelled (state, quantile, lag)
+        How the rows of the map fall with the steps back from s, relative to their largest: quantiles over s.
+    horizon : Labelled (state, level, s)
+        Steps back after which the gradient of L_s stays at or below that part of its largest norm, ``eps`` being the
+        rounding error of the run's dtype; infinite if that lies before the first step, NaN if L_s is nothing.
+    memory : Labelled (state, s)
+        Effective memory length: the sum of a row of the map relative to its largest, 1/(1-ρ) steps if the gradient
+        shrinks by ρ a step.
+    half_life : Labelled (state,)
+        In steps, of the median profile; negative if it grows, see :class:`inspector.Decay`.
+    underflow : Labelled (state, format)
+        The steps back after which, by that half-life, the largest norm of the map has sunk to the smallest number of a format.
+    """
+
+    cell: str
+    initialisation: str
+    loss: float
+    map: Labelled
+    share: Labelled
+    total: Labelled
+    direct: Labelled
+    profile: Labelled
+    horizon: Labelled
+    memory: Labelled
+    half_life: Labelled
+    underflow: Labelled
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of the states."""
+        return tuple(map(str, self.map.axes["state"]))
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None, state: str | None = None) -> Path | Axes:
+        """Draw the map of one state, the last of :attr:`states` when omitted: loss steps downwards, state steps to the right.
+
+        Raises
+        ------
+        KeyError
+            If there is no such state.
+        ValueError
+            If no step's loss reaches it.
+        """
+        state = self.states[-1] if state is None else state
+        matrix, steps = self.map["state", state], len(self.map.axes["s"])
+        if not (matrix > 0).any():
+            raise ValueError(f"reach: no step's loss reaches {state}")
+        axes = axes_of(ax, (7.6, 6.2))
+        before, after = np.tril(matrix, -1).any(), np.triu(matrix, 1).any()
+        possible = np.ones(matrix.shape, bool) if before and after else (np.triu if after else np.tril)(np.ones(matrix.shape, bool))
+        draw_map(axes, matrix, f"‖∂L_s/∂{state}_t‖₂", 12, possible)
+        for level, style in zip(_LEVELS, ("-", (0, (4, 2))), strict=True):
+            back = self.horizon["level", level][self.states.index(state)]
+            edge = np.arange(steps) + (0.5 + back if after and not before else 0.5 - back)
+            axes.step(np.where(np.isfinite(back), edge, np.nan), np.arange(steps), where="mid", color="#FFFFFF", linewidth=3, zorder=3)
+            axes.step(np.where(np.isfinite(back), edge, np.nan), np.arange(steps), where="mid", color="#D55E00", linestyle=style,
+                      linewidth=1.6, zorder=4, label=f"fallen to {level} of its largest")  # fmt: skip
+        axes.set(xlim=(-0.5, steps - 0.5), ylim=(steps - 0.5, -0.5))
+        axes.set_xlabel("timestep t of the state        (the gradient flows from the diagonal to the left)" if before or not after else "timestep t of the state", color=INK)
+        axes.set_ylabel("timestep s of the loss L_s", color=INK)
+        title(axes, f"{self.cell}: where the loss of each step sends its gradient", f"initialisation: {self.initialisation}")
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="lower left" if after and not before else "upper right")
+        return finish(axes, path)
+
+    def plot_gradients(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
+        """Plot total and direct gradients along time, with lines where number formats underflow.
+
+        Raises
+        ------
+        KeyError
+            If there is no such state.
+        """
+        axes = axes_of(ax, (8.0, 4.6))
+        names = self.states if states is None else states
+        for name, colour in zip(names, colours(), strict=False):
+            for table, style, what in ((self.total, "-", "total"), (self.direct, (0, (1, 1.2)), "direct, from L_t alone")):
+                curve = table["state", name]
+                axes.plot(np.where(curve > 0, curve, np.nan), color=colour, linestyle=style, linewidth=2.0, marker="o" if len(curve) < 2 else None,
+                          label=visible(f"{name} {what}"))  # fmt: skip
+                mark_zeros(axes, np.arange(len(curve)), curve == 0, colour)
+        along_time(axes, "state_t")
+        draw_limits(axes)
+        title(axes, f"{self.cell}: total and direct gradient", f"initialisation: {self.initialisation}")
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=min(3, len(names)))
+        return finish(axes, path)
+
+    def plot_lags(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
+        """Plot how the gradient of one step's loss falls with the steps back, median and band over the loss steps.
+
+        Raises
+        ------
+        KeyError
+            If there is no such state.
+        """
+        axes = axes_of(ax, (8.0, 4.6))
+        for name, colour in zip(self.states if states is None else states, colours(), strict=False):
+            rows = self.profile["state", name]
+            draw_band(axes, self.profile.axes["lag"], rows, colour, f"{name}: {decay_rate(rows[2][::-1])}")
+        along_time(axes, "state_t")
+        for level, part in _LEVELS.items():
+            axes.axhline(part, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+            axes.annotate(level, (1.0, part), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
+        axes.set_xlabel("steps back from the loss        (line: median over loss steps s; bands: half and nine tenths of them)", color=INK)
+        axes.set_ylabel("‖∂L_s/∂state_t‖₂ relative to its largest", color=INK)
+        title(axes, f"{self.cell}: how far back the loss of one step reaches", f"initialisation: {self.initialisation}")
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        return finish(axes, path)
+
+    def __str__(self) -> str:
+        wide = max(map(len, self.states))
+        lines = [f"reach of the loss in {self.cell}, {len(self.map.axes['s'])} steps, initialisation {self.initialisation}"]
+        for k, name in enumerate(self.states):
+            median = self.profile["state", name][2]
+            if np.isnan(median).all():
+                lines.append(f"  {name:<{wide}}  no loss reaches it")
+                continue
+            told = [f"{level} after {_steps(_fallen(median[~np.isnan(median)], part))}" for level, part in _LEVELS.items()]
+            curve = sparkline(median[~np.isnan(median)][::-1], 40)
+            lines.append(f"  {name:<{wide}}  {curve}  half-life {_steps(float(self.half_life.values[k]))}, {', '.join(told)}")
+        return "\n".join(lines)
+
+
+def reach(run: Run, loss: Tensor) -> Reach:
+    """Take the gradient apart by the step at which the loss reads the run, in batched sweeps over all these steps.
+
+    The loss of step s is whatever it takes from the values that step s has computed; for a sum over outputs, the term of
+    that step. A gradient taken at the stacked outputs, as other tools take it, is the direct one only: that Tensor stands
+    beside the recurrence.
+
+    Parameters
+    ----------
+    run : Run
+        What :func:`tinygrad_rnn.unroll` returned; of a compiled cell it is run once more step by step.
+    loss : Tensor
+        A single number computed from the run.
+
+    Returns
+    -------
+    Reach
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from :func:`inspector.trace`; ValueError also if the run is that of an ensemble.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((20, 1, 2)))
+    >>> found = inspector.reach(run, (run.stacked**2).sum())
+    >>> found.states
+    ('h', 'c', '(h, c)')
+    >>> bool(np.allclose(found.share["state", "h"].sum(axis=0), 1.0))
+    True
+    """
+    check(run, loss, "reach")
+    cell, initialisation = repr(run.cell), run.cell.initialisation
+    run, loss = recorded(run, loss)
+    behind(loss, recorded_values(run).values(), "reach")
+    parts = LossSteps(run, loss)
+    steps, count = range(len(run)), len(parts.names)
+    matrix, share = np.zeros((2, count, len(run), len(run)))
+    total = np.zeros((count, len(run)))
+    directions = {(piece.name, piece.t, piece.tensor): piece.gradient.astype(np.float64) for piece in parts.total()}
+    for (name, t, _), gradient in directions.items():
+        total[name, t] = math.hypot(total[name, t], float(norms(gradient[None])[0]))
+    for rows, pieces in parts.blocks():
+        for piece in pieces:
+            found = piece.gradient.astype(np.float64, copy=False).reshape(len(piece.gradient), -1)
+            place = (piece.name, rows, piece.t)
+            matrix[place] = np.hypot(matrix[place], norms(found))
+            scale = total[piece.name, piece.t]
+            if scale > 0:
+                share[place] += found @ (directions[piece.name, piece.t, piece.tensor].reshape(-1) / scale) / scale
+    share[np.broadcast_to(total[:, None] == 0, share.shape)] = np.nan
+    state = {"state": parts.names}
+    profile, horizon, memory = _by_lag(matrix, parts.backward, run.cell.dtype)
+    lives = np.array([decay_rate(rows[2][::-1]).half_life for rows in profile])
+    peaks = np.log2(np.maximum(matrix.max(axis=(1, 2)), 5e-324))[:, None] - np.log2(list(FORMATS.values()))
+    return Reach(
+        cell, initialisation, float(loss.item()),
+        Labelled(matrix, {**state, "s": steps, "t": steps}, "‖∂L_s/∂state_t‖₂"),
+        Labelled(share, {**state, "s": steps, "t": steps}, "⟨∂L_s/∂state_t, ∂L/∂state_t⟩ / ‖∂L/∂state_t‖²"),
+        Labelled(total, {**state, "t": steps}, "‖∂L/∂state_t‖₂"),
+        Labelled(np.diagonal(matrix, axis1=1, axis2=2), {**state, "t": steps}, "‖∂L_t/∂state_t‖₂"),
+        Labelled(profile, {**state, "quantile": list(QUANTILES), "lag": steps}, "gradient norm relative to the largest of its loss step"),
+        Labelled(horizon, {**state, "level": [*_LEVELS, "eps"], "s": steps}, "steps back until below"),
+        Labelled(memory, {**state, "s": steps}, "effective memory length in steps"),
+        Labelled(lives, state, "half-life in steps"),
+        Labelled(np.where(lives[:, None] > 0, peaks * lives[:, None], np.inf), {**state, "format": list(FORMATS)}, "steps back until below the smallest number"),
+    )  # fmt: skip
+
+
+def norms(rows: npt.NDArray[Any]) -> Array:
+    """The L2 norm of every row, right even where the squares would underflow."""
+    flat = rows.reshape(len(rows), -1).astype(np.float64, copy=False)
+    found: Array = np.sqrt(np.einsum("ij,ij->i", flat, flat))
+    if flat.size and ((found < 1e-140) | (found > 1e140)).any():
+        peak = np.abs(flat).max(axis=1)
+        safe = np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
+        found = np.linalg.norm(flat / safe[:, None], axis=1) * safe
+    return found
+
+
+def _by_lag(matrix: Array, backward: Sequence[bool], dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
+    """Profile, horizon and memory of every map, along the steps back from each loss step."""
+    count, steps, _ = matrix.shape
+    levels = [*_LEVELS.values(), float(np.finfo(dtype).eps)]
+    profile = np.full((count, len(QUANTILES), steps), np.nan)
+    horizon = np.full((count, len(levels), steps), np.nan)
+    memory = np.full((count, steps), np.nan)
+    for k, (one, turned) in enumerate(zip(matrix, backward, strict=True)):
+        lagged = np.full((steps, steps), np.nan)
+        for s in range(steps):
+            row = one[s, s:] if turned else one[s, s::-1]
+            if row.max() > 0:
+                row = row / row.max()
+                lagged[s, : len(row)] = row
+                memory[k, s] = row.sum()
+                for j, level in enumerate(levels):
+                    horizon[k, j, s] = _fallen(row, level)
+        for lag in np.flatnonzero(~np.isnan(lagged).all(axis=0)):
+            profile[k, :, lag] = np.nanquantile(lagged[:, lag], list(QUANTILES.values()))
+    return profile, horizon, memory
+
+
+def _fallen(row: Array, level: float) -> float:
+    """The steps back after which a row stays at or below a level; infinite if it does not within the run."""
+    last = int(np.flatnonzero(row > level)[-1]) + 1
+    return last if last < len(row) else math.inf
+
+
+def _steps(value: float) -> str:
+    return f"{value:.3g} steps" if math.isfinite(value) else "more than all steps"

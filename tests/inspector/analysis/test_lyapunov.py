@@ -1,0 +1,217 @@
+"""Lyapunov exponents and rates of maps that are known, and of small changes followed by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+
+
+class Henon(tg.Cell):
+    """x' = 1 - 1.4 x² + y, y' = 0.3 x (Hénon 1976): one direction is stretched, areas shrink by 0.3 a step."""
+
+    state_names = ("x", "y")
+
+    def step(self, x: Any, state: Any) -> Any:
+        return 1.0 - 1.4 * state.x**2 + state.y, 0.3 * state.x
+
+
+class Logistic(tg.Cell):
+    """h' = 4 h (1 - h), whose exponent is ln 2."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        return (4.0 * state.h * (1.0 - state.h),)
+
+
+def linear(matrix: Any, length: int) -> inspector.Lyapunov:
+    matrix = np.asarray(matrix, dtype=np.float64)
+    cell = tg.cells.RNNCell(1, len(matrix), nonlinearity="identity", bias=False)
+    cell.load_state_dict({"weight_hh": matrix, "weight_ih": np.zeros((len(matrix), 1))})
+    return inspector.lyapunov(cell, np.zeros((length, 1, 1)))
+
+
+def test_henon() -> None:
+    found = inspector.lyapunov(Henon(1, 1), np.zeros((3000, 4, 1)), state=[0.1 * np.array([[1.0], [2.0], [-1.0], [0.5]])] * 2)
+    assert found.exponents.values.sum() == pytest.approx(math.log(0.3), abs=1e-12)
+    assert found.exponents.values[0] == pytest.approx(0.41922, abs=0.01)
+    assert abs(found.exponents.values[0] - 0.41922) < 4 * found.errors.values[0] < 0.03
+    assert found.dimension == pytest.approx(1.258, abs=0.005)
+    assert found.entropy == found.exponents.values[0] and found.half_life == pytest.approx(-math.log(2) / found.entropy)
+    assert (found.steps, found.discarded) == (2700, 300)
+
+
+def test_logistic_map() -> None:
+    found = inspector.lyapunov(Logistic(1, 1), np.zeros((2000, 3, 1)), state=[np.array([[0.1234], [0.345], [0.456]])])
+    assert found.exponents.values[0] == pytest.approx(math.log(2), abs=0.003)
+    assert found.dimension == 1.0
+
+
+def test_a_linear_recurrence_has_the_logarithms_of_its_eigenvalues() -> None:
+    matrix = np.random.default_rng(0).normal(size=(6, 6)) / math.sqrt(6)
+    found = linear(matrix, 3000)
+    expected = np.sort(np.log(np.abs(np.linalg.eigvals(matrix))))[::-1]
+    np.testing.assert_allclose(found.exponents, expected, atol=0.005)
+    assert found.exponents.values.sum() == pytest.approx(np.log(abs(np.linalg.det(matrix))), abs=1e-10)
+
+
+def test_an_orthogonal_network_neither_grows_nor_shrinks() -> None:
+    found = linear(tg.init.orthogonal((5, 5), np.random.default_rng(0)), 200)
+    np.testing.assert_allclose(found.exponents, 0.0, atol=1e-13)
+    assert found.half_life == math.inf and "neither grow nor die" in str(found)
+    np.testing.assert_allclose(linear(0.5 * np.eye(3), 200).exponents, math.log(0.5), rtol=1e-12)
+
+
+def test_gaussian_matrices_have_newmans_spectrum() -> None:
+    """λ_i = ½ (ln(2 g²/n) + ψ((n - i + 1)/2)) for independent matrices g N(0, 1/n) (Newman 1986)."""
+    n, g, euler = 20, 1.5, 0.5772156649015329
+    found = inspector.lyapunov(np.random.default_rng(0).normal(0, g / math.sqrt(n), size=(1000, 1, n, n)))
+    digamma = {0.5: -euler - 2 * math.log(2), 1.0: -euler}
+    for k in range(1, n):
+        digamma[k / 2 + 1] = digamma[k / 2] + 2 / k
+    expected = [0.5 * (math.log(2 * g**2 / n) + digamma[k / 2]) for k in range(n, 0, -1)]
+    np.testing.assert_array_less(np.abs(found.exponents.values - expected) / found.errors.values, 4.0)
+    assert found.errors.values.max() < 0.05 and found.cell == ""
+
+
+def test_the_sum_is_the_mean_log_determinant_of_an_lstm() -> None:
+    run = tg.unroll(tg.cells.LSTMCell(2, 4, seed=0), np.random.default_rng(0).normal(size=(60, 2, 2)))
+    found = inspector.lyapunov(run, discard=10)
+    matrices = inspector.step_jacobians(run)[10:]
+    assert found.exponents.values.sum() == pytest.approx(np.linalg.slogdet(matrices)[1].mean(), rel=1e-12)
+    assert found.exponents.shape == (8,)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_run_and_its_jacobians_and_its_cell_agree(reverse: bool) -> None:
+    cell, x = tg.cells.GRUCell(2, 4, seed=0), np.random.default_rng(0).normal(size=(40, 2, 2))
+    of_run = inspector.lyapunov(tg.unroll(cell, x, reverse=reverse))
+    order = slice(None, None, -1 if reverse else 1)
+    of_matrices = inspector.lyapunov(inspector.step_jacobians(tg.unroll(cell, x, reverse=reverse))[order])
+    of_cell = inspector.lyapunov(cell, x[order])
+    np.testing.assert_allclose(of_run.exponents, of_matrices.exponents, rtol=1e-12)
+    np.testing.assert_allclose(of_run.exponents, of_cell.exponents, rtol=1e-9)
+
+
+def test_a_long_run_is_taken_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell, x = tg.Stacked(tg.cells.LSTMCell(2, 3, seed=0), tg.cells.GRUCell(3, 3, seed=1)), np.random.default_rng(0).normal(size=(50, 1, 2))
+    whole = inspector.lyapunov(cell, x, layer="layer1")
+    monkeypatch.setattr("inspector.analysis.lyapunov._CHUNK", 7)
+    np.testing.assert_allclose(inspector.lyapunov(cell, x, layer="layer1").exponents, whole.exponents, rtol=1e-9)
+    assert whole.cell.endswith(", layer1")
+
+
+def test_the_largest_exponent_is_the_growth_of_a_small_change() -> None:
+    cell = tg.cells.RNNCell(1, 12, bias=False)
+    cell.load_state_dict({"weight_hh": np.random.default_rng(0).normal(0, 2.5 / math.sqrt(12), (12, 12)), "weight_ih": np.zeros((12, 1))})
+    found = inspector.lyapunov(cell, np.zeros((3000, 1, 1)), state=[np.ones((1, 12))], count=1, discard=200)
+    x, h, logs = np.zeros((1, 1)), np.ones((1, 12)), []
+    with tg.no_grad():
+        change = 1e-8 * np.eye(12)[:1]
+        for _ in range(3000):
+            (moved,), (h,) = (np.asarray(v) for v in cell(x, (h + change,))), (np.asarray(v) for v in cell(x, (h,)))
+            change = moved - h
+            logs.append(math.log(np.linalg.norm(change) / 1e-8))
+            change *= 1e-8 / np.linalg.norm(change)
+    assert found.exponents.shape == (1,)
+    assert found.exponents.values[0] == pytest.approx(np.mean(logs[200:]), abs=0.01)
+
+
+def test_the_cell_state_of_an_lstm_must_not_be_left_out() -> None:
+    cell = tg.cells.LSTMCell(4, 8, seed=0)
+    cell.bias_ih.data, cell.bias_hh.data = np.repeat([0.0, 3.0, 0.0, 0.0], 8), np.zeros(32)
+    matrices = inspector.step_jacobians(tg.unroll(cell, np.random.default_rng(0).normal(size=(1000, 1, 4))))
+    full, block = (inspector.lyapunov(part).half_life for part in (matrices, matrices[:, :, :8, :8]))
+    assert full > 40 * block > 0
+
+
+def test_a_dead_direction_has_no_rate() -> None:
+    found = linear(np.diag([0.5, 0.0]), 20)
+    assert found.exponents.values.tolist()[0] == pytest.approx(math.log(0.5)) and found.exponents.values[1] == -math.inf
+    assert found.to_dict()["exponents"]["values"][1] is None
+
+
+def test_pictures_files_and_errors(tmp_path: Path) -> None:
+    found = inspector.lyapunov(tg.cells.GRUCell(1, 3, seed=0), np.zeros((30, 1, 1)))
+    assert found.plot(tmp_path / "spectrum.png").stat().st_size > 10_000
+    linear(np.diag([0.5, 0.0]), 20).plot(tmp_path / "dead.png")
+    assert json.loads(found.to_json(tmp_path / "a.json").read_text())["steps"] == 27
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    assert found.plot(ax=axes) is axes
+    with pytest.raises(TypeError, match="a cell needs inputs"):
+        inspector.lyapunov(tg.cells.GRUCell(1, 3))
+    with pytest.raises(TypeError, match="inputs and state go with a cell, not with ndarray"):
+        inspector.lyapunov(np.ones((2, 1, 3, 3)), np.ones(3))
+    with pytest.raises(TypeError, match="needs a Run, a Cell, a Stacked or matrices, got str"):
+        inspector.lyapunov("lstm")
+    with pytest.raises(ValueError, match=r"matrices must be \(T, batch, n, n\), got \(2, 3, 3\)"):
+        inspector.lyapunov(np.ones((2, 3, 3)))
+    for options, message in (({"count": 4}, "count must lie in 1..3"), ({"discard": 2}, "discard must lie in 0..1"), ({"blocks": 0}, "blocks must be")):
+        with pytest.raises(ValueError, match=message):
+            inspector.lyapunov(np.ones((2, 1, 3, 3)), **options)
+
+
+# ------------------------------------------------------------------------------------- phase diagram
+
+
+def scaled(x: float, y: float) -> tg.Cell:
+    cell = tg.cells.RNNCell(1, 4, nonlinearity="identity", init="orthogonal", seed=0)
+    cell.weight_hh.data = x * y * cell.weight_hh.data
+    return cell
+
+
+def test_the_rate_of_a_linear_network_is_exact_even_where_gradients_underflow() -> None:
+    xs, ys = [1e-4, 0.5, 2.0, 1e4], [0.5, 1.0]
+    found = inspector.phase_diagram(scaled, xs, ys, names=("scale", "other"), progress=False)
+    np.testing.assert_allclose(found.rate, np.log(np.outer(ys, xs)), rtol=1e-9, atol=1e-12)
+    assert found.rate["scale", 2.0].shape == (2,) and list(found.rate.axes) == ["other", "scale"]
+    assert "explodes in 38%" in str(found)
+
+
+def test_cells_that_are_not_alike_are_run_one_by_one() -> None:
+    def sized(x: float, y: float) -> tg.Cell:
+        return tg.cells.RNNCell(1, int(x), nonlinearity="identity", init="orthogonal", seed=0)
+
+    found = inspector.phase_diagram(sized, [2, 3], [0.0], progress=False)
+    np.testing.assert_allclose(found.rate, 0.0, atol=1e-12)
+
+
+def test_the_rate_is_the_largest_lyapunov_exponent() -> None:
+    def lstm(x: float, y: float) -> tg.Cell:
+        cell = tg.cells.LSTMCell(1, 6, seed=0)
+        cell.weight_hh.data = x * cell.weight_hh.data
+        return cell
+
+    x = np.random.default_rng(0).normal(size=(400, 1, 1))
+    found = inspector.phase_diagram(lstm, [1.0, 4.0], [0.0], inputs=x, progress=False)
+    expected = [inspector.lyapunov(lstm(scale, 0.0), x, count=1, discard=0).exponents.values[0] for scale in (1.0, 4.0)]
+    np.testing.assert_allclose(found.rate.values[0], expected, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm"])
+def test_cells_given_by_name_have_an_edge(name: str, tmp_path: Path) -> None:
+    xs = np.array([0.3, 1.0, 9.0])
+    found = inspector.phase_diagram(name, xs, [0.2, 0.5], progress=False)
+    assert (found.rate["recurrent weight scale", 0.3] < 0).all() and (found.rate["recurrent weight scale", 9.0] > 0).all()
+    assert found.plot(tmp_path / "phases.png").stat().st_size > 10_000
+
+
+def test_what_is_wrong_with_a_phase_diagram_is_named() -> None:
+    with pytest.raises(KeyError, match="no cell called 'gru'; there are rnn, lstm"):
+        inspector.phase_diagram("gru")
+    with pytest.raises(TypeError, match="needs xs and ys"):
+        inspector.phase_diagram(scaled, [1.0])
+    with pytest.raises(ValueError, match="xs must be rising numbers"):
+        inspector.phase_diagram(scaled, [2.0, 1.0], [1.0])
+    with pytest.raises(ValueError, match="need different names"):
+        inspector.phase_diagram(scaled, [1.0], [1.0], names=("a", "a"))
+    with pytest.raises(TypeError, match="make_cell must give a Cell, got float"):
+        inspector.phase_diagram(lambda x, y: x, [1.0], [1.0], progress=False)  # type: ignore[arg-type,return-value]
