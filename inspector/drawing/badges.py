@@ -13,7 +13,7 @@ BADGES = {
     "on-unreached": ("–", "no gradient: the loss does not depend on it"),
 }
 """CSS class of the shape to what its badge shows and means."""
-_SIZE = 13.0
+_SIZE = 15.0
 
 
 def add_badges(picture: Picture) -> None:
@@ -24,5 +24,5 @@ def add_badges(picture: Picture) -> None:
             reach = 0.36 if shape.kind in ("circle", "ellipse") else 0.5
             x, y = shape.x + reach * shape.width, shape.y + reach * shape.height
             picture.shapes.append(
-                Shape(f"{shape.id}.badge", "circle", x, y, _SIZE, _SIZE, label, theme.paint("badge"), "badge", says, 9, 0.8)
+                Shape(f"{shape.id}.badge", "circle", x, y, _SIZE, _SIZE, label, theme.paint("badge"), "badge", says, 11, 0.8)
             )  # fmt: skip

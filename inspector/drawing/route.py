@@ -69,6 +69,11 @@ class _Task(NamedTuple):
         """Whether it may run straight from left to right, like a rail; then it goes first."""
         return self.start[1] == self.goal[1]
 
+    def may_enter(self, point: Point) -> bool:
+        """Whether a point inside its source or target is on a straight way out or in, and does not merely cut a corner."""
+        columns = {self.start[0], self.goal[0], *(pin[0] for pin in self.pins)}
+        return point[0] in columns or point[1] in (self.start[1], self.goal[1])
+
     def ends_at(self, point: Point, heading: int) -> bool:
         return point == self.goal or (heading in (_UP, _DOWN) and point in self.pins)
 
@@ -318,7 +323,7 @@ class _Maze:
         if not (0 <= b[0] < len(self.xs) and 0 <= b[1] < len(self.ys)):
             return False
         owners = self.owner.get(b)
-        if owners and not owners <= {task.wire.source, task.wire.target}:
+        if owners and not (owners <= {task.wire.source, task.wire.target} and task.may_enter(b)):
             return False
         return task.crowded or self.lines.get((a, b) if a < b else (b, a), task.net) == task.net
 

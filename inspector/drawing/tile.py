@@ -198,7 +198,10 @@ class _Tiler:
             (first, one), *_, (last, other) = [*steps] * 2
             ends = (self.tiling.columns[first] - half, y), (self.tiling.columns[last] + half, y)
             tooltip = f"{state}, t = {first}: {one.tooltip}" + (f"\n{state}, t = {last}: {other.tooltip}" if last > first else "")
-            ribbon = Line(f"{anchor}.t{first}", anchor, anchor, (ends,), colour, 8.0, f"{css} ribbon", tooltip, arrow=False)
+            own = f"{anchor}.t{first}"
+            for key, end in zip((own, f"{own}.end"), ends, strict=True):
+                self._anchor(key, *end)
+            ribbon = Line(f"{own}.ribbon", own, f"{own}.end", (ends,), colour, 8.0, f"{css} ribbon", tooltip, arrow=False)
             self.lines.append((0.6, ribbon, ()))
 
     def _draw_step(

@@ -85,6 +85,10 @@ class Drawn:
     nodes: dict[str, Node] = field(default_factory=dict)
     frames: dict[str, Node] = field(default_factory=dict)
     edges: dict[str, Edge] = field(default_factory=dict)
+    badges: dict[str, Node] = field(default_factory=dict)
+    """They lie on the corners of shapes on purpose."""
+    bands: dict[str, Node] = field(default_factory=dict)
+    """They lie behind lines and shapes on purpose."""
     sizes: list[float] = field(default_factory=list)
     """Of all text, in points."""
 
@@ -117,7 +121,8 @@ def read(svg: str) -> Drawn:
             continue
         outline, is_round = _shape(g)
         words = "".join("".join(text.itertext()) for text in texts)
-        (drawn.nodes if kind == "node" else drawn.frames)[key] = Node(key, css, outline, is_round, words, ink, characters)
+        kept = drawn.bands if css == "highway" else drawn.frames if kind == "cluster" else drawn.badges if css == "badge" else drawn.nodes
+        kept[key] = Node(key, css, outline, is_round, words, ink, characters)
     return drawn
 
 
@@ -167,9 +172,8 @@ def _ink(text: ET.Element) -> list[Box]:
     """The characters' boxes, in the font in which the words are widest."""
     words, size = "".join(text.itertext()), float(text.get("font-size", 0))
     x, y = float(text.get("x", 0)), float(text.get("y", 0))
-    assert text.get("text-anchor") == "middle"
     metrics = max(([metric(font, c) for c in words] for font in fonts()), key=lambda found: sum(m[0] for m in found))
-    x -= sum(advance for advance, _, _ in metrics) * size / 2
+    x -= {"middle": 0.5, "start": 0.0}[text.get("text-anchor", "")] * sum(advance for advance, _, _ in metrics) * size
     boxes = []
     for advance, low, high in metrics:
         boxes.append(Box(x, y - high * size, x + advance * size, y - low * size))

@@ -283,7 +283,7 @@ def test_white_boxes_say_how_a_share_comes_about() -> None:
 def test_long_runs_are_folded_in_both_rows() -> None:
     run = run_of("rnn", 30)
     drawing, _ = drawn(run)
-    assert [s.label for s in drawing.shapes if "more steps" in s.label] == ["25 more steps"] * 2
+    assert [s.label for s in drawing.shapes if "more" in s.css.split()] == ["× 25, same parameters"] * 2
     assert len(drawing.frames) == 10
     assert_sound(drawing)
 

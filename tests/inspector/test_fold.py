@@ -25,7 +25,7 @@ def run_of(name: str, steps: int, reverse: bool = False) -> Run:
 
 
 def ribbons(drawing: Picture, state: str) -> list[Line]:
-    found = [line for line in drawing.lines if "ribbon" in line.css and line.source.endswith(f".{state}")]
+    found = [line for line in drawing.lines if "ribbon" in line.css and f".{state}." in line.source]
     return sorted(found, key=lambda line: line.pieces[0][0][0])
 
 

@@ -103,7 +103,7 @@ def test_pdf_holds_real_text(level: str, tmp_path: Path) -> None:
     run = run_of("lstm", 13)
     (page,) = pypdf.PdfReader(inspector.render(run, tmp_path / "run.pdf", level=level, steps=[0, 12])).pages
     text = "".join(page.extract_text().split())
-    for words in ("LSTMCell(3, 4) · T = 13", "step t = 12", "11 more steps", "h₀", "h₁₂", "weight_ih 16×3", "c_init", "input x"):
+    for words in ("LSTMCell(3, 4) · T = 13", "step t = 12", "× 11, same parameters", "h₀", "h₁₂", "weight_ih 16×3", "c_init", "input x"):
         assert "".join(words.split()) in text, words
 
 

@@ -161,7 +161,7 @@ def test_each_step_has_a_comment_and_its_shapes_under_it() -> None:
 def test_what_a_person_would_change_has_a_name() -> None:
     run = run_of("lstm")
     text = to_tikz(picture(run, trace=inspector.trace(run, run.outputs[-1].sum())))
-    assert r"\definecolor{gate-f-fill}{HTML}{FBDCC8}" in text and r"\definecolor{gradient7}{HTML}{5C0A0A}" in text
+    assert rf"\definecolor{{gate-f-fill}}{{HTML}}{{{theme.GATES['f'].fill[1:]}}}" in text and r"\definecolor{gradient7}{HTML}{5C0A0A}" in text
     assert "gradient7 line/.style={draw=gradient7, line width=4.3bp}," in text and "gate-f gradient" in text
     assert r"\node[circle, hidden gradient7 shape, line width=3.44bp, size={34}{34}, text size=12] (t1-h) at" in text
     assert text.count(r"{$c_{1}$};") == 1
@@ -181,9 +181,10 @@ def test_what_the_kinds_look_like() -> None:
         Line("m", "a", "p", (((0, 0), (5, 0)), ((7, 0), (9, 0))), "#123457", 2.5, "plain", "", False, True, "h₁", (5.0, 6.0)),
     ]
     text = to_tikz(drawing)
+    middle = 12 + theme.label_width("step t = 0") / 2
     assert text.startswith("% a title % with a line\n") and "tooltip" not in text
     for line in (
-        r"\node[box=12, step shape, size={100}{60}] (f) at (50,30) {}; \node[text=grey] at (37.54,48) {step $t=0$};",
+        rf"\node[box=12, step shape, size={{100}}{{60}}] (f) at (50,30) {{}}; \node[text=grey] at ({middle:.4g},48) {{step $t=0$}};",
         r"\draw[plain line, head=7.25] (0,0) -- (33,0) .. controls (36.85,0) and (40,3.15) .. (40,7) -- (40,30); % a to b-1",
         r"\draw[plain line-2] (0,0) -- (5,0) (7,0) -- (9,0); \node at (5,6) {$h_{1}$}; % a to p",
         r"\node[box=6.67, value shape, dashes, size={30}{20}] (a) at (10,20.13) {$\tanh$};",
