@@ -2,6 +2,7 @@
 
 from .analysis.asserts import assert_gradient_reaches, assert_no_detach, assert_same_graph
 from .analysis.band import Band, band
+from .analysis.diagnose import Diagnosis, diagnose
 from .analysis.duality import Duality, duality
 from .analysis.gates import Gates, gates
 from .analysis.jacobians import Jacobians, jacobians
@@ -31,12 +32,12 @@ from .sweeps import Sweep, sweep
 from .trace import GradientTrace, trace
 
 __all__ = [
-    "Band", "Comparison", "Decay", "DecayRecorder", "Duality", "Equation", "Equations", "Gates", "GradientTrace",
-    "GraphvizMissingError", "Jacobians", "Lyapunov", "PathOrders", "Phases", "Reach", "Saliency", "Shares", "Stop",
-    "Stops", "StrongestPath", "Sweep", "Waterfall", "Weights", "WhatIf", "animate_training",
+    "Band", "Comparison", "Decay", "DecayRecorder", "Diagnosis", "Duality", "Equation", "Equations", "Gates",
+    "GradientTrace", "GraphvizMissingError", "Jacobians", "Lyapunov", "PathOrders", "Phases", "Reach", "Saliency",
+    "Shares", "Stop", "Stops", "StrongestPath", "Sweep", "Waterfall", "Weights", "WhatIf", "animate_training",
     "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "band", "compare_graphs", "decay_rate",
-    "duality", "equations", "export", "figure", "gates", "jacobians", "lyapunov", "path_orders", "phase_diagram",
-    "plot_decay", "plot_heat_map", "plot_snapshots", "plot_training", "reach", "render", "render_program", "report",
-    "saliency", "shares", "step_jacobians", "stops", "strongest_path", "sweep", "to_networkx", "trace", "waterfall",
-    "weights", "what_if",
+    "diagnose", "duality", "equations", "export", "figure", "gates", "jacobians", "lyapunov", "path_orders",
+    "phase_diagram", "plot_decay", "plot_heat_map", "plot_snapshots", "plot_training", "reach", "render",
+    "render_program", "report", "saliency", "shares", "step_jacobians", "stops", "strongest_path", "sweep",
+    "to_networkx", "trace", "waterfall", "weights", "what_if",
 ]  # fmt: skip

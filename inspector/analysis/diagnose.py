@@ -1,0 +1,300 @@
+"""diagnose: what is wrong with a gradient along time, where it happens, and what would help, in words and numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.unroll import Run
+
+from ..plot import decay_rate, plot_decay
+from ..replay import recorded
+from ..trace import GradientTrace
+from ..trace import trace as trace_of
+from .labelled import Finding
+from .nonlinear import nonlinearities
+from .sparkline import sparkline
+from .stops import stops
+from .waterfall import Waterfall, waterfall
+from .whatif import WhatIf, what_if
+
+__all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Remedy", "diagnose"]
+
+VANISHES, EXPLODES = 1e-2, 1e3
+"""What is left of the state's gradient at the other end of time; in between all is well. From nets that were trained: docs/diagnose.md."""
+_GOAL = 0.1
+"""What a remedy should leave at the other end of time."""
+_BIASES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+_UP, _DOWN = (1.05, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 4.0), (0.95, 0.85, 0.7, 0.5, 0.35, 0.25)
+_FINER = 4
+"""How often the stretch around the best setting is halved where none was good enough."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change that was tried on the very run, and what came of it.
+
+    Attributes
+    ----------
+    change : str
+    kept_before, kept : float
+        What is left of the gradient at the other end of time, before and with the change.
+    half_life : float
+        In steps, with the change; see :class:`~inspector.Decay`.
+    tried : WhatIf
+    """
+
+    change: str
+    kept_before: float
+    kept: float
+    half_life: float
+    tried: WhatIf = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.change}: {_kept(self.kept)} would arrive instead of {_kept(self.kept_before)}, {_life(self.half_life)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis(Finding):
+    """What :func:`diagnose` found.
+
+    Attributes
+    ----------
+    verdict : {"well", "vanishes", "explodes", "stops", "not finite"}
+    finding : str
+        In a sentence.
+    evidence : tuple of str
+        Where on the way it happens, with numbers.
+    remedies : tuple of Remedy
+        The first is the smallest change found that helps; empty if all is well.
+    state : str
+        The state that carries the gradient furthest.
+    kept, half_life : float
+        What is left of the gradient of the whole state at the other end of time, and after how many steps half is lost.
+    fall : Waterfall or None
+    trace : GradientTrace
+    """
+
+    verdict: str
+    finding: str
+    evidence: tuple[str, ...]
+    remedies: tuple[Remedy, ...]
+    state: str
+    kept: float
+    half_life: float
+    fall: Waterfall | None = field(repr=False)
+    trace: GradientTrace = field(repr=False)
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+        """The decay as it is, and with the first remedy."""
+        traces = {"as it is": self.trace}
+        if self.remedies:
+            traces[self.remedies[0].change] = self.remedies[0].tried.traces[1]
+        return plot_decay(traces, path, ax)
+
+    def to_dict(self) -> dict[str, Any]:
+        remedies = [{"change": r.change, "kept": r.kept, "half_life": r.half_life if math.isfinite(r.half_life) else None} for r in self.remedies]
+        return {**super().to_dict(), "evidence": list(self.evidence), "remedies": remedies}
+
+    def __str__(self) -> str:
+        whole = _whole(self.trace)
+        lines = [f"{self.trace.label}, {self.trace.steps} steps: {self.finding}", f"  {sparkline(whole)}"]
+        lines += [f"  - {one}" for one in self.evidence]
+        if self.remedies:
+            lines.append("what would help, tried on this run:")
+            lines += [f"  - {one}" for one in self.remedies]
+        return "\n".join(lines)
+
+
+def diagnose(run: Run, loss: Tensor) -> Diagnosis:
+    """Say whether the gradient of `loss` lasts through the run, and if not, what takes it and what would help.
+
+    The verdict goes by what is left, at the other end of time, of the gradient of the whole state: below
+    :data:`VANISHES` of what it is at its latest step, or above :data:`EXPLODES` of it. Where it goes is read off the
+    waterfall of the state that carries it furthest, and remedies are not rules of thumb: each was tried on this run,
+    with :func:`~inspector.what_if`.
+
+    Parameters
+    ----------
+    run : Run
+    loss : Tensor
+        A single number computed from the run.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from :func:`~inspector.trace`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> cell = tg.cells.LSTMCell(2, 4, seed=0)
+    >>> run = tg.unroll(cell, np.random.default_rng(0).normal(size=(50, 1, 2)))
+    >>> found = inspector.diagnose(run, run.outputs[-1].sum())
+    >>> found.verdict, found.state
+    ('vanishes', 'c')
+    """
+    run, loss = recorded(run, loss)
+    found = trace_of(run, loss)
+    whole = _whole(found)
+    if not np.isfinite(whole).all():
+        return _broken(found, whole)
+    far, near = _ends(whole, found)
+    kept = whole[far] / whole[near] if whole[near] else math.nan
+    half_life = decay_rate(whole).half_life
+    if whole[far] == 0:
+        return _stopped(run, found, far)
+    fall = waterfall(run, loss)
+    verdict = "vanishes" if kept < VANISHES else "explodes" if kept > EXPLODES else "well"
+    rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {_life(half_life)}"
+    finding = {"vanishes": f"the gradient vanishes: {rate}", "explodes": f"the gradient explodes: {rate}", "well": f"all is well: {rate}"}[verdict]
+    remedies = () if verdict == "well" else tuple(_remedies(run, loss, fall, kept, verdict))
+    return Diagnosis(verdict, finding, tuple(_evidence(run, fall)), remedies, fall.state, float(kept), half_life, fall, found)
+
+
+# ----------------------------------------------------------------------------------------- verdicts
+
+
+def _whole(found: GradientTrace) -> Any:
+    """The norm of the gradient by all states together, at every timestep."""
+    return np.sqrt(np.sum([np.square(np.nan_to_num(found.norm(state), nan=0.0, posinf=np.inf)) for state in found.states], axis=0))
+
+
+def _ends(whole: Any, found: GradientTrace) -> tuple[int, int]:
+    """The first step in the direction of time, and the last one that the loss depends on."""
+    reverse = all(part.reverse for part in found.run.cells)
+    reached = np.flatnonzero(whole)
+    last = (int(reached[0]) if reverse else int(reached[-1])) if len(reached) else 0
+    return (len(whole) - 1 if reverse else 0), last
+
+
+def _stopped(run: Run, found: GradientTrace, far: int) -> Diagnosis:
+    state = run.cells[0].states[far]
+    why = [stops(found.loss, leaf, run) for leaf in state]
+    lines = list(dict.fromkeys(line.strip() for one in why for line in str(one).splitlines()[1:]))
+    finding = f"no gradient reaches t = {far}"
+    return Diagnosis("stops", finding, tuple(lines), (), found.states[0], 0.0, math.nan, None, found)
+
+
+def _broken(found: GradientTrace, whole: Any) -> Diagnosis:
+    first = int(np.flatnonzero(~np.isfinite(whole))[-1])
+    finding = f"the gradient is not finite from t = {first} back; tg.detect_anomaly() names the operation"
+    return Diagnosis("not finite", finding, (), (), found.states[0], math.nan, math.nan, None, found)
+
+
+# ----------------------------------------------------------------------------------------- evidence
+
+
+def _evidence(run: Run, fall: Waterfall) -> Iterator[str]:
+    """The operations that take most, in order, as shares of what is lost on the way."""
+    parts = {str(name): float(value) for name, value in zip(fall.mean.axes["part"], fall.mean.values, strict=True)}
+    measured = fall.total.values[np.isfinite(fall.total.values)]
+    if not len(measured):
+        return
+    total = float(measured.mean())
+    yield f"along {fall.state} its norm is multiplied by {math.exp(total):.3g} a step back ({total:+.3f} nats)"
+    sign, verb = (1, "gained comes from") if total > 0 else (-1, "lost goes in")
+    much = sum(sign * value for value in parts.values() if sign * value > 0)
+    for name, value in sorted(parts.items(), key=lambda pair: -sign * pair[1]):
+        if sign * value > 0.05 * much:
+            yield f"{sign * value / much:.0%} of what is {verb} {name}{_typical(run, name)}"
+    against = {name: -sign * value for name, value in parts.items() if -sign * value > 0.05 * much}
+    if against:
+        ways = ", ".join(f"{name}{_typical(run, name)}" for name in sorted(against, key=lambda name: -against[name]))
+        yield f"{sum(against.values()) / much:.0%} of that is {'taken back by' if total > 0 else 'made up for by'} {ways}"
+
+
+def _typical(run: Run, part: str) -> str:
+    """The mean of a gate that multiplies, or of the derivative that does."""
+    gate, slope = re.fullmatch(r"× \(?(?:1 − )?([^\s()]+)\)?", part), re.fullmatch(r"\S+′ of (\S+)", part)
+    if gate and any(name == gate[1] for name, _ in run.names):
+        values = [value.data.mean() for (name, _), value in run.names.items() if name == gate[1]]
+        return f" (mean {gate[1]} = {np.mean(values):.2f})"
+    if slope:
+        slopes = [float(np.mean(one.derivatives)) for one in nonlinearities(run) if one.label == slope[1]]
+        return f" (mean slope {np.mean(slopes):.2f})" if slopes else ""
+    return ""
+
+
+# ----------------------------------------------------------------------------------------- remedies
+
+
+def _remedies(run: Run, loss: Tensor, fall: Waterfall, kept: float, verdict: str) -> Iterator[Remedy]:
+    """Changes of gates on the way, and of the weights, that bring the gradient back into bounds."""
+    parts = [str(name) for name in fall.mean.axes["part"]]
+    for part in parts:
+        gate = re.fullmatch(r"× (\(1 − )?([^\s()]+)\)?", part)
+        if gate and _is_gate(run, gate[2]):
+            sign = -1.0 if gate[1] else 1.0
+            sign = -sign if verdict == "explodes" else sign
+            tried = _trial(run, loss, kept, "bias", gate[2])
+            yield from _best(tried, [sign * more for more in _BIASES], kept)
+    parameters = dict(run.cell.named_parameters())
+    names = [name for part in parts if (name := part.removesuffix("ᵀ")) in parameters]
+    for name in dict.fromkeys(names):
+        yield from _best(_trial(run, loss, kept, "scale", name), _DOWN if verdict == "explodes" else _UP, kept)
+
+
+def _is_gate(run: Run, name: str) -> bool:
+    values = [value for (own, _), value in run.names.items() if own == name]
+    return bool(values) and all(value.op is not None and value.op.name == "sigmoid" for value in values)
+
+
+def _trial(run: Run, loss: Tensor, kept: float, kind: str, name: str) -> Callable[[float], Remedy]:
+    """What comes of one kind of change, by how much of it there is; two digits are enough for advice."""
+    return lambda much: _remedy(what_if(run, loss, **{kind: {name: float(f"{much:.2g}")}}), kept)  # type: ignore[arg-type]
+
+
+def _best(tried: Callable[[float], Remedy], settings: Sequence[float], kept: float) -> Iterator[Remedy]:
+    """The first setting that helps enough; else the best that is found around the best of them, if it helps at all."""
+    found: list[tuple[float, Remedy]] = []
+    for much in settings:
+        found.append((much, tried(much)))
+        if _GOAL <= found[-1][1].kept <= 1 / _GOAL:
+            yield found[-1][1]
+            return
+    for _ in range(_FINER):
+        k = min(range(len(found)), key=lambda k: _distance(found[k][1].kept))
+        beside = [j for j in (k - 1, k + 1) if 0 <= j < len(found)]
+        found += [(much, tried(much)) for much in [(found[k][0] + found[j][0]) / 2 for j in beside]]
+        found.sort(key=lambda pair: pair[0])
+    best = min((remedy for _, remedy in found), key=lambda remedy: _distance(remedy.kept))
+    if _distance(best.kept) < 0.9 * _distance(kept):
+        yield best
+
+
+def _remedy(tried: WhatIf, kept: float) -> Remedy:
+    whole = _whole(tried.traces[1])
+    far, near = _ends(whole, tried.traces[1])
+    now = float(whole[far] / whole[near]) if np.isfinite(whole).all() and whole[near] else math.inf
+    return Remedy(tried.change, kept, now, decay_rate(whole).half_life, tried)
+
+
+_distance: Callable[[float], float] = lambda kept: abs(math.log(kept)) if 0 < kept < math.inf else math.inf  # noqa: E731
+
+
+# -------------------------------------------------------------------------------------------- words
+
+
+def _kept(share: float) -> str:
+    return f"{share:.0%}" if 0.005 <= share < 10 else f"{share:.2g}"
+
+
+def _life(half_life: float) -> str:
+    if math.isnan(half_life) or math.isinf(half_life):
+        return "which does not decay"
+    return f"half-life {half_life:.3g} steps" if half_life > 0 else f"doubling every {-half_life:.3g} steps"

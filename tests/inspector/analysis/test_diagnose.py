@@ -1,0 +1,122 @@
+"""A diagnosis names what was done to the run on purpose, and its remedies do what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.analysis.diagnose import EXPLODES, VANISHES
+from tinygrad_rnn.unroll import Run
+
+from ...random_cells import runs
+from ...strategies import FEW
+
+X = np.random.default_rng(0).normal(size=(50, 2, 3))
+
+
+def run_of(name: str, change: Any = None, steps: int = 50, **options: Any) -> Run:
+    cell = tg.cells.get(name)(3, 6, seed=0)
+    if change is not None:
+        cell.load_state_dict({k: change(k, np.array(v)) for k, v in cell.state_dict().items()})
+    return tg.unroll(cell, X[:steps], **options)
+
+
+def last(run: Run) -> tg.Tensor:
+    return run.outputs[0 if run.reverse else -1].sum()
+
+
+def forgetful(name: str, value: Any) -> Any:
+    return value + np.repeat([0.0, -1.0, 0.0, 0.0], 6) if name == "bias_ih" else value
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_forget_gate_that_closes_is_found_and_opened(reverse: bool) -> None:
+    run = run_of("lstm", forgetful, reverse=reverse)
+    found = inspector.diagnose(run, last(run))
+    assert found.verdict == "vanishes" and found.kept < VANISHES and found.state == "c"
+    mean = np.mean([run.names["f", t].data.mean() for t in range(50)])
+    assert f"in × f (mean f = {mean:.2f})" in found.evidence[1] and float(found.evidence[1].partition("%")[0]) > 95
+    remedy = found.remedies[0]
+    assert remedy.change.endswith("of bias in f") and remedy.kept >= 0.1
+    assert found.half_life < 1.5 < 20 < remedy.half_life
+
+
+def test_the_remedy_holds_in_a_cell_that_is_really_changed() -> None:
+    run = run_of("lstm", forgetful)
+    remedy = inspector.diagnose(run, last(run)).remedies[0]
+    more = float(remedy.change.split()[0])
+    other = run_of("lstm", lambda k, v: forgetful(k, v) + (np.repeat([0.0, more, 0.0, 0.0], 6) if k == "bias_ih" else 0.0))
+    trace = inspector.trace(other, last(other))
+    whole = np.hypot(trace.norm("h"), trace.norm("c"))
+    assert whole[0] / whole[-1] == pytest.approx(remedy.kept, rel=1e-9)
+
+
+def test_a_gate_whose_complement_carries_the_state_is_closed() -> None:
+    run = run_of("mgu")
+    found = inspector.diagnose(run, last(run))
+    assert found.verdict == "vanishes" and "× (1 − f)" in found.evidence[1]
+    assert found.remedies[0].change.startswith("-") and found.remedies[0].kept > found.kept
+
+
+def test_recurrent_weights_that_blow_up_are_found_and_scaled_down() -> None:
+    run = run_of("irnn", lambda k, v: 1.6 * v if k == "weight_hh" else v)
+    found = inspector.diagnose(run, last(run))
+    assert found.verdict == "explodes" and found.kept > EXPLODES and found.half_life < 0
+    assert found.evidence[1].startswith("100% of what is gained comes from weight_hhᵀ")
+    (remedy,) = found.remedies
+    assert remedy.change.startswith("weight_hh × 0.") and 0.1 <= remedy.kept <= 10
+
+
+def test_all_is_well_where_it_is() -> None:
+    run = run_of("lstm", lambda k, v: v + np.repeat([0.0, 4.0, 0.0, 0.0], 6) if k == "bias_ih" else v)
+    found = inspector.diagnose(run, last(run))
+    assert found.verdict == "well" and found.remedies == () and "all is well" in str(found)
+
+
+def test_a_gradient_that_stops_is_explained() -> None:
+    run = run_of("lstm", truncate=10)
+    found = inspector.diagnose(run, last(run))
+    assert found.verdict == "stops" and "no gradient reaches t = 0" in str(found)
+    assert any("truncated BPTT" in line for line in found.evidence)
+
+
+def test_a_gradient_that_is_no_number_is_told() -> None:
+    run = run_of("rnn", steps=5)
+    with np.errstate(all="ignore"):
+        found = inspector.diagnose(run, (run.outputs[3] * np.inf).sum() + last(run))
+    assert found.verdict == "not finite" and "from t = 3 back" in found.finding
+
+
+@pytest.mark.parametrize("kind", ["stack", "directions", "compiled"])
+def test_other_runs(kind: str) -> None:
+    cells = [tg.cells.LSTMCell(3, 4, seed=0), tg.cells.GRUCell(4 if kind == "stack" else 3, 4, seed=1)]
+    made: Any = {"stack": lambda: tg.Stacked(*cells), "directions": lambda: tg.Bidirectional(*cells), "compiled": lambda: tg.compile(cells[0])}
+    run = tg.unroll(made[kind](), X)
+    found = inspector.diagnose(run, run.outputs[-1].sum())
+    assert found.verdict in ("vanishes", "well") and len(str(found).splitlines()) > 2
+
+
+def test_it_plots_and_exports(tmp_path: Path) -> None:
+    run = run_of("gru", lambda k, v: v - np.repeat([0.0, 2.0, 0.0], 6) if k == "bias_ih" else v)
+    found = inspector.diagnose(run, last(run))
+    assert found.verdict == "vanishes" and "of bias in z" in found.remedies[0].change
+    assert isinstance(found.plot(tmp_path / "diagnosis.svg"), Path)
+    assert found.to_dict()["verdict"] == "vanishes" and found.to_dict()["remedies"][0]["kept"] == found.remedies[0].kept
+    assert "what would help, tried on this run:" in str(found)
+
+
+@FEW
+@given(run=runs())
+def test_random_cells(run: Run) -> None:
+    loss = (run.stacked**2).sum()
+    assume(len(run) > 1 and any(value in tg.Graph(loss) for value in run.names.values()))
+    found = inspector.diagnose(run, loss)
+    whole = np.sqrt(sum(np.square(found.trace.norm(s)) for s in found.trace.states))
+    assert found.verdict in ("well", "vanishes", "explodes", "stops")
+    assert (found.verdict == "stops") == (whole[-1 if run.reverse else 0] == 0)
