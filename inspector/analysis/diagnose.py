@@ -59,7 +59,7 @@ class Remedy:
     tried: WhatIf = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{self.change}: {_kept(self.kept)} would arrive instead of {_kept(self.kept_before)}, {_life(self.half_life)}"
+        return f"{self.change}: {_kept(self.kept)} would arrive instead of {_kept(self.kept_before)}, {_life(self.half_life, len(self.tried.before.axes['t']))}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
         return _stopped(run, found, far)
     fall = waterfall(run, loss)
     verdict = "vanishes" if kept < VANISHES else "explodes" if kept > EXPLODES else "well"
-    rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {_life(half_life)}"
+    rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {_life(half_life, len(run))}"
     finding = {"vanishes": f"the gradient vanishes: {rate}", "explodes": f"the gradient explodes: {rate}", "well": f"all is well: {rate}"}[verdict]
     remedies = () if verdict == "well" else tuple(_remedies(run, loss, fall, kept, verdict))
     return Diagnosis(verdict, finding, tuple(_evidence(run, fall)), remedies, fall.state, float(kept), half_life, fall, found)
@@ -294,7 +294,7 @@ def _kept(share: float) -> str:
     return f"{share:.0%}" if 0.005 <= share < 10 else f"{share:.2g}"
 
 
-def _life(half_life: float) -> str:
-    if math.isnan(half_life) or math.isinf(half_life):
-        return "which does not decay"
+def _life(half_life: float, steps: int) -> str:
+    if not abs(half_life) <= steps:
+        return "level along the way"
     return f"half-life {half_life:.3g} steps" if half_life > 0 else f"doubling every {-half_life:.3g} steps"
