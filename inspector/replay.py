@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,9 @@ def loss_step_by_step(loss: Tensor, run: Run, replayed: Run) -> Tensor:
     parts = {old.tape.id: (old, new) for old, new in zip(run.cells, replayed.cells, strict=True) if old.tape is not None}
     graph = Graph(loss)
     feeds: dict[Any, Tensor] = {}
+    for old, new in zip(run.cells, replayed.cells, strict=True):
+        if old.tape is None:
+            feeds.update((graph.find(one), other) for one, other in _pairs(old, new) if one in graph)
     for node in graph.nodes:
         tensor = node.tensor
         if tensor is None or tensor.op not in (VALUE, TRAJECTORY) or tensor.inputs[0].id not in parts:
@@ -61,6 +65,12 @@ def loss_step_by_step(loss: Tensor, run: Run, replayed: Run) -> Tensor:
         feeds[node] = _same(tensor, old, new)
     result: Tensor = graph.run(feeds)
     return result
+
+
+def _pairs(old: Run, new: Run) -> Iterator[tuple[Tensor, Tensor]]:
+    """The values of a layer that is not compiled itself, and what they are in the replay."""
+    yield from zip(old.outputs, new.outputs, strict=True)
+    yield from ((value, new.names[key]) for key, value in old.names.items() if key[0] != "x")
 
 
 def _same(tensor: Tensor, old: Run, new: Run) -> Tensor:

@@ -236,3 +236,17 @@ def test_shares_are_those_of_this_run_when_another_uses_the_same_weights() -> No
     cut = tg.unroll(shared, [x.data for x in second.inputs], [v.detach() for v in first.final_state])
     alone = inspector.trace(cut, (cut.outputs[-1] ** 2).sum())
     np.testing.assert_allclose(two.parameter_norm("weight_hh"), alone.parameter_norm("weight_hh"), rtol=1e-10)
+
+
+@pytest.mark.parametrize("compiled", [(True, False), (False, True), (True, True)])
+def test_a_stack_that_is_compiled_in_part_is_drawn_and_measured_like_one_that_is_not(compiled: tuple[bool, bool]) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 2, 3))
+    cells = tg.cells.LSTMCell(3, 4, seed=0), tg.cells.GRUCell(4, 4, seed=1)
+    layers = [tg.compile(cell) if hurry else cell for cell, hurry in zip(cells, compiled, strict=True)]
+    pictures = []
+    for run in (tg.unroll(tg.Stacked(*cells), x), tg.unroll(tg.Stacked(*layers), x)):
+        drawing = inspector.compose.picture(run, level="cell", trace=inspector.trace(run, (run.stacked**2).sum()))
+        pictures.append({line.id: (line.css, line.norm) for line in drawing.lines if not line.id.startswith("legend")})
+    assert pictures[0].keys() == pictures[1].keys()
+    for key, (css, norm) in pictures[0].items():
+        assert pictures[1][key] == (css, norm if norm is None else pytest.approx(norm, rel=1e-9))
