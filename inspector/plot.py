@@ -168,22 +168,6 @@ def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str]
     axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
 
 
-def bands(axes: Axes, groups: Mapping[str, Sequence[npt.ArrayLike]]) -> None:
-    """For each label the median of its curves, all (T,), and a band from their lowest to their highest tenth."""
-    palette = itertools.cycle(OTHERS)
-    used: set[str] = set()
-    for label, curves in groups.items():
-        colour = _colour(label, palette)
-        while colour in used and len(used) < len(set(OTHERS)):
-            colour = next(palette)
-        used.add(colour)
-        values = np.asarray(curves, dtype=np.float64)
-        low, middle, high = np.quantile(np.where(values > 0, values, np.nan), [0.1, 0.5, 0.9], axis=0, method="nearest")
-        steps = np.arange(values.shape[1])
-        axes.plot(steps, middle, color=colour, linewidth=2.0, label=f"{visible(label)}: {decay_rate(middle[::-1])}")
-        axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
-
-
 def along_time(axes: Axes, subject: str) -> None:
     """Axes for norms of the gradient by `subject`, such as ``h_t``, against time."""
     axes.set_yscale("log")

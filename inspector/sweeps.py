@@ -24,6 +24,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import files
 
 from . import plot
+from .analysis.pictures import QUANTILES, colours, draw_band
 from .load import make_cell
 from .trace import trace
 
@@ -103,7 +104,7 @@ class Sweep:
         return pandas.DataFrame(list(self.rows()), columns=list(COLUMNS))
 
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, length: int | None = None) -> Path | Axes:
-        """Decay against steps back for each cell and initialisation: the median over seeds, and a band from the lowest to the highest tenth.
+        """Decay against steps back for each cell and initialisation: the median over seeds, and bands of half and of nine tenths.
 
         Norms are those of the whole state, relative to the one at the loss.
 
@@ -123,12 +124,14 @@ class Sweep:
                 label = f"{job.cell}, {job.init or 'default'}" if several else job.cell
                 groups.setdefault(label, []).append(_relative(result["norms"]))
         axes = plot.axes_of(ax, (8.0, 4.6))
-        plot.bands(axes, groups)
+        for (label, curves), colour in zip(groups.items(), colours(), strict=False):
+            quantiles = np.quantile(np.stack(curves), list(QUANTILES.values()), axis=0)
+            draw_band(axes, np.arange(length), quantiles, colour, f"{label}: {plot.decay_rate(quantiles[2][::-1])}")
         plot.along_time(axes, "state")
         axes.set_xlabel("steps back k", color=plot.INK)
         axes.set_ylabel("‖∂L/∂state‖₂ k steps back, relative to the last step", color=plot.INK)
         seeds = len({job.seed for job in jobs})
-        axes.set_title(f"Decay over {length} steps, {seeds} seeds: median, and all but the outer tenths", loc="left", color=plot.INK, fontsize=11)
+        axes.set_title(f"Decay over {length} steps, {seeds} seeds: median, half, and nine tenths", loc="left", color=plot.INK, fontsize=11)
         axes.legend(frameon=False, fontsize=8.5, labelcolor=plot.INK)
         return plot.finish(axes, path)
 
