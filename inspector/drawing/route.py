@@ -36,6 +36,7 @@ _ROOF = 2.5
 """How much longer a way seems that leads above everything else."""
 _EFFORT = 120
 """How many lines may be laid again to find a cheaper order for all."""
+_MANY = 50
 
 
 class Wire(NamedTuple):
@@ -92,11 +93,12 @@ def route(step: Step, placement: Placement, spacing: Spacing) -> Routes:
     """A path for every link of `step` and for every state that leaves, in the step's coordinates.
 
     Lines find their ways one after the other. Those that could not but cross others are tried first, one
-    by one, as long as that makes the whole cheaper.
+    by one, as long as that makes the whole cheaper; but not where very many have too little room.
     """
     maze = _Maze(step, placement, spacing)
     best = _in_order(maze, sorted(maze.tasks(), key=maze.urgency))
-    waiting, effort = best.crossing, _EFFORT // max(1, len(best.order))
+    hopeless = best.crowded and len(best.order) > _MANY
+    waiting, effort = best.crossing, 0 if hopeless else _EFFORT // max(1, len(best.order))
     while waiting and effort:
         first, *waiting = waiting
         fixed = [task for task in best.order if task.level]

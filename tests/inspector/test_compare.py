@@ -287,7 +287,7 @@ def test_sizes_do_not_matter() -> None:
 def test_neighbours_in_the_registry_are_drawn_cleanly(a: str, b: str) -> None:
     found = compared(a, b)
     many = len(found.shared + found.removed + found.added) > 50
-    assert_clean(compared(a, b, "gate") if many else found)
+    assert_clean(compared(a, b, "cell") if many else found)
 
 
 @pytest.mark.parametrize("level", ["gate", "cell"])
