@@ -22,8 +22,8 @@ from .drawing.levels import cell_step, gate_step
 from .drawing.operations import Source
 from .drawing.outside import add_outside, is_folded, of_one_step
 from .drawing.picture import Picture
-from .drawing.place import Spacing
 from .drawing.reverse import Reverse, reverse_sweep
+from .drawing.spacing import Spacing
 from .drawing.tile import tile
 from .drawing.words import description
 from .equations import Highway

@@ -14,8 +14,9 @@ from .ink import Ink, Stroke
 from .items import entering
 from .merged import ADDED, KEPT, REMOVED, Merged
 from .picture import Line, Picture, Shape
-from .place import Spacing
-from .tile import Tiling, tile
+from .spacing import Spacing
+from .tile import tile
+from .tiling import Tiling
 
 __all__ = ["CHANGES", "drawn"]
 

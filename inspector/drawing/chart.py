@@ -10,7 +10,7 @@ from . import theme
 from .columns import safe
 from .ink import number
 from .picture import Band, Line, Picture, Shape
-from .tile import Tiling
+from .tiling import Tiling
 
 __all__ = ["add_chart"]
 

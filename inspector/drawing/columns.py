@@ -14,8 +14,9 @@ from tinygrad_rnn.unroll import Run
 from . import theme
 from .items import Link, Step
 from .picture import Path, moved
-from .place import Placement, Spacing, highways, place, rail_row
+from .place import Placement, highways, place, rail_row
 from .route import Wire, route
+from .spacing import Spacing
 from .turned import transposed, turned
 
 __all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out", "layer_prefix", "safe"]

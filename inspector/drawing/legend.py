@@ -9,7 +9,7 @@ from .badges import BADGES
 from .columns import safe
 from .ink import Ink, inked, number
 from .picture import Line, Path, Picture, Shape
-from .tile import Tiling
+from .tiling import Tiling
 
 __all__ = ["add_legend"]
 

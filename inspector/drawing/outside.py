@@ -14,7 +14,7 @@ from .ink import Ink, inked, number
 from .operations import FOLDED
 from .paths import joined
 from .picture import Frame, Line, Path, Picture, Shape
-from .tile import Tiling
+from .tiling import Tiling
 
 __all__ = ["add_outside", "of_one_step"]
 

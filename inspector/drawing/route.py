@@ -11,26 +11,25 @@ import itertools
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from .items import Item, Step, entering, leaving
+from .grid import Box, grid, nearest, pins_of
+from .items import Step, entering, leaving
 from .paths import joined
 from .picture import Path
-from .place import Placement, Spacing
+from .place import Placement
+from .spacing import Spacing
 
 __all__ = ["OUTPUT", "Routes", "Wire", "route"]
 
 Point: TypeAlias = tuple[int, int]
-Box: TypeAlias = tuple[float, float, float, float]
 
 OUTPUT = "output:"
 _MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _UP, _RIGHT, _DOWN, _LEFT = range(4)
 _SIDES = 3
 """Lines that a shape can take one by one, each from a side of its own."""
-_TAP = 14.0
-"""Points from a list of chips to the line that feeds them."""
 _LENGTH, _BEND, _CROSSING, _LATERAL, _BACKWARD = 0.03, 6.0, 13.0, 3.0, 40.0
 _ROOF = 2.5
 """How much longer a way seems that leads above everything else."""
@@ -124,9 +123,9 @@ class _Maze:
         self.step, self.placement = step, placement
         self.items = {item.key: item for item in step.items if item.key != step.output}
         lists = [self._box(key) for key, item in self.items.items() if step.backward and item.role == "parameter"]
-        pins = {key: [placement.at[key][0] + d for d in _pins(item)] for key, item in self.items.items()}
+        pins = {key: [placement.at[key][0] + d for d in pins_of(item)] for key, item in self.items.items()}
         boxes = [self._box(key) for key in self.items]
-        self.xs, self.ys = _grid(placement, boxes, spacing, lists, {x for at in pins.values() for x in at})
+        self.xs, self.ys = grid(placement, boxes, spacing, lists, {x for at in pins.values() for x in at})
         self.pins = {key: frozenset(self._point(x, placement.at[key][1]) for x in at) for key, at in pins.items()}
         middles = {round(y + spacing.row / 2, 1) for _, y in placement.at.values()}
         top = max((y for _, y in placement.at.values()), default=placement.height)
@@ -169,7 +168,7 @@ class _Maze:
                 yield i, j
 
     def _point(self, x: float, y: float) -> Point:
-        return _nearest(self.xs, x), _nearest(self.ys, y)
+        return nearest(self.xs, x), nearest(self.ys, y)
 
     # --------------------------------------------------------------------------------------- tasks
 
@@ -380,62 +379,9 @@ class _Maze:
         return x, (y1 if oy > y else y0)
 
 
-def _pins(item: Item) -> tuple[float, ...]:
-    """How far from the middle of an item lines may enter from below or above; one place is enough for up to three lines."""
-    beside = round(item.size[0] / 2 - 8, 1)
-    return (0.0,) if len({link.source for link in item.links}) <= 3 or beside < 8 else (-beside, 0.0, beside)
-
-
-def _grid(
-    placement: Placement, boxes: Iterable[Box], spacing: Spacing, lists: Sequence[Box], pins: set[float]
-) -> tuple[list[float], list[float]]:
-    """The coordinates along which lines may run, none of them too close beside the chips of `lists`."""
-    boxes = list(boxes)
-    centres = sorted({round((b[0] + b[2]) / 2, 1) for b in boxes} | {round(placement.x_port, 1)})
-    edge = placement.width
-    tracks = range(1, max(2, len(placement.rails) - len(placement.highways)))
-    xs = {0.0, 9.0, 17.0, edge - 32, edge - 9, edge, round(placement.output_port, 1), *centres}
-    xs |= {9.0 + spacing.track * k for k in tracks} | {edge - 32 - spacing.track * (k - 1) for k in tracks}
-    for a, b in itertools.pairwise(centres):
-        if b - a > 16:
-            xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}
-    xs |= pins
-    xs -= {x for x in xs - set(centres) for x0, _, x1, _ in lists if x0 - _TAP < x < x0 or x1 < x < x1 + _TAP}
-    xs |= {round(x, 1) for x0, _, x1, _ in lists for x in (x0 - _TAP, x1 + _TAP)}
-    rows = sorted({round((b[1] + b[3]) / 2, 1) for b in boxes})
-    ys = {0.0, placement.height, *rows, *(round(y, 1) for y in placement.rails.values())}
-    for y in rows:
-        ys |= {round(y + d, 1) for d in (-28.0, -22.0, -16.0, 16.0, 22.0, 28.0)}
-    buses = sorted(set(placement.rails) - placement.highways)
-    if len(buses) > 1:  # room to change places
-        ys |= {round(placement.rails[state] + spacing.bus / 2, 1) for state in buses}
-        xs |= {4.5, edge - 4.5}
-    ys |= {spacing.bus * k + 6 for k in range(1, int(min(rows, default=30) - 14) // int(spacing.bus))}
-    return _thin(xs, 0.0, placement.width, {*centres, *pins}), _thin(ys, 0.0, placement.height, set(rows) | set(placement.rails.values()))  # fmt: skip
-
-
-def _thin(values: set[float], low: float, high: float, keep: set[float]) -> list[float]:
-    """Sorted coordinates within the frame; of two that are too close the less important goes."""
-    rounded = {round(v, 1) for v in keep} | {low, high}
-    result: list[float] = []
-    for value in sorted(v for v in values if low <= v <= high):
-        if result and value - result[-1] < 3.5 and value not in rounded:
-            continue
-        while result and value in rounded and value - result[-1] < 3.5 and result[-1] not in rounded:
-            result.pop()
-        result.append(value)
-    return result
-
-
 def _reversed(costs: dict[int, float]) -> dict[int, float]:
     """Where lines arrive if they leave as given, and the other way round."""
     return {(turn + 2) % 4: cost for turn, cost in costs.items()}
-
-
-def _nearest(values: list[float], wanted: float) -> int:
-    k = bisect_left(values, wanted)
-    near = [n for n in (k - 1, k) if 0 <= n < len(values)]
-    return min(near, key=lambda n: abs(values[n] - wanted))
 
 
 def _direction(a: Point, b: Point) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from tinygrad_rnn import Node
 
@@ -15,40 +15,13 @@ from .ink import Ink, Stroke, inked
 from .items import Item, Link, entering, leaving
 from .paths import bridged, joined, without_trunk
 from .picture import Band, Frame, Line, Path, Picture, Shape
-from .place import Spacing
 from .route import OUTPUT, Wire
+from .spacing import Spacing
+from .tiling import Tiling
 
-__all__ = ["Tiling", "tile"]
+__all__ = ["tile"]
 
 _LOOSE = Stroke("#79828D", 1.0, "loose", "", True, -1.0)
-
-
-@dataclass
-class Tiling:
-    """What the tiling leaves for the rest of the drawing to connect to.
-
-    Attributes
-    ----------
-    outputs : dict
-        Node index of an output to the id, centre and radius of the circle that shows it.
-    shown : dict
-        Node index to the id and centre of the shape that shows it.
-    columns : dict
-        Timestep to the x of the middle of its column, those that are folded away included.
-    folded : set
-        Node indices of operations outside the steps that another's shape stands for.
-    left, right, bottom, top : float
-        The extent of the frames with their circles.
-    """
-
-    outputs: dict[int, tuple[str, float, float, float]] = field(default_factory=dict)
-    shown: dict[int, tuple[str, float, float]] = field(default_factory=dict)
-    columns: dict[int, float] = field(default_factory=dict)
-    folded: set[int] = field(default_factory=set)
-    left: float = 0.0
-    right: float = 0.0
-    bottom: float = 0.0
-    top: float = 0.0
 
 
 def tile(
