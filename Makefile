@@ -6,12 +6,15 @@ WORKERS ?= 2
 # A font list of the environment's own: one in the home folder may come from an environment that is gone.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: demo test claims docs bench lint clean
+.PHONY: demo test coverage claims docs bench lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out pictures
 
 test: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
 
 claims: $(VENV)/.test
