@@ -1,0 +1,1 @@
+"""What the `inspector` command can do: one file a family of commands."""
