@@ -1,7 +1,7 @@
-"""Writes docs/cells.md with its pictures, docs/tasks.md, docs/claims.md and the drawing of docs/backward.md; ``make docs`` runs it.
+"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md and docs/claims.md, and all pictures; ``make docs`` runs it.
 
-Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The
-pictures of the experiments are made by the experiments themselves, ``python examples/claims --out docs/pictures/claims``.
+Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The pictures
+are in docs/pictures.py; those of the experiments take two hours and are made with ``python docs/pictures.py --only claims``.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ import argparse
 import ast
 import inspect
 import re
-import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import pictures  # noqa: E402  (beside this file)
+
 SECTION = re.compile(r"^(Parameters|Attributes|Raises|Examples)\n-+\n(?:.+\n?)+", re.MULTILINE)
 CLAIMS = HERE.parent / "examples" / "claims"
 
@@ -41,7 +39,7 @@ def cells_page() -> str:
         "# The cells",
         "Written by `make docs` out of the code: equations and sources are the docstrings, drawings are the graphs of "
         "three steps, numbers are counted in the graph of one. Orange is a state's highway: a path from step to step on "
-        "which every operation has a diagonal Jacobian.",
+        "which every operation has a diagonal Jacobian. [gallery.md](gallery.md) has every cell at every level.",
         "```python\nimport tinygrad_rnn as tg\n\nprint(tg.cells.table(input_size=8, hidden_size=16))\n```",
         f"```text\n{tg.cells.table(input_size=8, hidden_size=16)}\n```",
         "Multiply-adds are those of the matrix products of one step for one sequence. A learned layer is an affine map of "
@@ -63,7 +61,7 @@ def _cell(name: str) -> list[str]:
     if described.startswith("::"):
         block, _, described = described.removeprefix("::").strip("\n").partition("\n\n")
         equations = "```text\n" + inspect.cleandoc("\n" + block) + "\n```"
-    found = [f"### `{name}`: {kind.__name__}", _markdown(summary), f"![{kind.__name__} over three steps](pictures/cells/{name}.svg)"]
+    found = [f"### `{name}`: {kind.__name__}", _markdown(summary), f"![{kind.__name__} over three steps](pictures/gallery/{name}-cell.svg)"]
     return [*found, *(part for part in (equations, _markdown(described)) if part)]
 
 
@@ -75,23 +73,21 @@ def _markdown(text: str) -> str:
     return " ".join(plain.split())
 
 
-def cell_picture(name: str, path: Path) -> Path:
-    """Three steps of a small cell at the cell level."""
-    run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 1, 3)))
-    return Path(inspector.render(run, path, level="cell"))
-
-
-def equations_picture(path: Path) -> Path:
-    """An LSTM with its equations below."""
-    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 1, 3)))
-    return Path(inspector.render(run, path, level="cell", equations=True))
-
-
-def backward_picture(path: Path) -> Path:
-    """Three steps of an LSTM with the reverse sweep below, as docs/backward.md makes them."""
-    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 2, 3)))
-    trace = inspector.trace(run, tg.losses.mse_loss(run.stacked, np.zeros((3, 2, 4))))
-    return Path(inspector.render(run, path, trace=trace, backward=True))
+def gallery_page() -> str:
+    """Every registered cell at every level."""
+    steps = ", ".join(f"{count} timestep{'s' * (count > 1)} at the {level} level" for level, count in pictures.GALLERY.items())
+    parts = [
+        "# Gallery",
+        f"Every registered cell, drawn from its graph: {steps}. Nothing here is arranged by hand; a cell of your own comes out the "
+        "same way. [cells.md](cells.md) has equations and sources, [drawings.md](drawings.md) says how to read and make such drawings.",
+    ]
+    for family, names in FAMILIES.items():
+        parts.append(f"## {family}")
+        for name in names:
+            kind = tg.cells.get(name).__name__
+            parts.append(f"### `{name}`: {kind}")
+            parts += [f"![{kind}, {level} level](pictures/gallery/{name}-{level}.svg)" for level in pictures.GALLERY]
+    return "\n\n".join(parts) + "\n"
 
 
 def tasks_page() -> str:
@@ -142,23 +138,17 @@ def _paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(part.replace("``", "`").split()) for part in text.strip().split("\n\n"))
 
 
+PAGES = {"cells.md": cells_page, "gallery.md": gallery_page, "tasks.md": tasks_page, "claims.md": claims_page}
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", action="store_true", help="leave the pictures as they are")
     options = parser.parse_args(arguments)
-    (HERE / "pictures" / "cells").mkdir(parents=True, exist_ok=True)
     if not options.text:
-        example = HERE.parent / "examples" / "reach_while_learning.py"
-        backward_picture(HERE / "pictures" / "lstm-backward.svg")
-        subprocess.run([sys.executable, str(example), "--out", str(HERE / "pictures")], check=True)
-    names = [name for family in FAMILIES.values() for name in family]
-    for name in [] if options.text else tqdm(names, unit="cell", disable=None):
-        cell_picture(name, HERE / "pictures" / "cells" / f"{name}.svg")
-    if not options.text:
-        equations_picture(HERE / "pictures" / "lstm-equations.svg")
-    files.write(HERE / "cells.md", cells_page())
-    files.write(HERE / "tasks.md", tasks_page())
-    files.write(HERE / "claims.md", claims_page())
+        pictures.make()
+    for name, write in PAGES.items():
+        files.write(HERE / name, write())
     return 0
 
 

@@ -1,17 +1,22 @@
-"""The pages written from the code are as the code would write them now."""
+"""The pages and drawings made from the code are as the code would make them now, and every link leads somewhere."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
+import sys
 from pathlib import Path
 from types import ModuleType
-from xml.etree import ElementTree
 
 import pytest
 
+import inspector
 import tinygrad_rnn as tg
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +28,59 @@ def make() -> ModuleType:
     return module
 
 
-def test_every_cell_is_on_the_page_with_its_drawing(make: ModuleType) -> None:
+def untold(svg: str) -> str:
+    """A drawing without its tooltips and descriptions, whose last digits may differ from machine to machine."""
+    return re.sub(r"<(title|desc)\b.*?</\1>|aria-labelledby=\"[^\"]*\"", "", svg, flags=re.DOTALL)
+
+
+def test_every_cell_is_on_the_pages_at_every_level(make: ModuleType) -> None:
     listed = [name for family in make.FAMILIES.values() for name in family]
     assert sorted(listed) == sorted(tg.cells.names())
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
     for name in listed:
-        root = ElementTree.parse(DOCS / "pictures" / "cells" / f"{name}.svg").getroot()
-        assert root.tag.endswith("svg") and tg.cells.get(name).__name__ in "".join(root.itertext())
+        for level in make.pictures.GALLERY:
+            assert f"pictures/gallery/{name}-{level}.svg" in text
 
 
 def test_the_pages_are_up_to_date(make: ModuleType) -> None:
-    for page, write in (("cells.md", make.cells_page), ("tasks.md", make.tasks_page), ("claims.md", make.claims_page)):
+    for page, write in make.PAGES.items():
         assert (DOCS / page).read_text(encoding="utf-8") == write(), f"docs/{page} is old: make docs"
 
 
-def test_drawings_in_the_docs_are_those_of_today(make: ModuleType, tmp_path: Path) -> None:
-    """Shapes and labels; how an engine rounds its coordinates may change."""
-    made = {f"cells/{name}": make.cell_picture(name, tmp_path / f"{name}.svg") for name in ("lstm1997", "clockwork")}
-    made["lstm-backward"] = make.backward_picture(tmp_path / "lstm-backward.svg")
-    for name, path in made.items():
-        now = ElementTree.parse(path).getroot()
-        then = ElementTree.parse(DOCS / "pictures" / f"{name}.svg").getroot()
-        for root in (now, then):
-            assert [e.get("id") for e in root.iter() if e.get("id")], name
-        ids = [[e.get("id") for e in root.iter() if e.get("id")] for root in (now, then)]
-        assert ids[0] == ids[1], f"docs/pictures/{name}.svg is old: make docs"
+def test_the_drawings_are_those_of_today(make: ModuleType) -> None:
+    drawings = make.pictures.DRAWINGS
+    for name in ["gallery/lstm1997-cell", "gallery/clockwork-gate", "gallery/gru-operation", "lstm-operation", "lstm-backward", "drawings/folded"]:
+        now, then = make.pictures.svg(drawings[name]()), (DOCS / "pictures" / f"{name}.svg").read_text(encoding="utf-8")
+        assert untold(now) == untold(then), f"docs/pictures/{name}.svg is old: make docs"
+    assert all((DOCS / "pictures" / f"{name}.svg").exists() for name in drawings)
+
+
+def test_what_is_said_of_compared_cells_is_what_is_found(make: ModuleType) -> None:
+    page = (DOCS / "compare.md").read_text(encoding="utf-8")
+    for a, b in make.pictures.COMPARED:
+        words = inspector.compare_graphs(tg.cells.get(a)(3, 4, seed=0), tg.cells.get(b)(3, 4, seed=0)).words
+        assert words in page, f"docs/compare.md tells something else of {a} and {b}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        seen.add(page)
+        links = ((page.parent / target).resolve() for target in LINK.findall(page.read_text(encoding="utf-8")) if target.endswith(".md"))
+        waiting += [link for link in links if link not in seen and link.exists()]
+    assert {page.name for page in PAGES} == {page.name for page in seen}
+
+
+def test_pictures_are_made_by_name(make: ModuleType, tmp_path: Path) -> None:
+    make.pictures.make(["gallery/rnn-cell"], tmp_path)
+    assert [path.name for path in (tmp_path / "gallery").iterdir()] == ["rnn-cell.svg"]
+    with pytest.raises(ValueError, match="no picture is called nothing"):
+        make.pictures.make(["nothing"], tmp_path)
+    assert "pictures" in sys.modules
