@@ -75,7 +75,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
         seen.add(page)
         links = ((page.parent / target).resolve() for target in LINK.findall(page.read_text(encoding="utf-8")) if target.endswith(".md"))
         waiting += [link for link in links if link not in seen and link.exists()]
-    assert {page.name for page in PAGES} == {page.name for page in seen}
+    assert {page.name for page in PAGES} <= {page.name for page in seen}
 
 
 def test_pictures_are_made_by_name(make: ModuleType, tmp_path: Path) -> None:
