@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from tinygrad_rnn import Graph, Node, Scope, Tensor
 from tinygrad_rnn.unroll import Run
 
@@ -152,8 +154,8 @@ class Shapes:
         node = self.graph.nodes[index]
         if index in self.labels:
             return self.labels[index]
-        if node.op == "constant" and node.value.size == 1:
-            return f"{node.value.item():.4g}"
+        if node.op == "constant" and node.value.size and node.dtype.kind in "fiu" and np.ptp(node.value) == 0:
+            return f"{node.value.flat[0]:.4g}"
         return node.name or ("mask" if node.dtype.kind == "b" else "c")
 
 
@@ -269,7 +271,13 @@ class _Builder(Shapes):
             if node.op == "stop_gradient" or lines[0].cut:
                 self.cut.add(node.index)
         else:
-            self.labels[node.index] = self._label(node)
+            self.labels[node.index] = self._label(node) if node.op in FOLDED | {"getitem"} else self._function(node)
+
+    def _function(self, node: Node) -> str:
+        """What is computed from parameters alone: ``f(nu, theta)``."""
+        operands = (self.graph.nodes[k] for inner in (node, *self.folded[node.index]) for k in inner.inputs)
+        names = dict.fromkeys(operand.name for operand in operands if operand.op == "parameter" and operand.name)
+        return f"f({', '.join(names)})" if names else self._label(node)
 
 
 def _slice_label(node: Node) -> str:

@@ -134,7 +134,7 @@ def _is_usual(gate: str, gates: tuple[str, ...]) -> bool:
 
 def gate_label(gate: str, gates: tuple[str, ...]) -> str:
     """What a legend says of a gate: the letter, with its meaning where that is known."""
-    known = gate in GATE_WORDS and _is_usual(gate, gates)
+    known = gate in GATE_WORDS and _is_usual(gate, gates) and not (gate == "z" and "o" in gates)  # there z is the block input
     return f"{GATE_WORDS[gate]} ({gate})" if known else gate
 
 
