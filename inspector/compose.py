@@ -55,9 +55,7 @@ def picture(
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.render`, and `decay` for the plot below."""
     runs = in_turn(run, steps)
-    _check(level, trace, backward, len(runs))
-    if highlight is not None and level != "operation":
-        raise ValueError(f"render: edges are highlighted at the operation level, not at the {level} level")
+    _check(level, trace, backward, len(runs), highlight is not None)
     if any(part.tape is not None for part in runs[0].cells):
         replayed = step_by_step(runs[0])
         trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, runs[0], replayed))
@@ -71,34 +69,29 @@ def picture(
     title += " · forward and backward" if reverse is not None else ""
     drawing = Picture(title, gates=tuple(dict.fromkeys(_gates(rows))))
     drawing.words = description(runs, level, rows, {name: trace.norm(name) for name in trace.states} if trace else {})
-    norms: dict[tuple[int, int], float] | None = None
-    if trace is not None:
-        norms = {**trace.edge_norms, **{(key, -1): norm for key, norm in trace.node_norms.items()}}
-        for k, row in enumerate(rows):
-            steps_, through = layer_flow(row.steps, graph, trace.loss)
-            rows[k] = replace(row, steps=steps_)
-            norms.update(through)
+    norms = None if trace is None else _norms(rows, graph, trace)
     if reverse is not None and norms is not None:
         layers = frozenset(scope for part in runs[0].cells for scope in part.scopes)
         rows = [*(backward_row_of(source, shown[0], reverse, layers, norms) for (source,) in sources), *rows]
     ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else (), highlight=highlight or ())
-    notes = {node.index: _note(node, graph, trace) for node in graph.nodes}
-    tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
     own_steps = {node.index: t for layer in sources for source in layer for t, nodes in source.nodes.items() for node in nodes}
+    drawn: set[int | None] = {None, *(t for one in shown for t in one)}
+    notes = {node.index: _note(node, trace) for node in graph.nodes if own_steps.get(node.index) in drawn}
+    tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
     above, after = _outside(runs, graph, own_steps, shown)
     add_outside(drawing, tiling, above, after, graph, ink, notes, together=level != "operation")
     add_badges(drawing)
     if decay and trace is not None:
-        curves = {name: trace.norm(name) for name in trace.states}
-        words = {name: str(decay_rate(norms)) for name, norms in curves.items()}
-        add_chart(drawing, tiling, {name: norms.tolist() for name, norms in curves.items()}, words, "‖∂L/∂state‖ at every timestep")
+        curves = {name: trace.norm(name).tolist() for name in trace.states}
+        words = {name: str(decay_rate(curve)) for name, curve in curves.items()}
+        add_chart(drawing, tiling, curves, words, "‖∂L/∂state‖ at every timestep")
     add_legend(drawing, tiling, graph, set(own_steps), ink, notes, _parameter_names(runs, sources[0]))
     if equations:
         add_formulas(drawing, tiling.left - 10, [line for run in runs for line in _formulas(run)])
     return drawing
 
 
-def _check(level: str, trace: GradientTrace | None, backward: bool, runs: int) -> None:
+def _check(level: str, trace: GradientTrace | None, backward: bool, runs: int, highlight: bool) -> None:
     if level not in LEVELS:
         raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
     if backward and trace is None:
@@ -107,6 +100,18 @@ def _check(level: str, trace: GradientTrace | None, backward: bool, runs: int) -
         raise ValueError(f"render: backward=True draws at the operation level, got level={level!r}")
     if backward and runs > 1:
         raise ValueError("render: backward=True draws the reverse sweep of one run, got several")
+    if highlight and level != "operation":
+        raise ValueError(f"render: edges are highlighted at the operation level, not at the {level} level")
+
+
+def _norms(rows: list[Row], graph: Graph, trace: GradientTrace) -> dict[tuple[int, int], float]:
+    """The gradient norm of every edge and value; lines into layers get edges of their own, in `rows`."""
+    norms = {**trace.edge_norms, **{(key, -1): norm for key, norm in trace.node_norms.items()}}
+    for k, row in enumerate(rows):
+        steps, through = layer_flow(row.steps, graph, trace.loss)
+        rows[k] = replace(row, steps=steps)
+        norms.update(through)
+    return norms
 
 
 def _everything(runs: Sequence[Run], trace: GradientTrace | None, reverse: Reverse | None) -> list[Tensor]:
@@ -190,7 +195,7 @@ def _gates(rows: Sequence[Row]) -> Iterator[str]:
                 yield from (role.removeprefix("gate:") for role in roles if role.startswith("gate:"))
 
 
-def _note(node: Node, graph: Graph, trace: GradientTrace | None) -> str:
+def _note(node: Node, trace: GradientTrace | None) -> str:
     """What a tooltip says of a node."""
     lines = [f"{node.path} = {node.op}" if node.op != "parameter" else f"{node.path}: parameter"]
     lines.append(f"shape {node.shape}, {node.dtype}")
