@@ -6,16 +6,19 @@ WORKERS ?= 2
 # A font list of the environment's own: one in the home folder may come from an environment that is gone.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: demo test coverage claims docs bench lint clean
+.PHONY: demo test test-all coverage claims docs bench lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out pictures
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=full
 
 coverage: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=full --cov --cov-report=term-missing:skip-covered
 
 claims: $(VENV)/.test
 	$(BIN)/python examples/claims --quick --out pictures/claims

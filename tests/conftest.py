@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +11,10 @@ from hypothesis import settings
 import tinygrad_rnn as tg
 from tinygrad_rnn.scope import Context, context
 
-settings.register_profile("default", deadline=None, max_examples=25)
-settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.register_profile("quick", deadline=None, max_examples=8, derandomize=True, print_blob=True)
+settings.register_profile("full", settings.get_profile("quick"), max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)
