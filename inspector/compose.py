@@ -62,6 +62,7 @@ def picture(
         runs = (replayed,)
     reverse = reverse_sweep(runs[0], trace.loss) if backward and trace is not None else None
     graph = Graph(_everything(runs, trace, reverse))
+    highlighted = _highlighted(highlight, graph, with_loss=trace is not None)
     sources = sources_of(runs, graph)
     shown = [steps_shown(len(run), steps, fold) for run in runs]
     rows = [row_of(layer, shown, upper, DETAIL[level]) for layer, upper in zip(sources, [*sources[1:], None], strict=True)]
@@ -73,7 +74,7 @@ def picture(
     if reverse is not None and norms is not None:
         layers = frozenset(scope for part in runs[0].cells for scope in part.scopes)
         rows = [*(backward_row_of(source, shown[0], reverse, layers, norms) for (source,) in sources), *rows]
-    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else (), highlight=highlight or ())
+    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else (), highlight=highlighted)
     own_steps = {node.index: t for layer in sources for source in layer for t, nodes in source.nodes.items() for node in nodes}
     drawn: set[int | None] = {None, *(t for one in shown for t in one)}
     notes = {node.index: _note(node, trace) for node in graph.nodes if own_steps.get(node.index) in drawn}
@@ -102,6 +103,21 @@ def _check(level: str, trace: GradientTrace | None, backward: bool, runs: int, h
         raise ValueError("render: backward=True draws the reverse sweep of one run, got several")
     if highlight and level != "operation":
         raise ValueError(f"render: edges are highlighted at the operation level, not at the {level} level")
+
+
+def _highlighted(highlight: Iterable[tuple[int, int]] | None, graph: Graph, with_loss: bool) -> frozenset[tuple[int, int]]:
+    """The edges to highlight, all of them edges of the graph; without a trace, those of a later loss are left out as it is."""
+    wanted = frozenset(highlight or ())
+    operands = {node.tensor.id: len(node.inputs) for node in graph.nodes if node.tensor is not None}
+    newest = max(operands)
+    known = {edge for edge in wanted if -1 <= edge[1] < operands.get(edge[0], -1)}
+    unknown = sorted(edge for edge in wanted - known if with_loss or edge[0] <= newest)
+    if unknown or (wanted and not known):
+        raise ValueError(
+            f"render: highlight has {(unknown or sorted(wanted))[0]}, which is no edge of this run's graph; an edge is "
+            "(Tensor id of the consumer, operand), as inspector.strongest_path gives them"
+        )
+    return frozenset(known)
 
 
 def _norms(rows: list[Row], graph: Graph, trace: GradientTrace) -> dict[tuple[int, int], float]:

@@ -93,7 +93,7 @@ def export(
         return files.write(path, "\n".join(_mermaid(graph)) + "\n")
     if kind == "json":
         return files.write(path, json.dumps(nx.node_link_data(graph, edges="links"), indent=1, ensure_ascii=False))
-    for _, attributes in graph.nodes(data=True):
+    for attributes in (graph.graph, *(facts for _, facts in graph.nodes(data=True))):
         attributes.update({key: _storable(value) for key, value in attributes.items()})
     return files.write(path, "\n".join(nx.generate_graphml(graph)) + "\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tinygrad_rnn import files
 from tinygrad_rnn.compile.program import Program
 
 from .drawing import theme
-from .drawing.engines import FORMATS, draw
+from .drawing.engines import FORMATS, check_size, draw
 
 __all__ = ["render_program"]
 
@@ -39,7 +40,7 @@ def render_program(program: Program, path: str | Path | None = None, *, title: s
     TypeError
         If `program` is no Program.
     ValueError
-        If the suffix is unknown.
+        If the suffix is unknown, or the drawing is larger than a PNG or a PDF can be.
     GraphvizMissingError
         If no Graphviz engine is there, saying how to get one.
     """
@@ -49,8 +50,19 @@ def render_program(program: Program, path: str | Path | None = None, *, title: s
     kind = "svg" if target is None else target.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise ValueError(f"render_program: write one of {', '.join(FORMATS)}, got {target}")
-    drawn = draw(_dot(program, title), kind, "dot")
+    dot = _dot(program, title)
+    drawn = draw(dot, "svg", "dot")
+    if kind != "svg":
+        check_size("render_program", _size(drawn.decode()), kind)
+        drawn = draw(dot, kind, "dot")
     return drawn.decode() if target is None else files.write(target, drawn)
+
+
+def _size(svg: str) -> tuple[float, float]:
+    """Width and height in points, which are known once Graphviz has placed the boxes."""
+    size = re.search(r'<svg width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+    assert size is not None
+    return float(size[1]), float(size[2])
 
 
 def _dot(program: Program, title: str) -> graphviz.Digraph:

@@ -11,7 +11,7 @@ from tinygrad_rnn.unroll import Run
 from .compose import LEVELS, picture
 from .drawing import theme
 from .drawing.dot import styled, to_dot
-from .drawing.engines import FORMATS, GraphvizMissingError, draw
+from .drawing.engines import FORMATS, GraphvizMissingError, check_size, draw
 from .drawing.picture import Picture
 from .drawing.svg import to_svg
 from .drawing.words import told
@@ -19,6 +19,8 @@ from .trace import GradientTrace
 
 __all__ = ["LEVELS", "Drawing", "finished", "picture", "render", "suffix_of"]
 
+_DPI, _MARGIN = 144, 36.0
+"""Pixels an inch of a PNG, and points that Graphviz leaves free around a drawing, both sides together."""
 _LARGE = 1000
 """Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
 
@@ -84,8 +86,8 @@ def render(
     ------
     ValueError
         If the level, the suffix or a timestep is unknown, several runs do not follow each other,
-        `backward` is asked for without a trace or at another level than the operation level, or edges are to be
-        highlighted at another.
+        `backward` is asked for without a trace or at another level than the operation level, edges are to be
+        highlighted at another or are none of the graph, or the drawing is larger than a PNG or a PDF can be.
     TypeError
         If `run` is no Run.
     GraphvizMissingError
@@ -119,9 +121,11 @@ def finished(drawing: Picture, path: str | Path | None, caller: str) -> str | Pa
     if kind == "svg":
         text = told(styled(_svg(drawing), theme.style_sheet(drawing.gates)), drawing.title, drawing.words)
         return Drawing(text) if target is None else files.write(target, text)
+    left, bottom, right, top = drawing.bounds()
+    check_size(caller, (right - left + _MARGIN, top - bottom + _MARGIN), kind, _DPI)
     dot = to_dot(drawing)
     if kind == "png":
-        dot.attr("graph", dpi="144")
+        dot.attr("graph", dpi=str(_DPI))
     assert target is not None
     return files.write(target, draw(dot, kind))
 

@@ -9,13 +9,16 @@ from typing import Any
 
 import graphviz
 
-__all__ = ["FORMATS", "GraphvizMissingError", "draw"]
+__all__ = ["FORMATS", "GraphvizMissingError", "check_size", "draw"]
 
 FORMATS = ("svg", "png", "pdf")
+_LARGEST = {"png": (32_767, "pixels"), "pdf": (14_400, "points")}
+"""Cairo shrinks a larger PNG without a word; a page's limit is that of ISO 32000-1, Annex C."""
 _TIMEOUT = 120
 
 # The context has to exist before the first graph is read, or default labels are lost. A process of its own
-# keeps crashes, hangs and font warnings of the C library away from the caller.
+# keeps crashes, hangs and font warnings of the C library away from the caller; isolated (-I), it imports nothing
+# from the current directory, where anybody may have put a tempfile.py.
 _PYGRAPHVIZ = """
 import sys, tempfile
 from pygraphviz import graphviz as gv
@@ -83,9 +86,38 @@ def draw(dot: graphviz.Digraph, format: str, layout: str = "nop2") -> bytes:
     )
 
 
+def check_size(caller: str, size: tuple[float, float], format: str, dpi: float = 96.0) -> None:
+    """Refuse what is too large for its format, which an engine would shrink until nothing can be read.
+
+    Parameters
+    ----------
+    caller : str
+        In whose name to refuse.
+    size : tuple of float
+        Width and height of the drawing, in points.
+    format : {"svg", "png", "pdf"}
+    dpi : float
+        Pixels an inch of a PNG.
+
+    Raises
+    ------
+    ValueError
+        Saying how large the drawing is, and the way out.
+    """
+    if format not in _LARGEST:
+        return
+    largest, unit = _LARGEST[format]
+    width, height = (side * (dpi / 72 if format == "png" else 1.0) for side in size)
+    if max(width, height) > largest:
+        raise ValueError(
+            f"{caller}: the {format} would be {width:,.0f} × {height:,.0f} {unit}, and {largest:,} is the most that one can hold. "
+            "Write an .svg, which has no limit, or draw fewer timesteps: fold the middle away, or choose some"
+        )
+
+
 def _child(program: str, format: str, layout: str, source: str) -> bytes:
     done = subprocess.run(
-        [sys.executable, "-c", program, format, layout],
+        [sys.executable, "-I", "-c", program, format, layout],
         input=source.encode(), capture_output=True, timeout=_TIMEOUT, check=True,
     )  # fmt: skip
     return done.stdout

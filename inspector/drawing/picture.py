@@ -114,6 +114,21 @@ class Picture:
         numbered = (f"{base}.{k}" for k in itertools.count(2))
         return next(own for own in itertools.chain((base,), numbered) if own not in taken)
 
+    def bounds(self) -> tuple[float, float, float, float]:
+        """What it reaches to: left, bottom, right, top."""
+        xs, ys = [], []
+        for frame in self.frames:
+            xs += [frame.left, frame.right]
+            ys += [frame.bottom, frame.top]
+        for shape in self.shapes:
+            xs += [shape.x - shape.width / 2, shape.x + shape.width / 2]
+            ys += [shape.y - shape.height / 2, shape.y + shape.height / 2]
+        for line in self.lines:
+            for piece in line.pieces:
+                xs += [x for x, _ in piece]
+                ys += [y for _, y in piece]
+        return min(xs, default=0.0), min(ys, default=0.0), max(xs, default=0.0), max(ys, default=0.0)
+
 
 def moved(
     path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None, flip: float | None = None

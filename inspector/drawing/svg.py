@@ -22,7 +22,7 @@ _ROUND = 12.0
 
 def to_svg(picture: Picture) -> str:
     """The picture as SVG text; tooltips are titles."""
-    left, bottom, right, top = _bounds(picture)
+    left, bottom, right, top = picture.bounds()
     width, height = right - left + 2 * _PAD, top - bottom + 2 * _PAD
     backdrop = _polygon([(left - _PAD, bottom - _PAD), (left - _PAD, top + _PAD), (right + _PAD, top + _PAD), (right + _PAD, bottom - _PAD)])
     parts = [
@@ -42,24 +42,6 @@ def to_svg(picture: Picture) -> str:
         if shape.kind != "point":
             parts += _shape(shape)
     return "\n".join([*parts, "</g>", "</svg>", ""])
-
-
-def _bounds(picture: Picture) -> tuple[float, float, float, float]:
-    """What the picture reaches to: left, bottom, right, top."""
-    xs, ys = [0.0], [0.0]
-    if picture.frames or picture.shapes:
-        xs, ys = [], []
-    for frame in picture.frames:
-        xs += [frame.left, frame.right]
-        ys += [frame.bottom, frame.top]
-    for shape in picture.shapes:
-        xs += [shape.x - shape.width / 2, shape.x + shape.width / 2]
-        ys += [shape.y - shape.height / 2, shape.y + shape.height / 2]
-    for line in picture.lines:
-        for piece in line.pieces:
-            xs += [x for x, _ in piece]
-            ys += [y for _, y in piece]
-    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _text(value: str) -> str:

