@@ -1,43 +1,37 @@
 """The eyes: draws the graph of a recurrent run and measures where in time its gradient survives."""
 
-from .analysis.asserts import assert_gradient_reaches, assert_no_detach, assert_same_graph
-from .analysis.band import Band, band
-from .analysis.diagnose import Diagnosis, diagnose
-from .analysis.duality import Duality, duality
-from .analysis.gates import Gates, gates
-from .analysis.jacobians import Jacobians, jacobians
-from .analysis.lyapunov import Lyapunov, lyapunov
-from .analysis.path_orders import PathOrders, path_orders
-from .analysis.phase import Phases, phase_diagram
-from .analysis.reach import Reach, reach
-from .analysis.saliency import Saliency, saliency
-from .analysis.shares import Shares, shares
-from .analysis.steps import step_jacobians
-from .analysis.stops import Stop, Stops, stops
-from .analysis.strongest_path import StrongestPath, strongest_path
-from .analysis.waterfall import Waterfall, waterfall
-from .analysis.weights import Weights, weights
-from .analysis.whatif import WhatIf, what_if
-from .compare import Comparison, compare_graphs
-from .drawing.engines import GraphvizMissingError
-from .during import DecayRecorder, animate_training, plot_snapshots, plot_training
-from .equations import Equation, Equations, equations
-from .export import export, to_networkx
-from .figure import figure
-from .plot import Decay, decay_rate, plot_decay, plot_heat_map
-from .program import render_program
-from .render import render
-from .report import report
-from .sweeps import Sweep, sweep
-from .trace import GradientTrace, trace
+import sys
+from importlib import import_module
 
-__all__ = [
-    "Band", "Comparison", "Decay", "DecayRecorder", "Diagnosis", "Duality", "Equation", "Equations", "Gates",
-    "GradientTrace", "GraphvizMissingError", "Jacobians", "Lyapunov", "PathOrders", "Phases", "Reach", "Saliency",
-    "Shares", "Stop", "Stops", "StrongestPath", "Sweep", "Waterfall", "Weights", "WhatIf", "animate_training",
-    "assert_gradient_reaches", "assert_no_detach", "assert_same_graph", "band", "compare_graphs", "decay_rate",
-    "diagnose", "duality", "equations", "export", "figure", "gates", "jacobians", "lyapunov", "path_orders",
-    "phase_diagram", "plot_decay", "plot_heat_map", "plot_snapshots", "plot_training", "reach", "render",
-    "render_program", "report", "saliency", "shares", "step_jacobians", "stops", "strongest_path", "sweep",
-    "to_networkx", "trace", "waterfall", "weights", "what_if",
-]  # fmt: skip
+# What is public is imported when it is first used, because Matplotlib and NetworkX take longer than most commands do. The one list
+# of names is `__init__.pyi`. Nothing else may be imported here: under `python -m` it would come from the current directory.
+_HOMES = {
+    name: module
+    for line in __spec__.loader.get_data(f"{__path__[0]}/__init__.pyi").decode().splitlines()
+    if line.startswith("from ")
+    for _, module, _, name, *_ in [line.split()]
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    setattr(sys.modules[__name__], name, value)
+    return value
+
+
+def __dir__():
+    return __all__
+
+
+class _Package(type(sys)):
+    def __setattr__(self, name, value):
+        # Whoever first imports the module `inspector.trace` makes Python put it where the function of that name belongs.
+        if isinstance(value, type(sys)) and name in _HOMES:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

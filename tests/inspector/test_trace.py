@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.compose import picture
 from inspector.trace import GradientTrace, norm_of
 from inspector.values import recorded_values
 from tinygrad_rnn.cotangent import Product, Scatter
@@ -245,7 +246,7 @@ def test_a_stack_that_is_compiled_in_part_is_drawn_and_measured_like_one_that_is
     layers = [tg.compile(cell) if hurry else cell for cell, hurry in zip(cells, compiled, strict=True)]
     pictures = []
     for run in (tg.unroll(tg.Stacked(*cells), x), tg.unroll(tg.Stacked(*layers), x)):
-        drawing = inspector.compose.picture(run, level="cell", trace=inspector.trace(run, (run.stacked**2).sum()))
+        drawing = picture(run, level="cell", trace=inspector.trace(run, (run.stacked**2).sum()))
         pictures.append({line.id: (line.css, line.norm) for line in drawing.lines if not line.id.startswith("legend")})
     assert pictures[0].keys() == pictures[1].keys()
     for key, (css, norm) in pictures[0].items():
