@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,8 +19,24 @@ Array = npt.NDArray[Any]
 __all__ = ["Cell", "Parametrised"]
 
 
+@functools.cache
 def _state_type(names: tuple[str, ...]) -> Any:
-    return namedtuple("State", names)
+    def reduce(state: tuple[Any, ...]) -> Any:
+        return _state, (names, tuple(state))
+
+    return type("State", (namedtuple("State", names),), {"__slots__": (), "__reduce__": reduce})
+
+
+def _state(names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    """A state out of a pickle, which cannot look up by name a type that was made."""
+    return _state_type(names)(*values)
+
+
+class _StateType:
+    """The NamedTuple of a cell's states, by their names; those of the class unless the cell has its own."""
+
+    def __get__(self, cell: Any, kind: Any) -> Any:
+        return _state_type(tuple((kind if cell is None else cell).state_names))
 
 
 class Parametrised:
@@ -122,12 +139,8 @@ class Cell(Parametrised):
     """
 
     state_names: tuple[str, ...] = ("h",)
-    State: Any
+    State: Any = _StateType()
     is_compiled = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.State = _state_type(cls.state_names)
 
     def __init__(
         self,
@@ -148,14 +161,19 @@ class Cell(Parametrised):
             raise ValueError(f"{type(self).__name__}: dtype must be a floating one, got {self.dtype}")
         if not isinstance(init, str) and not callable(init):
             raise TypeError(f"{type(self).__name__}: init must be a preset or its name, got {init!r}")
-        self.preset = (preset(init) if isinstance(init, str) else init)(self.hidden_size)
+        self._init = init
         self.initialisation = self.preset.name
         self._rng = np.random.default_rng(seed)
         self._parameters: dict[str, Tensor] = {}
 
+    @property
+    def preset(self) -> Preset:
+        """What fills the parameters."""
+        return (preset(self._init) if isinstance(self._init, str) else self._init)(self.hidden_size)
+
     def name_states(self, *names: str) -> None:
         """Give this one cell states of its own, for a class whose options decide how many there are."""
-        self.state_names, self.State = names, _state_type(names)
+        self.state_names = names
 
     def parameter(self, name: str, shape: tuple[int, ...], init: Init | Any = None) -> Tensor:
         """Declare a parameter.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -167,4 +168,4 @@ def preset(name: str, **options: Any) -> Callable[[int], Preset]:
     """
     if name not in PRESETS:
         raise ValueError(f"no initialisation called {name!r}; choose from {', '.join(PRESETS)}")
-    return lambda hidden_size: PRESETS[name](hidden_size, **options)
+    return functools.partial(PRESETS[name], **options)

@@ -128,6 +128,10 @@ class Primitive:
         place = f" [in {where}]" if where else ""
         return kind(f"{self.name}(shapes {shapes}{settings}){place}: {error}")
 
+    def __reduce__(self) -> str:
+        """Wherever it is needed again there is the one that was declared."""
+        return self.__qualname__  # type: ignore[attr-defined,no-any-return]
+
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 

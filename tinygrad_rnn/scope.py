@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+import functools
+import inspect
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 __all__ = ["Scope", "detect_anomaly", "no_grad", "scope"]
 
@@ -83,20 +84,110 @@ class Context(NamedTuple):
 
 context: ContextVar[Context] = ContextVar("tinygrad_rnn", default=Context())  # noqa: B039 - immutable
 
+_entered: ContextVar[tuple[Context, Any] | None] = ContextVar("tinygrad_rnn_entered", default=None)
+"""The contexts to go back to, innermost first. They live here and not on the objects that were entered, so that one
+object may be entered again, inside itself and in several threads or tasks at once."""
 
-@contextmanager
-def using(**changes: Any) -> Iterator[None]:
-    """Run a block in the current context with some of its fields replaced."""
-    token = context.set(context.get()._replace(**changes))
-    try:
-        yield
-    finally:
-        context.reset(token)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
-    """Put the operations of a block into a layer called `name`; scopes nest.
+class using:
+    """Run a block in the current context with some of its fields replaced; decorates functions too."""
+
+    def __init__(self, **changes: Any) -> None:
+        self._changes = changes
+
+    def _inside(self, around: Context) -> Context:
+        return around._replace(**self._changes)
+
+    def __enter__(self) -> None:
+        around = context.get()
+        inside = self._inside(around)
+        _entered.set((around, _entered.get()))
+        context.set(inside)
+
+    def __exit__(self, *error: object) -> None:
+        entered = _entered.get()
+        if entered is not None:  # a generator may be closed in another thread than the one it was entered in
+            around, rest = entered
+            _entered.set(rest)
+            context.set(around)
+
+    def __call__(self, function: Function) -> Function:
+        """The function, run inside; of a generator every step, and never what its caller does between two of them."""
+        for kind, wrap in _WRAPPERS.items():
+            if kind(function):
+                return cast(Function, functools.wraps(function)(wrap(self, function)))
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return cast(Function, functools.wraps(function)(run))
+
+
+def _generator(switch: using, function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        inner = function(*args, **kwargs)
+        resume, sent = inner.send, None
+        while True:
+            try:
+                with switch:
+                    value = resume(sent)
+            except StopIteration as end:
+                return end.value
+            try:
+                resume, sent = inner.send, (yield value)
+            except GeneratorExit:
+                with switch:
+                    inner.close()
+                raise
+            except BaseException as error:
+                resume, sent = inner.throw, error
+
+    return run
+
+
+def _async_generator(switch: using, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        inner = function(*args, **kwargs)
+        resume, sent = inner.asend, None
+        while True:
+            try:
+                with switch:
+                    value = await resume(sent)
+            except StopAsyncIteration:
+                return
+            try:
+                resume, sent = inner.asend, (yield value)
+            except GeneratorExit:
+                with switch:
+                    await inner.aclose()
+                raise
+            except BaseException as error:
+                resume, sent = inner.athrow, error
+
+    return run
+
+
+def _coroutine(switch: using, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        with switch:
+            return await function(*args, **kwargs)
+
+    return run
+
+
+_WRAPPERS: dict[Callable[[Any], bool], Callable[[using, Callable[..., Any]], Callable[..., Any]]] = {
+    inspect.isgeneratorfunction: _generator,
+    inspect.isasyncgenfunction: _async_generator,
+    inspect.iscoroutinefunction: _coroutine,
+}
+"""How to decorate what does not run where it is called."""
+
+
+class scope(using):
+    """Put the operations of a block, or of a function that it decorates, into a layer called `name`; scopes nest.
 
     Parameters
     ----------
@@ -108,10 +199,14 @@ def scope(name: str) -> Iterator[None]:
     TypeError
         If `name` is not a string.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"scope: name must be a string, got {type(name).__name__}")
-    with using(scope=Scope(context.get().scope, "layer", name)):
-        yield
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"scope: name must be a string, got {type(name).__name__}")
+        self._name = name
+
+    def _inside(self, around: Context) -> Context:
+        return around._replace(scope=Scope(around.scope, "layer", self._name))
 
 
 class timestep:
@@ -135,15 +230,17 @@ class timestep:
         context.reset(self._token)
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Record nothing: operations on Tensors inside the block give Tensors without a history."""
-    with using(recording=False):
-        yield
+class no_grad(using):
+    """Record nothing: operations on Tensors inside the block give Tensors without a history.
+
+    Decorates functions, generator functions and coroutines too: ``@no_grad()``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(recording=False)
 
 
-@contextmanager
-def detect_anomaly() -> Iterator[None]:
+class detect_anomaly(using):
     """Raise at the first NaN or infinity, forward or backward, and say where it appeared.
 
     Raises
@@ -151,5 +248,6 @@ def detect_anomaly() -> Iterator[None]:
     AnomalyError
         Naming the operation, its scope, its timestep and the gate or state it belongs to.
     """
-    with using(anomaly=True):
-        yield
+
+    def __init__(self) -> None:
+        super().__init__(anomaly=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ __all__ = ["Tensor", "named", "tensor"]
 
 _next_id = itertools.count().__next__
 _new, _ndarray = object.__new__, np.ndarray
+
+_adding_up = threading.Lock()
+"""Held while a gradient is added to a leaf's: two threads may go back into one leaf."""
 
 
 _UNRECORDED = Origin("no_grad", "")
@@ -170,7 +174,8 @@ class Tensor(Operators):
         for leaf, total, _ in sweep([self], [cotangent], wanted=leaves):
             if leaf.op is None and leaf.requires_grad:
                 total = np.array(dense(total))
-                leaf.grad = total if leaf.grad is None else np.asarray(leaf.grad + total)
+                with _adding_up:
+                    leaf.grad = total if leaf.grad is None else np.asarray(leaf.grad + total)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -206,7 +211,10 @@ class Tensor(Operators):
         """A copy is a leaf of its own, with an id of its own; what was computed cannot be copied."""
         if self.op is not None:
             raise TypeError(f"copy: only a leaf can be copied; detach() this output of {self.op.name} first")
-        return Tensor, (np.array(self._data), self.requires_grad, self.name)
+        slots: dict[str, Any] = {"grad": None if self.grad is None else self.grad.copy()}
+        if hasattr(self, "origin"):
+            slots["origin"] = self.origin
+        return Tensor, (self._data.copy(), self.requires_grad, self.name), (None, slots)
 
     # ---------------------------------------------------------------------------- NumPy's protocols
 

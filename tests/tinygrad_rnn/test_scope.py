@@ -132,6 +132,22 @@ def test_ids_stay_unique_and_ordered_across_threads() -> None:
         assert tg.grad(mine[-1], mine[0])[0].item() == 1.0
 
 
+def test_threads_that_go_back_into_one_leaf_lose_no_sum() -> None:
+    leaf = tg.tensor(np.zeros(100_000), requires_grad=True)  # long enough for NumPy to let other threads in
+    ones = np.ones(leaf.shape)
+
+    def work() -> None:
+        for _ in range(20):
+            leaf.backward(ones)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(leaf.grad, 80.0)
+
+
 def test_coroutines_do_not_see_each_others_scopes() -> None:
     async def work(name: str) -> str:
         with tg.scope(name):
@@ -142,6 +158,128 @@ def test_coroutines_do_not_see_each_others_scopes() -> None:
         return list(await asyncio.gather(work("a"), work("b")))
 
     assert asyncio.run(both()) == ["a", "b"]
+
+
+# ---------------------------------------------------------------------------- switches as objects
+
+OBJECTS = [tg.no_grad(), tg.detect_anomaly(), tg.scope("layer0")]
+each_object = pytest.mark.parametrize("switch", OBJECTS, ids=lambda s: type(s).__name__)
+
+
+@each_object
+def test_one_object_can_be_entered_again_and_inside_itself(switch: Any) -> None:
+    for _ in range(2):
+        with switch:
+            inside = context.get()
+            with switch, switch:
+                pass
+            assert context.get() is inside != Context()
+        assert context.get() == Context()
+
+
+@each_object
+def test_one_object_serves_several_threads_at_once(switch: Any) -> None:
+    meet, seen = threading.Barrier(2, timeout=10), []
+
+    def work(first: bool) -> None:
+        if not first:
+            meet.wait()  # enters second, leaves last
+        with switch:
+            if first:
+                meet.wait()
+            meet.wait()
+            seen.append(context.get() != Context())
+            if not first:
+                meet.wait()
+        if first:
+            meet.wait()
+        seen.append(context.get() == Context())
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [True] * 4
+
+
+def recorded(x: tg.Tensor) -> bool:
+    return (x * 2.0).op is not None
+
+
+def test_no_grad_holds_inside_every_step_of_a_generator_and_never_outside() -> None:
+    x, seen = tg.tensor([1.0], requires_grad=True), []
+
+    @tg.no_grad()
+    def steps() -> Any:
+        try:
+            got = yield recorded(x)
+            seen.append((got, recorded(x)))
+            yield
+        except KeyError:
+            seen.append(("thrown", recorded(x)))
+            yield recorded(x)
+        finally:
+            seen.append(("closed", recorded(x)))
+        return "end"
+
+    generator = steps()
+    assert next(generator) is False and recorded(x), "between two steps the caller's switches are in force"
+    generator.send("sent")
+    assert generator.throw(KeyError()) is False and recorded(x)
+    with pytest.raises(StopIteration) as stop:
+        next(generator)
+    assert stop.value.value == "end"
+    other = steps()
+    next(other)
+    other.close()
+    assert seen == [("sent", False), ("thrown", False), ("closed", False), ("closed", False)]
+
+
+def test_no_grad_decorates_functions_coroutines_and_asynchronous_generators() -> None:
+    x = tg.tensor([1.0], requires_grad=True)
+
+    @tg.no_grad()
+    def plain(again: bool = True) -> Any:
+        return (plain(False), recorded(x)) if again else recorded(x)
+
+    @tg.no_grad()
+    async def coroutine() -> bool:
+        await asyncio.sleep(0)
+        return recorded(x)
+
+    @tg.no_grad()
+    async def numbers() -> Any:
+        try:
+            await asyncio.sleep(0)
+            yield recorded(x)
+            yield recorded(x)
+        finally:
+            yield recorded(x)
+
+    async def everything() -> list[Any]:
+        beside = asyncio.create_task(asyncio.sleep(0, recorded(x)))
+        found: list[Any] = [await coroutine(), recorded(x), await beside]
+        async for number in numbers():
+            found += [number, recorded(x)]
+        return found
+
+    assert plain() == (False, False) and plain.__name__ == "plain" and recorded(x)
+    assert asyncio.run(everything()) == [False, True, True] + [False, True] * 3
+
+
+def test_detect_anomaly_decorates_a_generator() -> None:
+    @tg.detect_anomaly()
+    def steps() -> Any:
+        yield tg.tensor(0.0)
+        yield tg.tensor(0.0) * np.inf
+
+    generator = steps()
+    x = next(generator)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan((x * np.inf).data), "the caller is not judged"
+        with pytest.raises(tg.AnomalyError, match="NaN in the output of multiply"):
+            next(generator)
 
 
 def test_a_scope_needs_a_name() -> None:

@@ -15,13 +15,22 @@ from .gated import GatedCell
 
 __all__ = ["SQUASH", "LSTM1997Cell", "LSTM2000Cell"]
 
+
+def _g(z: Value) -> Value:
+    return 4.0 * sigmoid(z) - 2.0
+
+
+def _h(z: Value) -> Value:
+    return 2.0 * sigmoid(z) - 1.0
+
+
+def _identity(z: Value) -> Value:
+    return z
+
+
 SQUASH: dict[str, Callable[[Value], Value]] = {
-    "g": lambda z: 4.0 * sigmoid(z) - 2.0,
-    "h": lambda z: 2.0 * sigmoid(z) - 1.0,
-    "sigmoid": sigmoid,
-    "tanh": tanh,
-    "identity": lambda z: z,
-}
+    "g": _g, "h": _h, "sigmoid": sigmoid, "tanh": tanh, "identity": _identity,
+}  # fmt: skip
 """Squashing functions of a memory cell; g, in (-2, 2), and h, in (-1, 1), are the paper's equations 3 and 4."""
 
 

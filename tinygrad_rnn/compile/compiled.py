@@ -133,7 +133,7 @@ class CompiledCell(Cell):
         self.checkpoint = checkpoint
         self.backend = backend
         self.input_size, self.hidden_size, self.dtype = cell.input_size, cell.hidden_size, cell.dtype
-        self.state_names, self.State = cell.state_names, cell.State
+        self.state_names = cell.state_names
         self._known: dict[tuple[Any, ...], Recurrence | None] = {}
         self._lock = threading.RLock()
         self.operation = UnrolledRun(f"unrolled {type(cell).__name__}", self._find)
@@ -159,6 +159,10 @@ class CompiledCell(Cell):
 
     def __repr__(self) -> str:
         return repr(self.cell)
+
+    def __reduce__(self) -> Any:
+        """A copy works everything out afresh."""
+        return type(self), (self.cell, self.checkpoint, self.backend)
 
     # --------------------------------------------------------------------------------------- tracing
 
@@ -287,6 +291,9 @@ class CompiledEnsemble(CompiledCell):
 
     def __len__(self) -> int:
         return len(self.members)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.members, self.backend), {"_stacked": self._stacked}
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         yield from self._stacked.items()
