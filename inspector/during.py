@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Sequence
@@ -87,13 +86,13 @@ class DecayRecorder:
 
     def to_csv(self, path: str | Path) -> Path:
         """Write one line for each training step, name and timestep."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["step", "name", "t", "norm"])
-        for name, curves in self.curves.items():
-            for step, norms in zip(self.steps, curves, strict=True):
-                writer.writerows([step, name, t, repr(float(norm))] for t, norm in enumerate(norms))
-        return files.write(path, text.getvalue())
+        rows = (
+            (step, name, t, float(norm))
+            for name, curves in self.curves.items()
+            for step, norms in zip(self.steps, curves, strict=True)
+            for t, norm in enumerate(norms)
+        )
+        return files.write_csv(path, ("step", "name", "t", "norm"), rows)
 
 
 def plot_training(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 import math
@@ -80,11 +78,7 @@ class Sweep:
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the tidy table; the file appears only when it is complete."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(self.rows())
-        return files.write(path, text.getvalue())
+        return files.write_csv(path, COLUMNS, self.rows())
 
     def to_json(self, path: str | Path) -> Path:
         """Write the tidy table as a list of objects; what is not finite is ``null``."""

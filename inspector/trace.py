@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -226,16 +224,12 @@ class GradientTrace:
 
         The file appears only when it is complete.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["kind", "name", "timestep", "norm"])
-        writer.writerows(self._table())
-        return files.write(path, text.getvalue())
+        return files.write_csv(path, ("kind", "name", "timestep", "norm"), self._table())
 
-    def _table(self) -> Iterator[tuple[str, str, int, str]]:
+    def _table(self) -> Iterator[tuple[str, str, int, float]]:
         for kind, names, norms in (("value", self.names, self.norm), ("parameter", self.parameters, self.parameter_norm)):
             for name in names:
-                yield from ((kind, name, t, repr(float(v))) for t, v in enumerate(norms(name)) if not math.isnan(v))
+                yield from ((kind, name, t, float(v)) for t, v in enumerate(norms(name)) if not math.isnan(v))
 
     def _known(self, name: str, names: tuple[str, ...]) -> None:
         if name not in names:

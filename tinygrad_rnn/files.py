@@ -1,22 +1,37 @@
-"""Files that are whole or not there: written to a temporary name beside the target and renamed."""
+"""Files that are whole or not there, whatever fails on the way, and that outlast a power cut; tables as CSV."""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import errno
+import glob
 import os
-import tempfile
+import stat
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-__all__ = ["write"]
+__all__ = ["append", "write", "write_csv"]
+
+_STALE = 3600.0
 
 
 def write(path: str | Path, content: str | bytes) -> Path:
-    """Write `content` to `path`; whatever stood there before stays until the new file is complete.
+    r"""Write `content` to `path`; whatever stood there before stays until the new file is complete and on the disk.
+
+    A file that is replaced keeps its mode, and a link goes on leading to it. A process that is killed leaves nothing
+    behind on Linux, but in the instant of the replacement a hidden copy that the next write to `path` removes. Where the
+    system has no files without a name it is a hidden part of the new file, which a write an hour later removes.
 
     Parameters
     ----------
     path : path
     content : str or bytes
-        Text is written as UTF-8.
+        Text is written as UTF-8; half a surrogate pair, which UTF-8 cannot hold, as ``\udc80``.
 
     Returns
     -------
@@ -28,22 +43,187 @@ def write(path: str | Path, content: str | bytes) -> Path:
         If the folder does not exist.
     IsADirectoryError
         If `path` is a folder.
+    OSError
+        Of the system's own kind, naming `path`, if it cannot be written; what stood there is untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import tinygrad_rnn as tg
+    >>> tg.files.write(Path(tempfile.mkdtemp()) / "a.txt", "whole").read_text()
+    'whole'
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {target}: there is no folder {target.parent}")
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
     if target.is_dir():
-        raise IsADirectoryError(f"cannot write {target}: it is a folder")
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        raise IsADirectoryError(f"cannot write {path}: it is a folder")
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    with _naming(path):
+        if target.exists() and not target.is_file():  # a device or a pipe has nothing that could be kept
+            target.write_bytes(data)
+        else:
+            _replace(target, data)
+    return Path(path)
+
+
+def append(path: str | Path, data: bytes) -> None:
+    """Add to the end of a file, which is made if it is not there; the data are on the disk when this returns.
+
+    Raises
+    ------
+    OSError
+        Naming `path`; a part of `data` may then stand at the end of the file.
+    """
+    target = Path(os.path.realpath(path))
+    with _naming(path):
+        is_new = not target.exists()
+        with _opened(target, os.O_APPEND | os.O_CREAT) as handle:
+            _put(handle, data)
+        if is_new:
+            _sync(target.parent)
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """Write a table that is safe to open in a spreadsheet, with :func:`write`.
+
+    Text that a spreadsheet would take for a formula (it begins with ``= + - @``, a tab or a carriage return, and is no
+    number) gets an apostrophe in front. Numbers are written so that they read back to the same bits.
+
+    Parameters
+    ----------
+    path : path
+    header : sequence of str
+    rows : iterable of sequences
+        Of text and numbers; ``None`` is an empty cell.
+
+    Returns
+    -------
+    Path
+    """
+    lines: list[str] = []
+    table = csv.writer(SimpleNamespace(write=lines.append))  # ends rows with \r\n, so that it quotes both within a cell
+    table.writerow([_cell(name) for name in header])
+    table.writerows([_cell(value) for value in row] for row in rows)
+    return write(path, "".join(line.removesuffix("\r\n") + "\n" for line in lines))
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(target)
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+# --------------------------------------------------------------------------------------- the system
+
+
+@contextlib.contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """What fails inside is said of `path`, not of a temporary name."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Write beside `target` and rename, which the system does at once or not at all."""
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    part = f".{target.name[:40]}-{zlib.crc32(os.fsencode(target.name)):08x}"
+    try:
+        _replace_unnamed(target, part, data, mode)
+    except (AttributeError, OSError):  # no such files here, or an error, which the plain way meets again if it is more than that
+        _replace_named(target, part, data, mode)
+    _sync(target.parent)
+
+
+def _replace_unnamed(target: Path, part: str, data: bytes, mode: int | None) -> None:
+    """By a file without a name, which the system removes should this process die."""
+    with _opened(target.parent, os.O_TMPFILE) as handle:
+        _put(handle, data, mode)
+        _name(f"/proc/self/fd/{handle}", target, target.with_name(f"{part}.part"))
+
+
+def _name(source: str, target: Path, part: Path) -> None:
+    """Give an open file the place of `target`."""
+
+    def link(place: Path) -> None:
+        os.link(source, place, src_dir_fd=0)  # any src_dir_fd makes Python follow the link that `source` is
+
+    _remove(part)  # of a process that was killed
+    with contextlib.suppress(FileExistsError):
+        link(target)
+        return
+    for _ in range(100):  # two writers of the same file may remove each other's part; then each tries again
+        try:
+            link(part)
+            part.replace(target)
+            return
+        except FileExistsError:
+            _remove(part)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            _remove(part)
+            raise
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def _replace_named(target: Path, part: str, data: bytes, mode: int | None) -> None:
+    """By a hidden file, which a killed process leaves behind."""
+    for other in target.parent.glob(f"{glob.escape(part)}.*.part"):
+        with contextlib.suppress(OSError):
+            if other.stat().st_mtime < time.time() - _STALE:
+                other.unlink()
+    place = target.with_name(f"{part}.{os.urandom(4).hex()}.part")
+    try:
+        with _opened(place, os.O_CREAT | os.O_EXCL) as handle:
+            _put(handle, data, mode)
+        place.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        _remove(place)
         raise
-    return target
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    handle = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0) | flags, 0o666)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _put(handle: int, data: bytes, mode: int | None = None) -> None:
+    """Write all of the data, and onto the disk."""
+    if mode is not None and hasattr(os, "fchmod"):
+        os.fchmod(handle, mode)
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+    os.fsync(handle)
+
+
+def _sync(folder: Path) -> None:
+    """A name is on the disk only when its folder is."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(PermissionError):  # one may write there, but not list
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that knows no such thing
+                raise
+        finally:
+            os.close(handle)

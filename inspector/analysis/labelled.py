@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import itertools
 import json
 import math
@@ -132,14 +130,14 @@ class Finding:
         """Write one line a value: its table, what it is, its labels, itself."""
         tables = self.tables()
         axes = list(dict.fromkeys(axis for table in tables.values() for axis in table.axes))
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["table", "what", *axes, "value"])
-        for name, table in tables.items():
-            for *labels, value in table.rows():
-                at = dict(zip(table.axes, labels, strict=True))
-                writer.writerow([name, table.what, *(at.get(axis, "") for axis in axes), repr(value)])
-        return files.write(path, text.getvalue())
+
+        def rows() -> Iterator[list[Any]]:
+            for name, table in tables.items():
+                for *labels, value in table.rows():
+                    at = dict(zip(table.axes, labels, strict=True))
+                    yield [name, table.what, *(at.get(axis, "") for axis in axes), value]
+
+        return files.write_csv(path, ["table", "what", *axes, "value"], rows())
 
     def to_pandas(self) -> dict[str, Any]:
         """Each table as a pandas Series, by name."""

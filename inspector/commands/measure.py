@@ -67,7 +67,8 @@ def _decay(a: argparse.Namespace) -> int:
     if a.json:
         files.write(a.json, _json(traces))
     if a.csv:
-        files.write(a.csv, _csv(traces))
+        rows = ((own, name, t, float(v)) for own, found in traces.items() for name in found.names for t, v in enumerate(found.norm(name)))
+        files.write_csv(a.csv, ("cell", "name", "timestep", "norm"), rows)
     _table(traces, names)
     print(f"\n{', '.join(str(path) for path in (out, a.json, a.csv) if path)}")
     return OK
@@ -80,14 +81,6 @@ def _table(traces: Mapping[str, GradientTrace], names: list[str] | None) -> None
             norms = found.norm(name)
             decay = decay_rate(norms)
             print(f"{f'{own} {name}':16}{decay.factor:20.4g}{decay.half_life:12.4g}{norms[0]:13.3g}{norms[-1]:13.3g}  {sparkline(norms, 40)}")
-
-
-def _csv(traces: Mapping[str, GradientTrace]) -> str:
-    lines = ["cell,name,timestep,norm"]
-    for own, found in traces.items():
-        quoted = '"' + own.replace('"', '""') + '"' if set(own) & set(',"\n') else own
-        lines += [f"{quoted},{name},{t},{float(v)!r}" for name in found.names for t, v in enumerate(found.norm(name))]
-    return "\n".join(lines) + "\n"
 
 
 def _json(traces: Mapping[str, GradientTrace]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -120,6 +121,28 @@ def test_what_xml_cannot_hold_is_replaced_wherever_it_stands(name: str, tmp_path
         text = Path(write(run, tmp_path / f"a.{suffix}", trace=trace)).read_text(encoding="utf-8")
         assert name not in text and (suffix not in ("svg", "graphml") or ElementTree.fromstring(text.encode()) is not None)
     assert "�" in nx.read_graphml(tmp_path / "a.graphml").name
+
+
+@pytest.mark.parametrize("name", ["a\udc80", "a\rb", "=cmd|' /C calc'!A0"])
+def test_no_name_breaks_a_table_or_a_page(name: str, tmp_path: Path) -> None:
+    """Half a surrogate pair, a carriage return, and what a spreadsheet would run."""
+
+    class Named(tg.Cell):
+        def step(self, x: object, state: tuple[object, ...]) -> tuple[object]:
+            return (tg.tanh(tg.named(**{name: tg.sigmoid(x + state[0])})),)
+
+    Named.__name__ = name.replace("\udc80", "C")  # Python itself takes no half pair there
+    run = tg.unroll(Named(3, 3, seed=0), np.ones((2, 1, 3)))
+    loss = run.outputs[-1].sum()
+    trace = inspector.trace(run, loss)
+    visible = name.encode("utf-8", "backslashreplace").decode()
+    found = json.loads(inspector.gates(run).to_json(tmp_path / "a.json").read_text("utf-8"))
+    assert any(name in labels for labels in found["derivatives"]["axes"].values())
+    with trace.to_csv(tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert {len(row) for row in rows} == {4}
+    assert {row[1].removeprefix("'") for row in rows} >= {visible, "h"} and not any(row[1].startswith("=") for row in rows)
+    assert "<html" in inspector.report(run, loss, tmp_path / "a.html").read_text("utf-8")
 
 
 @FEW

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -68,11 +66,8 @@ class History:
             return files.write(path, "".join(json.dumps(row) + "\n" for row in self.rows))
         if suffix != ".csv":
             raise ValueError(f"history: {path} must end in .csv or .jsonl")
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[0]) if self.rows else ["step"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        return files.write(path, text.getvalue())
+        columns = list(self.rows[0]) if self.rows else ["step"]
+        return files.write_csv(path, columns, ([row[name] for name in columns] for row in self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
