@@ -6,7 +6,7 @@ WORKERS ?= 2
 # A font list of the environment's own: one in the home folder may come from an environment that is gone.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: demo test test-all coverage claims docs bench lint clean
+.PHONY: demo test test-all mutants coverage claims docs bench lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out pictures
@@ -19,6 +19,9 @@ test-all: $(VENV)/.test
 
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=full --cov --cov-report=term-missing:skip-covered
+
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants.py --workers $(WORKERS)
 
 claims: $(VENV)/.test
 	$(BIN)/python examples/claims --quick --out pictures/claims

@@ -1,0 +1,229 @@
+"""Mutation testing: change one thing in the code, and see whether a test notices. ``make mutants`` runs it.
+
+A mutant is the tree with one expression changed: an operator, a comparison, a constant, a condition, a call left out. The
+tests that mirror the changed file run first, those of its folder next, slow ones last; the first failure kills the
+mutant. What survives is printed as a change of one line. Mutants that no test *can* notice stand in
+``equivalent_mutants.txt``, each with its reason, and are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from queue import Queue
+
+import numpy as np
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
+SECONDS = 600
+"""How long the tests of a mutant may take; one that never ends is noticed, too."""
+
+AREAS = {
+    "rules": ("tinygrad_rnn/primitives.py", "tinygrad_rnn/functions.py", "tinygrad_rnn/primitive.py"),
+    "sweep": ("tinygrad_rnn/sweep.py", "tinygrad_rnn/cotangent.py", "tinygrad_rnn/backward.py", "tinygrad_rnn/batching.py", "tinygrad_rnn/graph.py"),
+    "compiler": ("tinygrad_rnn/compile/passes/*.py", "tinygrad_rnn/compile/adjoint.py", "tinygrad_rnn/compile/fuse.py", "tinygrad_rnn/compile/schedule.py"),
+    "analyses": ("inspector/trace.py", "inspector/analysis/*.py"),
+}  # fmt: skip
+
+BINARY = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "*", ast.Pow: "*"}
+COMPARED = {
+    ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
+    ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in",
+}  # fmt: skip
+COSMETIC = {"linewidth", "fontsize", "alpha", "zorder", "pad", "labelpad", "size", "figsize", "markersize", "constrained_layout"}
+"""Arguments that only say how thick or large something is drawn: a matter of taste, not of truth."""
+
+
+@cache
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One changed place: the file, the characters from `start` to `stop`, and what stands there instead."""
+
+    path: str
+    start: int
+    stop: int
+    text: str
+
+    def source(self) -> str:
+        """The whole file, changed."""
+        source = read(self.path)
+        return source[: self.start] + self.text + source[self.stop :]
+
+    def __str__(self) -> str:
+        """``path: line before => line after``, without line numbers, which move."""
+        source = read(self.path)
+        first, last = source.rfind("\n", 0, self.start) + 1, source.find("\n", self.stop)
+        before, after = source[first:last], source[first : self.start] + self.text + source[self.stop : last]
+        return f"{self.path}: {' '.join(before.split())} => {' '.join(after.split())}"
+
+    def tests(self) -> list[list[str]]:
+        """What to run, one after the other, until something fails: options and paths of pytest."""
+        package, *rest = Path(self.path).parts
+        folder = Path("tests", package, *rest[:-1])
+        mirror = folder / f"test_{Path(self.path).name}"
+        while not (ROOT / folder).exists():
+            folder = folder.parent
+        quick = ["-m", "not slow"]
+        stages = [[*quick, str(mirror)]] if (ROOT / mirror).exists() else []
+        return [*stages, [*quick, str(folder)], [*quick, str(Path("tests", package))], ["--hypothesis-profile=full", str(folder)]]
+
+
+def changes(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
+    """Each node that can be changed, with the text that takes its place."""
+    ignored = {node for parent in ast.walk(tree) for part in _unmutated(parent) for node in ast.walk(part)}
+    lines = source.splitlines(keepends=True)
+
+    def text(node: ast.expr) -> str:
+        first, last = node.lineno - 1, (node.end_lineno or 0) - 1
+        found = [line.encode() for line in lines[first : last + 1]]
+        found[-1] = found[-1][: node.end_col_offset]
+        found[0] = found[0][node.col_offset :]
+        return b"".join(found).decode()
+
+    for node in ast.walk(tree):
+        if node in ignored:
+            continue
+        match node:
+            case ast.BinOp(left, op, right) if type(op) in BINARY:
+                yield node, f"({text(left)}) {BINARY[type(op)]} ({text(right)})"
+            case ast.Compare(left, [op], [right]):
+                yield node, f"({text(left)}) {COMPARED[type(op)]} ({text(right)})"
+            case ast.BoolOp(op, values):
+                yield node, (" or " if isinstance(op, ast.And) else " and ").join(f"({text(v)})" for v in values)
+            case ast.UnaryOp(ast.USub() | ast.Not(), operand):
+                yield node, f"({text(operand)})"
+            case ast.Constant(bool() as value):
+                yield node, str(not value)
+            case ast.Constant(int() as value):
+                yield node, str(value + 1)
+            case ast.Constant(float() as value):
+                yield node, str(value * 2 + (value == 0))
+            case ast.If(test) | ast.IfExp(test) if not isinstance(test, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
+                yield test, f"(not ({text(test)}))"
+            case ast.comprehension(_, _, [test, *_]):
+                yield test, "True"
+            case ast.Expr(ast.Call()) | ast.AugAssign():
+                yield node, "pass"
+
+
+def _unmutated(node: ast.AST) -> list[ast.AST]:
+    """The parts of a node that are not behaviour: annotations, messages of errors, docstrings, what is exported."""
+    match node:
+        case ast.Raise() | ast.Import() | ast.ImportFrom() | ast.Assert():
+            return [node]
+        case ast.AnnAssign(annotation=annotation):
+            return [annotation]
+        case ast.FunctionDef(returns=returns, args=arguments):
+            every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+            return [part for part in (returns, *(a.annotation for a in every if a)) if part is not None]
+        case ast.keyword(arg=name) if name in COSMETIC:
+            return [node]
+        case ast.If(ast.Name("TYPE_CHECKING")):
+            return [node]
+        case _:
+            return []
+
+
+def mutants(patterns: tuple[str, ...]) -> list[Mutant]:
+    """All mutants of the files that match."""
+    found = []
+    for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern)}):
+        source = path.read_text(encoding="utf-8")
+        lines = source.splitlines(keepends=True)
+        starts = [0, *itertools.accumulate(map(len, lines))]
+        for node, text in changes(ast.parse(source), source):
+            start, stop = (
+                starts[line - 1] + len(lines[line - 1].encode()[:column].decode())  # columns of a tree count bytes
+                for line, column in ((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))  # type: ignore[attr-defined]
+            )
+            found.append(Mutant(str(path.relative_to(ROOT)), start, stop, text))
+    return found
+
+
+def survives(mutant: Mutant, folder: Path) -> bool:
+    """Whether all tests pass in a copy of the tree that holds the mutant."""
+    target = folder / mutant.path
+    kept = target.read_text(encoding="utf-8")
+    target.write_text(mutant.source(), encoding="utf-8")
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        for stage in mutant.tests():
+            command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *stage]
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=SECONDS, check=False)
+            if done.returncode not in (0, 5):  # 5: this file has no test of that kind
+                return False
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        target.write_text(kept, encoding="utf-8")
+    return True
+
+
+def copies(count: int, into: Path) -> Queue[Path]:
+    """As many copies of the tracked tree, one for each worker."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    free: Queue[Path] = Queue()
+    for k in range(count):
+        for name in filter(None, tracked.split("\0")):
+            if (ROOT / name).is_file():
+                (into / str(k) / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, into / str(k) / name)
+        free.put(into / str(k))
+    return free
+
+
+def equivalent() -> set[str]:
+    """The mutants that no test can notice; a line each, indented lines below give the reason."""
+    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines()
+    return {line for line in lines if line and not line[0].isspace() and not line.startswith("#")}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("areas", nargs="*", choices=[[], *AREAS], help=f"of {', '.join(AREAS)}; all when omitted")
+    parser.add_argument("--number", type=int, default=40, help="mutants of each area")
+    parser.add_argument("--only", default="", help="only files whose path holds this")
+    parser.add_argument("--seed", type=int, default=0, help="which mutants")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    known, rng = equivalent(), np.random.default_rng(options.seed)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.workers) as pool:
+        free = copies(options.workers, Path(folder))
+
+        def judge(mutant: Mutant) -> bool:
+            tree = free.get()
+            try:
+                return survives(mutant, tree)
+            finally:
+                free.put(tree)
+
+        killed = judged = 0
+        for area in options.areas or AREAS:
+            every = [m for m in mutants(AREAS[area]) if options.only in m.path and str(m) not in known]
+            drawn = [every[k] for k in rng.permutation(len(every))[: options.number]]
+            alive = [m for m, left in zip(drawn, tqdm(pool.map(judge, drawn), total=len(drawn), desc=area), strict=True) if left]
+            print(f"{area}: {len(drawn) - len(alive)} of {len(drawn)} mutants killed", *(f"  {m}" for m in alive), sep="\n", flush=True)
+            killed, judged = killed + len(drawn) - len(alive), judged + len(drawn)
+    print(f"score: {killed / max(judged, 1):.1%} of {judged} (seed {options.seed})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The mutants are real: each is a program that differs from the code, in what it does and not in its messages."""
+
+from __future__ import annotations
+
+import ast
+
+import numpy as np
+import pytest
+
+from . import mutants
+
+
+def written(code: str) -> list[str]:
+    """The changes of a piece of code, each as the text that takes a node's place."""
+    return [text for _, text in mutants.changes(ast.parse(code), code)]
+
+
+def test_what_is_changed_and_what_is_not() -> None:
+    assert written("x = a + b") == ["(a) - (b)"]
+    assert sorted(written("y = f(1, axis=-2) if a < b else True")) == ["(2)", "(a) <= (b)", "2", "3", "False"]
+    assert written("if not ready:\n    go()") == ["(ready)", "pass"]
+    assert written("[x for x in xs if x.good]") == ["True"]
+    assert written("def f(x: tuple[int, 3]) -> list[4]:\n    'doc'\n    raise ValueError(1 + 2)") == []
+    assert written("axes.plot(xs, linewidth=2.0)") == ["pass"]
+
+
+@pytest.mark.parametrize("area", mutants.AREAS)
+def test_mutants_of_the_code_are_programs(area: str) -> None:
+    found = mutants.mutants(mutants.AREAS[area])
+    assert len(found) > 100
+    for k in np.random.default_rng(0).permutation(len(found))[:5]:
+        mutant = found[k]
+        assert ast.dump(ast.parse(mutant.source())) != ast.dump(ast.parse((mutants.ROOT / mutant.path).read_text(encoding="utf-8")))
+        assert str(mutant).startswith(mutant.path) and " => " in str(mutant)
+        assert all((mutants.ROOT / stage[-1]).exists() for stage in mutant.tests())
+
+
+def test_equivalent_mutants_are_mutants_of_today() -> None:
+    every = {str(mutant) for patterns in mutants.AREAS.values() for mutant in mutants.mutants(patterns)}
+    assert mutants.equivalent() <= every, "this line has changed: judge its mutant anew"
