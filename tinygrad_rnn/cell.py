@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .init import Init, Preset, preset
 from .primitive import Value
+from .state_dicts import fitting
 from .tensor import Tensor
 
 Array = npt.NDArray[Any]
@@ -57,38 +58,27 @@ class Parametrised:
     def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
         """Take over parameters from a mapping of the same names and shapes, such as PyTorch's.
 
-        Nothing changes unless everything fits.
+        Names may be those of a ``torch.nn`` cell (``weight_ih``), or of a module of one layer (``weight_ih_l0``). The other
+        way, ``tg.Stacked(cell).state_dict()`` has the names that such a module loads. Nothing changes unless everything fits.
 
         Raises
         ------
         KeyError
-            If a name is missing or unknown.
+            If a name is missing or unknown; the message has the nearest.
         ValueError
-            If a shape differs, or a value is not numeric.
+            If a shape differs, a value holds no real numbers, or there are other layers or directions.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import tinygrad_rnn as tg
+        >>> cell = tg.cells.RNNCell(1, 1, bias=False)
+        >>> cell.load_state_dict({"weight_ih_l0": [[1.0]], "weight_hh_l0": [[0.5]]})
+        >>> cell.state_dict()["weight_hh"]
+        array([[0.5]])
         """
-        if not isinstance(mapping, Mapping):
-            raise TypeError(
-                f"{type(self).__name__}.load_state_dict: needs a mapping of names to arrays, got {type(mapping).__name__}"
-            )
-        own = dict(self.named_parameters())
-        missing, unknown = own.keys() - mapping.keys(), mapping.keys() - own.keys()
-        if missing or unknown:
-            raise KeyError(
-                f"{type(self).__name__}.load_state_dict: missing {sorted(missing) or 'nothing'}, "
-                f"unknown {sorted(unknown) or 'nothing'}"
-            )
-        arrays: dict[str, Array] = {}
-        for name, parameter in own.items():
-            try:
-                arrays[name] = np.asarray(mapping[name], dtype=parameter.dtype)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{type(self).__name__}.load_state_dict: {name}: {error}") from None
-            if arrays[name].shape != parameter.shape:
-                raise ValueError(
-                    f"{type(self).__name__}.load_state_dict: {name} has shape {parameter.shape}, "
-                    f"was given {arrays[name].shape}"
-                )
-        for name, parameter in own.items():
+        arrays = fitting(type(self).__name__, dict(self.named_parameters()), mapping)
+        for name, parameter in self.named_parameters():
             parameter.data = arrays[name]
         self._loaded()
 

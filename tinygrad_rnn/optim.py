@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .state_dicts import fitting
 from .tensor import Tensor
 
 Array = npt.NDArray[Any]
@@ -62,26 +63,23 @@ class Optimizer:
         return {f"{name}.{k}": np.array(value) for name in self.memory for k, value in enumerate(getattr(self, name))}
 
     def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
-        """Take up where :meth:`state_dict` left off.
+        """Take up where :meth:`state_dict` left off. Nothing changes unless everything fits.
 
         Raises
         ------
         KeyError
             If an array is missing or unknown.
         ValueError
-            If a shape differs.
+            If a shape differs, or a number is not finite.
         """
-        own = self.state_dict()
-        if own.keys() != mapping.keys():
-            raise KeyError(f"{type(self).__name__}.load_state_dict: needs {sorted(own)}, got {sorted(mapping)}")
-        for name, array in own.items():
-            if np.shape(mapping[name]) != array.shape:
-                raise ValueError(
-                    f"{type(self).__name__}.load_state_dict: {name} has shape {array.shape}, was given {np.shape(mapping[name])}"
-                )
+        who = type(self).__name__
+        arrays = fitting(who, self.state_dict(), mapping)
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{who}.load_state_dict: {name} holds a NaN or an infinity")
         for name in self.memory:
             old = getattr(self, name)
-            new = [np.array(mapping[f"{name}.{k}"], dtype=own[f"{name}.{k}"].dtype) for k in range(len(old))]
+            new = [arrays[f"{name}.{k}"] for k in range(len(old))]
             setattr(self, name, [int(value) if isinstance(old[k], int) else value for k, value in enumerate(new)])
 
     def __repr__(self) -> str:

@@ -172,6 +172,68 @@ def test_state_dict_goes_both_ways(torch: Any, name: str, options: Any, theirs: 
     assert other.initialisation == "loaded weights" and cell.initialisation == "pytorch"
 
 
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_whole_module_of_one_layer_goes_both_ways(torch: Any, name: str, bias: bool) -> None:
+    module = getattr(torch.nn, name)(2, 3, bias=bias).double()
+    cell = tg.cells.get(name.lower())(2, 3, bias=bias, seed=0)
+    cell.load_state_dict(module.state_dict())
+    x = np.random.default_rng(0).normal(size=(4, 2, 2))
+    close(tg.unroll(cell, x).stacked.data, module(torch.tensor(x))[0])
+    other = tg.cells.get(name.lower())(2, 3, bias=bias, seed=1)
+    module.load_state_dict({key: torch.tensor(value) for key, value in tg.Stacked(other).state_dict().items()})
+    close(tg.unroll(other, x).stacked.data, module(torch.tensor(x))[0])
+
+
+def test_a_cell_of_pytorchs_fits_a_stack_of_one_and_a_module_both_directions(torch: Any) -> None:
+    single, both = torch.nn.GRUCell(2, 3).double(), torch.nn.GRU(2, 3, bidirectional=True).double()
+    stack = tg.Stacked(tg.cells.GRUCell(2, 3))
+    stack.load_state_dict(single.state_dict())
+    close(stack.layers[0].weight_hh.data, single.weight_hh)
+    pair = tg.Bidirectional(tg.cells.GRUCell(2, 3), tg.cells.GRUCell(2, 3))
+    pair.load_state_dict(both.state_dict())
+    x = np.random.default_rng(0).normal(size=(4, 2, 2))
+    close(tg.unroll(pair, x).stacked.data, both(torch.tensor(x))[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_layers": 2}, r"LSTMCell.load_state_dict: was given a network of 2 layers, this one has 1; tg.Stacked"),
+        ({"bidirectional": True}, r"LSTMCell.load_state_dict: was given a network that reads in both directions, .*tg.Bidirectional"),
+        ({"proj_size": 1}, r"unknown \['weight_hr'\]; nearest to weight_hr is weight_[ih]h"),
+    ],
+)
+def test_a_network_that_is_more_than_a_cell_is_refused(torch: Any, options: Any, message: str) -> None:
+    cell = tg.cells.LSTMCell(2, 3, seed=0)
+    before = cell.state_dict()
+    with pytest.raises((ValueError, KeyError), match=message):
+        cell.load_state_dict(torch.nn.LSTM(2, 3, **options).state_dict())
+    with pytest.raises(ValueError, match="of 2 layers, this one has 3"):
+        tg.Stacked(cell, tg.cells.LSTMCell(3, 3), tg.cells.LSTMCell(3, 3)).load_state_dict(torch.nn.LSTM(2, 3, 2).state_dict())
+    for key, value in cell.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_parameters_of_others_load_where_they_are_numbers(torch: Any) -> None:
+    cell, module = tg.cells.RNNCell(2, 3, dtype=np.float32), torch.nn.RNNCell(2, 3)
+    weights = cell.state_dict()
+    other = tg.cells.RNNCell(2, 3, seed=5)
+    cell.load_state_dict(dict(other.named_parameters()))
+    np.testing.assert_array_equal(cell.weight_hh.data, other.weight_hh.data.astype(np.float32))
+    cell.load_state_dict(weights | {"bias_hh": [1, 2, 3], "bias_ih": np.array([np.nan, np.inf, 0.0])})
+    assert cell.bias_hh.data.tolist() == [1.0, 2.0, 3.0] and np.isnan(cell.bias_ih.data[0]), "what is not finite can be looked at"
+    for value, message in (
+        (np.full(3, 1j), "bias_hh: could not convert complex128 to real numbers"),
+        (np.array(["1", "2", "3"]), "bias_hh: could not convert strings"),
+        ([1.0, None, 2.0], "bias_hh: could not convert object"),
+        (np.full(3, 1e300), "bias_hh: holds numbers too large for float32"),
+        (module.bias_hh, r"bias_hh: .*detach"),
+    ):
+        with pytest.raises(ValueError, match=f"RNNCell.load_state_dict: {message}"):
+            cell.load_state_dict(weights | {"bias_hh": value})
+
+
 def test_a_difference_from_pytorch_would_be_noticed(torch: Any) -> None:
     """The same comparison with the update gate the other way round."""
     reference = torch.nn.GRUCell(2, 3).double()
@@ -298,7 +360,7 @@ def test_load_state_dict_is_all_or_nothing() -> None:
     before = cell.state_dict()
     weights = cell.state_dict()
     weights["weight_ih"][:] = 7.0
-    with pytest.raises(KeyError, match=r"missing \['bias_hh'\], unknown \['bias'\]"):
+    with pytest.raises(KeyError, match=r"missing \['bias_hh'\], unknown \['bias'\]; nearest to bias is bias_[ih]h"):
         cell.load_state_dict({("bias" if k == "bias_hh" else k): v for k, v in weights.items()})
     with pytest.raises(ValueError, match=r"LSTMCell.load_state_dict: bias_hh has shape \(12,\), was given \(3,\)"):
         cell.load_state_dict({**weights, "bias_hh": np.zeros(3)})

@@ -190,3 +190,19 @@ def test_clipping_refuses_what_has_no_direction(bad: float) -> None:
 def test_bad_arguments_are_explained(make: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         make(leaf([1.0]))
+
+
+def test_a_memory_that_does_not_fit_is_refused_whole() -> None:
+    parameters = [tg.tensor(np.zeros(2), requires_grad=True)]
+    optimizer = tg.optim.Adam(parameters)
+    good = optimizer.state_dict()
+    for change, error, message in (
+        ({"mean.0": np.array([np.nan, 0.0])}, ValueError, "mean.0 holds a NaN"),
+        ({"mean_square.0": np.array([np.inf, 0.0])}, ValueError, "mean_square.0 holds a NaN or an infinity"),
+        ({"mean_square.0": np.zeros(3)}, ValueError, r"mean_square.0 has shape \(2,\), was given \(3,\)"),
+        ({"steps.0": np.array(1.5)}, ValueError, "steps.0: holds numbers that are no int64"),
+        ({"mean.1": np.zeros(2)}, KeyError, r"unknown \['mean.1'\]; nearest to mean.1 is mean.0"),
+    ):
+        with pytest.raises(error, match=f"Adam.load_state_dict: .*{message}"):
+            optimizer.load_state_dict({**{name: array + 1 for name, array in good.items()}, **change})
+        assert optimizer.steps == [0] and not optimizer.mean[0].any()
