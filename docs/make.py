@@ -1,4 +1,4 @@
-"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md and docs/claims.md, and all pictures; ``make docs`` runs it.
+"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md, docs/numpy.md and docs/claims.md, and all pictures; ``make docs`` runs it.
 
 Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The pictures
 are in docs/pictures.py; those of the experiments take two hours and are made with ``python docs/pictures.py --only claims``.
@@ -11,10 +11,15 @@ import ast
 import inspect
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.testing import overrides
+
 import tinygrad_rnn as tg
-from tinygrad_rnn import files
+from tinygrad_rnn import discrete, files
+from tinygrad_rnn.dispatch import NUMPY, numpy_name
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -69,7 +74,7 @@ def _markdown(text: str) -> str:
     """Docstring markup as Markdown."""
     if text.startswith("==="):
         return f"```text\n{text}\n```"
-    plain = text.replace("``", "`").replace(":class:", "").replace(":meth:", "").replace("~tinygrad_rnn.", "tg.")
+    plain = re.sub(r":(class|meth|func):", "", text).replace("``", "`").replace("~tinygrad_rnn.", "tg.")
     return " ".join(plain.split())
 
 
@@ -107,6 +112,57 @@ def tasks_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def numpy_page() -> str:
+    """Every function of NumPy that asks its arguments what to do, and what it does with a Tensor."""
+    known = {function: operation for function, operation in NUMPY.items() if operation.__name__ != "<lambda>"}
+    steps = {f for f, op in known.items() if not getattr(op, "differentiable", True) or op.__name__ in discrete.__all__}
+    plain = ", ".join(f"`{numpy_name(f)}`" for f in NUMPY if f not in known)
+    return "\n\n".join([
+        "# NumPy's functions on Tensors",
+        "Written by `make docs` out of the table that NumPy's protocols read. A function of the first two tables records on Tensors "
+        "what stands beside it, which on plain arrays is also there by that name; arguments have NumPy's names, places and defaults. An "
+        f"argument that has no meaning here (`out`, `where`, `dtype`...) is refused by name. {plain} answer with plain numbers. Every other "
+        "function raises a TypeError that says it has no derivative rule: none goes on silently with a constant.",
+        "## With a gradient",
+        _functions(known, set(known) - steps),
+        "## Without a gradient",
+        "Steps, places, counts and truth values: nodes like any other, through which no gradient flows.",
+        _functions(known, steps),
+        "## No rule",
+        _without_a_rule(),
+    ]) + "\n"
+
+
+def _functions(known: dict[object, Callable[..., object]], chosen: set[object]) -> str:
+    rows = ["| NumPy | here | |", "|---|---|---|"]
+    for function in sorted(chosen, key=numpy_name):
+        operation = known[function]
+        summary = (inspect.getdoc(operation) or "").partition("\n")[0]
+        rows.append(f"| `{numpy_name(function)}` | `tg.{operation.__name__}` | {_markdown(summary).replace('|', chr(92) + '|')} |")
+    return "\n".join(rows)
+
+
+def _without_a_rule() -> str:
+    """By name what NumPy lets a Tensor answer, of `np` and its parts for mathematics, and what nothing answers here."""
+    every = overrides.get_overridable_numpy_array_functions() | overrides.get_overridable_numpy_ufuncs()
+    names = {numpy_name(f) for f in every if f not in NUMPY and _public(f)}
+    return f"{as_of_numpy()}: " + ", ".join(f"`{name}`" for name in sorted(names)) + "."
+
+
+def _public(function: object) -> bool:
+    """Whether it is a function of arrays in `np` or `np.linalg`, neither of dates nor one that makes them of something else."""
+    *modules, name = numpy_name(function).split(".")[1:]
+    place = getattr(np, modules[0]) if modules in (["linalg"], ["fft"]) else None if modules else np
+    if getattr(place, name, None) is not function or "busday" in name or "datetime" in name:
+        return False
+    return "like : " not in (function.__doc__ or "")
+
+
+def as_of_numpy() -> str:
+    """Which functions there are depends on NumPy's version."""
+    return f"As of NumPy {'.'.join(np.__version__.split('.')[:2])}"
+
+
 def claims_page() -> str:
     """Every experiment: the text beside its picture."""
     parts = [
@@ -138,7 +194,9 @@ def _paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(part.replace("``", "`").split()) for part in text.strip().split("\n\n"))
 
 
-PAGES = {"cells.md": cells_page, "gallery.md": gallery_page, "tasks.md": tasks_page, "claims.md": claims_page}
+PAGES = {
+    "cells.md": cells_page, "gallery.md": gallery_page, "tasks.md": tasks_page, "numpy.md": numpy_page, "claims.md": claims_page,
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -129,6 +129,17 @@ def _apart(draw: Draw) -> Any:
     return (np.asarray(2 * draw(values(left)) + 0.125), np.asarray(2 * draw(values(right)))), {}
 
 
+def _between(draw: Draw) -> Any:
+    """A dividend halfway between two multiples of a divisor."""
+    left, right = draw(broadcastable(2))
+    y = draw(st.sampled_from([0.5, -0.5, 1.5]))
+    return (np.asarray(y * (np.floor(draw(values(left)) * 4) + 0.5)), np.full(right, y)), {}
+
+
+def _round(draw: Draw) -> Any:
+    return (draw(values(draw(shapes()))),), {"decimals": draw(st.integers(-1, 2))}
+
+
 def _reduction(kind: Callable[..., Any], min_side: int = 0) -> Any:
     def arguments(draw: Draw) -> Any:
         shape = draw(shapes(min_side=min_side, max_dims=3, max_side=2))
@@ -218,6 +229,27 @@ def _take(draw: Draw) -> Any:
     return (draw(values(shape)), places), {"axis": axis}
 
 
+def _take_along_axis(draw: Draw) -> Any:
+    (x,), attributes = _along(distinct)(draw)
+    n = x.shape[attributes["axis"]]
+    return (x, draw(hnp.arrays(np.int64, x.shape, elements=st.integers(-n, n - 1)))), attributes
+
+
+def _scatter_along_axis(draw: Draw) -> Any:
+    (x, indices), attributes = _take_along_axis(draw)
+    return (x, indices), {"length": x.shape[attributes["axis"]], **attributes}
+
+
+def _along(kind: Callable[..., Any]) -> Any:
+    """Operands of at least one dimension and no empty one, and one axis of them."""
+
+    def arguments(draw: Draw) -> Any:
+        shape = draw(shapes(min_dims=1, min_side=1))
+        return (draw(kind(shape)),), {"axis": draw(st.integers(-len(shape), len(shape) - 1))}
+
+    return arguments
+
+
 def _concatenate(draw: Draw) -> Any:
     shape = draw(shapes(min_dims=1, max_dims=2))
     axis = draw(st.integers(-len(shape), len(shape) - 1))
@@ -266,12 +298,17 @@ ARGUMENTS: dict[str, Callable[[Draw], Any]] = {
     "log1p": _each(lambda shape: eighths(-0.75, 2, shape)), "power": _each(positive, values), "abs": _each(nonzero),
     "sign": _each(nonzero), "relu": _each(nonzero), "maximum": _apart, "minimum": _apart,
     "where": _each(booleans, values, values), "astype": _astype, "broadcast_to": _broadcast_to,
+    "arctan2": _each(nonzero, values), "hypot": _each(nonzero, values), "log2": _each(positive), "log10": _each(positive),
+    "mod": _between, "floor_divide": _each(values, nonzero), "round": _round, "isclose": _each(values, values),
+    "zeros_like": _each(values), "ones_like": _each(values),
     # shape and movement
     "reshape": _reshape, "transpose": _transpose, "flip": _flip, "pad": _pad, "getitem": _getitem,
-    "scatter": _scatter, "take": _take, "concatenate": _concatenate, "stack": _stack,
+    "scatter": _scatter, "take": _take, "take_along_axis": _take_along_axis,
+    "scatter_along_axis": _scatter_along_axis, "concatenate": _concatenate, "stack": _stack,
+    "argmax": _along(values), "argmin": _along(values), "argsort": _along(values),
     # reductions and algebra
     "sum": _reduction(values), "max": _reduction(distinct, 1), "min": _reduction(distinct, 1),
-    "prod": _reduction(values), "logsumexp": _reduction(values, 1), "cumsum": _cumsum,
+    "prod": _reduction(values), "all": _reduction(values), "any": _reduction(values), "logsumexp": _reduction(values, 1), "cumsum": _cumsum,
     "matmul": _matmul, "einsum": _einsum,
 }  # fmt: skip
 """How to draw the arguments of a primitive, where its declaration alone does not say."""

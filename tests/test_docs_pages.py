@@ -44,6 +44,8 @@ def test_every_cell_is_on_the_pages_at_every_level(make: ModuleType) -> None:
 
 def test_the_pages_are_up_to_date(make: ModuleType) -> None:
     for page, write in make.PAGES.items():
+        if page == "numpy.md" and make.as_of_numpy() not in (DOCS / page).read_text(encoding="utf-8"):
+            continue  # another NumPy has other functions
         assert (DOCS / page).read_text(encoding="utf-8") == write(), f"docs/{page} is old: make docs"
 
 

@@ -1,11 +1,19 @@
 """Reverse-mode autodiff on NumPy that builds explicit graphs of recurrent networks over time."""
 
+from . import arrangement as _arrangement
 from . import cells, init, losses, models, optim, tasks, training
+from . import discrete as _discrete
+from . import elementary as _elementary
+from . import products as _products
+from . import reductions as _reductions
 from .ancestry import parts
 from .anomaly import AnomalyError
+from .arrangement import *  # noqa: F403
 from .backward import grad, jacobian
 from .cell import Cell
 from .compile import CompileWarning, compile
+from .discrete import *  # noqa: F403
+from .elementary import *  # noqa: F403
 from .functions import (
     clip,
     concatenate,
@@ -58,6 +66,7 @@ from .primitives import (
     relu,
     reshape,
     scatter,
+    scatter_along_axis,
     sigmoid,
     sign,
     sin,
@@ -68,10 +77,13 @@ from .primitives import (
     subtract,
     sum,
     take,
+    take_along_axis,
     tanh,
     transpose,
     where,
 )  # fmt: skip
+from .products import *  # noqa: F403
+from .reductions import *  # noqa: F403
 from .scope import Scope, detect_anomaly, no_grad, scope
 from .stacks import Bidirectional, Stacked
 from .tensor import Tensor, named, tensor
@@ -153,6 +165,7 @@ __all__ = [
     "reshape",
     "save_safetensors",
     "scatter",
+    "scatter_along_axis",
     "scope",
     "sigmoid",
     "sign",
@@ -169,6 +182,7 @@ __all__ = [
     "sum",
     "swapaxes",
     "take",
+    "take_along_axis",
     "tanh",
     "tasks",
     "tensor",
@@ -178,3 +192,8 @@ __all__ = [
     "variadic",
     "where",
 ]  # fmt: skip
+__all__ += _arrangement.__all__
+__all__ += _discrete.__all__
+__all__ += _elementary.__all__
+__all__ += _products.__all__
+__all__ += _reductions.__all__

@@ -150,6 +150,11 @@ def _take(op: Primitive, members: Sequence[Any], axis: int = 0) -> Any:
     return op.forward(_full([x])[0], indices, _shifted(axis, x.ndim))
 
 
+def _along_indices(op: Primitive, members: Sequence[Any], axis: int = -1, **length: int) -> Any:
+    x, indices = members
+    return op.forward(_full([x])[0], indices[None], axis=_shifted(axis, x.ndim), **length)
+
+
 def _join(op: Primitive, members: Sequence[Any], axis: int = 0) -> Any:
     arrays = _full(members)
     ndim = arrays[0].ndim - (0 if op.name == "stack" else 1)
@@ -187,6 +192,7 @@ def _einsum(op: Primitive, members: Sequence[Any], subscripts: str) -> Any:
 _BATCH_RULES: dict[str, Callable[..., Any]] = {
     "sum": _reduce, "max": _reduce, "min": _reduce, "prod": _reduce, "logsumexp": _reduce,
     "cumsum": _along, "flip": _along, "reshape": _reshape, "transpose": _transpose, "pad": _pad,
-    "getitem": _getitem, "scatter": _scatter, "take": _take, "concatenate": _join, "stack": _join,
-    "matmul": _matmul, "einsum": _einsum,
+    "getitem": _getitem, "scatter": _scatter, "take": _take, "take_along_axis": _along_indices,
+    "scatter_along_axis": _along_indices,
+    "concatenate": _join, "stack": _join, "matmul": _matmul, "einsum": _einsum,
 }  # fmt: skip

@@ -18,12 +18,18 @@ __all__ = [
 ]  # fmt: skip
 
 
+def value_of(x: Value) -> Value:
+    """`x` as something with a shape: numbers and lists of numbers as an array."""
+    return x if hasattr(x, "shape") else np.asarray(x)
+
+
 def _shape(x: Value) -> tuple[int, ...]:
-    shape: tuple[int, ...] = x.shape if hasattr(x, "shape") else np.shape(x)
+    shape: tuple[int, ...] = value_of(x).shape
     return shape
 
 
-def _axis(name: str, axis: int, ndim: int) -> int:
+def normal_axis(name: str, axis: int, ndim: int) -> int:
+    """The axis counted from the front; `name` is the function that an error names."""
     if not isinstance(axis, (int, np.integer)):
         raise TypeError(f"{name}: axis must be an integer, got {axis!r}")
     if not -ndim <= axis < ndim:
@@ -46,7 +52,7 @@ def mean(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Mean over `axis` (all axes when None)."""
     shape = _shape(x)
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    count = int(np.prod([shape[_axis("mean", a, len(shape))] for a in axes]))
+    count = int(np.prod([shape[normal_axis("mean", a, len(shape))] for a in axes]))
     return p.divide(p.sum(x, axis=axis, keepdims=keepdims), float(count))
 
 
@@ -97,7 +103,7 @@ def split(x: Value, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
         If the axis does not divide into that many equal sections.
     """
     shape = _shape(x)
-    axis = _axis("split", axis, len(shape))
+    axis = normal_axis("split", axis, len(shape))
     n = shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
         sections = int(indices_or_sections)
@@ -108,15 +114,20 @@ def split(x: Value, indices_or_sections: int | Sequence[int], axis: int = 0) -> 
         cuts = [int(k) for k in indices_or_sections]
     else:
         raise TypeError(f"split: sections must be an integer or indices, got {indices_or_sections!r}")
+    return cut(x, cuts, axis)
+
+
+def cut(x: Value, cuts: Sequence[int], axis: int) -> list[Value]:
+    """`x` cut before the given places along `axis`."""
     before = (slice(None),) * axis
-    parts = [(*before, slice(start, stop)) for start, stop in itertools.pairwise([0, *cuts, n])]
+    parts = [(*before, slice(start, stop)) for start, stop in itertools.pairwise([0, *cuts, _shape(x)[axis]])]
     return [p.getitem.on((x,), {"index": part}) for part in parts]
 
 
 def swapaxes(x: Value, axis1: int, axis2: int) -> Value:
     """`x` with two axes exchanged."""
     ndim = len(_shape(x))
-    first, second = _axis("swapaxes", axis1, ndim), _axis("swapaxes", axis2, ndim)
+    first, second = normal_axis("swapaxes", axis1, ndim), normal_axis("swapaxes", axis2, ndim)
     axes = list(range(ndim))
     axes[first], axes[second] = axes[second], axes[first]
     return p.transpose(x, tuple(axes))

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from . import arrangement, discrete, products, reductions
+from . import elementary as e
 from . import functions as f
 from . import primitives as p
-from .primitive import PRIMITIVES, Primitive, Value
+from .dispatch import call_function, call_ufunc
+from .primitive import Primitive, Value
 
 __all__ = ["Operators"]
 
@@ -56,6 +59,18 @@ class Operators:
 
     def __rpow__(self, other: Value) -> Any:
         return self._apply(p.power, (other, self), {})
+
+    def __mod__(self, other: Value) -> Any:
+        return self._apply(e.mod, (self, other), {})
+
+    def __rmod__(self, other: Value) -> Any:
+        return self._apply(e.mod, (other, self), {})
+
+    def __floordiv__(self, other: Value) -> Any:
+        return self._apply(discrete.floor_divide, (self, other), {})
+
+    def __rfloordiv__(self, other: Value) -> Any:
+        return self._apply(discrete.floor_divide, (other, self), {})
 
     def __matmul__(self, other: Value) -> Any:
         return self._apply(p.matmul, (self, other), {})
@@ -121,6 +136,64 @@ class Operators:
         """Running sum along `axis`."""
         return f.cumsum(self, axis)
 
+    def cumprod(self, axis: int | None = None) -> Any:
+        """Running product along `axis`."""
+        return reductions.cumprod(self, axis)
+
+    def var(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+        """Variance over `axis`, divided by ``n - ddof``."""
+        return reductions.var(self, axis, ddof, keepdims)
+
+    def std(self, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
+        """Standard deviation over `axis`; its derivative is 0 where the deviation is 0."""
+        return reductions.std(self, axis, ddof, keepdims)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Whether any element along `axis` is true."""
+        return discrete.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Whether all elements along `axis` are true."""
+        return discrete.all(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """Where the first largest element along `axis` stands."""
+        return discrete.argmax(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        """Where the first smallest element along `axis` stands."""
+        return discrete.argmin(self, axis=axis, keepdims=keepdims)
+
+    def argsort(self, axis: int | None = -1) -> Any:
+        """The places of the elements in ascending order along `axis`."""
+        return discrete.argsort(self, axis=axis)
+
+    def round(self, decimals: int = 0) -> Any:
+        """The value rounded to that many decimals."""
+        return discrete.round(self, decimals=decimals)
+
+    def dot(self, other: Value) -> Any:
+        """Product as :func:`numpy.dot`."""
+        return products.dot(self, other)
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+        """Sum of a diagonal."""
+        return products.trace(self, offset, axis1, axis2)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+        """A diagonal, as the last axis."""
+        return arrangement.diagonal(self, offset, axis1, axis2)
+
+    def ravel(self) -> Any:
+        """The elements in one dimension."""
+        return arrangement.ravel(self)
+
+    flatten = ravel
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Any:
+        """Every element along `axis` as many times."""
+        return arrangement.repeat(self, repeats, axis)
+
     def reshape(self, *shape: Any) -> Any:
         """The same elements in another shape."""
         return p.reshape(self, shape[0] if len(shape) == 1 else shape)
@@ -149,20 +222,10 @@ class Operators:
     # ---------------------------------------------------------------------------- NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        operation = _NUMPY.get(ufunc)
-        if method != "__call__" or operation is None:
-            call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            raise TypeError(_no_rule(f"np.{call}"))
-        if kwargs:
-            raise TypeError(f"np.{ufunc.__name__} on a Tensor takes no {', '.join(kwargs)}")
-        return operation(*inputs)
+        return call_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        operation = _NUMPY.get(function)
-        if operation is None:
-            module = function.__module__.replace("numpy", "np", 1)
-            raise TypeError(_no_rule(f"{module}.{function.__name__}"))
-        return operation(*args, **kwargs)
+        return call_function(function, args, kwargs)
 
 
 def _own_index(index: Any) -> Any:
@@ -171,21 +234,3 @@ def _own_index(index: Any) -> Any:
     if isinstance(index, (np.ndarray, list, Operators)):
         return np.array(index)
     return index
-
-
-def _no_rule(name: str) -> str:
-    return (
-        f"{name} has no derivative rule for Tensors. Use one of tinygrad_rnn's operations, or take the "
-        "plain array with .data if no gradient should flow"
-    )
-
-
-def _numpy_table() -> dict[Any, Any]:
-    """NumPy's ufuncs and functions that have a counterpart here."""
-    ours = {**PRIMITIVES, **{name: getattr(f, name) for name in f.__all__}}
-    table = {getattr(np, name): ours[name] for name in ours if hasattr(np, name)}
-    table |= {np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size}
-    return {**table, np.concatenate: f.concatenate, np.stack: f.stack, np.einsum: f.einsum}
-
-
-_NUMPY = _numpy_table()

@@ -104,10 +104,10 @@ class Primitive:
             return args, kwargs
         if len(args) < self.arity or len(args) > self.arity + len(self.attributes):
             try:
-                args = self.signature.bind(*args, **kwargs).args
+                given = self.signature.bind(*args, **kwargs).arguments
             except TypeError as error:
                 raise TypeError(f"{self.name}: {error}") from None
-            kwargs = {}
+            args, kwargs = tuple(given.values())[: self.arity], dict(list(given.items())[self.arity :])
         extra = dict(zip(self.attributes, args[self.arity :], strict=False))
         return args[: self.arity], {**extra, **kwargs}
 

@@ -307,6 +307,24 @@ def take(x: Value, indices: Value, axis: int = 0) -> Value:
     return np.take(x, np.asarray(indices), axis)  # a bare list of floats would be truncated
 
 
+@primitive(
+    lambda g, y, x, indices, axis=-1: scatter_along_axis(g, indices, length=x.shape[axis], axis=axis), None
+)
+def take_along_axis(x: Value, indices: Value, axis: int = -1) -> Value:
+    """Along `axis` the elements of `x` at `indices`, an array of as many dimensions, such as an argsort."""
+    return np.take_along_axis(x, np.asarray(indices), axis)
+
+
+@primitive(lambda g, y, values, indices, length, axis=-1: take_along_axis(g, indices, axis=axis), None)
+def scatter_along_axis(values: Value, indices: Value, length: int, axis: int = -1) -> Value:
+    """Zeros, `length` of them along `axis`, with `values` added at `indices`; repeated places add up."""
+    shape, index = list(values.shape), list(np.ogrid[tuple(map(slice, values.shape))])
+    shape[axis], index[axis] = length, np.asarray(indices)
+    buffer = np.zeros(shape, np.result_type(values))
+    np.add.at(buffer, tuple(index), values)
+    return buffer
+
+
 def _concatenate_rule(g: Value, y: Value, *operands: Value, axis: int = 0) -> Iterator[Value]:
     before = (slice(None),) * (axis % y.ndim)
     start = 0

@@ -138,6 +138,12 @@ def _take(x: Cells, indices: Cells, axis: int = 0) -> Cells:
     return np.take(x, _mapped(int, indices).astype(int), axis)
 
 
+def _along_indices(op: Primitive) -> Callable[..., Cells]:
+    return lambda x, indices, **attributes: op.forward(x, _mapped(int, indices).astype(int), **attributes)
+
+
 _SPECIAL: dict[str, Callable[..., Any]] = {
     "max": _max, "min": _min, "logsumexp": _logsumexp, "take": _take,
+    "take_along_axis": _along_indices(p.take_along_axis),
+    "scatter_along_axis": _along_indices(p.scatter_along_axis),
 }  # fmt: skip

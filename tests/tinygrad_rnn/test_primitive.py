@@ -73,6 +73,11 @@ def test_more_rules_than_operands_are_refused(registry: None) -> None:
 
 A = np.ones((2, 3))
 
+def test_an_omitted_attribute_costs_none_of_the_others() -> None:
+    for x in (A, tg.tensor(A)):
+        assert tg.sum(x=x, keepdims=True).shape == tg.max(keepdims=True, x=x).shape == (1, 1)
+
+
 BAD_CALLS: list[tuple[Any, Any, str]] = [
     (lambda x: tg.add(x), TypeError, "add: missing a required argument: 'y'"),
     (lambda x: tg.tanh(), TypeError, "tanh: missing a required argument: 'x'"),
