@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy import fft, linalg
 from numpy.testing import overrides
 
 import tinygrad_rnn as tg
@@ -150,9 +151,9 @@ def _without_a_rule() -> str:
 
 
 def _public(function: object) -> bool:
-    """Whether it is a function of arrays in `np` or `np.linalg`, neither of dates nor one that makes them of something else."""
-    *modules, name = numpy_name(function).split(".")[1:]
-    place = getattr(np, modules[0]) if modules in (["linalg"], ["fft"]) else None if modules else np
+    """Whether it is a function of arrays in `np`, `np.linalg` or `np.fft`, neither of dates nor one that makes them of something else."""
+    module, _, name = numpy_name(function).rpartition(".")
+    place = {"np": np, "np.linalg": linalg, "np.fft": fft}.get(module)
     if getattr(place, name, None) is not function or "busday" in name or "datetime" in name:
         return False
     return "like : " not in (function.__doc__ or "")
