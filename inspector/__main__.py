@@ -1,7 +1,13 @@
 """``python -m inspector``."""
 
+import os
 import sys
+
+# `-m` looks for modules in the current directory first; the command uses only what is installed.
+if __name__ == "__main__" and sys.path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109
+    del sys.path[0]
 
 from .cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

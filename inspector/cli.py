@@ -7,68 +7,82 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .commands.analyse import analyse
-from .commands.draw import draw
-from .commands.family import BAD_INPUT, INTERRUPTED, OK, Run
-from .commands.measure import measure
-from .commands.options import check_outputs
-from .drawing.engines import GraphvizMissingError
-from .load import LoadError
+from .blame import is_users, said
+from .commands.family import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, OK, Run
+from .commands.parser import parser_of
+from .commands.progress import Progress
+from .commands.terminal import spell_out
 
 __all__ = ["main"]
 
-FAMILIES = (draw, measure, analyse)
-
-_INTRO = """\
-See how gradients move through a recurrent network.
-
-A cell is one of the built-in ones (`inspector cells` lists them) or a class of your own:
---cell path/to/file.py:MyCell. It is unrolled over random inputs; the loss is the squared error of the last
-output against a random target, or of all outputs with --loss all. What a command finds is printed, drawn
-(--out), and written as numbers (--json, --csv)."""
-
-_START = """\
-start here:
-  inspector demo                                  pictures of RNN, LSTM and GRU, with an explanation each
-  inspector graph --cell lstm -T 3                the graph of an LSTM, coloured by its gradient
-  inspector decay --cell rnn --cell lstm -T 200   where the gradient dies
-  inspector diagnose --cell rnn -T 200            why, and what would help
-  inspector whatif --cell lstm --hold f=1         what an open forget gate would change
-  inspector check --cell my_cells.py:MyCell       is my cell's gradient right?
-  inspector compare lstm my_cells.py:MyCell       what does my cell do differently?
-
-`inspector COMMAND --help` has the options of a command, and examples."""
-
-_EXPECTED = (LoadError, ValueError, TypeError, LookupError, OSError, GraphvizMissingError, ArithmeticError, RuntimeError)
+_EXPECTED = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0 fine, 1 a check failed, 2 bad input."""
-    arguments = _parser().parse_args(argv)
-    command: Run = arguments.run
+    """Run the command; returns its exit code: 0 fine, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody reads on."""
+    spell_out()
     try:
-        check_outputs(arguments)
-        return command(arguments)
-    except _EXPECTED as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return OK
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"inspector: error: {' '.join(str(message).split())}", file=sys.stderr)
-        return BAD_INPUT
+        try:
+            return _main(sys.argv[1:] if argv is None else list(argv))
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())    # or Python complains when it flushes at exit
+        return BROKEN_PIPE
+    except OSError as error:
+        return _failed(f"cannot write what was found: {_message(error)}")
     except KeyboardInterrupt:
         print("inspector: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    listed = "\n\n".join(map(str, FAMILIES))
-    parser = argparse.ArgumentParser(
-        prog="inspector", description=f"{_INTRO}\n\n{listed}", epilog=_START, usage="inspector COMMAND ...",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS, prog="inspector")
-    for family in FAMILIES:
-        for command in family.commands:
-            command.add_to(commands)
-    return parser
+def _main(argv: list[str]) -> int:
+    parser = parser_of(argv)
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as said_all:    # --help, --version, or an error
+        return int(said_all.code or OK)
+    command: Run | None = getattr(arguments, "run", None)
+    if command is None:
+        parser.print_help()
+        return OK
+    try:
+        with Progress(sys.stderr) as arguments.progress:
+            _check_outputs(arguments)
+            code, says = command(arguments)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) or not (isinstance(error, _EXPECTED) or is_users(error)):
+            raise
+        return _failed(said(error) if is_users(error) else _message(error))
+    print(says)
+    return code
+
+
+def _check_outputs(a: argparse.Namespace) -> None:
+    """Before anything is computed, find out that a file could not be written."""
+    paths = [path for path in (getattr(a, name, None) for name in ("out", "json", "csv", "resume")) if path is not None]
+    for path in paths:
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise IsADirectoryError(f"cannot write {path}: it is a folder")
+        if (path.is_file() or not path.exists()) and not os.access(path.parent, os.W_OK):
+            raise PermissionError(f"cannot write {path}: you may not write into {path.parent.absolute()}")
+        if paths.count(path) > 1:
+            raise ValueError(f"{path} is to be written twice; give each file its own name")
+
+
+def _failed(message: str) -> int:
+    print(f"inspector: error: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])    # as it was written: a KeyError shows the repr
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory for a run of this size: {error}"
+    return str(error) or type(error).__name__

@@ -1,36 +1,47 @@
-"""Cells by name: from the registry, or from a Python file of the user's."""
+"""Cells by name, from the registry or from a Python file of the user's; and the weights for them."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
 import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tinygrad_rnn import Cell, cells
+import numpy as np
 
-__all__ = ["LoadError", "cell_class", "make_cell", "said"]
+from tinygrad_rnn import Cell, cells, load_safetensors
+
+from .blame import MODULE, said
+from .suggest import did_you_mean
+
+__all__ = ["LoadError", "cell_class", "load_weights", "make_cell"]
 
 
 class LoadError(ValueError):
-    """A cell could not be found or made; the message fits on one line."""
+    """A cell could not be found or made, or its weights not loaded; the message fits on one line."""
 
 
 def cell_class(name: str) -> type[Cell]:
     """The cell class meant by ``lstm`` or ``path/to/file.py:MyCell``.
+
+    The file is executed, and may import modules that stand beside it, as far as no installed one has their name.
 
     Raises
     ------
     LoadError
         Naming the file, the class or the names there are.
     """
-    if ":" not in name and not name.endswith(".py"):
+    whole = name.endswith(".py") or Path(name).is_file()
+    file, _, attribute = (name, "", "") if whole else name.rpartition(":")
+    if not file:
         try:
             return cells.get(name)
         except KeyError as error:
             raise LoadError(f"{error.args[0]}, or give path/to/file.py:MyCell") from None
-    file, _, attribute = name.rpartition(":") if ".py:" in name else (name, "", "")
     module = _module(Path(file))
     own = {key: value for key, value in vars(module).items() if _is_own_cell(value, module)}
     if not attribute and len(own) == 1:
@@ -39,8 +50,8 @@ def cell_class(name: str) -> type[Cell]:
     found = getattr(module, attribute, None) if attribute else None
     if found is None:
         there = ", ".join(own) or "no cells"
-        raise LoadError(f"{file} has {there}; choose one with --cell {file}:NAME" if not attribute else
-                        f"{file} has no {attribute}; it has {there}")  # fmt: skip
+        raise LoadError(f"{file} has no {attribute}{did_you_mean(attribute, own)}; it has {there}" if attribute else
+                        f"{file} has {there}; choose one with {file}:NAME")  # fmt: skip
     if not (isinstance(found, type) and issubclass(found, Cell)):
         raise LoadError(f"{file}:{attribute} is no subclass of tinygrad_rnn.Cell")
     return found
@@ -64,29 +75,101 @@ def make_cell(name: str, input_size: int, hidden_size: int, *, seed: int | None 
         options["init"] = init
     try:
         return made(input_size, hidden_size, **{k: v for k, v in options.items() if open_ended or k in known})
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LoadError(f"{name}({input_size}, {hidden_size}) failed: {said(error)}") from error
+
+
+def load_weights(cell: Cell, path: Path) -> None:
+    """Give a cell the parameters that a file holds, whether under their own names or all behind one prefix.
+
+    Parameters
+    ----------
+    cell : Cell
+    path : Path
+        ``.safetensors`` or ``.npz``. Nothing in it is executed.
+
+    Raises
+    ------
+    LoadError
+        Naming the file and the key, and what was found and needed there.
+    """
+    arrays = _arrays(path)
+    needed = {name: parameter.shape for name, parameter in cell.named_parameters()}
+    for prefix in _prefixes(arrays, needed, path):
+        arrays = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+    for key, value in arrays.items():
+        if value.dtype.kind not in "fiub":
+            raise LoadError(f"{path}: {key} holds {value.dtype}, which are no real numbers")
+    try:
+        cell.load_state_dict(arrays)
+    except (KeyError, ValueError) as error:
+        for name, shape in needed.items():
+            if name not in arrays:
+                raise LoadError(f"{path} has no {name}, which {cell!r} needs{did_you_mean(name, arrays)}; it has {', '.join(arrays) or 'nothing'}") from None
+            if arrays[name].shape != shape:
+                raise LoadError(f"{path}: {name} has shape {arrays[name].shape}, {cell!r} needs {shape}; "
+                                f"--input-size and --hidden-size say how large the cell is") from None  # fmt: skip
+        for key in arrays.keys() - needed.keys():
+            raise LoadError(f"{path}: {cell!r} has no parameter {key}{did_you_mean(key, needed)}; it has {', '.join(needed)}") from None
+        raise LoadError(f"{path}: {error}") from None
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    if path.suffix.lower() == ".safetensors":
+        return load_safetensors(path)[0]
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise LoadError(f"{path} is damaged, or no .npz file of arrays of numbers: {error}") from None
+
+
+def _prefixes(arrays: dict[str, Any], needed: dict[str, Any], path: Path) -> list[str]:
+    """The one prefix behind which all parameters stand, such as ``encoder.``; none if they stand under their own names."""
+    if not needed or needed.keys() <= arrays.keys():
+        return []
+    first = next(iter(needed))
+    found = [key.removesuffix(first) for key in arrays if key.endswith(f".{first}")]
+    found = [prefix for prefix in found if all(prefix + name in arrays for name in needed)]
+    if len(found) > 1:
+        raise LoadError(f"{path} has the parameters {', '.join(needed)} several times, behind {', '.join(found)}; keep one of them in the file")
+    return found
 
 
 def _module(file: Path) -> Any:
     if not file.is_file():
         raise LoadError(f"there is no file {file}")
-    spec = importlib.util.spec_from_file_location(f"_cells_of_{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(f"{MODULE}{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise LoadError(f"{file} is no Python file")
+        raise LoadError(f"{file} is no Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        with _beside(file):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise LoadError(f"{file} failed: {said(error)}") from error
     return module
 
 
+@contextmanager
+def _beside(file: Path) -> Iterator[None]:
+    """Let a file import its neighbours: after all else, so that none stands in for an installed module, and for itself alone."""
+    folder, before = file.absolute().parent, set(sys.modules)
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.reverse()
+        sys.path.remove(str(folder))
+        sys.path.reverse()
+        for name in sys.modules.keys() - before - {f"{MODULE}{file.stem}"}:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(folder):
+                del sys.modules[name]    # a file of the same name in another folder has a neighbour of its own
+
+
 def _is_own_cell(value: Any, module: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Cell) and value.__module__ == module.__name__
 
-
-def said(error: BaseException) -> str:
-    """The error on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -90,6 +90,8 @@ from .tensor import Tensor, named, tensor
 from .training import fit, load_safetensors, save_safetensors
 from .unroll import Run, unroll
 
+__version__ = "0.1.0"
+
 __all__ = [
     "PRIMITIVES",
     "AnomalyError",

@@ -213,6 +213,8 @@ class Cell(Parametrised):
         ------
         ValueError
             If x or a state has the wrong shape, or the step returns the wrong number of states.
+        TypeError
+            If the step returns what is no array.
         """
         who = type(self).__name__
         if x.ndim != 2 or x.shape[1] != self.input_size:
@@ -225,6 +227,11 @@ class Cell(Parametrised):
                 f"{who}.step returned {len(states)} states, state_names are {self.state_names}"
             )
         for name, new, old in zip(self.state_names, states, state, strict=True):
+            if not hasattr(new, "shape"):
+                raise TypeError(
+                    f"{who}.step returned {'nothing' if new is None else type(new).__name__} for state {name}; "
+                    f"it must return a tuple of the next {', '.join(self.state_names)}"
+                )
             if new.shape != old.shape:
                 raise ValueError(f"{who}.step: state {name} went from shape {old.shape} to {new.shape}")
         return self.State(*states)

@@ -7,53 +7,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn.unroll import Run
 
-from ..analysis.diagnose import diagnose
-from ..analysis.duality import duality
-from ..analysis.gates import gates
-from ..analysis.jacobians import jacobians
-from ..analysis.labelled import Finding
-from ..analysis.lyapunov import lyapunov
-from ..analysis.path_orders import path_orders
-from ..analysis.reach import reach
-from ..analysis.saliency import METHODS, saliency
-from ..analysis.shares import shares
-from ..analysis.stops import stops
-from ..analysis.strongest_path import strongest_path
-from ..analysis.waterfall import waterfall
+from ..analysis.saliency import METHODS
 from ..analysis.ways import value_at
-from ..analysis.weights import weights
-from ..analysis.whatif import what_if
 from ..drawing.theme import NONLINEAR
-from .family import OK, Family, either, option
+from ..suggest import did_you_mean
+from .family import OK, command, either, option
 from .options import file_name, loss_of, number, one_cell, pair, picture, run_options, tables, unrolled
 
-__all__ = ["analyse"]
 
-analyse = Family("explain where the gradient of a run goes")
-
-
-def _found(a: argparse.Namespace, what: str, find: Callable[[Run], Any], **drawn: Any) -> int:
-    """Unroll, analyse, draw and write; then print what was found, and the files."""
-    with tqdm(total=3, desc="unrolling", disable=None, leave=False, bar_format="{desc} {bar} {elapsed}") as bar:
-        run = unrolled(one_cell(a), a)
-        bar.update()
-        bar.set_description(what)
-        found = find(run)
-        bar.update()
-        bar.set_description("drawing")
-        written = [found.plot(a.out or Path(f"{file_name(a.cell[0])}-{what}.svg"), **drawn)] if "out" in a else []
-        written += [found.to_json(a.json)] if a.json else []
-        written += [found.to_csv(a.csv)] if "csv" in a and a.csv else []
-        bar.update()
-    print(found)
-    if written:
-        print(f"\n{', '.join(map(str, written))}")
-    return OK
+def _found(a: argparse.Namespace, what: str, find: Callable[[Run], Any], **drawn: Any) -> tuple[int, str]:
+    """Unroll, analyse, draw and write; say what was found, and the files."""
+    run = unrolled(one_cell(a), a)
+    a.progress(f"analysing: {what}")
+    found = find(run)
+    a.progress("writing what was found")
+    written = [found.plot(a.out or Path(f"{file_name(a.cell[0])}-{what}.svg"), **drawn)] if "out" in a else []
+    written += [found.to_json(a.json)] if a.json else []
+    written += [found.to_csv(a.csv)] if "csv" in a and a.csv else []
+    return OK, "\n\n".join([str(found), *([", ".join(map(str, written))] if written else [])])
 
 
 def _outputs(what: str, others: str = "") -> Callable[[Any], None]:
@@ -66,35 +41,32 @@ def _outputs(what: str, others: str = "") -> Callable[[Any], None]:
     return add
 
 
-@analyse("map", run_options(100, loss="all"), option("--state", metavar="NAME", help="the state to draw, such as h (default: all of them as one)"), _outputs("map"))
-def _map(a: argparse.Namespace) -> int:
-    """Map how far back in time the loss of each step sends its gradient.
-
+@command("map", run_options(100, loss="all"), option("--state", metavar="NAME", help="the state to draw, such as h (default: all of them as one)"), _outputs("map"))
+def _map(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector map --cell lstm                                     loss step downwards, state step to the right
     inspector map --cell rnn -T 200 --init orthogonal --json map.json
     inspector map --cell my_cells.py:MyCell --state h -o map.png
     """
-    return _found(a, "map", lambda run: reach(run, loss_of(run, a)), state=a.state)
+    return _found(a, "map", lambda run: inspector.reach(run, loss_of(run, a)), state=a.state)
 
 
-@analyse(
+@command(
     "spectrum", run_options(100, loss=None),
     option("--lyapunov", action="store_true", help="exponents of the long run instead; worth some thousand steps"),
     _outputs("spectrum", ", or CELL-lyapunov.svg"),
 )  # fmt: skip
-def _spectrum(a: argparse.Namespace) -> int:
-    """Analyse how each step stretches and flattens small changes of the full state.
-
-    Singular values, spectral radius and effective rank of its Jacobian, and the norm of their product with its bound.
+def _spectrum(a: argparse.Namespace) -> tuple[int, str]:
+    """Singular values, spectral radius and effective rank of its Jacobian, and the norm of their product with its bound.
     There is no loss in it.
 
     inspector spectrum --cell lstm --init chrono                  of (h, c), not of h alone
     inspector spectrum --cell rnn --lyapunov -T 3000              Lyapunov exponents with error bars
     """
-    return _found(a, "lyapunov" if a.lyapunov else "spectrum", lyapunov if a.lyapunov else jacobians)
+    return _found(a, "lyapunov" if a.lyapunov else "spectrum", inspector.lyapunov if a.lyapunov else inspector.jacobians)
 
 
-@analyse(
+@command(
     "paths", run_options(50),
     either(
         option("--orders", dest="ways", action="store_const", const="orders", help="by how often paths cross from the output's state to the gates"),
@@ -102,64 +74,60 @@ def _spectrum(a: argparse.Namespace) -> int:
         option("--strongest", dest="ways", action="store_const", const="strongest", help="the one path that carries most to the first step"),
     ), _outputs("paths", ", or CELL-orders.svg and so on"),
 )  # fmt: skip
-def _paths(a: argparse.Namespace) -> int:
-    """Split the gradient by the ways on which it arrives at every state.
-
+def _paths(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector paths --cell lstm                                   shares through each gate and state, which sum to 1
     inspector paths --cell lstm --orders                          what comes along the cell state alone is order 0
     inspector paths --cell gru --waterfall --csv waterfall.csv    which operation kills the gradient
     inspector paths --cell my_cells.py:MyCell --strongest -T 20   and how many paths carry it
     """
     what = a.ways or "paths"
-    find: dict[str, Callable[[Run, tg.Tensor], Finding]] = {"paths": shares, "orders": path_orders, "waterfall": waterfall, "strongest": strongest_path}
+    find: dict[str, Callable[[Run, tg.Tensor], Any]] = {
+        "paths": inspector.shares, "orders": inspector.path_orders, "waterfall": inspector.waterfall, "strongest": inspector.strongest_path,
+    }  # fmt: skip
     return _found(a, what, lambda run: find[what](run, loss_of(run, a)))
 
 
-@analyse("weights", run_options(50, loss="all"), _outputs("weights"))
-def _weights(a: argparse.Namespace) -> int:
-    """Show which timesteps train each weight, and what truncated BPTT would lose.
-
+@command("weights", run_options(50, loss="all"), _outputs("weights"))
+def _weights(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector weights --cell rnn -T 100
     inspector weights --cell lstm --loss last -o weights.pdf --json weights.json
     """
-    return _found(a, "weights", lambda run: weights(run, loss_of(run, a)))
+    return _found(a, "weights", lambda run: inspector.weights(run, loss_of(run, a)))
 
 
-@analyse("gates", run_options(50), _outputs("gates"))
-def _gates(a: argparse.Namespace) -> int:
-    """Show how gates are distributed and saturated over time, and which nonlinearity kills the gradient.
-
+@command("gates", run_options(50), _outputs("gates"))
+def _gates(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector gates --cell lstm --batch 16
     inspector gates --cell gru --init keras --csv gates.csv
     """
-    return _found(a, "gates", lambda run: gates(run, loss_of(run, a)))
+    return _found(a, "gates", lambda run: inspector.gates(run, loss_of(run, a)))
 
 
-@analyse("saliency", run_options(50), option("--method", choices=METHODS, default=METHODS[0], help=f"how to attribute (default: {METHODS[0]})"), _outputs("saliency"))
-def _saliency(a: argparse.Namespace) -> int:
-    """Show what the loss owes to the input of each timestep.
-
+@command("saliency", run_options(50), option("--method", choices=METHODS, default=METHODS[0], help=f"how to attribute (default: {METHODS[0]})"), _outputs("saliency"))
+def _saliency(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector saliency --cell lstm
     inspector saliency --cell gru --method integrated             complete: sums to the difference of two losses
     """
-    return _found(a, "saliency", lambda run: saliency(run, loss_of(run, a), a.method))
+    return _found(a, "saliency", lambda run: inspector.saliency(run, loss_of(run, a), a.method))
 
 
-@analyse(
+@command(
     "stops", run_options(50), option("--value", metavar="NAME", help="a state, a gate or x (default: the first state)"),
     option("--at", type=int, default=0, metavar="T", help="its timestep, negative ones from the end (default: 0)"), tables("json"),
 )  # fmt: skip
-def _stops(a: argparse.Namespace) -> int:
-    """Say whether a gradient reaches a value, and where and why it stops.
-
-    Detached, truncated, saturated, multiplied by zero, underflow: every dead end on the way, with its file and line.
+def _stops(a: argparse.Namespace) -> tuple[int, str]:
+    """Detached, truncated, saturated, multiplied by zero, underflow: every dead end on the way, with its file and line.
 
     inspector stops --cell my_cells.py:MyCell                     does the loss reach the first step's state?
     inspector stops --cell lstm --value f --at 3
     """
 
-    def find(run: Run) -> Finding:
-        return stops(loss_of(run, a), value_at(run, (a.value or run.initial_state._fields[0], a.at), "stops"), run)
+    def find(run: Run) -> Any:
+        return inspector.stops(loss_of(run, a), value_at(run, (a.value or run.initial_state._fields[0], a.at), "stops"), run)
 
     return _found(a, "stops", find)
 
@@ -167,7 +135,7 @@ def _stops(a: argparse.Namespace) -> int:
 def _nonlinearity(text: str) -> Callable[[tg.Tensor], tg.Tensor]:
     known = sorted(name for name in NONLINEAR if hasattr(tg, name))
     if text not in known:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}{did_you_mean(text, known)}")
     found: Callable[[tg.Tensor], tg.Tensor] = getattr(tg, text)
     return found
 
@@ -184,7 +152,7 @@ def _once(kind: str, given: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(given)
 
 
-@analyse(
+@command(
     "whatif", run_options(100),
     _changes(pair(number), "--hold", "GATE=VALUE", "hold a gate or another named value, as f=1"),
     _changes(pair(number), "--bias", "GATE=VALUE", "add in front of a gate's nonlinearity, as f=2"),
@@ -192,10 +160,8 @@ def _once(kind: str, given: list[tuple[str, Any]]) -> dict[str, Any]:
     _changes(pair(_nonlinearity), "--swap", "GATE=FUNCTION", "another nonlinearity for a gate, as g=relu"),
     _changes(str, "--cut", "NAME", "let no gradient through a gate, or a state on its way into the next step"), _outputs("whatif"),
 )  # fmt: skip
-def _whatif(a: argparse.Namespace) -> int:
-    """Run a cell again with something changed, and compare how its gradient decays.
-
-    Changes can be given several times, and together; `inspector equations` shows what things are called.
+def _whatif(a: argparse.Namespace) -> tuple[int, str]:
+    """Changes can be given several times, and together; `inspector equations` shows what things are called.
 
     inspector whatif --cell lstm --hold f=1                       the forget gate stands open
     inspector whatif --cell lstm --bias f=2 --cut h               more forget bias, and no gradient through h
@@ -203,24 +169,22 @@ def _whatif(a: argparse.Namespace) -> int:
     inspector whatif --cell my_cells.py:MyCell --swap n=relu
     """
     changes = {kind: _once(kind, getattr(a, kind)) for kind in ("hold", "bias", "scale", "swap")}
-    return _found(a, "whatif", lambda run: what_if(run, loss_of(run, a), **changes, cut=a.cut))
+    return _found(a, "whatif", lambda run: inspector.what_if(run, loss_of(run, a), **changes, cut=a.cut))
 
 
-@analyse("duality", run_options(50), _outputs("duality"))
-def _duality(a: argparse.Namespace) -> int:
-    """Prove a gradient right: one inner product, the same at every cut between steps.
-
+@command("duality", run_options(50), _outputs("duality"))
+def _duality(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector duality --cell lstm
     inspector duality --cell my_cells.py:MyCell -o proof.png      a kink where a derivative is wrong
     """
-    return _found(a, "duality", lambda run: duality(run, loss_of(run, a)))
+    return _found(a, "duality", lambda run: inspector.duality(run, loss_of(run, a)))
 
 
-@analyse("diagnose", run_options(100), _outputs("diagnose"))
-def _diagnose(a: argparse.Namespace) -> int:
-    """Say in words what is wrong with the gradient, why, and what would help.
-
+@command("diagnose", run_options(100), _outputs("diagnose"))
+def _diagnose(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector diagnose --cell lstm -T 200
     inspector diagnose --cell my_cells.py:MyCell --loss all --json diagnosis.json
     """
-    return _found(a, "diagnose", lambda run: diagnose(run, loss_of(run, a)))
+    return _found(a, "diagnose", lambda run: inspector.diagnose(run, loss_of(run, a)))

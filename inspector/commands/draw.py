@@ -5,65 +5,91 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tqdm import tqdm
+import shtab
+
+import inspector
 
 from .. import tour
-from ..compare import compare_graphs
-from ..equations import equations
-from ..export import EXPORTS, export
-from ..figure import figure
-from ..render import render
-from ..report import report
-from ..trace import trace
-from .family import OK, Family, option
+from ..drawing.engines import FORMATS
+from ..export import EXPORTS
+from ..render import LEVELS
+from .family import OK, Option, command, option
 from .options import (
-    CELLS,
+    cell_names,
     cells_of,
-    drawing,
     file_name,
-    level,
     loss_of,
     one_cell,
+    output,
     picture,
     run_options,
-    show,
     size_options,
-    steps_of,
     suffix,
     unrolled,
 )
 
-__all__ = ["draw"]
-
-draw = Family("draw a cell, or write it down")
-
+_drawing = output((*FORMATS, *EXPORTS), "picture to write: .svg, .png or .pdf; or for other programs: .tex (LaTeX), .dot (Graphviz), "
+                                        ".mmd (Mermaid), .graphml or .json (NetworkX)")  # fmt: skip
 _fold = option("--fold", action=argparse.BooleanOptionalAction, help="show the first three and last two steps alone (default: beyond 20)")
 
 
-@draw("demo", option("-o", "--out", dest="folder", type=Path, default=Path("pictures"), metavar="FOLDER",
-                     help="folder for the pictures (default: pictures)"))  # fmt: skip
-def _demo(a: argparse.Namespace) -> int:
-    """Draw and measure the built-in cells, and say what each picture shows.
+def _steps(text: str) -> slice:
+    parts = text.split(":")
+    try:
+        first, last = (int(part) if part.strip() else None for part in (parts * 2 if len(parts) == 1 else parts))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes FIRST:LAST, such as 48:52, got {text!r}") from None
+    if len(parts) == 1 and last is not None:
+        last = last + 1 or None
+    return slice(first, last)
 
+
+def _level(default: str) -> Option:
+    """How much detail a drawing has."""
+    return option("--level", choices=LEVELS, default=default, help=f"how much detail (default: {default})")
+
+
+_show = option("--show", type=_steps, metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
+
+
+def _steps_of(a: argparse.Namespace) -> slice | None:
+    """The timesteps that ``--show`` chooses.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if a.show is not None and not range(a.steps)[a.show]:
+        first, last = (("" if end is None else end) for end in (a.show.start, a.show.stop))
+        raise ValueError(f"--show {first}:{last} chooses none of the timesteps 0..{a.steps - 1}")
+    chosen: slice | None = a.show
+    return chosen
+
+
+@command("demo", option("-o", "--out", dest="folder", type=Path, default=Path("pictures"), metavar="FOLDER", complete=shtab.DIRECTORY,
+                        help="folder for the pictures (default: pictures)"))  # fmt: skip
+def _demo(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector demo --out pictures
     """
-    made = list(tqdm(tour.pictures(a.folder), total=tour.COUNT, desc="drawing", disable=None, leave=False))
-    print(f"{len(made)} pictures in {a.folder}:")
-    for path, says in made:
-        print(f"  {path.name:24}{says}")
-    return OK
+    made = []
+    a.progress(f"drawing {tour.COUNT} pictures")
+    for path, says in tour.pictures(a.folder):
+        made.append(f"  {path.name:24}{says}")
+        a.progress(f"drawing, {len(made)} of {tour.COUNT} pictures done")
+    return OK, "\n".join([f"{len(made)} pictures in {a.folder}:", *made])
 
 
-@draw(
-    "graph", run_options(3), level("operation"),
+@command(
+    "graph", run_options(3), _level("operation"),
     option("--plain", action="store_true", help="do not colour the lines by their gradient"),
     option("--equations", action="store_true", help="write the equations below the drawing"),
     option("--values", action="store_true", help="fill shapes by the mean of their values instead of by their kind"),
-    _fold, option("--backward", action="store_true", help="draw what the reverse sweep did in each step, too"), show, drawing,
+    _fold, option("--backward", action="store_true", help="draw what the reverse sweep did in each step, too"), _show, _drawing,
 )  # fmt: skip
-def _graph(a: argparse.Namespace) -> int:
-    """Draw a cell's graph over time.
-
+def _graph(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector graph --cell lstm -T 3 -o lstm.svg                  every operation, lines coloured by gradient
     inspector graph --cell gru --level cell -o gru.png            the notation of the textbooks
     inspector graph --cell gru --level cell -o gru.tex            the same for a paper, in TikZ
@@ -71,72 +97,71 @@ def _graph(a: argparse.Namespace) -> int:
     inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred
     inspector graph --cell lstm --backward                        with the reverse sweep below
     """
+    steps = _steps_of(a)
     cell = one_cell(a)
     run = unrolled(cell, a)
-    found = trace(run, loss_of(run, a))
+    found = None if a.plain else inspector.trace(run, loss_of(run, a))
     out = a.out or Path(f"{file_name(a.cell[0])}-{a.level}.svg")
-    write = export if suffix(out) in EXPORTS else render
-    write(run, out, level=a.level, trace=None if a.plain else found, steps=steps_of(a.show), fold=a.fold, values=a.values,
-          equations=a.equations, backward=a.backward)  # fmt: skip
-    print(f"{out}: {cell!r} over {a.steps} steps, {a.level} level")
-    return OK
+    write = inspector.export if suffix(out) in EXPORTS else inspector.render
+    a.progress(f"drawing {out}")
+    write(run, out, level=a.level, trace=found, steps=steps, fold=a.fold, values=a.values, equations=a.equations, backward=a.backward)
+    return OK, f"{out}: {cell!r} over {a.steps} steps, {a.level} level"
 
 
-@draw("figure", run_options(50), level("cell"), _fold, show, picture("CELL-figure.svg"))
-def _figure(a: argparse.Namespace) -> int:
-    """Draw a run, and below it how its gradient decays, on one time axis.
-
+@command("figure", run_options(50), _level("cell"), _fold, _show, picture("CELL-figure.svg"))
+def _figure(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector figure --cell lstm -T 40 -o lstm.pdf                steps in the middle folded away, their gradient not
     inspector figure --cell cells.py:MyCell -T 8 --level gate
     inspector figure --cell rnn -T 100 --show 94:                 the last steps, where the gradient comes from
     """
+    steps = _steps_of(a)
     cell = one_cell(a)
     run = unrolled(cell, a)
+    loss = loss_of(run, a)
     out = a.out or Path(f"{file_name(a.cell[0])}-figure.svg")
-    figure(run, loss_of(run, a), out, level=a.level, steps=steps_of(a.show), fold=a.fold)
-    print(f"{out}: {cell!r} over {a.steps} steps, and the decay of its gradient")
-    return OK
+    a.progress(f"drawing {out}")
+    inspector.figure(run, loss, out, level=a.level, steps=steps, fold=a.fold)
+    return OK, f"{out}: {cell!r} over {a.steps} steps, and the decay of its gradient"
 
 
-@draw("equations", run_options(2), option("--plain", action="store_true", help="plain text instead of LaTeX"))
-def _equations(a: argparse.Namespace) -> int:
-    """Print what a cell computes as LaTeX, and the derivative along its highways.
-
+@command("equations", run_options(2), option("--plain", action="store_true", help="plain text instead of LaTeX"))
+def _equations(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector equations --cell lstm                                an align* environment for a paper
     inspector equations --cell cells.py:MyCell --plain             plain text
     """
-    found = equations(unrolled(one_cell(a), a))
-    print(found.unicode if a.plain else found)
-    return OK
+    run = unrolled(one_cell(a), a)
+    a.progress("reading its equations")
+    found = inspector.equations(run)
+    return OK, found.unicode if a.plain else str(found)
 
 
-def _sides(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cell", nargs=2, metavar="CELL", help=CELLS)
-    parser.set_defaults(steps=3, batch=1, seed=0, init=None, random_start=False)
+def _defaults(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(steps=3, batch=1, seed=0, init=None, weights=None, random_start=False)
 
 
-@draw("compare", _sides, level("operation"), size_options(3, 4), picture("CELL-CELL-LEVEL.svg"))
-def _compare(a: argparse.Namespace) -> int:
-    """Say and draw what two cells share and what only one of them has.
-
+@command("compare", cell_names("cell", nargs=2), _defaults, _level("operation"), size_options(3, 4), picture("CELL-CELL-LEVEL.svg"))
+def _compare(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector compare lstm peephole                               in words, and every operation in one picture
     inspector compare gru my_cells.py:MyCell --level cell -o mine.png   the notation of the textbooks
     """
     first, second = (unrolled(cell, a) for cell in cells_of(a))
     out = a.out or Path(f"{'-'.join(file_name(name) for name in a.cell)}-{a.level}.svg")
-    print(f"{compare_graphs(first, second, out, level=a.level)}\n\n{out}")
-    return OK
+    a.progress("comparing")
+    return OK, f"{inspector.compare_graphs(first, second, out, level=a.level)}\n\n{out}"
 
 
-@draw("report", run_options(50), option("-o", "--out", type=Path, metavar="FILE", help="HTML file to write (default: CELL.html)"))
-def _report(a: argparse.Namespace) -> int:
-    """Write everything about one run into one HTML file.
-
+@command("report", run_options(50), output(("html",), "HTML file to write (default: CELL.html)"))
+def _report(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector report --cell lstm -T 50 -o lstm.html
     """
     cell = one_cell(a)
     run = unrolled(cell, a)
+    loss = loss_of(run, a)
     out = a.out or Path(f"{file_name(a.cell[0])}.html")
-    report(run, loss_of(run, a), out)
-    print(f"{out}: {cell!r} over {a.steps} steps")
-    return OK
+    a.progress(f"writing {out}")
+    inspector.report(run, loss, out)
+    return OK, f"{out}: {cell!r} over {a.steps} steps"

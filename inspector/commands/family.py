@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-__all__ = ["BAD_INPUT", "CHECK_FAILED", "INTERRUPTED", "OK", "Command", "Family", "Option", "Run", "either", "option"]
+__all__ = ["BAD_INPUT", "BROKEN_PIPE", "CHECK_FAILED", "COMMANDS", "INTERRUPTED", "OK", "Command", "Option", "Run", "command", "either", "option"]
 
-OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 Option: TypeAlias = Callable[[Any], object]
 """Adds something to a parser, or to a group of one."""
 
-Run: TypeAlias = Callable[[argparse.Namespace], int]
+Run: TypeAlias = Callable[[argparse.Namespace], tuple[int, str]]
+"""A command: of the parsed arguments, to the exit code and what it has to say."""
 
 
 @dataclass(frozen=True)
@@ -24,69 +25,49 @@ class Command:
 
     Attributes
     ----------
-    name : str
     run : function
-        Of the parsed arguments; gives the exit code. Its docstring says in its first line what the command does; then may
-        come explanations, and last examples, a line each.
+        In its docstring may come explanations, and last examples, a line each.
     options : tuple of Option
     """
 
-    name: str
     run: Run
     options: tuple[Option, ...]
 
-    @property
-    def says(self) -> str:
-        """What it does, on one line."""
-        return self._paragraphs()[0]
-
-    def add_to(self, commands: Any) -> None:
-        """Add a parser to what `ArgumentParser.add_subparsers` gave."""
-        *explained, last = self._paragraphs()
-        several = last.count("\n") > 0
-        epilog = f"example{'s' * several}:\n" + "\n".join(f"  {line}" for line in last.splitlines())
-        shown = last.startswith("inspector ")
-        parser = commands.add_parser(
-            self.name, description="\n\n".join(explained if shown else [*explained, last]), epilog=epilog if shown else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+    def fill(self, parser: argparse.ArgumentParser) -> None:
+        """Give the parser of the command its options, explanations and examples."""
+        paragraphs = (inspect.getdoc(self.run) or "").split("\n\n")
+        if paragraphs[-1].startswith("inspector "):
+            *paragraphs, last = paragraphs
+            parser.epilog = "\n  ".join(["examples:" if "\n" in last else "example:", *last.splitlines()])
+        parser.description = "\n\n".join([str(parser.description), *paragraphs])
         for add in self.options:
             add(parser)
         parser.set_defaults(run=self.run)
 
-    def _paragraphs(self) -> list[str]:
-        return (inspect.getdoc(self.run) or self.name).split("\n\n")
+
+COMMANDS: dict[str, Command] = {}
+"""Those whose files have been imported."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """Commands of a kind; calling it declares one more.
+def command(name: str, *options: Option) -> Callable[[Run], Run]:
+    """Declare the function below as the command `name`."""
 
-    Attributes
-    ----------
-    title : str
-    commands : list of Command
-    """
+    def declare(run: Run) -> Run:
+        COMMANDS[name] = Command(run, options)
+        return run
 
-    title: str
-    commands: list[Command] = field(default_factory=list)
-
-    def __call__(self, name: str, *options: Option) -> Callable[[Run], Run]:
-        """Declare the function below as the command `name`."""
-
-        def declare(run: Run) -> Run:
-            self.commands.append(Command(name, run, options))
-            return run
-
-        return declare
-
-    def __str__(self) -> str:
-        return "\n".join([f"{self.title}:", *(f"  {c.name:11}{c.says[0].lower()}{c.says[1:].rstrip('.')}" for c in self.commands)])
+    return declare
 
 
-def option(*flags: str, **settings: Any) -> Option:
-    """An option as `ArgumentParser.add_argument` takes it."""
-    return lambda parser: parser.add_argument(*flags, **settings)
+def option(*flags: str, complete: Any = None, **settings: Any) -> Option:
+    """An option as `ArgumentParser.add_argument` takes it, and what the shell completes it with, as shtab takes it."""
+
+    def add(parser: Any) -> None:
+        added = parser.add_argument(*flags, **settings)
+        if complete is not None:
+            added.complete = complete
+
+    return add
 
 
 def either(*options: Option) -> Option:

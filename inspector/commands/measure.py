@@ -7,26 +7,24 @@ import itertools
 import json
 import math
 import multiprocessing
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
 
 from ..analysis.sparkline import sparkline
 from ..load import make_cell
-from ..plot import decay_rate, plot_decay
-from ..sweeps import sweep
-from ..trace import GradientTrace, trace
-from .family import CHECK_FAILED, OK, Family, option
+from .family import CHECK_FAILED, OK, command, option
 from .options import (
-    CELLS,
+    cell_names,
     cells_of,
+    initialisation,
     label,
     loss_of,
     one_cell,
@@ -38,57 +36,52 @@ from .options import (
     unrolled,
 )
 
-__all__ = ["measure"]
-
-measure = Family("measure cells, and check them")
-
 # -------------------------------------------------------------------------------------------- decay
 
 
-@measure(
+@command(
     "decay", run_options(200, several=True),
     option("--names", help="what to plot, separated by commas: states, gates, x, z_f (default: the states)"),
     picture("decay.svg"), tables("json", "csv"),
 )  # fmt: skip
-def _decay(a: argparse.Namespace) -> int:
-    """Plot how the gradient decays from the last step to the first.
-
+def _decay(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector decay --cell rnn --cell lstm --cell gru -T 200 -o decay.svg --csv decay.csv
     inspector decay --cell lstm --init chrono --names h,c,f       a chosen initialisation, chosen values
     """
     labels = [label(name, a.cell) for name in a.cell]
     traces = {}
-    for own, cell in tqdm(list(zip(labels, cells_of(a), strict=True)), desc="unrolling", disable=None, leave=False):
+    for own, cell in zip(labels, list(cells_of(a)), strict=True):    # all of them before the first is run
         run = unrolled(cell, a)
-        traces[own] = trace(run, loss_of(run, a))
+        traces[own] = inspector.trace(run, loss_of(run, a))
     names = a.names.split(",") if a.names else None
     out = a.out or Path("decay.svg")
-    plot_decay(traces if len(traces) > 1 else next(iter(traces.values())), out, names=names)
+    a.progress(f"drawing {out}")
+    inspector.plot_decay(traces if len(traces) > 1 else next(iter(traces.values())), out, names=names)
     if a.json:
         files.write(a.json, _json(traces))
     if a.csv:
         rows = ((own, name, t, float(v)) for own, found in traces.items() for name in found.names for t, v in enumerate(found.norm(name)))
         files.write_csv(a.csv, ("cell", "name", "timestep", "norm"), rows)
-    _table(traces, names)
-    print(f"\n{', '.join(str(path) for path in (out, a.json, a.csv) if path)}")
-    return OK
+    return OK, f"{_table(traces, names)}\n\n{', '.join(str(path) for path in (out, a.json, a.csv) if path)}"
 
 
-def _table(traces: Mapping[str, GradientTrace], names: list[str] | None) -> None:
-    print(f"{'':16}{'factor a step back':>20}{'half-life':>12}{'first norm':>13}{'last norm':>13}  from the first step to the last")
+def _table(traces: Mapping[str, inspector.GradientTrace], names: list[str] | None) -> str:
+    lines = [f"{'':16}{'factor a step back':>20}{'half-life':>12}{'first norm':>13}{'last norm':>13}  from the first step to the last"]
     for own, found in traces.items():
         for name in names or found.states:
             norms = found.norm(name)
-            decay = decay_rate(norms)
-            print(f"{f'{own} {name}':16}{decay.factor:20.4g}{decay.half_life:12.4g}{norms[0]:13.3g}{norms[-1]:13.3g}  {sparkline(norms, 40)}")
+            decay = inspector.decay_rate(norms)
+            lines.append(f"{f'{own} {name}':16}{decay.factor:20.4g}{decay.half_life:12.4g}{norms[0]:13.3g}{norms[-1]:13.3g}  {sparkline(norms, 40)}")
+    return "\n".join(lines)
 
 
-def _json(traces: Mapping[str, GradientTrace]) -> str:
+def _json(traces: Mapping[str, inspector.GradientTrace]) -> str:
     """By cell how it was initialised, its loss, and of everything the norms and their decay; what is not finite is ``null``."""
     cells = {}
     for own, found in traces.items():
         norms = {name: [_finite(v) for v in found.norm(name).tolist()] for name in found.names}
-        decay = {name: {k: _finite(v) for k, v in decay_rate(found.norm(name))._asdict().items()} for name in found.names}
+        decay = {name: {k: _finite(v) for k, v in inspector.decay_rate(found.norm(name))._asdict().items()} for name in found.names}
         cells[own] = {"cell": found.label, "initialisation": found.initialisation, "loss": _finite(found.loss.item()), "decay": decay, "norms": norms}
     return json.dumps(cells, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
@@ -100,21 +93,19 @@ def _finite(value: float) -> float | None:
 # -------------------------------------------------------------------------------------------- sweep
 
 
-@measure(
-    "sweep", option("--cell", required=True, action="append", metavar="CELL", help=f"{CELLS}; several times for several"),
+@command(
+    "sweep", cell_names("--cell", required=True, action="append", several="; several times for several"),
     option("-T", "--length", "--steps", action="append", type=positive, metavar="N", help="timesteps; several times for several (default: 100)"),
-    option("--init", action="append", metavar="NAME", help=f"initialisation: {', '.join(sorted(tg.init.PRESETS))}; several times for several (default: the cell's own)"),
+    initialisation("; several times for several (default: the cell's own)", action="append"),
     option("--seeds", type=positive, default=10, metavar="N", help="how many seeds, of weights, inputs and targets (default: 10)"),
     size_options(), option("--batch", type=positive, default=1, metavar="N", help="sequences side by side (default: 1)"),
     option("--loss", choices=("last", "all"), default="last", help="outputs that the loss reads (default: last)"),
     option("-j", "--jobs", type=positive, metavar="N", help="runs at a time (default: one a processor)"),
     option("--resume", type=Path, metavar="FILE", help="keep finished runs in this file, and do not repeat those that it holds"),
-    picture("sweep.svg"), tables("json", "csv"), lambda parser: parser.set_defaults(steps=1, seed=0, random_start=False),
+    picture("sweep.svg"), tables("json", "csv"), lambda parser: parser.set_defaults(steps=1, seed=0, weights=None, random_start=False),
 )  # fmt: skip
-def _sweep(a: argparse.Namespace) -> int:
-    """Measure decay over a grid of cells, lengths, initialisations and seeds.
-
-    Runs are made in parallel. With --resume a sweep that was interrupted goes on where it stopped.
+def _sweep(a: argparse.Namespace) -> tuple[int, str]:
+    """Runs are made in parallel. With --resume a sweep that was interrupted goes on where it stopped.
 
     inspector sweep --cell rnn --cell lstm --length 50 --length 200 --seeds 20 --csv sweep.csv
     inspector sweep --cell lstm --init pytorch --init chrono --init keras -o inits.png
@@ -123,8 +114,9 @@ def _sweep(a: argparse.Namespace) -> int:
     inits = a.init or [None]
     for cell, init in itertools.product(a.cell, inits):  # bad input is found before any process is started
         unrolled(make_cell(cell, a.input_size, a.hidden_size, init=init), a)
+    a.progress("" if sys.stderr.isatty() else "sweeping")    # on a terminal the sweep has a bar of its own
     with _executor(a.jobs) as executor:
-        found = sweep(a.cell, a.length or [100], inits, range(a.seeds), input_size=a.input_size, hidden_size=a.hidden_size, batch=a.batch,
+        found = inspector.sweep(a.cell, a.length or [100], inits, range(a.seeds), input_size=a.input_size, hidden_size=a.hidden_size, batch=a.batch,
                       loss=a.loss, executor=executor, path=a.resume)  # fmt: skip
     out = a.out or Path("sweep.svg")
     found.plot(out)
@@ -132,8 +124,7 @@ def _sweep(a: argparse.Namespace) -> int:
         found.to_json(a.json)
     if a.csv:
         found.to_csv(a.csv)
-    print(f"{found}\n\n{', '.join(str(path) for path in (out, a.json, a.csv, a.resume) if path)}")
-    return OK
+    return OK, f"{found}\n\n{', '.join(str(path) for path in (out, a.json, a.csv, a.resume) if path)}"
 
 
 def _executor(jobs: int | None) -> Any:
@@ -147,11 +138,9 @@ def _executor(jobs: int | None) -> Any:
 # ------------------------------------------------------------------------------------ check and list
 
 
-@measure("check", run_options(3, sizes=(3, 4), random_start=True))
-def _check(a: argparse.Namespace) -> int:
-    """Compare a cell's derivatives with finite differences, one by one.
-
-    The exit code is 1 if one of them is wrong.
+@command("check", run_options(3, sizes=(3, 4), random_start=True))
+def _check(a: argparse.Namespace) -> tuple[int, str]:
+    """The exit code is 1 if one of them is wrong.
 
     inspector check --cell gru
     inspector check --cell my_cells.py:MyCell -T 4
@@ -163,30 +152,29 @@ def _check(a: argparse.Namespace) -> int:
     leaves |= {f"x at t = {t}": x for t, x in enumerate(run.inputs)} | dict(cell.named_parameters())
     leaves = {name: leaf for name, leaf in leaves.items() if leaf in graph}
     failures = []
-    for name, leaf in tqdm(leaves.items(), desc="checking", disable=None, leave=False):
+    for number, (name, leaf) in enumerate(leaves.items()):
+        a.progress(f"checking {name}, {number} of {len(leaves)} done")
         try:
             tg.gradcheck(lambda value, leaf=leaf: graph.run({leaf: value}), [tg.tensor(leaf.data, name=name)])
         except tg.GradcheckError as error:
             failures.append(str(error))
-    for failure in failures:
-        print(f"WRONG  {failure}")
     elements = sum(leaf.size for leaf in leaves.values())
-    print(f"{cell!r}, {a.steps} steps: {elements} derivatives of {len(leaves)} inputs and parameters checked, "
-          f"{len(failures) or 'none'} of them wrong" if failures else
-          f"{cell!r}, {a.steps} steps: all {elements} derivatives by {len(leaves)} inputs and parameters are right")  # fmt: skip
-    return CHECK_FAILED if failures else OK
+    run_of = f"{cell!r}, {a.steps} steps"
+    if not failures:
+        return OK, f"{run_of}: all {elements} derivatives by {len(leaves)} inputs and parameters are right"
+    told = f"{run_of}: {elements} derivatives of {len(leaves)} inputs and parameters checked, {len(failures)} of them wrong"
+    return CHECK_FAILED, "\n".join([*(f"WRONG  {failure}" for failure in failures), told])
 
 
-@measure("cells", size_options())
-def _cells(a: argparse.Namespace) -> int:
-    """List the built-in cells.
-
+@command("cells", size_options())
+def _cells(a: argparse.Namespace) -> tuple[int, str]:
+    """
     inspector cells
     inspector cells --input-size 128 --hidden-size 512
     """
     table = tg.cells.table(input_size=a.input_size, hidden_size=a.hidden_size)
-    print(f"{table}\n\nof {a.input_size} inputs and {a.hidden_size} units, counted in the graph of one step")
+    lines = [f"{table}", "", f"of {a.input_size} inputs and {a.hidden_size} units, counted in the graph of one step"]
     for name in tg.cells.names():
         first = (tg.cells.get(name).__doc__ or "").strip().splitlines()[0].partition(":")[0].rstrip(".")
-        print(f"{name:14}{tg.cells.get(name).__name__:20}{first}")
-    return OK
+        lines.append(f"{name:14}{tg.cells.get(name).__name__:20}{first}")
+    return OK, "\n".join(lines)

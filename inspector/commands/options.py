@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shtab
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.unroll import Run
 
-from ..export import EXPORTS
-from ..load import LoadError, make_cell, said
-from ..plot import FORMATS
-from ..render import LEVELS
-from .family import Option, option
+from ..blame import said_of
+from ..drawing.engines import FORMATS
+from ..load import LoadError, load_weights, make_cell
+from .family import Option, either, option
 
 __all__ = [
-    "cells_of", "check_outputs", "drawing", "file_name", "label", "level", "loss_of", "number", "one_cell", "pair", "picture", "positive", "run_options",
-    "show", "size_options", "steps_of", "suffix", "tables", "unrolled",
+    "cell_names", "cells_of", "ending_in", "file_name", "initialisation", "label", "loss_of", "natural", "number", "one_cell", "output", "pair",
+    "picture", "positive", "run_options", "size_options", "suffix", "tables", "unrolled",
 ]  # fmt: skip
 
-CELLS = f"{', '.join(tg.cells.names())}, or path/to/file.py:MyCell"
+_NAMES = " ".join(tg.cells.names())
+_CELL = {
+    "bash": "_inspector_cells",
+    "zsh": "_inspector_cells",
+    "fish": f"{_NAMES} (__fish_complete_suffix .py)",
+    "preamble": {
+        "bash": f"_inspector_cells() {{ compgen -W '{_NAMES}' -- $1; compgen -f -X '!*.py' -- $1; compgen -d -S / -- $1; }}",
+        "zsh": f"_inspector_cells() {{ _alternative 'cells:cell:({_NAMES})' 'files:file:_files -g \"*.py\"' }}",
+    },
+}
+"""What the shell completes a cell with: a name, or a file."""
 
 # -------------------------------------------------------------------------------- kinds of values
 
@@ -35,6 +45,13 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return value
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
 
 
 def number(text: str) -> float:
@@ -60,12 +77,15 @@ def pair(value: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
     return parse
 
 
-def _ending_in(*suffixes: str) -> Callable[[str], Path]:
+def ending_in(*suffixes: str) -> Callable[[str], Path]:
+    """A path with one of these suffixes."""
+    *others, last = [f".{kind}" for kind in suffixes]
+    wanted = f"{', '.join(others)} or {last}" if others else last
+
     def parse(text: str) -> Path:
-        path = Path(text)
-        if suffix(path) not in suffixes:
-            raise argparse.ArgumentTypeError(f"{text} must end in .{', .'.join(suffixes[:-1])} or .{suffixes[-1]}")
-        return path
+        if suffix(Path(text)) not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text!r} must end in {wanted}")
+        return Path(text)
 
     return parse
 
@@ -76,11 +96,11 @@ def suffix(path: Path) -> str:
 
 
 class _Once(argparse.Action):
-    """An option for one cell, kept as a list like those for several."""
+    """An option for one cell or its weights, kept as a list like those for several."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
         if getattr(namespace, self.dest, None):
-            parser.error("give --cell once; `inspector decay` compares several")
+            parser.error(f"give {option} once; `inspector decay` compares several")
         setattr(namespace, self.dest, [values])
 
 
@@ -97,43 +117,53 @@ def size_options(input_size: int = 8, hidden_size: int = 16) -> Option:
     return add
 
 
+def cell_names(*flags: str, several: str = "", **settings: Any) -> Option:
+    """The name of a cell, or of several."""
+    return option(*flags, complete=_CELL, metavar="CELL", help=f"{', '.join(tg.cells.names())}, or path/to/file.py:MyCell{several}", **settings)
+
+
+def initialisation(told: str, **settings: Any) -> Option:
+    """A preset of initial weights."""
+    presets = sorted(tg.init.PRESETS)
+    return option("--init", choices=presets, metavar="NAME", help=f"initialisation: {', '.join(presets)}{told}", **settings)
+
+
 def run_options(
     steps: int, *, several: bool = False, sizes: tuple[int, int] = (8, 16), loss: str | None = "last", random_start: bool = False
 ) -> Option:
     """The cell or cells, and over what they are unrolled; `loss` is the one by default, if the command has any."""
+    options: list[Option] = [
+        cell_names("--cell", required=True, action="append" if several else _Once, several="; give it several times to compare" if several else ""),
+        option("-T", "--steps", type=positive, default=steps, metavar="N", help=f"timesteps (default: {steps})"),
+        size_options(*sizes),
+        option("--batch", type=positive, default=1, metavar="N", help="sequences side by side (default: 1)"),
+        option("--seed", type=natural, default=0, metavar="N", help="of weights, inputs and target (default: 0)"),
+        either(
+            initialisation(" (default: pytorch)"),
+            option("--weights", action="append" if several else _Once, type=ending_in("safetensors", "npz"), metavar="FILE", complete=shtab.FILE,
+                   help="trained weights instead: .safetensors or .npz, by the cell's names"
+                        f"{'; give it as often as --cell, in the same order' if several else ''}"),
+        ),
+    ]  # fmt: skip
+    if loss is not None:
+        options.append(option("--loss", choices=("last", "all"), default=loss, help=f"outputs that the loss reads (default: {loss})"))
 
     def add(parser: Any) -> None:
-        often = "; give it several times to compare" if several else ""
-        parser.add_argument("--cell", required=True, action="append" if several else _Once, metavar="CELL", help=f"{CELLS}{often}")
-        parser.add_argument("-T", "--steps", type=positive, default=steps, metavar="N", help=f"timesteps (default: {steps})")
-        size_options(*sizes)(parser)
-        parser.add_argument("--batch", type=positive, default=1, metavar="N", help="sequences side by side (default: 1)")
-        parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, inputs and target (default: 0)")
-        parser.add_argument("--init", metavar="NAME", help=f"initialisation: {', '.join(sorted(tg.init.PRESETS))} (default: pytorch)")
-        if loss is not None:
-            parser.add_argument("--loss", choices=("last", "all"), default=loss, help=f"outputs that the loss reads (default: {loss})")
+        for one in options:
+            one(parser)
         parser.set_defaults(random_start=random_start)
 
     return add
 
 
-def level(default: str) -> Option:
-    """How much detail a drawing has."""
-    return option("--level", choices=LEVELS, default=default, help=f"how much detail (default: {default})")
-
-
-show = option("--show", metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
+def output(kinds: Sequence[str], says: str) -> Option:
+    """Where to write a file that ends in one of `kinds`."""
+    return option("-o", "--out", type=ending_in(*kinds), metavar="FILE", complete=shtab.FILE, help=says)
 
 
 def picture(default: str = "") -> Option:
     """Where to write a picture."""
-    told = f" (default: {default})" if default else ""
-    return option("-o", "--out", type=_ending_in(*FORMATS), metavar="FILE", help=f"picture to write: .svg, .png or .pdf{told}")
-
-
-drawing = option("-o", "--out", type=_ending_in(*FORMATS, *EXPORTS), metavar="FILE",
-                 help="picture to write: .svg, .png or .pdf; or for other programs: .tex (LaTeX), .dot (Graphviz), .mmd (Mermaid), "
-                      ".graphml or .json (NetworkX)")  # fmt: skip
+    return output(FORMATS, f"picture to write: .svg, .png or .pdf{f' (default: {default})' if default else ''}")
 
 
 def tables(*kinds: str) -> Option:
@@ -141,28 +171,12 @@ def tables(*kinds: str) -> Option:
 
     def add(parser: Any) -> None:
         for kind in kinds:
-            parser.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write the numbers as {kind.upper()}, too")
+            option(f"--{kind}", type=Path, metavar="FILE", complete=shtab.FILE, help=f"write the numbers as {kind.upper()}, too")(parser)
 
     return add
 
 
 # ------------------------------------------------------------------------------------ what they mean
-
-
-def check_outputs(a: argparse.Namespace) -> None:
-    """Before anything is computed, find out that a file could not be written.
-
-    Raises
-    ------
-    ValueError, OSError
-        If a folder does not exist, or two files are one.
-    """
-    paths = [path for path in (getattr(a, name, None) for name in ("out", "json", "csv")) if path is not None]
-    for path in paths:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
-        if paths.count(path) > 1:
-            raise ValueError(f"{path} is to be written twice; give each file its own name")
 
 
 def one_cell(a: argparse.Namespace) -> tg.Cell:
@@ -172,9 +186,23 @@ def one_cell(a: argparse.Namespace) -> tg.Cell:
 
 
 def cells_of(a: argparse.Namespace) -> Iterator[tg.Cell]:
-    """The cells, one by one."""
-    for name in a.cell:
-        yield make_cell(name, a.input_size, a.hidden_size, seed=a.seed, init=a.init)
+    """The cells, one by one, with their weights.
+
+    Raises
+    ------
+    LoadError
+        If a cell or its weights cannot be loaded.
+    ValueError
+        If there are not as many files of weights as cells.
+    """
+    files = a.weights or [None] * len(a.cell)
+    if len(files) != len(a.cell):
+        raise ValueError(f"give --weights as often as --cell, in the same order: {len(a.cell)} cells, {len(files)} files")
+    for name, weights in zip(a.cell, files, strict=True):
+        cell = make_cell(name, a.input_size, a.hidden_size, seed=a.seed, init=a.init)
+        if weights is not None:
+            load_weights(cell, weights)
+        yield cell
 
 
 def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
@@ -183,12 +211,18 @@ def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
     Raises
     ------
     LoadError
-        If its step fails.
+        If its step fails, or returns what has no gradient.
     """
+    a.progress(f"unrolling {cell!r} over {a.steps:,} steps")
     try:
-        return _over_random_inputs(cell, a)
-    except Exception as error:  # whatever a user's step may raise
-        raise LoadError(f"{cell!r} cannot be unrolled: {said(error)}") from error
+        run = _over_random_inputs(cell, a)
+        for name, value in zip(cell.state_names, run.states[0], strict=True):
+            if not isinstance(value, tg.Tensor):
+                raise TypeError(f"{type(cell).__name__}.step returned a plain {type(value).__name__} for state {name}, through which no gradient "
+                                f"goes; compute it from x and the state with the operations of tinygrad_rnn")  # fmt: skip
+    except (Exception, SystemExit) as error:  # whatever a user's step may raise
+        raise LoadError(f"{cell!r} cannot be unrolled: {said_of(error, cell.step)}") from error
+    return run
 
 
 def _over_random_inputs(cell: tg.Cell, a: argparse.Namespace) -> Run:
@@ -200,6 +234,7 @@ def _over_random_inputs(cell: tg.Cell, a: argparse.Namespace) -> Run:
 
 def loss_of(run: Run, a: argparse.Namespace) -> tg.Tensor:
     """The squared error against a random target, of the last output or of all."""
+    a.progress(f"computing the loss of {a.steps:,} steps")
     rng = np.random.default_rng(a.seed + 1)
     chosen = run.stacked if a.loss == "all" else run.outputs[-1]
     loss: tg.Tensor = tg.losses.mse_loss(chosen, rng.normal(size=chosen.shape))
@@ -220,24 +255,3 @@ def file_name(name: str) -> str:
 def _short(name: str) -> str:
     """``MyCell`` for ``path/to/file.py:MyCell``."""
     return name.rpartition(":")[2].rpartition("/")[2]
-
-
-def steps_of(text: str | None) -> slice | None:
-    """The timesteps that ``--show`` chooses.
-
-    Raises
-    ------
-    ValueError
-        If the text is no such choice.
-    """
-    if text is None:
-        return None
-    try:
-        parts = [int(part) if part.strip() else None for part in text.split(":")]
-    except ValueError:
-        parts = []
-    if not 1 <= len(parts) <= 2:
-        raise ValueError(f"--show takes FIRST:LAST, such as 48:52, got {text!r}")
-    if len(parts) == 1 and parts[0] is not None:
-        return slice(parts[0], parts[0] + 1 or None)
-    return slice(*parts)

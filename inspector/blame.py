@@ -1,0 +1,43 @@
+"""Where in a user's file an error arose, for messages that name it."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+__all__ = ["MODULE", "is_users", "said", "said_of"]
+
+MODULE = "_cells_of_"
+"""How the names of modules begin that were made of users' files."""
+
+
+def is_users(error: BaseException) -> bool:
+    """Whether an error went through a user's file."""
+    return any(_is_of_a_user(frame) for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def said(error: BaseException) -> str:
+    """The error on one line, with the place in the user's file where it arose, if it did."""
+    own = [place for place in traceback.walk_tb(error.__traceback__) if _is_of_a_user(place[0])]
+    where = "".join(_place(frame.f_code, line) for frame, line in own[-1:])
+    return " ".join(f"{type(error).__name__}: {error}".split()) + where
+
+
+def said_of(error: BaseException, function: Any) -> str:
+    """The error on one line; where it arose in no user's file, with the place of the function that is to blame."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return said(error) + (_place(code, code.co_firstlineno) if code and not is_users(error) else "")
+
+
+def _is_of_a_user(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(MODULE)
+
+
+def _place(code: Any, line: int | None) -> str:
+    path = Path(code.co_filename)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    inside = "" if code.co_name == "<module>" else f", in {code.co_name}"
+    return f" ({shown}:{line}{inside})"

@@ -1,0 +1,25 @@
+"""Commands about the shell: completion."""
+
+from __future__ import annotations
+
+import argparse
+
+import shtab
+
+from . import FAMILIES
+from .family import OK, command, option
+
+__all__ = ["SHELLS"]
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@command("completion", option("shell", metavar="SHELL", choices=SHELLS, help="bash, zsh or fish"))
+def _completion(a: argparse.Namespace) -> tuple[int, str]:
+    """
+    inspector completion bash > ~/.local/share/bash-completion/completions/inspector
+    inspector completion zsh > ~/.zfunc/_inspector                      a folder in $fpath
+    inspector completion fish > ~/.config/fish/completions/inspector.fish
+    """
+    everything = a.parser([name for family in FAMILIES for name in family.commands])
+    return OK, shtab.complete(everything, shell=a.shell)
