@@ -21,47 +21,144 @@ UNARY: dict[str, Callable[[Any], Any]] = {
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "add": tg.add, "subtract": tg.subtract, "multiply": tg.multiply, "maximum": tg.maximum,
 }
+PRODUCTS: dict[str, Callable[..., Any]] = {
+    "matmul": lambda u, v, w, n: n(u @ w(SIZE, u.shape[1]).T),
+    "peephole": lambda u, v, w, n: n(u * w(u.shape[1])),
+}
+PLAIN = {
+    **PRODUCTS,
+    **{name: lambda u, v, w, n, f=f: n(f(u)) for name, f in UNARY.items()},
+    **{name: lambda u, v, w, n, f=f: n(f(u, v)) for name, f in BINARY.items()},
+}
+"""Operations between values of one width: from two values, a maker of weights and what names a value to the result."""
 
 
-def random_cell(plan: list[tuple[str, int, int, str | None]], states: list[int]) -> tg.Cell:
-    """A cell whose step follows `plan`; `states` says which of its values become the next states."""
-    names = tuple("hcns"[: len(states)])
+def _fit(v: Any, width: int) -> Any:
+    """A value cut, or repeated, to a width."""
+    copies = -(-width // v.shape[1])
+    return (tg.concatenate([v] * copies, axis=1) if copies > 1 else v)[:, :width]
 
-    class Random(tg.Cell):
-        state_names = names
 
-        def __init__(self) -> None:
-            super().__init__(SIZE, SIZE, seed=0)
-            for k, (op, _, _, _) in enumerate(plan):
-                if op in ("matmul", "peephole"):
-                    self.parameter(f"w{k}", (SIZE, SIZE) if op == "matmul" else (SIZE,))
+def _half(u: Any) -> int:
+    return max(1, u.shape[1] // 2)
 
-        def step(self, x: Any, state: Any) -> Any:
-            weights = dict(self.named_parameters())
-            values = [x, *state]
-            for k, (op, a, b, name) in enumerate(plan):
-                left, right = values[a % len(values)], values[b % len(values)]
-                if op == "matmul":
-                    value = left @ weights[f"w{k}"].T
-                elif op == "peephole":
-                    value = left * weights[f"w{k}"]
-                else:
-                    value = UNARY[op](left) if op in UNARY else BINARY[op](left, right)
-                values.append(value if name is None else tg.named(**{name: value}))
-            return tuple(values[k % (len(values) - 1) + 1] for k in states)
 
-        def __repr__(self) -> str:
-            return f"random_cell({plan}, {states})"
+WIDE: dict[str, Callable[..., Any]] = {
+    **{name: lambda u, v, w, n, f=f: n(f(u)) for name, f in UNARY.items() if name not in ("exp", "twice", "double")},
+    **{name: lambda u, v, w, n, f=f: n(f(u, _fit(v, u.shape[1]))) for name, f in BINARY.items()},
+    "product": lambda u, v, w, n: n(u @ w(u.shape[1], 4)),
+    "transposed product": lambda u, v, w, n: n(u @ w(3, u.shape[1]).T),
+    "from the left": lambda u, v, w, n: n(w(2, u.shape[1]) @ u.T).T,
+    "product of joined": lambda u, v, w, n: n(tg.concatenate([u, v], axis=1)) @ w(u.shape[1] + v.shape[1], 3),
+    "gates": lambda u, v, w, n: (lambda z: tg.sigmoid(n(z[:, :3])) * tg.tanh(z[:, 3:]))(u @ w(u.shape[1], 6) + v @ w(v.shape[1], 6)),
+    "two readers": lambda u, v, w, n: tg.tanh(n(u @ w(u.shape[1], 2))) + u @ w(u.shape[1], 2),
+    "peephole": lambda u, v, w, n: n(u * w(u.shape[1])),
+    "bias": lambda u, v, w, n: n(u + w(u.shape[1])),
+    "slice": lambda u, v, w, n: n(u[:, : _half(u)]),
+    "slice of slice": lambda u, v, w, n: n(u[:, _half(u) - 1 :])[:, : _half(u)],
+    "window": lambda u, v, w, n: n(u)[:, -_half(u) :] * 0.7,
+    "every other": lambda u, v, w, n: n(u[:, ::2]),
+    "backwards": lambda u, v, w, n: n(u[:, ::-1]),
+    "column": lambda u, v, w, n: n(u[:, 0])[:, None],
+    "transposes": lambda u, v, w, n: tg.transpose(n(tg.transpose(u))),
+    "in between": lambda u, v, w, n: tg.transpose(tg.tanh(n(tg.transpose(u)))),
+    "concatenate": lambda u, v, w, n: n(tg.concatenate([u, v], axis=1)[:, :5]),
+    "where": lambda u, v, w, n: n(tg.where(u > 0.1, u, _fit(v, u.shape[1]) * 0.5)),
+    "one or none": lambda u, v, w, n: u * n(tg.where(u > 0.0, 1.0, 0.0)),
+    "comparison": lambda u, v, w, n: (u > _fit(v, u.shape[1])) * u,
+    "minimum": lambda u, v, w, n: n(tg.minimum(u, 0.3 * v[:, :1])),
+    "softmax": lambda u, v, w, n: n(tg.softmax(u, axis=1)),
+    "logsumexp": lambda u, v, w, n: u - n(tg.logsumexp(u, axis=1, keepdims=True)),
+    "take": lambda u, v, w, n: n(tg.take(u, np.array([0, u.shape[1] - 1, 0]), axis=1)),
+    "list of columns": lambda u, v, w, n: n(u[:, [u.shape[1] - 1, 0]]),
+    "mean": lambda u, v, w, n: u * n(v.mean(axis=1, keepdims=True)),
+    "norm": lambda u, v, w, n: u / tg.sqrt(n((u**2).sum(axis=1)) + 1.0)[:, None],
+    "largest": lambda u, v, w, n: u - n(tg.max(v, axis=1, keepdims=True)),
+    "outer": lambda u, v, w, n: tg.einsum("bi,bj->bij", u, v).sum(axis=2) * 0.5,
+    "stack": lambda u, v, w, n: n(tg.stack([u, _fit(v, u.shape[1])], axis=1)).sum(axis=1) * 0.5,
+    "split": lambda u, v, w, n: (lambda parts: n(parts[0]) * parts[1])(tg.split(_fit(u, 4), 2, axis=1)),
+    "reshape": lambda u, v, w, n: n(tg.reshape(u, (u.shape[0], 1, u.shape[1]))).sum(axis=1),
+    "running sum": lambda u, v, w, n: n(tg.cumsum(u, axis=1)) * 0.5,
+    "flip": lambda u, v, w, n: n(tg.flip(u, axis=1)),
+    "pad": lambda u, v, w, n: n(tg.pad(u[:, :2], ((0, 0), (1, 0)))),
+    "constant": lambda u, v, w, n: n(u * np.linspace(-1.0, 1.0, u.shape[1])),
+    "weights alone": lambda u, v, w, n: u * n(tg.sigmoid(w(u.shape[1]))),
+    "weight of weights": lambda u, v, w, n: u @ n(w(u.shape[1], 2) @ w(2, 2)),
+}  # fmt: skip
+"""Operations between values of any widths, each looking at every sequence by itself."""
 
-    return Random()
+MIXING: dict[str, Callable[..., Any]] = {
+    "over the batch": lambda u, v, w, n: u * n(tg.tanh(v.sum(axis=0))[:1]),
+    "number": lambda u, v, w, n: u * n(tg.tanh(v.sum())),
+}  # fmt: skip
+"""Operations that carry something from one sequence of a batch to the others."""
+
+Plan = list[tuple[str, int, int, "str | None"]]
+
+
+class RandomCell(tg.Cell):
+    """A cell whose step follows `plan`.
+
+    Parameters
+    ----------
+    plan : list of (operation, number of a value, number of another, name or None)
+    states : list of int
+        Which values become the next states.
+    widths : list of int, optional
+        Of the input and of each state; all `SIZE` when omitted.
+    """
+
+    def __init__(self, plan: Plan, states: list[int], widths: list[int] | None = None, dtype: Any = np.float64) -> None:
+        self.plan, self.states = plan, states
+        self.widths = widths or [SIZE] * (len(states) + 1)
+        super().__init__(self.widths[0], self.widths[1], seed=0, dtype=dtype)
+        self.name_states(*"hcns"[: len(states)])
+        self.operations = PLAIN if widths is None else WIDE | MIXING
+        with np.errstate(all="ignore"):  # once, so that all weights are declared
+            self.step(np.zeros((BATCH, self.input_size), dtype), self.initial_state(BATCH))
+
+    def initial_state(self, batch: int) -> Any:
+        return self.State(*[np.zeros((batch, width), self.dtype) for width in self.widths[1:]])
+
+    def step(self, x: Any, state: Any) -> Any:
+        values = [x, *state]
+        for k, (op, a, b, name) in enumerate(self.plan):
+            left, right = values[a % len(values)], values[b % len(values)]
+            count = iter(range(9))
+
+            def weight(*shape: int, k: int = k, count: Any = count) -> Any:
+                own = f"w{k}" + "abcdefghi"[next(count)]
+                return self._parameters[own] if own in self._parameters else self.parameter(own, shape)
+
+            def note(value: Any, name: str | None = name) -> Any:
+                return value if name is None else tg.named(**{name: value})
+
+            values.append(self.operations[op](left, right, weight, note))
+        chosen = [values[k % (len(values) - 1) + 1] for k in self.states]
+        return tuple(_state(value, width) for value, width in zip(chosen, self.widths[1:], strict=True))
+
+    def __repr__(self) -> str:
+        return f"RandomCell({self.plan}, {self.states}, {self.widths}, {self.dtype.name!r})"
+
+
+def _state(value: Any, width: int) -> Any:
+    return value if value.shape[1] == width else _fit(value, width)
+
+
+def random_cell(plan: Plan, states: list[int]) -> tg.Cell:
+    """A cell with values of one width whose step follows `plan`."""
+    return RandomCell(plan, states)
+
+
+def _steps(operations: Any, names: list[str | None]) -> st.SearchStrategy[tuple[str, int, int, str | None]]:
+    return st.tuples(st.sampled_from([*operations]), st.integers(0, 9), st.integers(0, 9), st.sampled_from(names))
 
 
 @st.composite
 def cells(draw: Callable[[st.SearchStrategy[Any]], Any]) -> tg.Cell:
     """A random cell."""
-    ops = st.sampled_from(["matmul", "peephole", *UNARY, *BINARY])
-    names = st.sampled_from([None, None, "f", "i", "my gate", '<b>"&\\N', "ü→\n✓"])
-    plan = draw(st.lists(st.tuples(ops, st.integers(0, 9), st.integers(0, 9), names), min_size=1, max_size=9))
+    names = [None, None, "f", "i", "my gate", '<b>"&\\N', "ü→\n✓"]
+    plan = draw(st.lists(_steps(PLAIN, names), min_size=1, max_size=9))
     return random_cell(plan, draw(st.lists(st.integers(0, 12), min_size=1, max_size=3)))
 
 
@@ -78,3 +175,26 @@ def runs(draw: Callable[[st.SearchStrategy[Any]], Any], max_steps: int = 4) -> A
     inputs = np.random.default_rng(draw(st.integers(0, 99))).normal(size=(steps, BATCH, SIZE))
     with np.errstate(all="ignore"):
         return tg.unroll(cell, inputs, **options)
+
+
+@st.composite
+def wide_cells(draw: Callable[[st.SearchStrategy[Any]], Any], mixing: bool = True, dtypes: Any = (np.float64, np.float32)) -> tg.Cell:
+    """A random cell of one to four states of different widths; with `mixing`, sequences of a batch may see each other."""
+    operations = {**WIDE, **(MIXING if mixing else {})}
+    plan = draw(st.lists(_steps(operations, [None, "f", "i", "z", "my gate"]), min_size=1, max_size=10))
+    plan.append(("tanh", draw(st.integers(0, 9)), 0, None))  # something that keeps states small
+    states = [len(plan) + 99 if draw(st.booleans()) else draw(st.integers(0, 15)) for _ in range(draw(st.integers(1, 4)))]
+    widths = draw(st.lists(st.integers(1, 4), min_size=len(states) + 1, max_size=len(states) + 1))
+    return RandomCell(plan, states, widths, draw(st.sampled_from(dtypes)))
+
+
+@st.composite
+def ways_to_run(draw: Callable[[st.SearchStrategy[Any]], Any], max_steps: int = 50) -> tuple[int, int, dict[str, Any], Any]:
+    """Timesteps, batch, options of ``unroll`` and checkpoint."""
+    steps, batch = draw(st.integers(1, 4) | st.integers(1, max_steps)), draw(st.sampled_from([1, 7, 2, 0]))
+    options: dict[str, Any] = {"reverse": True} if draw(st.booleans()) else {}
+    if draw(st.booleans()):
+        options["truncate"] = draw(st.integers(1, 5))
+    if draw(st.booleans()):
+        options["lengths"] = np.array(draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch)), int)
+    return steps, batch, options, draw(st.sampled_from([None, None, "sqrt", 1, 3]))

@@ -31,17 +31,25 @@ class _Inner(Primitive):
         return None if series is None else getitem(series, row)
 
 
-def _window_rule(g: Value, y: Value, tape: Value, start: int, **rest: Any) -> Value:
+def _window_rule(g: Value, y: Value, tape: Value, start: int) -> Value:
     lead = tape.shape[:-1]
     flat = reshape(g, (*lead, -1))
     where = slice(start, start + flat.shape[-1])
     index = (slice(None),) * len(lead) + (where,) if lead else where
-    return Scatter(flat, index, tape.shape) if type(flat) is np.ndarray else scatter(flat, index, tape.shape)
+    return scatter(flat, index, tape.shape)
 
 
-def _trajectory_rule(g: Value, y: Value, tape: Value, **attributes: Any) -> Value:
+def _value_rule(g: Value, y: Value, tape: Value, key: tuple[str, str], row: int, start: int, shape: Any) -> Value:
+    if type(g) is np.ndarray:
+        return RowsOf(key, row, g[None], tape, start)
+    return _window_rule(g, y, tape, start)
+
+
+def _trajectory_rule(g: Value, y: Value, tape: Value, key: tuple[str, str], start: int, shape: Any) -> Value:
+    if type(g) is np.ndarray:
+        return RowsOf(key, 0, g, tape, start)
     g = g if tape.ndim == 1 else transpose(g, (1, 0, *range(2, g.ndim)))
-    return _window_rule(g, y, tape, **attributes)
+    return _window_rule(g, y, tape, start)
 
 
 def _row_rule(g: Value, y: Value, x: Value, key: tuple[str, str], row: int) -> Value:
@@ -50,7 +58,7 @@ def _row_rule(g: Value, y: Value, x: Value, key: tuple[str, str], row: int) -> V
 
 def value(tape: Array, key: tuple[str, str], row: int, start: int, shape: tuple[int, ...]) -> Array:
     """A state or named value of a run at one timestep; of an ensemble, whose tapes are rows, of every member."""
-    return tape[..., start : start + math.prod(shape)].reshape(*tape.shape[:-1], *shape)
+    return tape[..., start : start + math.prod(shape)].reshape((*tape.shape[:-1], *shape))
 
 
 def trajectory(tape: Array, key: tuple[str, str], start: int, shape: tuple[int, ...]) -> Array:
@@ -88,19 +96,27 @@ class RowsOf(Lazy):
         Whose rows.
     first : int
         The step, in the order of processing, of the first.
-    rows : array, Tensor or Batched (n, *shape)
+    rows : array, Tensor or Batched (n, *shape); of an ensemble (n, members, *shape)
     tape : array or Tensor
         The run.
+    start : int, optional
+        Where on the tape they lie, if they do.
     """
 
-    __slots__ = ("dtype", "first", "key", "rows", "shape")
+    __slots__ = ("dtype", "first", "key", "rows", "shape", "start")
 
-    def __init__(self, key: tuple[str, str], first: int, rows: Any, tape: Any) -> None:
-        self.key, self.first, self.rows = key, first, rows
+    def __init__(self, key: tuple[str, str], first: int, rows: Any, tape: Any, start: int | None = None) -> None:
+        self.key, self.first, self.rows, self.start = key, first, rows, start
         self.shape, self.dtype = tape.shape, tape.dtype
 
     def dense(self) -> Array:
-        raise TypeError(f"the cotangent of {self.key[1]} is not part of a checkpointed tape; ask for that of its values")
+        if self.start is None:
+            raise TypeError(f"the cotangent of {self.key[1]} is not part of a checkpointed tape; ask for that of its values")
+        whole = np.zeros(self.shape, self.dtype)
+        flat = self.rows if whole.ndim == 1 else np.swapaxes(self.rows, 0, 1)
+        flat = flat.reshape((*whole.shape[:-1], -1)) if flat.size else whole[..., :0]
+        whole[..., self.start : self.start + flat.shape[-1]] = flat
+        return whole
 
 
 def _reread_rule(g: Value, y: Value, tape: Value, values: Value, key: tuple[str, str], row: int, **rest: Any) -> Value:
@@ -124,7 +140,7 @@ def trajectory_again(tape: Array, values: Array, key: tuple[str, str]) -> Array:
 VALUE_AGAIN = _Inner(value_again, (_reread_rule, None), analytic=False)
 TRAJECTORY_AGAIN = Primitive(trajectory_again, (_reread_all_rule, None), analytic=False)
 INSIDE = _Inside(inside, (None,), analytic=False)
-VALUE = _Inner(value, (_window_rule,), analytic=False)
+VALUE = _Inner(value, (_value_rule,), analytic=False)
 TRAJECTORY = Primitive(trajectory, (_trajectory_rule,), analytic=False)
 ROW = _Inner(timestep_of, (_row_rule,), analytic=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,10 +25,11 @@ DETAILS: dict[str, tuple[str, ...]] = {"": (), "states": ("state", "unmasked"), 
 
 
 class Seeds(NamedTuple):
-    """Cotangents from outside: at every timestep (T, *shape), by key; and of the final states, by name."""
+    """Cotangents from outside: at every timestep (T, *shape), by key; of the final states, by name; and where there is any."""
 
     everywhere: Mapping[Key, Array]
     last: Mapping[str, Array]
+    read: Mapping[Key, Array] = {}
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class Cotangents:
     operands: Sequence[Any]
     inner: Mapping[Key, Any]
     share: Callable[[int], Sequence[Any]]
+
+    def only(self, reached: set[Key]) -> Cotangents:
+        """Without those of operands that no path leads to."""
+        return replace(
+            self,
+            x=self.x if ("x", "") in reached else None,
+            states={name: value if ("state", name) in reached else None for name, value in self.states.items()},
+            operands=[o if ("operand", str(k)) in reached else None for k, o in enumerate(self.operands)],
+        )
 
 
 class AdjointLoop:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cotangent import Scatter, dense
+from ..cotangent import dense
+from ..inner import RowsOf
 from .backward import Cotangents
 from .operation import UnrolledRun
 from .program import Array
@@ -44,7 +45,7 @@ class UnrolledEnsemble(UnrolledRun):
 
         return Cotangents(
             None if first.x is None else sum(member.x for member in members),
-            {name: np.stack([member.states[name] for member in members]) for name in first.states},
+            {name: _stack([member.states[name] for member in members]) for name in first.states},
             [_stack(parts) for parts in zip(*[member.operands for member in members], strict=True)],
             {key: np.stack([member.inner[key] for member in members], axis=1) for key in first.inner},
             share,
@@ -53,7 +54,7 @@ class UnrolledEnsemble(UnrolledRun):
     def _member(self, node: Any, contributions: list[Any], live: Sequence[int], detail: str, k: int) -> Cotangents:
         x, *rest = node.values
         single = _Member(node._data[k], (x, *[value[k] for value in rest]), node.attributes)
-        return super()._cotangents(single, [_part(part, k) for part in contributions], live, detail)
+        return super()._cotangents(single, [_part(part, k, single._data) for part in contributions], live, detail)
 
     def _pull_tensors(self, node: Any, contributions: list[Any], live: Sequence[int]) -> Any:
         raise NotImplementedError("gradients of gradients of an ensemble: take them of its members one by one")
@@ -68,10 +69,10 @@ class _Member:
         self.attributes = attributes
 
 
-def _part(part: Any, k: int) -> Any:
+def _part(part: Any, k: int, tape: Array) -> Any:
     """One member's part of a cotangent."""
-    if type(part) is Scatter and isinstance(part.index, tuple):
-        return Scatter(part.values[k], part.index[1], part.shape[1:])
+    if isinstance(part, RowsOf):
+        return RowsOf(part.key, part.first, part.rows[:, k], tape, part.start)
     return dense(part)[k]
 
 

@@ -44,7 +44,8 @@ def interpret(
     cut, shift, carried : int, int, places
         Every `cut` steps the rows of `carried` are set to zero, where `shift` steps lie before the first row.
     """
-    rows = {place: _rows(buffers, place) for place in [*inputs.values(), *(o.place for o in outputs), *carried]}
+    count = max(steps, default=0) + 2
+    rows = {place: _rows(buffers, place, count) for place in [*inputs.values(), *(o.place for o in outputs), *carried]}
     home = {output.value: output.place for output in reversed(outputs) if not output.add}
     made = {step.target for step in program.body}
     calls = [_call(step, program) for step in program.body]
@@ -67,8 +68,8 @@ def interpret(
                 rows[place][_row(place.row, k)] = 0
 
 
-def _rows(buffers: Mapping[str, Array], place: Place) -> Array:
-    return buffers[place.buffer].reshape(-1, *place.shape) if place.size else np.zeros((2, *place.shape))
+def _rows(buffers: Mapping[str, Array], place: Place, count: int) -> Array:
+    return buffers[place.buffer].reshape(-1, *place.shape) if place.size else np.zeros((count, *place.shape))
 
 
 def _row(row: Row, k: int) -> Any:

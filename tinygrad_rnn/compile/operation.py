@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..batching import Batched
-from ..cotangent import Lazy, Scatter, accumulate, dense
+from ..cotangent import Lazy, dense
 from ..inner import RowsOf
 from ..primitive import Primitive
 from ..primitives import getitem, reshape, stack, stop_gradient
@@ -18,7 +18,6 @@ from . import checkpoint as checkpoints
 from .backward import Cotangents, Seeds
 from .program import Array, Key
 from .recurrence import Recurrence
-from .tape import Track
 
 __all__ = ["Flow", "Recomputed", "UnrolledRun"]
 
@@ -35,8 +34,7 @@ class Flow(Lazy):
         self.dtype = tape.dtype
 
     def dense(self) -> Array:
-        several = len(self.contributions) > 1
-        total: Array = dense(accumulate(self.contributions) if several else self.contributions[0])
+        total: Array = np.add.reduce([dense(part) for part in self.contributions])
         return total
 
 
@@ -97,9 +95,9 @@ class UnrolledRun(Recurrent):
         mask = _mask(attributes.get("mask"), reverse)
         cut = attributes.get("truncate", 0)
         x = _ordered(x, reverse)
-        if every:
-            return checkpoints.backward(recurrence, node._data, x, captured, mask, seeds, cut, detail, wanted, every)
-        return recurrence.backward(node._data, x, captured, mask, seeds, cut, detail, wanted)
+        run = (recurrence, node._data, x, captured, mask, seeds, cut, detail, wanted)
+        found = checkpoints.backward(*run, every) if every else Recurrence.backward(*run)
+        return found.only(recurrence.reach(seeds.read, len(x), cut, mask))
 
     def _in_order(self, node: Any, found: Cotangents) -> list[Any]:
         """The cotangents of the operands, in their order."""
@@ -222,10 +220,11 @@ def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int, every: 
     tracks = recurrence.tracks(steps)
     everywhere: dict[Key, Array] = {}
     last: dict[str, Array] = {}
+    read: dict[Key, Array] = {}
     owned: set[Key] = set()
     for part in contributions:
-        for key, first, rows in _final(recurrence, part, steps, every) if every else _pieces(part, tracks):
-            track = tracks[key]
+        for key, first, rows in _pieces(recurrence, part, steps, every):
+            read.setdefault(key, np.zeros(steps, bool))[first : first + len(rows)] = True
             if key[0] == "state" and first == steps - 1 and len(rows) == 1:
                 last[key[1]] = last[key[1]] + rows[0] if key[1] in last else rows[0]
             elif key not in everywhere and len(rows) == steps:
@@ -233,39 +232,27 @@ def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int, every: 
             else:
                 if key not in owned:
                     have = everywhere.get(key)
-                    everywhere[key] = np.zeros((steps, *track.shape), rows.dtype) if have is None else have.copy()
+                    everywhere[key] = np.zeros((steps, *tracks[key].shape), rows.dtype) if have is None else have.copy()
                     owned.add(key)
                 everywhere[key][first : first + len(rows)] += rows
     for name in [name for name in last if ("state", name) in everywhere]:
         if ("state", name) not in owned:
             everywhere["state", name] = everywhere["state", name].copy()
         everywhere["state", name][-1] += last.pop(name)
-    return Seeds(everywhere, last)
+    return Seeds(everywhere, last, read)
 
 
-def _pieces(part: Any, tracks: Mapping[Key, Track]) -> Iterator[tuple[Key, int, Array]]:
+def _pieces(recurrence: Recurrence, part: Any, steps: int, every: int) -> Iterator[tuple[Key, int, Array]]:
     """A cotangent of the tape as pieces: whose, from which step on, and the rows (n, *shape)."""
-    if type(part) is Scatter and isinstance(part.index, slice):
-        start = part.index.start
-        key, track = next((k, t) for k, t in tracks.items() if t.start <= start < t.stop)
-        row = (start - track.start) // track.size
-        yield key, row - (key[0] == "state"), part.values.reshape(-1, *track.shape)
-        return
-    whole = np.asarray(dense(part))
-    for key, track in tracks.items():
-        rows = track.on(whole)[int(key[0] == "state") :]
-        if rows.any():
-            yield key, 0, rows
-
-
-def _final(recurrence: Recurrence, part: Any, steps: int, every: int) -> Iterator[tuple[Key, int, Array]]:
-    """The same for a checkpointed tape, of which only the final states are read, and for values computed again."""
     if isinstance(part, RowsOf):
         yield part.key, part.first, part.rows
         return
-    layout = checkpoints.tracks(recurrence, steps, every)
-    for key, _, rows in _pieces(part, layout):
-        yield key, steps - 1, rows[-1:]
+    whole = np.asarray(dense(part))
+    tracks = checkpoints.tracks(recurrence, steps, every) if every else recurrence.tracks(steps)
+    for key, track in tracks.items():
+        rows = track.on(whole)[-1 if every else int(key[0] == "state") :]
+        if rows.any():
+            yield key, steps - 1 if every else 0, rows
 
 
 class Recomputed(Primitive):

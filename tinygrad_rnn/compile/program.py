@@ -95,6 +95,15 @@ class Program:
         """The instruction behind each computed value."""
         return {step.target: step for step in self.body}
 
+    def interior(self) -> dict[int, Instruction]:
+        """The instructions that a pass may look through: those behind values that are no outputs.
+
+        An output is a value in its own right, whose gradient is that of its own uses. What reads it has to go on
+        reading it, and not what lies behind it, or the adjoint of the rewritten step would lose those uses.
+        """
+        observed = set(self.outputs.values())
+        return {step.target: step for step in self.body if step.target not in observed}
+
     def uses(self) -> dict[int, list[Instruction]]:
         """The instructions that read each value, once for every time they read it."""
         found: dict[int, list[Instruction]] = {}

@@ -13,8 +13,9 @@ from .backward import AdjointLoop, Cotangents, Seeds
 from .forward import ForwardLoop
 from .packing import pack
 from .passes import FORWARD, optimise
-from .passes.recompute import recompute
+from .passes.recompute import recompute, worth_keeping
 from .program import Array, Key, Program
+from .reach import Reach
 from .symbol import UntraceableError
 from .tape import Track
 from .tracing import Traced
@@ -44,10 +45,13 @@ class Recurrence:
         self.traced = traced
         self.backend = backend
         self.who = who
+        self.reach = Reach(traced.program)
         self._full = optimise(traced.program, FORWARD)
         plain = _without_unseen(self._full)
         self.dtype = _dtype(plain, who)
-        self.step, adjoint = pack(plain, recompute(derive_adjoint(self._full), plain), self.dtype)
+        every = derive_adjoint(self._full, plain.outputs)
+        self._kept = worth_keeping(every, plain)
+        self.step, adjoint = pack(plain, recompute(every, plain, self._kept), self.dtype)
         self.forward_loop = ForwardLoop(self.step, adjoint, backend, who)
         self.state_names = self.forward_loop.state_names
         self._adjoints: dict[tuple[frozenset[Key], str], AdjointLoop] = {}
@@ -97,7 +101,7 @@ class Recurrence:
         variant = (frozenset(seeded), detail)
         if variant not in self._adjoints:
             plain = _without_unseen(self._full)
-            adjoint = recompute(derive_adjoint(self._full, variant[0]), plain)
+            adjoint = recompute(derive_adjoint(self._full, variant[0]), plain, self._kept)
             _, packed = pack(plain, adjoint, self.dtype)
             self._adjoints[variant] = AdjointLoop(packed, self.forward_loop, detail, self.backend, self.who)
         return self._adjoints[variant]

@@ -73,3 +73,87 @@ def same(cell: Any, x: Any, compiled: Any = None, **options: Any) -> None:
         same_run(*runs)
         same_gradients(cell, *runs, inputs, losses)
         same_trace(*runs, losses)
+
+
+# ------------------------------------------------------------------------------------------ random cells
+
+
+def same_in_everything(cell: Any, way: tuple[int, int, dict[str, Any], Any], seed: int, backend: str) -> bool:
+    """Run a cell eagerly and compiled, with a random loss, and compare all that can be seen; whether it compiled."""
+    steps, batch, options, checkpoint = way
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(steps, batch, cell.input_size)).astype(cell.dtype)
+    starts = [rng.normal(size=s.shape).astype(cell.dtype) * 0.5 for s in cell.initial_state(batch)]
+    compiled = tg.compile(cell, backend=backend, checkpoint=checkpoint)
+    found = []
+    with np.errstate(all="ignore"):
+        for one in (cell, compiled):
+            inputs = [tg.tensor(x, True), *(tg.tensor(start, True) for start in starts)]
+            run = tg.unroll(one, inputs[0], tuple(inputs[1:]), **options)
+            found.append(_everything(cell, run, inputs, np.random.default_rng(seed)))
+    if found[0].pop("refused", None):  # eagerly nothing requires a gradient; compiled, nothing may get one
+        found[1].pop("refused", None)
+    assert found[0].keys() == found[1].keys(), sorted(map(str, found[0].keys() ^ found[1].keys()))
+    for key, left in found[0].items():
+        alike(left, found[1][key], str(key), 1e-4 if cell.dtype == np.float32 else 1e-9)
+    return run.tape is not None
+
+
+def alike(left: Any, right: Any, message: str, eps: float) -> None:
+    """Equal up to rounding, both of them ``None``, or the same text."""
+    if left is None or right is None or isinstance(left, (str, tuple, list)):
+        assert (left is None) == (right is None), f"{message}: eager {type(left)}, compiled {type(right)}"
+        assert left is None or left == right, f"{message}: eager {left}, compiled {right}"
+        return
+    left, right = np.asarray(left), np.asarray(right)
+    assert (left.shape, left.dtype) == (right.shape, right.dtype), message
+    scale = max(1.0, float(np.max(np.abs(left[np.isfinite(left)]), initial=0.0)))
+    np.testing.assert_allclose(right, left, rtol=eps, atol=eps * scale, err_msg=message)
+
+
+def _everything(cell: Any, run: Any, inputs: list[Any], rng: Any) -> dict[Any, Any]:
+    """Values, gradients and trace of a run, with a loss that reads some of what there is, and now and then little."""
+    found: dict[Any, Any] = {("value", *key): value.data for key, value in run.names.items()}
+    found |= {("output", t): value.data for t, value in enumerate(run.outputs)}
+    found |= {("state", t, k): value.data for t, state in enumerate(run.states) for k, value in enumerate(state)}
+    found["stacked"] = run.stacked.data
+    loss = random_loss(run, rng)
+    parameters = dict(cell.named_parameters())
+    for tensor in (*inputs, *parameters.values()):
+        tensor.grad = None
+    try:
+        loss.backward()
+    except ValueError as error:
+        found["refused"] = str(error)
+    found |= {("grad of input", k): tensor.grad for k, tensor in enumerate(inputs)}
+    found |= {("grad of", name): tensor.grad for name, tensor in parameters.items()}
+    names = sorted(run.names)
+    found |= {("by", *key): g.data for key, g in zip(names, tg.grad(loss, [run.names[key] for key in names]), strict=True)}
+    for key in names[:: max(1, len(names) // 3)]:
+        found[("by alone", *key)] = tg.grad(loss, run.names[key])[0].data
+    try:
+        trace = inspector.trace(run, loss)
+    except ValueError as error:
+        return found | {"trace refused": str(error)}
+    found["names"] = trace.names
+    found |= {("norm", name): trace.norm(name) for name in trace.names}
+    found |= {("parameter norm", name): trace.parameter_norm(name) for name in trace.parameters}
+    found |= {("parameter", name): trace.parameter_gradient(name) for name in trace.parameters}
+    return found
+
+
+def random_loss(run: Any, rng: Any) -> Any:
+    """A single number computed from some of the outputs, names and final states of a run."""
+    terms = []
+    if rng.random() < 0.6:
+        terms.append((run.stacked * rng.normal(size=run.stacked.shape).astype(run.stacked.dtype)).sum())
+    if rng.random() < 0.5:
+        terms.append((run.outputs[int(rng.integers(len(run)))] ** 2).sum())
+    for name in sorted({name for name, _ in run.names} - {"x"}):
+        if rng.random() < 0.4:
+            every = [t for t in range(len(run)) if rng.random() < 0.7]
+            terms += [tg.tanh(run.names[name, t]).sum() * float(rng.normal()) for t in every if (name, t) in run.names]
+    if not terms or rng.random() < 0.3:
+        state = run.final_state
+        terms.append((state[int(rng.integers(len(state)))] * 0.5).sum())
+    return sum(terms[1:], terms[0])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
@@ -21,14 +22,14 @@ from tinygrad_rnn.compile.passes.distribute import distribute
 from tinygrad_rnn.compile.passes.gather import gather_sums
 from tinygrad_rnn.compile.passes.merge import merge_products
 from tinygrad_rnn.compile.passes.push import push_slices
-from tinygrad_rnn.compile.passes.recompute import recompute
+from tinygrad_rnn.compile.passes.recompute import recompute, worth_keeping
 from tinygrad_rnn.compile.passes.simplify import simplify
 from tinygrad_rnn.compile.program import Program, Type
 from tinygrad_rnn.compile.schedule import schedule
 from tinygrad_rnn.compile.symbol import Builder, UntraceableError
 from tinygrad_rnn.compile.tracing import trace_step
 
-from ...random_cells import BATCH, SIZE, cells
+from ...random_cells import BATCH, SIZE, cells, wide_cells
 from ...strategies import FEW
 from .checks import close
 from .test_compiled import CELLS, OTHERS, Peephole
@@ -74,6 +75,22 @@ def assert_same(before: Program, after: Program) -> None:
         close(left[key], right[key], str(key))
 
 
+def cut(program: Program) -> Program:
+    """The program with every output a new input to what reads it, so that what each reads of the others shows."""
+    made = {step.target for step in program.body}
+    observed = [value for value in dict.fromkeys(program.outputs.values()) if value in made]
+    start = max(program.types) + 1
+    new = {value: start + k for k, value in enumerate(observed)}
+    names = {value: key for key, value in reversed(program.outputs.items())}
+    body = tuple(replace(step, operands=tuple(new.get(o, o) for o in step.operands)) for step in program.body)
+    return replace(
+        program,
+        types={**program.types, **{index: program.types[value] for value, index in new.items()}},
+        inputs={**program.inputs, **{("read", " ".join(names[value])): index for value, index in new.items()}},
+        body=body,
+    )
+
+
 def ops(program: Program) -> Counter[str]:
     return Counter(step.op.name for step in program.body)
 
@@ -100,6 +117,7 @@ def test_passes_in_any_order_keep_what_random_cells_compute(drawn: tg.Cell, pass
         return
     assert drawn.input_size == SIZE
     assert_same(step, optimise(step, tuple(passes)))
+    assert_same(cut(step), cut(optimise(step, tuple(passes))))
     adjoint = derive_adjoint(step)
     assert_same(adjoint, optimise(adjoint, tuple(passes)))
 
@@ -108,7 +126,7 @@ def test_recomputation_keeps_what_the_adjoint_computes() -> None:
     for kind in [*CELLS, *map(tg.cells.get, OTHERS)]:
         step = optimise(traced(kind(N, H, seed=0)), FORWARD)
         adjoint = derive_adjoint(step, [next(key for key in step.outputs if key[0] == "state")])
-        again = recompute(adjoint, step)
+        again = recompute(adjoint, step, worth_keeping(adjoint, step))
         inputs = feeds(step)
         every = step.with_body(step.body, {("forward", str(v)): v for v in range(max(step.types) + 1) if v in _known(step)})
         with np.errstate(all="ignore"):
@@ -122,6 +140,32 @@ def test_recomputation_keeps_what_the_adjoint_computes() -> None:
 
 def _known(step: Program) -> set[int]:
     return {*step.inputs.values(), *step.constants, *(one.target for one in step.body)}
+
+
+@pytest.mark.parametrize("apply", [(apply,) for apply in PASSES] + [FORWARD], ids=lambda ps: ps[0].__name__ if len(ps) == 1 else "all")
+def test_what_reads_an_output_goes_on_reading_it(apply: Any) -> None:
+    """Its gradient is that of its own uses; a pass that lets them read what lies behind it would lose them."""
+
+    def make(x: Any, h: Any, w: Any) -> Any:
+        joined = tg.concatenate([x, h], axis=1)
+        part = (joined @ w)[:, :4]
+        turned = tg.transpose(h)
+        e = tg.exp(joined)
+        return joined, joined @ w, part, part[:, 1:3], turned, tg.transpose(turned), e, e[:, 1:], (h * 2.0)[:, :2]
+
+    program = written(make, (B, N), (B, H), (N + H, 5), weights=1)
+    assert_same(cut(program), cut(optimise(program, apply)))
+
+
+@settings(parent=FEW, suppress_health_check=[HealthCheck.too_slow])
+@given(drawn=wide_cells(), masked=st.booleans())
+def test_passes_keep_what_each_output_of_a_random_cell_reads_of_the_others(drawn: tg.Cell, masked: bool) -> None:
+    states = [Type(state.shape, state.dtype) for state in drawn.initial_state(BATCH)]
+    try:
+        step = trace_step(drawn, Type((BATCH, drawn.input_size), drawn.dtype), states, masked).program
+    except UntraceableError:
+        return
+    assert_same(cut(step), cut(optimise(step, FORWARD)))
 
 
 # ---------------------------------------------------------------------------------------- what each is for
@@ -207,7 +251,8 @@ def test_an_lstm_multiplies_once_a_step_and_twice_for_all_steps() -> None:
     step = optimise(traced(tg.cells.LSTMCell(N, H, seed=0)), FORWARD)
     forward = schedule(step)
     assert [ops(part)["matmul"] for part in (forward.ahead, forward.loop, forward.after)] == [1, 1, 0]
-    backward = schedule(optimise(recompute(derive_adjoint(step), step), BACKWARD))
+    adjoint = derive_adjoint(step)
+    backward = schedule(optimise(recompute(adjoint, step, worth_keeping(adjoint, step)), BACKWARD))
     parts = (backward.ahead, backward.loop, backward.after, backward.total)
     assert [ops(part)["matmul"] for part in parts] == [0, 1, 1, 2]
 

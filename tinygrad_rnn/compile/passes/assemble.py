@@ -23,15 +23,15 @@ def assemble(program: Program) -> Program:
 
     What no slice covers is filled with zeros; slices that overlap are left as they are.
     """
-    made, uses = program.producers(), program.uses()
+    made, uses = program.interior(), program.uses()
 
     def rule(builder: Builder, step: Instruction) -> Symbol | None:
         if step.op is not scatter and step.op is not add:
             return None
         readers = uses.get(step.target, [])
-        if readers and all(use.op is add and _parts(program, made, use.target) for use in readers):
+        if readers and all(use.op is add and _parts(program, made, use) for use in readers):
             return None  # part of a larger sum that will be put together as a whole
-        found = _parts(program, made, step.target)
+        found = _parts(program, made, step)
         if found is None:
             return None
         return _joined(builder, *found, shape=program.types[step.target].shape)
@@ -39,18 +39,19 @@ def assemble(program: Program) -> Program:
     return rewrite(program, rule)
 
 
-def _parts(program: Program, made: dict[int, Instruction], value: int) -> tuple[int, _Parts] | None:
+def _parts(program: Program, made: dict[int, Instruction], root: Instruction) -> tuple[int, _Parts] | None:
     """The axis and the slices, by range, that a tree of additions of scattered slices consists of."""
-    stack, leaves = [value], []
+    stack: list[Instruction | None] = [root]
+    leaves = []
     while stack:
-        step = made.get(stack.pop())
+        step = stack.pop()
         if step is not None and step.op is add and len(step.values) == 2:
-            stack += step.values
+            stack += map(made.get, step.values)
         elif step is not None and step.op is scatter:
             leaves.append(step)
         else:
             return None
-    shape = program.types[value].shape
+    shape = program.types[root.target].shape
     found: _Parts = {}
     axes: set[int] = set()
     for leaf in leaves:

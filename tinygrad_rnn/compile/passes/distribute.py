@@ -14,7 +14,7 @@ __all__ = ["distribute"]
 
 def distribute(program: Program) -> Program:
     """Take a product of joined features apart, so that the input's share can leave the loop."""
-    made = program.producers()
+    made = program.interior()
 
     def rule(builder: Builder, step: Instruction) -> Symbol | None:
         if step.op is not matmul or len(step.values) < 2:

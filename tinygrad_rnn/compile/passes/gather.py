@@ -16,7 +16,7 @@ def gather_sums(program: Program) -> Program:
 
     The gradients of the gates' biases, which were sliced from one, become one sum over the batch again.
     """
-    made = program.producers()
+    made = program.interior()
     joined = {
         step.values: step
         for step in program.body

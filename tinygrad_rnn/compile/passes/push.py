@@ -24,11 +24,11 @@ def push_slices(program: Program) -> Program:
 
 
 def _push_once(program: Program) -> Program:
-    uses, observed = program.uses(), set(program.outputs.values())
+    uses = program.uses()
     made = {
         value: step
-        for value, step in program.producers().items()
-        if step.op.elementwise and step.op.name not in ("broadcast_to", "stop_gradient") and value not in observed
+        for value, step in program.interior().items()
+        if step.op.elementwise and step.op.name not in ("broadcast_to", "stop_gradient")
         and uses.get(value) and all(_window(program, use) is not None for use in uses[value])
     }  # fmt: skip
     if not made:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..program import Program
 from .dead import remove_dead
 
-__all__ = ["recompute"]
+__all__ = ["recompute", "worth_keeping"]
 
 _CHEAP = frozenset({
     "add", "subtract", "multiply", "negative", "square", "identity", "getitem", "where", "greater", "greater_equal",
@@ -15,8 +15,10 @@ _CHEAP = frozenset({
 })  # fmt: skip
 
 
-def recompute(adjoint: Program, step: Program) -> Program:
-    """Let the adjoint compute again what depends on weights alone, or is one cheap operation on what is kept anyway.
+def worth_keeping(adjoint: Program, step: Program) -> set[int]:
+    """The values of a step to keep for every timestep, besides its states and named values.
+
+    Not among them is what depends on weights alone, or is one cheap operation on what is kept anyway.
 
     Parameters
     ----------
@@ -24,19 +26,32 @@ def recompute(adjoint: Program, step: Program) -> Program:
         Reads values of `step` as ``("forward", value)``.
     step : Program
     """
-    adjoint = remove_dead(adjoint)
-    used = adjoint.needed(adjoint.outputs.values())
-    read = {int(name) for role, name in adjoint.inputs if role == "forward" and int(name) in used}
+    read = _read(adjoint)
     fixed = set(step.types) - step.depending(v for (role, _), v in step.inputs.items() if role != "operand")
-    kept = {v for (role, _), v in step.outputs.items() if role in ("state", "value")}
-    kept |= {v for (role, _), v in step.inputs.items() if role != "operand"}
-    again = step.needed(read & fixed) & fixed
-    available = kept | again | set(step.constants) | {v for v in read if v not in step.producers()}
+    available = _on_tape(step) | fixed | {v for v in read if v not in step.producers()}
     for one in step.body:
-        cheap = one.op.name in _CHEAP and all(v in available or v in read for v in one.values)
-        if one.target in read - kept - again and cheap:
-            again.add(one.target)
+        if one.target in read and one.op.name in _CHEAP and all(v in available or v in read for v in one.values):
             available.add(one.target)
+    return read - available
+
+
+def recompute(adjoint: Program, step: Program, kept: set[int]) -> Program:
+    """Let the adjoint compute again from what is kept whatever else it reads of the step.
+
+    Parameters
+    ----------
+    adjoint, step : as for :func:`worth_keeping`
+    kept : set of int
+        What it says about the adjoint for all outputs at once, which reads whatever any other may read.
+    """
+    adjoint = remove_dead(adjoint)
+    stored = kept | _on_tape(step)
+    again: set[int] = set()
+    wanted = _read(adjoint)
+    for one in reversed(step.body):
+        if one.target in wanted and one.target not in stored:
+            again.add(one.target)
+            wanted.update(one.values)
     body = tuple(one for one in step.body if one.target in again) + adjoint.body
     wanted = {v for one in body for v in one.values} | set(adjoint.outputs.values())
     inputs = {key: v for key, v in adjoint.inputs.items() if key[0] != "forward"}
@@ -44,3 +59,14 @@ def recompute(adjoint: Program, step: Program) -> Program:
     made = {one.target for one in body} | set(inputs.values()) | set(step.constants) | set(adjoint.constants)
     inputs |= {("forward", str(v)): v for v in sorted(wanted - made)}
     return replace(adjoint, inputs=inputs, constants={**step.constants, **adjoint.constants}, body=body)
+
+
+def _on_tape(step: Program) -> set[int]:
+    """What lies on the tape in any case, or is given."""
+    states = {v for (role, _), v in step.outputs.items() if role in ("state", "value")}
+    return states | {v for (role, _), v in step.inputs.items() if role != "operand"}
+
+
+def _read(adjoint: Program) -> set[int]:
+    used = adjoint.needed(adjoint.outputs.values())
+    return {int(name) for role, name in adjoint.inputs if role == "forward" and int(name) in used}

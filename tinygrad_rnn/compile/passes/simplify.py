@@ -35,10 +35,11 @@ def simplify(program: Program) -> Program:
 
     def remember(builder: Builder, step: Instruction) -> Symbol | None:
         result = rule(builder, step)
-        if result is None:
+        if result is None and step.target in interior:
             known[step.target] = step
         return result
 
+    interior = program.interior()
     known: dict[int, Instruction] = {}
     return rewrite(program, remember)
 

@@ -1,0 +1,73 @@
+"""What a loss can reach: an operand that no path leads to has no gradient, not one that is zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .program import Array, Instruction, Key, Program
+
+__all__ = ["Reach"]
+
+
+class Reach:
+    """The paths of gradients through a run of a step, step by step as an eager sweep follows them.
+
+    Parameters
+    ----------
+    step : Program
+        As it was traced.
+    """
+
+    def __init__(self, step: Program) -> None:
+        self._step = step
+        self._floating = {value for value, kind in step.types.items() if kind.dtype.kind == "f"}
+        self._live = step.depending(value for value in step.inputs.values() if value in self._floating)
+        self._padding = step.depending(value for (role, _), value in step.inputs.items() if role == "mask")
+        self._known: dict[tuple[frozenset[Key], bool], frozenset[Key]] = {}
+
+    def __call__(self, read: Mapping[Key, Array], steps: int, cut: int, mask: Array | None) -> set[Key]:
+        """The inputs of the step that cotangents come to, over all timesteps; of states, the initial ones.
+
+        Parameters
+        ----------
+        read : mapping of Key to ndarray of bool (T,)
+            Where the loss reads each output, in the order of processing.
+        steps, cut, mask : as for the run
+        """
+        full: Array = np.ones(steps, bool) if mask is None else np.asarray(mask.all(axis=(1, 2)))
+        cuts = np.zeros(steps, bool)
+        if cut:
+            cuts[cut::cut] = True
+        rows = np.array([*read.values(), full, cuts])
+        starts = np.flatnonzero(np.r_[True, (rows[:, 1:] != rows[:, :-1]).any(axis=0)])
+        found: set[Key] = set()
+        carried: frozenset[Key] = frozenset()
+        for start, stop in reversed(list(zip(starts, [*starts[1:], steps], strict=True))):
+            seeds = frozenset(key for key, where in read.items() if where[start])
+            for _ in range(start, stop):
+                reached = self._through(carried | seeds, bool(full[start]))
+                found.update(key for key in reached if key[0] != "state")
+                before, carried = carried, frozenset() if cuts[start] else frozenset(k for k in reached if k[0] == "state")
+                if carried == before:
+                    break
+        return found | carried
+
+    def _through(self, outputs: frozenset[Key], full: bool) -> frozenset[Key]:
+        """What one step takes cotangents of some of its outputs to; `full` where no sequence has ended."""
+        if (outputs, full) not in self._known:
+            found = {self._step.outputs[key] for key in outputs if key in self._step.outputs}
+            for instruction in reversed(self._step.body):
+                if instruction.target in found:
+                    found.update(self._operands(instruction, full))
+            inputs = self._step.inputs.items()
+            self._known[outputs, full] = frozenset(key for key, value in inputs if value in found)
+        return self._known[outputs, full]
+
+    def _operands(self, instruction: Instruction, full: bool) -> list[int]:
+        operands: list[Any] = list(enumerate(instruction.operands))
+        if instruction.op.name == "where" and instruction.operands[0] in self._padding and full:
+            operands = operands[:2]  # an eager run has no padding where no sequence has ended
+        return [o for k, o in operands if o in self._live & self._floating and instruction.op.rule(k) is not None]
