@@ -14,11 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from tinygrad_rnn import files
 from tinygrad_rnn.training import Step
 
 from . import plot
+from .colours import styles
 from .trace import trace
 
 __all__ = ["DecayRecorder", "animate_training", "plot_snapshots", "plot_training"]
@@ -128,7 +130,7 @@ def plot_training(
     for step, norms in zip(recorder.steps, recorder.curves[name], strict=True):
         axes.plot(np.arange(len(norms)), _positive(norms), color=colormaps["viridis_r"](scale(step)), linewidth=1.4)
     plot.along_time(axes, f"{name}_t")
-    axes.set_title("Reach of the gradient during training", loc="left", color=plot.INK, fontsize=11)
+    plot.title(axes, "Reach of the gradient during training")
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(ScalarMappable(scale, "viridis_r"), ax=axes, pad=0.02)
@@ -169,16 +171,16 @@ def plot_snapshots(
         raise ValueError(f"plot_snapshots: choose from the recorded steps {', '.join(map(str, recorder.steps))}, got {chosen}")
     columns = min(4, len(chosen))
     rows = math.ceil(len(chosen) / columns)
-    figure = Figure(figsize=(1.0 + 2.1 * columns, 1.2 + 1.6 * rows), layout="constrained")
+    figure = plot.Canvas(1.0 + 2.1 * columns, 1.2 + 1.6 * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).reshape(-1)
-    for axes, step in zip(grid, chosen, strict=False):
-        _snapshot(axes, recorder, names, step)
+    lines = [_snapshot(axes, recorder, names, step) for axes, step in zip(grid, chosen, strict=False)]
     for axes in grid[len(chosen) :]:
         axes.set_visible(False)
     plot.head(figure, "Reach of the gradient during training", "")
-    figure.supxlabel("timestep t", color=plot.INK, fontsize=10)
+    for axes in grid[columns * (rows - 1) : len(chosen)]:
+        axes.set_xlabel("timestep t", color=plot.INK)
     figure.supylabel("‖∂L/∂·_t‖₂", color=plot.INK, fontsize=10)
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(names), frameon=False, fontsize=8.5, labelcolor=plot.INK)
+    plot.legend_below(figure, lines[0])
     return figure if path is None else plot.save(figure, path)
 
 
@@ -218,13 +220,13 @@ def animate_training(
     every = np.concatenate([_positive(curve) for name in names for curve in recorder.curves[name]])
     frames = []
     for step in recorder.steps:
-        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        figure = plot.Canvas(6.4, 3.8)
         axes = figure.add_subplot()
-        _snapshot(axes, recorder, names, step)
+        lines = _snapshot(axes, recorder, names, step)
         plot.along_time(axes, f"{names[0]}_t" if len(names) == 1 else "·_t")
         if np.isfinite(every).any():
             axes.set_ylim(np.nanmin(every) / 2, np.nanmax(every) * 2)
-        axes.legend(loc="lower right", frameon=False, fontsize=8.5, labelcolor=plot.INK)
+        plot.legend(axes, lines)
         frame = io.BytesIO()
         figure.savefig(frame, format="png", dpi=96)
         frames.append(Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE))
@@ -233,14 +235,16 @@ def animate_training(
     return files.write(path, film.getvalue())
 
 
-def _snapshot(axes: Axes, recorder: DecayRecorder, names: Sequence[str], step: int) -> None:
+def _snapshot(axes: Axes, recorder: DecayRecorder, names: Sequence[str], step: int) -> list[Line2D]:
     """The curves of one training step."""
-    at = recorder.steps.index(step)
-    for k, name in enumerate(names):
-        axes.plot(_positive(recorder.curves[name][at]), color=plot.OTHERS[(k + 5) % len(plot.OTHERS)], linewidth=1.6, label=plot.visible(name))
+    at, looks, lines = recorder.steps.index(step), styles(recorder.curves), []
+    for name in names:
+        norms = recorder.curves[name][at]
+        lines += axes.plot(_positive(norms), linewidth=1.6, label=plot.visible(name), **looks[name].line(len(norms)))
     axes.set_yscale("log")
     plot.plain_axes(axes)
     axes.set_title(f"step {step:,}", loc="left", color=plot.INK, fontsize=9)
+    return lines
 
 
 def _recorded(recorder: DecayRecorder, names: Sequence[str] | None, who: str) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import matplotlib
 import numpy as np
@@ -15,19 +14,23 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from tinygrad_rnn import files
 
-from .drawing import theme
+from . import notebook
+from .colours import Style, styles
+from .lettering import GREY, INK, head, legend, legend_below, title, visible
+from .lettering import title as _title  # one of a function's parameters has this name
 from .trace import GradientTrace
 
-__all__ = ["Decay", "decay_rate", "plot_decay", "plot_heat_map", "save"]
+__all__ = [
+    "GREY", "INK", "Decay", "decay_rate", "head", "legend", "legend_below", "plot_decay", "plot_heat_map", "save",
+    "title", "visible",
+]  # fmt: skip
 
 FORMATS = ("svg", "png", "pdf")
-_COLOURS = {"RNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", "#D55E00", "#0072B2", "#009E73")
-DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-INK, GREY = theme.INK, "#57606A"
 _DECADES = 6
 
 
@@ -115,57 +118,51 @@ def plot_decay(
     if not found:
         raise ValueError("plot_decay: give at least one trace")
     axes = axes_of(ax, (8.0, 4.6))
-    palette = itertools.cycle(OTHERS)
-    single = len(found) == 1
-    for label, trace in found.items():
-        shown = names if names is not None else trace.states
-        colours = [_colour(label, palette)] if not single else [_colour(label, palette), *OTHERS]
-        for k, name in enumerate(shown):
-            colour = colours[k % len(colours)]
-            style = DASHES[0 if single else k % len(DASHES)]
-            text = name if single else f"{label} {name}" if len(shown) > 1 else label
-            _curve(axes, trace.norm(name), visible(text), colour, style, 2.2 if k == 0 else 1.5)
+    shown = {label: list(names if names is not None else trace.states) for label, trace in found.items()}
+    curves = {(label, name): trace.norm(name) for label, trace in found.items() for name in shown[label]}
+    looks = _looks(found, shown)
+    texts = {(label, name): name if len(found) == 1 else f"{label} {name}" if len(shown[label]) > 1 else label for label, name in curves}
+    lines = [_curve(axes, norms, texts[key], looks[key]) for key, norms in curves.items()]
     _dress(axes, found, names)
+    mark_rows(axes, [(norms == 0, looks[key].colour) for key, norms in curves.items()], [(~np.isfinite(norms), looks[key].colour) for key, norms in curves.items()])
+    legend(axes, lines)
     return finish(axes, path)
 
 
-def _colour(label: str, palette: Iterator[str]) -> str:
-    """The same colour for the same kind of cell in every picture."""
-    known = [colour for kind, colour in sorted(_COLOURS.items(), key=lambda k: -len(k[0])) if kind in label.upper()]
-    return known[0] if known else next(palette)
+def _looks(traces: Mapping[str, GradientTrace], shown: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Style]:
+    """Of one trace each name has its colour; of several each trace, and its names differ in dash."""
+    if len(traces) == 1:
+        ((label, trace),) = traces.items()
+        found = styles((*trace.states, *shown[label]))
+        return {(label, name): found[name] for name in shown[label]}
+    found, most = styles(traces), max(map(len, shown.values()))
+    return {(label, name): found[label].among(k, most) for label, names in shown.items() for k, name in enumerate(names)}
 
 
-def _curve(axes: Axes, norms: npt.NDArray[np.float64], text: str, colour: str, style: Any, width: float) -> None:
-    t = np.arange(len(norms))
+def _curve(axes: Axes, norms: npt.NDArray[np.float64], text: str, look: Style) -> Line2D:
     shown = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
-    marker = "o" if len(norms) <= 30 else None
-    axes.plot(t, shown, color=colour, linestyle=style, linewidth=width, marker=marker, markersize=3.5,
-              label=f"{text}: {decay_rate(norms)}")  # fmt: skip
-    for mark, hit, y in (("v", norms == 0, 0.015), ("x", ~np.isfinite(norms), 0.985)):
-        if hit.any():
-            what = "exactly 0" if mark == "v" else "not finite"
-            axes.scatter(t[hit], np.full(hit.sum(), y), color=colour, marker=mark, s=22, clip_on=False,
-                         transform=axes.get_xaxis_transform(), label=f"{text}: {what} at {hit.sum()} {'step' if hit.sum() == 1 else 'steps'}", zorder=5)  # fmt: skip
+    (line,) = axes.plot(np.arange(len(norms)), shown, linewidth=1.8, label=visible(f"{text}: {decay_rate(norms)}{marked(norms)}"), **look.line(len(norms)))
+    return line
+
+
+def marked(norms: npt.NDArray[np.float64]) -> str:
+    """What a legend adds about the marks of :func:`mark_rows`."""
+    hits = {"▾ exactly 0": int((norms == 0).sum()), "× not finite": int((~np.isfinite(norms)).sum())}
+    return "".join(f", {what} at {count} step{'s' * (count > 1)}" for what, count in hits.items() if count)
 
 
 def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str] | None) -> None:
     """Title, axes, the direction of flow and the initialisation."""
     steps = max(trace.steps for trace in traces.values())
     what = {name.rpartition("/")[2] for name in names} if names is not None else {"state"}
-    subject = f"{next(iter(what))}_t" if len(what) == 1 and names is not None else "state_t"
-    along_time(axes, subject)
-    if len(traces) == 1:
-        axes.set_title(visible(f"{next(iter(traces))}: gradient of the loss along time"), loc="left", color=INK, fontsize=11)
-    else:
-        axes.set_title("Gradient of the loss along time", loc="left", color=INK, fontsize=11)
+    along_time(axes, f"{next(iter(what))}_t" if len(what) == 1 and names is not None else "state_t")
     axes.set_xlim(-0.02 * steps - 0.5, steps - 0.5 + 0.02 * steps)
     kinds = {label: trace.initialisation for label, trace in traces.items()}
     if len(set(kinds.values())) == 1:
         note = f"initialisation: {next(iter(kinds.values()))}"
     else:
         note = "initialisation: " + ", ".join(f"{label} {kind}" for label, kind in kinds.items())
-    axes.annotate(visible(note), (1.0, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=GREY)
-    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+    title(axes, f"{next(iter(traces))}: gradient of the loss along time" if len(traces) == 1 else "Gradient of the loss along time", note)
 
 
 def along_time(axes: Axes, subject: str) -> None:
@@ -173,6 +170,7 @@ def along_time(axes: Axes, subject: str) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
     axes.set_ylabel(visible(f"‖∂L/∂{subject}‖₂"), color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_axes(axes)
 
 
@@ -184,17 +182,25 @@ def plain_axes(axes: Axes) -> None:
     axes.tick_params(colors=GREY)
 
 
-def head(figure: Figure, title: str, note: str) -> None:
-    """A title over a figure of several plots, and in small type what they were made of."""
-    figure.suptitle(visible(title), x=0.01, ha="left", color=INK, fontsize=12)
-    figure.text(0.995, 0.985, visible(note), ha="right", va="top", fontsize=8, color=GREY)
+Row: TypeAlias = tuple[npt.NDArray[np.bool_], str]
+"""Where in time there is something to mark, and in which colour."""
 
 
-def mark_zeros(axes: Axes, t: npt.NDArray[Any], hit: npt.NDArray[np.bool_], colour: str | None = None) -> None:
-    """Triangles at the lower edge of a logarithmic scale, where a norm is exactly 0."""
-    if hit.any():
-        axes.scatter(t[hit], np.full(hit.sum(), 0.015), color=colour or GREY, marker="v", s=22, clip_on=False,
-                     transform=axes.get_xaxis_transform(), zorder=5)  # fmt: skip
+def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = ()) -> None:
+    """Triangles at the lower edge of a logarithmic scale where norms are exactly 0, crosses at the upper one where they are not finite.
+
+    Each curve has a row of its own, for which room is made beyond the data.
+    """
+    edges = [[(hit, colour) for hit, colour in rows if hit.any()] for rows in (zeros, broken)]
+    height = min(0.035, 0.3 / max(1, *map(len, edges)))
+    low, high = np.log10(axes.get_ylim())
+    below, above = (height * len(rows) + 0.01 * bool(rows) for rows in edges)
+    scale = (high - low) / (1 - below - above)
+    axes.set_ylim(10.0 ** (low - below * scale), 10.0 ** (high + above * scale))
+    for rows, marker, start, way in ((edges[0], "v", 0.015, 1), (edges[1], "x", 0.985, -1)):
+        for k, (hit, colour) in enumerate(rows):
+            axes.scatter(np.flatnonzero(hit), np.full(hit.sum(), start + way * k * height), color=colour, marker=marker, s=630 * height, clip_on=False,
+                         transform=axes.get_xaxis_transform(), zorder=5)  # fmt: skip
 
 
 def plot_heat_map(
@@ -243,7 +249,7 @@ def plot_heat_map(
     axes.set_yticks(range(len(rows)), [visible(r) for r in rows])
     axes.tick_params(length=0, colors=INK)
     axes.spines[:].set_visible(False)
-    axes.set_title(visible(title), loc="left", fontsize=11, color=INK)
+    _title(axes, title)
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
@@ -253,6 +259,35 @@ def plot_heat_map(
 
 
 # ------------------------------------------------------------------------------------------- files
+
+
+class Canvas(Figure):
+    """A figure that a notebook shows, as it does its Axes."""
+
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(figsize=(width, height), layout="constrained")
+
+    def add_subplot(self, *args: Any, **options: Any) -> Any:
+        return super().add_subplot(*args, **{"axes_class": Plot, **options})
+
+    def _repr_html_(self) -> str:
+        return notebook.image(written(self, "svg"))
+
+
+class Plot(Axes):
+    """Axes that a notebook shows as the figure they belong to."""
+
+    def _repr_html_(self) -> str:
+        return notebook.image(written(self.figure, "svg"))
+
+
+def written(figure: Any, kind: str) -> bytes:
+    """The bytes of a figure, the same for the same one."""
+    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+    data = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}):
+        figure.savefig(data, format=kind, dpi=144, bbox_inches="tight", metadata=undated)
+    return data.getvalue()
 
 
 def save(figure: Figure, path: str | Path) -> Path:
@@ -267,19 +302,14 @@ def save(figure: Figure, path: str | Path) -> Path:
     kind = target.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise ValueError(f"{target}: the name must end in .svg, .png or .pdf")
-    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    data = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}):
-        figure.savefig(data, format=kind, dpi=144, bbox_inches="tight", metadata=undated)
-    return files.write(target, data.getvalue())
+    return files.write(target, written(figure, kind))
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The Axes given, or those of a new figure."""
     if ax is not None:
         return ax
-    figure = Figure(figsize=size, layout="constrained")
-    axes: Axes = figure.add_subplot()
+    axes: Axes = Canvas(*size).add_subplot()
     return axes
 
 
@@ -292,10 +322,6 @@ def finish(axes: Axes, path: str | Path | None) -> Path | Axes:
     return save(figure, path)
 
 
-def visible(text: str) -> str:
-    """Text in which Matplotlib finds no mathematics and nothing that cannot be shown."""
-    return theme.visible(text).replace("$", r"\$")
-
-
 def _short(value: float) -> str:
     return f"{value:.3g}"
+

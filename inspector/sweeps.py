@@ -22,7 +22,8 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import files
 
 from . import plot
-from .analysis.pictures import QUANTILES, colours, draw_band
+from .analysis.pictures import QUANTILES, draw_band
+from .colours import styles
 from .load import make_cell
 from .trace import trace
 
@@ -111,22 +112,24 @@ class Sweep:
         """
         jobs = [Job(*result["job"]) for result in self.results]
         length = max(job.length for job in jobs) if length is None else length
-        groups: dict[str, list[npt.NDArray[np.float64]]] = {}
-        several = len({job.init for job in jobs}) > 1
+        groups: dict[tuple[str, str | None], list[npt.NDArray[np.float64]]] = {}
+        inits = list(dict.fromkeys(job.init for job in jobs))
         for job, result in zip(jobs, self.results, strict=True):
             if job.length == length:
-                label = f"{job.cell}, {job.init or 'default'}" if several else job.cell
-                groups.setdefault(label, []).append(_relative(result["norms"]))
+                groups.setdefault((job.cell, job.init), []).append(_relative(result["norms"]))
         axes = plot.axes_of(ax, (8.0, 4.6))
-        for (label, curves), colour in zip(groups.items(), colours(), strict=False):
+        looks, lines = styles(job.cell for job in jobs), []
+        for (cell, init), curves in groups.items():
             quantiles = np.quantile(np.stack(curves), list(QUANTILES.values()), axis=0)
-            draw_band(axes, np.arange(length), quantiles, colour, f"{label}: {plot.decay_rate(quantiles[2][::-1])}")
+            label = f"{cell}, {init or 'default'}" if len(inits) > 1 else cell
+            look = looks[cell].among(inits.index(init), len(inits))
+            lines.append(draw_band(axes, np.arange(length), quantiles, look, f"{label}: {plot.decay_rate(quantiles[2][::-1])}"))
         plot.along_time(axes, "state")
         axes.set_xlabel("steps back k", color=plot.INK)
         axes.set_ylabel("‖∂L/∂state‖₂ k steps back, relative to the last step", color=plot.INK)
         seeds = len({job.seed for job in jobs})
-        axes.set_title(f"Decay over {length} steps, {seeds} seeds: median, half, and nine tenths", loc="left", color=plot.INK, fontsize=11)
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=plot.INK)
+        plot.title(axes, f"Decay over {length} steps, {seeds} seeds: median, half, and nine tenths")
+        plot.legend(axes, lines)
         return plot.finish(axes, path)
 
     def __str__(self) -> str:

@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.unroll import Run
 
-from ..plot import INK, along_time, axes_of, decay_rate, finish
+from ..colours import styles
+from ..plot import along_time, axes_of, decay_rate, finish, legend
 from ..trace import GradientTrace, trace
 from .labelled import Finding, Labelled
-from .pictures import QUANTILES, colours, draw_band, draw_limits, title
+from .pictures import QUANTILES, draw_band, draw_limits, title
 from .reach import norms
 from .sparkline import sparkline
 
@@ -64,15 +65,16 @@ class Band(Finding):
             If there is no such state.
         """
         axes = axes_of(ax, (8.0, 4.6))
-        for name, colour in zip(self.states if states is None else states, colours(), strict=False):
+        looks, lines = styles(self.states), []
+        for name in self.states if states is None else states:
             rows = self.quantiles["state", name]
-            draw_band(axes, self.norms.axes["t"], rows, colour, f"{name}, median: {decay_rate(rows[2])}")
+            lines.append(draw_band(axes, self.norms.axes["t"], rows, looks[name], f"{name}, median: {decay_rate(rows[2])}"))
         along_time(axes, "state_t")
         draw_limits(axes)
         count = len(self.norms.axes[self.over])
         title(axes, f"{self.cell}: gradient of the loss along time, {count} {self.over}{'s' * (count > 1)}",
               f"initialisation: {self.initialisation}; bands: half and nine tenths of all")  # fmt: skip
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        legend(axes, lines)
         return finish(axes, path)
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
 from .. import plot
+from ..colours import styles
 from ..replay import recorded
 from .labelled import Finding, Labelled
 
@@ -45,15 +46,14 @@ class Duality(Finding):
         """A flat line; a derivative that is wrong at one step is a kink there."""
         axes = plot.axes_of(ax, (8.0, 3.4))
         values = self.products.values
-        axes.plot(np.arange(len(values)), values, color="#0072B2", linewidth=2, marker="o" if len(values) <= 60 else None, markersize=3.5)
+        axes.plot(np.arange(len(values)), values, linewidth=2, **styles(["product"])["product"].line(len(values)))
         middle = float(values.mean())
         reach = max(abs(middle) * 0.5, float(np.abs(values - middle).max()) * 1.2, 1e-300)
         axes.set_ylim(middle - reach, middle + reach)
         axes.set_xlabel("cut in front of timestep t", color=plot.INK)
         axes.set_ylabel("⟨cotangent, tangent⟩", color=plot.INK)
-        axes.set_title(f"Duality: the same at every cut, to {self.deviation:.1e}", loc="left", color=plot.INK, fontsize=11)
-        axes.grid(True, color="#D8DEE4", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
+        plot.title(axes, f"Duality: the same at every cut, to {self.deviation:.1e}")
+        plot.plain_axes(axes)
         return plot.finish(axes, path)
 
     def __str__(self) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.unroll import Run
 
 from .. import plot
+from ..colours import styles
 from ..replay import recorded, step_by_step
 from ..trace import trace
 from .labelled import Finding, Label, Labelled
@@ -105,7 +105,7 @@ class Gates(Finding):
             return plot.finish(ax, path)
         nonlinear = [str(label) for label in self.derivatives.axes["nonlinearity"]]
         shown = list(gates) if gates is not None else (nonlinear or [str(g) for g in self.ops.axes["gate"]])[:_SHOWN]
-        figure = Figure(figsize=(8.0, 1.3 + 0.95 * len(shown) + 2.4), layout="constrained")
+        figure = plot.Canvas(8.0, 1.3 + 0.95 * len(shown) + 2.4)
         axes = figure.subplots(len(shown) + 1, 1, height_ratios=[1.0] * len(shown) + [2.3], sharex=True)
         for axis, gate in zip(axes, shown, strict=False):
             self._plot_strip(axis, gate)
@@ -137,13 +137,13 @@ class Gates(Finding):
 
     def _plot_derivatives(self, axes: Axes) -> None:
         worst = [str(label) for label in (self.ranking or self.derivatives).axes["nonlinearity"]]
-        for k, label in enumerate(worst):
+        looks, lines = styles(map(str, self.ops.axes["gate"])), []
+        for label in worst:
             text = label
             if self.ranking is not None:
                 text += f": gradient {_passing(dict(zip(self.ranking.axes['quantity'], self.ranking['nonlinearity', label], strict=True)))}"
             shown = np.abs(self.derivatives["nonlinearity", label])
-            axes.plot(np.where(shown > 0, shown, np.nan), color=plot.OTHERS[k % len(plot.OTHERS)], linewidth=1.8,
-                      linestyle=plot.DASHES[k // len(plot.OTHERS) % len(plot.DASHES)], label=plot.visible(text))  # fmt: skip
+            lines += axes.plot(np.where(shown > 0, shown, np.nan), linewidth=1.8, label=plot.visible(text), **looks[label].line(len(shown)))
         for ceiling, op, law in ((0.25, "sigmoid", "σ′ ≤ ¼"), (1.0, "tanh", "tanh′ ≤ 1")):
             if op in self.ops.values:
                 axes.axhline(ceiling, color=plot.GREY, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -155,10 +155,9 @@ class Gates(Finding):
         axes.set_xlabel("timestep t", color=plot.INK)
         axes.set_ylabel("mean φ′(z_t)", color=plot.INK)
         title = "Derivative of each nonlinearity" + ("; what each leaves of the gradient's norm, worst first" if self.ranking else "")
-        axes.set_title(title, loc="left", color=plot.INK, fontsize=10)
+        plot.title(axes, title)
         plot.plain_axes(axes)
-        if worst:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=min(4, len(worst)), frameon=False, fontsize=8, labelcolor=plot.INK)
+        plot.legend(axes, lines)
 
     def _saturation(self, label: str) -> Floats:
         """The shares on both sides over the whole run."""

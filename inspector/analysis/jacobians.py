@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from tinygrad_rnn.unroll import Run
 
-from ..plot import GREY, INK, finish, head, plain_axes, save, visible
+from ..colours import Style, styles
+from ..plot import GREY, INK, Canvas, finish, head, legend, plain_axes, visible
 from .labelled import Finding, Labelled
-from .pictures import COLOURS
 from .sparkline import sparkline
 from .steps import Steps
 
@@ -23,6 +25,7 @@ Array = npt.NDArray[np.float64]
 
 __all__ = ["Jacobians", "effective_rank", "jacobians"]
 
+_LOOKS = styles(("values", "radius", "bound", "rank", "surviving"))
 _POWERS, _MATRICES = 50, 40
 """Powers of single Jacobians, and for how many of them: one costs as much as fifty steps."""
 
@@ -81,7 +84,7 @@ class Jacobians(Finding):
         if ax is not None:
             self._plot_products(ax)
             return finish(ax, path)
-        figure = Figure(figsize=(8.4, 9.0), layout="constrained")
+        figure = Canvas(8.4, 9.0)
         top, middle, bottom = figure.subplots(3, 1, sharex=True)
         self._plot_values(top)
         self._plot_products(middle)
@@ -89,33 +92,34 @@ class Jacobians(Finding):
         for axes in (top, middle):
             axes.set_xlabel("")
         head(figure, f"{self.cell}: Jacobians of the full state {self.states}, n = {self.size}", f"initialisation: {self.initialisation}")
-        return middle if path is None else save(figure, path)
+        return finish(middle, path)
 
     def _plot_values(self, axes: Axes) -> None:
         t, values = self.singular_values.axes["t"], self.singular_values.values
-        largest = _curve(axes, t, np.where(values[:, :, 0] > 0, values[:, :, 0], np.nan), COLOURS[0], "largest singular value ‖J_t‖₂")
+        line = _curve(axes, t, np.where(values[:, :, 0] > 0, values[:, :, 0], np.nan), _LOOKS["values"], "largest singular value ‖J_t‖₂")
+        largest = np.asarray(line.get_ydata())
         low, quarter, upper = np.quantile(values.reshape(len(values), -1), [0.0, 0.25, 0.75], axis=1)
         bottom = 1e-6 * float(np.min(largest, initial=1.0, where=largest > 0))
-        for down, up, alpha, text in ((low, largest, 0.14, "all singular values"), (quarter, upper, 0.24, "the middle half of them")):
-            axes.fill_between(t, np.maximum(down, bottom), np.maximum(up, bottom), color=COLOURS[0], alpha=alpha, linewidth=0, label=text)
-        _curve(axes, t, np.where(self.radius.values > 0, self.radius.values, np.nan), COLOURS[1], "spectral radius |λ|ₘₐₓ of J_t")
+        bands = [axes.fill_between(t, np.maximum(down, bottom), np.maximum(up, bottom), color=_LOOKS["values"].colour, alpha=alpha, linewidth=0, label=text)
+                 for down, up, alpha, text in ((low, largest, 0.14, "all singular values"), (quarter, upper, 0.24, "the middle half of them"))]  # fmt: skip
+        radius = _curve(axes, t, np.where(self.radius.values > 0, self.radius.values, np.nan), _LOOKS["radius"], "spectral radius |λ|ₘₐₓ of J_t")
         axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
         axes.set_yscale("log")
-        _dress(axes, "singular values of J_t = ∂s_t/∂s_{t-1}")
+        _dress(axes, "singular values of J_t", [line, *bands, radius])
 
     def _plot_products(self, axes: Axes) -> None:
         t, tens = self.product.axes["t"], math.log(10.0)
-        _curve(axes, t, self.bound.values / tens, COLOURS[4], "bound: product of the norms, Π ‖J_k‖₂")
-        _curve(axes, t, self.product.values / tens, COLOURS[0], "truth: norm of the product")
+        bound = _curve(axes, t, self.bound.values / tens, _LOOKS["bound"], "bound: product of the norms, Π ‖J_k‖₂")
+        truth = _curve(axes, t, self.product.values / tens, _LOOKS["values"], "truth: norm of the product")
         axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-        _dress(axes, "log₁₀ ‖∂s_T/∂s_t‖₂")
+        _dress(axes, "log₁₀ ‖∂s_T/∂s_t‖₂", [bound, truth])
 
     def _plot_ranks(self, axes: Axes) -> None:
         t = self.rank.axes["t"]
-        _curve(axes, t, self.rank.values, COLOURS[2], "J_t: directions one step keeps")
-        _curve(axes, t, self.surviving.values, COLOURS[3], "∂s_T/∂s_t: directions that survive to the end")
+        one = _curve(axes, t, self.rank.values, _LOOKS["rank"], "J_t: directions one step keeps")
+        end = _curve(axes, t, self.surviving.values, _LOOKS["surviving"], "∂s_T/∂s_t: directions that survive to the end")
         axes.set_ylim(0, None)
-        _dress(axes, "effective rank (Σσ²)²/Σσ⁴")
+        _dress(axes, "effective rank (Σσ²)²/Σσ⁴", [one, end])
 
     def __str__(self) -> str:
         t = self.singular_values.axes["t"]
@@ -230,19 +234,19 @@ def _first(found: Jacobians) -> int:
     return 0 if np.isnan(found.gap.values[-1]).all() else -1
 
 
-def _curve(axes: Axes, t: object, values: Array, colour: str, label: str) -> Array:
+def _curve(axes: Axes, t: Sequence[Any], values: Array, look: Style, label: str) -> Line2D:
     finite = np.where(np.isfinite(values), values, np.nan)
     middle: Array = np.median(finite, axis=1)
     if finite.shape[1] > 1:
         low, high = np.quantile(finite, [0.05, 0.95], axis=1)
-        axes.fill_between(t, low, high, color=colour, alpha=0.2, linewidth=0)  # type: ignore[arg-type]
-    axes.plot(t, middle, color=colour, linewidth=1.8, marker="o" if len(middle) < 3 else None, label=visible(label))  # type: ignore[arg-type]
-    return middle
+        axes.fill_between(t, low, high, color=look.colour, alpha=0.2, linewidth=0)
+    (line,) = axes.plot(t, middle, linewidth=1.8, label=visible(label), **look.line(len(middle)))
+    return line
 
 
-def _dress(axes: Axes, label: str) -> None:
+def _dress(axes: Axes, label: str, handles: Sequence[Any]) -> None:
     plain_axes(axes)
     axes.set_ylabel(visible(label), color=INK)
     axes.set_xlabel("timestep t", color=INK)
-    axes.legend(edgecolor="none", framealpha=0.75, fontsize=8.5, labelcolor=INK, loc="best")
     axes.spines[["left", "bottom"]].set_color(GREY)
+    legend(axes, handles)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinygrad_rnn import Cell
@@ -19,9 +18,10 @@ from tinygrad_rnn.stacks import Stacked
 from tinygrad_rnn.states import leaves_of, rebuilt
 from tinygrad_rnn.unroll import Run, unroll
 
-from ..plot import GREY, INK, finish, head, plain_axes, save
+from ..colours import Style, styles
+from ..plot import GREY, INK, Canvas, finish, head, legend, plain_axes
 from .labelled import Finding, Labelled
-from .pictures import colours, title
+from .pictures import title
 from .sparkline import sparkline
 from .steps import Steps
 
@@ -74,18 +74,18 @@ class Lyapunov(Finding):
             self._plot_spectrum(ax)
             title(ax, f"{self.cell}: Lyapunov spectrum")
             return finish(ax, path)
-        figure = Figure(figsize=(11.0, 4.4), layout="constrained")
+        figure = Canvas(11.0, 4.4)
         left, right = figure.subplots(1, 2)
         self._plot_spectrum(left)
         self._plot_running(right)
         head(figure, f"{self.cell}: Lyapunov exponents of {self.steps} steps".lstrip(": "), f"initialisation: {self.initialisation}" if self.initialisation else "")
-        return left if path is None else save(figure, path)
+        return finish(left, path)
 
     def _plot_spectrum(self, axes: Axes) -> None:
         i = np.arange(1, len(self.exponents.values) + 1)
         values = np.where(np.isfinite(self.exponents.values), self.exponents.values, np.nan)
         axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-        axes.errorbar(i, values, np.nan_to_num(self.errors.values), color="#0072B2", marker="o", markersize=4 if len(i) > 20 else 5,
+        axes.errorbar(i, values, np.nan_to_num(self.errors.values), color=_looks(1)["λ_1"].colour, marker="o", markersize=4 if len(i) > 20 else 5,
                       linewidth=1.0, elinewidth=1.6, capsize=3, label="λ_i ± standard error")  # fmt: skip
         plain_axes(axes)
         axes.set_xlabel("i", color=INK)
@@ -95,14 +95,16 @@ class Lyapunov(Finding):
         axes.annotate("\n".join(told), (0.03, 0.04), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=INK)
 
     def _plot_running(self, axes: Axes) -> None:
-        for k, colour in zip(range(min(3, self.running.shape[1])), colours(), strict=False):
-            axes.plot(self.running.axes["step"], self.running.values[:, k], color=colour, linewidth=1.8, label=f"λ_{k + 1}")
+        lines = []
+        for k, (name, look) in enumerate(_looks(min(3, self.running.shape[1])).items()):
+            values = self.running.values[:, k]
+            lines += axes.plot(self.running.axes["step"], values, linewidth=1.8, label=name, **look.line(len(values)))
         plain_axes(axes)
         axes.set_xscale("log")
         axes.set_xlabel(f"steps averaged over, after {self.discarded} discarded", color=INK)
         axes.set_ylabel("mean of ln |R_ii| so far", color=INK)
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
         axes.spines[["left", "bottom"]].set_color(GREY)
+        legend(axes, lines)
 
     def _life(self) -> str:
         if math.isinf(self.half_life):
@@ -116,6 +118,10 @@ class Lyapunov(Finding):
             f"  largest {self.exponents.values[0]:.4g} ± {self.errors.values[0]:.1g} nats a step, {self._life()}",
             f"  sum {self.exponents.values.sum():.4g}, dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step",
         ])  # fmt: skip
+
+
+def _looks(count: int) -> dict[str, Style]:
+    return styles(f"λ_{k + 1}" for k in range(count))
 
 
 def lyapunov(

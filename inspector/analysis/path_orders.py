@@ -9,14 +9,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.batching import Batched
 from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
-from ..plot import GREY, INK, axes_of, finish, visible
+from ..plot import GREY, INK, Canvas, axes_of, finish, title, visible
 from ..values import recorded_values
 from .labelled import Finding, Labelled
 from .lanes import Array, norms_of, projections
@@ -81,7 +80,7 @@ class PathOrders(Finding):
             axes = axes_of(ax, (6.4, 3.8))
             _bars(axes, self)
             return finish(axes, path)
-        figure = Figure(figsize=(11.5, 4.2), layout="constrained")
+        figure = Canvas(11.5, 4.2)
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
         _bars(left, self)
         _map(right, self)
@@ -273,7 +272,7 @@ def _bars(axes: Axes, found: PathOrders) -> None:
     axes.set_xlim(-0.6, _last_shown(found) + 0.6)
     axes.set_xlabel(visible(f"order k: how often a path crossed {found.edges}"), color=INK)
     axes.set_ylabel("share ⟨part k, g⟩ / ⟨g, g⟩", color=INK)
-    axes.set_title(visible(f"{found.label}: g = ∂L/∂{found.value} by order"), loc="left", color=INK, fontsize=11)
+    title(axes, f"{found.label}: g = ∂L/∂{found.value} by order")
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=GREY)
 
@@ -288,7 +287,7 @@ def _map(axes: Axes, found: PathOrders) -> None:
     name = found.value.rpartition("_")[0]
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
     axes.set_ylabel("order k", color=INK)
-    axes.set_title(visible(f"The same for g = ∂L/∂{name}_t at every timestep"), loc="left", color=INK, fontsize=11)
+    title(axes, f"The same for g = ∂L/∂{name}_t at every timestep")
     axes.tick_params(colors=GREY)
     axes.spines[:].set_visible(False)
     figure = axes.get_figure()

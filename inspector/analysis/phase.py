@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from tqdm import tqdm
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import Cell
 
-from ..plot import GREY, INK, axes_of, finish, visible
+from ..plot import GREY, INK, axes_of, finish, legend, visible
 from .labelled import Finding, Labelled
 from .pictures import title
 
@@ -53,8 +54,7 @@ class Phases(Finding):
         rate = np.where(np.isfinite(self.rate.values), self.rate.values, np.nan)
         bound = max(float(np.nanquantile(np.abs(rate), 0.9)), 1e-12)
         image = axes.pcolormesh(xs, ys, rate, cmap="RdBu_r", vmin=-bound, vmax=bound, shading="nearest", rasterized=True)
-        if min(rate.shape) > 1:
-            _contours(axes, xs, ys, rate)
+        lines = _contours(axes, xs, ys, rate) if min(rate.shape) > 1 else []
         figure = axes.get_figure()
         assert figure is not None
         bar = figure.colorbar(image, ax=axes, pad=0.02, extend="both")
@@ -65,6 +65,7 @@ class Phases(Finding):
         axes.tick_params(colors=GREY)
         axes.spines[:].set_visible(False)
         title(axes, f"{self.cell}: where gradients vanish, and where they explode")
+        legend(axes, lines)
         return finish(axes, path)
 
     def __str__(self) -> str:
@@ -202,7 +203,8 @@ def _slope(sizes: Array) -> float:
     return float(math.log(sizes[usable[0]] / sizes[last]) / (last - usable[0]))
 
 
-def _contours(axes: Axes, xs: Array, ys: Array, rate: Array) -> None:
+def _contours(axes: Axes, xs: Array, ys: Array, rate: Array) -> list[Line2D]:
+    """Lines of equal half-life and the edge of chaos; what the legend explains of them."""
     lines = {-math.log(2) / steps: f"half-life {steps}" for steps in (1, 3, 10)}
     inside = [level for level in lines if np.nanmin(rate) < level < np.nanmax(rate)]
     if inside:
@@ -213,8 +215,8 @@ def _contours(axes: Axes, xs: Array, ys: Array, rate: Array) -> None:
             text.set_path_effects(halo)
     if np.nanmin(rate) < 0 < np.nanmax(rate):
         axes.contour(xs, ys, rate, levels=[0.0], colors="#000000", linewidths=2.4)
-        axes.plot([], [], color="#000000", linewidth=2.4, label="edge of chaos")
-        axes.legend(edgecolor="none", framealpha=0.75, fontsize=9, labelcolor=INK, loc="upper right")
+        return axes.plot([], [], color="#000000", linewidth=2.4, label="edge of chaos")
+    return []
 
 
 def _rnn(x: float, y: float) -> Cell:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..plot import GREY, INK, visible
+from ..colours import Style
+from ..plot import GREY, INK, title, visible
 
-__all__ = ["COLOURS", "FORMATS", "QUANTILES", "colours", "draw_band", "draw_limits", "draw_map", "title"]
+__all__ = ["FORMATS", "QUANTILES", "draw_band", "draw_limits", "draw_map", "title"]
 
 Array = npt.NDArray[np.float64]
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, in an order in which neighbours differ most in lightness."""
 
 FORMATS = {
     f"{kind.__name__} {which}": float(getattr(np.finfo(kind), f"smallest_{which}"))
@@ -28,19 +25,6 @@ FORMATS = {
 """Below the smallest normal number precision is lost, below the smallest subnormal one there is 0."""
 
 QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
-
-
-def colours() -> Iterator[str]:
-    """Colours for curves, over and over."""
-    return itertools.cycle(COLOURS)
-
-
-def title(axes: Axes, text: str, note: str = "") -> None:
-    """What a picture shows, and in small type what it was made of."""
-    axes.set_title(visible(text), loc="left", color=INK, fontsize=11, pad=18 if note else 6)
-    if note:
-        axes.annotate(visible(note), (0.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
-                      ha="left", va="bottom", fontsize=8, color=GREY)  # fmt: skip
 
 
 def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.NDArray[np.bool_]) -> None:
@@ -68,12 +52,13 @@ def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.
     bar.outline.set_visible(False)
 
 
-def draw_band(axes: Axes, x: Any, quantiles: Array, colour: str, label: str) -> None:
+def draw_band(axes: Axes, x: Any, quantiles: Array, look: Style, label: str) -> Line2D:
     """A median as a line, with a band of half and a lighter one of nine tenths of what there is; see ``QUANTILES``."""
     rows = np.where(quantiles > 0, quantiles, np.nan)
-    axes.fill_between(x, rows[0], rows[4], color=colour, alpha=0.14, linewidth=0)
-    axes.fill_between(x, rows[1], rows[3], color=colour, alpha=0.26, linewidth=0)
-    axes.plot(x, rows[2], color=colour, linewidth=2.0, label=visible(label))
+    axes.fill_between(x, rows[0], rows[4], color=look.colour, alpha=0.14, linewidth=0)
+    axes.fill_between(x, rows[1], rows[3], color=look.colour, alpha=0.26, linewidth=0)
+    (line,) = axes.plot(x, rows[2], linewidth=2.0, label=visible(label), **look.line(len(rows[2])))
+    return line
 
 
 def draw_limits(axes: Axes) -> None:

@@ -15,13 +15,14 @@ from matplotlib.axes import Axes
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.unroll import Run
 
-from ..plot import INK, along_time, axes_of, decay_rate, finish, mark_zeros, visible
+from ..colours import styles
+from ..plot import INK, along_time, axes_of, decay_rate, finish, legend, mark_rows, marked, visible
 from ..replay import recorded
 from ..trace import behind, check
 from ..values import recorded_values
 from .labelled import Finding, Labelled
 from .loss_steps import LossSteps
-from .pictures import FORMATS, QUANTILES, colours, draw_band, draw_limits, draw_map, title
+from .pictures import FORMATS, QUANTILES, draw_band, draw_limits, draw_map, title
 from .sparkline import sparkline
 
 Array = npt.NDArray[np.float64]
@@ -84,6 +85,8 @@ class Reach(Finding):
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, state: str | None = None) -> Path | Axes:
         """Draw the map of one state, the last of :attr:`states` when omitted: loss steps downwards, state steps to the right.
 
+        Only the loss steps from the first to the last that reach it are shown, and a single one as a curve.
+
         Raises
         ------
         KeyError
@@ -95,21 +98,41 @@ class Reach(Finding):
         matrix, steps = self.map["state", state], len(self.map.axes["s"])
         if not (matrix > 0).any():
             raise ValueError(f"reach: no step's loss reaches {state}")
-        axes = axes_of(ax, (7.6, 6.2))
+        readers = np.flatnonzero((matrix > 0).any(axis=1))
+        if len(readers) == 1:
+            return self._plot_row(path, ax, state, int(readers[0]))
+        first, last = int(readers[0]), int(readers[-1])
+        axes = axes_of(ax, (7.6, min(6.2, 1.9 + 0.35 * (last - first + 1))))
         before, after = np.tril(matrix, -1).any(), np.triu(matrix, 1).any()
         possible = np.ones(matrix.shape, bool) if before and after else (np.triu if after else np.tril)(np.ones(matrix.shape, bool))
         draw_map(axes, matrix, f"‖∂L_s/∂{state}_t‖₂", 12, possible)
+        lines = []
         for level, style in zip(_LEVELS, ("-", (0, (4, 2))), strict=True):
             back = self.horizon["level", level][self.states.index(state)]
             edge = np.arange(steps) + (0.5 + back if after and not before else 0.5 - back)
             axes.step(np.where(np.isfinite(back), edge, np.nan), np.arange(steps), where="mid", color="#FFFFFF", linewidth=3, zorder=3)
-            axes.step(np.where(np.isfinite(back), edge, np.nan), np.arange(steps), where="mid", color="#D55E00", linestyle=style,
-                      linewidth=1.6, zorder=4, label=f"fallen to {level} of its largest")  # fmt: skip
-        axes.set(xlim=(-0.5, steps - 0.5), ylim=(steps - 0.5, -0.5))
+            lines += axes.step(np.where(np.isfinite(back), edge, np.nan), np.arange(steps), where="mid", color="#D55E00", linestyle=style,
+                               linewidth=1.6, zorder=4, label=f"fallen to {level} of its largest")  # fmt: skip
+        axes.set(xlim=(-0.5, steps - 0.5), ylim=(last + 0.5, first - 0.5))
         axes.set_xlabel("timestep t of the state        (the gradient flows from the diagonal to the left)" if before or not after else "timestep t of the state", color=INK)
         axes.set_ylabel("timestep s of the loss L_s", color=INK)
         title(axes, f"{self.cell}: where the loss of each step sends its gradient", f"initialisation: {self.initialisation}")
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="lower left" if after and not before else "upper right")
+        legend(axes, lines)
+        return finish(axes, path)
+
+    def _plot_row(self, path: str | Path | None, ax: Axes | None, state: str, s: int) -> Path | Axes:
+        """The map of a loss that reads one step alone, as a curve."""
+        row, look = self.map["state", state][s], styles(self.states)[state]
+        axes = axes_of(ax, (8.0, 4.6))
+        lines = axes.plot(np.where(row > 0, row, np.nan), linewidth=2.0, label=visible(f"{state}{marked(row)}"), **look.line(len(row)))
+        for level, part in _LEVELS.items():
+            axes.axhline(part * row.max(), color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+            axes.annotate(level, (1.0, part * row.max()), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
+        along_time(axes, f"{state}_t")
+        axes.set_ylabel(visible(f"‖∂L_{s}/∂{state}_t‖₂"), color=INK)
+        mark_rows(axes, [(row == 0, look.colour)])
+        title(axes, f"{self.cell}: where the loss, which reads step {s} alone, sends its gradient", f"initialisation: {self.initialisation}; dashed: fallen to that part of its largest")
+        legend(axes, lines)
         return finish(axes, path)
 
     def plot_gradients(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
@@ -122,16 +145,18 @@ class Reach(Finding):
         """
         axes = axes_of(ax, (8.0, 4.6))
         names = self.states if states is None else states
-        for name, colour in zip(names, colours(), strict=False):
-            for table, style, what in ((self.total, "-", "total"), (self.direct, (0, (1, 1.2)), "direct, from L_t alone")):
+        looks, lines, zeros = styles(self.states), [], []
+        for name in names:
+            for k, (table, what) in enumerate(((self.total, "total"), (self.direct, "direct, from L_t alone"))):
                 curve = table["state", name]
-                axes.plot(np.where(curve > 0, curve, np.nan), color=colour, linestyle=style, linewidth=2.0, marker="o" if len(curve) < 2 else None,
-                          label=visible(f"{name} {what}"))  # fmt: skip
-                mark_zeros(axes, np.arange(len(curve)), curve == 0, colour)
+                look = looks[name].among(k, 2).line(len(curve))
+                lines += axes.plot(np.where(curve > 0, curve, np.nan), linewidth=2.0, label=visible(f"{name} {what}{marked(curve)}"), **look)
+                zeros.append((curve == 0, looks[name].colour))
         along_time(axes, "state_t")
+        mark_rows(axes, zeros)
         draw_limits(axes)
         title(axes, f"{self.cell}: total and direct gradient", f"initialisation: {self.initialisation}")
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=min(3, len(names)))
+        legend(axes, lines)
         return finish(axes, path)
 
     def plot_lags(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
@@ -143,9 +168,10 @@ class Reach(Finding):
             If there is no such state.
         """
         axes = axes_of(ax, (8.0, 4.6))
-        for name, colour in zip(self.states if states is None else states, colours(), strict=False):
+        looks, lines = styles(self.states), []
+        for name in self.states if states is None else states:
             rows = self.profile["state", name]
-            draw_band(axes, self.profile.axes["lag"], rows, colour, f"{name}: {decay_rate(rows[2][::-1])}")
+            lines.append(draw_band(axes, self.profile.axes["lag"], rows, looks[name], f"{name}: {decay_rate(rows[2][::-1])}"))
         along_time(axes, "state_t")
         for level, part in _LEVELS.items():
             axes.axhline(part, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
@@ -153,7 +179,7 @@ class Reach(Finding):
         axes.set_xlabel("steps back from the loss        (line: median over loss steps s; bands: half and nine tenths of them)", color=INK)
         axes.set_ylabel("‖∂L_s/∂state_t‖₂ relative to its largest", color=INK)
         title(axes, f"{self.cell}: how far back the loss of one step reaches", f"initialisation: {self.initialisation}")
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        legend(axes, lines)
         return finish(axes, path)
 
     def __str__(self) -> str:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from tinygrad_rnn import Graph, Tensor, grad
@@ -96,7 +95,7 @@ class Saliency(Finding):
             axes = plot.axes_of(ax, (8.4, 1.5 + 0.42 * math.ceil(len(values) / _LINE)))
             self._plot_text(axes, values)
         elif ax is None:
-            figure = Figure(figsize=(8.0, 5.0), layout="constrained")
+            figure = plot.Canvas(8.0, 5.0)
             axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.0, 1.2])
             self._plot_bars(axes, values)
             axes.set_xlabel("")
@@ -104,8 +103,7 @@ class Saliency(Finding):
         else:
             axes = ax
             self._plot_bars(axes, values)
-        axes.set_title(f"What the score owes to each input: {self.method.replace('_', ' ')}", loc="left", color=plot.INK, fontsize=11, pad=18)
-        axes.annotate(plot.visible(self._sums()), (0.0, 1.02), xycoords="axes fraction", va="bottom", fontsize=8, color=plot.GREY)
+        plot.title(axes, f"What the score owes to each input: {self.method.replace('_', ' ')}", self._sums())
         return plot.finish(axes, path)
 
     def _plot_bars(self, axes: Axes, values: Floats) -> None:

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.batching import Batched
 from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
-from ..plot import INK, along_time, finish, visible
+from ..colours import NEUTRAL, styles
+from ..plot import INK, Canvas, along_time, finish, legend, title, visible
 from .labelled import Finding, Label, Labelled
 from .lanes import Array, norms_of, one_lane, projections
 from .sparkline import sparkline
-from .ways import cut_set, gates_of, recorded, state_values, states_of, way_colours
+from .ways import cut_set, gates_of, recorded, state_values, states_of
 
 __all__ = ["Shares", "shares"]
 
@@ -82,12 +82,12 @@ class Shares(Finding):
             _areas(ax, self, shown[0])
             ax.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
             return finish(ax, path)
-        figure = Figure(figsize=(8.6, 1.4 + 2.1 * len(shown) + 2.4), layout="constrained")
+        figure = Canvas(9.4, 1.4 + 2.1 * len(shown) + 2.4)
         panels: Sequence[Axes] = figure.subplots(len(shown) + 1, 1, sharex=True)
         for axes, name in zip(panels, shown, strict=False):
             _areas(axes, self, name)
         _decay(panels[-1], self, shown)
-        panels[0].set_title(visible(f"{self.label}: the ways by which g = ∂L/∂state_t arrives; share = ⟨part, g⟩ / ⟨g, g⟩"), loc="left", color=INK, fontsize=11)
+        title(panels[0], f"{self.label}: the ways by which g = ∂L/∂state_t arrives; share = ⟨part, g⟩ / ⟨g, g⟩")
         return finish(panels[0], path)
 
     def __str__(self) -> str:
@@ -229,7 +229,7 @@ def _latest_first(values: Sequence[Tensor]) -> list[Tensor]:
 def _areas(axes: Axes, found: Shares, state: str) -> None:
     """Positive shares stacked upwards from 0, negative ones downwards."""
     table = found.shares["state", state]
-    colours = way_colours(found.ways, found.states)
+    looks, handles = styles((*found.states, *found.ways)), {}
     edges = np.arange(len(table) + 1) - 0.5
     for sign in (1.0, -1.0):
         base = np.zeros(len(edges))
@@ -237,8 +237,9 @@ def _areas(axes: Axes, found: Shares, state: str) -> None:
             part = np.where(sign * share > 0, share, 0.0)
             if np.any(part):
                 top = base + np.append(part, part[-1])
-                axes.fill_between(edges, base, top, color=colours[way], linewidth=0.3, edgecolor="#FFFFFF", step="post",
-                                  label=visible(_title(way, state)))  # fmt: skip
+                colour, hatch = (NEUTRAL, "") if way == LOSS else (looks[way].colour, looks[way].hatch)
+                handles[way] = axes.fill_between(edges, base, top, facecolor=colour, linewidth=0.3, edgecolor="#FFFFFF", step="post", hatch=hatch,
+                                                 label=visible(_title(way, state)))  # fmt: skip
                 base = top
     axes.axhline(1.0, color=INK, linewidth=0.8)
     axes.axhline(0.0, color=INK, linewidth=0.8)
@@ -248,9 +249,8 @@ def _areas(axes: Axes, found: Shares, state: str) -> None:
                       fontsize=8, color=INK, bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
     axes.set_ylim(max(_LIMITS[0], axes.get_ylim()[0]), min(_LIMITS[1], axes.get_ylim()[1]))
     axes.set_ylabel(visible(f"share in g = ∂L/∂{state}_t"), color=INK)
-    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=8.5, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
+    legend(axes, handles.values(), beside=True)
 
 
 def _title(way: str, state: str) -> str:
@@ -262,12 +262,11 @@ def _title(way: str, state: str) -> str:
 def _decay(axes: Axes, found: Shares, shown: Sequence[str]) -> None:
     """The norms, and dashed what the states alone would carry."""
     t = np.arange(found.totals.shape[1])
+    looks, lines = styles(found.states), []
     for state in shown:
-        colour = way_colours(found.ways, found.states)[state]
-        for table, style, text in ((found.totals, "-", f"∂L/∂{state}_t"), (found.highway, (0, (3, 2)), f"along {state} alone")):
+        for k, (table, text) in enumerate(((found.totals, f"∂L/∂{state}_t"), (found.highway, f"along {state} alone"))):
             norms = table["state", state]
             if np.count_nonzero(norms) > 1:
-                axes.plot(t, np.where(norms > 0, norms, np.nan), color=colour, linestyle=style, linewidth=1.8, label=visible(text))
+                lines += axes.plot(t, np.where(norms > 0, norms, np.nan), linewidth=1.8, label=visible(text), **looks[state].among(k, 2).line(len(t)))
     along_time(axes, "state_t")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    legend(axes, lines, beside=True)

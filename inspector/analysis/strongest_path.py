@@ -16,11 +16,12 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.ancestry import parts
 from tinygrad_rnn.unroll import Run
 
+from ..colours import styles
 from ..drawing import theme
-from ..plot import GREY, INK, along_time, axes_of, finish, visible
+from ..plot import INK, along_time, axes_of, finish, legend, title, visible
 from .labelled import Finding, Labelled
 from .semiring import AllPaths
-from .ways import first_reached, gates_of, names_by_id, recorded, states_of, value_at, way_colours
+from .ways import first_reached, gates_of, names_by_id, recorded, states_of, value_at
 
 __all__ = ["Place", "StrongestPath", "strongest_path"]
 
@@ -120,18 +121,16 @@ class StrongestPath(Finding):
         at: dict[str, list[int]] = {}
         for k, place in enumerate(self.places):
             at.setdefault(names.get(place.tensor.id, ("", 0))[0], []).append(k)
-        colours = way_colours(gates_of(self.run), states_of(self.run))
-        for name in [*states_of(self.run), *gates_of(self.run)]:
+        marks = []
+        for name, look in styles((*states_of(self.run), *gates_of(self.run))).items():
             if name in at:
-                axes.scatter([t[k] for k in at[name]], left[at[name]], s=34, color=colours[name], edgecolors=INK, linewidths=0.5, zorder=2,
-                             label=visible(f"{name} × {len(at[name])}"))  # fmt: skip
+                marks += axes.plot([t[k] for k in at[name]], left[at[name]], label=visible(f"{name} × {len(at[name])}"), zorder=2,
+                                   **{**look.line(1), "linestyle": "none", "markersize": 6.0, "markeredgecolor": INK, "markeredgewidth": 0.5})  # fmt: skip
         along_time(axes, "unit")
         axes.set_ylabel("|product of local derivatives so far|", color=INK)
-        title = f"{self.label}: the strongest of {_many(self.paths)} paths from {self.end} to {self.start}"
-        axes.set_title(visible(title), loc="left", color=INK, fontsize=11)
-        note = f"{self.share:.3g} of Σ|paths|; {_many(self.effective)} paths carry the gradient (exp H)"
-        axes.annotate(note, (0.99, 0.03), xycoords="axes fraction", ha="right", va="bottom", fontsize=8.5, color=GREY)
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        title(axes, f"{self.label}: the strongest of {_many(self.paths)} paths from {self.end} to {self.start}",
+              f"{self.share:.3g} of Σ|paths|; {_many(self.effective)} paths carry the gradient (exp H)")  # fmt: skip
+        legend(axes, marks)
         return finish(axes, path)
 
     def __str__(self) -> str:

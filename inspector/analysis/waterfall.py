@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.ancestry import parts as parts_of
 from tinygrad_rnn.unroll import Run
 
+from ..colours import NEUTRAL, styles
 from ..drawing import theme
-from ..plot import GREY, INK, finish, visible
+from ..plot import GREY, INK, Canvas, finish, legend, title, visible
 from ..trace import GradientTrace
 from ..trace import trace as trace_of
 from .labelled import Finding, Labelled
@@ -30,7 +30,6 @@ from .ways import is_reversed, recorded, state_values
 __all__ = ["Waterfall", "waterfall"]
 
 SIDE = "side branches"
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8E7CC3", "#999933", "#F0E442")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +73,7 @@ class Waterfall(Finding):
         if ax is not None:
             _bars(ax, self)
             return finish(ax, path)
-        figure = Figure(figsize=(12.0, 1.9 + 0.42 * max(3.5, len(self.names))), layout="constrained")
+        figure = Canvas(12.0, 1.9 + 0.42 * max(3.5, len(self.names)))
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         _bars(left, self)
         _over_time(right, self)
@@ -278,19 +277,23 @@ def _ranked(found: Waterfall) -> Iterator[tuple[str, float]]:
 # ------------------------------------------------------------------------------------------- pictures
 
 
-def _colours(found: Waterfall) -> dict[str, str]:
-    return {name: "#B0B7C0" if name == SIDE else _COLOURS[k % len(_COLOURS)] for k, name in enumerate(found.names)}
+def _fill(found: Waterfall) -> dict[str, dict[str, Any]]:
+    """Colour and hatching of each part, and of the total."""
+    by_name = styles(name.removeprefix("× ") for name in found.names)
+    looks = [by_name[name.removeprefix("× ")] for name in found.names]
+    fills = {name: {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "#FFFFFF"} for name, look in zip(found.names, looks, strict=True)}
+    return {**fills, SIDE: {"facecolor": NEUTRAL}, "total": {"facecolor": INK}}
 
 
 def _bars(axes: Axes, found: Waterfall) -> None:
     """Bars that each begin where the one before ended, and the whole below."""
-    colours = _colours(found)
+    fills = _fill(found)
     sizes = np.nan_to_num(found.mean.values)
     ends = np.cumsum(sizes)
     total = float(ends[-1])
     reach = max(float(np.ptp([0.0, *ends])), 1e-12)
     for k, (name, size, end) in enumerate(zip([*found.names, "total"], [*sizes, total], [*ends, total], strict=True)):
-        axes.barh(k, size, left=end - size, color=colours.get(name, INK), height=0.66)
+        axes.barh(k, size, left=end - size, height=0.66, **fills[name])
         right = max(end, end - size)
         axes.annotate(f"{size:+.3f}".replace("-", "−"), (right, k), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
         if k < len(sizes):
@@ -302,13 +305,13 @@ def _bars(axes: Axes, found: Waterfall) -> None:
     axes.set_xlabel("nats a step back: mean of log(‖gradient sent on‖ / ‖received‖)", color=INK)
     mean = _mean(found.total.values)
     change = "has nothing to measure" if math.isnan(mean) else f"changes ×{math.exp(mean):.3g} a step back"
-    axes.set_title(visible(f"{found.label}: ‖∂L/∂{found.state}_t‖ {change}"), loc="left", color=INK, fontsize=11)
+    title(axes, f"{found.label}: ‖∂L/∂{found.state}_t‖ {change}")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0, colors=INK)
 
 
 def _over_time(axes: Axes, found: Waterfall) -> None:
-    colours = _colours(found)
+    fills = _fill(found)
     t = np.asarray(found.parts.axes["t"], dtype=np.float64)
     edges = np.append(t, t[-1] + 1) - 0.5
     for sign in (1.0, -1.0):
@@ -318,14 +321,14 @@ def _over_time(axes: Axes, found: Waterfall) -> None:
             part = np.where(sign * part > 0, part, 0.0)
             if np.any(part):
                 top = base + np.append(part, part[-1])
-                axes.fill_between(edges, base, top, step="post", color=colours[name], linewidth=0.3, edgecolor="#FFFFFF")
+                axes.fill_between(edges, base, top, step="post", linewidth=0.3, **fills[name])
                 base = top
     halo = [withStroke(linewidth=3.2, foreground="#FFFFFF")]
-    axes.step(t, found.total.values, where="mid", color=INK, linewidth=1.4, label="total", path_effects=halo)
-    axes.set_title("The same at every timestep", loc="left", color=INK, fontsize=11)
+    total = axes.step(t, found.total.values, where="mid", color=INK, linewidth=1.4, label="total", path_effects=halo)
+    title(axes, "The same at every timestep")
     axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
     axes.set_ylabel("nats from t to the step before", color=INK)
-    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=GREY)
+    legend(axes, total)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,13 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.ancestry import ancestors
 from tinygrad_rnn.unroll import Run
 
-from ..drawing import theme
 from ..replay import loss_step_by_step, step_by_step
 from ..trace import behind, check, trace
 from ..values import recorded_values
 
 __all__ = [
     "cut_set", "first_reached", "gates_of", "is_reversed", "names_by_id", "recorded", "state_values", "states_of", "value_at",
-    "way_colours",
 ]  # fmt: skip
-
-_STATES = ("#E3B341", "#8E7CC3", "#7A5230", "#3E4C5E", "#B9AEE0")
-_SPARE = ("#005A93", "#005C3F", "#98416F", "#B84A00", "#A9B7C8")
 
 
 def recorded(run: Any, loss: Any, who: str) -> tuple[Run, Tensor]:
@@ -153,18 +147,3 @@ def is_reversed(run: Run, name: str) -> bool:
     for part in name.split("/")[:-1]:
         run = run.children[part]
     return run.reverse
-
-
-def way_colours(ways: Sequence[str], states: Sequence[str]) -> dict[str, str]:
-    """A colour for every way and state: gold for the last state, for gates the hues of the drawings, grey for the loss.
-
-    The same gate has the same colour in every layer, different ones of a cell have different colours.
-    """
-    found = {**dict(zip(reversed(states), itertools.cycle(_STATES))), "loss": "#8C959F"}
-    short = {way: way.rpartition("/")[2] for way in ways if way not in found}
-    gates: dict[str, str] = {}
-    for gate in dict.fromkeys(short.values()):
-        own = theme.paint(f"gate:{gate}", tuple(short.values())).dark_stroke
-        free = (colour for colour in (own, *_SPARE) if colour not in gates.values())
-        gates[gate] = next(free, own)
-    return {**found, **{way: gates[gate] for way, gate in short.items()}}

@@ -13,13 +13,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.unroll import Run
 
 from .. import plot
+from ..colours import styles
 from ..replay import recorded
 from ..trace import GradientTrace, trace
 from .labelled import Finding, Label, Labelled
@@ -35,7 +35,7 @@ ALL = "all parameters"
 """The label of all parameters taken together as one vector."""
 
 _COLOURS, _SHOWN, _GOAL = "PuOr", 4, 0.95
-_WINDOWS = {"sliding": "#0072B2", "fixed": "#D55E00"}
+_WINDOWS = styles(("sliding", "fixed"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,13 +126,13 @@ class Weights(Finding):
         if ax is not None:
             self._plot_steps(ax, chosen[0])
             return plot.finish(ax, path)
-        figure = Figure(figsize=(8.0, 1.0 + 1.6 * len(chosen) + 2.6), layout="constrained")
+        figure = plot.Canvas(8.0, 1.0 + 1.6 * len(chosen) + 2.6)
         axes = figure.subplots(len(chosen) + 1, 1, height_ratios=[1.0] * len(chosen) + [1.6])
         for axis, name in zip(axes, chosen, strict=False):
             self._plot_steps(axis, name)
             axis.tick_params(labelbottom=name == chosen[-1])
         zeros = ";  ▾ exactly 0" if any((self.norms["parameter", name] == 0).any() for name in chosen) else ""
-        plot.head(figure, "Which timesteps train the weights", f"{self.cell}, initialisation: {self.initialisation}{zeros}")
+        plot.head(figure, "Which timesteps train the weights", f"{self.cell}, initialisation: {self.initialisation}{zeros}{self._left_out(chosen)}")
         axes[len(chosen) - 1].set_xlabel("timestep t of the contribution g_t", color=plot.INK)
         bar = figure.colorbar(ScalarMappable(Normalize(-1, 1), _COLOURS), ax=axes[: len(chosen)], pad=0.02, aspect=30)
         bar.set_label("cos(g_t, G):  −1 against the total, 1 with it", color=plot.INK)
@@ -151,18 +151,19 @@ class Weights(Finding):
         """
         axes = plot.axes_of(ax, (8.0, 3.4))
         k = np.arange(1, self.steps + 1)
-        for row, (windows, colour) in enumerate(_WINDOWS.items()):
+        lines = []
+        for row, (windows, look) in enumerate(_WINDOWS.items()):
             at = list(self.kept_norms.axes["parameter"]).index(parameter)
             found = self.window(windows=windows, parameter=parameter)
             text = f"cos ≥ {_GOAL} from k = {found}" if found is not None else f"cos stays below {_GOAL}"
-            axes.plot(k, self.kept_cosines.values[at, row], color=colour, linewidth=2.2, label=f"cos(G_k, G), {windows} windows: {text}")
-            axes.plot(k, self.kept_norms.values[at, row], color=colour, linewidth=1.4, linestyle=(0, (4, 2)), label=f"‖G_k‖/‖G‖, {windows} windows")
+            lines += axes.plot(k, self.kept_cosines.values[at, row], linewidth=2.2, label=f"cos(G_k, G), {windows} windows: {text}", **look.among(0, 2).line(len(k)))
+            lines += axes.plot(k, self.kept_norms.values[at, row], linewidth=1.4, label=f"‖G_k‖/‖G‖, {windows} windows", **look.among(1, 2).line(len(k)))
         axes.axhline(1.0, color=plot.GREY, linewidth=0.8)
         plot.plain_axes(axes)
         axes.set_xlabel("window k of truncated BPTT, in steps", color=plot.INK)
         axes.set_ylabel("G_k against the full gradient G", color=plot.INK)
-        axes.set_title(plot.visible(f"What truncation leaves: {parameter}"), loc="left", color=plot.INK, fontsize=11)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, frameon=False, fontsize=8.5, labelcolor=plot.INK)
+        plot.title(axes, f"What truncation leaves: {parameter}")
+        plot.legend(axes, lines)
         return plot.finish(axes, path)
 
     def _largest(self) -> list[str]:
@@ -172,21 +173,31 @@ class Weights(Finding):
         found = sorted(rows.values(), key=lambda name: (-sizes[name], name))[:_SHOWN]
         return [str(name) for name in sizes if name in found] or [ALL]
 
+    def _alike(self, name: str) -> list[str]:
+        """The parameters to which every step contributes exactly as much, itself among them."""
+        return [str(other) for other in self.norms.axes["parameter"] if np.array_equal(self.norms["parameter", other], self.norms["parameter", name])]
+
+    def _left_out(self, chosen: Sequence[str]) -> str:
+        shown = {other for name in chosen for other in self._alike(name)}
+        left = [str(name) for name in self.norms.axes["parameter"] if name not in {*shown, ALL}]
+        return f";  not shown, gradients no larger: {', '.join(left)}" if left and ALL not in chosen else ""
+
     def _plot_steps(self, axes: Axes, name: str) -> None:
         norms, cosines = self.norms["parameter", name], self.cosines["parameter", name]
         t, seen = np.arange(self.steps), np.isfinite(norms) & (norms > 0)
         low = _floor(norms[seen])
         colours = ScalarMappable(Normalize(-1, 1), _COLOURS).to_rgba(np.where(np.isfinite(cosines), cosines, 0.0)[seen])
         axes.bar(t[seen], norms[seen] - low, bottom=low, width=0.86, color=colours, edgecolor=plot.GREY, linewidth=0.3 if self.steps <= 120 else 0)
-        plot.mark_zeros(axes, t, norms == 0)
         axes.set_yscale("log")
         axes.set_ylim(low, max(float(norms[seen].max()) * 1.5 if seen.any() else 1.0, low * 10))
+        plot.mark_rows(axes, [(norms == 0, plot.GREY)])
         axes.set_xlim(-0.5 - 0.01 * self.steps, self.steps - 0.5 + 0.01 * self.steps)
         axes.yaxis.set_minor_formatter(NullFormatter())
         plot.plain_axes(axes)
         axes.set_ylabel("‖g_t‖₂", color=plot.INK)
         one = {key: float(table["parameter", name]) for key, table in self.tables().items() if list(table.axes) == ["parameter"]}
-        axes.set_title(plot.visible(f"{name}:  ‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of {self.steps} steps"),
+        names = " and ".join([name, *(other for other in self._alike(name) if other not in (name, ALL))])
+        axes.set_title(plot.visible(f"{names}:  ‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of {self.steps} steps"),
                        loc="left", color=plot.INK, fontsize=9.5)  # fmt: skip
 
     def __str__(self) -> str:

@@ -83,8 +83,8 @@ GRADIENT = (
 
 
 CURVES = (
-    ("#5B46A0", "#B39DFF"), ("#B84A00", "#F0904D"), ("#005A93", "#66B2E8"), ("#005C3F", "#4CC79A"), ("#98416F", "#DE8FBD"),
-    ("#6B5318", "#CDB06A"),
+    ("#7438A8", "#A45CFF"), ("#B88200", "#FFCC33"), ("#0F5BD6", "#8CBFFF"), ("#993D00", "#BF6326"), ("#1F6B49", "#1FE896"),
+    ("#E3307F", "#F0207A"), ("#2A9BC8", "#1B8ABF"), ("#1B1F24", "#E6EDF3"),
 )  # fmt: skip
 """Colours of plotted lines in light and in dark mode."""
 VALUES = (
