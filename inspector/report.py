@@ -130,7 +130,7 @@ def _plot(found: GradientTrace) -> str:
 
 
 def _gates(found: GradientTrace) -> str:
-    gates = [name for name in found.names if any(value.op is not None and value.op.name == "sigmoid" for value in _over_time(found, name))]
+    gates = [name for name in found.names if any(value.op is not None and value.op.bounds == (0.0, 1.0) for value in _over_time(found, name))]
     rows = []
     for name in gates:
         values = np.concatenate([value.data.reshape(-1) for value in _over_time(found, name)])

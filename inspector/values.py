@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.ancestry import NONLINEAR
 from tinygrad_rnn.cotangent import Lazy
 from tinygrad_rnn.inner import INSIDE
 from tinygrad_rnn.unroll import Run
@@ -118,13 +117,13 @@ def _preactivation(name: str) -> str:
 
 
 def _preactivations(values: Mapping[tuple[str, int], Tensor]) -> dict[tuple[str, int], Tensor]:
-    """The unnamed operand of the nonlinearity behind each named value, if both belong to that timestep."""
+    """The unnamed operand of the activation behind each named value, if both belong to that timestep."""
     named = {value.id for value in values.values()}
     named |= {getattr(v.inputs[1], "id", -1) for v in values.values() if v.op is not None and v.op.name == "where"}
     inputs = {value.id for (name, _), value in values.items() if name == "x"}
     found = {}
     for (name, t), value in values.items():
-        if value.op is None or value.op.name not in NONLINEAR or value.timestep != t:  # handed on from earlier
+        if value.op is None or not value.op.activation or value.timestep != t:  # handed on from earlier
             continue
         operand = value.inputs[0]
         key = (_preactivation(name), t)

@@ -7,10 +7,7 @@ from typing import Any
 
 from .operators import Operators
 
-__all__ = ["NONLINEAR", "ancestors", "parts"]
-
-NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp"})
-"""Operations whose unnamed operand is called ``z_f`` when their result is called ``f``."""
+__all__ = ["ancestors", "parts"]
 
 
 def ancestors(outputs: Sequence[Any], ends: Container[int] = ()) -> list[Any]:

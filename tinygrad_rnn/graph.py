@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .ancestry import ancestors
+from .primitive import PRIMITIVES, Primitive
 from .primitives import identity, stop_gradient
 from .scalars import lower
 from .scope import Scope, using
@@ -20,6 +21,8 @@ from .tensor import Tensor
 Array = npt.NDArray[Any]
 
 __all__ = ["Edge", "Graph", "Node"]
+
+_LEAF = Primitive(lambda: None, ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +71,11 @@ class Node:
     def is_leaf(self) -> bool:
         """Whether it is a parameter, an input or a constant rather than the result of an operation."""
         return not self.inputs
+
+    @property
+    def primitive(self) -> Primitive:
+        """The primitive of that name, with its traits; of a leaf one that has none."""
+        return PRIMITIVES.get(self.op) or _LEAF
 
     @property
     def path(self) -> str:

@@ -20,6 +20,10 @@ PRIMITIVES: dict[str, Primitive] = {}
 """Every declared primitive by name; tests are parametrised over it."""
 
 
+KINDS = ("nonlinear", "sum", "product", "choice", "comparison", "view", "reduction", "other")
+"""What a primitive can be, see :class:`Primitive`."""
+
+
 class Primitive:
     """An operation with a derivative: the forward NumPy function and one VJP rule per operand.
 
@@ -46,6 +50,14 @@ class Primitive:
         Whether any operand has a derivative.
     constant_operands : bool
         Whether any operand has none.
+    kind : str
+        What it does, by which drawings, equations and analyses treat it: ``"nonlinear"``, as ``tanh`` and ``maximum``;
+        ``"sum"``; ``"product"``; ``"choice"`` of one operand's elements; ``"comparison"``; ``"view"`` of the same elements;
+        ``"reduction"``; or ``"other"``. An elementwise operation with a derivative is nonlinear unless declared otherwise.
+    commutative : bool
+        Whether two operands may change places.
+    bounds : (float, float) or None
+        What no result lies beyond; near a finite bound a nonlinearity is saturated.
     inner : bool
         Whether the result is a value inside its first operand, a row of what that holds, with a cotangent of
         its own only as part of the operand's: a state of a run that is a single node, one input of a sequence.
@@ -61,6 +73,9 @@ class Primitive:
         elementwise: bool = False,
         variadic: bool = False,
         analytic: bool = True,
+        kind: str | None = None,
+        commutative: bool = False,
+        bounds: tuple[float, float] | None = None,
     ) -> None:
         functools.update_wrapper(self, forward)
         self.name = forward.__name__
@@ -71,12 +86,22 @@ class Primitive:
         self.analytic = analytic
         self.differentiable = any(rule is not None for rule in rules)
         self.constant_operands = None in rules
+        self.kind = kind or ("other" if not elementwise else "nonlinear" if self.differentiable else "comparison")
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        self.commutative = commutative
+        self.bounds = bounds
         self.signature = inspect.signature(forward)
         parameters = self.signature.parameters
         self.arity = 0 if variadic else len(rules)
         self.attributes = tuple(parameters)[1 if variadic else self.arity :]
         if not variadic and len(parameters) < self.arity:
             raise TypeError(f"{self.name}: {self.arity} rules for {len(parameters)} parameters")
+
+    @property
+    def activation(self) -> bool:
+        """Whether it is a nonlinear function of a single value, as ``tanh`` is: what stands behind an affine map."""
+        return self.kind == "nonlinear" and self.arity == 1
 
     def rule(self, index: int) -> Rule | None:
         """The VJP rule that covers operand `index`; ``None`` if that operand has no derivative."""
@@ -151,25 +176,41 @@ def _owned(value: Any) -> Any:
     return value
 
 
-def primitive(
-    *rules: Rule | None, analytic: bool = True
-) -> Callable[[Callable[..., Any]], Primitive]:
-    """Declare a primitive whose rules return cotangents of exactly the operands' shapes."""
-    return lambda forward: _declared(Primitive(forward, rules, analytic=analytic))
+def primitive(*rules: Rule | None, **traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
+    """Declare a primitive whose rules return cotangents of exactly the operands' shapes.
+
+    Parameters
+    ----------
+    *rules : callable or None
+        One for each differentiable operand.
+    **traits
+        ``analytic``, ``kind``, ``commutative`` and ``bounds`` of the :class:`Primitive`.
+    """
+    return lambda forward: _declared(Primitive(forward, rules, **traits))
 
 
-def elementwise(
-    *rules: Rule | None, analytic: bool = True
-) -> Callable[[Callable[..., Any]], Primitive]:
-    """Declare a primitive whose operands broadcast; its rules may leave the broadcasting in place."""
-    return lambda forward: _declared(Primitive(forward, rules, elementwise=True, analytic=analytic))
+def elementwise(*rules: Rule | None, **traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
+    """Declare a primitive whose operands broadcast; its rules may leave the broadcasting in place.
+
+    Parameters and traits are those of :func:`primitive`. A function of one value is an activation function to every
+    drawing and analysis, as ``tanh`` is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygrad_rnn as tg
+    >>> @tg.elementwise(lambda g, y, x: g * (tg.abs(x) < 1.0), analytic=False, bounds=(-1.0, 1.0))
+    ... def hardtanh(x):
+    ...     return np.clip(x, -1.0, 1.0)
+    >>> hardtanh.kind, hardtanh.activation
+    ('nonlinear', True)
+    """
+    return lambda forward: _declared(Primitive(forward, rules, elementwise=True, **traits))
 
 
-def variadic(
-    rule: Rule, *, analytic: bool = True
-) -> Callable[[Callable[..., Any]], Primitive]:
+def variadic(rule: Rule, **traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
     """Declare a primitive of any number of operands; its rule yields their cotangents in order."""
-    return lambda forward: _declared(Primitive(forward, (rule,), variadic=True, analytic=analytic))
+    return lambda forward: _declared(Primitive(forward, (rule,), variadic=True, **traits))
 
 
 def _declared(op: Primitive) -> Primitive:

@@ -18,31 +18,31 @@ from .primitive import Value, elementwise, primitive, variadic
 # ------------------------------------------------------------------------------------- arithmetic
 
 
-@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: g)
+@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: g, kind="sum", commutative=True)
 def add(x: Value, y: Value) -> Value:
     """Sum of two values, elementwise."""
     return np.add(x, y)
 
 
-@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: -g)
+@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: -g, kind="sum")
 def subtract(x: Value, y: Value) -> Value:
     """Difference of two values, elementwise."""
     return np.subtract(x, y)
 
 
-@elementwise(lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
+@elementwise(lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, kind="product", commutative=True)
 def multiply(x: Value, y: Value) -> Value:
     """Product of two values, elementwise."""
     return np.multiply(x, y)
 
 
-@elementwise(lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y)
+@elementwise(lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, kind="product")
 def divide(x: Value, y: Value) -> Value:
     """Quotient of two values, elementwise."""
     return np.divide(x, y)
 
 
-@elementwise(lambda g, y, x: -g)
+@elementwise(lambda g, y, x: -g, kind="sum")
 def negative(x: Value) -> Value:
     """Negation, elementwise."""
     return np.negative(x)
@@ -108,19 +108,19 @@ def expm1(x: Value) -> Value:
     return np.expm1(x)
 
 
-@elementwise(lambda g, y, x: g * cos(x))
+@elementwise(lambda g, y, x: g * cos(x), bounds=(-1.0, 1.0))
 def sin(x: Value) -> Value:
     """Sine, elementwise."""
     return np.sin(x)
 
 
-@elementwise(lambda g, y, x: -g * sin(x))
+@elementwise(lambda g, y, x: -g * sin(x), bounds=(-1.0, 1.0))
 def cos(x: Value) -> Value:
     """Cosine, elementwise."""
     return np.cos(x)
 
 
-@elementwise(lambda g, y, x: g * (1.0 - y * y))
+@elementwise(lambda g, y, x: g * (1.0 - y * y), bounds=(-1.0, 1.0))
 def tanh(x: Value) -> Value:
     """Hyperbolic tangent, elementwise."""
     return np.tanh(x)
@@ -129,7 +129,7 @@ def tanh(x: Value) -> Value:
 _LARGEST_EXPONENT = {kind: np.array(np.floor(np.log(np.finfo(kind).max)), kind) for kind in "efdg"}
 
 
-@elementwise(lambda g, y, x: g * (y * (1.0 - y)))
+@elementwise(lambda g, y, x: g * (y * (1.0 - y)), bounds=(0.0, 1.0))
 def sigmoid(x: Value) -> Value:
     """Logistic sigmoid ``1 / (1 + exp(-x))``, elementwise; accurate to rounding in both tails."""
     exponent = np.negative(x)
@@ -141,7 +141,7 @@ def sigmoid(x: Value) -> Value:
     return np.reciprocal(denominator)
 
 
-@elementwise(lambda g, y, x: g * greater(x, 0), analytic=False)
+@elementwise(lambda g, y, x: g * greater(x, 0), analytic=False, bounds=(0.0, math.inf))
 def relu(x: Value) -> Value:
     """``max(x, 0)``, elementwise; the derivative at 0 is 0."""
     return np.maximum(x, 0)
@@ -164,6 +164,7 @@ def _share(g: Value, wins: Value, ties: Value) -> Value:
     lambda g, z, x, y: _share(g, greater(x, y), equal(x, y)),
     lambda g, z, x, y: _share(g, less(x, y), equal(x, y)),
     analytic=False,
+    commutative=True,
 )
 def maximum(x: Value, y: Value) -> Value:
     """The larger of two values, elementwise; a tie shares the derivative evenly."""
@@ -174,6 +175,7 @@ def maximum(x: Value, y: Value) -> Value:
     lambda g, z, x, y: _share(g, less(x, y), equal(x, y)),
     lambda g, z, x, y: _share(g, greater(x, y), equal(x, y)),
     analytic=False,
+    commutative=True,
 )
 def minimum(x: Value, y: Value) -> Value:
     """The smaller of two values, elementwise; a tie shares the derivative evenly."""
@@ -184,6 +186,7 @@ def minimum(x: Value, y: Value) -> Value:
     None,
     lambda g, z, condition, x, y: where(condition, g, 0.0),
     lambda g, z, condition, x, y: where(condition, 0.0, g),
+    kind="choice",
 )
 def where(condition: Value, x: Value, y: Value) -> Value:
     """`x` where `condition` holds, else `y`; the condition has no derivative."""
@@ -214,13 +217,13 @@ def less_equal(x: Value, y: Value) -> Value:
     return np.less_equal(x, y)
 
 
-@elementwise(None, None)
+@elementwise(None, None, commutative=True)
 def equal(x: Value, y: Value) -> Value:
     """``x == y``, elementwise; boolean, no derivative."""
     return np.equal(x, y)
 
 
-@elementwise(None, None)
+@elementwise(None, None, commutative=True)
 def not_equal(x: Value, y: Value) -> Value:
     """``x != y``, elementwise; boolean, no derivative."""
     return np.not_equal(x, y)
@@ -229,13 +232,13 @@ def not_equal(x: Value, y: Value) -> Value:
 # ------------------------------------------------------------------------------- shape and movement
 
 
-@elementwise(lambda g, y, x, shape: g)
+@elementwise(lambda g, y, x, shape: g, kind="view")
 def broadcast_to(x: Value, shape: Any) -> Value:
     """`x` repeated to `shape` by NumPy's broadcasting rules."""
     return np.broadcast_to(x, shape)
 
 
-@primitive(lambda g, y, x, shape: reshape(g, np.shape(x)))
+@primitive(lambda g, y, x, shape: reshape(g, np.shape(x)), kind="view")
 def reshape(x: Value, shape: Any) -> Value:
     """The elements of `x` in another shape, in C order."""
     return np.reshape(x, shape)
@@ -247,7 +250,7 @@ def _inverse(axes: Sequence[int] | None) -> tuple[int, ...] | None:
     return tuple(int(axis) for axis in np.argsort([axis % len(axes) for axis in axes]))
 
 
-@primitive(lambda g, y, x, axes=None: g.T if axes is None else transpose(g, _inverse(axes)))
+@primitive(lambda g, y, x, axes=None: g.T if axes is None else transpose(g, _inverse(axes)), kind="view")
 def transpose(x: Value, axes: Sequence[int] | None = None) -> Value:
     """`x` with its axes permuted; reversed when `axes` is None."""
     return np.asarray(x).transpose(axes)
@@ -301,7 +304,7 @@ def _take_rule(g: Value, y: Value, x: Value, indices: Value, axis: int = 0) -> V
     return _scattered(g, index, x.shape)
 
 
-@primitive(_take_rule, None)
+@primitive(_take_rule, None, kind="choice")
 def take(x: Value, indices: Value, axis: int = 0) -> Value:
     """Rows of `x` along `axis`, such as word vectors out of a table; repeated indices add up."""
     return np.take(x, np.asarray(indices), axis)  # a bare list of floats would be truncated
@@ -370,7 +373,8 @@ def _kept(value: Value, x: Value, axis: Any, keepdims: bool) -> Value:
 
 
 @primitive(
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape)
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape),
+    kind="reduction",
 )
 def sum(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Sum over `axis` (all axes when None)."""
@@ -382,13 +386,13 @@ def _extremum_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: boo
     return _kept(g, x, axis, keepdims) * (hits / sum(hits, axis, True))
 
 
-@primitive(_extremum_rule, analytic=False)
+@primitive(_extremum_rule, analytic=False, kind="choice")
 def max(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Largest element along `axis`; ties share the derivative evenly."""
     return np.max(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(_extremum_rule, analytic=False)
+@primitive(_extremum_rule, analytic=False, kind="choice")
 def min(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Smallest element along `axis`; ties share the derivative evenly."""
     return np.min(x, axis=axis, keepdims=keepdims)
@@ -408,7 +412,7 @@ def _prod_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = 
     return _kept(g, x, axis, keepdims) * others
 
 
-@primitive(_prod_rule)
+@primitive(_prod_rule, kind="reduction")
 def prod(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Product over `axis` (all axes when None)."""
     return np.prod(x, axis=axis, keepdims=keepdims)
@@ -423,7 +427,8 @@ def cumsum(x: Value, axis: int) -> Value:
 @primitive(
     lambda g, y, x, axis=None, keepdims=False: (
         _kept(g, x, axis, keepdims) * exp(x - _kept(y, x, axis, keepdims))
-    )
+    ),
+    kind="reduction",
 )
 def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """``log(sum(exp(x)))`` over `axis`, without overflow."""
@@ -492,7 +497,7 @@ def _matmul_right(g: Value, z: Value, a: Value, b: Value) -> Value:
     return reshape(sum_to(_swap(a) @ g, b.shape), shape)
 
 
-@primitive(_matmul_left, _matmul_right)
+@primitive(_matmul_left, _matmul_right, kind="product")
 def matmul(a: Value, b: Value) -> Value:
     """Matrix product as :func:`numpy.matmul`: vectors, matrices, and stacks of matrices that broadcast."""
     return np.matmul(a, b)
@@ -515,7 +520,7 @@ def _einsum_rule(g: Value, y: Value, *operands: Value, subscripts: str) -> Itera
         yield share
 
 
-@variadic(_einsum_rule)
+@variadic(_einsum_rule, kind="product")
 def einsum(*operands: Value, subscripts: str) -> Value:
     """Einstein summation with explicit output and no label repeated inside one operand."""
     return np.einsum(subscripts, *operands)
@@ -524,19 +529,19 @@ def einsum(*operands: Value, subscripts: str) -> Value:
 # ---------------------------------------------------------------------------------------- the graph
 
 
-@elementwise(lambda g, y, x, dtype: astype(g, x.dtype), analytic=False)
+@elementwise(lambda g, y, x, dtype: astype(g, x.dtype), analytic=False, kind="view")
 def astype(x: Value, dtype: Any) -> Value:
     """`x` in another dtype."""
     return np.asarray(x).astype(dtype)
 
 
-@elementwise(None)
+@elementwise(None, kind="other")
 def stop_gradient(x: Value) -> Value:
     """`x`, through which no gradient flows back; the edge stays in the graph and is drawn as cut."""
     return np.asarray(x)
 
 
-@elementwise(lambda g, y, x: g)
+@elementwise(lambda g, y, x: g, kind="other")
 def identity(x: Value) -> Value:
     """`x` as a node of its own."""
     return np.asarray(x)

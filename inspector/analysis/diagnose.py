@@ -251,7 +251,7 @@ def _remedies(run: Run, loss: Tensor, fall: Waterfall, kept: float, verdict: str
 
 def _is_gate(run: Run, name: str) -> bool:
     values = [value for (own, _), value in run.names.items() if own == name]
-    return bool(values) and all(value.op is not None and value.op.name == "sigmoid" for value in values)
+    return bool(values) and all(value.op is not None and value.op.bounds == (0.0, 1.0) for value in values)
 
 
 def _trial(run: Run, loss: Tensor, kept: float, kind: str, name: str) -> Callable[[float], Remedy]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from tinygrad_rnn import Tensor
+from tinygrad_rnn import PRIMITIVES, Tensor
 from tinygrad_rnn.unroll import Run
 
 from .. import plot
@@ -28,9 +28,7 @@ __all__ = ["Gates", "gates"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS, _SHOWN = 24, 8
-LIMITS: Mapping[str, tuple[float, float]] = {"sigmoid": (0.05, 0.95), "tanh": (-0.95, 0.95), "relu": (0.0, math.inf)}
-"""At or below the first and above the second, an operation passes next to no gradient on."""
-_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+_NEAR = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +50,10 @@ class Gates(Finding):
     counts : Labelled (gate, t, bin)
         How many values lie between the edges of each bin.
     edges : Labelled (gate, edge)
-        0 to 1 for a sigmoid, -1 to 1 for tanh, otherwise from the least to the largest value of all.
+        Between the primitive's ``bounds``, 0 to 1 for a sigmoid and -1 to 1 for tanh; otherwise from the least to the largest value of all.
     saturated : Labelled (nonlinearity, t, side)
         The share of values on the ``"low"`` side, at or below 0.05 (sigmoid), -0.95 (tanh) or 0 (a dead ReLU), and on the
-        ``"high"`` side, at or above 0.95; NaN for other operations.
+        ``"high"`` side, at or above 0.95: within 0.05 of the primitive's ``bounds``, or at the only one; NaN where it has none.
     derivatives : Labelled (nonlinearity, t)
         The mean of φ'(z).
     log_ratios : Labelled (nonlinearity, t), or None
@@ -125,8 +123,9 @@ class Gates(Finding):
         axes.plot(t, quantiles[:, 2], color=plot.INK, linewidth=1.5)
         axes.plot(t, quantiles[:, [0, 4]], color=plot.INK, linewidth=0.8, linestyle=":")
         note = plot.visible(op)
-        if op in LIMITS:
-            for limit in LIMITS[op]:
+        limits = _limits(op)
+        if limits is not None:
+            for limit in limits:
                 if math.isfinite(limit):
                     axes.axhline(limit, color="#D55E00", linewidth=0.9, linestyle=(0, (4, 2)))
             note += f"\n{_percent(self._saturation(gate).sum())} {'dead' if op == 'relu' else 'saturated'}"
@@ -261,7 +260,7 @@ def _distributions(values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str,
     for k, (label, series) in enumerate(values.items()):
         usual = {t: value[np.isfinite(value)] for t, value in series.items()}
         usual = {t: value for t, value in usual.items() if value.size}
-        low, high = _RANGES.get(ops[label]) or (
+        low, high = _range(ops[label]) or (
             min((float(v.min()) for v in usual.values()), default=0.0), max((float(v.max()) for v in usual.values()), default=1.0))  # fmt: skip
         edges[k] = np.linspace(low, high, BINS + 1) if high - low > 1e-9 * abs(high) else np.linspace(low - 0.5, high + 0.5, BINS + 1)
         for t, value in usual.items():
@@ -280,8 +279,9 @@ def _saturations(nonlinear: Sequence[Nonlinearity], labels: Sequence[str], steps
         if not values.size:
             continue
         slopes[at] = np.mean(one.derivatives, dtype=np.float64)
-        if one.node.op.name in LIMITS:
-            low, high = LIMITS[one.node.op.name]
+        limits = _limits(one.node.op.name)
+        if limits is not None:
+            low, high = limits
             saturated[at] = np.mean(values <= low), np.mean(values >= high)
     return saturated, slopes
 
@@ -318,3 +318,19 @@ def _passing(numbers: Mapping[Label, float]) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
+
+
+def _bounds(op: str) -> tuple[float, float] | None:
+    return PRIMITIVES[op].bounds if op in PRIMITIVES else None
+
+
+def _range(op: str) -> tuple[float, float] | None:
+    """What the results of an operation lie between, if it has both ends."""
+    bounds = _bounds(op)
+    return bounds if bounds is not None and all(map(math.isfinite, bounds)) else None
+
+
+def _limits(op: str) -> tuple[float, float] | None:
+    """At or below the first and at or above the second, an operation passes next to no gradient on."""
+    found = _range(op)
+    return (found[0] + _NEAR, found[1] - _NEAR) if found is not None else _bounds(op)

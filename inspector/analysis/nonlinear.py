@@ -12,14 +12,11 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.ancestry import ancestors, parts
 from tinygrad_rnn.unroll import Run
 
-from ..drawing.theme import NONLINEAR
 from ..values import parts_of
 
 Array = npt.NDArray[Any]
 
 __all__ = ["Nonlinearity", "named_values", "nonlinearities"]
-
-_CHOICES = frozenset({"maximum", "minimum", "power"})
 
 
 class Nonlinearity(NamedTuple):
@@ -101,8 +98,7 @@ def named_values(run: Run) -> Iterator[tuple[str, int, Array]]:
 
 
 def _is_nonlinear(node: Tensor, operands: list[int]) -> bool:
-    name = node.op.name if node.op is not None else ""
-    return len(operands) == 1 and (name in NONLINEAR or name in _CHOICES)
+    return node.op is not None and node.op.kind == "nonlinear" and len(operands) == 1
 
 
 def _names(run: Run) -> dict[int, str]:

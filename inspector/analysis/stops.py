@@ -20,8 +20,6 @@ from .labelled import Finding
 
 __all__ = ["Stop", "Stops", "cuts", "descendants", "stops"]
 
-_SATURATES = frozenset({"sigmoid", "tanh", "exp", "relu", "maximum", "minimum", "max", "min", "abs", "softplus"})
-
 
 class Stop(NamedTuple):
     """A dead end.
@@ -166,7 +164,7 @@ def _reason(node: Tensor, operand: int, total: Any) -> tuple[str, str]:
         return "multiplied by zero", f"multiplied by {name}, which is exactly 0"
     if node.op.name == "where":
         return "masked", "the condition of where picks the other side at every element"
-    if node.op.name in _SATURATES:
+    if node.op.kind in ("nonlinear", "choice"):
         return "saturated", f"{node.op.name} has slope 0 at all {np.size(node.values[operand])} elements"
     return "zero derivative", f"the derivative of {node.op.name} is 0 here"
 

@@ -228,7 +228,7 @@ class _Names:
             return f"{symbol} {others[0]}" if op != "divide" or operand == 0 else f"÷′ of {self.text(node)}"
         if op == "matmul":
             return f"{others[0]}ᵀ"
-        if op in theme.NONLINEAR:
+        if node.op.activation:
             inner = getattr(node.inputs[0], "name", None)
             return f"{symbol}′({inner})" if inner and not node.name else f"{symbol}′ of {node.name or owner or '…'}"
         return f"{symbol} of {owner}" if owner else symbol

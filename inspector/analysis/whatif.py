@@ -14,7 +14,6 @@ from tinygrad_rnn import Graph, Node, Tensor, stop_gradient
 from tinygrad_rnn.states import leaves_of, rebuilt
 from tinygrad_rnn.unroll import Run
 
-from ..drawing.theme import NONLINEAR
 from ..plot import decay_rate, plot_decay
 from ..replay import recorded
 from ..trace import GradientTrace, trace
@@ -229,7 +228,7 @@ class _Edits:
     def _nonlinear(self, name: str) -> list[Node]:
         nodes = self._named(name)
         for node in nodes:
-            if node.op not in NONLINEAR:
+            if not node.primitive.activation:
                 raise KeyError(f"what_if: {name} is the result of {node.op}, not of a nonlinearity such as sigmoid or tanh")
         return nodes
 

@@ -13,7 +13,6 @@ from tinygrad_rnn.unroll import Run
 
 from ..analysis.saliency import METHODS
 from ..analysis.ways import value_at
-from ..drawing.theme import NONLINEAR
 from ..suggest import did_you_mean
 from .family import OK, command, either, option
 from .options import file_name, loss_of, number, one_cell, pair, picture, run_options, tables, unrolled
@@ -133,7 +132,7 @@ def _stops(a: argparse.Namespace) -> tuple[int, str]:
 
 
 def _nonlinearity(text: str) -> Callable[[tg.Tensor], tg.Tensor]:
-    known = sorted(name for name in NONLINEAR if hasattr(tg, name))
+    known = sorted(name for name, op in tg.PRIMITIVES.items() if op.activation and hasattr(tg, name))
     if text not in known:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}{did_you_mean(text, known)}")
     found: Callable[[tg.Tensor], tg.Tensor] = getattr(tg, text)

@@ -18,7 +18,7 @@ from tinygrad_rnn import Node, Scope, Tensor
 
 from . import theme
 from .items import Item, Link, Step, entering
-from .operations import DIAGONAL, FOLDED, Shapes, Source
+from .operations import FOLDED, Shapes, Source, is_straight
 from .reverse import Reverse, Use
 from .shares import share, with_shares
 from .wording import formula
@@ -206,7 +206,7 @@ class _Adjoint(Shapes):
         links += [Link(chip, None) for chip in chips if chip]
         size = (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0)
         self.items.append(
-            Item(key, "circle" if round_ else "box", label, self._role(owner), size, tuple(links), (node, *folded), {node.op, rule.op} <= DIAGONAL)
+            Item(key, "circle" if round_ else "box", label, self._role(owner), size, tuple(links), (node, *folded), is_straight(node) and is_straight(rule))
         )  # fmt: skip
         self.at[node.index] = key
         self._weigh((node,), float(np.linalg.norm(node.value)))

@@ -29,7 +29,6 @@ from .levels import JOIN
 __all__ = ["OUTPUT", "Net", "Operation", "matched", "net_of"]
 
 OUTPUT = "output"
-_COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum", "equal", "not_equal"})
 _OWN, _NAMESAKE, _OTHER_STATE = 0.4, 0.01, 0.5
 _SAME_STATE = 1.25
 _NEAREST, _REACH = 32, 4
@@ -51,7 +50,7 @@ class Operation:
     @property
     def commutes(self) -> bool:
         """Whether its operands have no order; a learned layer's have none."""
-        return self.item.layer or self.kind[0] in _COMMUTATIVE
+        return self.item.layer or (bool(self.item.nodes) and self.item.nodes[0].primitive.commutative)
 
     @property
     def name(self) -> str:

@@ -62,7 +62,7 @@ class _Collapse:
 
     def _is_layer(self, item: Item) -> bool:
         """Whether it is a nonlinearity with an affine map in front of it."""
-        if item.value is not None or not item.nodes or item.nodes[0].op not in theme.NONLINEAR:
+        if item.value is not None or not item.nodes or not item.nodes[0].primitive.activation:
             return False
         return any(inner.key in self.affine for inner in self._inside(item))
 

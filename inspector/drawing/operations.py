@@ -14,11 +14,9 @@ from tinygrad_rnn.unroll import Run
 from . import theme
 from .items import Item, Link, Step, entering
 
-__all__ = ["DIAGONAL", "FOLDED", "Shapes", "Source", "operation_step", "step_nodes"]
+__all__ = ["FOLDED", "Shapes", "Source", "is_straight", "operation_step", "step_nodes"]
 
-DIAGONAL = frozenset({"add", "subtract", "multiply", "divide", "negative", "where"})
 FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
-_COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum", "equal", "not_equal"})
 
 
 @dataclass
@@ -66,6 +64,12 @@ def step_nodes(graph: Graph) -> dict[Scope, list[Node]]:
         if step is not None:
             found.setdefault(step, []).append(node)
     return found
+
+
+def is_straight(node: Node) -> bool:
+    """Whether a state stays on its highway through an operation: it adds, multiplies or chooses, element by element."""
+    op = node.primitive
+    return op.elementwise and op.kind in ("sum", "product", "choice")
 
 
 def operation_step(source: Source, t: int) -> Step:
@@ -143,7 +147,7 @@ class Shapes:
         left, right = texts
         if node.op == "matmul":
             return f"{(left or right or '').removesuffix('ᵀ')} ·"
-        if left is None or (right is None and node.op in _COMMUTATIVE):
+        if left is None or (right is None and node.primitive.commutative):
             return f"{symbol} {left or right}"
         return f"{left} {symbol}"
 
@@ -204,7 +208,7 @@ class _Builder(Shapes):
             Item(
                 key, "circle" if round_ else "box", label, self._role(owner),
                 (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0),
-                tuple(lines), (node, *folded), node.op in DIAGONAL, learned=self._reads_parameter(node),
+                tuple(lines), (node, *folded), is_straight(node), learned=self._reads_parameter(node),
             )
         )  # fmt: skip
         self.at[node.index] = key

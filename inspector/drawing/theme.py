@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
-    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "NONLINEAR", "SYMBOLS", "VALUES", "Paint", "gate_label", "gradient_bin",
+    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "SYMBOLS", "VALUES", "Paint", "gate_label", "gradient_bin",
     "label_width", "oval_width", "paint", "style_sheet", "subscript", "superscript", "value_class", "visible",
 ]  # fmt: skip
 
@@ -70,9 +70,6 @@ SYMBOLS = {
     "maximum": "max", "minimum": "min", "stop_gradient": "stop", "getitem": "[ ]", "where": "where",
     "greater": ">", "greater_equal": "≥", "less": "<", "less_equal": "≤", "equal": "=", "not_equal": "≠",
 }  # fmt: skip
-NONLINEAR = frozenset(
-    {"sigmoid", "tanh", "relu", "softplus", "exp", "log", "sin", "cos", "square", "sqrt", "abs", "expm1", "log1p"}
-)
 
 GRADIENT = (
     ("#C6CCD4", 0.8, "#3A424C"), ("#C3B79E", 1.0, "#544D42"), ("#CFA25F", 1.3, "#75603C"),

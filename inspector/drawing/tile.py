@@ -220,7 +220,7 @@ class _Tiler:
     def _item(self, here: Laid, item: Item, x: float, y: float) -> str:
         node = item.value or (item.nodes[0] if item.nodes else None)
         own = here.prefix + safe(item.key)
-        nonlinear = bool(item.nodes) and item.nodes[0].op in theme.NONLINEAR
+        nonlinear = bool(item.nodes) and item.nodes[0].primitive.activation
         paint = theme.paint(item.role, self.picture.gates)
         if self.ink.norms is None and item.value is not None and item.role.startswith("gate:") and not item.layer:
             paint = paint._replace(fill="#FFFFFF", dark_fill="#0D1117")

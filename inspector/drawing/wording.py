@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinygrad_rnn import Graph, Node
+from tinygrad_rnn import PRIMITIVES, Graph, Node
 
 from . import theme
 
@@ -16,7 +16,6 @@ _SIGNS = {"add": "+", "subtract": "−"} | {
     op: theme.SYMBOLS[op] for op in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
 }
 _SILENT = frozenset({"transpose", "broadcast_to", "reshape", "astype", "identity", "stop_gradient"})
-_FUNCTIONS = theme.NONLINEAR - {"square", "abs"} | {"sign"}
 
 Text = tuple[str, int]
 
@@ -48,7 +47,7 @@ def _text(node: Node, graph: Graph, name: Callable[[Node], str | None], depth: i
         return None
     if node.op in _SILENT:
         return known[0]
-    if node.op in _FUNCTIONS:
+    if _is_function(node.op):
         symbol = theme.SYMBOLS.get(node.op, node.op)
         plain = known[0][1] == _ATOM and symbol.isalpha() and len(symbol) > 1
         return f"{symbol} {known[0][0]}" if plain else f"{symbol}({known[0][0]})", _PRODUCT
@@ -69,6 +68,12 @@ def _text(node: Node, graph: Graph, name: Callable[[Node], str | None], depth: i
     return None
 
 
+def _is_function(op: str) -> bool:
+    """Whether it is written by its name in front of its operand."""
+    found = PRIMITIVES.get(op)
+    return op == "sign" or (found is not None and found.activation and op not in ("square", "abs"))
+
+
 def _is_weight(node: Node, graph: Graph) -> bool:
     while node.op in _SILENT:
         node = graph.nodes[node.inputs[0]]
@@ -84,6 +89,6 @@ def _squared(text: Text) -> Text:
     function, _, argument = text[0].partition(" ")
     if text[1] == _ATOM:
         return f"{text[0]}²", _PRODUCT
-    if function in _FUNCTIONS and text[1] == _PRODUCT and " " not in argument:
+    if _is_function(function) and text[1] == _PRODUCT and " " not in argument:
         return f"{function}²{argument}", _PRODUCT
     return f"({text[0]})²", _PRODUCT

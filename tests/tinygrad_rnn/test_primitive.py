@@ -71,6 +71,36 @@ def test_more_rules_than_operands_are_refused(registry: None) -> None:
     assert before == tg.PRIMITIVES
 
 
+def test_traits_have_defaults_and_unknown_kinds_are_refused(registry: None) -> None:
+    """By them drawings and analyses know what an operation does."""
+
+    @tg.elementwise(lambda g, y, x: 3.0 * g * x * x)
+    def cube(x: Any) -> Any:
+        return x**3
+
+    assert (cube.kind, cube.activation, cube.bounds, cube.commutative) == ("nonlinear", True, None, False)
+    activations = {name for name, op in tg.PRIMITIVES.items() if op is not None and op.activation}
+    assert {"tanh", "sigmoid", "relu", "softplus", "exp", "sin", "abs", "cube"} <= activations
+    assert activations.isdisjoint({"maximum", "power", "add", "negative", "sign", "sum", "transpose", "identity", "stop_gradient", "astype"})
+    assert {op.kind for op in map(tg.PRIMITIVES.get, ("greater", "sign", "equal")) if op is not None} == {"comparison"}
+    with pytest.raises(ValueError, match=r"mix: kind must be one of nonlinear, sum, .*, got 'linear'"):
+
+        @tg.elementwise(lambda g, y, x: g, kind="linear")
+        def mix(x: Any) -> Any:
+            return x
+
+
+@pytest.mark.parametrize("name", sorted(name for name, op in tg.PRIMITIVES.items() if op.commutative or op.bounds is not None))
+def test_traits_are_true(name: str) -> None:
+    op = tg.PRIMITIVES[name]
+    x, y = np.random.default_rng(0).normal(scale=9.0, size=(2, 999)).round(1)
+    if op.commutative:
+        np.testing.assert_array_equal(op(x, y), op(y, x))
+    if op.bounds is not None:
+        values = op(x)
+        assert op.bounds[0] <= values.min() < op.bounds[0] + 0.05 and (values.max() <= op.bounds[1])
+
+
 A = np.ones((2, 3))
 
 def test_an_omitted_attribute_costs_none_of_the_others() -> None:

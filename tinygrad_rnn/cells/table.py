@@ -13,7 +13,8 @@ from ..unroll import unroll
 
 __all__ = ["Measure", "Table", "measure"]
 
-_NONLINEAR = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp", "abs", "sign"})
+_MOMENTS = frozenset({"square", "sqrt"})
+"""What a normalisation is made of, which ends no layer."""
 _SUMS = frozenset({"add", "subtract", "negative", "getitem", "concatenate", "reshape"})
 
 
@@ -112,8 +113,9 @@ def _layers(graph: Graph) -> int:
             maps = set().union(*(behind[k] for k in node.inputs))
             if node.op == "getitem" and maps:
                 maps = {node.index}  # a slice of several layers' sum is one of them
-        if node.op in _NONLINEAR or id(node.tensor) in states:
-            together = [maps] if node.op in _NONLINEAR else [{one} for one in maps]
+        ends = node.primitive.activation and node.op not in _MOMENTS
+        if ends or id(node.tensor) in states:
+            together = [maps] if ends else [{one} for one in maps]
             for group in together:
                 groups = _joined(groups, group)
             maps = set()

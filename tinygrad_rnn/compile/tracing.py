@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..ancestry import NONLINEAR
 from ..cell import Cell
 from ..primitives import where
 from ..scope import timestep, using
@@ -101,7 +100,7 @@ def _preactivations(builder: Builder, outputs: Mapping[Key, Any], x: Symbol) -> 
     found: dict[Key, Symbol] = {}
     for (role, name), value in outputs.items():
         step = made.get(value.index) if role != "output" and type(value) is Symbol else None
-        if step is None or step.op.name not in NONLINEAR or (("value", f"z_{name}") in outputs):
+        if step is None or not step.op.activation or (("value", f"z_{name}") in outputs):
             continue
         operand = step.operands[0]
         source: Any = operand
