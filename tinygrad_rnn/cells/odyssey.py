@@ -180,7 +180,7 @@ class FGRCell(PeepholeLSTMCell):
     ::
 
         i_t = sigmoid(W_i x_t + R_i h_{t-1} + R_ii i_{t-1} + R_if f_{t-1} + R_io o_{t-1} + p_i * c_{t-1} + b_i)
-        f_t and o_t likewise
+        f_t likewise, and o_t with p_o * c_t
         c_t = z_t * i_t + c_{t-1} * f_t
         h_t = o_t * tanh(c_t)
 
