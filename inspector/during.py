@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,37 @@ class DecayRecorder:
         for name in found.states if self.names is None else every if self.names == "all" else self.names:
             norms = found.parameter_norm(name) if name in found.parameters and name not in found.names else found.norm(name)
             self.curves.setdefault(name, []).append(norms)
+
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """What was recorded, for a checkpoint of :func:`tinygrad_rnn.fit`: of each name all curves one after the other."""
+        lengths = [len(curve) for curve in next(iter(self.curves.values()), [])]
+        found = {"every": np.array(self.every), "steps": np.array(self.steps, int), "lengths": np.array(lengths, int)}
+        return {**found, **{f"norms.{k}.{name}": np.concatenate(curves) for k, (name, curves) in enumerate(self.curves.items())}}
+
+    def load_state_dict(self, mapping: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take up where :meth:`state_dict` left off. Nothing changes unless everything fits.
+
+        Raises
+        ------
+        ValueError
+            If it is no record of a recorder with the same `every` and `names`.
+        """
+        keys = sorted((int(key.split(".")[1]), key) for key in mapping if key.startswith("norms."))
+        curves = {key.split(".", 2)[2]: np.asarray(mapping[key]) for _, key in keys}
+        every, steps, lengths = (np.asarray(mapping.get(key, 0.5)) for key in ("every", "steps", "lengths"))
+        if any(array.dtype.kind != "i" for array in (every, steps, lengths)) or steps.ndim != 1 or steps.shape != lengths.shape:
+            raise ValueError("DecayRecorder.load_state_dict: every, steps and lengths must be whole numbers, one a record")
+        if every != self.every or (steps.size and not isinstance(self.names, (str, type(None))) and list(curves) != list(self.names)):
+            raise ValueError(f"DecayRecorder.load_state_dict: was made with every={every} and names {list(curves)}, this is {self!r}")
+        for name, norms in curves.items():
+            if norms.shape != (lengths.sum(),) or norms.dtype.kind != "f" or (lengths < 0).any():
+                raise ValueError(f"DecayRecorder.load_state_dict: {name} must hold {lengths.sum()} norms, got {norms.dtype}{norms.shape}")
+        ends = np.cumsum(lengths)
+        self.steps = steps.tolist()
+        self.curves = {name: [norms[end - size : end] for end, size in zip(ends, lengths, strict=True)] for name, norms in curves.items()}
+
+    def __repr__(self) -> str:
+        return f"DecayRecorder(every={self.every}, names={self.names!r})"
 
     def to_csv(self, path: str | Path) -> Path:
         """Write one line for each training step, name and timestep."""

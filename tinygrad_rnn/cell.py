@@ -77,7 +77,7 @@ class Parametrised:
         >>> cell.state_dict()["weight_hh"]
         array([[0.5]])
         """
-        arrays = fitting(type(self).__name__, dict(self.named_parameters()), mapping)
+        arrays = fitting(f"{type(self).__name__}.load_state_dict", dict(self.named_parameters()), mapping)
         for name, parameter in self.named_parameters():
             parameter.data = arrays[name]
         self._loaded()

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["append", "write", "write_csv"]
+__all__ = ["append", "check", "write", "write_csv"]
 
 _STALE = 3600.0
 
@@ -54,11 +54,8 @@ def write(path: str | Path, content: str | bytes) -> Path:
     >>> tg.files.write(Path(tempfile.mkdtemp()) / "a.txt", "whole").read_text()
     'whole'
     """
+    check(path)
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
-    if target.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder")
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with _naming(path):
         if target.exists() and not target.is_file():  # a device or a pipe has nothing that could be kept
@@ -66,6 +63,23 @@ def write(path: str | Path, content: str | bytes) -> Path:
         else:
             _replace(target, data)
     return Path(path)
+
+
+def check(path: str | Path) -> None:
+    """Find out before the work whether :func:`write` has a place for its result.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    IsADirectoryError
+        If `path` is a folder.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder")
 
 
 def append(path: str | Path, data: bytes) -> None:

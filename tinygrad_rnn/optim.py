@@ -72,11 +72,11 @@ class Optimizer:
         ValueError
             If a shape differs, or a number is not finite.
         """
-        who = type(self).__name__
+        who = f"{type(self).__name__}.load_state_dict"
         arrays = fitting(who, self.state_dict(), mapping)
         for name, array in arrays.items():
             if not np.isfinite(array).all():
-                raise ValueError(f"{who}.load_state_dict: {name} holds a NaN or an infinity")
+                raise ValueError(f"{who}: {name} holds a NaN or an infinity")
         for name in self.memory:
             old = getattr(self, name)
             new = [arrays[f"{name}.{k}"] for k in range(len(old))]

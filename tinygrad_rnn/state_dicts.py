@@ -25,7 +25,7 @@ def fitting(who: str, own: Mapping[str, Any], given: Any) -> dict[str, Array]:
     Parameters
     ----------
     who : str
-        Whose they are, for errors.
+        Who asks, for errors.
     own : mapping of str to Tensor or array
     given : mapping of str to array
         Under the names of `own`; or under those of a ``torch.nn`` module of one layer (``weight_ih_l0``) where `own`
@@ -45,7 +45,6 @@ def fitting(who: str, own: Mapping[str, Any], given: Any) -> dict[str, Array]:
     ValueError
         If `given` has other layers or directions, a shape differs, or a value holds no real numbers of its dtype.
     """
-    who = f"{who}.load_state_dict"
     if not isinstance(given, Mapping):
         raise TypeError(f"{who}: needs a mapping of names to arrays, got {type(given).__name__}")
     given = _renamed(who, own, given)
@@ -106,6 +105,6 @@ def _numbers(value: Any, dtype: np.dtype[Any]) -> Array:
         cast: Array = array.astype(dtype)
     if array.dtype.kind == "f" and (np.isfinite(array) > np.isfinite(cast)).any():
         raise ValueError(f"holds numbers too large for {dtype}")
-    if dtype.kind in "iu" and not (cast == array).all():
+    if dtype.kind in "iub" and not (cast == array).all():
         raise ValueError(f"holds numbers that are no {dtype}")
     return cast

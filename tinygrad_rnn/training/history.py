@@ -61,13 +61,24 @@ class History:
         ValueError
             If the suffix is neither.
         """
-        suffix = Path(path).suffix.lower()
-        if suffix == ".jsonl":
+        self.check(path)
+        if Path(path).suffix.lower() == ".jsonl":
             return files.write(path, "".join(json.dumps(row) + "\n" for row in self.rows))
-        if suffix != ".csv":
-            raise ValueError(f"history: {path} must end in .csv or .jsonl")
         columns = list(self.rows[0]) if self.rows else ["step"]
         return files.write_csv(path, columns, ([row[name] for name in columns] for row in self.rows))
+
+    @staticmethod
+    def check(path: str | Path) -> None:
+        """Find out before the training whether :meth:`write` will take `path`.
+
+        Raises
+        ------
+        ValueError, OSError
+            If it will not.
+        """
+        if Path(path).suffix.lower() not in (".csv", ".jsonl"):
+            raise ValueError(f"history: {path} must end in .csv or .jsonl")
+        files.check(path)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..state_dicts import fitting
+
 Array = npt.NDArray[Any]
 
 __all__ = ["Solved"]
@@ -65,9 +67,19 @@ class Solved:
         return {"errors": self.errors, "right": self.right, "seen": np.array(self.seen)}
 
     def load_state_dict(self, mapping: dict[str, Array]) -> None:
-        """Take up where :meth:`state_dict` left off."""
-        self.errors, self.right = mapping["errors"].copy(), mapping["right"].astype(bool)
-        self.seen = int(mapping["seen"])
+        """Take up where :meth:`state_dict` left off. Nothing changes unless everything fits.
+
+        Raises
+        ------
+        KeyError
+            If an array is missing or unknown.
+        ValueError
+            If one has another shape, or holds what cannot be.
+        """
+        found = fitting("Solved.load_state_dict", self.state_dict(), mapping)
+        if not (found["errors"] >= 0).all() or found["seen"] < 0:
+            raise ValueError("Solved.load_state_dict: errors and seen must not be negative or NaN")
+        self.errors, self.right, self.seen = found["errors"], found["right"], int(found["seen"])
 
     def __repr__(self) -> str:
         return f"Solved(last={self.last}, mean_error={self.mean_error}, share={self.share})"
