@@ -93,32 +93,24 @@ def load_weights(cell: Cell, path: Path) -> None:
     LoadError
         Naming the file and the key, and what was found and needed there.
     """
-    arrays = _arrays(path)
-    needed = {name: parameter.shape for name, parameter in cell.named_parameters()}
-    for prefix in _prefixes(arrays, needed, path):
-        arrays = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-    for key, value in arrays.items():
-        if value.dtype.kind not in "fiub":
-            raise LoadError(f"{path}: {key} holds {value.dtype}, which are no real numbers")
     try:
-        cell.load_state_dict(arrays)
+        cell.load_state_dict(_group(_arrays(path), [name for name, _ in cell.named_parameters()], path))
     except (KeyError, ValueError) as error:
-        for name, shape in needed.items():
-            if name not in arrays:
-                raise LoadError(f"{path} has no {name}, which {cell!r} needs{did_you_mean(name, arrays)}; it has {', '.join(arrays) or 'nothing'}") from None
-            if arrays[name].shape != shape:
-                raise LoadError(f"{path}: {name} has shape {arrays[name].shape}, {cell!r} needs {shape}; "
-                                f"--input-size and --hidden-size say how large the cell is") from None  # fmt: skip
-        for key in arrays.keys() - needed.keys():
-            raise LoadError(f"{path}: {cell!r} has no parameter {key}{did_you_mean(key, needed)}; it has {', '.join(needed)}") from None
-        raise LoadError(f"{path}: {error}") from None
+        if isinstance(error, LoadError):
+            raise
+        _, _, wrong = str(error.args[0]).partition(": ")
+        hint = "; --input-size and --hidden-size make the cell larger or smaller" if "shape" in wrong else ""
+        raise LoadError(f"{path} does not fit {cell!r}: {wrong}{hint}") from None
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    if path.suffix.lower() == ".safetensors":
-        return load_safetensors(path)[0]
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise LoadError(f"there is no file {path}")
+    if path.suffix.lower() == ".safetensors":
+        try:
+            return load_safetensors(path)[0]
+        except ValueError as error:
+            raise LoadError(str(error)) from None
     try:
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
@@ -126,16 +118,16 @@ def _arrays(path: Path) -> dict[str, Any]:
         raise LoadError(f"{path} is damaged, or no .npz file of arrays of numbers: {error}") from None
 
 
-def _prefixes(arrays: dict[str, Any], needed: dict[str, Any], path: Path) -> list[str]:
-    """The one prefix behind which all parameters stand, such as ``encoder.``; none if they stand under their own names."""
-    if not needed or needed.keys() <= arrays.keys():
-        return []
-    first = next(iter(needed))
-    found = [key.removesuffix(first) for key in arrays if key.endswith(f".{first}")]
-    found = [prefix for prefix in found if all(prefix + name in arrays for name in needed)]
+def _group(arrays: dict[str, Any], needed: list[str], path: Path) -> dict[str, Any]:
+    """Of arrays named like ``encoder.rnn.weight_ih_l0`` those behind the one prefix that has all that is needed, or else all."""
+    groups: dict[str, dict[str, Any]] = {}
+    for key, value in arrays.items():
+        prefix, _, name = key.rpartition(".")
+        groups.setdefault(prefix, {})[name] = value
+    found = {prefix: group for prefix, group in groups.items() if {name.removesuffix("_l0") for name in group} == set(needed)}
     if len(found) > 1:
-        raise LoadError(f"{path} has the parameters {', '.join(needed)} several times, behind {', '.join(found)}; keep one of them in the file")
-    return found
+        raise LoadError(f"{path} has {', '.join(needed)} several times, behind {', '.join(found)}; give a file with one of them")
+    return next(iter(found.values()), arrays)
 
 
 def _module(file: Path) -> Any:
