@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from . import plot
 from .analysis.pictures import QUANTILES, draw_band
 from .colours import styles
 from .load import make_cell
+from .processes import processes
 from .trace import trace
 
 __all__ = ["Job", "Sweep", "run_job", "sweep"]
@@ -218,7 +218,7 @@ def _results(jobs: Sequence[Job], executor: Executor | None) -> Iterator[dict[st
     left = list(jobs)
     for attempt in itertools.count():
         try:
-            with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+            with processes() as pool:
                 for result in _submitted(left, pool):
                     left.remove(Job(*result["job"]))
                     attempt = 0

@@ -6,10 +6,10 @@ import argparse
 import itertools
 import json
 import math
-import multiprocessing
+import os
 import sys
 from collections.abc import Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tinygrad_rnn import files
 
 from ..analysis.sparkline import sparkline
 from ..load import make_cell
+from ..processes import processes
 from .family import CHECK_FAILED, OK, command, option
 from .options import (
     cell_names,
@@ -115,6 +116,7 @@ def _sweep(a: argparse.Namespace) -> tuple[int, str]:
     for cell, init in itertools.product(a.cell, inits):  # bad input is found before any process is started
         unrolled(make_cell(cell, a.input_size, a.hidden_size, init=init), a)
     a.progress("" if sys.stderr.isatty() else "sweeping")    # on a terminal the sweep has a bar of its own
+    os.environ["PYTHONSAFEPATH"] = "1"    # processes import nothing from the current directory (from Python 3.11 on)
     with _executor(a.jobs) as executor:
         found = inspector.sweep(a.cell, a.length or [100], inits, range(a.seeds), input_size=a.input_size, hidden_size=a.hidden_size, batch=a.batch,
                       loss=a.loss, executor=executor, path=a.resume)  # fmt: skip
@@ -131,8 +133,7 @@ def _executor(jobs: int | None) -> Any:
     """So many processes; for one this process, and for no number `sweep`'s own, which are replaced when they die."""
     if jobs is None:
         return nullcontext()
-    made: Executor = ThreadPoolExecutor(1) if jobs == 1 else ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
-    return made
+    return ThreadPoolExecutor(1) if jobs == 1 else processes(jobs)
 
 
 # ------------------------------------------------------------------------------------ check and list

@@ -70,6 +70,9 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
+    def print_help(self, file: Any = None) -> None:
+        print(self.format_help(), end="", file=file)    # argparse hides when nobody reads
+
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:

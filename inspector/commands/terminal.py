@@ -10,9 +10,9 @@ import unicodedata
 __all__ = ["spell_out"]
 
 _SIGNS = str.maketrans({
-    "×": "x", "·": "*", "−": "-", "‖": "|", "∂": "d", "√": "sqrt", "Σ": "sum", "∈": "in", "≈": "~", "≤": "<=", "≥": ">=", "≠": "!=", "±": "+-",
-    "→": "->", "←": "<-", "∞": "inf", "—": "-", "–": "-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'", "⊙": "*", "∘": "o", "⋅": "*",
-    **dict(zip("▁▂▃▄▅▆▇█", "_.,-=+*#", strict=True)),
+    "×": "x", "ß": "ss", "·": ".", "−": "-", "‖": "|", "∂": "d", "√": "sqrt", "∑": "sum", "∏": "prod", "∈": "in", "≈": "~", "≤": "<=", "≥": ">=", "≠": "!=", "±": "+-",
+    "→": "->", "←": "<-", "∞": "inf", "—": "-", "–": "-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'", "⊙": "*", "∘": "o", "⋅": "*", "⟨": "<", "⟩": ">",
+    **dict(zip("▁▂▃▄▅▆▇█", "_,-~=+*#", strict=True)),
 })  # fmt: skip
 
 
@@ -25,16 +25,20 @@ def spell_out() -> None:
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """``h_t-1`` for hₜ₋₁, ``10^-5`` for 10⁻⁵, ``sigma`` for σ, ``e`` for é; a question mark for what has no such likeness."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(_letter, error.object[error.start : error.end])), error.end
+    plain, height = "", ""
+    for character in error.object[error.start : error.end]:
+        before, height = height, {"<sub>": "_", "<super>": "^"}.get(unicodedata.decomposition(character).partition(" ")[0], "")
+        plain += height * (height != before) + _letters(character)
+    return plain, error.end
 
 
-def _letter(character: str) -> str:
-    """``sigma`` for σ, ``2`` for ², ``e`` for é; a question mark for what has no such likeness."""
-    plain = unicodedata.normalize("NFKD", character.translate(_SIGNS)).translate(_SIGNS)
+def _letters(character: str) -> str:
     name = unicodedata.name(character, "")
     if name.startswith("GREEK"):
-        plain = name.split(" WITH ")[0].rpartition(" ")[2]
-        plain = plain.lower() if "SMALL" in name else plain.capitalize()
+        letter = name.partition(" WITH ")[0].rpartition(" ")[2].replace("LAMDA", "LAMBDA")
+        return letter.lower() if "SMALL" in name else letter.capitalize()
+    plain = unicodedata.normalize("NFKD", character.translate(_SIGNS)).translate(_SIGNS)
     return plain.encode("ascii", "ignore").decode() or "?"
