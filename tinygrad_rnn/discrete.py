@@ -90,13 +90,13 @@ def isclose(a: Value, b: Value, rtol: float = 1e-5, atol: float = 1e-8, equal_na
     return np.isclose(a, b, rtol, atol, equal_nan)
 
 
-@primitive(None)
+@primitive(None, kind="reduction")
 def all(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Whether all elements along `axis` are true; boolean, no derivative."""
     return np.all(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(None)
+@primitive(None, kind="reduction")
 def any(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Whether any element along `axis` is true; boolean, no derivative."""
     return np.any(x, axis=axis, keepdims=keepdims)
@@ -141,13 +141,13 @@ def count_nonzero(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
 # ---------------------------------------------------------------------------------------- constants
 
 
-@elementwise(None)
+@elementwise(None, kind="other")
 def zeros_like(x: Value, dtype: Any = None) -> Value:
     """Zeros of the shape of `x`; no derivative."""
     return np.zeros_like(x, dtype=dtype)
 
 
-@elementwise(None)
+@elementwise(None, kind="other")
 def ones_like(x: Value, dtype: Any = None) -> Value:
     """Ones of the shape of `x`; no derivative."""
     return np.ones_like(x, dtype=dtype)

@@ -41,7 +41,7 @@ __all__ = [
 # ----------------------------------------------------------------------------------------- with a rule
 
 
-@elementwise(lambda g, y, x: g / (1.0 + p.square(x)))
+@elementwise(lambda g, y, x: g / (1.0 + p.square(x)), bounds=(-math.pi / 2, math.pi / 2))
 def arctan(x: Value) -> Value:
     """Inverse tangent, elementwise."""
     return np.arctan(x)
@@ -56,6 +56,7 @@ def _over(x: Value, length: Value) -> Value:
     lambda g, z, x, y: g * _over(x, z),
     lambda g, z, x, y: g * _over(y, z),
     analytic=False,
+    commutative=True,
 )
 def hypot(x: Value, y: Value) -> Value:
     """``sqrt(x**2 + y**2)`` without overflow, elementwise; the derivative at the origin is 0."""
@@ -93,6 +94,7 @@ def _share(x: Value, y: Value) -> Value:
 @elementwise(
     lambda g, z, x, y: g * _share(x, y),
     lambda g, z, x, y: g * _share(y, x),
+    commutative=True,
 )
 def logaddexp(x: Value, y: Value) -> Value:
     """``log(exp(x) + exp(y))`` without overflow, elementwise."""

@@ -311,7 +311,9 @@ def take(x: Value, indices: Value, axis: int = 0) -> Value:
 
 
 @primitive(
-    lambda g, y, x, indices, axis=-1: scatter_along_axis(g, indices, length=x.shape[axis], axis=axis), None
+    lambda g, y, x, indices, axis=-1: scatter_along_axis(g, indices, length=x.shape[axis], axis=axis),
+    None,
+    kind="choice",
 )
 def take_along_axis(x: Value, indices: Value, axis: int = -1) -> Value:
     """Along `axis` the elements of `x` at `indices`, an array of as many dimensions, such as an argsort."""

@@ -15,7 +15,7 @@ from numpy.testing import overrides
 import tinygrad_rnn as tg
 from tinygrad_rnn import dispatch, functions
 
-from ..strategies import axes, broadcastable, calls, distinct, eighths, nonzero, positive, shapes, values
+from ..strategies import FEW, axes, broadcastable, calls, distinct, eighths, nonzero, positive, shapes, values
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Case = Callable[[Draw], tuple[Callable[..., Any], list[Any]]]
@@ -216,6 +216,7 @@ WITHOUT_REFERENCE = {
 """What HIPS autograd has no rule for, or (second half) not for every argument, or with the wrong shape."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(CASES) - WITHOUT_REFERENCE))
 @given(data=st.data())
 def test_gradients_are_those_of_hips_autograd(name: str, data: st.DataObject) -> None:
@@ -246,6 +247,7 @@ def test_every_other_function_says_that_it_has_no_rule() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DIRECT))
+@FEW
 @given(data=st.data())
 def test_a_primitive_is_numpys_function(name: str, data: st.DataObject) -> None:
     function, primitive = DIRECT[name]
