@@ -16,7 +16,7 @@ from .paths import joined
 from .picture import Frame, Line, Path, Picture, Shape
 from .tiling import Tiling
 
-__all__ = ["add_outside", "of_one_step"]
+__all__ = ["add_outside", "is_folded", "of_one_step", "up_to"]
 
 _MANY = 12
 
@@ -87,7 +87,7 @@ def _towers(
                     if source is not None and source[0] != box.id and graph.nodes[index].op != "parameter" and node.tensor is not None:
                         start = shapes[source[0]]
                         stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
-                        path = _up_to(start, box, beside if start.y < frame.bottom else None)
+                        path = up_to(start, box, beside if start.y < frame.bottom else None)
                         picture.lines.append(stroke.line(f"{start.id}--{box.id}--{operand}", start.id, box.id, path))
                 tiling.shown[node.index] = (box.id, box.x, box.y)
                 tiling.outputs[node.index] = (box.id, box.x, box.y, 12.0)
@@ -123,7 +123,7 @@ def _block(
     return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, css, notes.get(last.index, ""), 11, border, nodes=indices)
 
 
-def _up_to(start: Shape, box: Shape, detour: float | None) -> Path:
+def up_to(start: Shape, box: Shape, detour: float | None) -> Path:
     """Straight up from the top row, otherwise along the gap at `detour`, and into the nearer side of the box."""
     if detour is not None:
         side = start.x + start.width / 2

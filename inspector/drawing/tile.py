@@ -10,9 +10,10 @@ from dataclasses import replace
 from tinygrad_rnn import Node
 
 from . import theme
-from .columns import ABOVE, BELOW, GAP, Fold, Laid, Row, fold_width, frame_label, lay_out, safe
+from .columns import ABOVE, BELOW, GAP, Fold, Laid, Row, fold_width, frame_label, lay_out, layer_prefix, safe
 from .ink import Ink, Stroke, inked
 from .items import Item, Link, entering, leaving
+from .outside import up_to
 from .paths import bridged, joined, without_trunk
 from .picture import Band, Frame, Line, Path, Picture, Shape
 from .route import OUTPUT, Wire
@@ -51,6 +52,8 @@ class _Tiler:
         self.lines: list[tuple[float, Line, tuple[float, ...]]] = []
         self.pairs: Counter[str] = Counter()
         self.gradients: dict[int, tuple[str, float, float, float]] = {}
+        self.columns: dict[int, list[Frame]] = {}
+        self.given: dict[int, Shape] = {}
 
     def run(self, rows: Sequence[Row]) -> Tiling:
         laid_rows = lay_out(rows, self.spacing)
@@ -181,12 +184,14 @@ class _Tiler:
         self, row: Row, k: int, here: Laid, carried: dict[str, tuple[str, Path]]
     ) -> dict[str, tuple[str, Path]]:
         """Draw one step, and give back the states on their way out."""
+        self._joint(row, k, here)
         self._frame(here)
         self._highways(here)
         for item in here.step.items:
             if item.key != here.step.output:
                 self._item(here, item, *here.at(item.key))
         source, riser = self._input(row, k, here)
+        self.columns.setdefault(k, []).append(self.picture.frames[-1])
         for item in here.step.items:
             if item.key == here.step.output:
                 continue
@@ -253,6 +258,35 @@ class _Tiler:
         named = item.value is not None and not item.layer and self.ink.norms is None
         return f"gate{number_}" + (" named" if named else "")
 
+    def _joint(self, row: Row, k: int, here: Laid) -> None:
+        """What joins the outputs of layers below into this one's input, as two directions are: a box between the frames."""
+        node = None if here.step.backward else row.inputs[k]
+        below = self.columns.get(k, ())
+        if node is None or not below or node.index in self.tiling.shown or self.given.keys().isdisjoint(node.inputs):
+            return
+        assert node.tensor is not None
+        frame, beside = below[-1], max(frame.right for frame in below) + 14
+        step = node.scope.step if node.scope is not None else None
+        own = f"{layer_prefix(str(step.parent or '') if step else '')}t{here.step.timestep}.{safe(node.name or node.op)}"
+        label = node.name or node.op
+        width = max(40.0, theme.label_width(label) + 14)
+        foot, _ = here.port(here.placement.x_port, 0.0)
+        x = foot if frame.left < foot - width / 2 and foot + width / 2 < frame.right else (frame.left + frame.right) / 2
+        paint, css, border = inked(self.ink, node, theme.paint("hidden"), "hidden", 1.6)
+        box = Shape(
+            own, "box", x, frame.top + ABOVE + 33, width, 24, label, paint, css, self.notes.get(node.index, ""), 11, border,
+            nodes=(node.index,),
+        )  # fmt: skip
+        self.picture.shapes.append(box)
+        for operand, index in enumerate(node.inputs):
+            start = self.given.get(index)
+            if start is not None:
+                path = up_to(start, box, beside if start.y < frame.bottom else None)
+                self._line(start.id, own, path, self.ink.stroke((node.tensor.id, operand)))
+        self.given[node.index] = box
+        self.tiling.shown[node.index] = (own, box.x, box.y)
+        self.tiling.outputs[node.index] = (own, box.x, box.y, 12.0)
+
     def _input(self, row: Row, k: int, here: Laid) -> tuple[str, Path]:
         """The circle below a step, or the output circle of the layer below; and the line up to the frame."""
         foot = here.port(here.placement.x_port, 0.0)
@@ -264,7 +298,11 @@ class _Tiler:
         if node.index in self.tiling.outputs:
             own, x, y, radius = self.tiling.outputs[node.index]
             bend = here.bottom - 16
-            return own, ((x, y + radius), (x, bend), (foot[0], bend), foot)
+            passed = [frame for frame in self.columns.get(k, ()) if frame.bottom > y]
+            if not passed:
+                return own, ((x, y + radius), (x, bend), (foot[0], bend), foot)
+            turn, beside = passed[0].bottom - 16, min(frame.left for frame in passed) - 14
+            return own, ((x, y + radius), (x, turn), (beside, turn), (beside, bend), (foot[0], bend), foot)
         own = f"{here.prefix}x"
         label = f"x{theme.subscript(here.step.timestep)}"
         y = here.bottom - BELOW
@@ -321,6 +359,8 @@ class _Tiler:
         assert item.value is not None
         shown = self.gradients if here.step.backward else self.tiling.outputs
         shown[item.value.index] = (own, x, y, item.size[1] / 2)
+        if not here.step.backward:
+            self.given[item.value.index] = self.picture.shapes[-1]
         stroke = self.ink.stroke(item.links[0].edge, item.links[0].cut)
         half = item.size[1] / 2 * (-1 if here.step.backward else 1)
         self._line(here.prefix + safe(inner), own, (*path, (x, y - half)), stroke, over=here)
