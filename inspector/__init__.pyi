@@ -50,6 +50,8 @@ from .equations import equations as equations
 from .export import export as export
 from .export import to_networkx as to_networkx
 from .figure import figure as figure
+from .finite import NotFinite as NotFinite
+from .finite import first_not_finite as first_not_finite
 from .plot import Decay as Decay
 from .plot import decay_rate as decay_rate
 from .plot import plot_decay as plot_decay

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_rnn import Graph, Node, Tensor
 from tinygrad_rnn.unroll import Run
 
-from .drawing.badges import add_badges
+from .drawing.badges import add_badges, add_warning
 from .drawing.chart import add_chart
 from .drawing.columns import Row
 from .drawing.flow import layer_flow
@@ -28,6 +28,7 @@ from .drawing.tile import tile
 from .drawing.words import description
 from .equations import Highway
 from .equations import equations as equations_of
+from .finite import first_not_finite
 from .plot import decay_rate
 from .replay import loss_step_by_step, step_by_step
 from .timeline import backward_row_of, in_turn, row_of, sources_of, steps_shown
@@ -40,6 +41,7 @@ DETAIL: dict[str, Callable[[Step], Step]] = {"operation": lambda step: step, "ga
 LEVELS = tuple(DETAIL)
 
 
+@np.errstate(all="ignore")
 def picture(
     run: Run | Sequence[Run],
     *,
@@ -87,6 +89,10 @@ def picture(
         words = {name: str(decay_rate(curve)) for name, curve in curves.items()}
         add_chart(drawing, tiling, curves, words, "‖∂L/∂state‖ at every timestep")
     add_legend(drawing, tiling, graph, set(own_steps), ink, notes, _parameter_names(runs, sources[0]))
+    ill = trace.not_finite if trace is not None else next(filter(None, map(first_not_finite, runs)), None)
+    if ill is not None:
+        add_warning(drawing, str(ill))
+        drawing.words = f"{ill}. {drawing.words}"
     if equations:
         add_formulas(drawing, tiling.left - 10, [line for run in runs for line in _formulas(run)])
     return drawing

@@ -129,6 +129,7 @@ class DecayRecorder:
         return files.write_csv(path, ("step", "name", "t", "norm"), rows)
 
 
+@np.errstate(all="ignore")
 def plot_training(
     recorder: DecayRecorder, path: str | Path | None = None, ax: Axes | None = None, name: str | None = None
 ) -> Path | Axes:
@@ -170,6 +171,7 @@ def plot_training(
     return plot.finish(axes, path)
 
 
+@np.errstate(all="ignore")
 def plot_snapshots(
     recorder: DecayRecorder, path: str | Path | None = None, names: Sequence[str] | None = None, steps: Sequence[int] | None = None
 ) -> Path | Figure:
@@ -216,6 +218,7 @@ def plot_snapshots(
     return figure if path is None else plot.save(figure, path)
 
 
+@np.errstate(all="ignore")
 def animate_training(
     recorder: DecayRecorder, path: str | Path, names: Sequence[str] | None = None, seconds: float = 0.25
 ) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.unroll import Run
 
@@ -15,6 +17,7 @@ from .trace import trace
 __all__ = ["figure"]
 
 
+@np.errstate(all="ignore")
 def figure(
     run: Run,
     loss: Tensor,

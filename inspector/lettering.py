@@ -18,9 +18,9 @@ from matplotlib.transforms import Bbox, ScaledTranslation
 
 from .drawing import theme
 
-__all__ = ["GREY", "INK", "head", "legend", "legend_below", "shortened", "title", "visible", "wrapped"]
+__all__ = ["ALARM", "GREY", "INK", "head", "legend", "legend_below", "shortened", "title", "visible", "wrapped"]
 
-INK, GREY = theme.INK, "#57606A"
+INK, GREY, ALARM = theme.INK, "#57606A", theme.ROLES["warning"].stroke
 _TITLE, _NOTE, _KEY = 11.0, 8.0, 8.5
 """Sizes of type in points."""
 _INSIDE, _COLUMNS, _SAMPLE = 8, 4, 34.0

@@ -15,23 +15,25 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from tinygrad_rnn import files
 
 from . import notebook
 from .colours import Style, styles
-from .lettering import GREY, INK, head, legend, legend_below, title, visible
+from .lettering import ALARM, GREY, INK, head, legend, legend_below, title, visible, wrapped
 from .lettering import title as _title  # one of a function's parameters has this name
 from .trace import GradientTrace
 
 __all__ = [
-    "GREY", "INK", "Decay", "decay_rate", "head", "legend", "legend_below", "plot_decay", "plot_heat_map", "save",
+    "ALARM", "GREY", "INK", "Decay", "decay_rate", "head", "legend", "legend_below", "plot_decay", "plot_heat_map", "save",
     "title", "visible",
 ]  # fmt: skip
 
 FORMATS = ("svg", "png", "pdf")
 _DECADES = 6
+_TICKS = 1e200
+"""Above it Matplotlib may look for ticks beyond the largest number."""
 
 
 class Decay(NamedTuple):
@@ -59,6 +61,7 @@ class Decay(NamedTuple):
         return f"×{_short(self.factor)} a step back, {what} {_short(abs(self.half_life))} steps"
 
 
+@np.errstate(all="ignore")
 def decay_rate(norms: npt.ArrayLike) -> Decay:
     """Fit ``log norm`` by a straight line in time (least squares); zeros and what is not finite are left out.
 
@@ -80,6 +83,7 @@ def decay_rate(norms: npt.ArrayLike) -> Decay:
     return Decay(math.exp(-slope), math.log(2) / slope)
 
 
+@np.errstate(all="ignore")
 def plot_decay(
     traces: GradientTrace | Mapping[str, GradientTrace],
     path: str | Path | None = None,
@@ -126,7 +130,8 @@ def plot_decay(
     _dress(axes, found, names)
     mark_rows(axes, [(norms == 0, looks[key].colour) for key, norms in curves.items()], [(~np.isfinite(norms), looks[key].colour) for key, norms in curves.items()])
     legend(axes, lines)
-    return finish(axes, path)
+    ill = [f"{label}: {trace.not_finite}" if len(found) > 1 else f"{trace.not_finite}" for label, trace in found.items() if trace.not_finite]
+    return finish(axes, path, *ill)
 
 
 def _looks(traces: Mapping[str, GradientTrace], shown: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Style]:
@@ -167,11 +172,25 @@ def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str]
 
 def along_time(axes: Axes, subject: str) -> None:
     """Axes for norms of the gradient by `subject`, such as ``h_t``, against time."""
-    axes.set_yscale("log")
+    log_scale(axes)
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
     axes.set_ylabel(visible(f"‖∂L/∂{subject}‖₂"), color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_axes(axes)
+
+
+def log_scale(axes: Axes) -> None:
+    """A logarithmic scale for what has been plotted; where nothing is positive, one without numbers."""
+    highest = float(axes.dataLim.y1)
+    if 0 < highest < _TICKS:
+        axes.set_yscale("log")
+        return
+    lowest = max(axes.dataLim.minposy, 1e-300) if highest > 0 else 0.1
+    axes.set_ylim(lowest, np.finfo(np.float64).max if highest > 0 else 10.0)  # no margin: it would overflow
+    axes.set_yscale("log")
+    first, last = math.floor(math.log10(lowest)), 308
+    axes.yaxis.set_major_locator(FixedLocator([10.0**k for k in range(last, first, -max(1, (last - first) // 6))] if highest > 0 else []))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def plain_axes(axes: Axes) -> None:
@@ -186,23 +205,27 @@ Row: TypeAlias = tuple[npt.NDArray[np.bool_], str]
 """Where in time there is something to mark, and in which colour."""
 
 
-def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = ()) -> None:
-    """Triangles at the lower edge of a logarithmic scale where norms are exactly 0, crosses at the upper one where they are not finite.
+def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = (), first: int = 0) -> None:
+    """Triangles at the lower edge where norms are exactly 0, crosses at the upper one where they are not finite.
 
-    Each curve has a row of its own, for which room is made beyond the data.
+    Each curve has a row of its own, for which room is made beyond the data; their time begins at `first`.
     """
     edges = [[(hit, colour) for hit, colour in rows if hit.any()] for rows in (zeros, broken)]
     height = min(0.035, 0.3 / max(1, *map(len, edges)))
-    low, high = np.log10(axes.get_ylim())
     below, above = (height * len(rows) + 0.01 * bool(rows) for rows in edges)
+    log, (low, high) = axes.get_yscale() == "log", axes.get_ylim()
+    if log:
+        low, high = math.log10(low), math.log10(high)
     scale = (high - low) / (1 - below - above)
-    axes.set_ylim(10.0 ** (low - below * scale), 10.0 ** (high + above * scale))
+    low, high = low - below * scale, high + above * scale
+    axes.set_ylim(*((10.0 ** max(low, -323.0), 10.0 ** min(high, 308.2)) if log else (low, high)))
     for rows, marker, start, way in ((edges[0], "v", 0.015, 1), (edges[1], "x", 0.985, -1)):
         for k, (hit, colour) in enumerate(rows):
-            axes.scatter(np.flatnonzero(hit), np.full(hit.sum(), start + way * k * height), color=colour, marker=marker, s=630 * height, clip_on=False,
+            axes.scatter(first + np.flatnonzero(hit), np.full(hit.sum(), start + way * k * height), color=colour, marker=marker, s=630 * height, clip_on=False,
                          transform=axes.get_xaxis_transform(), zorder=5)  # fmt: skip
 
 
+@np.errstate(all="ignore")
 def plot_heat_map(
     values: npt.ArrayLike,
     rows: Sequence[str],
@@ -285,7 +308,7 @@ def written(figure: Any, kind: str) -> bytes:
     """The bytes of a figure, the same for the same one."""
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     data = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}), np.errstate(all="ignore"):  # ticks beyond 1e308
         figure.savefig(data, format=kind, dpi=144, bbox_inches="tight", metadata=undated)
     return data.getvalue()
 
@@ -313,13 +336,29 @@ def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return axes
 
 
-def finish(axes: Axes, path: str | Path | None) -> Path | Axes:
-    """Write the figure if there is a path, else hand back its Axes."""
+def finish(axes: Axes, path: str | Path | None, *notes: object) -> Path | Axes:
+    """Write the figure if there is a path, else hand back its Axes; notes say where what it shows is not finite."""
+    figure = axes.get_figure()
+    for note in notes:
+        if note is not None and figure is not None:
+            _warn(axes, figure, str(note))
     if path is None:
         return axes
-    figure = axes.get_figure()
     assert isinstance(figure, Figure)
     return save(figure, path)
+
+
+def _warn(axes: Axes, figure: Any, note: str) -> None:
+    """Say it once above all of a figure of our own; in somebody else's, which may cut off what stands there, in the Axes."""
+    own = isinstance(figure, Canvas)
+    room = 72 * (figure.get_figwidth() if own else 0.9 * axes.get_position().width * figure.figure.get_figwidth())
+    lines = "\n".join(map(visible, wrapped(note, room, 9.0)))
+    if not own:
+        axes.annotate(lines, (0.01, 0.98), xycoords="axes fraction", va="top", fontsize=9, color=ALARM, zorder=9,
+                      bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
+    elif lines not in [one.get_text() for one in figure.texts]:
+        above = sum(one.get_text().count("\n") + 1 for one in figure.texts)
+        figure.text(0.01, 1.0 + 0.17 * above / figure.get_figheight(), lines, ha="left", va="bottom", fontsize=9, color=ALARM)
 
 
 def _short(value: float) -> str:

@@ -43,6 +43,7 @@ th:first-child, td:first-child { text-align: left } tr:last-child td { border-bo
 """
 
 
+@np.errstate(all="ignore")
 def report(run: Run, loss: Tensor, path: str | Path) -> Path:
     """Write the page; it needs no network and nothing beside it.
 

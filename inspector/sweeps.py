@@ -98,6 +98,7 @@ class Sweep:
 
         return pandas.DataFrame(list(self.rows()), columns=list(COLUMNS))
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, length: int | None = None) -> Path | Axes:
         """Decay against steps back for each cell and initialisation: the median over seeds, and bands of half and of nine tenths.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,16 +15,19 @@ import numpy.typing as npt
 
 from tinygrad_rnn import Scope, Tensor, files
 from tinygrad_rnn.ancestry import ancestors
+from tinygrad_rnn.compile import CompiledEnsemble
 from tinygrad_rnn.cotangent import Product, Scatter, dense, is_basic_index
 from tinygrad_rnn.inner import RowsOf
 from tinygrad_rnn.sweep import Recurrent, sweep
 from tinygrad_rnn.unroll import Run
 
+from .finite import NotFinite, first_not_finite
+from .replay import recorded
 from .values import gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
 
 Array = npt.NDArray[Any]
 
-__all__ = ["GradientTrace", "behind", "check", "norm_of", "timestep_in", "trace"]
+__all__ = ["GradientTrace", "behind", "check", "norm_of", "norms", "timestep_in", "trace"]
 
 @dataclass(frozen=True, eq=False)
 class GradientTrace:
@@ -81,6 +85,20 @@ class GradientTrace:
     def states(self) -> tuple[str, ...]:
         """The names of the run's states, in a stack or two directions those of every layer."""
         return tuple(_state_names(self.run))
+
+    @cached_property
+    def not_finite(self) -> NotFinite | None:
+        """Where NaN or infinity first appears in the run, or else in its gradient; none if all is finite."""
+        found = first_not_finite(self.run, self)
+        compiled = any(part.tape is not None for part in self.run.cells)
+        if found is None or not compiled or isinstance(self.run.cell, CompiledEnsemble):
+            return found
+        with np.errstate(all="ignore"):
+            return trace(*recorded(self.run, self.loss)).not_finite or found
+
+    def has(self, name: str, t: int) -> bool:
+        """Whether anything has this name at timestep `t`."""
+        return (name, t) in self._norms
 
     def gradient(self, name: str, t: int) -> Array:
         """The gradient of the loss by the value `name` at timestep `t`.
@@ -144,13 +162,13 @@ class GradientTrace:
         members = getattr(self.run.cell, "members", None)
         if members is None or name == "x":
             raise TypeError(f"trace: {name} of {self.label} has no members; compile a list of cells for an ensemble")
-        norms = np.full((self.steps, len(members)), np.nan)
+        found = np.full((self.steps, len(members)), np.nan)
         for t in range(self.steps):
             if (name, t) in self._gradients:
-                rows = self._gradients[name, t].reshape(len(members), -1)
-                norms[t] = np.linalg.norm(rows.astype(np.float64, copy=False), axis=1)
-        return norms
+                found[t] = norms(self._gradients[name, t].reshape(len(members), -1))
+        return found
 
+    @np.errstate(all="ignore")
     def parameter_gradient(self, name: str, t: int | None = None) -> Array:
         """The gradient by a parameter: the share of timestep `t` alone, or the whole when `t` is omitted.
 
@@ -173,6 +191,7 @@ class GradientTrace:
                 total += dense(share)
         return total
 
+    @np.errstate(all="ignore")
     def parameter_norm(self, name: str) -> npt.NDArray[np.float64]:
         """The L2 norm of each timestep's own share of a parameter's gradient.
 
@@ -209,12 +228,17 @@ class GradientTrace:
         return shares
 
     def to_dict(self) -> dict[str, Any]:
-        """All norms as plain lists and strings, fit for JSON; a missing value is ``None``."""
+        """All norms as plain lists and strings, fit for JSON.
+
+        JSON has no NaN and no infinity: a norm that is not finite is ``None``, and so is a missing one; ``"not_finite"`` then
+        says where that begins, and is ``None`` if all is finite.
+        """
         return {
             "cell": self.label,
             "initialisation": self.initialisation,
             "steps": self.steps,
-            "loss": float(self.loss.item()),
+            "loss": _plain(float(self.loss.item())),
+            "not_finite": self.not_finite and self.not_finite.to_dict(),
             "norms": {name: [_plain(v) for v in self.norm(name)] for name in self.names},
             "parameters": {name: [_plain(v) for v in self.parameter_norm(name)] for name in self.parameters},
         }
@@ -222,14 +246,14 @@ class GradientTrace:
     def to_csv(self, path: str | Path) -> Path:
         """Write one line a name and timestep: ``kind,name,timestep,norm``; kind is ``value`` or ``parameter``.
 
-        The file appears only when it is complete.
+        What is not finite is written ``nan`` or ``inf``, as NumPy and pandas read it; what is missing has no line. The file appears only when it is complete.
         """
         return files.write_csv(path, ("kind", "name", "timestep", "norm"), self._table())
 
     def _table(self) -> Iterator[tuple[str, str, int, float]]:
-        for kind, names, norms in (("value", self.names, self.norm), ("parameter", self.parameters, self.parameter_norm)):
+        for kind, names, found in (("value", self.names, self.norm), ("parameter", self.parameters, self.parameter_norm)):
             for name in names:
-                yield from ((kind, name, t, float(v)) for t, v in enumerate(norms(name)) if not math.isnan(v))
+                yield from ((kind, name, t, float(v)) for t, v in enumerate(found(name)) if kind == "parameter" or self.has(name, t))
 
     def _known(self, name: str, names: tuple[str, ...]) -> None:
         if name not in names:
@@ -241,6 +265,7 @@ class GradientTrace:
         return int(t) % self.steps
 
 
+@np.errstate(all="ignore")
 def trace(run: Run, loss: Tensor) -> GradientTrace:
     """Sweep once from `loss` to everything it depends on, and keep what matters of a recurrent run.
 
@@ -373,13 +398,31 @@ def norm_of(cotangent: Any) -> float:
     """The L2 norm of a cotangent, without forming it where it is kept in factors."""
     if type(cotangent) is Product and len(cotangent.left) < min(cotangent.shape):
         left, right = (np.asarray(f, np.float64) for f in (cotangent.left, cotangent.right))
-        return math.sqrt(max(0.0, float(np.sum((left @ left.T) * (right @ right.T)))))
+        square = float(np.sum((left @ left.T) * (right @ right.T)))
+        if _SMALL < square < _LARGE:
+            return math.sqrt(square)
     if type(cotangent) is Scatter and is_basic_index(cotangent.index):
         cotangent = cotangent.values
     elif type(cotangent) is RowsOf:
         cotangent = cotangent.rows
-    array = np.asarray(dense(cotangent))
-    return float(np.linalg.norm(array.reshape(-1).astype(np.float64, copy=False)))
+    return float(norms(np.asarray(dense(cotangent))[None])[0])
+
+
+_SMALL, _LARGE = 1e-280, 1e280
+"""Sums of squares between them have lost nothing to underflow, and are not infinite by overflow."""
+
+
+def norms(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The L2 norm of every row, right even where the squares would underflow or overflow."""
+    flat = rows.reshape(len(rows), -1).astype(np.float64, copy=False)
+    squares = np.einsum("ij,ij->i", flat, flat)
+    found: npt.NDArray[np.float64] = np.sqrt(squares)
+    beyond = np.flatnonzero(~((squares > _SMALL) & (squares < _LARGE)))
+    if flat.size and len(beyond):
+        peak = np.abs(flat[beyond]).max(axis=1)
+        safe = np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
+        found[beyond] = np.linalg.norm(flat[beyond] / safe[:, None], axis=1) * safe
+    return found
 
 
 def _norm_of_sum(shares: list[Any]) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["AnomalyError", "anomaly_error", "is_finite"]
+__all__ = ["AnomalyError", "anomaly_error", "is_finite", "kind_of"]
 
 
 class AnomalyError(ArithmeticError):
@@ -32,10 +32,14 @@ def is_finite(value: Any) -> bool:
     return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
 
 
+def kind_of(value: Any) -> str:
+    """What a `value` that is not finite holds; NaN, if it holds both."""
+    return "NaN" if np.isnan(value).any() else "infinity"
+
+
 def anomaly_error(node: Any, value: Any, sweep: str, gate: str | None = None) -> AnomalyError:
     """The error for a `value` that the forward or backward step of `node` came up with."""
     array = np.asarray(value)
-    kind = "NaN" if np.isnan(array).any() else "infinity"
     op = node.op.name if node.op else "leaf"
     what = f"the output of {op}" if sweep == "forward" else f"the gradient that {op} sends back"
     gate = gate or node.name
@@ -43,4 +47,4 @@ def anomaly_error(node: Any, value: Any, sweep: str, gate: str | None = None) ->
     where += [f"timestep {node.timestep}"] if node.timestep is not None else []
     where += [f"gate {gate}"] if gate else []
     at = " at " + ", ".join(where) if where else ""
-    return AnomalyError(f"{kind} in {what} (shape {array.shape}){at}", node, gate)
+    return AnomalyError(f"{kind_of(array)} in {what} (shape {array.shape}){at}", node, gate)

@@ -18,6 +18,7 @@ from .stops import cuts, descendants, stops
 __all__ = ["assert_gradient_reaches", "assert_no_detach", "assert_same_graph"]
 
 
+@np.errstate(all="ignore")
 def assert_gradient_reaches(loss: Tensor, value: Tensor, *, at_least: float = 1e-3, relative_to: Tensor | None = None) -> None:
     """Assert that the gradient of `loss` by `value` is not too small.
 
@@ -38,7 +39,7 @@ def assert_gradient_reaches(loss: Tensor, value: Tensor, *, at_least: float = 1e
         With the norms at all timesteps of that name as a sparkline, and the operation that lost most on the way.
     """
     wanted = [value] if relative_to is None else [value, relative_to]
-    norms = [float(np.linalg.norm(g.data)) for g in grad(loss, wanted)]
+    norms = [norm_of(g.data) for g in grad(loss, wanted)]
     share = norms[0] if relative_to is None else norms[0] / norms[1] if norms[1] else math.nan
     if share >= at_least:
         return
@@ -48,9 +49,9 @@ def assert_gradient_reaches(loss: Tensor, value: Tensor, *, at_least: float = 1e
     lines = [f"{said}; at least {at_least:g} is asked for"]
     alike = [node for node in ancestors([loss]) if node.name is not None and node.name == value.name]
     if len(alike) > 1:
-        curve = [float(np.linalg.norm(g.data)) for g in grad(loss, alike)]
+        curve = [norm_of(g.data) for g in grad(loss, alike)]
         lines.append(f"{value.name} from t = {alike[0].timestep} to {alike[-1].timestep}: {sparkline(curve)}")
-    lines.append(_blame(loss, value) if norms[0] else str(stops(loss, value)))
+    lines.append(_blame(loss, value) if norms[0] and np.isfinite(norms).all() else str(stops(loss, value)))
     raise AssertionError("\n".join(lines))
 
 

@@ -16,11 +16,10 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.unroll import Run
 
 from ..colours import styles
-from ..plot import along_time, axes_of, decay_rate, finish, legend
-from ..trace import GradientTrace, trace
+from ..plot import along_time, axes_of, decay_rate, finish, legend, mark_rows
+from ..trace import GradientTrace, norms, trace
 from .labelled import Finding, Labelled
-from .pictures import QUANTILES, draw_band, draw_limits, title
-from .reach import norms
+from .pictures import QUANTILES, draw_band, draw_limits, quantiles, title
 from .sparkline import sparkline
 
 __all__ = ["Band", "band"]
@@ -56,6 +55,7 @@ class Band(Finding):
         """The names of the states."""
         return tuple(map(str, self.norms.axes["state"]))
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
         """Plot the median and the band over all curves, with lines where number formats underflow.
 
@@ -65,28 +65,33 @@ class Band(Finding):
             If there is no such state.
         """
         axes = axes_of(ax, (8.0, 4.6))
-        looks, lines = styles(self.states), []
+        looks, lines, zeros, broken = styles(self.states), [], [], []
         for name in self.states if states is None else states:
             rows = self.quantiles["state", name]
             lines.append(draw_band(axes, self.norms.axes["t"], rows, looks[name], f"{name}, median: {decay_rate(rows[2])}"))
+            zeros.append(((self.norms["state", name] == 0).all(axis=1), looks[name].colour))
+            broken.append((~np.isfinite(self.norms["state", name]).all(axis=1), looks[name].colour))
         along_time(axes, "state_t")
+        mark_rows(axes, zeros, broken)
         draw_limits(axes)
         count = len(self.norms.axes[self.over])
         title(axes, f"{self.cell}: gradient of the loss along time, {count} {self.over}{'s' * (count > 1)}",
               f"initialisation: {self.initialisation}; bands: half and nine tenths of all")  # fmt: skip
         legend(axes, lines)
-        return finish(axes, path)
+        return finish(axes, path, self.not_finite)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         wide = max(map(len, self.states))
         lines = [f"gradient along time in {self.cell}, {len(self.norms.axes[self.over])} {self.over}s, initialisation {self.initialisation}"]
         for name in self.states:
-            low, middle, high = np.nanquantile(self.factor["state", name], [0.05, 0.5, 0.95]) if np.isfinite(self.factor["state", name]).any() else [math.nan] * 3
+            (low,), (middle,), (high,) = quantiles([self.factor["state", name]], (0.05, 0.5, 0.95))
             curve = sparkline(self.quantiles["state", name][2], 40)
-            lines.append(f"  {name:<{wide}}  {curve}  ×{middle:.3g} a step back (5 to 95 %: {low:.3g} to {high:.3g})")
+            rate = "no decay to measure" if math.isnan(middle) else f"×{middle:.3g} a step back (5 to 95 %: {low:.3g} to {high:.3g})"
+            lines.append(f"  {name:<{wide}}  {curve}  {rate}")
         return "\n".join(lines)
 
 
+@np.errstate(all="ignore")
 def band(run: Run | Sequence[Run], loss: Tensor | Sequence[Tensor]) -> Band:
     """Measure the decay of many gradients side by side.
 
@@ -126,24 +131,25 @@ def band(run: Run | Sequence[Run], loss: Tensor | Sequence[Tensor]) -> Band:
         kinds = {(found.steps, found.states) for found in traces}
         if len(kinds) > 1:
             raise ValueError(f"band: runs must be alike in length and states, got {sorted(kinds)}")
-        return _measured(traces[0], "run", [np.stack([found.norm(name) for found in traces], axis=1) for name in traces[0].states])
+        return _measured(traces, "run", [np.stack([found.norm(name) for found in traces], axis=1) for name in traces[0].states])
     if not isinstance(loss, Tensor):
         raise TypeError(f"band: one run needs one loss, a Tensor, got {type(loss).__name__}")
     found = trace(run, loss)
     if getattr(run.cell, "members", None) is not None:
-        return _measured(found, "member", [found.member_norms(name) for name in found.states])
+        return _measured([found], "member", [found.member_norms(name) for name in found.states])
     rows = [np.stack([norms(found.gradient(name, t)) for t in range(found.steps)]) for name in found.states]
-    return _measured(found, "sequence", rows)
+    return _measured([found], "sequence", rows)
 
 
-def _measured(found: GradientTrace, over: str, curves: list[npt.NDArray[Any]]) -> Band:
-    values = np.stack(curves)
+def _measured(traces: Sequence[GradientTrace], over: str, curves: list[npt.NDArray[Any]]) -> Band:
+    found, values = traces[0], np.stack(curves)
     rates = [[decay_rate(curve) for curve in one.T] for one in values]
     state, steps, each = {"state": found.states}, range(found.steps), {over: range(values.shape[2])}
     return Band(
         found.label, found.initialisation, over,
         Labelled(values, {**state, "t": steps, **each}, "‖∂L/∂state_t‖₂"),
-        Labelled(np.quantile(values, list(QUANTILES.values()), axis=2).swapaxes(0, 1), {**state, "quantile": list(QUANTILES), "t": steps}, "‖∂L/∂state_t‖₂"),
+        Labelled(np.stack([quantiles(rows, list(QUANTILES.values())) for rows in values]), {**state, "quantile": list(QUANTILES), "t": steps}, "‖∂L/∂state_t‖₂"),
         Labelled([[rate.factor for rate in row] for row in rates], {**state, **each}, "factor a step back"),
         Labelled([[rate.half_life for rate in row] for row in rates], {**state, **each}, "half-life in steps"),
+        not_finite=next((one.not_finite for one in traces if one.not_finite), None),
     )  # fmt: skip

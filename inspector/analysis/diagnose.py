@@ -17,7 +17,7 @@ from tinygrad_rnn.unroll import Run
 
 from ..plot import decay_rate, plot_decay
 from ..replay import recorded
-from ..trace import GradientTrace
+from ..trace import GradientTrace, norms
 from ..trace import trace as trace_of
 from .labelled import Finding
 from .nonlinear import nonlinearities
@@ -93,6 +93,7 @@ class Diagnosis(Finding):
     fall: Waterfall | None = field(repr=False)
     trace: GradientTrace = field(repr=False)
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """The decay as it is, and with the first remedy."""
         traces = {"as it is": self.trace}
@@ -101,10 +102,14 @@ class Diagnosis(Finding):
         return plot_decay(traces, path, ax)
 
     def to_dict(self) -> dict[str, Any]:
-        remedies = [{"change": r.change, "kept": r.kept, "half_life": r.half_life if math.isfinite(r.half_life) else None} for r in self.remedies]
+        remedies = [{"change": r.change, "kept": r.kept if math.isfinite(r.kept) else None, "half_life": r.half_life if math.isfinite(r.half_life) else None} for r in self.remedies]
         return {**super().to_dict(), "evidence": list(self.evidence), "remedies": remedies}
 
     def __str__(self) -> str:
+        return self._text()  # in which the finding says what is not finite
+
+    @np.errstate(all="ignore")
+    def _text(self) -> str:
         whole = _whole(self.trace)
         lines = [f"{self.trace.label}, {self.trace.steps} steps: {self.finding}", f"  {sparkline(whole)}"]
         lines += [f"  - {one}" for one in self.evidence]
@@ -114,6 +119,7 @@ class Diagnosis(Finding):
         return "\n".join(lines)
 
 
+@np.errstate(all="ignore")
 def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     """Say whether the gradient of `loss` lasts through the run, and if not, what takes it and what would help.
 
@@ -151,13 +157,16 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     run, loss = recorded(run, loss)
     found = trace_of(run, loss)
     whole = _whole(found)
-    if not np.isfinite(whole).all():
+    if found.not_finite is not None or not np.isfinite(whole).all():
         return _broken(found, whole)
     far, near = _ends(whole, found)
     kept = whole[far] / whole[near] if whole[near] else math.nan
     half_life = decay_rate(whole).half_life
     if whole[far] == 0:
-        return _stopped(run, found, far)
+        return _stopped(run, found, whole, far)
+    if len(run) == 1:
+        finding = f"all is well: in a run of one step the gradient, of norm {whole[0]:.3g}, has nowhere to decay"
+        return Diagnosis("well", finding, (), (), found.states[-1], 1.0, math.nan, None, found)
     fall = waterfall(run, loss)
     verdict = "vanishes" if kept < VANISHES else "explodes" if kept > EXPLODES else "well"
     rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {_life(half_life, len(run))}"
@@ -170,8 +179,8 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
 
 
 def _whole(found: GradientTrace) -> Any:
-    """The norm of the gradient by all states together, at every timestep."""
-    return np.sqrt(np.sum([np.square(np.nan_to_num(found.norm(state), nan=0.0, posinf=np.inf)) for state in found.states], axis=0))
+    """The norm of the gradient by all states together, at every timestep; a state without a value there has no part in it."""
+    return norms(np.stack([[norm if found.has(state, t) else 0.0 for t, norm in enumerate(found.norm(state))] for state in found.states], axis=1))
 
 
 def _ends(whole: Any, found: GradientTrace) -> tuple[int, int]:
@@ -182,18 +191,20 @@ def _ends(whole: Any, found: GradientTrace) -> tuple[int, int]:
     return (len(whole) - 1 if reverse else 0), last
 
 
-def _stopped(run: Run, found: GradientTrace, far: int) -> Diagnosis:
+def _stopped(run: Run, found: GradientTrace, whole: Any, far: int) -> Diagnosis:
     state = run.cells[0].states[far]
     why = [stops(found.loss, leaf, run) for leaf in state]
     lines = list(dict.fromkeys(line.strip() for one in why for line in str(one).splitlines()[1:]))
-    finding = f"no gradient reaches t = {far}"
+    finding = f"no gradient reaches t = {far}" if whole.any() else "the gradient is exactly 0 at every timestep"
     return Diagnosis("stops", finding, tuple(lines), (), found.states[0], 0.0, math.nan, None, found)
 
 
 def _broken(found: GradientTrace, whole: Any) -> Diagnosis:
-    first = int(np.flatnonzero(~np.isfinite(whole))[-1])
-    finding = f"the gradient is not finite from t = {first} back; tg.detect_anomaly() names the operation"
-    return Diagnosis("not finite", finding, (), (), found.states[0], math.nan, math.nan, None, found)
+    ill = np.flatnonzero(~np.isfinite(whole))
+    reverse = all(part.reverse for part in found.run.cells)
+    states = f"the gradient by the states is not finite from t = {ill[0] if reverse else ill[-1]} back" if len(ill) else "the gradient by the states is finite"
+    finding = f"{found.not_finite}; {states}" if found.not_finite is not None else states
+    return Diagnosis("not finite", finding, (), (), found.states[0], math.nan, math.nan, None, found, not_finite=found.not_finite)
 
 
 # ----------------------------------------------------------------------------------------- evidence

@@ -21,6 +21,7 @@ from tinygrad_rnn.unroll import Run
 from .. import plot
 from ..colours import styles
 from ..replay import recorded
+from ..trace import trace
 from .labelled import Finding, Labelled
 
 __all__ = ["Duality", "duality"]
@@ -42,25 +43,35 @@ class Duality(Finding):
     products: Labelled
     deviation: float
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """A flat line; a derivative that is wrong at one step is a kink there."""
         axes = plot.axes_of(ax, (8.0, 3.4))
         values = self.products.values
         axes.plot(np.arange(len(values)), values, linewidth=2, **styles(["product"])["product"].line(len(values)))
-        middle = float(values.mean())
-        reach = max(abs(middle) * 0.5, float(np.abs(values - middle).max()) * 1.2, 1e-300)
+        usual = values[np.isfinite(values)]
+        middle = float(usual.mean()) if usual.size else 0.0
+        reach = max(abs(middle) * 0.5, float(np.abs(usual - middle).max(initial=0.0)) * 1.2, 1e-300)
         axes.set_ylim(middle - reach, middle + reach)
+        plot.mark_rows(axes, [], [(~np.isfinite(values), plot.ALARM)])
         axes.set_xlabel("cut in front of timestep t", color=plot.INK)
         axes.set_ylabel("⟨cotangent, tangent⟩", color=plot.INK)
-        plot.title(axes, f"Duality: the same at every cut, to {self.deviation:.1e}")
+        plot.title(axes, self._title())
         plot.plain_axes(axes)
-        return plot.finish(axes, path)
+        return plot.finish(axes, path, self.not_finite)
 
-    def __str__(self) -> str:
+    def _title(self) -> str:
+        finite = np.isfinite(self.products.values).all()
+        return f"Duality: the same at every cut, to {self.deviation:.1e}" if finite else "Duality: not finite at every cut"
+
+    def _text(self) -> str:
         values = self.products.values
+        if not np.isfinite(values).all():
+            return f"⟨cotangent, tangent⟩ is finite at {np.isfinite(values).sum()} of {len(values)} cuts: nothing to compare"
         return f"⟨cotangent, tangent⟩ is {values.mean():.6g} at each of {len(values)} cuts, to {self.deviation:.1e}"
 
 
+@np.errstate(all="ignore")
 def duality(run: Run, loss: Tensor, seed: int = 0) -> Duality:
     """Push a random tangent of the initial state forward, pull the cotangent of `loss` back, and multiply at every cut.
 
@@ -115,7 +126,7 @@ def duality(run: Run, loss: Tensor, seed: int = 0) -> Duality:
         sizes.append(sum(map(abs, seen)) + sum(map(abs, crossing)))
     labels = ["start", *order]
     deviation = float(np.abs(np.array(products) - np.mean(products)).max() / max(*sizes, 1e-300))
-    return Duality(Labelled(products, {"behind t": labels}, "inner product"), deviation)
+    return Duality(Labelled(products, {"behind t": labels}, "inner product"), deviation, not_finite=trace(run, loss).not_finite)
 
 
 def _pushed(run: Run, start: list[Tensor], seed: int) -> dict[int, npt.NDArray[Any]]:

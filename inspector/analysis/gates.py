@@ -16,6 +16,7 @@ from tinygrad_rnn.unroll import Run
 
 from .. import plot
 from ..colours import styles
+from ..finite import first_not_finite
 from ..replay import recorded, step_by_step
 from ..trace import trace
 from .labelled import Finding, Label, Labelled
@@ -51,6 +52,8 @@ class Gates(Finding):
         How many values lie between the edges of each bin.
     edges : Labelled (gate, edge)
         Between the primitive's ``bounds``, 0 to 1 for a sigmoid and -1 to 1 for tanh; otherwise from the least to the largest value of all.
+    ill : Labelled (gate, t)
+        How many values are not finite, and so in no bin.
     saturated : Labelled (nonlinearity, t, side)
         The share of values on the ``"low"`` side, at or below 0.05 (sigmoid), -0.95 (tanh) or 0 (a dead ReLU), and on the
         ``"high"`` side, at or above 0.95: within 0.05 of the primitive's ``bounds``, or at the only one; NaN where it has none.
@@ -71,11 +74,13 @@ class Gates(Finding):
     quantiles: Labelled
     counts: Labelled
     edges: Labelled
+    ill: Labelled
     saturated: Labelled
     derivatives: Labelled
     log_ratios: Labelled | None = None
     ranking: Labelled | None = None
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, gates: Sequence[str] | None = None) -> Path | Axes:
         """Plot a strip a gate with the distribution of its values over time, and the mean derivatives below.
 
@@ -100,7 +105,7 @@ class Gates(Finding):
         """
         if ax is not None:
             self._plot_derivatives(ax)
-            return plot.finish(ax, path)
+            return plot.finish(ax, path, self.not_finite)
         nonlinear = [str(label) for label in self.derivatives.axes["nonlinearity"]]
         shown = list(gates) if gates is not None else (nonlinear or [str(g) for g in self.ops.axes["gate"]])[:_SHOWN]
         figure = plot.Canvas(8.0, 1.3 + 0.95 * len(shown) + 2.4)
@@ -111,7 +116,7 @@ class Gates(Finding):
         axes[0].set_title("shade: share of values;  line: median;  dotted: 5 % and 95 %;  orange: limits of saturation", loc="left",
                           color=plot.GREY, fontsize=8.5)  # fmt: skip
         self._plot_derivatives(axes[-1])
-        return plot.finish(axes[-1], path)
+        return plot.finish(axes[-1], path, self.not_finite)
 
     def _plot_strip(self, axes: Axes, gate: str) -> None:
         counts, edges, op = self.counts["gate", gate], self.edges["gate", gate], str(self.ops["gate", gate])
@@ -120,7 +125,7 @@ class Gates(Finding):
             shares = np.where(counts > 0, counts / sums, np.nan)
         axes.pcolormesh(np.arange(self.steps + 1) - 0.5, edges, shares.T, cmap="Blues", vmin=0, vmax=0.5, rasterized=True)
         t, quantiles = np.arange(self.steps), self.quantiles["gate", gate]
-        axes.plot(t, quantiles[:, 2], color=plot.INK, linewidth=1.5)
+        axes.plot(t, quantiles[:, 2], color=plot.INK, linewidth=1.5, marker="o" if self.steps == 1 else None, markersize=3.5)
         axes.plot(t, quantiles[:, [0, 4]], color=plot.INK, linewidth=0.8, linestyle=":")
         note = plot.visible(op)
         limits = _limits(op)
@@ -128,11 +133,13 @@ class Gates(Finding):
             for limit in limits:
                 if math.isfinite(limit):
                     axes.axhline(limit, color="#D55E00", linewidth=0.9, linestyle=(0, (4, 2)))
-            note += f"\n{_percent(self._saturation(gate).sum())} {'dead' if op == 'relu' else 'saturated'}"
+            share = self._saturation(gate).sum()
+            note += f"\n{_percent(share)} {'dead' if op == 'relu' else 'saturated'}" if share >= 0 else "\nnot finite"
         axes.annotate(note, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=8.5, color=plot.INK)
         axes.set_ylabel(plot.visible(gate), color=plot.INK, rotation=0, ha="right", va="center")
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(colors=plot.GREY, labelsize=8, labelbottom=False)
+        plot.mark_rows(axes, [], [(self.ill["gate", gate] > 0, plot.ALARM)])
 
     def _plot_derivatives(self, axes: Axes) -> None:
         worst = [str(label) for label in (self.ranking or self.derivatives).axes["nonlinearity"]]
@@ -147,7 +154,7 @@ class Gates(Finding):
             if op in self.ops.values:
                 axes.axhline(ceiling, color=plot.GREY, linewidth=0.8, linestyle=(0, (1, 2)))
                 axes.annotate(law, (0.995, ceiling), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7.5, color=plot.GREY)
-        axes.set_yscale("log")
+        plot.log_scale(axes)
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, high / 20), high * 1.5)
         axes.set_xlim(-0.5, self.steps - 0.5)
@@ -164,16 +171,18 @@ class Gates(Finding):
         there = np.isfinite(found).all(axis=1)
         return found[there].mean(axis=0) if there.any() else np.full(2, math.nan)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         lines = [f"{self.cell}: distribution of gates and nonlinearities over {self.steps} timesteps", ""]
         nonlinear = list(self.derivatives.axes["nonlinearity"])
         width = max([len(str(gate)) for gate in self.ops.axes["gate"]], default=0)
         for k, gate in enumerate(self.ops.axes["gate"]):
             edges, counts = self.edges.values[k], self.counts.values[k].sum(axis=0)
             line = f"{gate!s:{width}}  {self.ops.values[k]:9} {edges[0]:6.2g} {sparkline(counts, BINS, log=False)} {edges[-1]:<6.2g}"
+            ill = int(self.ill.values[k].sum())
+            line += f"  {_percent(ill / (ill + counts.sum()))} not finite" if ill else ""
             if gate in nonlinear:
                 slopes = self.derivatives["nonlinearity", gate]
-                line += f"  mean derivative {np.mean(slopes[np.isfinite(slopes)]) if np.isfinite(slopes).any() else math.nan:.3g}"
+                line += f"  mean derivative {np.mean(slopes[np.isfinite(slopes)]):.3g}" if np.isfinite(slopes).any() else ""
                 low, high = self._saturation(str(gate))
                 line += f", saturated {_percent(low)} low, {_percent(high)} high" if low >= 0 else ""
             lines.append(line)
@@ -185,6 +194,7 @@ class Gates(Finding):
         return "\n".join(lines)
 
 
+@np.errstate(all="ignore")
 def gates(run: Run, loss: Tensor | None = None) -> Gates:
     """How the gates of a run are distributed over time, how far they are saturated, and which kills the gradient.
 
@@ -234,7 +244,7 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
     for name, t, array in named_values(run):
         values.setdefault(name, {}).setdefault(t, array)
     ops |= {name: _operation(value, t) for (name, t), value in run.names.items() if name in values and name not in ops}
-    edges, counts, quantiles = _distributions(values, ops, len(run))
+    edges, counts, quantiles, ill = _distributions(values, ops, len(run))
     saturated, slopes = _saturations(nonlinear, labels["nonlinearity"], len(run))
     each: Mapping[str, Sequence[Label]] = {"gate": tuple(values), "t": range(len(run))}
     along: Mapping[str, Sequence[Label]] = {**labels, "t": range(len(run))}
@@ -243,8 +253,8 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
         repr(run.cell), run.cell.initialisation, len(run), Labelled([ops[name] for name in values], {"gate": tuple(values)}, "operation"),
         Labelled(quantiles, {**each, "quantile": QUANTILES}, "value"), Labelled(counts, {**each, "bin": range(BINS)}, "values in bin"),
         Labelled(edges, {"gate": tuple(values), "edge": range(BINS + 1)}, "edge of bin"),
-        Labelled(saturated, {**along, "side": ("low", "high")}, "share saturated"), Labelled(slopes, along, "mean derivative"),
-        ratios, None if ratios is None else _ranked(ratios),
+        Labelled(ill, each, "values that are not finite"), Labelled(saturated, {**along, "side": ("low", "high")}, "share saturated"), Labelled(slopes, along, "mean derivative"),
+        ratios, None if ratios is None else _ranked(ratios), not_finite=first_not_finite(run) if loss is None else trace(run, loss).not_finite,
     )  # fmt: skip
 
 
@@ -253,12 +263,13 @@ def _operation(value: Tensor, t: int) -> str:
     return value.op.name if value.op is not None and value.timestep == t else "handed on"
 
 
-def _distributions(values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str, str], steps: int) -> tuple[Floats, Floats, Floats]:
-    """Edges of bins, counts and quantiles of each gate at each step."""
+def _distributions(values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str, str], steps: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Edges of bins, counts, quantiles, and how many values are not finite, of each gate at each step."""
     edges, counts = np.zeros((len(values), BINS + 1)), np.zeros((len(values), steps, BINS), dtype=int)
-    quantiles = np.full((len(values), steps, len(QUANTILES)), math.nan)
+    quantiles, ill = np.full((len(values), steps, len(QUANTILES)), math.nan), np.zeros((len(values), steps), dtype=int)
     for k, (label, series) in enumerate(values.items()):
         usual = {t: value[np.isfinite(value)] for t, value in series.items()}
+        ill[k, list(series)] = [value.size - usual[t].size for t, value in series.items()]
         usual = {t: value for t, value in usual.items() if value.size}
         low, high = _range(ops[label]) or (
             min((float(v.min()) for v in usual.values()), default=0.0), max((float(v.max()) for v in usual.values()), default=1.0))  # fmt: skip
@@ -266,7 +277,7 @@ def _distributions(values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str,
         for t, value in usual.items():
             counts[k, t] = np.histogram(value, edges[k])[0]
             quantiles[k, t] = np.quantile(value, QUANTILES)
-    return edges, counts, quantiles
+    return edges, counts, quantiles, ill
 
 
 def _saturations(nonlinear: Sequence[Nonlinearity], labels: Sequence[str], steps: int) -> tuple[Floats, Floats]:
@@ -278,11 +289,14 @@ def _saturations(nonlinear: Sequence[Nonlinearity], labels: Sequence[str], steps
         values, at = one.values, (place[one.label], one.t)
         if not values.size:
             continue
-        slopes[at] = np.mean(one.derivatives, dtype=np.float64)
+        known = np.isfinite(values)
+        if not known.any():
+            continue
+        slopes[at] = np.mean(one.derivatives[known], dtype=np.float64)
         limits = _limits(one.node.op.name)
         if limits is not None:
             low, high = limits
-            saturated[at] = np.mean(values <= low), np.mean(values >= high)
+            saturated[at] = np.mean(values[known] <= low), np.mean(values[known] >= high)
     return saturated, slopes
 
 

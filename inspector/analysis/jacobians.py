@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from matplotlib.lines import Line2D
 from tinygrad_rnn.unroll import Run
 
 from ..colours import Style, styles
-from ..plot import GREY, INK, Canvas, finish, head, legend, plain_axes, visible
+from ..finite import first_not_finite
+from ..plot import ALARM, GREY, INK, Canvas, finish, head, legend, log_scale, mark_rows, plain_axes, visible
 from .labelled import Finding, Labelled
+from .pictures import quantiles
 from .sparkline import sparkline
 from .steps import Steps
 
@@ -76,6 +78,7 @@ class Jacobians(Finding):
     gap: Labelled
     transient: Labelled
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """Draw singular values, products with their bound, and effective ranks above each other along time.
 
@@ -83,7 +86,7 @@ class Jacobians(Finding):
         """
         if ax is not None:
             self._plot_products(ax)
-            return finish(ax, path)
+            return finish(ax, path, self.not_finite)
         figure = Canvas(8.4, 9.0)
         top, middle, bottom = figure.subplots(3, 1, sharex=True)
         self._plot_values(top)
@@ -92,26 +95,28 @@ class Jacobians(Finding):
         for axes in (top, middle):
             axes.set_xlabel("")
         head(figure, f"{self.cell}: Jacobians of the full state {self.states}, n = {self.size}", f"initialisation: {self.initialisation}")
-        return finish(middle, path)
+        return finish(middle, path, self.not_finite)
 
     def _plot_values(self, axes: Axes) -> None:
         t, values = self.singular_values.axes["t"], self.singular_values.values
-        line = _curve(axes, t, np.where(values[:, :, 0] > 0, values[:, :, 0], np.nan), _LOOKS["values"], "largest singular value ‖J_t‖₂")
+        line = _curve(axes, t, values[:, :, 0], _LOOKS["values"], "largest singular value ‖J_t‖₂", zero=0.0)
         largest = np.asarray(line.get_ydata())
-        low, quarter, upper = np.quantile(values.reshape(len(values), -1), [0.0, 0.25, 0.75], axis=1)
+        low, quarter, upper = quantiles(values.reshape(len(values), -1), (0.0, 0.25, 0.75))
         bottom = 1e-6 * float(np.min(largest, initial=1.0, where=largest > 0))
         bands = [axes.fill_between(t, np.maximum(down, bottom), np.maximum(up, bottom), color=_LOOKS["values"].colour, alpha=alpha, linewidth=0, label=text)
                  for down, up, alpha, text in ((low, largest, 0.14, "all singular values"), (quarter, upper, 0.24, "the middle half of them"))]  # fmt: skip
-        radius = _curve(axes, t, np.where(self.radius.values > 0, self.radius.values, np.nan), _LOOKS["radius"], "spectral radius |λ|ₘₐₓ of J_t")
+        radius = _curve(axes, t, self.radius.values, _LOOKS["radius"], "spectral radius |λ|ₘₐₓ of J_t", zero=0.0)
         axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-        axes.set_yscale("log")
+        log_scale(axes)
+        _mark(axes, t, values[:, :, 0], 0.0, _LOOKS["values"])
         _dress(axes, "singular values of J_t", [line, *bands, radius])
 
     def _plot_products(self, axes: Axes) -> None:
         t, tens = self.product.axes["t"], math.log(10.0)
-        bound = _curve(axes, t, self.bound.values / tens, _LOOKS["bound"], "bound: product of the norms, Π ‖J_k‖₂")
-        truth = _curve(axes, t, self.product.values / tens, _LOOKS["values"], "truth: norm of the product")
+        bound = _curve(axes, t, self.bound.values / tens, _LOOKS["bound"], "bound: product of the norms, Π ‖J_k‖₂", zero=-math.inf)
+        truth = _curve(axes, t, self.product.values / tens, _LOOKS["values"], "truth: norm of the product", zero=-math.inf)
         axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+        _mark(axes, t, self.product.values, -math.inf, _LOOKS["values"])
         _dress(axes, "log₁₀ ‖∂s_T/∂s_t‖₂", [bound, truth])
 
     def _plot_ranks(self, axes: Axes) -> None:
@@ -119,24 +124,27 @@ class Jacobians(Finding):
         one = _curve(axes, t, self.rank.values, _LOOKS["rank"], "J_t: directions one step keeps")
         end = _curve(axes, t, self.surviving.values, _LOOKS["surviving"], "∂s_T/∂s_t: directions that survive to the end")
         axes.set_ylim(0, None)
+        _mark(axes, t, self.surviving.values, 0.0, _LOOKS["surviving"])
         _dress(axes, "effective rank (Σσ²)²/Σσ⁴", [one, end])
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         t = self.singular_values.axes["t"]
-        median = {name: float(np.median(table.values)) for name, table in self.tables().items() if table.axes.keys() == {"t", "sequence"}}
-        first = float(np.median(self.product.values[_first(self)])) / math.log(10)
-        bound = float(np.median(self.bound.values[_first(self)])) / math.log(10)
-        peak = self.transient.values.max(axis=(0, 1))
+        median = {name: _median(table.values) for name, table in self.tables().items() if table.axes.keys() == {"t", "sequence"}}
+        first, bound = (_power(np.median(table.values[_first(self)])) for table in (self.product, self.bound))
+        if not np.isfinite(self.singular_values.values).any():
+            return f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {len(t)} steps: none is finite"
+        peak = np.fmax.reduce(self.transient.values, axis=(0, 1))
         return "\n".join([
             f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {len(t)} steps, initialisation {self.initialisation}",
-            f"  ‖∂s_T/∂s_t‖    {sparkline(np.median(self.product.values, axis=1), 40, log=False)}  10^{first:.1f} over all steps, bound 10^{bound:.1f}",
-            f"  one step       largest singular value {float(np.median(self.singular_values.values[:, :, 0])):.3g}, spectral radius {median['radius']:.3g}, "
+            f"  ‖∂s_T/∂s_t‖    {sparkline(np.median(self.product.values, axis=1), 40, log=False)}  {first} over all steps, bound {bound}",
+            f"  one step       largest singular value {_median(self.singular_values.values[:, :, 0]):.3g}, spectral radius {median['radius']:.3g}, "
             f"non-normality {median['non_normality']:.3g}",
-            f"  directions     effective rank {median['rank']:.3g} of {self.size} for one step, {float(np.median(self.surviving.values[_first(self)])):.3g} for all",
-            f"  repeated step  ‖J^k‖ reaches {float(peak.max()):.3g} at k = {int(peak.argmax())}",
+            f"  directions     effective rank {median['rank']:.3g} of {self.size} for one step, {_median(self.surviving.values[_first(self)]):.3g} for all",
+            f"  repeated step  ‖J^k‖ reaches {float(np.nanmax(peak)):.3g} at k = {int(np.nanargmax(peak))}",
         ])  # fmt: skip
 
 
+@np.errstate(all="ignore")
 def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) -> Jacobians:
     """Analyse the Jacobians of the full state of a cell, step by step and multiplied.
 
@@ -176,12 +184,12 @@ def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) ->
         matrices = found.astype(np.float64)
         for k in range(len(block)) if maps.reverse else reversed(range(len(block))):
             place, one = block[k] - chosen.start, matrices[k]
-            left = np.linalg.svd(chain, compute_uv=False).astype(np.float64)
+            left = _each(_singular_values, chain, maps.size)
             with np.errstate(divide="ignore"):
                 product[place], bound[place] = scale + np.log(left[:, 0]), total
             surviving[place] = effective_rank(left)
-            values[place] = np.linalg.svd(one, compute_uv=False)
-            radius[place] = np.abs(np.linalg.eigvals(one)).max(axis=1)
+            values[place] = _each(_singular_values, one, maps.size)
+            radius[place] = _each(_radii, one)
             if place in thinned:
                 powers[place] = _powers(one)
             with np.errstate(divide="ignore"):
@@ -203,7 +211,29 @@ def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) ->
         Labelled(bound, axes, "Σ ln ‖J_k‖₂, k > t"),
         Labelled(gap, axes, "nats a step by which the bound is too large"),
         Labelled(np.stack([powers[place] for place in thinned]), {**axes, "t": [chosen[place] for place in thinned], "k": range(_POWERS + 1)}, "‖J_t^k‖₂"),
+        not_finite=first_not_finite(run),
     )  # fmt: skip
+
+
+def _each(measure: Callable[[Array], Array], matrices: Array, *shape: int) -> Array:
+    """A measure of each matrix; NaN for those that are not finite, which LAPACK refuses."""
+    found, usable = np.full((len(matrices), *shape), np.nan), np.isfinite(matrices).all(axis=(1, 2))
+    if usable.any():
+        found[usable] = measure(matrices[usable])
+    return found
+
+
+def _singular_values(matrices: Array) -> Array:
+    return np.linalg.svd(matrices, compute_uv=False).astype(np.float64)
+
+
+def _radii(matrices: Array) -> Array:
+    found: Array = np.abs(np.linalg.eigvals(matrices)).max(axis=1)
+    return found
+
+
+def _norms(matrices: Array) -> Array:
+    return _singular_values(matrices)[:, 0]
 
 
 def effective_rank(values: Array) -> Array:
@@ -224,7 +254,7 @@ def _powers(matrices: Array) -> Array:
     """The norms of the powers 0 ... K of matrices, (batch, K+1)."""
     power, found = np.broadcast_to(np.eye(matrices.shape[-1]), matrices.shape), []
     for _ in range(_POWERS + 1):
-        found.append(np.linalg.norm(power, 2, axis=(1, 2)))
+        found.append(_each(_norms, power))
         power = power @ matrices
     return np.stack(found, axis=1)
 
@@ -234,14 +264,32 @@ def _first(found: Jacobians) -> int:
     return 0 if np.isnan(found.gap.values[-1]).all() else -1
 
 
-def _curve(axes: Axes, t: Sequence[Any], values: Array, look: Style, label: str) -> Line2D:
-    finite = np.where(np.isfinite(values), values, np.nan)
-    middle: Array = np.median(finite, axis=1)
-    if finite.shape[1] > 1:
-        low, high = np.quantile(finite, [0.05, 0.95], axis=1)
-        axes.fill_between(t, low, high, color=look.colour, alpha=0.2, linewidth=0)
-    (line,) = axes.plot(t, middle, linewidth=1.8, label=visible(label), **look.line(len(middle)))
+def _median(values: Array) -> float:
+    """Of what is finite."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else math.nan
+
+
+def _power(logarithm: float) -> str:
+    """A number given by its natural logarithm, as a power of ten."""
+    if math.isnan(logarithm):
+        return "not finite"
+    return "0" if logarithm == -math.inf else f"10^{logarithm / math.log(10):.1f}"
+
+
+def _curve(axes: Axes, t: Sequence[Any], values: Array, look: Style, label: str, zero: float | None = None) -> Line2D:
+    """A median with its band, over the sequences that are finite there; `zero` is the value that has no place on the scale."""
+    levels = quantiles(np.where(values == zero, np.nan, values), (0.05, 0.5, 0.95))
+    if values.shape[1] > 1:
+        axes.fill_between(t, levels[0], levels[2], color=look.colour, alpha=0.2, linewidth=0)
+    (line,) = axes.plot(t, levels[1], linewidth=1.8, label=visible(label), **look.line(len(values)))
     return line
+
+
+def _mark(axes: Axes, t: Sequence[Any], values: Array, zero: float, look: Style) -> None:
+    """Marks where a curve is 0 in all sequences, and where it is not finite in one."""
+    broken = (np.isnan(values) | (values == np.inf)).any(axis=1)
+    mark_rows(axes, [((values == zero).all(axis=1), look.colour)], [(broken, ALARM)], first=int(t[0]))
 
 
 def _dress(axes: Axes, label: str, handles: Sequence[Any]) -> None:

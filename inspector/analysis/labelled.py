@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import files
+
+from ..finite import NotFinite
 
 __all__ = ["Finding", "Label", "Labelled"]
 
@@ -108,26 +110,49 @@ class Labelled:
         return pandas.Series(self.values.reshape(-1), index=index, name=self.what)
 
 
+@dataclass(frozen=True, eq=False)
 class Finding:
-    """What an analysis gives back: a dataclass whose :class:`Labelled` fields are its tables."""
+    """What an analysis gives back: a dataclass whose :class:`Labelled` fields are its tables.
+
+    Attributes
+    ----------
+    not_finite : NotFinite or None
+        Where NaN or infinity first appears in what was analysed; none if all is finite. It stands first in the text, above
+        every picture, and in what is exported as JSON.
+    """
+
+    not_finite: NotFinite | None = field(default=None, kw_only=True)
+
+    def __str__(self) -> str:
+        with np.errstate(all="ignore"):
+            text = self._text()
+        return f"{self.not_finite}\n{text}" if self.not_finite else text
+
+    def _text(self) -> str:
+        """What was found, in words and numbers."""
+        raise NotImplementedError
 
     def tables(self) -> dict[str, Labelled]:
         """The labelled arrays by name."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in fields.items() if isinstance(value, Labelled)}
 
     def to_dict(self) -> dict[str, Any]:
-        """All tables, and all plain numbers and strings, fit for JSON."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        """All tables, and all plain numbers and strings, fit for JSON.
+
+        JSON has no NaN and no infinity: both are ``None``, and ``"not_finite"`` says where they begin, if anywhere.
+        """
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain = {k: _plain(v) for k, v in fields.items() if isinstance(v, (str, bool, int, float, np.number))}
-        return {**plain, **{name: table.to_dict() for name, table in self.tables().items()}}
+        ill = {"not_finite": self.not_finite and self.not_finite.to_dict()}
+        return {**plain, **ill, **{name: table.to_dict() for name, table in self.tables().items()}}
 
     def to_json(self, path: str | Path) -> Path:
         """Write :meth:`to_dict`; the file appears only when it is complete."""
         return files.write(path, json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n")
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write one line a value: its table, what it is, its labels, itself."""
+        """Write one line a value: its table, what it is, its labels, itself; what is not finite as ``nan``, ``inf`` or ``-inf``."""
         tables = self.tables()
         axes = list(dict.fromkeys(axis for table in tables.values() for axis in table.axes))
 

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from tinygrad_rnn.batching import Batched
 
+from ..trace import norms
+
 Array = npt.NDArray[Any]
 
 __all__ = ["Array", "norms_of", "one_lane", "projections"]
@@ -35,5 +37,4 @@ def projections(lanes: Array) -> Array:
 
 def norms_of(lanes: Array) -> Array:
     """The L2 norm of every lane."""
-    norms: Array = np.linalg.norm(lanes.reshape(len(lanes), -1).astype(np.float64), axis=1)
-    return norms
+    return norms(lanes)

@@ -68,18 +68,19 @@ class Lyapunov(Finding):
     dimension: float
     entropy: float
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """Draw the spectrum with its error bars, and beside it how it converged; given Axes, the spectrum only."""
         if ax is not None:
             self._plot_spectrum(ax)
             title(ax, f"{self.cell}: Lyapunov spectrum")
-            return finish(ax, path)
+            return finish(ax, path, self.not_finite)
         figure = Canvas(11.0, 4.4)
         left, right = figure.subplots(1, 2)
         self._plot_spectrum(left)
         self._plot_running(right)
         head(figure, f"{self.cell}: Lyapunov exponents of {self.steps} steps".lstrip(": "), f"initialisation: {self.initialisation}" if self.initialisation else "")
-        return finish(left, path)
+        return finish(left, path, self.not_finite)
 
     def _plot_spectrum(self, axes: Axes) -> None:
         i = np.arange(1, len(self.exponents.values) + 1)
@@ -111,7 +112,7 @@ class Lyapunov(Finding):
             return "changes neither grow nor die"
         return f"half-life {self.half_life:.3g} steps" if self.half_life > 0 else f"changes double in {-self.half_life:.3g} steps"
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return "\n".join([
             f"Lyapunov exponents of {self.cell or 'given matrices'}, {self.steps} steps after {self.discarded}",
             f"  {sparkline(np.nan_to_num(self.exponents.values, neginf=np.nan), 40, log=False)}",

@@ -15,7 +15,9 @@ from tinygrad_rnn.batching import Batched
 from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
-from ..plot import GREY, INK, Canvas, axes_of, finish, title, visible
+from ..finite import NotFinite
+from ..plot import ALARM, GREY, INK, Canvas, axes_of, finish, mark_rows, title, visible
+from ..trace import norms, trace
 from ..values import recorded_values
 from .labelled import Finding, Labelled
 from .lanes import Array, norms_of, projections
@@ -48,6 +50,8 @@ class PathOrders(Finding):
         The L2 norm of each part. Norms do not add up: parts may cancel.
     by_step : Labelled (t, order)
         The projections at the value of the same name at every timestep; NaN where there is no gradient.
+    totals : Labelled (t,)
+        The L2 norm of the whole gradient there.
     parts : Labelled (order, batch, unit)
         The parts themselves, which add up to the gradient. A value of other than two dimensions is one row.
     """
@@ -59,6 +63,7 @@ class PathOrders(Finding):
     projections: Labelled
     norms: Labelled
     by_step: Labelled
+    totals: Labelled
     parts: Labelled
 
     @property
@@ -66,6 +71,7 @@ class PathOrders(Finding):
         """The orders as text."""
         return tuple(map(str, self.projections.axes["order"]))
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """Draw the signed share of every order, and beside it the same for every timestep as a map.
 
@@ -79,15 +85,18 @@ class PathOrders(Finding):
         if ax is not None or len(self.by_step.values) < 2:
             axes = axes_of(ax, (6.4, 3.8))
             _bars(axes, self)
-            return finish(axes, path)
+            return finish(axes, path, self.not_finite)
         figure = Canvas(11.5, 4.2)
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
         _bars(left, self)
         _map(right, self)
-        return finish(left, path)
+        return finish(left, path, self.not_finite)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         shares = self.projections.values
+        if not np.isfinite(shares).any():
+            arrives = "no gradient arrives" if self.total == 0 else "not finite"
+            return f"{self.label}: ∂L/∂{self.value} (norm {self.total:.3g}) by how often its paths crossed {self.edges}\n  {arrives}"
         order = np.argsort(-np.abs(np.nan_to_num(shares)))[:5]
         strongest = ", ".join(f"k={self.orders[k]} {shares[k]:.1%}" for k in sorted(order.tolist()) if shares[k])
         return (
@@ -96,6 +105,7 @@ class PathOrders(Finding):
         )
 
 
+@np.errstate(all="ignore")
 def path_orders(
     run: Run, loss: Tensor, edges: Edges | None = None, wrt: tuple[str, int] | None = None, orders: int | None = None
 ) -> PathOrders:
@@ -162,7 +172,8 @@ def path_orders(
         if node.id in wanted:
             found[node.id] = ladder.read(node, total)
     zeros = np.zeros((count + 1, *value.shape))
-    return _result(run, (name, int(t) % len(run)), ladder.told, found.get(value.id, zeros), [found.get(series[s].id) if s in series else None for s in range(len(run))])
+    along = [found.get(series[s].id) if s in series else None for s in range(len(run))]
+    return _result(run, (name, int(t) % len(run)), ladder.told, found.get(value.id, zeros), along, trace(run, loss).not_finite)
 
 
 class _Ladder:
@@ -243,7 +254,9 @@ def _ladder(run: Run, loss: Tensor, edges: Edges | None, count: int) -> _Ladder:
     return _Ladder(owner, frozenset(ends[0]), frozenset(ends[1]), None, count, told)
 
 
-def _result(run: Run, key: tuple[str, int], told: str, parts: Array, series: Sequence[Array | None]) -> PathOrders:
+def _result(
+    run: Run, key: tuple[str, int], told: str, parts: Array, series: Sequence[Array | None], not_finite: NotFinite | None
+) -> PathOrders:
     count = len(parts) - 1
     labels: list[str | int] = [*range(count), f"≥{count}"]
     if not any(np.any(lanes[-1]) for lanes in (parts, *(s for s in series if s is not None))):
@@ -252,11 +265,13 @@ def _result(run: Run, key: tuple[str, int], told: str, parts: Array, series: Seq
     rows = parts.reshape(len(parts), parts.shape[1] if parts.ndim == 3 else 1, -1)[:kept]
     steps = [np.full(kept, np.nan) if s is None else projections(s[:kept]) for s in series]
     return PathOrders(
-        repr(run.cell), f"{key[0]}_{key[1]}", told, float(np.linalg.norm(rows.sum(axis=0).astype(np.float64))),
+        repr(run.cell), f"{key[0]}_{key[1]}", told, float(norms(rows.sum(axis=0)[None])[0]),
         Labelled(projections(rows), {"order": labels}, "signed share of the gradient"),
         Labelled(norms_of(rows), {"order": labels}, "gradient norm"),
         Labelled(steps, {"t": range(len(series)), "order": labels}, "signed share of the gradient"),
+        Labelled([0.0 if s is None else float(norms(s.sum(axis=0)[None])[0]) for s in series], {"t": range(len(series))}, "gradient norm"),
         Labelled(rows, {"order": labels, "batch": range(rows.shape[1]), "unit": range(rows.shape[2])}, "gradient"),
+        not_finite=not_finite,
     )  # fmt: skip
 
 
@@ -284,6 +299,7 @@ def _map(axes: Axes, found: PathOrders) -> None:
     image = axes.imshow(table, cmap="PuOr_r", vmin=-largest, vmax=largest, origin="lower", aspect="auto", interpolation="none")
     _ordinal(axes.yaxis, found)
     axes.set_ylim(-0.5, _last_shown(found) + 0.5)
+    mark_rows(axes, [], [(~np.isfinite(found.totals.values), ALARM)])
     name = found.value.rpartition("_")[0]
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
     axes.set_ylabel("order k", color=INK)

@@ -47,6 +47,7 @@ class Phases(Finding):
     y: str
     rate: Labelled
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """Draw the map, the edge of chaos where the rate is 0, and lines of equal half-life."""
         axes = axes_of(ax, (7.6, 5.6))
@@ -66,9 +67,9 @@ class Phases(Finding):
         axes.spines[:].set_visible(False)
         title(axes, f"{self.cell}: where gradients vanish, and where they explode")
         legend(axes, lines)
-        return finish(axes, path)
+        return finish(axes, path, self.not_finite)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         rate = self.rate.values
         chaotic = float((rate > 0).mean())
         low, high = np.nanmin(rate), np.nanmax(rate)
@@ -78,6 +79,7 @@ class Phases(Finding):
         )
 
 
+@np.errstate(all="ignore")
 def phase_diagram(
     make_cell: str | Callable[[float, float], Cell],
     xs: npt.ArrayLike | None = None,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..colours import Style
-from ..plot import GREY, INK, title, visible
+from ..plot import ALARM, GREY, INK, title, visible
 
-__all__ = ["FORMATS", "QUANTILES", "draw_band", "draw_limits", "draw_map", "title"]
+__all__ = ["FORMATS", "QUANTILES", "draw_band", "draw_limits", "draw_map", "quantiles", "title"]
 
 Array = npt.NDArray[np.float64]
 
@@ -27,18 +28,28 @@ FORMATS = {
 QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
 
 
+def quantiles(rows: npt.ArrayLike, levels: Sequence[float]) -> Array:
+    """Quantiles (levels, rows) of what is finite in each row of a matrix; NaN where nothing is."""
+    finite = (row[np.isfinite(row)] for row in np.asarray(rows, np.float64))
+    found: Array = np.array([np.quantile(row, levels) if row.size else np.full(len(levels), np.nan) for row in finite])
+    return found.reshape(-1, len(levels)).T
+
+
 def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.NDArray[np.bool_]) -> None:
-    """A matrix as a heat map on a logarithmic scale of so many decades; what lies below, zeros too, is hatched.
+    """A matrix as a heat map on a logarithmic scale of so many decades; what lies below, zeros too, is hatched, what is not finite red.
 
     Places that are not `possible` stay empty.
     """
-    high = float(matrix[np.isfinite(matrix)].max())
-    low = max(float(matrix[matrix > 0].min()), high * 10.0**-decades)
-    lost = possible & (matrix < low)
+    some = matrix[np.isfinite(matrix) & (matrix > 0)]
+    high = float(some.max(initial=0.0)) or 1.0
+    low = max(float(some.min(initial=high)), high * 10.0**-decades)
+    ill, lost = possible & ~np.isfinite(matrix), possible & (matrix < low)
     if lost.any() and min(matrix.shape) > 1:
         hatched = axes.contourf(lost.astype(float), levels=[0.5, 1.5], colors=["#EEF1F4"], hatches=["////"], antialiased=False)
         hatched.set_edgecolor("#C8D1DA")
-    shown = np.ma.masked_where(~possible | (matrix < low), matrix)
+    if ill.any():
+        axes.imshow(np.ma.masked_where(~ill, ill.astype(float)), cmap=ListedColormap([ALARM]), aspect="auto", interpolation="nearest", zorder=2)
+    shown = np.ma.masked_where(~possible | ill | (matrix < low), matrix)
     image = axes.imshow(shown, norm=LogNorm(low if low < high else high / 10, high), cmap="cividis", aspect="auto", interpolation="nearest", zorder=2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -47,7 +58,8 @@ def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
-    bar.set_label(visible(f"{label}        hatched: below" if lost.any() else label), color=INK)
+    notes = [note for note, there in (("hatched: below", lost.any()), ("red: not finite", ill.any())) if there]
+    bar.set_label(visible("        ".join([label, *notes])), color=INK)
     bar.ax.tick_params(colors=GREY)
     bar.outline.set_visible(False)
 

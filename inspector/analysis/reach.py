@@ -18,7 +18,7 @@ from tinygrad_rnn.unroll import Run
 from ..colours import styles
 from ..plot import INK, along_time, axes_of, decay_rate, finish, legend, mark_rows, marked, visible
 from ..replay import recorded
-from ..trace import behind, check
+from ..trace import behind, check, norms, trace
 from ..values import recorded_values
 from .labelled import Finding, Labelled
 from .loss_steps import LossSteps
@@ -27,7 +27,7 @@ from .sparkline import sparkline
 
 Array = npt.NDArray[np.float64]
 
-__all__ = ["Reach", "norms", "reach"]
+__all__ = ["Reach", "reach"]
 
 _LEVELS = {"1/e": math.exp(-1), "1 %": 0.01}
 
@@ -82,6 +82,7 @@ class Reach(Finding):
         """The names of the states."""
         return tuple(map(str, self.map.axes["state"]))
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, state: str | None = None) -> Path | Axes:
         """Draw the map of one state, the last of :attr:`states` when omitted: loss steps downwards, state steps to the right.
 
@@ -91,19 +92,16 @@ class Reach(Finding):
         ------
         KeyError
             If there is no such state.
-        ValueError
-            If no step's loss reaches it.
         """
         state = self.states[-1] if state is None else state
         matrix, steps = self.map["state", state], len(self.map.axes["s"])
-        if not (matrix > 0).any():
-            raise ValueError(f"reach: no step's loss reaches {state}")
-        readers = np.flatnonzero((matrix > 0).any(axis=1))
+        readers = np.flatnonzero((matrix != 0).any(axis=1))
         if len(readers) == 1:
             return self._plot_row(path, ax, state, int(readers[0]))
-        first, last = int(readers[0]), int(readers[-1])
+        first, last = (int(readers[0]), int(readers[-1])) if len(readers) else (0, steps - 1)
         axes = axes_of(ax, (7.6, min(6.2, 1.9 + 0.35 * (last - first + 1))))
-        before, after = np.tril(matrix, -1).any(), np.triu(matrix, 1).any()
+        usual = np.where(np.isfinite(matrix), matrix, 0.0)
+        before, after = np.tril(usual, -1).any(), np.triu(usual, 1).any()
         possible = np.ones(matrix.shape, bool) if before and after else (np.triu if after else np.tril)(np.ones(matrix.shape, bool))
         draw_map(axes, matrix, f"‖∂L_s/∂{state}_t‖₂", 12, possible)
         lines = []
@@ -117,24 +115,29 @@ class Reach(Finding):
         axes.set_xlabel("timestep t of the state        (the gradient flows from the diagonal to the left)" if before or not after else "timestep t of the state", color=INK)
         axes.set_ylabel("timestep s of the loss L_s", color=INK)
         title(axes, f"{self.cell}: where the loss of each step sends its gradient", f"initialisation: {self.initialisation}")
-        legend(axes, lines)
-        return finish(axes, path)
+        if len(readers):
+            legend(axes, lines)
+        else:
+            axes.annotate(visible(f"no step's loss reaches {state}"), (0.98, 0.9), xycoords="axes fraction", ha="right", va="top", color=INK)
+        return finish(axes, path, self.not_finite)
 
     def _plot_row(self, path: str | Path | None, ax: Axes | None, state: str, s: int) -> Path | Axes:
         """The map of a loss that reads one step alone, as a curve."""
         row, look = self.map["state", state][s], styles(self.states)[state]
         axes = axes_of(ax, (8.0, 4.6))
-        lines = axes.plot(np.where(row > 0, row, np.nan), linewidth=2.0, label=visible(f"{state}{marked(row)}"), **look.line(len(row)))
-        for level, part in _LEVELS.items():
+        usual = np.isfinite(row) & (row > 0)
+        lines = axes.plot(np.where(usual, row, np.nan), linewidth=2.0, label=visible(f"{state}{marked(row)}"), **look.line(len(row)))
+        for level, part in _LEVELS.items() if np.isfinite(row).all() else ():
             axes.axhline(part * row.max(), color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
             axes.annotate(level, (1.0, part * row.max()), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
         along_time(axes, f"{state}_t")
         axes.set_ylabel(visible(f"‖∂L_{s}/∂{state}_t‖₂"), color=INK)
-        mark_rows(axes, [(row == 0, look.colour)])
+        mark_rows(axes, [(row == 0, look.colour)], [(~np.isfinite(row), look.colour)])
         title(axes, f"{self.cell}: where the loss, which reads step {s} alone, sends its gradient", f"initialisation: {self.initialisation}; dashed: fallen to that part of its largest")
         legend(axes, lines)
-        return finish(axes, path)
+        return finish(axes, path, self.not_finite)
 
+    @np.errstate(all="ignore")
     def plot_gradients(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
         """Plot total and direct gradients along time, with lines where number formats underflow.
 
@@ -145,20 +148,22 @@ class Reach(Finding):
         """
         axes = axes_of(ax, (8.0, 4.6))
         names = self.states if states is None else states
-        looks, lines, zeros = styles(self.states), [], []
+        looks, lines, zeros, broken = styles(self.states), [], [], []
         for name in names:
             for k, (table, what) in enumerate(((self.total, "total"), (self.direct, "direct, from L_t alone"))):
                 curve = table["state", name]
                 look = looks[name].among(k, 2).line(len(curve))
-                lines += axes.plot(np.where(curve > 0, curve, np.nan), linewidth=2.0, label=visible(f"{name} {what}{marked(curve)}"), **look)
+                lines += axes.plot(np.where(np.isfinite(curve) & (curve > 0), curve, np.nan), linewidth=2.0, label=visible(f"{name} {what}{marked(curve)}"), **look)
                 zeros.append((curve == 0, looks[name].colour))
+                broken.append((~np.isfinite(curve), looks[name].colour))
         along_time(axes, "state_t")
-        mark_rows(axes, zeros)
+        mark_rows(axes, zeros, broken)
         draw_limits(axes)
         title(axes, f"{self.cell}: total and direct gradient", f"initialisation: {self.initialisation}")
         legend(axes, lines)
-        return finish(axes, path)
+        return finish(axes, path, self.not_finite)
 
+    @np.errstate(all="ignore")
     def plot_lags(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
         """Plot how the gradient of one step's loss falls with the steps back, median and band over the loss steps.
 
@@ -180,15 +185,16 @@ class Reach(Finding):
         axes.set_ylabel("‖∂L_s/∂state_t‖₂ relative to its largest", color=INK)
         title(axes, f"{self.cell}: how far back the loss of one step reaches", f"initialisation: {self.initialisation}")
         legend(axes, lines)
-        return finish(axes, path)
+        return finish(axes, path, self.not_finite)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         wide = max(map(len, self.states))
         lines = [f"reach of the loss in {self.cell}, {len(self.map.axes['s'])} steps, initialisation {self.initialisation}"]
         for k, name in enumerate(self.states):
             median = self.profile["state", name][2]
             if np.isnan(median).all():
-                lines.append(f"  {name:<{wide}}  no loss reaches it")
+                ill = not np.isfinite(self.map["state", name]).all()
+                lines.append(f"  {name:<{wide}}  {'the gradient is not finite' if ill else 'no loss reaches it'}")
                 continue
             told = [f"{level} after {_steps(_fallen(median[~np.isnan(median)], part))}" for level, part in _LEVELS.items()]
             curve = sparkline(median[~np.isnan(median)][::-1], 40)
@@ -196,6 +202,7 @@ class Reach(Finding):
         return "\n".join(lines)
 
 
+@np.errstate(all="ignore")
 def reach(run: Run, loss: Tensor) -> Reach:
     """Take the gradient apart by the step at which the loss reads the run, in batched sweeps over all these steps.
 
@@ -266,18 +273,8 @@ def reach(run: Run, loss: Tensor) -> Reach:
         Labelled(memory, {**state, "s": steps}, "effective memory length in steps"),
         Labelled(lives, state, "half-life in steps"),
         Labelled(np.where(lives[:, None] > 0, peaks * lives[:, None], np.inf), {**state, "format": list(FORMATS)}, "steps back until below the smallest number"),
+        not_finite=trace(run, loss).not_finite,
     )  # fmt: skip
-
-
-def norms(rows: npt.NDArray[Any]) -> Array:
-    """The L2 norm of every row, right even where the squares would underflow."""
-    flat = rows.reshape(len(rows), -1).astype(np.float64, copy=False)
-    found: Array = np.sqrt(np.einsum("ij,ij->i", flat, flat))
-    if flat.size and ((found < 1e-140) | (found > 1e140)).any():
-        peak = np.abs(flat).max(axis=1)
-        safe = np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
-        found = np.linalg.norm(flat / safe[:, None], axis=1) * safe
-    return found
 
 
 def _by_lag(matrix: Array, backward: Sequence[bool], dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
@@ -291,7 +288,7 @@ def _by_lag(matrix: Array, backward: Sequence[bool], dtype: np.dtype[Any]) -> tu
         lagged = np.full((steps, steps), np.nan)
         for s in range(steps):
             row = one[s, s:] if turned else one[s, s::-1]
-            if row.max() > 0:
+            if 0 < row.max() < np.inf:
                 row = row / row.max()
                 lagged[s, : len(row)] = row
                 memory[k, s] = row.sum()

@@ -68,6 +68,7 @@ class Saliency(Finding):
     per_step: Labelled
     labels: Labelled | None = None
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, sequence: int = 0) -> Path | Axes:
         """Plot the contribution of each timestep: on the text itself where steps have labels, else as bars.
 
@@ -104,20 +105,22 @@ class Saliency(Finding):
             axes = ax
             self._plot_bars(axes, values)
         plot.title(axes, f"What the score owes to each input: {self.method.replace('_', ' ')}", self._sums())
-        return plot.finish(axes, path)
+        return plot.finish(axes, path, self.not_finite)
 
     def _plot_bars(self, axes: Axes, values: Floats) -> None:
-        axes.bar(np.arange(len(values)), values, width=0.86, color=_colours(values), edgecolor=plot.GREY, linewidth=0.4)
+        axes.bar(np.arange(len(values)), np.where(np.isfinite(values), values, 0.0), width=0.86, color=_colours(values), edgecolor=plot.GREY, linewidth=0.4)
         axes.axhline(0, color=plot.GREY, linewidth=0.8)
         plot.plain_axes(axes)
         axes.set_xlim(-0.5, len(values) - 0.5)
+        plot.mark_rows(axes, [], [(~np.isfinite(values), plot.ALARM)])
         axes.set_xlabel("timestep t", color=plot.INK)
         axes.set_ylabel(f"‖{_WHAT[self.method]}_t‖₂" if self.method == "gradient" else f"{_WHAT[self.method]}_t", color=plot.INK)
 
     def _plot_map(self, axes: Axes, sequence: int) -> None:
         values = self.contributions["sequence", sequence].T
         largest = _largest(values)
-        image = axes.imshow(values, aspect="auto", cmap=_COLOURS, vmin=-largest, vmax=largest, interpolation="nearest")
+        axes.patch.set(hatch="xxx", facecolor="#FFFFFF", edgecolor=plot.ALARM)  # seen where a value is not finite
+        image = axes.imshow(np.where(np.isfinite(values), values, np.nan), aspect="auto", cmap=_COLOURS, vmin=-largest, vmax=largest, interpolation="nearest")
         axes.set_yticks(range(len(values)) if len(values) <= 12 else range(0, len(values), math.ceil(len(values) / 12)))
         axes.set_ylabel("feature", color=plot.INK)
         axes.set_xlabel("timestep t", color=plot.INK)
@@ -135,7 +138,8 @@ class Saliency(Finding):
         colours = _colours(values)
         for t, (label, colour) in enumerate(zip(self.labels.values.tolist(), colours, strict=True)):
             row, column = divmod(t, _LINE)
-            axes.add_patch(Rectangle((column, -row - 0.9), 0.97, 0.8, facecolor=colour, edgecolor="none"))
+            ill = {} if np.isfinite(values[t]) else {"hatch": "xxx", "edgecolor": plot.ALARM, "linewidth": 0}
+            axes.add_patch(Rectangle((column, -row - 0.9), 0.97, 0.8, **{"facecolor": colour, "edgecolor": "none", **ill}))
             dark = float(np.dot(colour[:3], (0.299, 0.587, 0.114))) < 0.5
             axes.text(column + 0.48, -row - 0.5, plot.visible(_shown(label)), ha="center", va="center", family="monospace", fontsize=11,
                       color="#FFFFFF" if dark else plot.INK)  # fmt: skip
@@ -162,7 +166,7 @@ class Saliency(Finding):
             lines.append("".join("−" if value < 0 else " " for value in values[part]))
         return [f"sequence {sequence}", *(line.rstrip() for line in lines if line.strip()), ""]
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         lines = [f"{self.cell}: what the score owes to each input, {self.method.replace('_', ' ')}", self._sums(), ""]
         for sequence in self.per_step.axes["sequence"]:
             lines += self._lines(sequence)
@@ -174,6 +178,7 @@ class Saliency(Finding):
         return "\n".join([*lines, "most at " + ", ".join(most)])
 
 
+@np.errstate(all="ignore")
 def saliency(
     run: Run, score: Tensor, method: str = "gradient_x_input", *, baseline: Any = None, points: int | None = None, labels: Sequence[str] | None = None
 ) -> Saliency:
@@ -249,6 +254,7 @@ def saliency(
     return Saliency(
         found.label, method, float(score.item()), before, residual, Labelled(inputs, axes, "x"), Labelled(slope, axes, _WHAT[method]),
         Labelled(steps, short, _WHAT[method]), None if labels is None else Labelled(np.array(list(labels), dtype=object), {"t": range(len(run))}, "label"),
+        not_finite=found.not_finite,
     )  # fmt: skip
 
 
@@ -315,11 +321,11 @@ class _Piece(NamedTuple):
 
 
 def _largest(values: Floats) -> float:
-    return float(np.abs(values).max(initial=0.0)) or 1.0
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
 
 
 def _colours(values: Floats) -> Any:
-    return colormaps[_COLOURS](0.5 + 0.5 * values / _largest(values))
+    return colormaps[_COLOURS](0.5 + 0.5 * np.where(np.isfinite(values), values, 0.0) / _largest(values))
 
 
 def _shown(label: str) -> str:

@@ -32,7 +32,7 @@ class Sums(NamedTuple):
 
 
 class AllPaths:
-    """One sweep from `target` back to `source` that adds up paths instead of derivatives."""
+    """One sweep from `target` back to `source` that adds up paths instead of derivatives; those on which one is not finite are left out."""
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
         self.readers: dict[int, list[tuple[Tensor, int]]] = {}
@@ -64,7 +64,7 @@ class AllPaths:
             for node, operand in self.readers[tensor.id]:
                 rows, columns, values = entries(node, operand)
                 first, last = np.searchsorted(columns, [element, element + 1])
-                gains = self.found[node.id].best[rows[first:last]] + _log(values[first:last])
+                gains = self.found[node.id].best[rows[first:last]] + _log(np.where(np.isfinite(values[first:last]), values[first:last], 0.0))
                 if gains.size:
                     k = first + int(np.argmax(gains))
                     ways.append((float(gains.max()), node, operand, int(rows[k]), float(values[k])))
@@ -86,7 +86,7 @@ def _log(values: Array) -> Array:
 
 def _through(sums: Sums, local: Entries, size: int) -> Sums:
     """What one edge hands on to its operand of that size: all paths of the consumer's elements, one derivative longer."""
-    some = (local.values != 0) & np.isfinite(sums.total[local.rows])
+    some = (local.values != 0) & np.isfinite(local.values) & np.isfinite(sums.total[local.rows])
     rows, columns, values = (part[some] for part in local)
     found = Sums(*(np.full(size, -np.inf) for _ in range(3)), *(np.zeros(size) for _ in range(2)))
     if not len(columns):

@@ -15,7 +15,8 @@ from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
 from ..colours import NEUTRAL, styles
-from ..plot import INK, Canvas, along_time, finish, legend, title, visible
+from ..plot import ALARM, GREY, INK, Canvas, along_time, finish, legend, mark_rows, title, visible
+from ..trace import trace
 from .labelled import Finding, Label, Labelled
 from .lanes import Array, norms_of, one_lane, projections
 from .sparkline import sparkline
@@ -63,6 +64,7 @@ class Shares(Finding):
         """The names of the ways, the loss last."""
         return tuple(map(str, self.shares.axes["way"]))
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, state: str | None = None) -> Path | Axes:
         """Draw the shares of each state as areas over time, and below the norms and what the highway alone would carry.
 
@@ -81,26 +83,28 @@ class Shares(Finding):
         if ax is not None:
             _areas(ax, self, shown[0])
             ax.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
-            return finish(ax, path)
+            return finish(ax, path, self.not_finite)
         figure = Canvas(9.4, 1.4 + 2.1 * len(shown) + 2.4)
         panels: Sequence[Axes] = figure.subplots(len(shown) + 1, 1, sharex=True)
         for axes, name in zip(panels, shown, strict=False):
             _areas(axes, self, name)
         _decay(panels[-1], self, shown)
         title(panels[0], f"{self.label}: the ways by which g = ∂L/∂state_t arrives; share = ⟨part, g⟩ / ⟨g, g⟩")
-        return finish(panels[0], path)
+        return finish(panels[0], path, self.not_finite)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         lines = [f"{self.label}: the ways by which the gradient arrives"]
         for state in self.states:
             table = self.shares["state", state]
             known = np.isfinite(table).all(axis=1)
             mean = table[known].mean(axis=0) if known.any() else np.full(len(self.ways), np.nan)
             parts = ", ".join(f"{way} {share:.1%}" for way, share in zip(self.ways, mean.tolist(), strict=True) if share)
-            lines.append(f"  ∂L/∂{state}_t {sparkline(self.totals['state', state])}  mean shares: {parts}")
+            none = "no gradient" if np.isfinite(self.totals["state", state]).all() else "not finite"
+            lines.append(f"  ∂L/∂{state}_t {sparkline(self.totals['state', state])}  {f'mean shares: {parts}' if known.any() else none}")
         return "\n".join(lines)
 
 
+@np.errstate(all="ignore")
 def shares(run: Run, loss: Tensor, by: Iterable[str] | None = None) -> Shares:
     """Split the gradient by every state at every timestep into what arrives along each way.
 
@@ -159,6 +163,7 @@ def shares(run: Run, loss: Tensor, by: Iterable[str] | None = None) -> Shares:
         Labelled(np.reshape([norms_of(part) for part in order], (*shape, -1)), split, "gradient norm"),
         Labelled(np.reshape([norms_of(part.sum(axis=0)[None]) for part in order], shape), axes, "gradient norm"),
         Labelled(_highway(run, loss, states, every, lanes), axes, "gradient norm along the state alone"),
+        not_finite=trace(run, loss).not_finite,
     )
 
 
@@ -243,11 +248,13 @@ def _areas(axes: Axes, found: Shares, state: str) -> None:
                 base = top
     axes.axhline(1.0, color=INK, linewidth=0.8)
     axes.axhline(0.0, color=INK, linewidth=0.8)
+    totals = found.totals["state", state]
     largest = float(np.abs(np.nan_to_num(table)).max())
     if largest > _LIMITS[1]:
         axes.annotate(f"cut off: parts cancel, shares up to {largest:.2g}", (0.99, 0.95), xycoords="axes fraction", ha="right", va="top",
                       fontsize=8, color=INK, bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
     axes.set_ylim(max(_LIMITS[0], axes.get_ylim()[0]), min(_LIMITS[1], axes.get_ylim()[1]))
+    mark_rows(axes, [(totals == 0, GREY)], [(~np.isfinite(totals), ALARM)])
     axes.set_ylabel(visible(f"share in g = ∂L/∂{state}_t"), color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     legend(axes, handles.values(), beside=True)
@@ -266,7 +273,8 @@ def _decay(axes: Axes, found: Shares, shown: Sequence[str]) -> None:
     for state in shown:
         for k, (table, text) in enumerate(((found.totals, f"∂L/∂{state}_t"), (found.highway, f"along {state} alone"))):
             norms = table["state", state]
-            if np.count_nonzero(norms) > 1:
-                lines += axes.plot(t, np.where(norms > 0, norms, np.nan), linewidth=1.8, label=visible(text), **looks[state].among(k, 2).line(len(t)))
+            usual = np.isfinite(norms) & (norms > 0)
+            if usual.any():
+                lines += axes.plot(t, np.where(usual, norms, np.nan), linewidth=1.8, label=visible(text), **looks[state].among(k, 2).line(len(t)))
     along_time(axes, "state_t")
     legend(axes, lines, beside=True)

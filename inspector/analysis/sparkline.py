@@ -50,7 +50,7 @@ def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True, like:
         elif not math.isfinite(height):
             marks.append("·")
         else:
-            place = 1.0 if high == low else (height - low) / (high - low)
+            place = float(high != 0) if high == low and not log else 1.0 if high == low else (height - low) / (high - low)
             marks.append(_BARS[min(len(_BARS) - 1, max(0, int(place * len(_BARS))))])
     return "".join(marks)
 

@@ -15,6 +15,7 @@ from tinygrad_rnn.cotangent import dense
 from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
+from ..finite import NotFinite, first_not_finite, not_finite_behind
 from ..trace import norm_of
 from .labelled import Finding
 
@@ -59,14 +60,16 @@ class Stops(Finding):
     norm: float
     reasons: tuple[Stop, ...]
 
-    def __str__(self) -> str:
-        head = f"{self.value}: a gradient of norm {self.norm:.3g} arrives" if self.norm else f"{self.value}: no gradient arrives"
+    def _text(self) -> str:
+        arrives = "a gradient that is not finite arrives" if not np.isfinite(self.norm) else f"a gradient of norm {self.norm:.3g} arrives"
+        head = f"{self.value}: {arrives if self.norm else 'no gradient arrives'}"
         return "\n".join([head, *(f"  {line}" for line in _merged(self.reasons))])
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "reasons": [stop._asdict() for stop in self.reasons]}
 
 
+@np.errstate(all="ignore")
 def stops(loss: Tensor, value: Tensor, run: Run | None = None) -> Stops:
     """Follow every way from `loss` back to `value`, and tell at which operations the gradient becomes zero.
 
@@ -101,14 +104,15 @@ def stops(loss: Tensor, value: Tensor, run: Run | None = None) -> Stops:
         raise ValueError(f"stops: loss must be a Tensor of a single number, got {getattr(loss, 'shape', type(loss).__name__)}")
     order = ancestors([loss])
     behind = descendants(order, value)
+    node_norms: dict[int, float] = {}
+    edge_norms: dict[tuple[int, int], float] = {}
     if loss.id not in behind:
-        return Stops(value.path, 0.0, tuple(_unconnected(order, value, run)))
+        return Stops(value.path, 0.0, tuple(_unconnected(order, value, run)), not_finite=_ill(loss, run, node_norms, edge_norms))
     alive: dict[int, Any] = {}
     arrives: dict[tuple[int, int], bool] = {}
-    norm = 0.0
     for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in behind]):
-        if node.id == value.id:
-            norm = norm_of(total)
+        node_norms[node.id] = norm_of(total)
+        edge_norms.update(((node.id, operand), norm_of(part)) for operand, part in edges)
         if node.id in behind and np.any(dense(total)):
             alive[node.id] = total
         arrives.update(((node.id, operand), bool(np.any(dense(part)))) for operand, part in edges)
@@ -117,7 +121,12 @@ def stops(loss: Tensor, value: Tensor, run: Run | None = None) -> Stops:
         if node.id in alive and node.id != value.id:
             ways = [k for k, source in enumerate(node.inputs) if isinstance(source, Tensor) and source.id in behind]
             found += [_why(node, k, dense(alive[node.id])) for k in ways if not arrives.get((node.id, k), False)]
-    return Stops(value.path, norm, tuple(found))
+    return Stops(value.path, node_norms.get(value.id, 0.0), tuple(found), not_finite=_ill(loss, run, node_norms, edge_norms))
+
+
+def _ill(loss: Tensor, run: Run | None, node_norms: dict[int, float], edge_norms: dict[tuple[int, int], float]) -> NotFinite | None:
+    """Where it is not finite on the way, or else in the run."""
+    return not_finite_behind(loss, node_norms, edge_norms, run) or (first_not_finite(run) if run is not None else None)
 
 
 def descendants(order: list[Tensor], value: Tensor) -> set[int]:

@@ -18,7 +18,9 @@ from tinygrad_rnn.unroll import Run
 
 from ..colours import styles
 from ..drawing import theme
+from ..finite import NotFinite
 from ..plot import INK, along_time, axes_of, finish, legend, title, visible
+from ..trace import trace
 from .labelled import Finding, Labelled
 from .semiring import AllPaths
 from .ways import first_reached, gates_of, names_by_id, recorded, states_of, value_at
@@ -104,6 +106,7 @@ class StrongestPath(Finding):
         named = {value.id for value in self.run.names.values()}
         return [place for place in self.places if place.tensor.id in named]
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """Draw what is left of the gradient at each state and gate on the path, over time.
 
@@ -131,9 +134,9 @@ class StrongestPath(Finding):
         title(axes, f"{self.label}: the strongest of {_many(self.paths)} paths from {self.end} to {self.start}",
               f"{self.share:.3g} of Σ|paths|; {_many(self.effective)} paths carry the gradient (exp H)")  # fmt: skip
         legend(axes, marks)
-        return finish(axes, path)
+        return finish(axes, path, self.not_finite)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         names = names_by_id(self.run)
         taken = itertools.groupby(names[place.tensor.id][0] for place in self.named())
         route = " ← ".join(name if count == 1 else f"{name} ×{count}" for name, count in ((name, len(list(group))) for name, group in taken))
@@ -144,6 +147,7 @@ class StrongestPath(Finding):
         )
 
 
+@np.errstate(all="ignore")
 def strongest_path(
     run: Run,
     loss: Tensor,
@@ -181,7 +185,7 @@ def strongest_path(
         If `run` is no Run, `loss` no Tensor, or `start` or `end` no pair.
     ValueError
         If `loss` is not a single number or does not depend on any value of the run, if no path leads from the end to
-        the start or `unit`, or an operation is too large.
+        the start or `unit`, if all that do have a derivative that is 0 or not finite, or an operation is too large.
     KeyError
         If there is no value of a name.
     IndexError
@@ -202,7 +206,8 @@ def strongest_path(
     source = value_at(run, key, "strongest_path")
     target = loss if end is None else value_at(run, end, "strongest_path")
     paths = AllPaths(source, target)
-    element = _element(paths, source, unit)
+    not_finite = trace(run, loss).not_finite
+    element = _element(paths, source, unit, not_finite)
     names = {key: f"{name}_{t}" for key, (name, t) in names_by_id(run).items()}
     told = _told(target, names)
     places = tuple(Place(*step, told(*step[:2])) for step in paths.path(source, element))
@@ -213,11 +218,11 @@ def strongest_path(
         math.prod(math.copysign(1.0, place.derivative) for place in places), math.exp(best - total),
         float(sums.number[element]) / math.log(10), max(0.0, total - mean) / math.log(10), abs(float(sums.sign[element])),
         Labelled([p.derivative for p in places], {"place": [f"{k}: {p.text}" for k, p in enumerate(places)]}, "local derivative"),
-        places, frozenset(_edges(places, run)), run,
+        places, frozenset(_edges(places, run)), run, not_finite=not_finite,
     )  # fmt: skip
 
 
-def _element(paths: AllPaths, source: Tensor, unit: Sequence[int] | None) -> int:
+def _element(paths: AllPaths, source: Tensor, unit: Sequence[int] | None, not_finite: NotFinite | None) -> int:
     best = paths.found[source.id].best if source.id in paths.found else np.full(source.size, -np.inf)
     if unit is None:
         element = int(np.argmax(best))
@@ -227,7 +232,10 @@ def _element(paths: AllPaths, source: Tensor, unit: Sequence[int] | None) -> int
         except (ValueError, TypeError):
             raise IndexError(f"strongest_path: {source.path} of shape {source.shape} has no element {unit!r}") from None
     if not np.isfinite(best[element]):
-        raise ValueError(f"strongest_path: no gradient reaches {source.path}{'' if unit is None else list(unit)}: every path is cut, or zero somewhere")
+        where = f"{source.path}{'' if unit is None else list(unit)}"
+        if not_finite is not None:
+            raise ValueError(f"strongest_path: no path to {where} is finite: {not_finite}")
+        raise ValueError(f"strongest_path: no gradient reaches {where}: every path is cut, or zero somewhere")
     return element
 
 

@@ -20,7 +20,8 @@ from tinygrad_rnn.unroll import Run
 
 from ..colours import NEUTRAL, styles
 from ..drawing import theme
-from ..plot import GREY, INK, Canvas, finish, legend, title, visible
+from ..finite import NotFinite
+from ..plot import ALARM, GREY, INK, Canvas, finish, legend, mark_rows, title, visible
 from ..trace import GradientTrace
 from ..trace import trace as trace_of
 from .labelled import Finding, Labelled
@@ -47,6 +48,8 @@ class Waterfall(Finding):
         The mean over those timesteps at which there is something to measure.
     total : Labelled (t,)
         The whole log ratio: the sum over the parts.
+    norms : Labelled (t,)
+        ‖∂L/∂s_t‖, which is 0 or not finite where there is nothing to measure, or the step before is.
     """
 
     label: str
@@ -54,12 +57,14 @@ class Waterfall(Finding):
     parts: Labelled
     mean: Labelled
     total: Labelled
+    norms: Labelled
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the parts in the order in which the gradient meets them."""
         return tuple(map(str, self.mean.axes["part"]))
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """Draw the mean parts as a waterfall, and beside it the parts at every timestep.
 
@@ -72,15 +77,17 @@ class Waterfall(Finding):
         """
         if ax is not None:
             _bars(ax, self)
-            return finish(ax, path)
+            return finish(ax, path, self.not_finite)
         figure = Canvas(12.0, 1.9 + 0.42 * max(3.5, len(self.names)))
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         _bars(left, self)
         _over_time(right, self)
-        return finish(left, path)
+        return finish(left, path, self.not_finite)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         total = _mean(self.total.values)
+        if math.isnan(total):
+            return f"{self.label}: log ‖∂L/∂{self.state}‖ has nothing to measure: of every two steps one has no gradient{' that is finite' * bool(self.not_finite)}"
         parts = ", ".join(f"{value:+.3f} {name}" for name, value in _ranked(self))
         return (
             f"{self.label}: log ‖∂L/∂{self.state}‖ changes by {total:+.3f} nats a step back (×{math.exp(total):.3g})\n"
@@ -88,6 +95,7 @@ class Waterfall(Finding):
         )
 
 
+@np.errstate(all="ignore")
 def waterfall(run: Run, loss: Tensor, state: str | None = None) -> Waterfall:
     """Split the log ratio of the gradient's norm at a state between consecutive steps over the operations on the way.
 
@@ -140,14 +148,14 @@ def waterfall(run: Run, loss: Tensor, state: str | None = None) -> Waterfall:
     names = _Names(run, loss)
     found = {name: _falls(trace, names, series, is_reversed(run, name)) for name, series in values.items() if state in (None, name)}
     chosen = state if state is not None else max(found, key=lambda name: _kept(found[name]))
-    return _result(repr(run.cell), chosen, found[chosen])
+    return _result(repr(run.cell), chosen, found[chosen], trace.not_finite)
 
 
 class _Fall:
     """One step back: the parts in order, and the whole."""
 
-    def __init__(self, t: int, total: float, bars: dict[str, float]) -> None:
-        self.t, self.total, self.bars = t, total, bars
+    def __init__(self, t: int, norm: float, total: float, bars: dict[str, float]) -> None:
+        self.t, self.norm, self.total, self.bars = t, norm, total, bars
 
 
 def _kept(falls: Sequence[_Fall]) -> float:
@@ -161,9 +169,9 @@ def _falls(trace: GradientTrace, names: _Names, series: Sequence[Tensor], revers
     steps = range(len(series))[::-1] if reverse else range(len(series))
     found = []
     for (_, earlier), (t, later) in itertools.pairwise(zip(steps, order, strict=True)):
-        low, high = _norm(trace, earlier), _norm(trace, later)
+        low, high, norm = _norm(trace, earlier), _norm(trace, later), trace.node_norms.get(later.id, 0.0)
         if not (low and high):
-            found.append(_Fall(t, math.nan, {}))
+            found.append(_Fall(t, norm, math.nan, {}))
             continue
         total = math.log(low) - math.log(high)
         bars: dict[str, float] = {}
@@ -171,7 +179,7 @@ def _falls(trace: GradientTrace, names: _Names, series: Sequence[Tensor], revers
             name = names.factor(node, operand)
             bars[name] = bars.get(name, 0.0) + math.log(trace.edge_norms[node.id, operand]) - math.log(_norm(trace, node))
         bars[SIDE] = total - sum(bars.values())
-        found.append(_Fall(t, total, bars))
+        found.append(_Fall(t, norm, total, bars))
     return sorted(found, key=lambda fall: fall.t)
 
 
@@ -250,7 +258,7 @@ class _Names:
         return f"{theme.SYMBOLS.get(value.op.name, value.op.name)}({', '.join(inside)})"
 
 
-def _result(label: str, state: str, falls: Sequence[_Fall]) -> Waterfall:
+def _result(label: str, state: str, falls: Sequence[_Fall], not_finite: NotFinite | None) -> Waterfall:
     seen = dict.fromkeys(name for fall in falls for name, value in fall.bars.items() if value != 0 and name != SIDE)
     names = (*seen, SIDE)
     table = np.array([[fall.bars.get(name, 0.0) if fall.bars else math.nan for name in names] for fall in falls])
@@ -260,6 +268,8 @@ def _result(label: str, state: str, falls: Sequence[_Fall]) -> Waterfall:
         Labelled(table, {"t": t, "part": names}, "nats"),
         Labelled([_mean(column) for column in table.T], {"part": names}, "nats"),
         Labelled([fall.total for fall in falls], {"t": t}, "nats"),
+        Labelled([fall.norm for fall in falls], {"t": t}, "gradient norm"),
+        not_finite=not_finite,
     )  # fmt: skip
 
 
@@ -331,4 +341,6 @@ def _over_time(axes: Axes, found: Waterfall) -> None:
     axes.set_ylabel("nats from t to the step before", color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=GREY)
+    norms = found.norms.values
+    mark_rows(axes, [(norms == 0, GREY)], [(~np.isfinite(norms), ALARM)], first=int(t[0]))
     legend(axes, total)

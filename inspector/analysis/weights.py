@@ -21,7 +21,7 @@ from tinygrad_rnn.unroll import Run
 from .. import plot
 from ..colours import styles
 from ..replay import recorded
-from ..trace import GradientTrace, trace
+from ..trace import GradientTrace, norm_of, trace
 from .labelled import Finding, Label, Labelled
 from .sparkline import sparkline
 from .truncation import kept
@@ -64,7 +64,7 @@ class Weights(Finding):
     effective_steps : Labelled (parameter,)
         (Σ ‖g_t‖)² / Σ ‖g_t‖², the participation ratio: 1 if a single step trains the weight, T if all do alike.
     steps_for_90 : Labelled (parameter,)
-        How many steps, largest first, it takes for 90 % of Σ ‖g_t‖.
+        How many steps, largest first, it takes for 90 % of Σ ‖g_t‖; 0 if that is 0 or not finite.
     kept_norms : Labelled (parameter, windows, k)
         ‖G_k‖ / ‖G‖, where G_k is what truncated BPTT with a window of k steps leaves; `windows` are ``"sliding"`` or
         ``"fixed"``, see :func:`inspector.analysis.truncation.kept`.
@@ -100,6 +100,7 @@ class Weights(Finding):
         first = int(short[-1]) + 2 if short.size else 1
         return first if first <= self.steps else None
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, parameters: Sequence[str] | None = None) -> Path | Axes:
         """Plot the norm of each step's contribution, coloured by its cosine with the total, and the bias of truncation.
 
@@ -125,7 +126,7 @@ class Weights(Finding):
         chosen = list(parameters) if parameters is not None else self._largest()
         if ax is not None:
             self._plot_steps(ax, chosen[0])
-            return plot.finish(ax, path)
+            return plot.finish(ax, path, self.not_finite)
         figure = plot.Canvas(8.0, 1.0 + 1.6 * len(chosen) + 2.6)
         axes = figure.subplots(len(chosen) + 1, 1, height_ratios=[1.0] * len(chosen) + [1.6])
         for axis, name in zip(axes, chosen, strict=False):
@@ -138,8 +139,9 @@ class Weights(Finding):
         bar.set_label("cos(g_t, G):  −1 against the total, 1 with it", color=plot.INK)
         bar.outline.set_visible(False)
         self.plot_truncation(ax=axes[-1])
-        return plot.finish(axes[0], path)
+        return plot.finish(axes[0], path, self.not_finite)
 
+    @np.errstate(all="ignore")
     def plot_truncation(self, path: str | Path | None = None, ax: Axes | None = None, parameter: str = ALL) -> Path | Axes:
         """Plot norm and cosine of the truncated gradient against the length of its window.
 
@@ -164,13 +166,13 @@ class Weights(Finding):
         axes.set_ylabel("G_k against the full gradient G", color=plot.INK)
         plot.title(axes, f"What truncation leaves: {parameter}")
         plot.legend(axes, lines)
-        return plot.finish(axes, path)
+        return plot.finish(axes, path, self.not_finite)
 
     def _largest(self) -> list[str]:
         """The parameters of largest gradient in the order of the cell, alike ones once; all together if there is none."""
         sizes = dict(zip(self.total.axes["parameter"][:-1], self.total.values, strict=False))
-        rows = {self.norms["parameter", name].tobytes(): str(name) for name in reversed(sizes) if sizes[name] > 0}
-        found = sorted(rows.values(), key=lambda name: (-sizes[name], name))[:_SHOWN]
+        rows = {self.norms["parameter", name].tobytes(): str(name) for name in reversed(sizes) if sizes[name] != 0}
+        found = sorted(rows.values(), key=lambda name: (-np.nan_to_num(sizes[name], nan=np.inf), name))[:_SHOWN]
         return [str(name) for name in sizes if name in found] or [ALL]
 
     def _alike(self, name: str) -> list[str]:
@@ -189,25 +191,26 @@ class Weights(Finding):
         colours = ScalarMappable(Normalize(-1, 1), _COLOURS).to_rgba(np.where(np.isfinite(cosines), cosines, 0.0)[seen])
         axes.bar(t[seen], norms[seen] - low, bottom=low, width=0.86, color=colours, edgecolor=plot.GREY, linewidth=0.3 if self.steps <= 120 else 0)
         axes.set_yscale("log")
-        axes.set_ylim(low, max(float(norms[seen].max()) * 1.5 if seen.any() else 1.0, low * 10))
-        plot.mark_rows(axes, [(norms == 0, plot.GREY)])
+        axes.set_ylim(low, min(max(float(norms[seen].max()) * 1.5 if seen.any() else 1.0, low * 10), np.finfo(np.float64).max))
+        plot.mark_rows(axes, [(norms == 0, plot.GREY)], [(~np.isfinite(norms), plot.ALARM)])
         axes.set_xlim(-0.5 - 0.01 * self.steps, self.steps - 0.5 + 0.01 * self.steps)
         axes.yaxis.set_minor_formatter(NullFormatter())
         plot.plain_axes(axes)
         axes.set_ylabel("‖g_t‖₂", color=plot.INK)
         one = {key: float(table["parameter", name]) for key, table in self.tables().items() if list(table.axes) == ["parameter"]}
         names = " and ".join([name, *(other for other in self._alike(name) if other not in (name, ALL))])
-        axes.set_title(plot.visible(f"{names}:  ‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of {self.steps} steps"),
-                       loc="left", color=plot.INK, fontsize=9.5)  # fmt: skip
+        whole = f"‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of {self.steps} steps"
+        said = whole if np.isfinite(one["cancellation"]) else "no gradient" if one["total"] == 0 else "not finite"
+        axes.set_title(plot.visible(f"{names}:  {said}"), loc="left", color=plot.INK, fontsize=9.5)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         lines = [f"{self.cell}: which of {self.steps} timesteps train the weights", ""]
         width = max(len(name) for name in map(str, self.norms.axes["parameter"]))
         for k, name in enumerate(self.norms.axes["parameter"]):
             total, index = self.total.values[k], self.cancellation.values[k]
             head = f"{name:{width}}  {sparkline(self.norms.values[k], 40)}"
-            if not self.norms.values[k].any():
-                lines.append(f"{head}  no gradient")
+            if not (self.norms.values[k].any() and np.isfinite(total)):
+                lines.append(f"{head}  {'not finite' if not np.isfinite(total) else 'no gradient'}")
                 continue
             lines.append(f"{head}  ‖G‖ {total:.3g}, {100 * (1 - index):.0f} % of the norms cancel, "
                          f"{self.effective_steps.values[k]:.3g} steps train it (90 %: {self.steps_for_90.values[k]:.0f})")  # fmt: skip
@@ -218,6 +221,7 @@ class Weights(Finding):
         return "\n".join(lines)
 
 
+@np.errstate(all="ignore")
 def weights(run: Run, loss: Tensor) -> Weights:
     """What each timestep contributes to the gradient of every parameter, and what truncated BPTT would lose.
 
@@ -278,6 +282,7 @@ def weights(run: Run, loss: Tensor) -> Weights:
         Labelled(shares, along, "<g_t, G> / <G, G>"), Labelled(lengths, names, "‖G‖"), Labelled(cancellation, names, "‖Σ g_t‖ / Σ ‖g_t‖"),
         Labelled(effective, names, "(Σ ‖g_t‖)² / Σ ‖g_t‖²"), Labelled([_steps_for(row, 0.9) for row in norms], names, "steps for 90 % of Σ ‖g_t‖"),
         Labelled(ratios, windows, "‖G_k‖ / ‖G‖"), Labelled(angles, windows, "cosine of G_k with G"),
+        not_finite=found.not_finite,
     )  # fmt: skip
 
 
@@ -289,7 +294,7 @@ def _against_total(found: GradientTrace) -> tuple[Floats, Floats, Floats]:
         total = sum(share.astype(np.float64) for share in found.parameter_shares(name))
         squares[row] = np.vdot(total, total)
         for t, share in enumerate(found.parameter_shares(name)):
-            norms[row, t] = np.linalg.norm(share.astype(np.float64))
+            norms[row, t] = norm_of(share)
             dots[row, t] = np.vdot(share.astype(np.float64), total)
     norms[-1] = np.sqrt(np.square(norms[:-1]).sum(axis=0))
     dots[-1], squares[-1] = dots[:-1].sum(axis=0), squares[:-1].sum()
@@ -315,7 +320,7 @@ def _truncated(run: Run, loss: Tensor, names: Sequence[str]) -> tuple[Floats, Fl
 def _steps_for(norms: Floats, part: float) -> int:
     """How many of the largest it takes for a part of their sum."""
     running = np.cumsum(np.sort(norms)[::-1])
-    return int(np.searchsorted(running, part * running[-1] * (1 - 1e-12))) + 1 if running[-1] > 0 else 0
+    return int(np.searchsorted(running, part * running[-1] * (1 - 1e-12))) + 1 if 0 < running[-1] < np.inf else 0
 
 
 def _floor(norms: Any) -> float:

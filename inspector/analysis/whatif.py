@@ -50,11 +50,12 @@ class WhatIf(Finding):
     loss_after: float
     traces: tuple[GradientTrace, GradientTrace] = field(repr=False)
 
+    @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
         """Both decays on one logarithmic axis, see :func:`~inspector.plot_decay`."""
         return plot_decay(dict(zip(("as it was", self.change), self.traces, strict=True)), path, ax)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         lines = [f"{self.change}: loss {self.loss_before:.4g} → {self.loss_after:.4g}"]
         width = max(len(str(state)) for state in self.before.axes["state"])
         for state in self.before.axes["state"]:
@@ -65,6 +66,7 @@ class WhatIf(Finding):
         return "\n".join(lines)
 
 
+@np.errstate(all="ignore")
 def what_if(
     run: Run,
     loss: Tensor,
@@ -142,7 +144,7 @@ def _compared(change: str, before: GradientTrace, after: GradientTrace) -> WhatI
     )  # fmt: skip
     lives = [[decay_rate(table["state", state]).half_life for table in (old, new)] for state in before.states]
     half_life = Labelled(lives, {"state": before.states, "when": ("before", "after")}, "half-life in steps")
-    return WhatIf(change, old, new, half_life, float(before.loss.item()), float(after.loss.item()), (before, after))
+    return WhatIf(change, old, new, half_life, float(before.loss.item()), float(after.loss.item()), (before, after), not_finite=before.not_finite or after.not_finite)
 
 
 class _Edits:

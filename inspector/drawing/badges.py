@@ -1,11 +1,13 @@
-"""Badges on shapes whose gradient is no ordinary number: exactly zero, not finite, or not there at all."""
+"""What tells of numbers that are no ordinary ones: badges on shapes whose gradient is 0, not finite or not there, and a line above all."""
 
 from __future__ import annotations
+
+import textwrap
 
 from . import theme
 from .picture import Picture, Shape
 
-__all__ = ["BADGES", "add_badges"]
+__all__ = ["BADGES", "add_badges", "add_warning"]
 
 BADGES = {
     "on-none": ("0", "gradient exactly 0"),
@@ -26,3 +28,17 @@ def add_badges(picture: Picture) -> None:
             picture.shapes.append(
                 Shape(f"{shape.id}.badge", "circle", x, y, _SIZE, _SIZE, label, theme.paint("badge"), "badge", says, 11, 0.8)
             )  # fmt: skip
+
+
+def add_warning(picture: Picture, says: str) -> None:
+    """A sentence above the title, in as many lines as the drawing is wide for."""
+    title = next(shape for shape in picture.shapes if shape.id == "title")
+    right = max(shape.x + shape.width / 2 for shape in picture.shapes)
+    left, y = title.x - title.width / 2, max(shape.y + shape.height / 2 for shape in picture.shapes)
+    lines = textwrap.wrap(says, max(40, int((right - left) / theme.label_width("n", 12))))
+    for k, line in enumerate(reversed(lines)):
+        width = theme.label_width(line, 12) + 20
+        picture.shapes.append(
+            Shape(f"not-finite.{len(lines) - k}", "text", left + width / 2, y + 14 + 18 * k, width, 18, line, theme.paint("warning"), "warning", says, 12,
+                  align="start")
+        )  # fmt: skip

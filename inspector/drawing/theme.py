@@ -50,6 +50,7 @@ ROLES = {
     "highway": Paint("#FFE9A3", "#FFE9A3", "#4A3C10", "#4A3C10"),
     "highlight": Paint("#FFFFFF", "#D1242F", "#0D1117", "#FF7B72"),
     "badge": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
+    "warning": Paint("#FFFFFF", "#B23A00", "#0D1117", "#FF9B6B"),
     "kept": Paint("#F3F5F7", "#7D8791", "#1C2128", "#768390"),
     "added": Paint("#CFE6F8", "#00568F", "#0F3350", "#6CB8EE"),
     "removed": Paint("#FFEBD6", "#B84A00", "#46280F", "#F39A55"),

@@ -133,7 +133,7 @@ def test_what_a_loss_cannot_reach_is_left_out_of_the_means() -> None:
     run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), X, truncate=2)
     found = inspector.waterfall(run, run.outputs[-1].sum(), "c")
     assert np.isnan(found.total.values).all()  # the only step after the last cut has none before it
-    assert found.names == ("side branches",) and "nan" in str(found)
+    assert found.names == ("side branches",) and "nothing to measure" in str(found)
     found = inspector.waterfall(run, run.outputs[3].sum(), "c")
     assert np.isfinite(found.total.values).tolist() == [False, False, True, False]
 
