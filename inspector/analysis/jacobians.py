@@ -123,7 +123,7 @@ class Jacobians(Finding):
         t = self.rank.axes["t"]
         one = _curve(axes, t, self.rank.values, _LOOKS["rank"], "J_t: directions one step keeps")
         end = _curve(axes, t, self.surviving.values, _LOOKS["surviving"], "∂s_T/∂s_t: directions that survive to the end")
-        axes.set_ylim(0, None)
+        axes.set_ylim(0, 1.05 * self.size)
         _mark(axes, t, self.surviving.values, 0.0, _LOOKS["surviving"])
         _dress(axes, "effective rank (Σσ²)²/Σσ⁴", [one, end])
 

@@ -125,6 +125,7 @@ def _looks(count: int) -> dict[str, Style]:
     return styles(f"λ_{k + 1}" for k in range(count))
 
 
+@np.errstate(all="ignore")
 def lyapunov(
     source: Run | Cell | Stacked | npt.ArrayLike,
     inputs: npt.ArrayLike | None = None,
