@@ -23,6 +23,7 @@ from .drawing.merged import Merged, merge
 from .drawing.operations import operation_step
 from .drawing.picture import Picture
 from .in_words import described
+from .notebook import Shown, drawing
 from .render import LEVELS, finished, suffix_of
 from .replay import step_by_step
 from .timeline import sources_of
@@ -44,7 +45,7 @@ class _Drawable(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """Two cells compared; shows its diagram in a notebook, and prints as words.
 
     Attributes
@@ -83,7 +84,10 @@ class Comparison:
         return Path(finished(self.picture, path, "compare_graphs"))
 
     def _repr_svg_(self) -> str:
-        return str(finished(self.picture, None, "compare_graphs"))
+        return drawing(str(finished(self.picture, None, "compare_graphs")))
+
+    def _picture(self) -> str:
+        return self._repr_svg_()
 
     def __str__(self) -> str:
         return self.words

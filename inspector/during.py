@@ -21,7 +21,9 @@ from tinygrad_rnn import files
 from tinygrad_rnn.training import Step
 
 from . import plot
+from .analysis.sparkline import sparkline
 from .colours import styles
+from .notebook import Shown
 from .trace import trace
 
 __all__ = ["DecayRecorder", "animate_training", "plot_snapshots", "plot_training"]
@@ -29,7 +31,7 @@ __all__ = ["DecayRecorder", "animate_training", "plot_snapshots", "plot_training
 _CURVES, _PLOTS = 6, 12
 
 
-class DecayRecorder:
+class DecayRecorder(Shown):
     """Records the norm of the gradient at every timestep, every so many training steps.
 
     Give it to :func:`tinygrad_rnn.fit` as one of the `hooks`. Each record costs about one backward pass more.
@@ -117,6 +119,18 @@ class DecayRecorder:
 
     def __repr__(self) -> str:
         return f"DecayRecorder(every={self.every}, names={self.names!r})"
+
+    def plot(self, path: str | Path | None = None, ax: Axes | None = None, name: str | None = None) -> Path | Axes:
+        """Plot how the decay changed during training, see :func:`plot_training`."""
+        return plot_training(self, path, ax, name)
+
+    def __str__(self) -> str:
+        if not self.steps:
+            return "no training step recorded yet"
+        wide = max(map(len, self.curves))
+        lines = [f"gradient along time at {len(self.steps)} training steps, {self.steps[0]} to {self.steps[-1]}"]
+        lines += [f"  {name:{wide}}  {sparkline(curves[-1], 40)}  {plot.decay_rate(curves[0])}; at the end {plot.decay_rate(curves[-1])}" for name, curves in self.curves.items()]
+        return "\n".join(lines)
 
     def to_csv(self, path: str | Path) -> Path:
         """Write one line for each training step, name and timestep."""

@@ -20,6 +20,7 @@ from .drawing.columns import safe
 from .drawing.items import Step
 from .drawing.operations import Source, operation_step, step_nodes
 from .drawing.place import highways
+from .notebook import Brief
 from .replay import step_by_step
 
 Array = npt.NDArray[Any]
@@ -28,7 +29,7 @@ __all__ = ["Equation", "Equations", "Factor", "Highway", "equations"]
 
 
 @dataclass(frozen=True, eq=False)
-class Equation:
+class Equation(Brief):
     """One value of a timestep, and what it is computed from.
 
     Attributes
@@ -60,9 +61,12 @@ class Equation:
         """The equation as LaTeX for math mode."""
         return " = ".join(self.sides)
 
+    def __str__(self) -> str:
+        return self.unicode
+
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class Factor(Brief):
     """One factor of the derivative along a highway, with the value of the graph that it is.
 
     Attributes
@@ -81,9 +85,12 @@ class Factor:
     nodes: tuple[int, ...]
     value: Array = field(repr=False)
 
+    def __str__(self) -> str:
+        return self.unicode
+
 
 @dataclass(frozen=True, eq=False)
-class Highway:
+class Highway(Brief):
     """The derivative of a state by itself one step before, along its highway alone.
 
     Ways that leave the highway, through the gates for instance, are left out; the notation says so.
@@ -121,6 +128,9 @@ class Highway:
         """The equation as LaTeX for math mode."""
         return " = ".join(self.sides)
 
+    def __str__(self) -> str:
+        return self.unicode
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -141,7 +151,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Equations:
+class Equations(Brief):
     """What one timestep computes; ``str`` and notebooks show LaTeX, :attr:`unicode` is plain text.
 
     Attributes
@@ -187,6 +197,9 @@ class Equations:
 
     def __str__(self) -> str:
         return self.latex
+
+    def _says(self) -> str:
+        return self.unicode
 
     def _repr_latex_(self) -> str:
         return self.latex

@@ -9,30 +9,40 @@ from typing import Any
 
 from .drawing import theme
 
-__all__ = ["Shown", "drawing", "image"]
+__all__ = ["Brief", "Shown", "drawing", "image"]
 
 _LIMIT = 100
 
 
-class Shown:
-    """A result that a notebook shows as its words and its picture, and that is one short line in other results and in logs."""
+class Brief:
+    """A result that is one short line where it stands in something else: what it says first."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "__repr__" not in cls.__dict__:
-            cls.__repr__ = Shown.__repr__  # type: ignore[method-assign]  # so that a dataclass does not write its own
+        if "__repr__" not in cls.__dict__:  # or a dataclass would write its own
+            cls.__repr__ = Brief.__repr__  # type: ignore[method-assign]
+
+    def _says(self) -> str:
+        return str(self)
 
     def __repr__(self) -> str:
-        first = theme.visible(str(self).partition("\n")[0])
+        first = theme.visible(self._says().partition("\n")[0])
         return f"<{type(self).__name__}: {first if len(first) <= _LIMIT else first[: _LIMIT - 1] + '…'}>"
 
+
+class Shown(Brief):
+    """A result that a notebook shows: its words, and below them its picture."""
+
     def _repr_html_(self) -> str:
-        words = f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{escape(theme.visible(str(self), chr(10)))}</pre>'
-        return f'<div style="max-width:100%">{words}{self._picture()}</div>'
+        words = escape(theme.visible(str(self), "\n"))
+        return f'<div style="max-width:100%"><pre style="font-size:85%;white-space:pre-wrap;overflow-wrap:anywhere">{words}</pre>{self._picture()}</div>'
 
     def _picture(self) -> str:
-        """As HTML; nothing of what has none."""
-        return str(self.plot()._repr_html_()) if hasattr(self, "plot") else ""
+        """As HTML; nothing of what has none, and of what cannot be drawn why not."""
+        try:
+            return str(self.plot()._repr_html_()) if hasattr(self, "plot") else ""
+        except ValueError as error:
+            return f"<p>{escape(theme.visible(str(error)))}</p>"
 
 
 def image(svg: bytes, words: str = "") -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tinygrad_rnn import files
 from tinygrad_rnn.unroll import Run
 
+from . import notebook
 from .compose import LEVELS, picture
 from .drawing import theme
 from .drawing.dot import styled, to_dot
@@ -29,7 +30,7 @@ class Drawing(str):
     """SVG text that shows itself in a notebook."""
 
     def _repr_svg_(self) -> str:
-        return str(self)
+        return notebook.drawing(str(self))
 
 
 def render(

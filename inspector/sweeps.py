@@ -24,6 +24,7 @@ from . import plot
 from .analysis.pictures import QUANTILES, draw_band
 from .colours import styles
 from .load import make_cell
+from .notebook import Shown
 from .processes import processes
 from .trace import trace
 
@@ -58,7 +59,7 @@ def run_job(job: Job) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class Sweep(Shown):
     """What came out of a grid of runs.
 
     Attributes
@@ -132,6 +133,9 @@ class Sweep:
         plot.title(axes, f"Decay over {length} steps, {seeds} seeds: median, half, and nine tenths")
         plot.legend(axes, lines)
         return plot.finish(axes, path)
+
+    def _says(self) -> str:
+        return f"{len(self.results)} runs of {', '.join(dict.fromkeys(Job(*result['job']).cell for result in self.results))}"
 
     def __str__(self) -> str:
         table: dict[tuple[str, ...], list[float]] = {}

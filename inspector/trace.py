@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from tinygrad_rnn.sweep import Recurrent, sweep
 from tinygrad_rnn.unroll import Run
 
 from .finite import NotFinite, first_not_finite
+from .notebook import Shown
 from .replay import recorded
 from .values import gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
 
@@ -30,7 +31,7 @@ Array = npt.NDArray[Any]
 __all__ = ["GradientTrace", "behind", "check", "norm_of", "norms", "timestep_in", "trace"]
 
 @dataclass(frozen=True, eq=False)
-class GradientTrace:
+class GradientTrace(Shown):
     """Where in time, and along which lines, the gradient of a loss flows.
 
     Made by :func:`trace`.
@@ -99,6 +100,22 @@ class GradientTrace:
     def has(self, name: str, t: int) -> bool:
         """Whether anything has this name at timestep `t`."""
         return (name, t) in self._norms
+
+    def plot(self, path: str | Path | None = None, ax: Any = None, names: Sequence[str] | None = None) -> Any:
+        """Plot the norms along time, see :func:`~inspector.plot_decay`."""
+        from .plot import plot_decay  # which imports this module
+
+        return plot_decay(self, path, ax, names)
+
+    def __str__(self) -> str:
+        from .analysis.sparkline import sparkline
+        from .plot import decay_rate
+
+        wide = max(map(len, self.states), default=0)
+        lines = [str(self.not_finite)] if self.not_finite else []
+        lines += [f"{self.label}, {self.steps} steps, loss {float(self.loss.item()):.4g}, initialisation {self.initialisation}: ‖∂L/∂state_t‖₂"]
+        lines += [f"  {state:{wide}}  {sparkline(self.norm(state), 40)}  {decay_rate(self.norm(state))}" for state in self.states]
+        return "\n".join(lines)
 
     def gradient(self, name: str, t: int) -> Array:
         """The gradient of the loss by the value `name` at timestep `t`.

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tinygrad_rnn import files
 
 from ..finite import NotFinite
+from ..notebook import Shown
 
 __all__ = ["Finding", "Label", "Labelled"]
 
@@ -61,6 +62,12 @@ class Labelled:
         sizes = tuple(len(labels) for labels in self.axes.values())
         if array.shape != sizes:
             raise ValueError(f"Labelled: values have shape {array.shape}, axes {dict(zip(self.axes, sizes, strict=True))}")
+
+    def __repr__(self) -> str:
+        return f"<Labelled: {self.what} ({', '.join(f'{name} {len(labels)}' for name, labels in self.axes.items())})>"
+
+    def __str__(self) -> str:
+        return f"{self.what} ({', '.join(f'{name} {_ends(labels)}' for name, labels in self.axes.items())})\n{np.array2string(self.values, precision=4, threshold=100)}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -111,7 +118,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class Finding(Shown):
     """What an analysis gives back: a dataclass whose :class:`Labelled` fields are its tables.
 
     Attributes
@@ -167,6 +174,10 @@ class Finding:
     def to_pandas(self) -> dict[str, Any]:
         """Each table as a pandas Series, by name."""
         return {name: table.to_pandas() for name, table in self.tables().items()}
+
+
+def _ends(labels: Sequence[Label]) -> str:
+    return ", ".join(map(str, labels)) if len(labels) <= 6 else f"{labels[0]} … {labels[-1]}"
 
 
 def _plain(value: Any) -> Any:
