@@ -298,7 +298,7 @@ ARGUMENTS: dict[str, Callable[[Draw], Any]] = {
     "log1p": _each(lambda shape: eighths(-0.75, 2, shape)), "power": _each(positive, values), "abs": _each(nonzero),
     "sign": _each(nonzero), "relu": _each(nonzero), "maximum": _apart, "minimum": _apart,
     "where": _each(booleans, values, values), "astype": _astype, "broadcast_to": _broadcast_to,
-    "arctan2": _each(nonzero, values), "hypot": _each(nonzero, values), "log2": _each(positive), "log10": _each(positive),
+    "arctan2": _each(nonzero, values), "hypot": _each(nonzero, values), "root": _each(positive), "log2": _each(positive), "log10": _each(positive),
     "mod": _between, "floor_divide": _each(values, nonzero), "round": _round, "isclose": _each(values, values),
     "zeros_like": _each(values), "ones_like": _each(values),
     # shape and movement

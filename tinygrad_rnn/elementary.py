@@ -11,31 +11,9 @@ from .discrete import floor_divide, isinf, isnan
 from .primitive import Value, elementwise
 
 __all__ = [
-    "arccos",
-    "arccosh",
-    "arcsin",
-    "arcsinh",
-    "arctan",
-    "arctan2",
-    "arctanh",
-    "cosh",
-    "degrees",
-    "exp2",
-    "float_power",
-    "fmax",
-    "fmin",
-    "fmod",
-    "hypot",
-    "log2",
-    "log10",
-    "logaddexp",
-    "logaddexp2",
-    "mod",
-    "nan_to_num",
-    "radians",
-    "reciprocal",
-    "sinh",
-    "tan",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cosh", "degrees", "exp2",
+    "float_power", "fmax", "fmin", "fmod", "hypot", "log2", "log10", "logaddexp", "logaddexp2", "mod",
+    "nan_to_num", "radians", "reciprocal", "root", "sinh", "tan",
 ]  # fmt: skip
 
 # ----------------------------------------------------------------------------------------- with a rule
@@ -71,6 +49,12 @@ def hypot(x: Value, y: Value) -> Value:
 def arctan2(x: Value, y: Value) -> Value:
     """The angle of the point with ordinate `x` and abscissa `y`, elementwise; no derivative (NaN) at the origin."""
     return np.arctan2(x, y)
+
+
+@elementwise(lambda g, y, x: g * p.where(p.equal(y, 0), 0.0, _over(0.5, y)))
+def root(x: Value) -> Value:
+    """Square root as of lengths and deviations, elementwise: the derivative at 0 is 0, where :func:`sqrt` has infinity."""
+    return np.sqrt(x)
 
 
 @elementwise(lambda g, y, x: g / (x * math.log(2.0)))

@@ -10,6 +10,7 @@ import numpy as np
 from . import primitives as p
 from .arrangement import moveaxis, ravel, sort
 from .discrete import any, count_nonzero, isnan
+from .elementary import root
 from .functions import concatenate, cut, mean, normal_axis, squeeze, value_of
 from .primitive import Value
 
@@ -22,12 +23,6 @@ def _axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(normal_axis(name, a, ndim) for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-def _root(x: Value) -> Value:
-    """Square root, with derivative 0 where `x` is 0."""
-    zero = p.equal(x, 0)
-    return p.where(zero, 0.0, p.sqrt(p.where(zero, 1.0, x)))
-
-
 def var(x: Value, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Value:
     """Variance over `axis`: the sum of squared deviations divided by ``n - ddof``."""
     x = value_of(x)
@@ -38,7 +33,7 @@ def var(x: Value, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> 
 
 def std(x: Value, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Value:
     """Standard deviation over `axis`; its derivative is 0 where the deviation is 0."""
-    return _root(var(x, axis, ddof, keepdims))
+    return root(var(x, axis, ddof, keepdims))
 
 
 def average(x: Value, axis: Any = None, weights: Value | None = None, keepdims: bool = False) -> Value:
@@ -150,7 +145,7 @@ def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     x = value_of(x)
     axes = _axes("norm", axis, x.ndim)
     if ord is None or (ord == 2 and len(axes) == 1) or (ord == "fro" and len(axes) == 2):
-        return _root(p.sum(p.square(x), axis=axes, keepdims=keepdims))
+        return root(p.sum(p.square(x), axis=axes, keepdims=keepdims))
     if len(axes) == 1:
         return _vector_norm(p.abs(x), ord, axes, keepdims)
     if len(axes) != 2 or ord not in (1, -1, np.inf, -np.inf):

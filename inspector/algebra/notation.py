@@ -394,7 +394,7 @@ _FORMS: dict[str, Callable[[Notation, Expression, list[Printed]], Printed]] = {
     "negative": Notation._negative, "multiply": Notation._product, "apply": Notation._applied, "matmul": Notation._applied,
     "power": Notation._power, "square": Notation._power, "transpose": Notation._transposed, "getitem": Notation._indexed,
     "concatenate": Notation._joined,
-    "divide": lambda n, e, p: n._quotient(e, p), "sqrt": lambda n, e, p: n._root(e, p),
+    "divide": lambda n, e, p: n._quotient(e, p), "sqrt": lambda n, e, p: n._root(e, p), "root": lambda n, e, p: n._root(e, p),
     "abs": lambda n, e, p: n._size(e, p), "where": lambda n, e, p: n._choice(e, p),
 }  # fmt: skip
 

@@ -67,7 +67,7 @@ GATE_WORDS = {
 
 SYMBOLS = {
     "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "·",
-    "sigmoid": "σ", "square": "x²", "sqrt": "√", "sum": "Σ", "abs": "|x|", "power": "xʸ",
+    "sigmoid": "σ", "square": "x²", "sqrt": "√", "root": "√", "sum": "Σ", "abs": "|x|", "power": "xʸ",
     "maximum": "max", "minimum": "min", "stop_gradient": "stop", "getitem": "[ ]", "where": "where",
     "greater": ">", "greater_equal": "≥", "less": "<", "less_equal": "≤", "equal": "=", "not_equal": "≠",
 }  # fmt: skip

@@ -356,7 +356,7 @@ def slope(call: Any, x: Any) -> Any:
 def test_lengths_and_deviations_at_zero_have_gradient_zero() -> None:
     assert slope(np.linalg.norm, [0.0, 0.0]) == slope(np.std, [2.0, 2.0]) == [0.0, 0.0]
     assert slope(lambda x: tg.norm(x, 3), [0.0, 0.0]) == slope(lambda x: tg.norm(x, 1), [0.0, 0.0]) == [0.0, 0.0]
-    assert slope(lambda x: np.hypot(x, 0.0), [0.0]) == [0.0]
+    assert slope(lambda x: np.hypot(x, 0.0), [0.0]) == [0.0] and slope(tg.root, [0.0, 4.0]) == [0.0, 0.25]
     assert slope(lambda x: tg.norm(x, axis=1), [[3.0, 0.0], [0.0, 0.0]]) == [[1.0, 0.0], [0.0, 0.0]]
 
 
@@ -429,11 +429,29 @@ class Sorted(tg.Cell):
         return (np.where(np.isfinite(u), np.logaddexp(u, np.roll(state.h, 1, axis=1)), np.zeros_like(u)),)
 
 
-def test_a_compiled_cell_may_use_them() -> None:
-    cell = Sorted()
+class Bounded(tg.Cell):
+    """A cell of pointwise functions that fuse, at a point where each of them matters."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 3, seed=0)
+        self.w = self.parameter("w", (5, 3))
+
+    def step(self, x: Any, state: Any) -> Any:
+        z = np.concatenate([x, state.h], axis=1) @ self.w
+        u = np.arctan(z) / (1.0 + np.linalg.norm(z, axis=1, keepdims=True)) + np.hypot(z, state.h) * 0.1
+        v = np.arctan2(z, 1.0 + np.square(u)) - np.floor(z) * 0.1 + np.ceil(u) * 0.05 - np.trunc(3.0 * z) * 0.02
+        kept = np.where(np.isfinite(v), v, np.zeros_like(v)) + 0.1 * np.ones_like(v)
+        return (np.where(np.isnan(z), 0.0, kept) + np.where(np.isinf(z), 1.0, 0.0),)
+
+
+@pytest.mark.parametrize(("kind", "backend"), [(Sorted, "numpy"), (Bounded, "numpy"), pytest.param(Bounded, "numba", marks=pytest.mark.slow)])
+def test_a_compiled_cell_may_use_them(kind: type[tg.Cell], backend: str) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
+    cell: Any = kind()
     x = np.random.default_rng(0).normal(size=(4, 2, 2))
     runs = []
-    for step in (cell, tg.compile(cell, backend="numpy")):
+    for step in (cell, tg.compile(cell, backend=backend)):
         run = tg.unroll(step, x)
         runs.append([run.stacked.data, *(g.data for g in tg.grad(tg.sum(run.stacked**2), [cell.w]))])
     for eager, compiled in zip(*runs, strict=True):

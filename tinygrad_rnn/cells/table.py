@@ -13,7 +13,7 @@ from ..unroll import unroll
 
 __all__ = ["Measure", "Table", "measure"]
 
-_MOMENTS = frozenset({"square", "sqrt"})
+_MOMENTS = frozenset({"square", "sqrt", "root"})
 """What a normalisation is made of, which ends no layer."""
 _SUMS = frozenset({"add", "subtract", "negative", "getitem", "concatenate", "reshape"})
 

@@ -15,6 +15,9 @@ EXPRESSIONS: dict[str, str] = {
     "where": "{1} if {0} else {2}",
     "greater": "{0} > {1}", "greater_equal": "{0} >= {1}", "less": "{0} < {1}", "less_equal": "{0} <= {1}",
     "equal": "{0} == {1}", "not_equal": "{0} != {1}",
+    "root": "np.sqrt({0})", "arctan": "np.arctan({0})", "arctan2": "np.arctan2({0}, {1})", "hypot": "np.hypot({0}, {1})",
+    "floor": "np.floor({0})", "ceil": "np.ceil({0})", "trunc": "np.trunc({0})", "isnan": "np.isnan({0})",
+    "isinf": "np.isinf({0})", "isfinite": "np.isfinite({0})", "zeros_like": "{t}(0)", "ones_like": "{t}(1)",
     "broadcast_to": "{0}", "astype": "{0}", "stop_gradient": "{0}", "identity": "{0}",
 }  # fmt: skip
 """From a primitive's name to an expression in its operands ``{0}``, ``{1}``; ``{t}`` is the result's dtype.
