@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import sys
+import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,10 @@ from tinygrad_rnn import Cell, cells, load_safetensors
 from .blame import MODULE, said
 from .suggest import did_you_mean
 
-__all__ = ["LoadError", "cell_class", "load_weights", "make_cell"]
+__all__ = ["LoadError", "cell_class", "load_weights", "make_cell", "source_digest"]
+
+_loaded: dict[Path, tuple[Any, dict[Path, str]]] = {}
+_lock = threading.RLock()
 
 
 class LoadError(ValueError):
@@ -28,15 +34,15 @@ class LoadError(ValueError):
 def cell_class(name: str) -> type[Cell]:
     """The cell class meant by ``lstm`` or ``path/to/file.py:MyCell``.
 
-    The file is executed, and may import modules that stand beside it, as far as no installed one has their name.
+    The file is executed, once until it changes, and may import modules that stand beside it, as far as no installed one has
+    their name.
 
     Raises
     ------
     LoadError
         Naming the file, the class or the names there are.
     """
-    whole = name.endswith(".py") or Path(name).is_file()
-    file, _, attribute = (name, "", "") if whole else name.rpartition(":")
+    file, attribute = _parts(name)
     if not file:
         try:
             return cells.get(name)
@@ -55,6 +61,30 @@ def cell_class(name: str) -> type[Cell]:
     if not (isinstance(found, type) and issubclass(found, Cell)):
         raise LoadError(f"{file}:{attribute} is no subclass of tinygrad_rnn.Cell")
     return found
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """The file and the class in it; no file for a cell of the registry."""
+    whole = name.endswith(".py") or Path(name).is_file()
+    file, _, attribute = (name, "", "") if whole else name.rpartition(":")
+    return file, attribute
+
+
+def source_digest(name: str) -> str:
+    """A digest of what a cell of the user's is made of, its file and what that imports from beside it; empty for one of the registry.
+
+    Raises
+    ------
+    LoadError
+        If there is no such file, or it fails.
+    """
+    file, _ = _parts(name)
+    if not file:
+        return ""
+    with _lock:
+        _module(Path(file))
+        _, digests = _loaded[Path(file).resolve()]
+    return hashlib.sha256("\n".join(sorted(digests.values())).encode()).hexdigest()
 
 
 def make_cell(name: str, input_size: int, hidden_size: int, *, seed: int | None = 0, init: str | None = None) -> Cell:
@@ -133,13 +163,29 @@ def _group(arrays: dict[str, Any], needed: list[str], path: Path) -> dict[str, A
 def _module(file: Path) -> Any:
     if not file.is_file():
         raise LoadError(f"there is no file {file}")
-    spec = importlib.util.spec_from_file_location(f"{MODULE}{file.stem}", file)
+    key = file.resolve()
+    with _lock:
+        module, digests = _loaded.get(key, (None, {}))
+        if module is None or any(_digest(path) != digest for path, digest in digests.items()):
+            digests = {key: _digest(key)}
+            module = _executed(file, digests)
+            _loaded[key] = module, digests
+    return module
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _executed(file: Path, digests: dict[Path, str]) -> Any:
+    name = f"{MODULE}{file.stem}_{zlib.crc32(bytes(file.resolve())):08x}"
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise LoadError(f"{file} is no Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        with _beside(file):
+        with _beside(file, digests, name):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise LoadError(f"{file} failed: {said(error)}") from error
@@ -147,8 +193,11 @@ def _module(file: Path) -> Any:
 
 
 @contextmanager
-def _beside(file: Path) -> Iterator[None]:
-    """Let a file import its neighbours: after all else, so that none stands in for an installed module, and for itself alone."""
+def _beside(file: Path, digests: dict[Path, str], own: str) -> Iterator[None]:
+    """Let a file import its neighbours: after all else, so that none stands in for an installed module, and for itself alone.
+
+    Their digests are added to `digests`.
+    """
     folder, before = file.absolute().parent, set(sys.modules)
     sys.path.append(str(folder))
     try:
@@ -157,8 +206,10 @@ def _beside(file: Path) -> Iterator[None]:
         sys.path.reverse()
         sys.path.remove(str(folder))
         sys.path.reverse()
-        for name in sys.modules.keys() - before - {f"{MODULE}{file.stem}"}:
-            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(folder):
+        for name in sys.modules.keys() - before - {own}:
+            path = Path(getattr(sys.modules[name], "__file__", None) or "/")
+            if path.is_relative_to(folder):
+                digests[path] = _digest(path)
                 del sys.modules[name]    # a file of the same name in another folder has a neighbour of its own
 
 

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 
 __all__ = ["processes"]
 
+_SAFE = "PYTHONSAFEPATH"
 
-def processes(count: int | None = None) -> ProcessPoolExecutor:
-    """New processes, one a processor when `count` is omitted; Ctrl-C ends them without a word."""
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=spawn, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL))
+
+@contextmanager
+def processes(count: int | None = None) -> Iterator[Executor]:
+    """New processes, one a processor when `count` is omitted; Ctrl-C ends them without a word.
+
+    They import nothing from the current directory. Python starts them as ``python -c``, which would; from Python 3.11
+    on it can be told not to.
+    """
+    spawn, before = multiprocessing.get_context("spawn"), os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
+    try:
+        with ProcessPoolExecutor(count, mp_context=spawn, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)) as pool:
+            yield pool
+    finally:
+        if before is None:
+            del os.environ[_SAFE]
+        else:
+            os.environ[_SAFE] = before

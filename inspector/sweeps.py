@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
-import os
+import operator
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -23,7 +26,7 @@ from tinygrad_rnn import files
 from . import plot
 from .analysis.pictures import QUANTILES, draw_band
 from .colours import styles
-from .load import make_cell
+from .load import make_cell, source_digest
 from .notebook import Shown
 from .processes import processes
 from .trace import trace
@@ -55,7 +58,19 @@ def run_job(job: Job) -> dict[str, Any]:
     read = run.stacked if job.loss == "all" else run.outputs[-1]
     found = trace(run, tg.losses.mse_loss(read, rng.normal(size=read.shape)))
     norms = {state: found.norm(state).tolist() for state in found.states}
-    return {"job": list(job), "loss": float(found.loss.item()), "norms": norms}
+    made_with = {"version": tg.__version__, "source": source_digest(job.cell)}
+    return {"job": list(job), "loss": float(found.loss.item()), "norms": norms, **made_with}
+
+
+class _Record(TypedDict):
+    """A line of a record."""
+
+    job: Job
+    loss: float
+    norms: dict[str, list[float]]
+    version: str
+    source: str
+    sha256: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +80,8 @@ class Sweep(Shown):
     Attributes
     ----------
     results : tuple of dict
-        One a run, in the order of the grid: its ``job``, its ``loss``, and by state the ``norms`` (T,).
+        One a run, in the order of the grid: its ``job``, its ``loss``, by state the ``norms`` (T,), and what it was made
+        with: the ``version`` of the library and a digest of the ``source`` of a cell that is none of the library's.
     """
 
     results: tuple[Mapping[str, Any], ...]
@@ -180,7 +196,8 @@ def sweep(
         When omitted, processes on this machine, which are started again should one of them die.
     path : path, optional
         A file of lines of JSON to which each run is added as soon as it is finished. What it holds already is not run
-        again: call `sweep` once more with the same arguments to go on after an interruption.
+        again: call `sweep` once more with the same arguments to go on after an interruption. Runs of a cell whose file has
+        changed since, or of another version of the library, are made again, with a warning.
 
     Returns
     -------
@@ -189,23 +206,29 @@ def sweep(
     Raises
     ------
     ValueError
-        If the grid is empty, `loss` is neither, or the file at `path` is no such file.
+        If the grid is empty, `loss` is neither, or the file at `path` is no such file or damaged, naming the line.
     LoadError
         If a cell cannot be found or made.
+    RuntimeError
+        If the file of a cell changes while the sweep runs.
     """
-    seeds = list(seeds)
     if loss not in ("last", "all"):
         raise ValueError(f"sweep: loss must be last or all, got {loss!r}")
+    lengths, seeds = ([operator.index(number) for number in numbers] for numbers in (lengths, seeds))
     jobs = [Job(*place, input_size, hidden_size, batch, loss) for place in itertools.product(cells, lengths, inits, seeds)]
     if not jobs:
         raise ValueError("sweep: give at least one cell, length, initialisation and seed")
     for cell, init in itertools.product(cells, inits):
         make_cell(cell, input_size, hidden_size, init=init)
-    done = {} if path is None else _read(Path(path))
+    sources = {cell: source_digest(cell) for cell in cells}
+    done = {} if path is None else _done(Path(path), set(jobs), sources)
     missing = [job for job in dict.fromkeys(jobs) if job not in done]
     with tqdm(total=len(set(jobs)), initial=len(set(jobs)) - len(missing), desc="sweeping", disable=None) as bar:
         for result in _results(missing, executor):
-            done[Job(*result["job"])] = result
+            job = Job(*result["job"])
+            if result["source"] != sources[job.cell]:
+                raise RuntimeError(f"sweep: the file of {job.cell} has changed while the sweep was running; run it again")
+            done[job] = result
             if path is not None:
                 _append(Path(path), result)
             bar.update()
@@ -244,27 +267,62 @@ def _submitted(jobs: Sequence[Job], executor: Executor) -> Iterator[dict[str, An
             future.cancel()
 
 
-def _read(path: Path) -> dict[Job, dict[str, Any]]:
-    """The runs that a file holds; a last line that was not finished is cut off."""
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    try:
-        results = [json.loads(line) for line in whole.splitlines()]
-        done = {Job(*result["job"]): result for result in results if result["norms"] is not None}
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"sweep: {path} is no record of a sweep ({error}); give another path") from None
-    if len(whole) < len(data):
-        files.write(path, whole)
+# --------------------------------------------------------------------------------------- the record
+
+_HEAD = b'{"job": ['
+
+
+def _done(path: Path, jobs: set[Job], sources: Mapping[str, str]) -> dict[Job, dict[str, Any]]:
+    """The runs that a file holds, as far as they were made with the cells and the library that there are now."""
+    done, others = {}, set()
+    for job, result in _read(path):
+        if result["version"] == tg.__version__ and result["source"] == sources.get(job.cell):
+            done[job] = result
+        elif job in jobs:
+            others.add(job)
+    stale = others - done.keys()
+    if stale:
+        names = ", ".join(sorted({job.cell for job in stale}))
+        warnings.warn(
+            f"sweep: {len(stale)} runs in {path} were made with another version of {names}, or of the library; they are made again",
+            stacklevel=3,
+        )
     return done
 
 
+def _read(path: Path) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """The runs that a file holds; a last line that was not finished is cut off."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    rest = data[len(whole) :]
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            yield _checked(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"sweep: {path} is no record of a sweep, or damaged: line {number}: {error}; give another path") from None
+    if rest and rest[: len(_HEAD)] != _HEAD[: len(rest)]:
+        raise ValueError(f"sweep: {path} is no record of a sweep; give another path")
+    if rest:
+        files.write(path, whole)
+
+
+def _checked(line: bytes) -> tuple[Job, dict[str, Any]]:
+    """A line's job and result, if it is as it was written."""
+    record: Any = json.loads(line.decode())
+    job = msgspec.convert(record, _Record)["job"]
+    if record.pop("sha256") != _checksum(record):
+        raise ValueError("it does not match its checksum")
+    if any(len(norms) != job.length for norms in record["norms"].values()):
+        raise ValueError(f"norms must have one number for each of {job.length} steps")
+    return job, record
+
+
 def _append(path: Path, result: Mapping[str, Any]) -> None:
-    with path.open("ab") as file:
-        file.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    files.append(path, json.dumps({**result, "sha256": _checksum(result)}).encode() + b"\n")
+
+
+def _checksum(result: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(result).encode()).hexdigest()
 
 
 def _relative(norms: Mapping[str, Sequence[float]]) -> npt.NDArray[np.float64]:

@@ -6,7 +6,6 @@ import argparse
 import itertools
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -116,7 +115,6 @@ def _sweep(a: argparse.Namespace) -> tuple[int, str]:
     for cell, init in itertools.product(a.cell, inits):  # bad input is found before any process is started
         unrolled(make_cell(cell, a.input_size, a.hidden_size, init=init), a)
     a.progress("" if sys.stderr.isatty() else "sweeping")    # on a terminal the sweep has a bar of its own
-    os.environ["PYTHONSAFEPATH"] = "1"    # processes import nothing from the current directory (from Python 3.11 on)
     with _executor(a.jobs) as executor:
         found = inspector.sweep(a.cell, a.length or [100], inits, range(a.seeds), input_size=a.input_size, hidden_size=a.hidden_size, batch=a.batch,
                       loss=a.loss, executor=executor, path=a.resume)  # fmt: skip
