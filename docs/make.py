@@ -45,7 +45,7 @@ def cells_page() -> str:
         "# The cells",
         "Written by `make docs` out of the code: equations and sources are the docstrings, drawings are the graphs of "
         "three steps, numbers are counted in the graph of one. Orange is a state's highway: a path from step to step on "
-        "which every operation has a diagonal Jacobian. [gallery.md](gallery.md) has every cell at every level.",
+        "which every operation is a sum, product or choice, element by element. [gallery.md](gallery.md) has every cell at every level.",
         "```python\nimport tinygrad_rnn as tg\n\nprint(tg.cells.table(input_size=8, hidden_size=16))\n```",
         f"```text\n{tg.cells.table(input_size=8, hidden_size=16)}\n```",
         "Multiply-adds are those of the matrix products of one step for one sequence. A learned layer is an affine map of "

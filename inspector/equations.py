@@ -221,8 +221,8 @@ def equations(run_or_cell: Run | Cell | Stacked | Bidirectional, t: int | None =
         One equation for each gate, state and other named value, in order of computation; values that are
         used several times without having a name get a letter. Vectors are columns, as in papers. A weight
         that holds the rows of several gates is written with the gate above: the rows of ``weight_ih`` for
-        gate f as W with (f) above and ih below. A highway is a path from state to state on which every
-        operation has a diagonal Jacobian, and is drawn as a rail.
+        gate f as W with (f) above and ih below. A highway is a path from state to state of sums,
+        products and choices, element by element, without a nonlinear function, and is drawn as a rail.
 
     Raises
     ------

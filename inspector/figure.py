@@ -1,4 +1,4 @@
-"""figure: a run's drawing and the decay of its gradient above each other, on one time axis."""
+"""figure: a run's drawing, and below it the decay of its gradient."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def figure(
     """Draw a run coloured by the gradient of `loss`, and below it plot how that gradient decays along time.
 
     Timestep t of the plot stands exactly under step t of the drawing. Where steps are folded away, the plot goes on
-    through all of them.
+    through all of them on an even axis of its own, to which a line leads from each step that is drawn.
 
     Parameters
     ----------

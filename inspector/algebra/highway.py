@@ -1,4 +1,4 @@
-"""The derivative of a state by itself one step before, along the highway: through diagonal Jacobians alone."""
+"""The derivative of a state by itself one step before, along the highway: through elementwise sums, products and choices alone."""
 
 from __future__ import annotations
 

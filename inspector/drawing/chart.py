@@ -1,4 +1,8 @@
-"""The decay of the gradient below the steps: one time axis for the drawing and the plot."""
+"""The decay of the gradient below the steps: one time axis for the drawing and the plot.
+
+Where steps are folded away, the plot has an even axis of its own, as a straight decay would look like a cliff otherwise, and
+a line leads from each step that is drawn to its place there.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from .tiling import Tiling
 __all__ = ["add_chart"]
 
 _HEIGHT, _MARK, _TICKS = 190.0, 7.0, 7
+_LEADERS, _PITCH = 58.0, 52.0
+"""Points from the ends of leaders to the axis that they lead to, and at least from tick to tick."""
 _AXIS, _GRID = "#57606A", "#D8DEE4"
 Points = list[tuple[int, float, float]]
 
@@ -22,7 +28,7 @@ Points = list[tuple[int, float, float]]
 def add_chart(
     picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]], words: Mapping[str, str], title: str
 ) -> None:
-    """Plot norms on a logarithmic scale so that timestep t stands exactly under step t.
+    """Plot norms on a logarithmic scale so that timestep t stands exactly under step t, or where a line from there leads.
 
     Parameters
     ----------
@@ -41,10 +47,13 @@ def add_chart(
 
 class _Chart:
     def __init__(self, picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]]) -> None:
-        self.picture, self.at = picture, tiling.columns
+        self.picture, self.columns = picture, tiling.columns
         self.left, self.right = tiling.left, max(frame.right for frame in picture.frames)
         self.shown = sorted({frame.timestep for frame in picture.frames})
-        self.top = tiling.bottom - 40 - 20 * len(curves)
+        self.folded = len(self.shown) < len(self.columns)
+        self.unit = (self.right - self.left) / len(self.columns)
+        self.at = {t: self.left + self.unit * (k + 0.5) for k, t in enumerate(sorted(self.columns))} if self.folded else self.columns
+        self.top = tiling.bottom - 40 - 20 * len(curves) - _LEADERS * self.folded
         self.bottom = self.top - _HEIGHT
         seen = [math.log10(v) for norms in curves.values() for v in norms if 0 < v < math.inf]
         self.low, self.high = math.floor(min(seen, default=0.0)), math.ceil(max(seen, default=1.0))
@@ -56,8 +65,8 @@ class _Chart:
         return self.bottom + (math.log10(norm) - self.low) / (self.high - self.low) * _HEIGHT
 
     def scaffold(self, title: str) -> None:
-        """Axes, grid lines at powers of ten, a guide down from every step, and a shade where steps are folded away."""
-        self._text("chart.title", title, self.left, self.top + 16 + 20 * self.keys, 11)
+        """Axes, grid lines at powers of ten and at timesteps, and a shade where steps are folded away."""
+        self._text("chart.title", title, self.left, self.key_top + 20 * self.keys, 11)
         every = next(n for n in (1, 2, 5, 10, 20, 50, 100) if (self.high - self.low) / n <= _TICKS)
         for power in range(math.ceil(self.low / every) * every, self.high + 1, every):
             y = self.height(10.0**power)
@@ -65,17 +74,35 @@ class _Chart:
             label = number(10.0**power) if -3 <= power < 4 else "10" + theme.superscript(power)
             self._text(f"chart.tick{power}", label, self.left - theme.label_width(label, 10) - 8, y, 10)
         self._line("chart.axis", (self.left, self.bottom), (self.right, self.bottom), _AXIS, 1.0, "plain")
-        for t in self.shown:
+        for t in self._ticks() if self.folded else self.shown:
             x = self.at[t]
             self._line(f"chart.guide{t}", (x, self.bottom), (x, self.top), _GRID, 0.8, "grid")
-            label = f"t = {t}"
-            self._text(f"chart.t{t}", label, x - theme.label_width(label, 10) / 2, self.bottom - 13, 10)
+            self._centred(f"chart.t{t}", f"t = {t}", x, self.bottom - 13)
+        if self.folded:
+            self._leaders()
         for first, last in self._folds():
-            half = (self.at[last] - self.at[first]) / max(1, last - first) / 2
+            half = self.unit / 2
             self.picture.bands.append(
                 Band(f"chart.fold{first}", self.at[first] - half, self.bottom, self.at[last] + half, self.top,
                      theme.paint("more"), "more", f"timesteps {first} to {last}")
             )  # fmt: skip
+
+    @property
+    def key_top(self) -> float:
+        """Where the lowest line of the key stands."""
+        return self.top + 16 + _LEADERS * self.folded
+
+    def _ticks(self) -> list[int]:
+        """Timesteps at even distances, inside the fold too."""
+        every = next(n * 10**k for k in range(9) for n in (1, 2, 5) if n * 10**k * self.unit >= _PITCH)
+        return [t for t in sorted(self.at) if t % every == 0]
+
+    def _leaders(self) -> None:
+        """From under each step to its place on the even axis."""
+        high = self.top + _LEADERS - 22
+        for t in self.shown:
+            self._line(f"chart.leader{t}", (self.columns[t], high), (self.at[t], self.top), _AXIS, 0.8, "plain")
+            self._centred(f"chart.step{t}", f"t = {t}", self.columns[t], high + 10)
 
     def _folds(self) -> Iterator[tuple[int, int]]:
         """First and last of each run of timesteps that are not shown."""
@@ -87,7 +114,7 @@ class _Chart:
     def key(self, words: Mapping[str, str]) -> None:
         """A sample of each line, its name, and how fast it decays."""
         for k, (name, says) in enumerate(words.items()):
-            y = self.top + 16 + 20 * (self.keys - 1 - k)
+            y = self.key_top + 20 * (self.keys - 1 - k)
             colour, css = theme.CURVES[k % len(theme.CURVES)][0], f"curve{k % len(theme.CURVES)}"
             self._line(f"chart.key{k}", (self.left, y), (self.left + 26, y), colour, 2.2, css)
             self._text(f"chart.key{k}.name", f"{name}: {says}", self.left + 34, y, 10)
@@ -116,6 +143,9 @@ class _Chart:
             )  # fmt: skip
 
     # ------------------------------------------------------------------------------------- primitives
+
+    def _centred(self, own: str, label: str, x: float, y: float) -> None:
+        self._text(own, label, x - theme.label_width(label, 10) / 2, y, 10)
 
     def _text(self, own: str, label: str, x: float, y: float, size: float) -> None:
         """Text that begins at x."""

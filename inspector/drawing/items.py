@@ -59,8 +59,8 @@ class Item:
     nodes : tuple of Node
         The graph nodes that it stands for, the main one first.
     diagonal : bool
-        Whether its Jacobian by each operand is diagonal and needs no nonlinearity, so that a state may
-        pass straight through.
+        Whether it is a sum, product or choice, element by element, so that its Jacobian by each operand is diagonal and
+        no nonlinear function saturates: a state may pass straight through.
     value : Node or None
         The node whose value it shows, for a value drawn beside its operation.
     learned : bool
@@ -148,7 +148,7 @@ class Step:
 
 
 def diagonal_path(step: Step, state: str) -> list[str]:
-    """The items on the longest way along which `state` gets through the step on diagonal Jacobians alone.
+    """The items on the longest way along which `state` gets through the step on :attr:`Item.diagonal` items alone.
 
     Empty if there is none: then the state has no highway.
     """

@@ -110,7 +110,7 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
         "hidden": "output", "input": "input x", "loss": "loss",
     }  # fmt: skip
     chips += [(word, role, role) for role, word in words.items() if role in used]
-    if picture.bands:
+    if any(band.css == "highway" for band in picture.bands):
         chips.append(("highway: diagonal Jacobians", "highway", "highway"))
     if ink.highlight:
         chips.append(("highlighted path", "highlight", "highlight"))

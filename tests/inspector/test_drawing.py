@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,6 +134,34 @@ def test_a_state_with_a_highway_is_one_straight_line(kind: str, highways: int) -
     rails = [line for line in picture(RUNS[kind]).lines if line.css == "rail"]
     heights = {round(y, 1) for line in rails for piece in line.pieces for _, y in piece}
     assert len(heights) == highways
+
+
+class IndRNN(tg.Cell):
+    """Li et al. 2018: every unit reads itself alone."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 4, seed=0)
+        self.w, self.u = self.parameter("w", (3, 4)), self.parameter("u", (4,))
+
+    def step(self, x: Any, state: Any) -> Any:
+        return (tg.tanh(x @ self.w + self.u * state.h),)
+
+
+class Squashed(IndRNN):
+    """A gate that lets the state pass, and a function that may saturate behind it."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        f = tg.named(f=tg.sigmoid(x @ self.w))
+        return (tg.tanh(f * state.h + (1.0 - f)),)
+
+
+@pytest.mark.parametrize("cell", [IndRNN(), Squashed()], ids=repr)
+def test_a_diagonal_jacobian_that_a_nonlinear_function_stands_in_is_no_highway(cell: tg.Cell) -> None:
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(3, 1, 3)))
+    jacobian = tg.jacobian(run.states[2].h, run.states[1].h)[0, :, 0]
+    np.testing.assert_array_equal(jacobian, np.diag(np.diag(jacobian)))
+    assert picture(run).bands == [] and inspector.equations(run).highways == ()
+    assert "without a highway" in picture(run).words
 
 
 def test_the_loss_of_a_reversed_run_stands_clear_of_the_initial_state() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from .test_drawing import run_of
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("steps", [4, 50])
-def test_a_mark_stands_exactly_under_its_step_at_the_height_of_its_norm(name: str, steps: int) -> None:
+def test_a_mark_stands_under_its_step_or_where_a_line_leads_at_the_height_of_its_norm(name: str, steps: int) -> None:
     run = run_of(name, steps)
     trace = inspector.trace(run, run.outputs[-1].sum())
     drawing = picture(run, level="cell", trace=trace, decay=True)
@@ -26,11 +27,21 @@ def test_a_mark_stands_exactly_under_its_step_at_the_height_of_its_norm(name: st
     grid = {int(s.id.removeprefix("chart.grid")): s.pieces[0][0][1] for s in drawing.lines if s.id.startswith("chart.grid")}
     powers = sorted(grid)
     scale = (grid[powers[-1]] - grid[powers[0]]) / (powers[-1] - powers[0])
+    leads = {line.id: line.pieces[0] for line in drawing.lines if line.id.startswith("chart.leader")}
+    assert bool(leads) == (steps > 20), "nothing is folded away in a short run"
+    (axis,) = [line.pieces[0] for line in drawing.lines if line.id == "chart.axis"]
+    first, last = axis[0][0], axis[1][0]
     for frame in drawing.frames:
         t = frame.timestep
         for state in trace.states:
             mark = shapes[f"chart.{state}.t{t}"]
-            assert mark.x == pytest.approx((frame.left + frame.right) / 2)
+            middle = (frame.left + frame.right) / 2
+            if steps > 20:
+                start, end = leads[f"chart.leader{t}"]
+                assert start[0] == pytest.approx(middle)
+                assert (mark.x, mark.x) == pytest.approx((end[0], first + (t + 0.5) * (last - first) / steps)), "an even axis"
+            else:
+                assert mark.x == pytest.approx(middle)
             expected = grid[powers[0]] + scale * (math.log10(trace.norm(state)[t]) - powers[0])
             assert mark.y == pytest.approx(expected)
     (curve,) = [line for line in drawing.lines if line.id == f"chart.{trace.states[0]}.0"]
@@ -43,7 +54,35 @@ def test_the_two_layers_of_a_stack_share_the_axis() -> None:
     drawing = picture(run, level="cell", trace=inspector.trace(run, run.outputs[-1].sum()), decay=True)
     for t in (0, 1, 2, 28, 29):
         middles = {round((f.left + f.right) / 2, 6) for f in drawing.frames if f.timestep == t}
-        assert middles == {round(next(s.x for s in drawing.shapes if s.id == f"chart.layer0_2f_h.t{t}"), 6)}
+        (leader,) = [line.pieces[0] for line in drawing.lines if line.id == f"chart.leader{t}"]
+        assert middles == {round(leader[0][0], 6)}
+        marks = {round(s.x, 6) for s in drawing.shapes if s.id in (f"chart.layer0_2f_h.t{t}", f"chart.layer1_2f_h.t{t}")}
+        assert marks == {round(leader[1][0], 6)}
+
+
+class Halving(tg.Cell):
+    """A state of which half stays."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        return (0.5 * state.h + x,)
+
+
+@pytest.mark.parametrize("steps", [None, slice(10, 12)])
+def test_an_even_decay_is_a_straight_line_however_many_steps_are_folded(steps: slice | None) -> None:
+    run = tg.unroll(Halving(3, 3), np.ones((40, 1, 3)))
+    drawing = picture(run, level="cell", trace=inspector.trace(run, run.outputs[-1].sum()), steps=steps, decay=True)
+    (curve,) = [line for line in drawing.lines if line.id == "chart.h.0"]
+    slopes = [(by - ay) / (bx - ax) for (ax, ay), (bx, by) in curve.pieces]
+    assert len(slopes) == 39 and slopes == pytest.approx([slopes[0]] * 39)
+    ticks = sorted(int(s.id.removeprefix("chart.t")) for s in drawing.shapes if s.id.removeprefix("chart.t").isdigit())
+    assert any(3 <= t < 38 for t in ticks) and len(set(np.diff(ticks))) == 1, "ticks inside the fold, at even distances"
+
+
+@pytest.mark.parametrize(("name", "has"), [("rnn", False), ("lstm", True)])
+def test_only_highways_that_are_there_are_in_the_legend(name: str, has: bool) -> None:
+    run = run_of(name, 30)
+    drawing = picture(run, level="cell", trace=inspector.trace(run, run.outputs[-1].sum()), decay=True)
+    assert any("highway" in shape.label for shape in drawing.shapes) == has
 
 
 def test_zeros_are_marked_and_break_the_line() -> None:
