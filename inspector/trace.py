@@ -24,7 +24,7 @@ from tinygrad_rnn.unroll import Run
 from .finite import NotFinite, first_not_finite
 from .notebook import Shown
 from .replay import recorded
-from .values import gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
+from .values import gradient_of, gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
 
 Array = npt.NDArray[Any]
 
@@ -129,7 +129,8 @@ class GradientTrace(Shown):
         Returns
         -------
         ndarray
-            Of the value's shape, such as (batch, hidden_size); zeros where the loss does not depend on it.
+            Of the value's shape, such as (batch, hidden_size); zeros where the loss does not depend on it, and at
+            padded positions.
 
         Raises
         ------
@@ -330,7 +331,7 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
             shares.add(node, operand, contribution)
     gradients: dict[tuple[str, int], Array] = {}
     for key, value in values.items():
-        gradients[key] = found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape))
+        gradients[key] = gradient_of(value, key[1], found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape)))
     for prefix, part in inside.values():
         gradients |= zeros_inside(prefix, part)
     gradients |= within

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.cotangent import Lazy
-from tinygrad_rnn.inner import INSIDE
+from tinygrad_rnn.inner import HELD, INSIDE
 from tinygrad_rnn.unroll import Run
 
 Array = npt.NDArray[Any]
 
-__all__ = ["gradients_inside", "in_order", "insides", "parts_of", "recorded_values", "shares_inside", "zeros_inside"]
+__all__ = ["gradient_of", "gradients_inside", "in_order", "insides", "parts_of", "recorded_values", "shares_inside", "zeros_inside"]
 
 
 def recorded_values(run: Run) -> dict[tuple[str, int], Tensor]:
@@ -36,20 +36,31 @@ def insides(run: Run) -> dict[Tensor, tuple[str, Run]]:
 def gradients_inside(prefix: str, part: Run, cotangents: Any) -> dict[tuple[str, int], Array]:
     """The gradients of all named values of a compiled run, by name and timestep."""
     found: dict[tuple[str, int], Array] = {}
+    mask = part.tape.attributes.get("mask") if part.tape is not None else None
     for (role, name), series in cotangents.inner.items():
         for k, gradient in enumerate(series):
-            if role != "before" or _is_there(part, name, k):
-                found[prefix + name, _timestep(part, k)] = gradient
+            t = _timestep(part, k)
+            found[prefix + name, t] = gradient if mask is None or role != "state" else _where_running(mask[t], gradient)
     return found
+
+
+def gradient_of(value: Tensor, t: int, gradient: Array) -> Array:
+    """The gradient by a named value of timestep `t`; 0 where that is a state merely held after the end of a sequence."""
+    return _where_running(value.inputs[0], gradient) if value.op is HELD and value.timestep == t else gradient
+
+
+def _where_running(running: Any, gradient: Array) -> Array:
+    running = np.asarray(running).reshape(-1, *(1,) * (gradient.ndim - 1))
+    return np.where(running, gradient, np.zeros((), gradient.dtype))
 
 
 def zeros_inside(prefix: str, part: Run) -> dict[tuple[str, int], Array]:
     """The same where the loss does not depend on the run."""
     tape: Any = part.tape
     found: dict[tuple[str, int], Array] = {}
-    for (role, name), shape in tape.op.inside(tape).items():
+    for (_, name), shape in tape.op.inside(tape).items():
         zeros = np.broadcast_to(np.zeros((), tape.dtype), shape)
-        found |= {(prefix + name, _timestep(part, k)): zeros for k in range(len(part)) if role != "before" or _is_there(part, name, k)}
+        found |= {(prefix + name, _timestep(part, k)): zeros for k in range(len(part))}
     return found
 
 
@@ -102,15 +113,6 @@ def _timestep(part: Run, k: int) -> int:
     return len(part) - 1 - k if part.reverse else k
 
 
-def _is_there(part: Run, name: str, k: int) -> bool:
-    """Whether a preactivation belongs to what has the name: where a sequence has ended, the state is another value."""
-    assert part.tape is not None
-    mask = part.tape.attributes.get("mask")
-    if mask is None or name.removeprefix("z_") not in part.initial_state._fields:
-        return True
-    return bool(mask[_timestep(part, k)].all())
-
-
 def _preactivation(name: str) -> str:
     layer, slash, own = name.rpartition("/")
     return f"{layer}{slash}z_{own}"
@@ -123,6 +125,7 @@ def _preactivations(values: Mapping[tuple[str, int], Tensor]) -> dict[tuple[str,
     inputs = {value.id for (name, _), value in values.items() if name == "x"}
     found = {}
     for (name, t), value in values.items():
+        value = value.inputs[1] if value.op is HELD and isinstance(value.inputs[1], Tensor) else value
         if value.op is None or not value.op.activation or value.timestep != t:  # handed on from earlier
             continue
         operand = value.inputs[0]

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .cotangent import Lazy, Scatter
+from .cotangent import Lazy, Scatter, dense
 from .lazy import LazySequence
 from .primitive import Primitive, Value
-from .primitives import getitem, reshape, scatter, transpose
+from .primitives import getitem, reshape, scatter, transpose, where
 from .scope import Scope, context, using
 from .tensor import Tensor
 
 Array = npt.NDArray[Any]
 
-__all__ = ["INSIDE", "ROW", "TRAJECTORY", "TRAJECTORY_AGAIN", "VALUE", "VALUE_AGAIN", "RowsOf", "rows_of"]
+__all__ = ["HELD", "INSIDE", "ROW", "TRAJECTORY", "TRAJECTORY_AGAIN", "VALUE", "VALUE_AGAIN", "RowsOf", "rows_of"]
 
 
 class _Inner(Primitive):
@@ -25,10 +25,25 @@ class _Inner(Primitive):
 
     inner = True
 
-    def read(self, whole: Any, key: tuple[str, str], row: int, **rest: Any) -> Any:
-        """The value's cotangent, given that of what it lies in; ``None`` if there is none."""
-        series = whole.inner.get(key) if hasattr(whole, "inner") else whole
-        return None if series is None else getitem(series, row)
+    def read(self, node: Any, whole: Any, own: Any) -> Any:
+        """The value's cotangent, given that of what it lies in and that of its own uses; ``None`` if there is none."""
+        series = whole.inner.get(node.attributes["key"]) if hasattr(whole, "inner") else whole
+        return None if series is None else getitem(series, node.attributes["row"])
+
+
+class _Held(Primitive):
+    """A new state where sequences are running, the old one where they have ended.
+
+    The step goes on with the new state as it is: what h reads of c is there in the new c alone. The gradient of the state,
+    where it is new, is therefore the whole gradient of the new one, and that of its own uses only where it is held.
+    """
+
+    inner = True
+    within = 1
+
+    def read(self, node: Any, whole: Any, own: Any) -> Any:
+        """As for any value inside another."""
+        return where(node.inputs[0], dense(whole), 0.0 if own is None else dense(own))
 
 
 def _window_rule(g: Value, y: Value, tape: Value, start: int) -> Value:
@@ -40,13 +55,13 @@ def _window_rule(g: Value, y: Value, tape: Value, start: int) -> Value:
 
 
 def _value_rule(g: Value, y: Value, tape: Value, key: tuple[str, str], row: int, start: int, shape: Any) -> Value:
-    if type(g) is np.ndarray:
-        return RowsOf(key, row, g[None], tape, start)
+    if isinstance(g, (np.ndarray, np.generic)):
+        return RowsOf(key, row, np.asarray(g)[None], tape, start)
     return _window_rule(g, y, tape, start)
 
 
 def _trajectory_rule(g: Value, y: Value, tape: Value, key: tuple[str, str], start: int, shape: Any) -> Value:
-    if type(g) is np.ndarray:
+    if isinstance(g, (np.ndarray, np.generic)):
         return RowsOf(key, 0, g, tape, start)
     g = g if tape.ndim == 1 else transpose(g, (1, 0, *range(2, g.ndim)))
     return _window_rule(g, y, tape, start)
@@ -77,7 +92,7 @@ class _Inside(Primitive):
 
     inner = True
 
-    def read(self, whole: Any, key: tuple[str, str]) -> Any:
+    def read(self, node: Any, whole: Any, own: Any) -> Any:
         """The cotangents of the run as they are."""
         return whole
 
@@ -140,6 +155,7 @@ def trajectory_again(tape: Array, values: Array, key: tuple[str, str]) -> Array:
 VALUE_AGAIN = _Inner(value_again, (_reread_rule, None), analytic=False)
 TRAJECTORY_AGAIN = Primitive(trajectory_again, (_reread_all_rule, None), analytic=False)
 INSIDE = _Inside(inside, (None,), analytic=False)
+HELD = _Held(where.forward, where.rules, elementwise=True, analytic=False)
 VALUE = _Inner(value, (_value_rule,), analytic=False)
 TRAJECTORY = Primitive(trajectory, (_trajectory_rule,), analytic=False)
 ROW = _Inner(timestep_of, (_row_rule,), analytic=False)

@@ -59,11 +59,14 @@ class Primitive:
     bounds : (float, float) or None
         What no result lies beyond; near a finite bound a nonlinearity is saturated.
     inner : bool
-        Whether the result is a value inside its first operand, a row of what that holds, with a cotangent of
+        Whether the result is a value inside one of its operands, a row of what that holds, with a cotangent of
         its own only as part of the operand's: a state of a run that is a single node, one input of a sequence.
+    within : int
+        Which operand that is.
     """
 
     inner = False
+    within = 0
 
     def __init__(
         self,

@@ -74,15 +74,17 @@ def sweep(
         Ids of nodes to treat as leaves: nothing is passed on behind them.
     """
     order = ancestors(outputs, ends)
-    inner = _inner_values(wanted)
-    live = _live_operands([node for node in order if node.id not in ends], [*wanted, *(values[0].inputs[0] for values in inner.values())])
+    inner = _inner_values(wanted, ends)
+    inside = {value.id for values in inner.values() for value in values}
+    wholes = [_whole(values[0]) for values in inner.values()]
+    live = _live_operands([node for node in order if node.id not in ends], [*wanted, *wholes])
     pending: dict[int, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if output.id in live:
             pending.setdefault(output.id, []).append(cotangent)
     anomaly = context.get().anomaly
     scopes: dict[Scope | None, Scope] = {}
-    held: dict[int, list[tuple[int, Any]]] = {}
+    held: dict[int, tuple[Any, list[tuple[int, Any]]]] = {}
     edges: list[tuple[int, Any]]
     for node in reversed(order):
         total = pending.pop(node.id, None)
@@ -93,13 +95,13 @@ def sweep(
             total = _summed(total, _backward_scope(node.scope, scopes) if create_graph else None)
         if op is None:
             yield node, total, []
-            yield from _read_inner(inner.get(node.id, ()), dense(total), held)
+            yield from _read_inner(inner, node, dense(total), held)
             continue
         if isinstance(op, Recurrent):
             total, found, edges = op.pull(node, _listed(total), live[node.id], inner.get(node.id, ()), create_graph)
             _lay_down(node, edges, pending)
             yield node, total, edges
-            yield from _read_inner(inner.get(node.id, ()), found, held)
+            yield from _read_inner(inner, node, found, held)
             continue
         if type(total) is Scatter or (type(total) is Product and op.name != "transpose"):
             total = total.dense()
@@ -113,11 +115,11 @@ def sweep(
             for _, contribution in edges:
                 if not is_finite(dense(contribution)):
                     raise anomaly_error(node, dense(contribution), "backward", parts(outputs)[node.id])
-        if op.inner:
-            held[node.id] = edges  # what comes from outside the run; the whole follows with the run
+        if node.id in inside:
+            held[node.id] = total, edges  # its own uses; the whole follows with what it lies in
             continue
         yield node, total, edges
-        yield from _read_inner(inner.get(node.id, ()), total, held)
+        yield from _read_inner(inner, node, total, held)
 
 
 class Recurrent(Primitive):
@@ -130,20 +132,34 @@ class Recurrent(Primitive):
         raise NotImplementedError
 
 
-def _inner_values(wanted: Sequence[Any]) -> dict[int, list[Any]]:
-    """The wanted values that lie inside another, by the id of that other."""
+def _whole(value: Any) -> Any:
+    """What an inner value lies in."""
+    return value.inputs[value.op.within]
+
+
+def _inner_values(wanted: Sequence[Any], ends: Container[int]) -> dict[int, list[Any]]:
+    """The wanted values that lie inside another, by the id of that other, which may lie inside a third."""
     found: dict[int, list[Any]] = {}
+    known: set[int] = set()
     for node in wanted:
-        if node.op is not None and node.op.inner:
-            found.setdefault(node.inputs[0].id, []).append(node)
+        while node.op is not None and node.op.inner and node.id not in known and node.id not in ends:
+            known.add(node.id)
+            whole = _whole(node)
+            if not isinstance(whole, Operators):
+                break
+            found.setdefault(whole.id, []).append(node)  # type: ignore[attr-defined]
+            node = whole
     return found
 
 
-def _read_inner(values: Sequence[Any], whole: Any, held: dict[int, list[tuple[int, Any]]]) -> Iterator[Visit]:
-    for value in values:
-        part = value.op.read(whole, **value.attributes)
+def _read_inner(inner: dict[int, list[Any]], node: Any, whole: Any, held: dict[int, tuple[Any, list[tuple[int, Any]]]]) -> Iterator[Visit]:
+    waiting = [(value, whole) for value in inner.get(node.id, ())]
+    for value, around in waiting:
+        own, edges = held.get(value.id, (None, []))
+        part = value.op.read(value, around, own)
         if part is not None:
-            yield value, part, held.get(value.id, [])
+            yield value, part, edges
+            waiting += [(other, part) for other in inner.get(value.id, ())]
 
 
 def _summed(contributions: list[Any], scope: Scope | None) -> Any:

@@ -13,7 +13,7 @@ from .ancestry import parts
 from .anomaly import AnomalyError, anomaly_error
 from .cell import Cell
 from .functions import concatenate
-from .inner import rows_of
+from .inner import HELD, rows_of
 from .lazy import LazyMapping, LazySequence, stacked
 from .primitives import identity, stop_gradient, where
 from .scope import Scope, context, scope, timestep, using
@@ -112,7 +112,8 @@ def unroll(
         Truncated BPTT: the gradient is cut every `truncate` steps (Williams & Peng 1990), which leaves a
         ``stop_gradient`` node in the graph.
     lengths : (batch,) integers, optional
-        True lengths of padded sequences. Past its length a sequence keeps its state and puts out zeros.
+        True lengths of padded sequences. Past its length a sequence keeps its state and puts out zeros. The gradient by a
+        state is that which the sequence has alone, and past its length that of whatever reads the state that is kept.
     reverse : bool
         Read from the last step to the first; outputs stay at the position of their input.
 
@@ -266,7 +267,7 @@ def _unroll_cell(
                 x = steps[t] if mask is None else where(mask, steps[t], 0.0)
                 new = _step(cell, x, state)
                 if mask is not None:
-                    new = cell.State(*[where(_fit(mask, n), n, o) for n, o in zip(new, state, strict=True)])
+                    new = cell.State(*[HELD(_fit(mask, n), n, o) for n, o in zip(new, state, strict=True)])
                 state = cell.State(*_as_tuple(named(**new._asdict())))
                 outputs[t] = state[0] if mask is None else where(_fit(mask, state[0]), state[0], 0.0)
                 states[t] = state

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.inner import HELD
 from tinygrad_rnn.states import leaves_of
 from tinygrad_rnn.sweep import Recurrent, sweep
 from tinygrad_rnn.tensor import tensor
@@ -64,7 +65,7 @@ def reverse_sweep(run: Run, loss: Tensor) -> Reverse:
     found = Reverse()
     parts: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     done = {one.id}
-    for node, total, edges in sweep([loss], [one], list(_wanted(run)), create_graph=True):
+    for node, total, edges in sweep([loss], [one], [value for value in _wanted(run) if value.op is not HELD], create_graph=True):
         found.totals[node.id] = total
         if isinstance(node.op, Recurrent):
             continue

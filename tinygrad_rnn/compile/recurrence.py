@@ -111,23 +111,25 @@ class Recurrence:
     ) -> dict[Key, Array]:
         """The cotangents of the values that have the names of states in an eager run.
 
-        Where no sequence has ended, that is what the step computed; and a state that is an earlier state handed on
+        Where a sequence has not ended, that is what the step computed; and a state that is an earlier state handed on
         is that very state.
         """
         found = {key: array for key, array in inner.items() if key[0] != "unmasked"}
-        if not found:
-            return found
-        steps = len(next(iter(found.values())))
-        full: Array = np.ones(steps, bool) if mask is None else np.asarray(mask.all(axis=(1, 2)))
         for (role, name), array in inner.items():
             if role == "unmasked":
-                found["state", name][full] = array[full]
-        carried = self.traced.carried
-        for k in range(steps) if carried else ():
-            for name, source in carried.items():
-                if full[k] and ("state", name) in found:
-                    found["state", name][k] = found["state", source][k - 1] if k else first[source]
+                found["state", name] = np.where(_running(mask, array), array, found["state", name])
+        carried = [pair for pair in self.traced.carried.items() if ("state", pair[0]) in found]
+        for k in range(len(found["state", carried[0][0]])) if carried else ():
+            for name, source in carried:
+                earlier, now = found["state", source][k - 1] if k else first[source], found["state", name]
+                now[k] = np.where(_running(mask, now)[k], earlier, now[k])
         return found
+
+
+def _running(mask: Array | None, value: Array) -> Any:
+    """Where sequences have not ended, (T, batch, 1, ...)."""
+    ones = (1,) * (value.ndim - 2)
+    return np.ones((len(value), 1, *ones), bool) if mask is None else mask.reshape(*mask.shape[:2], *ones)
 
 
 def _without_unseen(step: Program) -> Program:

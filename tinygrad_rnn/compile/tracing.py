@@ -106,6 +106,6 @@ def _preactivations(builder: Builder, outputs: Mapping[Key, Any], x: Symbol) -> 
         source: Any = operand
         while source in made and made[source].op.name == "stop_gradient":
             source = made[source].operands[0]
-        if isinstance(operand, int) and source in made and source not in known and np.prod(builder.types[operand].shape):
+        if isinstance(operand, int) and source in made and source not in known:
             found["before", f"z_{name}"] = Symbol(builder, operand)
     return found
