@@ -24,7 +24,15 @@ from tinygrad_rnn.unroll import Run
 from .finite import NotFinite, first_not_finite
 from .notebook import Shown
 from .replay import recorded
-from .values import gradient_of, gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
+from .values import (
+    gradient_of,
+    gradients_inside,
+    in_order,
+    insides,
+    recorded_values,
+    shares_inside,
+    zeros_inside,
+)
 
 Array = npt.NDArray[Any]
 
