@@ -20,7 +20,7 @@ __all__ = ["append", "check", "write", "write_csv"]
 _STALE = 3600.0
 
 
-def write(path: str | Path, content: str | bytes) -> Path:
+def write(path: str | Path, content: str | bytes, *, mode: int | None = None) -> Path:
     r"""Write `content` to `path`; whatever stood there before stays until the new file is complete and on the disk.
 
     A file that is replaced keeps its mode, and a link goes on leading to it. A process that is killed leaves nothing
@@ -32,6 +32,8 @@ def write(path: str | Path, content: str | bytes) -> Path:
     path : path
     content : str or bytes
         Text is written as UTF-8; half a surrogate pair, which UTF-8 cannot hold, as ``\udc80``.
+    mode : int, optional
+        Of a new file, such as ``0o600``; what is usual when omitted.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def write(path: str | Path, content: str | bytes) -> Path:
         if target.exists() and not target.is_file():  # a device or a pipe has nothing that could be kept
             target.write_bytes(data)
         else:
-            _replace(target, data)
+            _replace(target, data, mode)
     return Path(path)
 
 
@@ -145,9 +147,9 @@ def _naming(path: str | Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: Path, data: bytes, mode: int | None) -> None:
     """Write beside `target` and rename, which the system does at once or not at all."""
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else mode
     part = f".{target.name[:40]}-{zlib.crc32(os.fsencode(target.name)):08x}"
     try:
         _replace_unnamed(target, part, data, mode)

@@ -1,8 +1,7 @@
 """Compiled loops: source text in, machine code out, kept on disk between processes.
 
 The text of a loop holds nothing but our own words and numbered names, never a name that a user gave. It is
-written to the cache directory for Numba's own cache, and for whoever wants to read it; what runs is always the
-text in memory.
+written to the cache directory for whoever wants to read it; what is compiled is always the text in memory.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import hashlib
 import importlib.abc
 import importlib.util
 import os
+import stat
 import sys
 import threading
 import warnings
@@ -83,8 +83,12 @@ def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     if path is not None:
         try:
-            return _machine_code(numba.njit(function, cache=True, **options), signature)
-        except Exception as error:  # what a damaged cache raises is anybody's guess
+            from .cache import MachineCode
+
+            return _machine_code(numba.njit(function, **options), signature, MachineCode(path.parent, name))
+        except CompileWarning:
+            raise  # where warnings are errors
+        except Exception as error:  # what another version of Numba raises is anybody's guess
             warnings.warn(
                 f"compile: the cache in {path.parent} cannot be used ({type(error).__name__}: {error}); "
                 "compiling without it. Delete that directory to start afresh.",
@@ -94,8 +98,10 @@ def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     return _machine_code(numba.njit(function, **options), signature)
 
 
-def _machine_code(loop: Any, signature: tuple[Any, ...]) -> Callable[..., None]:
+def _machine_code(loop: Any, signature: tuple[Any, ...], cache: Any = None) -> Callable[..., None]:
     """Compile a loop, telling the compiler that no buffer overlaps another: only then can it use vectors."""
+    if cache is not None:
+        loop._cache = cache
     loop._compiler._customize_flags = _without_aliases
     loop.compile(signature)
     loop.disable_compile()
@@ -143,18 +149,29 @@ def _function(name: str, text: str, path: Path | None, functions: dict[str, Any]
 _KINDS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
+def distrust(about: os.stat_result) -> str:
+    """Why a file or folder could hold what another user put there; empty if it could not."""
+    if not hasattr(os, "geteuid"):
+        return ""
+    if about.st_uid != os.geteuid():
+        return f"belongs to another user ({about.st_uid})"
+    return f"may be written to by others (mode {stat.S_IMODE(about.st_mode):o})" if about.st_mode & 0o022 else ""
+
+
 def _written(name: str, text: str) -> Path | None:
-    """The file of that name in the cache directory, holding `text`; ``None`` if it cannot be written."""
+    """The file of that name in the cache directory, holding `text`; ``None`` if it cannot be written, or not be trusted."""
     folder = cache_directory()
     path = folder / f"{name}.py"
     try:
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write(path, text)
-        if os.access(folder, os.W_OK):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        problem = distrust(folder.stat())
+        if not problem and not os.access(folder, os.W_OK):
+            problem = "is read-only"
+        if not problem:
+            if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+                files.write(path, text)
             return path
-        problem = "is read-only"
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         problem = f"cannot be written ({error})"
     warnings.warn(
         f"compile: the cache directory {folder} {problem}; compiled loops are not kept for the next process. "

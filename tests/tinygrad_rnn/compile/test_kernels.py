@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 import platform
 import stat
 import subprocess
@@ -42,22 +44,149 @@ def run(number: float) -> Any:
 
 def test_a_loop_is_kept_and_loaded_again(folder: Path, monkeypatch: Any) -> None:
     np.testing.assert_array_equal(run(2.0), 2)
-    assert len(list(folder.glob("*.py"))) == 1 and len(list(folder.glob("__pycache__/*.nbc"))) == 1
+    assert len(list(folder.glob("*.py"))) == 1 and len(list(folder.glob("*.nbc"))) == 1
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*.nbc")] == [0o600]
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     monkeypatch.setattr(kernels, "_loaded", {})
     np.testing.assert_array_equal(run(2.0), 2)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
-def test_a_damaged_cache_is_survived_with_a_warning(folder: Path, monkeypatch: Any, suffix: str) -> None:
+DAMAGE: dict[str, Any] = {
+    "other": lambda data: b"nonsense", "empty": lambda data: b"", "cut": lambda data: data[: len(data) // 2],
+    "longer": lambda data: data + b"x", "flipped": lambda data: data[:-200] + bytes([data[-200] ^ 1]) + data[-199:],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_cache_is_survived_with_a_warning(folder: Path, monkeypatch: Any, kind: str) -> None:
     run(3.0)
-    for path in folder.glob(f"__pycache__/*.{suffix}"):
-        path.write_bytes(b"nonsense")
+    (path,) = folder.glob("*.nbc")
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGE[kind](whole))
     monkeypatch.setattr(kernels, "_loaded", {})
-    with pytest.warns(CompileWarning, match="cannot be used"):
+    with pytest.warns(CompileWarning, match=r"\.nbc cannot be used, since it is damaged; compiling anew"):
         np.testing.assert_array_equal(run(3.0), 3)
+    monkeypatch.setattr(kernels, "_loaded", {})
+    np.testing.assert_array_equal(run(3.0), 3)
+    (path,) = folder.glob("*.nbc")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in path.name, "what was compiled anew is kept"
+
+
+MUTATE = """
+import hashlib, sys, warnings, numpy as np
+from pathlib import Path
+from tinygrad_rnn.compile import kernels
+folder, text, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+rng = np.random.default_rng(0)
+for k in range(count):
+    kernels._loaded.clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loop = kernels.load(text, [np.dtype(np.float64)])
+    values = np.ones(3)
+    loop(*map(np.uint64, (0, 3, 0, 0)), np.zeros(2, np.int64), np.zeros(1, np.uint64), values)
+    assert (values == 7).all() and len(caught) == (k > 0), (values, caught)
+    (path,) = folder.glob("*.nbc")
+    data = bytearray(path.read_bytes())
+    assert hashlib.sha256(data).hexdigest() in path.name, "it was compiled anew, and kept"
+    for _ in range(1 + k % 3):
+        data[rng.integers(len(data))] ^= int(rng.integers(1, 256))
+    path.write_bytes(data)
+print("alive")
+"""
+
+
+@pytest.mark.slow
+def test_no_mutated_file_ends_the_process(folder: Path) -> None:
+    """In a process of its own, which a jump into damaged machine code would end."""
+    command = [sys.executable, "-c", MUTATE, str(folder), TEXT.format(number=7.0), "25"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0 and done.stdout == "alive\n", done.stderr
+
+
+class Evil:
+    """What a stranger's file does when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+@pytest.fixture
+def planted(folder: Path, tmp_path: Path, monkeypatch: Any) -> Path:
+    """A cache in which somebody has put a program in the place of ours, under the digest that it has."""
+    run(8.0)
+    (path,) = folder.glob("*.nbc")
+    content = pickle.dumps(Evil(tmp_path / "executed"))
+    path.unlink()
+    path = path.with_name(f"{'.'.join(path.name.split('.')[:-2])}.{hashlib.sha256(content).hexdigest()}.nbc")
+    path.write_bytes(content)
+    path.chmod(0o600)
+    monkeypatch.setattr(kernels, "_loaded", {})
+    return path
+
+
+def test_the_planted_program_would_run_if_it_were_ours(planted: Path, tmp_path: Path) -> None:
+    """So that the tests below can fail: whoever may write as this user may do everything anyhow."""
+    with pytest.warns(CompileWarning, match="cannot be used"):
+        np.testing.assert_array_equal(run(8.0), 8)
+    assert (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o722, 0o1777])
+def test_a_folder_that_others_may_write_to_is_not_used(planted: Path, folder: Path, tmp_path: Path, mode: int) -> None:
+    folder.chmod(mode)
+    before = sorted(folder.iterdir())
+    with pytest.warns(CompileWarning, match=rf"the cache directory {folder} may be written to by others \(mode {mode:o}\)"):
+        np.testing.assert_array_equal(run(8.0), 8)
+    assert not (tmp_path / "executed").exists() and sorted(folder.iterdir()) == before
+
+
+def test_a_folder_that_somebody_else_made_is_not_used(planted: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.warns(CompileWarning, match=rf"belongs to another user \({os.getuid()}\)"):
+        np.testing.assert_array_equal(run(8.0), 8)
+    assert not (tmp_path / "executed").exists()
+
+
+def loose(path: Path) -> None:
+    path.chmod(0o666)
+
+
+def linked(path: Path) -> None:
+    path.symlink_to(path.rename(path.parent.parent / "elsewhere"))
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name(path.name.replace(path.name.split(".")[-2], "0" * 64)))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"), [(loose, r"may be written to by others \(mode 666\)"), (linked, "is no plain file"), (renamed, "is damaged")]
+)
+def test_a_file_that_may_be_anothers_is_not_used(planted: Path, tmp_path: Path, change: Any, problem: str) -> None:
+    change(planted)
+    with pytest.warns(CompileWarning, match=rf"\.nbc cannot be used, since it {problem}; compiling anew"):
+        np.testing.assert_array_equal(run(8.0), 8)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_file_of_another_user_is_not_used(planted: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    look = Path.lstat
+
+    def others(self: Path) -> os.stat_result:
+        about = list(look(self))
+        about[stat.ST_UID] += 1
+        return os.stat_result(about)
+
+    monkeypatch.setattr(Path, "lstat", others)
+    with pytest.warns(CompileWarning, match="belongs to another user"):
+        np.testing.assert_array_equal(run(8.0), 8)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_what_lies_in_the_cache_is_never_run(folder: Path, monkeypatch: Any) -> None:
@@ -96,7 +225,7 @@ def test_another_process_uses_what_this_one_compiled(folder: Path) -> None:
         done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     expected = tg.unroll(tg.cells.GRUCell(2, 3, seed=0), np.ones((3, 2, 2))).stacked.data.sum()
     assert float(done.stdout) == pytest.approx(expected, rel=1e-12)
-    assert len(list(folder.glob("__pycache__/*.nbc"))) == 1
+    assert len(list(folder.glob("*.nbc"))) == 1
 
 
 def test_other_sizes_need_no_other_loop(folder: Path) -> None:
