@@ -102,9 +102,13 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     """One chip for each colour in use, for highways, and for badges."""
     used = {shape.css.split()[0] for shape in picture.shapes}
     chips: list[tuple[str, str, str]] = []
+    alike: dict[tuple[theme.Paint, bool], list[int]] = {}
     for k, gate in enumerate(picture.gates):
         if f"gate{k}" in used:
-            chips.append((theme.gate_label(gate, picture.gates), f"gate:{gate}", f"gate{k}"))
+            alike.setdefault((theme.paint(f"gate:{gate}", picture.gates), theme.dashed(f"gate:{gate}", picture.gates)), []).append(k)
+    for found in alike.values():
+        label = ", ".join(theme.gate_label(picture.gates[k], picture.gates) for k in found)
+        chips.append((label, f"gate:{picture.gates[found[0]]}", f"gate{found[0]}"))
     words = {
         "layer": "learned layer", "pointwise": "pointwise", "shared": "shared by gates", "cell": "state",
         "hidden": "output", "input": "input x", "loss": "loss",
@@ -123,7 +127,8 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
         if ink.largest and role not in ("highway", "badge"):  # there, fills are values
             paint, css = paint._replace(fill=theme.VALUES[len(theme.VALUES) // 2][0]), f"{css} v{len(theme.VALUES) // 2}"
         picture.shapes.append(
-            Shape(picture.unused(f"legend.{safe(label)}"), "box", x + width / 2, y, width, 20, label, paint, f"{css} legend", "", _SIZE)
+            Shape(picture.unused(f"legend.{safe(label)}"), "box", x + width / 2, y, width, 20, label, paint, f"{css} legend", "", _SIZE,
+                  dashed=theme.dashed(role, picture.gates))
         )
 
 

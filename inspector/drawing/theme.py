@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
-    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "SYMBOLS", "VALUES", "Paint", "gate_label", "gradient_bin",
-    "label_width", "oval_width", "paint", "style_sheet", "subscript", "superscript", "value_class", "visible",
+    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "SYMBOLS", "VALUES", "Paint", "dashed", "gate_label",
+    "gradient_bin", "label_width", "oval_width", "paint", "style_sheet", "subscript", "superscript", "value_class", "visible",
 ]  # fmt: skip
 
 FONT = "Helvetica,Arial,sans-serif"
@@ -31,6 +32,13 @@ GREEN = Paint("#8BCFB5", "#005C3F", "#103E30", "#4FCB9E")
 PINK = Paint("#FFEEFD", "#9F487C", "#3D1A2E", "#D784AB")
 SAND = Paint("#DBD2B1", "#6B5319", "#372D1B", "#D2B571")
 SLATE = Paint("#D4DAE2", "#3D4A5B", "#2D3643", "#ABBBCF")
+# For more gates than those; searched for under the same distances to all others, which tests/inspector/test_colours.py measures.
+VIOLET = Paint("#D2BBFB", "#693073", "#4D335D", "#BC7AC1")
+LEAF = Paint("#9CC391", "#177D4C", "#32502B", "#54AC72")
+GOLD = Paint("#E6CA8F", "#A8763B", "#53400C", "#AF7F47")
+INDIGO = Paint("#A5A4DB", "#6A79C7", "#2D3870", "#6C8ADE")
+ROSE = Paint("#E5A8CD", "#C86085", "#71415E", "#C45C81")
+BRICK = Paint("#DE919A", "#82202D", "#773B49", "#BD4A50")
 
 ROLES = {
     "cell": Paint("#FFF5C6", "#8A6100", "#3D3212", "#E3B341"),
@@ -58,7 +66,7 @@ ROLES = {
 GATES = {
     "f": ORANGE, "r": ORANGE, "i": BLUE, "z": BLUE, "g": GREEN, "n": GREEN, "o": PINK,
 }  # fmt: skip
-SPARE = (SAND, SLATE, ORANGE, BLUE, GREEN, PINK)
+SPARE = (SAND, SLATE, ORANGE, BLUE, GREEN, PINK, VIOLET, LEAF, GOLD, INDIGO, ROSE, BRICK)
 
 GATE_WORDS = {
     "f": "forget", "i": "input", "g": "candidate", "o": "output", "r": "reset", "z": "update", "n": "candidate",
@@ -111,18 +119,27 @@ def paint(role: str, gates: tuple[str, ...] = ()) -> Paint:
 
     Gates without a colour of their own, or whose colour another of the `gates` has, take the spare ones in turn.
     """
+    return _look(role, gates)[0]
+
+
+def dashed(role: str, gates: tuple[str, ...] = ()) -> bool:
+    """Whether a role has a dashed border, by which gates are told apart once their colours are used up."""
+    return _look(role, gates)[1]
+
+
+def _look(role: str, gates: tuple[str, ...]) -> tuple[Paint, bool]:
     if not role.startswith("gate:"):
-        return ROLES[role]
+        return ROLES[role], False
     gate = role.removeprefix("gate:")
-    return _gate_paints(gates).get(gate) or GATES.get(gate, ROLES["shared"])
+    return _gate_looks(gates).get(gate) or (GATES.get(gate, ROLES["shared"]), False)
 
 
 @lru_cache(maxsize=64)
-def _gate_paints(gates: tuple[str, ...]) -> dict[str, Paint]:
-    usual = {gate: GATES[gate] for gate in gates if _is_usual(gate, gates)}
-    spare = [one for one in SPARE if one not in usual.values()] or SPARE
+def _gate_looks(gates: tuple[str, ...]) -> dict[str, tuple[Paint, bool]]:
+    usual = {gate: (GATES[gate], False) for gate in gates if _is_usual(gate, gates)}
+    spare = [look for look in itertools.product((False, True), SPARE) if look[::-1] not in usual.values()]
     others = [gate for gate in gates if gate not in usual]
-    return {**usual, **{gate: spare[k % len(spare)] for k, gate in enumerate(others)}}
+    return usual | {gate: look[::-1] for gate, look in zip(others, itertools.cycle(spare), strict=False)}
 
 
 def _is_usual(gate: str, gates: tuple[str, ...]) -> bool:

@@ -237,7 +237,7 @@ class _Tiler:
             Shape(
                 own, item.shape, x, y, *item.size, item.label, paint, css,
                 self.notes.get(node.index, "") if node else "", _font(item), border,
-                nodes=self._stands_for(item),
+                theme.dashed(item.role, self.picture.gates), self._stands_for(item),
             )
         )  # fmt: skip
         for shown in () if here.step.backward else (*item.nodes, *([item.value] if item.value is not None else [])):

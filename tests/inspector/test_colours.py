@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import tinygrad_rnn as tg
 from inspector.drawing import ink, theme, tile
 from inspector.drawing.theme import Paint
+from inspector.render import picture
 
 Vector = npt.NDArray[np.float64]
 
@@ -31,7 +36,10 @@ XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721
 JND = 2.3
 """A distance in CIELAB that is just noticed (Mahy, Van Eycken and Oosterlinck, 1994)."""
 
-GATES = {"f": theme.ORANGE, "i": theme.BLUE, "g": theme.GREEN, "o": theme.PINK, "sand": theme.SAND, "slate": theme.SLATE}
+GATES = {
+    "f": theme.ORANGE, "i": theme.BLUE, "g": theme.GREEN, "o": theme.PINK, "sand": theme.SAND, "slate": theme.SLATE,
+    "violet": theme.VIOLET, "leaf": theme.LEAF, "gold": theme.GOLD, "indigo": theme.INDIGO, "rose": theme.ROSE, "brick": theme.BRICK,
+}  # fmt: skip
 PARTS = {"fill": 3, "stroke": 4, "dark_fill": 3, "dark_stroke": 4}
 """By how many just noticeable differences two colours have to differ: areas, and thin borders."""
 TOGETHER = {
@@ -128,9 +136,46 @@ def test_lines_without_a_gradient_stand_out_and_the_upper_half_of_the_scale_does
     assert contrast(str(theme.GRADIENT[0][0]), "#FFFFFF") >= 1.5 and contrast(str(theme.GRADIENT[0][2]), "#0D1117") >= 1.5
 
 
-@pytest.mark.parametrize("gates", [("z", "i", "f", "o"), ("f", "r"), ("a", "b", "f", "i"), tuple("fiabcd")])
-def test_gates_of_one_cell_have_colours_of_their_own(gates: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("gates", [("z", "i", "f", "o"), ("f", "r"), ("a", "b", "f", "i"), tuple("fiabcd"), tuple("nrzifgo"), tuple("ifgonrzabcde")])
+def test_gates_of_one_picture_have_colours_of_their_own(gates: tuple[str, ...]) -> None:
+    assert set(theme.SPARE) == set(GATES.values())
     assert len({theme.paint(f"gate:{gate}", gates) for gate in gates}) == len(gates)
+    assert not any(theme.dashed(f"gate:{gate}", gates) for gate in gates)
+
+
+@given(gates=st.lists(st.sampled_from("ifgorznabcdehjklmpqstuvwxy"), unique=True).map(tuple))
+def test_more_gates_than_colours_are_told_apart_by_their_borders(gates: tuple[str, ...]) -> None:
+    looks = {(theme.paint(f"gate:{gate}", gates), theme.dashed(f"gate:{gate}", gates)) for gate in gates}
+    assert len(looks) == min(len(gates), 24)
+    assert any(is_dashed for _, is_dashed in looks) == (len(gates) > 12)
+
+
+class Many(tg.Cell):
+    """As many gates as one likes."""
+
+    count = 26
+
+    def step(self, x: Any, state: Any) -> Any:
+        h = state.h
+        for k in range(self.count):
+            h = tg.named(**{f"q{k}": tg.sigmoid(h * x)}) * h
+        return (h,)
+
+
+@pytest.mark.parametrize("level", ["operation", "gate"])
+@pytest.mark.parametrize("name", ["stack", "many"])
+def test_the_legend_tells_no_two_gates_apart_that_look_alike(name: str, level: str) -> None:
+    stack = tg.Stacked(tg.cells.LSTMCell(2, 2, seed=0), tg.cells.GRUCell(2, 2, seed=1))
+    drawing = picture(tg.unroll(stack if name == "stack" else Many(2, 2), np.ones((1, 1, 2))), level=level)
+    chips = [s for s in drawing.shapes if s.css.startswith("gate") and "legend" in s.css]
+    looks = [(chip.paint, chip.dashed) for chip in chips]
+    assert len(set(looks)) == len(looks) == (7 if name == "stack" else 24)
+    told = {gate: look for chip, look in zip(chips, looks, strict=True) for gate in chip.label.split(", ")}
+    assert len(told) == len(drawing.gates)
+    if name == "many":
+        assert told["q0"] == told["q24"] and told["q0"] != told["q12"] and told["q0"][0] == told["q12"][0]
+        shown = {s.id: s for s in drawing.shapes if s.id.startswith("t0.q")}
+        assert all(told[own.split(".")[1]][1] == s.dashed for own, s in shown.items() if s.css.startswith("gate"))
 
 
 def test_a_letter_whose_place_another_has_is_not_explained() -> None:
