@@ -69,9 +69,9 @@ class Style(NamedTuple):
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
-    """A style for each of the curves of a picture; to keep them from picture to picture give all names of the run each time.
+    """A style for each of the curves of a picture; names that come first keep theirs whatever gates come after them.
 
-    States ``h`` and ``c`` and the registered cells have their own colours everywhere, and gates those of the drawings unless
+    So give all states of a run, then the rest. States ``h`` and ``c`` and the registered cells have their own colours everywhere, and gates those of the drawings unless
     a state or cell has taken it. Any other name takes the colour that the fewest have, in order. What differs in its
     layer only, ``layer0/h`` and ``layer1/h``, or is what stands in front of a gate, ``z_f``, has one colour and differs in dash.
 
@@ -85,15 +85,14 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     4
     """
     names = list(dict.fromkeys(names))
-    kinds = dict.fromkeys(map(_kind, names))
-    places = {kind: own for kind in kinds if (own := _own_place(kind)) is not None}
-    for kind in kinds:
-        if kind in _GATES and _GATES[kind] not in places.values():
-            places.setdefault(kind, _GATES[kind])
+    places = {kind: own for kind in map(_kind, names) if (own := _own_place(kind)) is not None}
     kept, given = Counter(places.values()), Counter[int]()
     found = {}
     for name in names:
         kind = _kind(name)
+        if kind not in places and kind in _GATES and _GATES[kind] not in places.values():
+            places[kind] = _GATES[kind]
+            kept[places[kind]] += 1
         if kind not in places or given[places[kind]] >= len(_DASHES):
             places[kind] = min(_OTHERS, key=lambda place: max(kept[place], given[place]))
             kept[places[kind]] += 1

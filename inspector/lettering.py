@@ -95,7 +95,7 @@ def _texts(handles: list[Any], room: float) -> list[str]:
 
 
 def _put(parent: Any, handles: list[Any], labels: list[str], **where: Any) -> Any:
-    """The texts are set afterwards: Matplotlib leaves out what begins with an underscore."""
+    """The texts are set afterwards: before its version 3.10 Matplotlib leaves out what begins with an underscore."""
     key = parent.legend(handles, ["."] * len(handles), frameon=False, fontsize=_KEY, labelcolor=INK, **where)
     for text, label in zip(key.get_texts(), labels, strict=True):
         text.set_text(label)

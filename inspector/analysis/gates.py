@@ -17,11 +17,13 @@ from tinygrad_rnn.unroll import Run
 from .. import plot
 from ..colours import styles
 from ..finite import first_not_finite
+from ..lettering import shortened
 from ..replay import recorded, step_by_step
 from ..trace import trace
 from .labelled import Finding, Label, Labelled
 from .nonlinear import Nonlinearity, named_values, nonlinearities
 from .sparkline import sparkline
+from .ways import states_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,6 +47,8 @@ class Gates(Finding):
     cell, initialisation : str
     steps : int
         T.
+    states : tuple of str
+        The names of the run's states, in whose colours they are drawn here, too.
     ops : Labelled (gate,)
         The operation that gives it, or ``"handed on"`` for one that stays from an earlier step.
     quantiles : Labelled (gate, t, quantile)
@@ -79,6 +83,7 @@ class Gates(Finding):
     derivatives: Labelled
     log_ratios: Labelled | None = None
     ranking: Labelled | None = None
+    states: tuple[str, ...] = ()
 
     @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, gates: Sequence[str] | None = None) -> Path | Axes:
@@ -136,14 +141,14 @@ class Gates(Finding):
             share = self._saturation(gate).sum()
             note += f"\n{_percent(share)} {'dead' if op == 'relu' else 'saturated'}" if share >= 0 else "\nnot finite"
         axes.annotate(note, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=8.5, color=plot.INK)
-        axes.set_ylabel(plot.visible(gate), color=plot.INK, rotation=0, ha="right", va="center")
+        axes.set_ylabel(plot.visible(shortened(gate, 110, 10)), color=plot.INK, rotation=0, ha="right", va="center")
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(colors=plot.GREY, labelsize=8, labelbottom=False)
         plot.mark_rows(axes, [], [(self.ill["gate", gate] > 0, plot.ALARM)])
 
     def _plot_derivatives(self, axes: Axes) -> None:
         worst = [str(label) for label in (self.ranking or self.derivatives).axes["nonlinearity"]]
-        looks, lines = styles(map(str, self.ops.axes["gate"])), []
+        looks, lines = styles((*self.states, *map(str, self.ops.axes["gate"]))), []
         for label in worst:
             text = label
             if self.ranking is not None:
@@ -254,7 +259,7 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
         Labelled(quantiles, {**each, "quantile": QUANTILES}, "value"), Labelled(counts, {**each, "bin": range(BINS)}, "values in bin"),
         Labelled(edges, {"gate": tuple(values), "edge": range(BINS + 1)}, "edge of bin"),
         Labelled(ill, each, "values that are not finite"), Labelled(saturated, {**along, "side": ("low", "high")}, "share saturated"), Labelled(slopes, along, "mean derivative"),
-        ratios, None if ratios is None else _ranked(ratios), not_finite=first_not_finite(run) if loss is None else trace(run, loss).not_finite,
+        ratios, None if ratios is None else _ranked(ratios), states_of(run), not_finite=first_not_finite(run) if loss is None else trace(run, loss).not_finite,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from tinygrad_rnn.unroll import Run
 from ..colours import NEUTRAL, styles
 from ..drawing import theme
 from ..finite import NotFinite
+from ..lettering import shortened
 from ..plot import ALARM, GREY, INK, Canvas, finish, legend, mark_rows, title, visible
 from ..trace import GradientTrace
 from ..trace import trace as trace_of
@@ -310,7 +311,7 @@ def _bars(axes: Axes, found: Waterfall) -> None:
             axes.plot([end, end], [k + 0.33, k + 0.67], color=GREY, linewidth=0.8)
     axes.axvline(0.0, color=INK, linewidth=0.8)
     axes.set_xlim(min(0.0, *ends) - 0.04 * reach, max(0.0, *ends) + 0.16 * reach)
-    axes.set_yticks(range(len(sizes) + 1), [visible(name) for name in (*found.names, "total")])
+    axes.set_yticks(range(len(sizes) + 1), [visible(shortened(name, 160, 10)) for name in (*found.names, "total")])
     axes.set_ylim(max(len(sizes) + 0.6, 3.6), -0.6)
     axes.set_xlabel("nats a step back: mean of log(‖gradient sent on‖ / ‖received‖)", color=INK)
     mean = _mean(found.total.values)

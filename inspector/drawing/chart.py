@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from ..colours import Style, styles
 from . import theme
 from .columns import safe
 from .ink import number
@@ -18,7 +19,7 @@ from .tiling import Tiling
 
 __all__ = ["add_chart"]
 
-_HEIGHT, _MARK, _TICKS = 190.0, 7.0, 7
+_HEIGHT, _MARK, _BADGE, _TICKS = 190.0, 7.0, 13.0, 7
 _LEADERS, _PITCH = 58.0, 52.0
 """Points from the ends of leaders to the axis that they lead to, and at least from tick to tick."""
 _AXIS, _GRID = "#57606A", "#D8DEE4"
@@ -59,6 +60,7 @@ class _Chart:
         self.low, self.high = math.floor(min(seen, default=0.0)), math.ceil(max(seen, default=1.0))
         self.high += self.high == self.low
         self.keys = len(curves)
+        self.looks = styles(curves)
 
     def height(self, norm: float) -> float:
         """Where a positive norm stands."""
@@ -115,32 +117,31 @@ class _Chart:
         """A sample of each line, its name, and how fast it decays."""
         for k, (name, says) in enumerate(words.items()):
             y = self.key_top + 20 * (self.keys - 1 - k)
-            colour, css = theme.CURVES[k % len(theme.CURVES)][0], f"curve{k % len(theme.CURVES)}"
-            self._line(f"chart.key{k}", (self.left, y), (self.left + 26, y), colour, 2.2, css)
+            look = self.looks[name]
+            self._line(f"chart.key{k}", (self.left, y), (self.left + 26, y), look.colour, 2.2, f"curve{look.place}", look.variant % 2 == 1)
+            self._mark(f"chart.key{k}.mark", look, self.left + 13, y, "")
             self._text(f"chart.key{k}.name", f"{name}: {says}", self.left + 34, y, 10)
 
     def curve(self, k: int, name: str, norms: Sequence[float]) -> None:
         """One line through all timesteps, with a mark at those that are shown."""
-        colour, dark = theme.CURVES[k % len(theme.CURVES)]
-        css = f"curve{k % len(theme.CURVES)}"
+        look = self.looks[name]
+        css = f"curve{look.place}"
         points = [(t, self.at[t], norms[t]) for t in sorted(self.at, key=lambda t: self.at[t])]
         for number_, (positive, run) in enumerate(itertools.groupby(points, key=lambda p: 0 < p[2] < math.inf)):
             path = list(run)
             if positive and len(path) > 1:
                 ends = [(x, self.height(norm)) for _, x, norm in path]
-                self._path(f"chart.{safe(name)}.{number_}", tuple(itertools.pairwise(ends)), colour, 2.0, css)
-        paint = theme.Paint(colour, colour, dark, dark)
+                self._path(f"chart.{safe(name)}.{number_}", tuple(itertools.pairwise(ends)), look.colour, 2.0, css, look.variant % 2 == 1)
         for t, x, norm in points:
             usual = 0 < norm < math.inf
             if t not in self.shown and usual:
                 continue
-            y = self.height(norm) if usual else self.bottom if norm == 0 else self.top
-            label = "" if usual else "0" if norm == 0 else "!"
-            size = _MARK if usual else 13.0
-            self.picture.shapes.append(
-                Shape(f"chart.{safe(name)}.t{t}", "circle", x, y, size, size, label, paint if usual else theme.paint("badge"),
-                      f"{css} mark" if usual else "badge", f"‖∂L/∂{name}‖ at t = {t}: {number(norm)}", 9, 0.8)
-            )  # fmt: skip
+            own, tooltip = f"chart.{safe(name)}.t{t}", f"‖∂L/∂{name}‖ at t = {t}: {number(norm)}"
+            if usual:
+                self._mark(own, look, x, self.height(norm), tooltip)
+                continue
+            y, label = (self.bottom + _BADGE * k, "0") if norm == 0 else (self.top - _BADGE * k, "!")
+            self.picture.shapes.append(Shape(own, "circle", x, y, _BADGE, _BADGE, label, theme.paint("badge")._replace(stroke=look.colour), "badge", tooltip, 9, 0.8))
 
     # ------------------------------------------------------------------------------------- primitives
 
@@ -152,13 +153,23 @@ class _Chart:
         width = theme.label_width(label, size)
         self.picture.shapes.append(Shape(own, "text", x + width / 2, y, width, size + 6, label, None, "chart", "", size, align="start"))
 
-    def _line(self, own: str, a: tuple[float, float], b: tuple[float, float], colour: str, width: float, css: str) -> None:
-        self._path(own, ((a, b),), colour, width, css)
+    def _mark(self, own: str, look: Style, x: float, y: float, tooltip: str) -> None:
+        """Where a curve has a value; with the dash of its line it tells four curves of one colour apart."""
+        light, dark = theme.CURVES[look.place]
+        kind = "box" if look.variant % 4 > 1 else "circle"
+        self.picture.shapes.append(
+            Shape(own, kind, x, y, _MARK, _MARK, "", theme.Paint(light, light, dark, dark), f"curve{look.place} mark", tooltip, 9, 0.8)
+        )
+
+    def _line(
+        self, own: str, a: tuple[float, float], b: tuple[float, float], colour: str, width: float, css: str, dashed: bool = False
+    ) -> None:
+        self._path(own, ((a, b),), colour, width, css, dashed)
 
     def _path(
-        self, own: str, pieces: tuple[tuple[tuple[float, float], tuple[float, float]], ...], colour: str, width: float, css: str
+        self, own: str, pieces: tuple[tuple[tuple[float, float], tuple[float, float]], ...], colour: str, width: float, css: str, dashed: bool
     ) -> None:
         start, end = f"{own}.a", f"{own}.b"
         for key, (x, y) in ((start, pieces[0][0]), (end, pieces[-1][1])):
             self.picture.shapes.append(Shape(key, "point", x, y, 0.4, 0.4, "", None, "anchor"))
-        self.picture.lines.append(Line(own, start, end, pieces, colour, width, f"{css} chart", arrow=False))
+        self.picture.lines.append(Line(own, start, end, pieces, colour, width, f"{css} chart", arrow=False, dashed=dashed))

@@ -90,6 +90,16 @@ def test_gates_are_told_apart(eye: str, part: str) -> None:
         assert difference(getattr(GATES[a], part), getattr(GATES[b], part), eye) >= PARTS[part] * JND, (a, b)
 
 
+@pytest.mark.parametrize("mode", [0, 1])
+@pytest.mark.parametrize("eye", EYES)
+def test_curves_are_told_apart_and_stand_out(eye: str, mode: int) -> None:
+    colours = [entry[mode] for entry in theme.CURVES]
+    assert len(colours) >= 8
+    for a, b in itertools.combinations(colours, 2):
+        assert difference(a, b, eye) >= 6 * JND, (a, b)
+    assert all(contrast(colour, (LIGHT, DARK)[mode][0]) >= 3 for colour in colours)
+
+
 @pytest.mark.parametrize("level", TOGETHER)
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("eye", EYES)

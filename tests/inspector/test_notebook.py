@@ -22,6 +22,7 @@ import inspector
 import tinygrad_rnn as tg
 from inspector import notebook
 from inspector.analysis.labelled import Labelled
+from tinygrad_rnn.unroll import Run
 
 RUN = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(6, 1, 3)))
 LOSS = (RUN.outputs[-1] ** 2).sum()
@@ -59,12 +60,12 @@ def results() -> list[type]:
     return [kind for kind in public if isinstance(kind, type) and issubclass(kind, notebook.Shown)]
 
 
-def made(kind: type) -> Any:
+def made(kind: type, run: Run = RUN, loss: tg.Tensor = LOSS) -> Any:
     """A result of that class."""
     if kind in SPECIAL:
         return SPECIAL[kind]()
     (maker,) = [f for f in map(inspector.__dict__.get, inspector.__all__) if inspect.isfunction(f) and f.__annotations__.get("return") == kind.__name__]
-    return maker(RUN, LOSS)
+    return maker(run, loss)
 
 
 def test_all_that_can_be_plotted_or_saved_is_shown() -> None:
