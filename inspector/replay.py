@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from tinygrad_rnn import Graph, Tensor, stack
+from tinygrad_rnn.arrays import plain
 from tinygrad_rnn.compile import CompiledEnsemble, uncompiled
 from tinygrad_rnn.inner import TRAJECTORY, VALUE
 from tinygrad_rnn.lazy import stacked
@@ -42,7 +41,7 @@ def step_by_step(run: Run) -> Run:
     return unroll(
         uncompiled(run.cell),
         stacked(run.inputs).data,
-        rebuilt(run.initial_state, (np.asarray(leaf) for leaf in leaves_of(run.initial_state))),
+        rebuilt(run.initial_state, (plain(leaf) for leaf in leaves_of(run.initial_state))),
         truncate=tape.attributes.get("truncate"),
         lengths=None if mask is None else mask.sum(axis=(0, 2)),
         reverse=run.reverse,

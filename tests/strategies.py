@@ -196,7 +196,10 @@ def _index_arrays(draw: Draw, shape: tuple[int, ...]) -> Any:
     chosen = draw(st.one_of(whole, booleans((n,)), booleans(shape)))
     if len(shape) > 1 and draw(st.booleans()):
         places = hnp.arrays(np.int64, 3, elements=st.integers(0, shape[1] - 1))
-        return draw(st.sampled_from([(slice(None), draw(places)), (draw(whole.filter(np.ndim)), Ellipsis)]))
+        forms = [(slice(None), draw(places)), (draw(whole.filter(np.ndim)), Ellipsis)]
+        if len(shape) > 2:  # index arrays that stand apart
+            forms.append((draw(places) % n, slice(None), draw(places) % shape[2]))
+        return draw(st.sampled_from(forms))
     return chosen
 
 

@@ -29,7 +29,7 @@ def grad(
     output : Tensor
         The value to differentiate.
     inputs : Tensor or sequence of Tensors
-        By what; an input that `output` does not depend on gets zeros.
+        By what; an input that `output` does not depend on gets zeros, and so do integers and booleans.
     grad_output : array_like or Tensor, optional
         The cotangent of `output`, of its shape; 1 when omitted, which needs a single element.
     create_graph : bool

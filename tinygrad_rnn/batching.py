@@ -125,28 +125,32 @@ def _pad(op: Primitive, members: Sequence[Any], pad_width: Any, constant_values:
 
 
 def _getitem(op: Primitive, members: Sequence[Any], index: Any) -> Any:
-    return _full(members)[0][_leading(index)]
+    parts, ahead = _read(index)
+    picked = _full(members)[0][(slice(None), *parts)]
+    return picked if ahead is None else np.moveaxis(picked, ahead, 0)
 
 
 def _scatter(op: Primitive, members: Sequence[Any], index: Any, shape: tuple[int, ...]) -> Any:
+    parts, ahead = _read(index)
     (values,) = _full(members)
-    return op.forward(values, _leading(index), (values.shape[0], *shape))
+    moved = values if ahead is None else np.moveaxis(values, 0, ahead)
+    return op.forward(moved, (slice(None), *parts), (values.shape[0], *shape))
 
 
-def _leading(index: Any) -> Any:
-    """`index` with the leading axis kept: integer and boolean arrays stay where NumPy puts them."""
+def _read(index: Any) -> tuple[tuple[Any, ...], int | None]:
+    """The parts of an index, and, where index arrays stand apart, how many axes NumPy puts in front of the leading one."""
     parts = index if isinstance(index, tuple) else (index,)
-    arrays = [k for k, part in enumerate(parts) if isinstance(part, (np.ndarray, list, int, np.integer))]
-    split = any(isinstance(parts[k], (np.ndarray, list)) for k in arrays) and (
-        arrays != list(range(arrays[0], arrays[-1] + 1))
-    )
-    if split:  # NumPy would move the indexed axes in front of the batch
-        raise TypeError("index arrays separated by a slice cannot be batched; index in two steps")
-    return (slice(None), *parts)
+    arrays = [np.asarray(part) for part in parts if isinstance(part, (np.ndarray, list, int, np.integer, np.bool_))]
+    places = [k for k, part in enumerate(parts) if isinstance(part, (np.ndarray, list, int, np.integer, np.bool_))]
+    dims = [1 if array.dtype == np.bool_ else array.ndim for array in arrays]
+    apart = any(dims) and places != list(range(places[0], places[-1] + 1))
+    return parts, max(dims) if apart else None
 
 
-def _take(op: Primitive, members: Sequence[Any], axis: int = 0) -> Any:
+def _take(op: Primitive, members: Sequence[Any], axis: int | None = 0) -> Any:
     x, indices = members
+    if axis is None:
+        return op.forward(x.array.reshape(len(x.array), -1), indices, 1)
     return op.forward(_full([x])[0], indices, _shifted(axis, x.ndim))
 
 

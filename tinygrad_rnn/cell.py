@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import plain, real_array
 from .init import Init, Preset, preset
 from .primitive import Value
 from .state_dicts import fitting
@@ -186,7 +187,7 @@ class Cell(Parametrised):
         if name in self._parameters:
             raise ValueError(f"{type(self).__name__}: parameter {name!r} is declared twice")
         fill = self.preset.recurrent if init is None else init
-        value = np.asarray(fill(shape, self._rng) if callable(fill) else fill)
+        value = real_array(f"parameter {name!r}", plain(fill(shape, self._rng) if callable(fill) else fill))
         if value.shape != tuple(shape):
             raise ValueError(
                 f"{type(self).__name__}: parameter {name!r} has shape {tuple(shape)}, its initial value {value.shape}"

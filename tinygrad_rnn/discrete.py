@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from . import primitives as p
-from .primitive import Value, elementwise, primitive
+from .primitive import Primitive, Value, elementwise, primitive
 
 __all__ = [
-    "all", "allclose", "any", "argmax", "argmin", "argsort", "array_equal", "ceil", "count_nonzero", "floor",
-    "floor_divide", "heaviside", "isclose", "isfinite", "isinf", "isnan", "ones_like", "rint", "round", "trunc",
-    "zeros_like",
+    "all", "allclose", "any", "argmax", "argmin", "argsort", "array_equal", "bitwise_and", "bitwise_or", "bitwise_xor",
+    "ceil", "count_nonzero", "floor", "floor_divide", "heaviside", "invert", "isclose", "isfinite", "isinf", "isnan",
+    "ones_like", "rint", "round", "trunc", "zeros_like",
 ]  # fmt: skip
 
 # ----------------------------------------------------------------------------------------- rounding
@@ -88,6 +88,34 @@ def isfinite(x: Value) -> Value:
 def isclose(a: Value, b: Value, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Value:
     """``|a - b| <= atol + rtol * |b|``, elementwise; boolean, no derivative."""
     return np.isclose(a, b, rtol, atol, equal_nan)
+
+
+def _booleans(sign: str, op: Primitive, *operands: Value) -> Value:
+    for operand in operands:
+        kind = operand.dtype if hasattr(operand, "dtype") else np.asarray(operand).dtype
+        if kind != np.bool_:
+            raise TypeError(f"{sign}: needs booleans, such as x > 0, got {kind}; {op.name} takes any numbers")
+    return op.on(operands, {})
+
+
+def bitwise_and(x: Value, y: Value) -> Value:
+    """``x & y`` of booleans, elementwise; no derivative."""
+    return _booleans("&", p.logical_and, x, y)
+
+
+def bitwise_or(x: Value, y: Value) -> Value:
+    """``x | y`` of booleans, elementwise; no derivative."""
+    return _booleans("|", p.logical_or, x, y)
+
+
+def bitwise_xor(x: Value, y: Value) -> Value:
+    """``x ^ y`` of booleans, elementwise; no derivative."""
+    return _booleans("^", p.logical_xor, x, y)
+
+
+def invert(x: Value) -> Value:
+    """``~x`` of booleans, elementwise; no derivative."""
+    return _booleans("~", p.logical_not, x)
 
 
 @primitive(None, kind="reduction")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import primitives as p
-from .primitive import Value
+from .primitive import Value, gathered
 
 __all__ = [
     "clip", "concatenate", "cumsum", "einsum", "expand_dims", "linear", "log_softmax", "mean", "softmax", "split",
@@ -20,6 +20,7 @@ __all__ = [
 
 def value_of(x: Value) -> Value:
     """`x` as something with a shape: numbers and lists of numbers as an array."""
+    x = gathered(x)
     return x if hasattr(x, "shape") else np.asarray(x)
 
 
@@ -49,7 +50,9 @@ def linear(x: Value, weight: Value, bias: Value | None = None) -> Value:
 
 
 def mean(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
-    """Mean over `axis` (all axes when None)."""
+    """Mean over `axis` (all axes when None); that of float16 is added up in float32."""
+    if getattr(x, "dtype", None) == np.float16:
+        return p.astype(mean(p.astype(x, np.dtype(np.float32)), axis, keepdims), np.dtype(np.float16))
     shape = _shape(x)
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     count = int(np.prod([shape[normal_axis("mean", a, len(shape))] for a in axes]))
@@ -66,8 +69,11 @@ def log_softmax(x: Value, axis: int = -1) -> Value:
     return p.subtract(x, p.logsumexp(x, axis=axis, keepdims=True))
 
 
-def clip(x: Value, a_min: Any = None, a_max: Any = None) -> Value:
-    """`x` limited to ``[a_min, a_max]``; ``None`` leaves a side open."""
+def clip(x: Value, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Value:
+    """`x` limited to ``[a_min, a_max]``; ``None`` leaves a side open. Of NumPy's two names for a side give one."""
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise ValueError("clip: min is a_min, and max is a_max; give one of the two")
+    a_min, a_max = (min if a_min is None else a_min), (max if a_max is None else a_max)
     if a_min is None and a_max is None:
         raise ValueError("clip: give a_min, a_max or both")
     if a_min is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -98,10 +99,11 @@ def gradcheck(
     total = _project(outputs, cotangents)
     analytic = [g.data for g in grad(total, leaves)]
     nodes = ancestors([total])
-    complex_step = all(node.op.analytic for node in nodes if node.op is not None)
 
     def value(points: Sequence[Array]) -> Any:
         return _project(_outputs(fn(*[Tensor(x) for x in points])), cotangents).data.item()
+
+    complex_step = all(node.op.analytic for node in nodes if node.op is not None) and _takes_complex(value, arrays)
 
     for k, array in enumerate(arrays):
         for index in np.ndindex(*array.shape):
@@ -179,6 +181,17 @@ def _moved(arrays: Sequence[Array], k: int, index: tuple[int, ...], step: comple
     points = [array.astype(kind) for array in arrays]
     points[k][index] += step
     return points
+
+
+def _takes_complex(value: Callable[[Sequence[Array]], Any], arrays: Sequence[Array]) -> bool:
+    """Whether the function, which may look at the numbers or make Tensors of them, runs on complex ones at all."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            value([array.astype(complex) for array in arrays])
+    except (TypeError, np.exceptions.ComplexWarning):
+        return False
+    return True
 
 
 def _derivative(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .ancestry import ancestors
+from .arrays import plain, real_array
 from .primitive import PRIMITIVES, Primitive
 from .primitives import identity, stop_gradient
 from .scalars import lower
@@ -247,7 +248,7 @@ class Graph:
         """A new graph in which a node is held at a constant, such as a gate forced open."""
         node = self.find(target)
         try:
-            array = np.broadcast_to(np.asarray(value, dtype=node.dtype), node.shape)
+            array = np.broadcast_to(real_array("hold", plain(value), node.dtype), node.shape)
         except (TypeError, ValueError) as error:
             raise ValueError(f"hold: {node.path} has shape {node.shape}: {error}") from None
         return self._rebuilt({node: array}, frozenset())
@@ -417,7 +418,7 @@ def _changed(node: Node, change: Callable[..., Any], value: Any, operands: Seque
     """What `node` is instead of `value`, under the same name in the same scope."""
     with using(scope=node.scope):
         found = change(value, *operands)
-        found = found if isinstance(found, Tensor) else Tensor(np.array(found, dtype=node.dtype))
+        found = found if isinstance(found, Tensor) else Tensor(real_array("edit", found, node.dtype))
         if any(found is one for one in (value, *operands, node.tensor)):
             found = identity(found)
     if found.shape != node.shape:
@@ -432,7 +433,7 @@ def _fed(node: Node, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         fed = value
     else:
-        fed = Tensor(np.array(value, dtype=node.dtype), name=node.name)
+        fed = Tensor(real_array("run", value, node.dtype), name=node.name)
         fed.scope = node.scope
     if fed.shape != node.shape:
         raise ValueError(f"run: {node.path} has shape {node.shape}, was fed shape {fed.shape}")

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import functions as f
 from . import primitives as p
+from .arrays import plain
 from .primitive import Value
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"]
@@ -49,7 +50,7 @@ def cross_entropy(logits: Value, target: Any, reduction: str = "mean") -> Value:
         raise ValueError("cross_entropy: logits must be (..., classes), got shape ()")
     classes = shape[-1]
     log_probabilities = f.log_softmax(logits, axis=-1)
-    labels = np.asarray(target)
+    labels = np.asarray(plain(target))
     if labels.dtype.kind not in "biu":
         _same_shape("cross_entropy", logits, target)
         losses = p.negative(p.sum(p.multiply(log_probabilities, target), axis=-1))

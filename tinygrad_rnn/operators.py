@@ -22,6 +22,7 @@ class Operators:
 
     __slots__ = ()
     shape: tuple[int, ...]
+    dtype: Any
 
     @staticmethod
     def _apply(op: Primitive, operands: Sequence[Any], attributes: dict[str, Any]) -> Any:
@@ -81,6 +82,9 @@ class Operators:
     def __neg__(self) -> Any:
         return self._apply(p.negative, (self,), {})
 
+    def __pos__(self) -> Any:
+        return self
+
     def __abs__(self) -> Any:
         return self._apply(p.abs, (self,), {})
 
@@ -97,12 +101,26 @@ class Operators:
         return self._apply(p.less_equal, (self, other), {})
 
     def __eq__(self, other: object) -> Any:
-        return self._apply(p.equal, (self, other), {})
+        return self._apply(p.equal, (self, other), {}) if _comparable(other) else NotImplemented
 
     def __ne__(self, other: object) -> Any:
-        return self._apply(p.not_equal, (self, other), {})
+        return self._apply(p.not_equal, (self, other), {}) if _comparable(other) else NotImplemented
 
     __hash__ = object.__hash__
+
+    def __and__(self, other: Value) -> Any:
+        return discrete.bitwise_and(self, other)
+
+    def __or__(self, other: Value) -> Any:
+        return discrete.bitwise_or(self, other)
+
+    def __xor__(self, other: Value) -> Any:
+        return discrete.bitwise_xor(self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> Any:
+        return discrete.invert(self)
 
     def __getitem__(self, index: Any) -> Any:
         return self._apply(p.getitem, (self,), {"index": _own_index(index)})
@@ -228,9 +246,17 @@ class Operators:
         return call_function(function, args, kwargs)
 
 
+def _comparable(other: object) -> bool:
+    """Whether `other` can be numbers; what cannot is equal to no Tensor."""
+    return hasattr(other, "__array__") or isinstance(other, (int, float, complex, list, tuple))
+
+
 def _own_index(index: Any) -> Any:
     if isinstance(index, tuple):
-        return tuple(_own_index(part) for part in index)
+        return tuple([_own_index(part) for part in index])
     if isinstance(index, (np.ndarray, list, Operators)):
-        return np.array(index)
+        if isinstance(index, Operators) and index.dtype.kind == "f":
+            raise IndexError(f"getitem: an index must be integers or booleans, got a Tensor of dtype {index.dtype}")
+        array = np.array(index)
+        return array.astype(np.intp) if isinstance(index, list) and not array.size else array
     return index

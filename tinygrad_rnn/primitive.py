@@ -16,6 +16,8 @@ Rule: TypeAlias = Callable[..., Value]
 
 __all__ = ["PRIMITIVES", "Primitive", "Rule", "Value", "elementwise", "primitive", "variadic"]
 
+_ndarray, _NUMBERS, _NUMERIC = np.ndarray, frozenset({float, int, bool}), frozenset("biufc")
+
 PRIMITIVES: dict[str, Primitive] = {}
 """Every declared primitive by name; tests are parametrised over it."""
 
@@ -114,15 +116,33 @@ class Primitive:
         if len(args) == self.arity and not kwargs:
             return self.on(args, kwargs)
         operands, attributes = self.split_arguments(args, kwargs)
-        return self.on(operands, {key: _owned(value) for key, value in attributes.items()})
+        return self.on(operands, {key: _owned(value, self.name, key) for key, value in attributes.items()})
 
     def on(self, operands: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
         """Apply to operands and attributes that are told apart already, and that nobody else will change."""
         for operand in operands:
-            apply = getattr(type(operand), "_apply", None)
+            kind = type(operand)
+            if kind is _ndarray and operand.dtype.kind in _NUMERIC:
+                continue
+            apply = getattr(kind, "_apply", None)
             if apply is not None:
                 return apply(self, operands, attributes)
+            if kind not in _NUMBERS:
+                together = gathered(operand)
+                if together is not operand:
+                    return together._apply(self, [gathered(operand) for operand in operands], attributes)
+                self.array_of(operand)
         return self.evaluate(operands, attributes)
+
+    def array_of(self, operand: Any) -> Any:
+        """An operand as an array of numbers; an error names the operation."""
+        try:
+            array = np.asarray(operand)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        if array.dtype.kind not in _NUMERIC:
+            raise TypeError(f"{self.name}: operand of type {type(operand).__name__} is not numeric")
+        return array
 
     def split_arguments(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -169,13 +189,29 @@ def _told(value: Any) -> str:
     return f"array of shape {value.shape}" if isinstance(value, np.ndarray) and value.size > 8 else repr(value)
 
 
-def _owned(value: Any) -> Any:
+def gathered(value: Any) -> Any:
+    """The stack of the Tensors that a list, a tuple or an array of objects holds; anything else as it is."""
+    parts = value.tolist() if isinstance(value, np.ndarray) and value.dtype.hasobject else value
+    if not isinstance(parts, (list, tuple)) or not _holds_values(parts):
+        return value
+    return PRIMITIVES["stack"].on(tuple(map(gathered, parts)), {})
+
+
+def _holds_values(part: Any) -> bool:
+    return hasattr(type(part), "_apply") or (isinstance(part, (list, tuple)) and any(map(_holds_values, part)))
+
+
+def _owned(value: Any, op: str, key: str) -> Any:
     """An axis, a shape or an index with the caller's arrays and lists copied."""
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, (tuple, list)):
-        parts = map(_owned, value)
-        return tuple(parts) if isinstance(value, tuple) else list(parts)
+        parts = [_owned(part, op, key) for part in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
+    if hasattr(type(value), "_apply"):
+        if value.dtype.kind == "f":
+            raise TypeError(f"{op}: there is no derivative by {key}; take the plain numbers of the Tensor with .data")
+        return np.array(value)[()]
     return value
 
 

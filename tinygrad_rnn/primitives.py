@@ -126,22 +126,31 @@ def tanh(x: Value) -> Value:
     return np.tanh(x)
 
 
-_LARGEST_EXPONENT = {kind: np.array(np.floor(np.log(np.finfo(kind).max)), kind) for kind in "efdg"}
+_ERF = np.frompyfunc(math.erf, 1, 1)
+
+
+@elementwise(lambda g, y, x: g * (2.0 / math.sqrt(math.pi) * exp(-square(x))), analytic=False, bounds=(-1.0, 1.0))
+def erf(x: Value) -> Value:
+    """Error function, elementwise; ``0.5 * x * (1 + erf(x / sqrt(2)))`` is the exact GELU."""
+    x = np.asarray(x)
+    return np.asarray(_ERF(x), np.result_type(x, np.float16))
+
+
+_LARGEST_EXPONENT = {kind: np.array(np.floor(np.log(np.finfo(kind).max)), kind) for kind in "fdg"}
 
 
 @elementwise(lambda g, y, x: g * (y * (1.0 - y)), bounds=(0.0, 1.0))
 def sigmoid(x: Value) -> Value:
     """Logistic sigmoid ``1 / (1 + exp(-x))``, elementwise; accurate to rounding in both tails."""
-    exponent = np.negative(x)
-    limit = _LARGEST_EXPONENT.get(exponent.dtype.char)
-    if limit is not None:  # what lies beyond would overflow, to a result that is next to nothing anyway
-        exponent = np.minimum(exponent, limit)
-    denominator = np.exp(exponent)
-    denominator += 1
-    return np.reciprocal(denominator)
+    x = np.asarray(x)
+    if x.dtype.char == "e":  # half precision knows numbers whose exponential overflows and whose sigmoid does not vanish
+        return sigmoid.forward(x.astype(np.float32)).astype(x.dtype)
+    limit = _LARGEST_EXPONENT.get(x.dtype.char)
+    power = np.exp(x if limit is None else np.minimum(x, limit))  # beyond the limit the quotient is 1
+    return power / (power + 1)
 
 
-@elementwise(lambda g, y, x: g * greater(x, 0), analytic=False, bounds=(0.0, math.inf))
+@elementwise(lambda g, y, x: where(less_equal(x, 0), 0.0, g), analytic=False, bounds=(0.0, math.inf))
 def relu(x: Value) -> Value:
     """``max(x, 0)``, elementwise; the derivative at 0 is 0."""
     return np.maximum(x, 0)
@@ -156,29 +165,29 @@ def softplus(x: Value) -> Value:
 # ------------------------------------------------------------------------- choices and comparisons
 
 
-def _share(g: Value, wins: Value, ties: Value) -> Value:
-    return g * wins + g * ties * 0.5
+def _share(g: Value, loses: Value, ties: Value) -> Value:
+    return where(loses, 0.0, where(ties, g * 0.5, g))
 
 
 @elementwise(
-    lambda g, z, x, y: _share(g, greater(x, y), equal(x, y)),
     lambda g, z, x, y: _share(g, less(x, y), equal(x, y)),
+    lambda g, z, x, y: _share(g, greater(x, y), equal(x, y)),
     analytic=False,
     commutative=True,
 )
 def maximum(x: Value, y: Value) -> Value:
-    """The larger of two values, elementwise; a tie shares the derivative evenly."""
+    """The larger of two values, elementwise; a tie shares the derivative evenly, beside a NaN both have all of it."""
     return np.maximum(x, y)
 
 
 @elementwise(
-    lambda g, z, x, y: _share(g, less(x, y), equal(x, y)),
     lambda g, z, x, y: _share(g, greater(x, y), equal(x, y)),
+    lambda g, z, x, y: _share(g, less(x, y), equal(x, y)),
     analytic=False,
     commutative=True,
 )
 def minimum(x: Value, y: Value) -> Value:
-    """The smaller of two values, elementwise; a tie shares the derivative evenly."""
+    """The smaller of two values, elementwise; a tie shares the derivative evenly, beside a NaN both have all of it."""
     return np.minimum(x, y)
 
 
@@ -227,6 +236,30 @@ def equal(x: Value, y: Value) -> Value:
 def not_equal(x: Value, y: Value) -> Value:
     """``x != y``, elementwise; boolean, no derivative."""
     return np.not_equal(x, y)
+
+
+@elementwise(None, None, commutative=True)
+def logical_and(x: Value, y: Value) -> Value:
+    """Whether both are true, elementwise; boolean, no derivative."""
+    return np.logical_and(x, y)
+
+
+@elementwise(None, None, commutative=True)
+def logical_or(x: Value, y: Value) -> Value:
+    """Whether one of two is true, or both, elementwise; boolean, no derivative."""
+    return np.logical_or(x, y)
+
+
+@elementwise(None, None, commutative=True)
+def logical_xor(x: Value, y: Value) -> Value:
+    """Whether just one of two is true, elementwise; boolean, no derivative."""
+    return np.logical_xor(x, y)
+
+
+@elementwise(None)
+def logical_not(x: Value) -> Value:
+    """Whether it is false, elementwise; boolean, no derivative."""
+    return np.logical_not(x)
 
 
 # ------------------------------------------------------------------------------- shape and movement
@@ -299,14 +332,19 @@ def scatter(values: Value, index: Any, shape: tuple[int, ...]) -> Value:
     return buffer
 
 
-def _take_rule(g: Value, y: Value, x: Value, indices: Value, axis: int = 0) -> Value:
+def _take_rule(g: Value, y: Value, x: Value, indices: Value, axis: int | None = 0) -> Value:
+    if axis is None:
+        return reshape(_scattered(g, np.asarray(indices), (x.size,)), x.shape)
     index = (slice(None),) * (axis % x.ndim) + (np.asarray(indices),)
     return _scattered(g, index, x.shape)
 
 
 @primitive(_take_rule, None, kind="choice")
-def take(x: Value, indices: Value, axis: int = 0) -> Value:
-    """Rows of `x` along `axis`, such as word vectors out of a table; repeated indices add up."""
+def take(x: Value, indices: Value, axis: int | None = 0) -> Value:
+    """Rows of `x` along `axis`, such as word vectors out of a table; elements of the flattened array when it is None.
+
+    Repeated indices add up.
+    """
     return np.take(x, np.asarray(indices), axis)  # a bare list of floats would be truncated
 
 
@@ -384,8 +422,10 @@ def sum(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
 
 
 def _extremum_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:
-    hits = astype(equal(x, _kept(y, x, axis, keepdims)), x.dtype)
-    return _kept(g, x, axis, keepdims) * (hits / sum(hits, axis, True))
+    """A share of `g` for each place of the extremum, or, where that is NaN, of a NaN."""
+    hits = logical_or(equal(x, _kept(y, x, axis, keepdims)), not_equal(x, x))
+    share = _kept(g, x, axis, keepdims) / sum(hits, axis, True)  # counted in integers, which float16 could not
+    return where(hits, astype(share, x.dtype), 0.0)
 
 
 @primitive(_extremum_rule, analytic=False, kind="choice")
@@ -434,7 +474,9 @@ def cumsum(x: Value, axis: int) -> Value:
 )
 def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """``log(sum(exp(x)))`` over `axis`, without overflow."""
-    top = np.max(np.real(x), axis=axis, keepdims=True)
+    x = np.asarray(x)
+    x = x if x.dtype.kind in "fc" else x.astype(np.float64)
+    top = np.max(np.real(x), axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, np.zeros((), top.dtype))
     with np.errstate(divide="ignore"):  # log(0) = -inf is the right answer
         total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top

@@ -9,11 +9,14 @@ import numpy as np
 
 from .ancestry import ancestors, parts
 from .anomaly import anomaly_error, is_finite
+from .arrays import real_array
 from .cotangent import Product, Scatter, accumulate, dense
 from .operators import Operators
-from .primitive import Primitive
+from .primitive import Primitive, gathered
 from .primitives import sum_to
 from .scope import Scope, context, using
+
+_float64 = np.dtype(np.float64)
 
 __all__ = ["Recurrent", "Visit", "seed", "sweep"]
 
@@ -33,10 +36,10 @@ def seed(output: Any, gradient: Any, name: str = "gradient") -> Any:
                 "element has an obvious one"
             )
         return np.ones(output.shape, output.dtype)
-    array: Any = gradient
-    if not isinstance(gradient, Operators):
+    array: Any = gathered(gradient)
+    if not isinstance(array, Operators):
         try:
-            array = np.array(gradient, dtype=output.dtype)
+            array = real_array(name, array, output.dtype)
         except (TypeError, ValueError) as error:
             raise TypeError(f"{name}: not an array of numbers ({error})") from None
     if array.shape != output.shape:
@@ -185,9 +188,9 @@ def _lay_down(node: Any, edges: list[tuple[int, Any]], pending: dict[int, Any]) 
 def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequence[int]]:
     """For each node, by id, the operands from which a differentiable path leads back to a wanted node.
 
-    Nodes without such a path are left out.
+    Nodes without such a path are left out, and whatever is no floating number.
     """
-    live: dict[int, Sequence[int]] = {node.id: () for node in wanted}
+    live: dict[int, Sequence[int]] = {node.id: () for node in wanted if node._data.dtype.kind in "fc"}
     for node in order:
         op = node.op
         if op is None or not op.differentiable:
@@ -200,7 +203,7 @@ def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequenc
             found = [k for k, operand in enumerate(inputs) if getattr(operand, "id", None) in live]
             if op.constant_operands:
                 found = [k for k in found if op.rule(k) is not None]
-        if found:
+        if found and (node._data.dtype is _float64 or node._data.dtype.kind in "fc"):  # what is cast to integers ends here
             live[node.id] = found
     return live
 

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from .ancestry import ancestors
 from .anomaly import anomaly_error, is_finite
+from .arrays import COMPLEX, plain, real_array
 from .cotangent import dense
 from .operators import Operators
 from .origin import Origin, caller
-from .primitive import Primitive, Value
+from .primitive import Primitive, Value, gathered
 from .scope import Scope, context
 from .sweep import seed, sweep
 
@@ -31,6 +32,7 @@ _adding_up = threading.Lock()
 
 
 _UNRECORDED = Origin("no_grad", "")
+_float64 = np.dtype(np.float64)
 
 
 class Tensor(Operators):
@@ -104,7 +106,7 @@ class Tensor(Operators):
     def data(self, value: Any) -> None:
         if self.op is not None:
             raise ValueError(f"data: only a leaf can be assigned, this is the output of {self.op.name}")
-        array = np.array(value, dtype=self.dtype)
+        array = real_array("data", plain(value), self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"data: shape {array.shape} cannot replace shape {self.shape}")
         self._data = array
@@ -167,7 +169,7 @@ class Tensor(Operators):
         ValueError
             If nothing requires a gradient, or `gradient` is missing or has the wrong shape.
         """
-        cotangent = np.asarray(seed(self, gradient))
+        cotangent = np.asarray(plain(seed(self, gradient)))
         if not self.requires_grad:
             raise ValueError("backward: nothing in this value's graph requires a gradient")
         leaves = [node for node in ancestors([self]) if node.op is None and node.requires_grad]
@@ -200,6 +202,10 @@ class Tensor(Operators):
     def __contains__(self, value: object) -> bool:
         return bool((self._data == value).any())
 
+    def __format__(self, spec: str) -> str:
+        """``f"{loss:.3f}"``: a single number by its format; without one as :func:`repr`."""
+        return format(self.item(), spec) if spec else repr(self)
+
     def __repr__(self) -> str:
         body = np.array2string(self._data, precision=4, separator=", ", threshold=20, prefix="tensor(")
         name = f", name={self.name!r}" if self.name else ""
@@ -218,7 +224,26 @@ class Tensor(Operators):
 
     # ---------------------------------------------------------------------------- NumPy's protocols
 
+    def __dlpack__(self, **options: Any) -> Any:
+        """The value for another library, such as ``torch.as_tensor``; a copy, and refused as an array would be."""
+        return np.array(self).__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """The value; refused while a gradient could be lost that way without a word.
+
+        Raises
+        ------
+        TypeError
+            If a gradient is required, outside of :class:`~tinygrad_rnn.no_grad`.
+        """
+        if self.requires_grad and context.get().recording:
+            raise TypeError(
+                "an array cannot carry the gradient of a Tensor: combine Tensors with tg.stack or tg.concatenate, or "
+                "take the plain numbers with .data"
+            )
         if copy or (dtype is not None and np.dtype(dtype) != self.dtype):
             return np.array(self._data, dtype=dtype)
         return self.data
@@ -240,18 +265,24 @@ class Tensor(Operators):
                 values = tuple([operand._data for operand in operands])
                 requires_grad = any(operand.requires_grad for operand in operands)
         except AttributeError:  # constants among them
-            other = next((o for o in operands if isinstance(o, Operators) and type(o) is not Tensor), None)
-            if other is not None:
-                return other._apply(op, operands, attributes)  # type: ignore[no-any-return]
-            operands = _own(op, operands, recording)
+            operands = [o if type(o) in _OPERANDS else _own(op, o, recording) for o in operands]
+            for operand in operands:
+                if type(operand) is not Tensor and isinstance(operand, Operators):
+                    return operand._apply(op, operands, attributes)  # type: ignore[no-any-return]
             values = tuple([o._data if type(o) is Tensor else o for o in operands])
-            requires_grad = any(type(o) is Tensor and o.requires_grad for o in operands)
+            requires_grad = any([type(o) is Tensor and o.requires_grad for o in operands])  # noqa: C419 - for speed
         try:
             data = op.forward(*values, **attributes) if attributes else op.forward(*values)
         except (ValueError, TypeError, IndexError) as error:
             raise op.explain(error, values, attributes, str(scope) if scope else "") from None
+        if type(data) is not _ndarray:
+            data = np.asarray(data)
+        if data.dtype is not _float64 and data.dtype.kind != "f":
+            requires_grad = False
+            if data.dtype.kind == "c" and not any(type(o) is Tensor and np.iscomplexobj(o._data) for o in operands):
+                raise TypeError(f"{op.name}: {COMPLEX}")
         out = _new(Tensor)
-        out._data = data if type(data) is _ndarray else np.asarray(data)
+        out._data = data
         out.name = out.grad = None
         out.scope = scope
         out.id = _next_id()
@@ -260,9 +291,12 @@ class Tensor(Operators):
             out.inputs = operands
             out.values = values
             out.attributes = attributes
-            out.requires_grad = requires_grad and op.differentiable
-            if op.name == "stop_gradient":
-                out.origin = Origin("stop_gradient", caller())
+            if op.differentiable:
+                out.requires_grad = requires_grad
+            else:
+                out.requires_grad = False
+                if op.name == "stop_gradient":
+                    out.origin = Origin("stop_gradient", caller())
         else:
             out.op = None
             out.inputs = out.values = ()
@@ -275,18 +309,17 @@ class Tensor(Operators):
         return out
 
 
-def _own(op: Primitive, operands: Sequence[Any], copy: bool) -> list[Any]:
-    """Operands with the caller's arrays copied, so that a later in-place write cannot reach a gradient."""
-    owned: list[Any] = []
-    for operand in operands:
-        if isinstance(operand, (bool, int, float, complex)) or type(operand) is Tensor:
-            owned.append(operand)
-            continue
-        array = np.array(operand) if copy else np.asarray(operand)
-        if array.dtype.kind not in "biufc":
-            raise TypeError(f"{op.name}: operand of type {type(operand).__name__} is not numeric")
-        owned.append(array)
-    return owned
+_OPERANDS = frozenset({Tensor, float, int, bool})
+"""What an operation takes as it is."""
+
+
+def _own(op: Primitive, operand: Any, copy: bool) -> Any:
+    """An operand with the caller's array copied, so that a later in-place write cannot reach a gradient."""
+    operand = gathered(operand)
+    if isinstance(operand, (float, complex, Operators)):
+        return operand
+    array = op.array_of(operand)
+    return np.array(array) if copy else array
 
 
 # ---------------------------------------------------------------------------------------- making
@@ -311,14 +344,15 @@ def tensor(
     Raises
     ------
     TypeError
-        If `data` is not numeric, or a gradient is asked for a dtype that has none.
+        If `data` is not numeric, complex, or holds Tensors whose gradient would be lost, or if a gradient is asked
+        for a dtype that has none.
     """
-    array = np.array(data, dtype=dtype)
-    if array.dtype.kind not in "biufc":
+    array = real_array("tensor", data, dtype)
+    if array.dtype.kind not in "biuf":
         raise TypeError(f"tensor: data of dtype {array.dtype} is not numeric")
-    if dtype is None and array.dtype.kind not in "fc":
+    if dtype is None and array.dtype.kind != "f":
         array = array.astype(np.float64)
-    if requires_grad and array.dtype.kind not in "fc":
+    if requires_grad and array.dtype.kind != "f":
         raise TypeError(f"tensor: dtype {array.dtype} has no gradient; use a floating dtype")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"tensor: name must be a string, got {type(name).__name__}")

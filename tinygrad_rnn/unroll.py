@@ -11,10 +11,12 @@ import numpy as np
 
 from .ancestry import parts
 from .anomaly import AnomalyError, anomaly_error
+from .arrays import real_array
 from .cell import Cell
 from .functions import concatenate
 from .inner import HELD, rows_of
 from .lazy import LazyMapping, LazySequence, stacked
+from .primitive import gathered
 from .primitives import identity, stop_gradient, where
 from .scope import Scope, context, scope, timestep, using
 from .stacks import Bidirectional, Directions, Layer, Stacked
@@ -149,7 +151,8 @@ def _steps(cell: Any, inputs: Any) -> tuple[Sequence[Tensor], int]:
         shapes = {np.shape(x) for x in inputs}
         shape: tuple[int, ...] = (len(inputs), *next(iter(shapes))) if len(shapes) == 1 else ()
     else:
-        inputs = inputs if isinstance(inputs, Tensor) else np.array(inputs, dtype=cell.dtype)
+        inputs = gathered(inputs)
+        inputs = inputs if isinstance(inputs, Tensor) else real_array("unroll: inputs", inputs, cell.dtype)
         shape = inputs.shape
     if len(shape) != 3 or shape[0] < 1 or shape[2] != cell.input_size:
         hint = "; add a batch axis with inputs[:, None, :]" if len(shape) == 2 else ""
@@ -163,7 +166,7 @@ def _steps(cell: Any, inputs: Any) -> tuple[Sequence[Tensor], int]:
     for t in range(shape[0]):
         with timestep(t):
             x = inputs[t]
-            x = x if isinstance(x, Tensor) else Tensor(np.array(x, dtype=cell.dtype))
+            x = x if isinstance(x, Tensor) else Tensor(real_array("unroll: inputs", x, cell.dtype))
             x.name = x.name or "x"
             steps.append(x)
     return steps, shape[1]
@@ -292,8 +295,9 @@ def _start(cell: Cell, state: Any, batch: int) -> Any:
         )
     tensors = []
     for name, value, like in zip(cell.state_names, given, expected, strict=True):
+        value = gathered(value)
         if not isinstance(value, Tensor):
-            value = Tensor(np.array(value, dtype=cell.dtype))
+            value = Tensor(real_array(f"unroll: state {name}", value, cell.dtype))
         if value.shape != like.shape:
             raise ValueError(f"unroll: state {name} must have shape {like.shape}, got {value.shape}")
         value.name = value.name or f"{name}_init"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Cell, Tensor
+from tinygrad_rnn.arrays import plain
 from tinygrad_rnn.batching import Batched
 from tinygrad_rnn.compile import CompiledEnsemble, uncompiled
 from tinygrad_rnn.scope import using
@@ -191,7 +192,7 @@ class Steps:
         tolerance = float(np.sqrt(np.finfo(self.cell.dtype).eps))
         for value, values in zip(new, self._states, strict=True):
             was = values[first + 1 : last + 1].reshape(value.shape)
-            is_now = np.where(ended.reshape(-1, *(1,) * (value.ndim - 1)), was, np.asarray(value))
+            is_now = np.where(ended.reshape(-1, *(1,) * (value.ndim - 1)), was, plain(value))
             if not np.allclose(is_now, was, rtol=tolerance, atol=tolerance * float(np.abs(was[np.isfinite(was)]).max(initial=0.0)), equal_nan=True):
                 return False
         return not _mixed(new, old)

@@ -164,6 +164,8 @@ def _reason(node: Tensor, operand: int, total: Any) -> tuple[str, str]:
         return "detached", f"detached at {where}"
     if node.op.rule(operand) is None:
         return "no derivative", f"{node.op.name} has no derivative by this operand"
+    if (kind := np.asarray(node.values[operand]).dtype).kind != "f":
+        return "no derivative", f"{node.op.name} reads {kind}, and only floating numbers have a derivative"
     if _local(node, operand, total / np.abs(total).max()):
         return "underflow", f"underflow in {node.op.name}: a cotangent of at most {np.abs(total).max():.1e} times a small derivative is 0 in {total.dtype}"
     other = next((v for k, v in enumerate(node.values) if k != operand), None)

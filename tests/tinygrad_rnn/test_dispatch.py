@@ -151,6 +151,7 @@ CASES: dict[str, Case | tuple[Case, ...]] = {
     "roll": either(along(lambda m, x, axis, k: m.roll(x, k, axis), SMALL, none=True), sized(lambda m, x: m.roll(x, (1, -1), (0, 1)), (2, 3))),
     "rot90": on(lambda m, x, k: m.rot90(x, k, axes=(1, 0)), SMALL, min_dims=2),
     "sort": along(lambda m, x, axis: m.sort(x, axis=axis), kind=distinct, none=True),
+    "take": on(lambda m, x: m.take(x, [0, -1, 0], axis=None)),
     "tile": on(lambda m, x, k: m.tile(x, k), st.integers(0, 2) | st.lists(st.integers(0, 2), max_size=3)),
     "tril": on(lambda m, x, k: m.tril(x, k), SMALL, min_dims=2), "triu": on(lambda m, x, k: m.triu(x, k), SMALL, min_dims=2),
     "vsplit": on(lambda m, x, k: m.vsplit(x, k), st.sampled_from([1, [1], []]), min_dims=2),
@@ -176,7 +177,9 @@ CASES: dict[str, Case | tuple[Case, ...]] = {
     "std": over(lambda m, x, **k: m.std(x, **k), kind=distinct), "var": over(lambda m, x, d, **k: m.var(x, ddof=d, **k), st.sampled_from([0, 0.5])),
 }  # fmt: skip
 
-PLAIN = {"allclose", "array_equal", "count_nonzero", "ndim", "shape", "size"}
+PLAIN = {
+    "allclose", "array_equal", "bitwise_and", "bitwise_or", "bitwise_xor", "count_nonzero", "invert", "ndim", "shape", "size",
+}  # fmt: skip
 """Answers without a gradient, tested by themselves."""
 
 EACH = [

@@ -29,7 +29,7 @@ def test_a_readout_may_see_the_inputs() -> None:
     x = RNG.normal(size=(5, 2, 2))
     outputs, run = model(x)
     both = np.concatenate([run.stacked.data, x], axis=2)
-    np.testing.assert_allclose(outputs.data, model.readout(both), rtol=1e-12)
+    np.testing.assert_allclose(outputs.data, model.readout(both).data, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", tg.cells.names())

@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+
+from ..strategies import calls
 
 
 @pytest.fixture
@@ -141,6 +145,18 @@ BAD_CALLS: list[tuple[Any, Any, str]] = [
     (lambda x: tg.getitem(x, "h"), IndexError, r"getitem\(shapes \(2, 3\), index='h'\)"),
     (lambda x: tg.scatter(x, (slice(0, 1),), (5, 3)), ValueError, r"scatter\(shapes \(2, 3\)"),
     (lambda x: tg.astype(x, "nonsense"), TypeError, r"astype\(shapes \(2, 3\), dtype='nonsense'\)"),
+    (lambda x: tg.min(x, axis=2), ValueError, r"min\(shapes \(2, 3\), axis=2"),
+    (lambda x: tg.prod(x, axis=2), ValueError, r"prod\(shapes \(2, 3\), axis=2"),
+    (lambda x: tg.all(x, axis=2), ValueError, r"all\(shapes \(2, 3\), axis=2"),
+    (lambda x: tg.any(x, axis=-3), ValueError, r"any\(shapes \(2, 3\), axis=-3"),
+    (lambda x: tg.argmax(x, axis=2), ValueError, r"argmax\(shapes \(2, 3\), axis=2"),
+    (lambda x: tg.argmin(x[:, :0], axis=1), ValueError, r"argmin\(shapes \(2, 0\), axis=1"),
+    (lambda x: tg.argsort(x, axis=2), ValueError, r"argsort\(shapes \(2, 3\), axis=2"),
+    (lambda x: tg.PRIMITIVES["concatenate"](x, np.ones((3, 3)), axis=1), ValueError, r"concatenate\(shapes \(2, 3\), \(3, 3\), axis=1\)"),
+    (lambda x: tg.PRIMITIVES["stack"](x, np.ones((3, 3)), axis=0), ValueError, r"stack\(shapes \(2, 3\), \(3, 3\), axis=0\)"),
+    (lambda x: tg.PRIMITIVES["einsum"](x, x, subscripts="ab,bc->ac"), ValueError, r"einsum\(shapes \(2, 3\), \(2, 3\), subscripts="),
+    (lambda x: tg.take_along_axis(x, [[9]], 1), IndexError, r"take_along_axis\(shapes \(2, 3\), \(1, 1\)"),
+    (lambda x: tg.PRIMITIVES["scatter_along_axis"](x, np.zeros((2, 1), int), 2, 1), (ValueError, IndexError), r"scatter_along_axis\(shapes"),
     (lambda x: tg.sum(x, axis="time"), TypeError, r"sum\(shapes \(2, 3\), axis='time'\)"),
     (lambda x: tg.reshape(x, "ab"), TypeError, r"reshape\(shapes \(2, 3\), shape='ab'\)"),
 ]
@@ -151,3 +167,54 @@ BAD_CALLS: list[tuple[Any, Any, str]] = [
 def test_bad_calls_name_the_operation_and_the_shapes(call: Any, error: Any, message: str, kind: Any) -> None:
     with pytest.raises(error, match=message):
         call(kind(A))
+
+
+# ----------------------------------------------------------------- wrong operands, by the registry
+
+NAMES = sorted(tg.PRIMITIVES)
+WRONG = ("text", b"text", None, object(), [None], {}, np.array(["text"]), [[1.0], [1.0, 2.0]])
+
+
+def names_it(name: str, call: Any) -> None:
+    """It fails, and the error begins with the name of the operation."""
+    with pytest.raises((TypeError, ValueError, IndexError), match=rf"^{name}\b"):
+        call()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_too_few_operands(name: str) -> None:
+    op = tg.PRIMITIVES[name]
+    for x in (A, tg.tensor(A)):
+        names_it(name, lambda x=x: op(*[x] * (op.arity - 1)))
+    if op.variadic:
+        names_it(name, op)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_operands_that_are_no_numbers(name: str, data: st.DataObject) -> None:
+    call = data.draw(calls(name))
+    kind = data.draw(st.sampled_from([np.asarray, tg.tensor]))
+    for k in range(len(call.operands)):
+        for wrong in WRONG:
+            operands = [kind(x) for x in call.operands]
+            operands[k] = wrong
+            names_it(name, lambda operands=operands: call(*operands))
+
+
+SHAPED = {name for name in NAMES if tg.PRIMITIVES[name].elementwise and tg.PRIMITIVES[name].arity > 1}
+
+
+@pytest.mark.parametrize("name", sorted(SHAPED))
+def test_operands_that_do_not_broadcast(name: str) -> None:
+    op = tg.PRIMITIVES[name]
+    for wrong in range(1, op.arity):
+        operands: list[Any] = [A] * op.arity
+        operands[wrong] = np.ones(4)
+        for kind in (np.asarray, tg.tensor):
+            names_it(name, lambda kind=kind, operands=operands: op(*map(kind, operands)))
+
+
+def test_every_primitive_that_is_not_elementwise_has_a_bad_call() -> None:
+    told = " ".join(message for _, _, message in BAD_CALLS)
+    assert [name for name in NAMES if not tg.PRIMITIVES[name].elementwise and f"{name}\\(" not in told] == []

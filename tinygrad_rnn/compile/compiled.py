@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import plain
 from ..cell import Cell
 from ..lazy import stacked
 from ..primitive import Value
@@ -189,7 +190,7 @@ class CompiledCell(Cell):
             If the step cannot be traced.
         """
         x = np.zeros((1, batch, self.input_size), self.dtype)
-        recurrence = self.recurrence(x, [np.asarray(state) for state in self.initial_state(batch)])
+        recurrence = self.recurrence(x, [np.asarray(plain(state)) for state in self.initial_state(batch)])
         if recurrence is None:
             raise ValueError(f"compile: {self!r} cannot be traced; it runs eagerly")
         adjoint = recurrence.adjoint_loop((), "").schedule
@@ -301,7 +302,7 @@ class CompiledEnsemble(CompiledCell):
     def initial_state(self, batch: int) -> Any:
         """The initial states of all members, (members, batch, hidden_size)."""
         single = self.cell.initial_state(batch)
-        return self.State(*[np.repeat(np.asarray(state)[None], len(self), axis=0) for state in single])
+        return self.State(*[np.repeat(np.asarray(plain(state))[None], len(self), axis=0) for state in single])
 
     def step(self, x: Value, state: Any) -> Any:
         raise NotImplementedError("an ensemble runs compiled only; take one of its members to run it step by step")

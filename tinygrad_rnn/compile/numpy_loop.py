@@ -16,7 +16,7 @@ __all__ = ["interpret"]
 _UFUNCS = frozenset({
     "add", "subtract", "multiply", "divide", "negative", "power", "square", "sqrt", "sign", "exp", "log", "log1p",
     "expm1", "sin", "cos", "tanh", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal",
-    "maximum", "minimum", "matmul",
+    "logical_and", "logical_or", "logical_xor", "logical_not", "maximum", "minimum", "matmul",
 })  # fmt: skip
 """Primitives that are a ufunc of that name, and can therefore write into a given array."""
 
