@@ -90,6 +90,8 @@ class Parametrised:
 class Cell(Parametrised):
     """A recurrent cell: a subclass names its states, declares parameters and writes one step.
 
+    Cells that it holds, in attributes, lists, tuples or mappings, are part of it: their parameters are its own.
+
     Parameters
     ----------
     input_size, hidden_size : int
@@ -196,7 +198,27 @@ class Cell(Parametrised):
         return self._parameters[name]
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self._parameters.items()
+        """Pairs of name and parameter: its own, then those of the cells that its attributes hold.
+
+        Cells may also lie in lists, tuples and mappings. Their parameters are named after the way to them,
+        ``cells.0.weight_ih``; what can be reached in two ways is listed once.
+        """
+        found: dict[int, tuple[str, Tensor]] = {p.id: (name, p) for name, p in self._parameters.items()}
+        for path, part in self._parts():
+            for name, parameter in part.named_parameters():
+                found.setdefault(parameter.id, (f"{path}.{name}", parameter))
+        yield from found.values()
+
+    def _parts(self) -> Iterator[tuple[str, Parametrised]]:
+        """The cells that its attributes hold, and the ways to them."""
+        stack: list[tuple[str, Any]] = [*reversed(vars(self).items())]
+        while stack:
+            path, value = stack.pop()
+            if isinstance(value, Parametrised):
+                yield path, value
+            elif isinstance(value, (list, tuple, dict)) and value is not self._parameters:
+                inside = value.items() if isinstance(value, dict) else enumerate(value)
+                stack += reversed([(f"{path}.{key}", inner) for key, inner in inside])
 
     def initial_state(self, batch: int) -> Any:
         """The state before the first step: zeros of shape (batch, hidden_size) for every state name."""
@@ -243,6 +265,8 @@ class Cell(Parametrised):
 
     def _loaded(self) -> None:
         self.initialisation = "loaded weights"
+        for _, part in self._parts():
+            part._loaded()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"

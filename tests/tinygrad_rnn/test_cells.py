@@ -293,6 +293,42 @@ def test_a_users_own_cell() -> None:
     assert repr(cell) == "Leaky(2, 3)" and Leaky.State._fields == ("h",)
 
 
+class Mixture(tg.Cell):
+    """Cells in an attribute, in a list and in a mapping of tuples."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(3, 3, seed=seed)
+        self.first = tg.cells.RNNCell(3, 3, bias=False, seed=seed)
+        self.cells = [self.first, tg.cells.RNNCell(3, 3, bias=False, seed=seed + 1)]
+        self.by_name = {"slow": (tg.cells.LeakyCell(3, 3, seed=seed + 2),)}
+        self.mix = self.parameter("mix", (3,))
+        self.notes = ["not a cell", 1, None]
+
+    def step(self, x: Any, state: Any) -> Any:
+        first, second = (cell.step(x, state)[0] for cell in self.cells)
+        (slow,) = self.by_name["slow"][0].step(x, state)
+        return (self.mix * first + (1.0 - self.mix) * second + slow,)
+
+
+def test_cells_inside_a_cell_are_found_wherever_they_lie() -> None:
+    cell = Mixture()
+    slow = [f"by_name.slow.0.{name}" for name, _ in cell.by_name["slow"][0].named_parameters()]
+    expected = ["mix", "first.weight_ih", "first.weight_hh", "cells.1.weight_ih", "cells.1.weight_hh", *slow]
+    assert [name for name, _ in cell.named_parameters()] == expected, "each once, in order of declaration"
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(4, 2, 3)))
+    (run.outputs[-1] ** 2).sum().backward()
+    assert all(parameter.grad is not None and np.any(parameter.grad) for parameter in cell.parameters())
+    before = cell.state_dict()
+    tg.optim.SGD(cell.parameters(), 0.1).step()
+    assert all(np.any(before[name] != parameter.data) for name, parameter in cell.named_parameters())
+    other = Mixture(seed=9)
+    other.load_state_dict(before)
+    np.testing.assert_array_equal(tg.unroll(other, [x.data for x in run.inputs]).stacked.data, run.stacked.data)
+    assert {other.initialisation, other.cells[1].initialisation} == {"loaded weights"}
+    compiled = tg.unroll(tg.compile(other, backend="numpy"), np.stack([x.data for x in run.inputs]))
+    np.testing.assert_allclose(compiled.stacked.data, run.stacked.data, rtol=1e-12)
+
+
 def test_states_of_any_shape() -> None:
     run = tg.unroll(Pair(1, 1), np.ones((3, 2, 1)))
     assert run.states[2].memory.shape == (2, 2, 3)
