@@ -33,6 +33,7 @@ SECONDS = 600
 
 AREAS = {
     "rules": ("tinygrad_rnn/primitives.py", "tinygrad_rnn/functions.py", "tinygrad_rnn/primitive.py"),
+    "functions": tuple(f"tinygrad_rnn/{name}.py" for name in ("elementary", "discrete", "arrangement", "products", "reductions", "dispatch")),
     "sweep": ("tinygrad_rnn/sweep.py", "tinygrad_rnn/cotangent.py", "tinygrad_rnn/backward.py", "tinygrad_rnn/batching.py", "tinygrad_rnn/graph.py"),
     "compiler": ("tinygrad_rnn/compile/passes/*.py", "tinygrad_rnn/compile/adjoint.py", "tinygrad_rnn/compile/fuse.py", "tinygrad_rnn/compile/schedule.py"),
     "analyses": ("inspector/trace.py", "inspector/analysis/*.py"),

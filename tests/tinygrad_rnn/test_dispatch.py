@@ -149,7 +149,7 @@ CASES: dict[str, Case | tuple[Case, ...]] = {
     "hstack": either(*(sized(lambda m, x, y: m.hstack([x, y]), s, s) for s in [(), (2,), (2, 3)])), "rollaxis": _rollaxis, "repeat": _repeat,
     "ravel": on(lambda m, x: m.ravel(x), min_side=0),
     "roll": either(along(lambda m, x, axis, k: m.roll(x, k, axis), SMALL, none=True), sized(lambda m, x: m.roll(x, (1, -1), (0, 1)), (2, 3))),
-    "rot90": on(lambda m, x, k: m.rot90(x, k, axes=(1, 0)), SMALL, min_dims=2),
+    "rot90": either(*(sized(lambda m, x, k=k: m.rot90(x, k, axes=(2, 0)), (2, 1, 3)) for k in range(-2, 4)), on(lambda m, x: m.rot90(x), min_dims=2)),
     "sort": along(lambda m, x, axis: m.sort(x, axis=axis), kind=distinct, none=True),
     "take": on(lambda m, x: m.take(x, [0, -1, 0], axis=None)),
     "tile": on(lambda m, x, k: m.tile(x, k), st.integers(0, 2) | st.lists(st.integers(0, 2), max_size=3)),
