@@ -24,8 +24,10 @@ def _axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def var(x: Value, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Value:
-    """Variance over `axis`: the sum of squared deviations divided by ``n - ddof``."""
+    """Variance over `axis`: the sum of squared deviations divided by ``n - ddof``; that of float16 is added up in float32."""
     x = value_of(x)
+    if x.dtype == np.float16:
+        return p.astype(var(p.astype(x, np.dtype(np.float32)), axis, ddof, keepdims), np.dtype(np.float16))
     n = math.prod(x.shape[k] for k in _axes("var", axis, x.ndim))
     total = p.sum(p.square(p.subtract(x, mean(x, axis, True))), axis=axis, keepdims=keepdims)
     return p.divide(total, float(max(n - ddof, 0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -117,6 +118,11 @@ def _repeat(draw: Draw) -> Any:
     return lambda m, x: m.repeat(x, counts, axis=axis), [draw(values(shape))]
 
 
+def apart(shape: tuple[int, ...]) -> st.SearchStrategy:
+    """Values of which no two are alike, 0 not among them."""
+    return distinct(shape).map(lambda x: x + 0.1)
+
+
 SMALL = st.integers(-3, 3)
 ONES = [(2,), (2,)]
 PLACES = st.sampled_from([2, 3, [1], [1, 2], []])
@@ -168,9 +174,10 @@ CASES: dict[str, Case | tuple[Case, ...]] = {
     # reductions
     "average": either(_average, over(lambda m, x, **k: m.average(x, **k))), "cumprod": along(lambda m, x, axis: m.cumprod(x, axis=axis), none=True),
     "diff": either(along(lambda m, x, axis, n: m.diff(x, n, axis), st.integers(0, 3)), sized(lambda m, x, y: m.diff(x, axis=0, prepend=0.5, append=y), (2, 3), (1, 3))),
-    "linalg.norm": either(along(lambda m, x, axis, o: m.linalg.norm(x, o, axis), st.sampled_from([None, 1, 2, 3, 0.5, -1, np.inf, -np.inf, 0]), kind=lambda s: distinct(s).map(lambda x: x + 0.1)),
-                          on(lambda m, x, o: m.linalg.norm(x, o, axis=(1, 0), keepdims=True), st.sampled_from([None, "fro", 1, -1, np.inf, -np.inf]), min_dims=2, kind=lambda s: distinct(s).map(lambda x: x + 0.1)),
-                          on(lambda m, x: m.linalg.norm(x), min_dims=1, kind=positive)),
+    "linalg.norm": either(*(sized(lambda m, x, o=o: m.linalg.norm(x, o, axis=1), (2, 3), kind=apart) for o in (None, 0, 0.5, 1, 2, 3, -1, np.inf, -np.inf)),
+                          *(sized(lambda m, x, o=o: m.linalg.norm(x, o, axis=(2, 0)), (3, 1, 2), kind=apart) for o in (None, "fro", 1, -1, np.inf, -np.inf)),
+                          on(lambda m, x, o: m.linalg.norm(x, o, axis=(1, 0), keepdims=True), st.sampled_from([None, 1, -np.inf]), min_dims=2, kind=apart),
+                          along(lambda m, x, axis: m.linalg.norm(x, 1, axis, keepdims=True), kind=apart), on(lambda m, x: m.linalg.norm(x), min_dims=1, kind=positive)),
     "median": over(lambda m, x, **k: m.median(x, **k), kind=distinct), "ptp": over(lambda m, x, **k: m.ptp(x, **k), kind=distinct),
     "percentile": over(lambda m, x, q, **k: m.percentile(x, q, **k), st.sampled_from([0, 30, [25, 100], [[10.0], [60.0]]]), kind=distinct),
     "quantile": over(lambda m, x, q, **k: m.quantile(x, q, **k), st.sampled_from([0.5, 1, [0.25, 0.8]]), kind=distinct),
@@ -302,6 +309,23 @@ def test_places_and_names_of_arguments_are_numpys(call: Any) -> None:
     np.testing.assert_allclose(out.data, expected, rtol=1e-15)
 
 
+def test_defaults_are_numpys() -> None:
+    """What a call leaves out means here what it means there."""
+    compared = 0
+    for function, operation in dispatch.NUMPY.items():
+        try:
+            theirs = inspect.signature(function).parameters
+        except ValueError:  # a function in C, before NumPy 2.4
+            continue
+        ours = operation.signature if isinstance(operation, tg.Primitive) else inspect.signature(operation)
+        for name in set(ours.parameters) & set(theirs) - {"x", "y"}:
+            default, reference = ours.parameters[name].default, theirs[name].default
+            same = default is reference or default == reference or (repr(reference) == "<no value>" and not default)
+            assert same, f"{dispatch.numpy_name(function)}: {name}={default}, NumPy's is {reference}"
+            compared += 1
+    assert compared > 100
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -396,6 +420,8 @@ def test_small_and_large_numbers_keep_their_digits() -> None:
     tiny = np.array([1e-12, -1e-9, 1e-300])
     for call in (np.sinh, np.arcsinh, np.arctanh, np.tan, np.arcsin):
         np.testing.assert_allclose(call(tg.tensor(tiny)).data, call(tiny), rtol=4e-16)
+    half = np.tile(np.float16([1.0, 3.0]), 40000)
+    assert np.var(tg.tensor(half)).data == np.var(half) == 1.0 and np.std(tg.tensor(half)).dtype == np.float16
     assert tg.hypot(np.array(1e200), np.array(1e200)) == np.hypot(1e200, 1e200)
     assert tg.log10(np.array(1000.0)) == 3.0 and tg.log2(np.array(8.0)) == 3.0 and tg.exp2(np.array(10.0)) == 1024.0
 
