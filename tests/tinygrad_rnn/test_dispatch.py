@@ -420,8 +420,8 @@ def test_small_and_large_numbers_keep_their_digits() -> None:
     tiny = np.array([1e-12, -1e-9, 1e-300])
     for call in (np.sinh, np.arcsinh, np.arctanh, np.tan, np.arcsin):
         np.testing.assert_allclose(call(tg.tensor(tiny)).data, call(tiny), rtol=4e-16)
-    half = np.tile(np.float16([1.0, 3.0]), 40000)
-    assert np.var(tg.tensor(half)).data == np.var(half) == 1.0 and np.std(tg.tensor(half)).dtype == np.float16
+    half = np.tile(np.float16([1.0, 3.0]), 40000)  # where np.var overflows
+    assert np.var(tg.tensor(half)).data == 1.0 and np.std(tg.tensor(half)).dtype == np.float16
     assert tg.hypot(np.array(1e200), np.array(1e200)) == np.hypot(1e200, 1e200)
     assert tg.log10(np.array(1000.0)) == 3.0 and tg.log2(np.array(8.0)) == 3.0 and tg.exp2(np.array(10.0)) == 1024.0
 
