@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,14 @@ def cache_of_compiled_loops(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Compiled loops of the tests go to a directory of the session's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYGRAD_RNN_CACHE", str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """What is written has to outlast a process here, not a power cut; a sync can take 10 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
         yield
 
 

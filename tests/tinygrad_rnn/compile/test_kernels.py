@@ -101,7 +101,7 @@ print("alive")
 @pytest.mark.slow
 def test_no_mutated_file_ends_the_process(folder: Path) -> None:
     """In a process of its own, which a jump into damaged machine code would end."""
-    command = [sys.executable, "-c", MUTATE, str(folder), TEXT.format(number=7.0), "25"]
+    command = [sys.executable, "-c", MUTATE, str(folder), TEXT.format(number=7.0), "15"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0 and done.stdout == "alive\n", done.stderr
 
