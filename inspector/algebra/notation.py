@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..drawing.theme import visible
+from .contractions import contraction, lifted
 from .expression import Expression, Symbol, features, fold, is_unit
 from .names import latex_name, latex_text, subscripts, superscripts, unicode_name
 
@@ -36,18 +37,13 @@ class Printed(NamedTuple):
 
 def silent(e: Expression) -> bool:
     """Whether an operation only serves the machine and is not written."""
-    if e.op in _ONLY_SHAPE:
+    if e.op in _ONLY_SHAPE or lifted(e) == "column":
         return True
-    return e.op == "reshape" and not _is_row(e) and _long(features(e)) == _long(features(e.operands[0]))
+    return e.op == "reshape" and lifted(e) != "row" and _long(features(e)) == _long(features(e.operands[0]))
 
 
 def _long(shape: Sequence[int]) -> list[int]:
     return [n for n in shape if n != 1]
-
-
-def _is_row(e: Expression) -> bool:
-    """Whether a vector for each sequence was made a row of a matrix."""
-    return e.op == "reshape" and e.batched and len(features(e.operands[0])) == 1 and features(e)[:-1] == (1,)
 
 
 def _is_outer(e: Expression) -> bool:
@@ -91,6 +87,8 @@ class Notation:
     def _printed(self, e: Expression, parts: list[Printed]) -> Printed:
         if silent(e):
             return parts[0]
+        if lifted(e) == "row":
+            return self._flipped(e.operands[0], parts[0])
         if e.op in _COMPARISONS and len(parts) == 2:
             a, b = (self._bracketed(part, COMPARISON + 1) for part in parts)
             return Printed(f"{a} {_COMPARISONS[e.op][self.which]} {b}", COMPARISON)
@@ -133,6 +131,13 @@ class Notation:
         """Two matrices, or a matrix and a vector, side by side."""
         a, b = (self._bracketed(part, APPLIED) for part in parts)
         return Printed(f"{a} {b}", APPLIED)
+
+    def _contracted(self, e: Expression, parts: list[Printed]) -> Printed:
+        sides = contraction(e)
+        if sides is None:
+            return self._function(e, parts)
+        both = [self._flipped(e.operands[k], parts[k]) if transposed else parts[k] for k, transposed in sides]
+        return self._applied(e, both)
 
     def _quotient(self, e: Expression, parts: list[Printed]) -> Printed:
         raise NotImplementedError
@@ -200,8 +205,6 @@ class Notation:
         return Printed(head + self._round(inside, tight=True), ATOM)
 
     def _reshaped(self, e: Expression, parts: list[Printed]) -> Printed:
-        if _is_row(e):
-            return self._flipped(e.operands[0], parts[0])
         shape = features(e)
         head = self._operator("flatten") if len(shape) == 1 else self._operator("reshape", "×".join(map(str, shape)))
         return Printed(head + self._round(parts[0], tight=True), ATOM)
@@ -393,7 +396,7 @@ _FORMS: dict[str, Callable[[Notation, Expression, list[Printed]], Printed]] = {
     "symbol": Notation._leaf, "number": Notation._number, "add": Notation._sum, "subtract": Notation._sum,
     "negative": Notation._negative, "multiply": Notation._product, "apply": Notation._applied, "matmul": Notation._applied,
     "power": Notation._power, "square": Notation._power, "transpose": Notation._transposed, "getitem": Notation._indexed,
-    "concatenate": Notation._joined,
+    "concatenate": Notation._joined, "einsum": Notation._contracted,
     "divide": lambda n, e, p: n._quotient(e, p), "sqrt": lambda n, e, p: n._root(e, p), "root": lambda n, e, p: n._root(e, p),
     "abs": lambda n, e, p: n._size(e, p), "where": lambda n, e, p: n._choice(e, p),
 }  # fmt: skip

@@ -17,6 +17,7 @@ import numpy as np
 from tinygrad_rnn import Node, Tensor
 
 from ..drawing.operations import Source
+from .contractions import summed_product
 from .expression import Array, Expression, Symbol, evaluate, number
 from .names import spelt
 
@@ -304,6 +305,8 @@ class _Reader:
             return operands[0].operands[0]
         if node.op == "matmul":
             return self._product(made, operands)
+        if node.op == "sum":
+            return summed_product(made)
         if node.op == "divide" and operands[0].op == "sum" and _is_mean(*operands):
             return replace(made, op="mean", operands=operands[0].operands, attributes=operands[0].attributes)
         return made

@@ -16,6 +16,7 @@ from .items import Item, Link, Step, entering
 
 __all__ = ["FOLDED", "Shapes", "Source", "is_straight", "operation_step", "step_nodes"]
 
+_UNREAD = ""
 FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
 
 
@@ -170,6 +171,9 @@ class _Builder(Shapes):
         super().__init__(source, t)
         self.cut: set[int] = set()
         self.folded: dict[int, tuple[Node, ...]] = {}
+        self.recipes: dict[int, int] = {}
+        self.known: dict[tuple[object, ...], int] = {}
+        self.functions: dict[tuple[str, ...], dict[int, int]] = {}
         for name, value in self.before.items():
             self._port(value, entering(name))
         self._port(self.run.inputs[t], entering("x"))
@@ -275,13 +279,33 @@ class _Builder(Shapes):
             if node.op == "stop_gradient" or lines[0].cut:
                 self.cut.add(node.index)
         else:
-            self.labels[node.index] = self._label(node) if node.op in FOLDED | {"getitem"} else self._function(node)
+            self.recipes[node.index] = self._recipe(node)
+            self.labels[node.index] = self._label(node) if node.op in FOLDED | {"getitem"} else _UNREAD
+
+    def _text(self, index: int) -> str | None:
+        """Functions of parameters are counted when they are read, for those in between are never seen."""
+        if self.labels.get(index) == _UNREAD:
+            self.labels[index] = self._function(self.graph.nodes[index])
+        return super()._text(index)
 
     def _function(self, node: Node) -> str:
-        """What is computed from parameters alone: ``f(nu, theta)``."""
+        """What is computed from parameters alone: ``f(nu, theta)``, and of the same parameters otherwise ``f₂(nu, theta)``."""
         operands = (self.graph.nodes[k] for inner in (node, *self.folded[node.index]) for k in inner.inputs)
         names = dict.fromkeys(operand.name for operand in operands if operand.op == "parameter" and operand.name)
-        return f"f({', '.join(names)})" if names else self._label(node)
+        if not names:
+            return self._label(node)
+        alike = self.functions.setdefault(tuple(names), {})
+        number = alike.setdefault(self.recipes[node.index], len(alike) + 1)
+        return f"f{theme.subscript(number) if number > 1 else ''}({', '.join(names)})"
+
+    def _recipe(self, node: Node) -> int:
+        """A number for how a value is computed from leaves: what is computed in the same way has the same."""
+        settings = tuple(sorted((key, repr(value)) for key, value in node.attributes.items()))
+        leaves = {k: self.graph.nodes[k] for k in node.inputs if k not in self.recipes}
+        operands = tuple(
+            self.recipes[k] if k not in leaves else (leaves[k].value.tobytes() if leaves[k].op == "constant" else -1 - k) for k in node.inputs
+        )
+        return self.known.setdefault((node.op, settings, operands), len(self.known))
 
 
 def _slice_label(node: Node) -> str:
