@@ -27,9 +27,10 @@ def said(error: BaseException) -> str:
 
 
 def said_of(error: BaseException, function: Any) -> str:
-    """The error on one line; where it arose in no user's file, with the place of the function that is to blame."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return said(error) + (_place(code, code.co_firstlineno) if code and not is_users(error) else "")
+    """The error on one line, with the place where it arose in a user's file; or else that of a user's function that is to blame."""
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    own = str(getattr(function, "__globals__", {}).get("__name__", "")).startswith(MODULE)
+    return said(error) + (_place(function.__code__, function.__code__.co_firstlineno) if own and not is_users(error) else "")
 
 
 def _is_of_a_user(frame: FrameType) -> bool:

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+import inspector
+
 from .blame import is_users, said
 from .commands.family import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, OK, Run
 from .commands.parser import parser_of
@@ -62,6 +64,8 @@ def _main(argv: list[str]) -> int:
 def _check_outputs(a: argparse.Namespace) -> None:
     """Before anything is computed, find out that a file could not be written."""
     paths = [path for path in (getattr(a, name, None) for name in ("out", "json", "csv", "resume")) if path is not None]
+    if (folder := getattr(a, "folder", None)) is not None and folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is no folder")
     for path in paths:
         if not path.parent.is_dir():
             raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
@@ -79,10 +83,10 @@ def _failed(message: str) -> int:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])    # as it was written: a KeyError shows the repr
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        return f"cannot read or write {error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
-        return f"there is not enough memory for a run of this size: {error}"
-    return str(error) or type(error).__name__
+        return f"a run of this size does not fit into memory{f' ({error})' if str(error) else ''}; choose a smaller one"
+    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)    # the str of a KeyError is a repr
+    function, _, rest = message.partition(": ")
+    return (rest if function in dir(inspector) else message) or type(error).__name__

@@ -105,6 +105,8 @@ def make_cell(name: str, input_size: int, hidden_size: int, *, seed: int | None 
         options["init"] = init
     try:
         return made(input_size, hidden_size, **{k: v for k, v in options.items() if open_ended or k in known})
+    except MemoryError:
+        raise
     except (Exception, SystemExit) as error:
         raise LoadError(f"{name}({input_size}, {hidden_size}) failed: {said(error)}") from error
 

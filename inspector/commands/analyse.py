@@ -14,8 +14,20 @@ from tinygrad_rnn.unroll import Run
 from ..analysis.saliency import METHODS
 from ..analysis.ways import value_at
 from ..suggest import did_you_mean
+from ..values import recorded_values
 from .family import OK, command, either, option
-from .options import file_name, loss_of, number, one_cell, pair, picture, run_options, tables, unrolled
+from .options import (
+    check_name,
+    file_name,
+    loss_of,
+    number,
+    one_cell,
+    pair,
+    picture,
+    run_options,
+    tables,
+    unrolled,
+)
 
 
 def _found(a: argparse.Namespace, what: str, find: Callable[[Run], Any], **drawn: Any) -> tuple[int, str]:
@@ -47,7 +59,14 @@ def _map(a: argparse.Namespace) -> tuple[int, str]:
     inspector map --cell rnn -T 200 --init orthogonal --json map.json
     inspector map --cell my_cells.py:MyCell --state h -o map.png
     """
-    return _found(a, "map", lambda run: inspector.reach(run, loss_of(run, a)), state=a.state)
+
+    def find(run: Run) -> Any:
+        found = inspector.reach(run, loss_of(run, a))
+        if a.state is not None:
+            check_name("--state", a.state, found.states)
+        return found
+
+    return _found(a, "map", find, state=a.state)
 
 
 @command(
@@ -126,7 +145,11 @@ def _stops(a: argparse.Namespace) -> tuple[int, str]:
     """
 
     def find(run: Run) -> Any:
-        return inspector.stops(loss_of(run, a), value_at(run, (a.value or run.initial_state._fields[0], a.at), "stops"), run)
+        name = run.initial_state._fields[0] if a.value is None else a.value
+        check_name("--value", name, (known for known, _ in recorded_values(run)))
+        if not -len(run) <= a.at < len(run):
+            raise ValueError(f"--at: there is no timestep {a.at} among 0..{len(run) - 1}")
+        return inspector.stops(loss_of(run, a), value_at(run, (name, a.at), "stops"), run)
 
     return _found(a, "stops", find)
 
@@ -143,12 +166,24 @@ def _changes(kind: Callable[[str], Any], flag: str, metavar: str, says: str) -> 
     return option(flag, action="append", default=[], type=kind, metavar=metavar, help=says)
 
 
-def _once(kind: str, given: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in given]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"--{kind} is given {names.count(name)} times for {name}; give it once")
-    return dict(given)
+def _changed(a: argparse.Namespace, run: Run) -> dict[str, Any]:
+    """The changes as `what_if` takes them, each of something that is there and none of the same thing."""
+    states, parameters = run.initial_state._fields, [name for name, _ in run.cell.named_parameters()]
+    values = [name for name, _ in run.names]
+    changes: dict[str, dict[str, Any]] = {}
+    done: dict[str, str] = {}
+    for kind in ("hold", "bias", "swap", "cut", "scale"):
+        given = [(name, True) for name in a.cut] if kind == "cut" else getattr(a, kind)
+        for name, _ in given:
+            check_name(f"--{kind}", name, parameters if kind == "scale" else [*values, *states] if kind == "cut" else values)
+            what = f"{name} on its way" if kind == "cut" and name in states else f"parameter {name}" if kind == "scale" else name
+            if what in done:
+                raise ValueError(f"--{kind} {name}: {name} is changed by --{done[what]} already; give one of them, once")
+            done[what] = kind
+        changes[kind] = dict(given)
+    if not done:
+        raise ValueError("nothing is changed: give --hold, --bias, --scale, --swap or --cut")
+    return {**changes, "cut": list(changes["cut"])}
 
 
 @command(
@@ -167,8 +202,7 @@ def _whatif(a: argparse.Namespace) -> tuple[int, str]:
     inspector whatif --cell rnn --scale weight_hh=1.5
     inspector whatif --cell my_cells.py:MyCell --swap n=relu
     """
-    changes = {kind: _once(kind, getattr(a, kind)) for kind in ("hold", "bias", "scale", "swap")}
-    return _found(a, "whatif", lambda run: inspector.what_if(run, loss_of(run, a), **changes, cut=a.cut))
+    return _found(a, "whatif", lambda run: inspector.what_if(run, loss_of(run, a), **_changed(a, run)))
 
 
 @command("duality", run_options(50), _outputs("duality"))

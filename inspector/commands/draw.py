@@ -21,6 +21,7 @@ from .options import (
     loss_of,
     one_cell,
     output,
+    path,
     picture,
     run_options,
     size_options,
@@ -36,7 +37,7 @@ _fold = option("--fold", action=argparse.BooleanOptionalAction, help="show the f
 def _steps(text: str) -> slice:
     parts = text.split(":")
     try:
-        first, last = (int(part) if part.strip() else None for part in (parts * 2 if len(parts) == 1 else parts))
+        first, last = (int(part) if part.strip() or len(parts) == 1 else None for part in (parts * 2 if len(parts) == 1 else parts))
     except ValueError:
         raise argparse.ArgumentTypeError(f"takes FIRST:LAST, such as 48:52, got {text!r}") from None
     if len(parts) == 1 and last is not None:
@@ -67,7 +68,7 @@ def _steps_of(a: argparse.Namespace) -> slice | None:
     return chosen
 
 
-@command("demo", option("-o", "--out", dest="folder", type=Path, default=Path("pictures"), metavar="FOLDER", complete=shtab.DIRECTORY,
+@command("demo", option("-o", "--out", dest="folder", type=path, default=Path("pictures"), metavar="FOLDER", complete=shtab.DIRECTORY,
                         help="folder for the pictures (default: pictures)"))  # fmt: skip
 def _demo(a: argparse.Namespace) -> tuple[int, str]:
     """
@@ -75,8 +76,8 @@ def _demo(a: argparse.Namespace) -> tuple[int, str]:
     """
     made = []
     a.progress(f"drawing {tour.COUNT} pictures")
-    for path, says in tour.pictures(a.folder):
-        made.append(f"  {path.name:24}{says}")
+    for file, says in tour.pictures(a.folder):
+        made.append(f"  {file.name:24}{says}")
         a.progress(f"drawing, {len(made)} of {tour.COUNT} pictures done")
     return OK, "\n".join([f"{len(made)} pictures in {a.folder}:", *made])
 
@@ -97,6 +98,8 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred
     inspector graph --cell lstm --backward                        with the reverse sweep below
     """
+    if a.backward and (a.plain or a.level != "operation"):
+        raise ValueError(f"--backward draws the gradient of every operation: leave out {'--plain' if a.plain else f'--level {a.level}'}")
     steps = _steps_of(a)
     cell = one_cell(a)
     run = unrolled(cell, a)

@@ -20,14 +20,17 @@ from tinygrad_rnn import files
 from ..analysis.sparkline import sparkline
 from ..load import make_cell
 from ..processes import processes
+from ..values import recorded_values
 from .family import CHECK_FAILED, OK, command, option
 from .options import (
     cell_names,
     cells_of,
+    check_name,
     initialisation,
     label,
     loss_of,
     one_cell,
+    path,
     picture,
     positive,
     run_options,
@@ -49,12 +52,14 @@ def _decay(a: argparse.Namespace) -> tuple[int, str]:
     inspector decay --cell rnn --cell lstm --cell gru -T 200 -o decay.svg --csv decay.csv
     inspector decay --cell lstm --init chrono --names h,c,f       a chosen initialisation, chosen values
     """
+    names = a.names.split(",") if a.names is not None else None
     labels = [label(name, a.cell) for name in a.cell]
     traces = {}
     for own, cell in zip(labels, list(cells_of(a)), strict=True):    # all of them before the first is run
         run = unrolled(cell, a)
+        for name in names or []:
+            check_name("--names", name, (known for known, _ in recorded_values(run)))
         traces[own] = inspector.trace(run, loss_of(run, a))
-    names = a.names.split(",") if a.names else None
     out = a.out or Path("decay.svg")
     a.progress(f"drawing {out}")
     inspector.plot_decay(traces if len(traces) > 1 else next(iter(traces.values())), out, names=names)
@@ -63,7 +68,7 @@ def _decay(a: argparse.Namespace) -> tuple[int, str]:
     if a.csv:
         rows = ((own, name, t, float(v)) for own, found in traces.items() for name in found.names for t, v in enumerate(found.norm(name)))
         files.write_csv(a.csv, ("cell", "name", "timestep", "norm"), rows)
-    return OK, f"{_table(traces, names)}\n\n{', '.join(str(path) for path in (out, a.json, a.csv) if path)}"
+    return OK, f"{_table(traces, names)}\n\n{', '.join(str(file) for file in (out, a.json, a.csv) if file)}"
 
 
 def _table(traces: Mapping[str, inspector.GradientTrace], names: list[str] | None) -> str:
@@ -101,7 +106,7 @@ def _finite(value: float) -> float | None:
     size_options(), option("--batch", type=positive, default=1, metavar="N", help="sequences side by side (default: 1)"),
     option("--loss", choices=("last", "all"), default="last", help="outputs that the loss reads (default: last)"),
     option("-j", "--jobs", type=positive, metavar="N", help="runs at a time (default: one a processor)"),
-    option("--resume", type=Path, metavar="FILE", help="keep finished runs in this file, and do not repeat those that it holds"),
+    option("--resume", type=path, metavar="FILE", help="keep finished runs in this file, and do not repeat those that it holds"),
     picture("sweep.svg"), tables("json", "csv"), lambda parser: parser.set_defaults(steps=1, seed=0, weights=None, random_start=False),
 )  # fmt: skip
 def _sweep(a: argparse.Namespace) -> tuple[int, str]:
@@ -124,7 +129,7 @@ def _sweep(a: argparse.Namespace) -> tuple[int, str]:
         found.to_json(a.json)
     if a.csv:
         found.to_csv(a.csv)
-    return OK, f"{found}\n\n{', '.join(str(path) for path in (out, a.json, a.csv, a.resume) if path)}"
+    return OK, f"{found}\n\n{', '.join(str(file) for file in (out, a.json, a.csv, a.resume) if file)}"
 
 
 def _executor(jobs: int | None) -> Any:

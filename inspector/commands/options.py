@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from tinygrad_rnn.unroll import Run
 from ..blame import said_of
 from ..drawing.engines import FORMATS
 from ..load import LoadError, load_weights, make_cell
+from ..suggest import did_you_mean
 from .family import Option, either, option
 
 __all__ = [
-    "cell_names", "cells_of", "ending_in", "file_name", "initialisation", "label", "loss_of", "natural", "number", "one_cell", "output", "pair",
+    "cell_names", "cells_of", "check_name", "ending_in", "file_name", "initialisation", "label", "loss_of", "natural", "number", "one_cell", "output", "pair", "path",
     "picture", "positive", "run_options", "size_options", "suffix", "tables", "unrolled",
 ]  # fmt: skip
 
@@ -39,19 +40,23 @@ _CELL = {
 # -------------------------------------------------------------------------------- kinds of values
 
 
+def _whole(text: str, least: int, most: int) -> int:
+    value = int(text) if text.isdecimal() and len(text) < 30 else None
+    if value is None or value < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text[:40]!r}")
+    if value > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most:,}, got {text}")
+    return value
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return value
+    return _whole(text, 1, 10**9)
 
 
 def natural(text: str) -> int:
     """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return int(text)
+    return _whole(text, 0, 2**63)
 
 
 def number(text: str) -> float:
@@ -77,22 +82,30 @@ def pair(value: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
     return parse
 
 
+def path(text: str) -> Path:
+    """A path that a file could have."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a file")
+    return Path(text)
+
+
 def ending_in(*suffixes: str) -> Callable[[str], Path]:
     """A path with one of these suffixes."""
     *others, last = [f".{kind}" for kind in suffixes]
     wanted = f"{', '.join(others)} or {last}" if others else last
 
     def parse(text: str) -> Path:
-        if suffix(Path(text)) not in suffixes:
+        found = path(text)
+        if suffix(found) not in suffixes:
             raise argparse.ArgumentTypeError(f"{text!r} must end in {wanted}")
-        return Path(text)
+        return found
 
     return parse
 
 
-def suffix(path: Path) -> str:
+def suffix(file: Path) -> str:
     """The kind of a file, in lower case and without the dot."""
-    return path.suffix.lower().removeprefix(".")
+    return file.suffix.lower().removeprefix(".")
 
 
 class _Once(argparse.Action):
@@ -102,6 +115,13 @@ class _Once(argparse.Action):
         if getattr(namespace, self.dest, None):
             parser.error(f"give {option} once; `inspector decay` compares several")
         setattr(namespace, self.dest, [values])
+
+
+def check_name(flag: str, name: str, known: Iterable[str]) -> None:
+    """Raise ValueError, with the names there are, if `name` is none of them."""
+    known = list(dict.fromkeys(known))
+    if name not in known:
+        raise ValueError(f"{flag}: nothing is called {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
 
 
 # ------------------------------------------------------------------------------------------ options
@@ -171,7 +191,7 @@ def tables(*kinds: str) -> Option:
 
     def add(parser: Any) -> None:
         for kind in kinds:
-            option(f"--{kind}", type=Path, metavar="FILE", complete=shtab.FILE, help=f"write the numbers as {kind.upper()}, too")(parser)
+            option(f"--{kind}", type=path, metavar="FILE", complete=shtab.FILE, help=f"write the numbers as {kind.upper()}, too")(parser)
 
     return add
 
@@ -220,6 +240,8 @@ def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
             if not isinstance(value, tg.Tensor):
                 raise TypeError(f"{type(cell).__name__}.step returned a plain {type(value).__name__} for state {name}, through which no gradient "
                                 f"goes; compute it from x and the state with the operations of tinygrad_rnn")  # fmt: skip
+    except MemoryError:
+        raise
     except (Exception, SystemExit) as error:  # whatever a user's step may raise
         raise LoadError(f"{cell!r} cannot be unrolled: {said_of(error, cell.step)}") from error
     return run

@@ -77,8 +77,8 @@ class _Parser(argparse.ArgumentParser):
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             first = unknown[0].partition("=")[0]
-            known = self._option_string_actions
-            self.error(f"there is no option {first}{did_you_mean(first, known)}" if first.startswith("-") else f"what is {first!r} for? It belongs to no option")
+            near = did_you_mean(first, self._option_string_actions) if len(first) > 2 else ""
+            self.error(f"there is no option {first}{near}" if first.startswith("-") else f"what is {first!r} for? It belongs to no option")
         return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

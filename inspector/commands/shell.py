@@ -8,6 +8,7 @@ import shtab
 
 from . import FAMILIES
 from .family import OK, command, option
+from .parser import parser_of
 
 __all__ = ["SHELLS"]
 
@@ -21,5 +22,5 @@ def _completion(a: argparse.Namespace) -> tuple[int, str]:
     inspector completion zsh > ~/.zfunc/_inspector                      a folder in $fpath
     inspector completion fish > ~/.config/fish/completions/inspector.fish
     """
-    everything = a.parser([name for family in FAMILIES for name in family.commands])
+    everything = parser_of([name for family in FAMILIES for name in family.commands])
     return OK, shtab.complete(everything, shell=a.shell)
