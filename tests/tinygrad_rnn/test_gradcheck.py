@@ -152,3 +152,28 @@ def test_inputs_are_not_written_to() -> None:
     tg.gradcheck(tg.tanh, t)
     assert t.grad is None and re.match("tensor", repr(t))
     np.testing.assert_array_equal(t.data, X)
+
+
+def test_atol_decides_where_the_derivative_is_next_to_nothing() -> None:
+    """|analytic - numerical| <= atol + rtol |numerical|: where the numerical one is 0, atol alone is left."""
+
+    @tg.elementwise(lambda g, y, x: g * 3e-9, analytic=False)
+    def nearly_flat(x: Any) -> Any:
+        return 0.0 * x
+
+    tg.PRIMITIVES.pop("nearly_flat")
+    x = np.array([0.5])
+    assert tg.gradcheck(nearly_flat, x)  # 3e-9 times a cotangent of at most 1.5 is below the 1e-8 that is the default
+    assert tg.gradcheck(nearly_flat, x, atol=1e-8)
+    for atol in (1e-10, 0.0):
+        with pytest.raises(tg.GradcheckError):
+            tg.gradcheck(nearly_flat, x, atol=atol)
+
+    @tg.elementwise(lambda g, y, x: g * 3e-8, analytic=False)
+    def less_flat(x: Any) -> Any:
+        return 0.0 * x
+
+    tg.PRIMITIVES.pop("less_flat")
+    with pytest.raises(tg.GradcheckError):
+        tg.gradcheck(less_flat, x)
+    assert tg.gradcheck(less_flat, x, atol=1e-7)

@@ -188,3 +188,86 @@ def test_asarray_is_a_read_only_view_and_array_a_copy() -> None:
     copy[...] = 0
     np.testing.assert_array_equal(x.data, X)
     assert np.asarray(x, dtype=np.float32).dtype == np.float32
+
+
+# ------------------------------------------------------------------------------ what people also write
+
+B = X > 0
+C = Y > 1
+
+
+@pytest.mark.parametrize("name", ["and_", "or_", "xor"])
+def test_logical_operators(name: str) -> None:
+    op, ufunc = getattr(operator, name), getattr(np, f"logical_{name.strip('_')}")
+    x, y = tg.tensor(X, requires_grad=True), tg.tensor(Y)
+    for out in (op(x > 0, y > 1), op(x > 0, C), op(B, y > 1), ufunc(x > 0, y > 1), ufunc(B, y > 1)):
+        assert isinstance(out, tg.Tensor) and out.dtype == np.bool_ and not out.requires_grad
+        np.testing.assert_array_equal(out.data, op(B, C))
+    np.testing.assert_array_equal(op(x > 0, True).data, op(B, True))
+    np.testing.assert_array_equal(ufunc(x, y - 1.5).data, ufunc(X, Y - 1.5))
+    np.testing.assert_array_equal(tg.where(op(x > 0, y > 1), x, 0.0).data, np.where(op(B, C), X, 0))
+    with pytest.raises(TypeError, match=rf"^[&|^]: needs booleans, such as x > 0, got float64; logical_{name.strip('_')} takes any numbers"):
+        op(x, y > 1)
+    with pytest.raises(TypeError, match=r"needs booleans, such as x > 0, got int64"):
+        op(B, tg.tensor([1, 0, 1], dtype=int))
+
+
+def test_not_plus_and_the_masks_they_make() -> None:
+    x = tg.tensor(X, requires_grad=True)
+    np.testing.assert_array_equal((~(x > 0)).data, ~B)
+    np.testing.assert_array_equal(np.invert(x > 0).data, ~B)
+    np.testing.assert_array_equal(np.logical_not(x).data, np.logical_not(X))
+    np.testing.assert_array_equal(x[(x > 0) & (x < 1)].data, X[B & (X < 1)])
+    with pytest.raises(TypeError, match="~: needs booleans"):
+        ~x
+    assert +x is x and np.positive(x).requires_grad
+
+
+def test_what_is_no_number_is_equal_to_no_tensor() -> None:
+    x = tg.tensor([1.0, 2.0])
+    for other in (None, "text", object(), {}, tg):
+        assert (x == other) is False and (other == x) is False and (x != other) is True and (other != x) is True
+    assert x in [None, x] and (x == [1.0, 3.0]).data.tolist() == [True, False]
+    with pytest.raises(TypeError):
+        x < None  # noqa: B015
+
+
+def test_formats() -> None:
+    loss = tg.tensor(0.123456, requires_grad=True)
+    assert f"{loss:.3f} {loss * 2.0:8.1e}" == "0.123  2.5e-01" and f"{tg.tensor([[2.0]]):g}" == "2"
+    assert f"{loss}" == repr(loss) == str(loss) and f"{tg.tensor(3, dtype=int):03d}" == "003"
+    with pytest.raises(ValueError, match=r"item: needs exactly one element, got shape \(2,\)"):
+        f"{tg.tensor([1.0, 2.0]):.3f}"
+
+
+@pytest.mark.parametrize("index", [[], ([],), (slice(None), []), [[]], (0, [])], ids=repr)
+def test_empty_indices(index: Any) -> None:
+    x = tg.tensor(X, requires_grad=True)
+    np.testing.assert_array_equal(x[index].data, X[index])
+    assert x[index].shape == X[index].shape
+    np.testing.assert_array_equal(tg.grad(x[index], x, np.ones(X[index].shape))[0].data, 0.0)
+    np.testing.assert_array_equal(tg.grad(tg.getitem(x, index), x, np.ones(X[index].shape))[0].data, 0.0)
+
+
+def test_arguments_that_numpy_has_besides() -> None:
+    x = tg.tensor(X, requires_grad=True)
+    for call in (
+        lambda m, x: m.clip(x, min=0), lambda m, x: m.clip(x, max=0.5), lambda m, x: m.clip(x, min=-1, max=1),
+        lambda m, x: m.amax(x, axis=1), lambda m, x: m.amin(x), lambda m, x: m.pad(x, 1, "constant"), lambda m, x: m.take(x, [1, 4]),
+        lambda m, x: m.pad(x, ((1, 0), (0, 2)), mode="constant", constant_values=3.0), lambda m, x: m.take(x, [1], axis=1), lambda m, x: m.take(x, 2),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(call(np, x).data, call(np, X))
+        assert tg.gradcheck(lambda t, call=call: call(np, t), X)
+    with pytest.raises(ValueError, match="clip: min is a_min"):
+        tg.clip(x, 0.0, min=0.0)
+    assert tg.take(x, [1]).shape == (1, 3) and tg.take(x, [1], axis=None).shape == (1,)
+
+
+def test_keepdims_is_off_unless_asked_for() -> None:
+    for op in (tg.min, tg.max, tg.sum, tg.prod, tg.logsumexp, tg.mean, tg.all, tg.any, tg.argmax, tg.argmin):
+        assert op(X, axis=1).shape == op(tg.tensor(X), axis=1).shape == (2,), op
+        assert np.shape(op(X)) == op(tg.tensor(X)).shape == (), op
+        assert op(tg.tensor(X), axis=1, keepdims=True).shape == (2, 1), op
+    for op in (tg.min, tg.max, tg.sum, tg.prod, tg.logsumexp):
+        x = tg.tensor(X)
+        assert tg.grad(op(x, axis=1), x, [1.0, 2.0])[0].shape == (2, 3), op

@@ -105,3 +105,12 @@ def test_too_large_a_graph_is_refused() -> None:
         tg.Graph(a @ a).to_scalars(limit=1000)
     with pytest.raises(ValueError, match="more than 100000 scalar operations"):
         tg.Graph(a @ a).to_scalars()
+
+
+def test_a_hundred_thousand_scalars_are_the_limit_unless_another_is_given() -> None:
+    def first_of(count: int) -> tg.Graph:
+        return tg.Graph(tg.broadcast_to(tg.tensor(2.0), (count,))[0])
+
+    assert first_of(99_998).to_scalars().outputs[0].item() == 2.0
+    with pytest.raises(ValueError, match="more than 100000 scalar operations"):
+        first_of(99_999).to_scalars()
