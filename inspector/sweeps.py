@@ -209,6 +209,8 @@ def sweep(
         If the grid is empty, `loss` is neither, or the file at `path` is no such file or damaged, naming the line.
     LoadError
         If a cell cannot be found or made.
+    OSError
+        If there is no place for the record.
     RuntimeError
         If the file of a cell changes while the sweep runs.
     """
@@ -218,6 +220,8 @@ def sweep(
     jobs = [Job(*place, input_size, hidden_size, batch, loss) for place in itertools.product(cells, lengths, inits, seeds)]
     if not jobs:
         raise ValueError("sweep: give at least one cell, length, initialisation and seed")
+    if path is not None:
+        files.check(path)
     for cell, init in itertools.product(cells, inits):
         make_cell(cell, input_size, hidden_size, init=init)
     sources = {cell: source_digest(cell) for cell in cells}

@@ -23,9 +23,10 @@ _STALE = 3600.0
 def write(path: str | Path, content: str | bytes, *, mode: int | None = None) -> Path:
     r"""Write `content` to `path`; whatever stood there before stays until the new file is complete and on the disk.
 
-    A file that is replaced keeps its mode, and a link goes on leading to it. A process that is killed leaves nothing
-    behind on Linux, but in the instant of the replacement a hidden copy that the next write to `path` removes. Where the
-    system has no files without a name it is a hidden part of the new file, which a write an hour later removes.
+    A file that is replaced keeps its mode, and a link goes on leading to it; a link of another user in a folder where all
+    may write is refused. A process that is killed leaves nothing behind on Linux, but in the instant of the replacement
+    a hidden copy that the next write to `path` removes. Where the system has no files without a name it is a hidden part
+    of the new file, which a write an hour later removes.
 
     Parameters
     ----------
@@ -57,11 +58,11 @@ def write(path: str | Path, content: str | bytes, *, mode: int | None = None) ->
     'whole'
     """
     check(path)
-    target = Path(os.path.realpath(path))
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with _naming(path):
-        if target.exists() and not target.is_file():  # a device or a pipe has nothing that could be kept
-            target.write_bytes(data)
+        target = _followed(Path(path))
+        if Path(path).exists() and not Path(path).is_file():  # a device or a pipe has nothing that could be kept
+            Path(path).write_bytes(data)
         else:
             _replace(target, data, mode)
     return Path(path)
@@ -92,8 +93,8 @@ def append(path: str | Path, data: bytes) -> None:
     OSError
         Naming `path`; a part of `data` may then stand at the end of the file.
     """
-    target = Path(os.path.realpath(path))
     with _naming(path):
+        target = _followed(Path(path))
         is_new = not target.exists()
         with _opened(target, os.O_APPEND | os.O_CREAT) as handle:
             _put(handle, data)
@@ -145,6 +146,16 @@ def _naming(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _followed(path: Path) -> Path:
+    """Where a path leads; not through a link that somebody else may have planted in a folder where all may write, such as /tmp."""
+    if path.is_symlink():
+        link, folder = path.lstat(), path.parent.stat()
+        is_shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+        if is_shared and link.st_uid not in (os.geteuid(), folder.st_uid):
+            raise PermissionError(errno.EACCES, "This link belongs to another user")
+    return Path(os.path.realpath(path))
 
 
 def _replace(target: Path, data: bytes, mode: int | None) -> None:

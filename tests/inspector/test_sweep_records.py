@@ -106,6 +106,13 @@ def test_a_file_that_is_something_else_is_left_alone(content: bytes, tmp_path: P
     assert path.read_bytes() == content
 
 
+def test_a_record_without_a_place_is_refused_before_the_first_run(tmp_path: Path) -> None:
+    more = f"with open({str(tmp_path / 'executed')!r}, 'a') as file:\n    file.write('x')"
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        small(tmp_path / "none" / "sweep.jsonl", [cell_file(tmp_path / "own.py", 1.0, more)])
+    assert not (tmp_path / "executed").exists()
+
+
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_norms_that_are_not_finite_are_kept_as_they_are(tmp_path: Path) -> None:
     path, cell = tmp_path / "sweep.jsonl", cell_file(tmp_path / "wild.py", "float('inf')")

@@ -122,6 +122,22 @@ def test_links_are_followed_and_stay(tmp_path: Path, way: str) -> None:
     assert names(tmp_path / "away") == ["file", "other"]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a link to another user")
+def test_a_link_that_somebody_planted_in_a_shared_folder_is_not_followed(tmp_path: Path) -> None:
+    own, shared = files.write(tmp_path / "own", "precious"), tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / "report.html").symlink_to(own)
+    os.lchown(shared / "report.html", 12345, 12345)
+    for write in (files.write, files.append):
+        with pytest.raises(PermissionError, match=r"another user: '.*report\.html'"):
+            write(shared / "report.html", b"other")
+    assert own.read_text() == "precious"
+    shared.chmod(0o755)
+    files.write(shared / "report.html", "in a folder of one's own it is meant")
+    assert own.read_text() != "precious"
+
+
 def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     read: list[str] = []
