@@ -21,7 +21,7 @@ from tinygrad_rnn import files
 
 from . import notebook
 from .colours import Style, styles
-from .lettering import ALARM, GREY, INK, head, legend, legend_below, title, visible, wrapped
+from .lettering import ALARM, GREY, INK, head, legend, legend_below, shortened, title, visible, wrapped
 from .lettering import title as _title  # one of a function's parameters has this name
 from .trace import GradientTrace
 
@@ -174,7 +174,7 @@ def along_time(axes: Axes, subject: str) -> None:
     """Axes for norms of the gradient by `subject`, such as ``h_t``, against time."""
     log_scale(axes)
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
-    axes.set_ylabel(visible(f"‖∂L/∂{subject}‖₂"), color=INK)
+    axes.set_ylabel(visible(f"‖∂L/∂{shortened(subject, 180, 10)}‖₂"), color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_axes(axes)
 

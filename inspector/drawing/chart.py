@@ -156,10 +156,10 @@ class _Chart:
     def _mark(self, own: str, look: Style, x: float, y: float, tooltip: str) -> None:
         """Where a curve has a value; with the dash of its line it tells four curves of one colour apart."""
         light, dark = theme.CURVES[look.place]
-        kind = "box" if look.variant % 4 > 1 else "circle"
-        self.picture.shapes.append(
-            Shape(own, kind, x, y, _MARK, _MARK, "", theme.Paint(light, light, dark, dark), f"curve{look.place} mark", tooltip, 9, 0.8)
-        )
+        hollow = look.variant % 4 > 1
+        paint = theme.Paint("#FFFFFF" if hollow else light, light, "#0D1117" if hollow else dark, dark)
+        css = f"curve{look.place} {'hollow' if hollow else 'mark'}"
+        self.picture.shapes.append(Shape(own, "circle", x, y, _MARK, _MARK, "", paint, css, tooltip, 9, 1.6 if hollow else 0.8))
 
     def _line(
         self, own: str, a: tuple[float, float], b: tuple[float, float], colour: str, width: float, css: str, dashed: bool = False

@@ -211,7 +211,7 @@ def style_sheet(gates: tuple[str, ...]) -> str:
         rules.append(f" .{change}-line path{{stroke:{dark}}} .{change}-line polygon{{fill:{dark};stroke:{dark}}}")
     rules += [" .named path,.named ellipse{fill:#0D1117}"]
     rules += [f" {_shapes(f'.v{k}')}{{fill:{dark}}}" for k, (_, dark) in enumerate(VALUES)]
-    rules += [f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse,.mark.curve{k} path{{fill:{dark};stroke:{dark}}}" for k, (_, dark) in enumerate(CURVES)]
+    rules += [f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}} .hollow.curve{k} ellipse{{fill:#0D1117;stroke:{dark}}}" for k, (_, dark) in enumerate(CURVES)]
     rules += [" .grid path{stroke:#21262D}"]
     rules += [f" {_shapes('.on-path')}{{stroke:#FF7B72}}"]
     rules += [f" {_shapes('.on-none')},{_shapes('.on-unreached')}{{stroke:#3A424C}}"]

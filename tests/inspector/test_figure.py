@@ -106,3 +106,19 @@ def test_it_says_how_fast_the_gradient_decays(tmp_path: Path) -> None:
         inspector.figure(run, loss, tmp_path / "figure.jpg")
     with pytest.raises(ValueError, match="does not depend"):
         inspector.figure(run, tg.tensor(1.0))
+
+
+def test_curves_of_many_layers_are_told_apart_and_their_zeros_do_not_hide_each_other() -> None:
+    run = tg.unroll(tg.Stacked(*(tg.cells.GRUCell(3, 3, seed=k) for k in range(6))), np.ones((4, 1, 3)), truncate=2)
+    trace = inspector.trace(run, run.outputs[-1].sum())
+    drawing = picture(run, level="cell", trace=trace, decay=True)
+    marks = {s.id: s for s in drawing.shapes if s.id.startswith("chart.layer")}
+    lines = {line.id: line for line in drawing.lines if line.id.startswith("chart.layer")}
+    looks = set()
+    for k in range(6):
+        mark, line = marks[f"chart.layer{k}_2f_h.t3"], lines[f"chart.layer{k}_2f_h.1"]
+        looks.add((line.colour, line.dashed, mark.paint))
+    assert len(looks) == 6
+    zeros = [s for s in marks.values() if s.label == "0"]
+    assert len(zeros) == 12 and len({(s.x, s.y) for s in zeros}) == 12
+    assert all(abs(a.y - b.y) >= a.height for a in zeros for b in zeros if a is not b and a.x == b.x)
