@@ -35,7 +35,7 @@ start here:
 check found something wrong, 2 when something given was wrong, and 130 after Ctrl-C."""
 
 
-def parser_of(arguments: Collection[str]) -> argparse.ArgumentParser:
+def parser_of(arguments: Collection[str], commands_help: str = argparse.SUPPRESS) -> argparse.ArgumentParser:
     """The parser of the command line; the commands among its arguments know their options, for which their files are imported."""
     listed = "\n\n".join(
         "\n".join([f"{family.title}:", *(f"  {name:11}{says[0].lower()}{says[1:].rstrip('.')}" for name, says in family.commands.items())])
@@ -43,10 +43,10 @@ def parser_of(arguments: Collection[str]) -> argparse.ArgumentParser:
     )
     parser = _Parser(prog="inspector", description=f"{_INTRO}\n\n{listed}", epilog=_START, usage="inspector COMMAND ...")
     parser.add_argument("--version", action=_Version)
-    commands = parser.add_subparsers(metavar="COMMAND", help=argparse.SUPPRESS, prog="inspector")
+    commands = parser.add_subparsers(metavar="COMMAND", help=commands_help, prog="inspector")
     for family in FAMILIES:
         for name, says in family.commands.items():
-            own = commands.add_parser(name, description=says)
+            own = commands.add_parser(name, description=says, help=says)
             if name in arguments:
                 import_module(f".{family.module}", __package__)
                 COMMANDS[name].fill(own)
