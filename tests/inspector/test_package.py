@@ -63,6 +63,12 @@ def test_no_module_takes_the_place_of_the_function_of_its_name() -> None:
 
 
 def test_nothing_is_imported_before_it_is_used() -> None:
-    code = "import sys, {0}; print(sorted({{name.partition('.')[0] for name in sys.modules}} & set(sys.argv[1:])))"
-    heavy = ["graphviz", "matplotlib", "networkx", "numpy", "tinygrad_rnn", "tqdm"]
-    assert in_a_process(code.format("inspector"), *heavy) == "[]\n"
+    code = "import sys; {0}; print(sorted({{name.partition('.')[0] for name in sys.modules}} & set(sys.argv[1:])))"
+    heavy = ["graphviz", "matplotlib", "networkx", "numpy", "shtab", "tinygrad_rnn", "tqdm"]
+    call = "from inspector.cli import main; main({!r})"
+    assert in_a_process(code.format("import inspector"), *heavy) == "[]\n"
+    for mistake_or_help in (["--help"], ["grpah"]):
+        done = subprocess.run([sys.executable, "-c", code.format(call.format(mistake_or_help)), *heavy], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]"
+    listed = in_a_process(code.format(call.format(["cells"])), *heavy).splitlines()[-1]
+    assert "numpy" in listed and "matplotlib" not in listed
