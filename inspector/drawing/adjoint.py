@@ -73,6 +73,7 @@ class _Adjoint(Shapes):
         self.attached: dict[str, list[Node]] = {}
         self.factors: dict[int, list[Node]] = {}
         self.seed: Item | None = None
+        self.joined: Node | None = None
         self.leaving: list[Use] = []
 
     def step(self) -> tuple[Step, dict[str, Link]]:
@@ -86,7 +87,7 @@ class _Adjoint(Shapes):
         totals = tuple((state, self.given.get(value.id, "")) for state, value in self.states.items())
         items = tuple(with_shares([replace(i, nodes=(*i.nodes, *self.attached.get(i.key, ()))) for i in self.items]))
         keys = tuple((state, flow.key) for state, flow in states.items())
-        step = Step(self.source.layer, self.t, items, keys, output, self.seed, totals)
+        step = Step(self.source.layer, self.t, items, keys, output, self.seed, totals, self.joined)
         return step, {state: self._link(flow) for state, flow in states.items()}
 
     # ------------------------------------------------------------------------------- one forward node
@@ -181,6 +182,7 @@ class _Adjoint(Shapes):
         parts = tuple(use.part for use in uses)
         if value is self.run.outputs[self.t] and not isinstance(origin, int) and self.seed is None:
             self.seed = replace(item, size=(item.size[0], 28.0), value=self.graph.find(value) if origin == "layer" else None)
+            self.joined = self.graph.find(uses[0].consumer) if origin == "loss" and len(uses) == 1 else None
             return _Flow(entering("x"), parts)
         self.items.append(item)
         return _Flow(item.key, parts)

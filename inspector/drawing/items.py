@@ -111,6 +111,8 @@ class Step:
         passed on.
     seed : Item or None
         Of a backward step: what enters by the port ``x``, drawn outside the frame.
+    joined : Node or None
+        Of a backward step: what the output was joined into; if a layer reads that, the seed is a part of that layer's gradient.
     totals : tuple of (name, key) or None
         Of a backward step: for every state the item that shows its whole cotangent, or an empty key.
     """
@@ -122,6 +124,7 @@ class Step:
     output: str
     seed: Item | None = None
     totals: tuple[tuple[str, str], ...] | None = None
+    joined: Node | None = None
 
     @property
     def backward(self) -> bool:

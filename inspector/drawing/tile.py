@@ -320,8 +320,9 @@ class _Tiler:
         seed = here.step.seed
         if seed is None:
             return "", (foot,)
-        if seed.value is not None and seed.value.index in self.gradients:
-            own, x, y, radius = self.gradients[seed.value.index]
+        above = seed.value or here.step.joined
+        if above is not None and above.index in self.gradients:
+            own, x, y, radius = self.gradients[above.index]
             bend = foot[1] + 16
             return own, ((x, y - radius), (x, bend), (foot[0], bend), foot)
         own = self._item(here, seed, *here.port(here.placement.x_port, -ABOVE))

@@ -45,7 +45,7 @@ def runs(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Run:
 
 def drawn(drawing: Picture) -> nx.DiGraph:
     """The shapes that stand for something, and the lines between; the copies of an input are that input."""
-    places = {shape.id: shape.id.rpartition(".")[2] + shape.label if shape.css.startswith("input") else shape.id for shape in drawing.shapes}
+    places = {shape.id: shape.label if shape.css.startswith("input") and shape.label[0] == "x" else shape.id for shape in drawing.shapes}
     graph = nx.DiGraph()
     for shape in drawing.shapes:
         graph.add_node(places[shape.id])
@@ -99,3 +99,14 @@ def test_compiled_layers_are_joined_too() -> None:
     layers = [tg.Bidirectional(*(tg.compile(tg.cells.RNNCell(3, 2, seed=k), backend="numpy") for k in range(2))), tg.cells.RNNCell(4, 2, seed=2)]
     labels = [shape.label for shape in picture(tg.unroll(tg.Stacked(*layers), X), level="cell").shapes]
     assert labels.count("concatenate") == 3
+
+
+def test_in_the_reverse_sweep_a_layer_below_gets_its_gradient_from_the_layer_above() -> None:
+    run = tg.unroll(stack([["rnn", "rnn"], ["rnn"]]), X[:2])
+    drawing = picture(run, trace=inspector.trace(run, (run.outputs[-1] ** 2).sum()), backward=True)
+    assert [s.id for s in drawing.shapes if s.label.startswith("∂L/∂")] == ["layer1.t1.back.from._2202_L_2f__2202_h_2081_"], "the loss reads one output"
+    shown = drawn(drawing)
+    (source,) = [s.id for s in drawing.shapes if s.label == "δx₀" and s.id.startswith("layer1.")]
+    for direction in ("forward", "backward"):
+        (below,) = [s.id for s in drawing.shapes if s.label == "δh₀" and s.id.startswith(f"layer0_2f_{direction}.t0.back.")]
+        assert below in nx.descendants(shown, source)
