@@ -424,8 +424,8 @@ def sum(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
 def _extremum_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """A share of `g` for each place of the extremum, or, where that is NaN, of a NaN."""
     hits = logical_or(equal(x, _kept(y, x, axis, keepdims)), not_equal(x, x))
-    share = _kept(g, x, axis, keepdims) / sum(hits, axis, True)  # counted in integers, which float16 could not
-    return where(hits, astype(share, x.dtype), 0.0)
+    count = sum(astype(hits, np.result_type(x.dtype, np.float32)), axis, True)  # float16 counts to 65,504
+    return where(hits, astype(_kept(g, x, axis, keepdims) / count, x.dtype), 0.0)
 
 
 @primitive(_extremum_rule, analytic=False, kind="choice")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ancestry import ancestors
 from ..operators import Operators
-from ..primitive import Primitive
+from ..primitive import Primitive, gathered
 from ..tensor import Tensor
 from .program import Array, Instruction, Key, Literal, Operand, Program, Type
 
@@ -111,6 +111,7 @@ class Builder:
 
     def lift(self, operand: Any) -> Operand:
         """What an operand is in this program."""
+        operand = gathered(operand)
         if type(operand) is Symbol:
             return operand.index
         if isinstance(operand, (bool, int, float)):

@@ -1,0 +1,61 @@
+"""Compiled as eager: the error function, logical operations, extrema with ties and NaN, and lists of values."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+X = np.random.default_rng(0).normal(size=(5, 2, 3))
+
+
+class Choosing(tg.Cell):
+    """Uses what has rules with choices in them."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        z = tg.named(z=x @ dict(self.named_parameters())["w"] + state.h)
+        gelu = 0.5 * z * (1.0 + tg.erf(z * 0.5**0.5))
+        inside = (z > -1.0) & ~(z > 1.5) | tg.logical_xor(z > 2.0, x > 0.0)
+        top = tg.named(top=tg.max(z, axis=1, keepdims=True) - tg.min(tg.relu(z), axis=1, keepdims=True))
+        return (tg.where(inside, tg.tanh(gelu + tg.maximum(z, x)), 0.25 * z) + 0.1 * top,)
+
+
+class Listing(tg.Cell):
+    """Writes lists where stacks are meant."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        w = dict(self.named_parameters())["w"]
+        z = tg.named(z=x @ w)
+        top = tg.named(top=state.h * [w[0, 0], 1.0, w[0, 2]])
+        return (tg.tanh(tg.sum([z, top, x], axis=0)),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend"), [(Choosing, "numpy"), (Listing, "numpy"), pytest.param(Choosing, "numba", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("bad", [None, np.nan, np.inf])
+def test_compiled_is_eager(kind: Any, backend: str, bad: float | None) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba", reason="compiled loops need pip install tinygrad-rnn[compile]")
+    cell = kind(3, 3, seed=0)
+    cell.parameter("w", (3, 3))
+    inputs = X.copy()
+    inputs[2, 0] = 0.0, 1.0, 1.0
+    if bad is not None:
+        inputs[3, 1, 1] = bad
+    found = []
+    for one in (cell, tg.compile(cell, backend=backend)):
+        x = tg.tensor(inputs)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("error", tg.CompileWarning)
+            run = tg.unroll(one, x)
+            loss = tg.sum(run.stacked[:, :, :2])
+            wanted = [x, *cell.parameters(), run.names["z", 1], run.names["top", 2], run.states[3].h]
+            found.append([run.stacked.data, *(g.data for g in tg.grad(loss, wanted))])
+    for eager, compiled in zip(*found, strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=1e-9, atol=1e-12)
+    assert run.tape is not None
