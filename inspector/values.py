@@ -37,10 +37,11 @@ def gradients_inside(prefix: str, part: Run, cotangents: Any) -> dict[tuple[str,
     """The gradients of all named values of a compiled run, by name and timestep."""
     found: dict[tuple[str, int], Array] = {}
     mask = part.tape.attributes.get("mask") if part.tape is not None else None
+    lead = int(hasattr(part.cell, "members"))  # of an ensemble, which stand in front
     for (role, name), series in cotangents.inner.items():
         for k, gradient in enumerate(series):
             t = _timestep(part, k)
-            found[prefix + name, t] = gradient if mask is None or role != "state" else _where_running(mask[t], gradient)
+            found[prefix + name, t] = gradient if mask is None or role != "state" else _where_running(mask[t], gradient, lead)
     return found
 
 
@@ -49,8 +50,8 @@ def gradient_of(value: Tensor, t: int, gradient: Array) -> Array:
     return _where_running(value.inputs[0], gradient) if value.op is HELD and value.timestep == t else gradient
 
 
-def _where_running(running: Any, gradient: Array) -> Array:
-    running = np.asarray(running).reshape(-1, *(1,) * (gradient.ndim - 1))
+def _where_running(running: Any, gradient: Array, lead: int = 0) -> Array:
+    running = np.asarray(running).reshape(-1, *(1,) * (gradient.ndim - 1 - lead))
     return np.where(running, gradient, np.zeros((), gradient.dtype))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..primitives import add, astype, broadcast_to, sum_to
-from .program import Instruction, Key, Program
+from .program import Instruction, Key, Operand, Program
 from .symbol import Builder, Symbol
 
 __all__ = ["derive_adjoint"]
@@ -75,12 +75,20 @@ def _sum(builder: Builder, parts: list[Symbol]) -> Symbol:
     return total
 
 
+def _operand(builder: Builder, step: Program, operand: Operand) -> Any:
+    """An operand as a rule reads it: whole numbers that the step contains, such as indices, as they are."""
+    if not isinstance(operand, int):
+        return operand.value
+    constant = step.constants.get(operand)
+    return constant if constant is not None and constant.dtype.kind in "iu" else Symbol(builder, operand)
+
+
 def _shares(
     builder: Builder, step: Program, instruction: Instruction, total: Symbol, live: set[int]
 ) -> list[tuple[int, Symbol]]:
     """What an instruction passes on to each operand that has a derivative, in the operand's shape and dtype."""
     op, attributes = instruction.op, dict(instruction.attributes)
-    operands = [Symbol(builder, o) if isinstance(o, int) else o.value for o in instruction.operands]
+    operands = [_operand(builder, step, o) for o in instruction.operands]
     y = Symbol(builder, instruction.target)
     wanted = [k for k, o in enumerate(instruction.operands) if o in live and op.rule(k) is not None]
     if not wanted:

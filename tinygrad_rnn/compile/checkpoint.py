@@ -123,7 +123,7 @@ def backward(
         return shares[len(ranges) - 1 - k // every](k % every)
 
     result = Cotangents(dx, carry, totals, inner, share)
-    return replace(result, inner=recurrence.as_named(inner, carry, mask)) if detail else result
+    return replace(result, inner=recurrence.as_named(inner, carry, mask, cut)) if detail else result
 
 
 def _plus(total: Any, share: Any) -> Any:

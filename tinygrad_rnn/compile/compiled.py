@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,11 @@ from .checkpoint import interval
 from .ensemble import UnrolledEnsemble
 from .kernels import CompileWarning
 from .loops import BACKENDS
-from .operation import Recomputed, UnrolledRun
-from .program import Array, Program, Type
+from .operation import UnrolledRun
+from .program import Array, Program
 from .recurrence import Recurrence
+from .specialised import Specialised
 from .symbol import UntraceableError
-from .tracing import trace_step
 from .views import Views
 
 __all__ = ["CompiledCell", "CompiledEnsemble", "compile", "uncompiled"]
@@ -66,7 +66,8 @@ def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | No
     Notes
     -----
     Python runs once: a step that draws random numbers draws them once, and one that chooses its way by numbers it
-    computes cannot be compiled. It runs eagerly then, and a :class:`CompileWarning` says why.
+    computes cannot be compiled. It runs eagerly then, and a :class:`CompileWarning` says why. Attributes of the cell that
+    have changed are noticed at the next run; variables from around the step are read once.
 
     Examples
     --------
@@ -135,10 +136,8 @@ class CompiledCell(Cell):
         self.backend = backend
         self.input_size, self.hidden_size, self.dtype = cell.input_size, cell.hidden_size, cell.dtype
         self.state_names = cell.state_names
-        self._known: dict[tuple[Any, ...], Recurrence | None] = {}
         self._lock = threading.RLock()
-        self.operation = UnrolledRun(f"unrolled {type(cell).__name__}", self._find)
-        self.recomputed = Recomputed(f"recomputed {type(cell).__name__}", self._find)
+        self._latest: Specialised | None = None
 
     @property
     def initialisation(self) -> str:  # type: ignore[override]
@@ -172,7 +171,21 @@ class CompiledCell(Cell):
 
         ``None`` if the step cannot be traced.
         """
-        return self._worked_out(x, state, masked, self._lead)
+        return self._usable(self._specialised().recurrence(x, state, masked, self._lead))
+
+    def _usable(self, found: Recurrence | UntraceableError) -> Recurrence | None:
+        """What has been found, or a warning that says why there is nothing."""
+        if not isinstance(found, UntraceableError):
+            return found
+        warnings.warn(f"compile: {self!r} runs eagerly, since {found}", CompileWarning, stacklevel=6)
+        return None
+
+    def _specialised(self) -> Specialised:
+        """The cell as it is now: what has been worked out, unless an attribute has changed since."""
+        with self._lock:
+            if self._latest is None or not self._latest.holds:
+                self._latest = Specialised(self.cell, self.backend, repr(self), self._operation)
+            return self._latest
 
     def programs(self, batch: int = 1) -> dict[str, Program]:
         """What the cell becomes for a batch, to be printed, or drawn with :func:`inspector.render_program`.
@@ -201,36 +214,6 @@ class CompiledCell(Cell):
             **{f"adjoint {name}": part for name, part in adjoint.parts().items() if part.body},
         }
 
-    def _worked_out(self, x: Any, state: Sequence[Any], masked: bool, lead: int) -> Recurrence | None:
-        key = (masked, x.shape[1:], x.dtype, *[(s.shape[lead:], s.dtype) for s in state])
-        known = self._known.get(key, self)
-        if known is not self:
-            return known  # type: ignore[return-value]
-        with self._lock:
-            types = [Type(x.shape[1:], x.dtype), *(Type(s.shape[lead:], s.dtype) for s in state)]
-            found = self._trace(types, masked)
-            own = {parameter.id for parameter in self.cell.parameters()}
-            if found is None or all(tensor.id in own for tensor in found.traced.captured):
-                self._known[key] = found
-            return found
-
-    def _trace(self, types: Sequence[Type], masked: bool) -> Recurrence | None:
-        try:
-            traced = trace_step(self.cell, types[0], types[1:], masked)
-            return Recurrence(traced, self.backend, repr(self))
-        except UntraceableError as error:
-            why = str(error)
-        except Exception as error:  # whatever a step does to a symbol; run eagerly, it says so itself if it is wrong
-            why = f"its step fails on symbols with {type(error).__name__}: {error}"
-        warnings.warn(f"compile: {self!r} runs eagerly, since {why}", CompileWarning, stacklevel=6)
-        return None
-
-    def _find(self, operands: Sequence[Array], masked: bool) -> Recurrence:
-        """The recurrence for the operands of one run."""
-        found = self._worked_out(operands[0], operands[1 : 1 + len(self.state_names)], masked, 0)
-        assert found is not None
-        return found
-
     # --------------------------------------------------------------------------------------- running
 
     def run_compiled(self, steps: Any, state: Any, truncate: int | None, masks: Any, reverse: bool) -> Run | None:
@@ -239,21 +222,25 @@ class CompiledCell(Cell):
             return None  # to name the operation that went wrong, every operation has to be there
         x = stacked(steps)
         mask = _mask_array(masks, x.shape[1])
-        recurrence = self.recurrence(x, state, mask is not None)
-        if recurrence is None or (truncate and recurrence.traced.carried):
-            return None  # a state that is an earlier one handed on becomes a value of its own where the gradient is cut
+        now = self._specialised()
+        recurrence = self._usable(now.recurrence(x, state, mask is not None, self._lead))
+        if recurrence is None:
+            return None
         attributes: dict[str, Any] = {"truncate": int(truncate)} if truncate else {}
         attributes |= {"reverse": True} if reverse else {}
         attributes |= {"mask": mask} if mask is not None else {}
         if self.checkpoint is not None:
             attributes["checkpoint"] = interval(self.checkpoint, len(steps))
-        tape = self.operation.on((x, *state, *self._operands(recurrence)), attributes)
-        return Views(self, recurrence, tape, len(steps), reverse, ambient.scope).run(steps, state)
-
+        operands = (x, *state, *self._operands(recurrence))
+        tape = now.operation.on(operands, attributes)
+        return Views(self, recurrence, tape, now.recomputed, operands, attributes, ambient.scope).run(steps, state)
 
     def _operands(self, recurrence: Recurrence) -> Sequence[Tensor]:
         """The Tensors that the step reads besides inputs and states."""
         return recurrence.traced.captured
+
+    def _operation(self, find: Callable[..., Recurrence]) -> UnrolledRun:
+        return UnrolledRun(f"unrolled {type(self.cell).__name__}", find)
 
 
 class CompiledEnsemble(CompiledCell):
@@ -288,7 +275,6 @@ class CompiledEnsemble(CompiledCell):
         self._stacked = {
             name: Tensor(np.stack([table[name].data for table in tables]), True, name) for name in tables[0]
         }
-        self.operation = UnrolledEnsemble(f"unrolled ensemble of {type(self.cell).__name__}", self._find)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -314,7 +300,10 @@ class CompiledEnsemble(CompiledCell):
         names = {parameter.id: name for name, parameter in self.cell.named_parameters()}
         return [self._stacked[names[tensor.id]] for tensor in recurrence.traced.captured]
 
-    def recurrence(self, x: Any, state: Sequence[Any], masked: bool = False) -> Recurrence:
+    def _operation(self, find: Callable[..., Recurrence]) -> UnrolledRun:
+        return UnrolledEnsemble(f"unrolled ensemble of {type(self.cell).__name__}", find)
+
+    def _usable(self, found: Recurrence | UntraceableError) -> Recurrence:
         """As for one cell; an ensemble cannot fall back to running step by step.
 
         Raises
@@ -322,14 +311,10 @@ class CompiledEnsemble(CompiledCell):
         ValueError
             If the step cannot be traced, or reads more than inputs, states and parameters.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", CompileWarning)
-            try:
-                found = super().recurrence(x, state, masked)
-            except CompileWarning as problem:
-                raise ValueError(f"{problem}, which an ensemble cannot") from None
+        if isinstance(found, UntraceableError):
+            raise ValueError(f"compile: {self!r} runs eagerly, since {found}, which an ensemble cannot")
         own = {parameter.id for parameter in self.cell.parameters()}
-        if found is None or any(tensor.id not in own for tensor in found.traced.captured):
+        if any(tensor.id not in own for tensor in found.traced.captured):
             raise ValueError(f"compile: {self.cell!r} reads Tensors that are no parameters, which an ensemble cannot stack")
         return found
 

@@ -17,9 +17,14 @@ from .program import Array, Program
 from .source import write
 from .stages import Output
 
-__all__ = ["BACKENDS", "Loop"]
+__all__ = ["BACKENDS", "Loop", "warn_of"]
 
 BACKENDS = ("numba", "numpy")
+
+
+def warn_of(who: str, problem: str) -> None:
+    """Say that a loop runs in NumPy, and why."""
+    warnings.warn(f"compile: {who} runs in NumPy, since {problem}", CompileWarning, stacklevel=9)
 
 
 class Loop:
@@ -39,6 +44,11 @@ class Loop:
     backend : {"numba", "numpy"}
     who : str
         Whose step it is, for warnings.
+
+    Attributes
+    ----------
+    problem : str
+        Why it is interpreted although Numba was asked for; empty if it is not.
     """
 
     def __init__(
@@ -58,28 +68,41 @@ class Loop:
         self.outputs = outputs
         self.backwards = backwards
         self.carried = tuple(carried)
+        self.who = who
+        self.problem = ""
+        self._kinds = dict(kinds)
+        self._planned = False
         self._compiled: Any = None
         if backend == "numba":
             try:
-                self._compile(kinds)
+                self._plan()
             except UnsupportedError as error:
-                warnings.warn(f"compile: {who} runs in NumPy, since {error} cannot be fused", CompileWarning, stacklevel=2)
-            except ImportError as error:
-                warnings.warn(f"compile: {who} runs in NumPy, since Numba does not load ({error})", CompileWarning, stacklevel=2)
+                self.problem = f"{error} cannot be fused"
 
-    def _compile(self, kinds: Mapping[str, np.dtype[Any]]) -> None:
+    def _plan(self) -> None:
         plan = fuse(self.program, self.inputs, self.outputs)
         self.source = write(plan, self.backwards, self.carried)
         self._scratch = {name: np.zeros(max(1, size), dtype) for name, (dtype, size) in plan.scratch.items()}
         self._sizes = np.array(self.source.sizes, np.uint64)
-        every = {**kinds, **{name: dtype for name, (dtype, _) in plan.scratch.items()}}
-        self._compiled = kernels.load(self.source.text, [every[name] for name in self.source.buffers])
+        self._kinds |= {name: dtype for name, (dtype, _) in plan.scratch.items()}
+        self._planned = True
+
+    def _compile(self) -> None:
+        """Make machine code of the plan, at the first run."""
+        self._planned = False
+        try:
+            self._compiled = kernels.load(self.source.text, [self._kinds[name] for name in self.source.buffers])
+        except ImportError as error:
+            self.problem = f"Numba does not load ({error})"
+            warn_of(self.who, self.problem)
 
     def run(self, buffers: Mapping[str, Array], start: int, stop: int, cut: int = 0, shift: int = 0) -> None:
         """Go through the timesteps from `start` to before `stop`, in the loop's own direction.
 
         `shift` steps lie before the first of the buffers' rows; that counts for `cut`.
         """
+        if self._planned:
+            self._compile()
         if self._compiled is None:
             order = range(stop - 1, start - 1, -1) if self.backwards else range(start, stop)
             interpret(self.program, self.inputs, self.outputs, buffers, order, cut, shift, self.carried)

@@ -11,6 +11,7 @@ import numpy as np
 from .adjoint import derive_adjoint
 from .backward import AdjointLoop, Cotangents, Seeds
 from .forward import ForwardLoop
+from .loops import warn_of
 from .packing import pack
 from .passes import FORWARD, optimise
 from .passes.recompute import recompute, worth_keeping
@@ -43,18 +44,29 @@ class Recurrence:
 
     def __init__(self, traced: Traced, backend: str, who: str) -> None:
         self.traced = traced
-        self.backend = backend
+        empty = 0 in traced.program.types[traced.program.inputs["x", ""]].shape
+        self.backend = backend = "numpy" if empty else backend
         self.who = who
         self.reach = Reach(traced.program)
         self._full = optimise(traced.program, FORWARD)
         plain = _without_unseen(self._full)
-        self.dtype = _dtype(plain, who)
+        self.dtype = _dtype(plain)
         every = derive_adjoint(self._full, plain.outputs)
         self._kept = worth_keeping(every, plain)
         self.step, adjoint = pack(plain, recompute(every, plain, self._kept), self.dtype)
+        self._adjoints: dict[tuple[frozenset[Key], str], AdjointLoop] = {}
         self.forward_loop = ForwardLoop(self.step, adjoint, backend, who)
         self.state_names = self.forward_loop.state_names
-        self._adjoints: dict[tuple[frozenset[Key], str], AdjointLoop] = {}
+        output: Key = ("output", "") if ("output", "") in self.step.outputs else ("state", self.state_names[0])
+        usual = (frozenset([output]), "")
+        if backend == "numba":  # before any of it takes its time to compile
+            back = self._adjoints[usual] = self._adjoint(*usual)
+            problem = self.forward_loop.loop.problem or back.loop.problem
+            if problem:
+                warn_of(who, problem)
+                self.backend = "numpy"
+                self._adjoints.clear()
+                self.forward_loop = ForwardLoop(self.step, adjoint, "numpy", who)
 
     def tracks(self, steps: int) -> Mapping[Key, Track]:
         """What the tape of a run of that many timesteps holds, and where."""
@@ -94,25 +106,30 @@ class Recurrence:
             How many steps lie before these, for `cut`.
         """
         found = self.adjoint_loop(seeds.everywhere, detail).run(tape, x, operands, mask, seeds, cut, shift, wanted)
-        return replace(found, inner=self.as_named(found.inner, found.states, mask)) if detail else found
+        return replace(found, inner=self.as_named(found.inner, found.states, mask, cut)) if detail else found
 
     def adjoint_loop(self, seeded: Iterable[Key], detail: str) -> AdjointLoop:
         """The loop for cotangents that come to the given outputs at every timestep."""
         variant = (frozenset(seeded), detail)
         if variant not in self._adjoints:
-            plain = _without_unseen(self._full)
-            adjoint = recompute(derive_adjoint(self._full, variant[0]), plain, self._kept)
-            _, packed = pack(plain, adjoint, self.dtype)
-            self._adjoints[variant] = AdjointLoop(packed, self.forward_loop, detail, self.backend, self.who)
+            made = self._adjoints[variant] = self._adjoint(*variant)
+            if made.loop.problem:
+                warn_of(self.who, made.loop.problem)
         return self._adjoints[variant]
 
+    def _adjoint(self, seeded: frozenset[Key], detail: str) -> AdjointLoop:
+        plain = _without_unseen(self._full)
+        adjoint = recompute(derive_adjoint(self._full, seeded), plain, self._kept)
+        _, packed = pack(plain, adjoint, self.dtype)
+        return AdjointLoop(packed, self.forward_loop, detail, self.backend, self.who)
+
     def as_named(
-        self, inner: Mapping[Key, Array], first: Mapping[str, Array], mask: Array | None
+        self, inner: Mapping[Key, Array], first: Mapping[str, Array], mask: Array | None, cut: int
     ) -> dict[Key, Array]:
         """The cotangents of the values that have the names of states in an eager run.
 
         Where a sequence has not ended, that is what the step computed; and a state that is an earlier state handed on
-        is that very state.
+        is that very state, unless truncation has made it one of its own.
         """
         found = {key: array for key, array in inner.items() if key[0] != "unmasked"}
         for (role, name), array in inner.items():
@@ -120,7 +137,7 @@ class Recurrence:
                 found["state", name] = np.where(_running(mask, array), array, found["state", name])
         carried = [pair for pair in self.traced.carried.items() if ("state", pair[0]) in found]
         for k in range(len(found["state", carried[0][0]])) if carried else ():
-            for name, source in carried:
+            for name, source in carried if not (k and cut and k % cut == 0) else ():
                 earlier, now = found["state", source][k - 1] if k else first[source], found["state", name]
                 now[k] = np.where(_running(mask, now)[k], earlier, now[k])
         return found
@@ -137,10 +154,10 @@ def _without_unseen(step: Program) -> Program:
     return step.with_body(step.body, {k: v for k, v in step.outputs.items() if k[0] not in ("before", "unmasked")})
 
 
-def _dtype(step: Program, who: str) -> Any:
+def _dtype(step: Program) -> Any:
     """The one floating dtype of a step."""
     used = {v for one in step.body for v in (*one.values, one.target)} | set(step.outputs.values())
     kinds = {kind.dtype for value, kind in step.types.items() if kind.dtype.kind == "f" and value in used}
     if len(kinds) != 1:
-        raise UntraceableError(f"{who} mixes {' and '.join(sorted(map(str, kinds)))}")
+        raise UntraceableError(f"its step mixes {' and '.join(sorted(map(str, kinds)))}")
     return kinds.pop()

@@ -68,12 +68,12 @@ def trace_step(cell: Cell, x: Type, state: Sequence[Type], masked: bool) -> Trac
     for name, value, plain, before in zip(cell.state_names, new, raw, old, strict=True):
         outputs["state", name] = value
         if (value.shape, value.dtype) != (before.shape, before.dtype):
-            raise UntraceableError(f"state {name} goes from {before.dtype} to {value.dtype}")
+            raise UntraceableError(f"state {name} goes from {before.dtype} to {value.dtype}{_hint(value.dtype)}")
         if type(plain) is not Symbol or plain.index == symbols.index:
             raise UntraceableError(f"state {name} is not computed from inputs and states")
         if plain.index in inputs:
             carried[name] = inputs[plain.index]
-        elif running is not None:
+        if running is not None:
             outputs["unmasked", name] = plain
     for (name, _), value in names.items():
         if name in cell.state_names:
@@ -86,6 +86,11 @@ def trace_step(cell: Cell, x: Type, state: Sequence[Type], masked: bool) -> Trac
     outputs |= _preactivations(builder, outputs, given)
     order = tuple(dict.fromkeys([*(name for name, _ in names), *cell.state_names]))
     return Traced(builder.program(outputs), tuple(builder.captured.values()), carried, order)
+
+
+def _hint(dtype: Any) -> str:
+    """How float64 comes into a step of float32 unnoticed."""
+    return ", as where(condition, 1.0, 0.0) is, of numbers that have no dtype" if dtype == np.float64 else ""
 
 
 def _fit(mask: Symbol, value: Any) -> Any:

@@ -14,6 +14,7 @@ from ..scope import Scope, using
 from ..tensor import Tensor
 from ..unroll import Run
 from . import checkpoint as checkpoints
+from .operation import Recomputed
 from .program import Key
 from .recurrence import Recurrence
 
@@ -29,25 +30,31 @@ class Views:
     recurrence : Recurrence
     tape : Tensor
         The run.
-    steps : int
-    reverse : bool
+    recomputed : Recomputed
+        Computes again what a checkpointed run has not kept.
+    operands : sequence of Tensors
+    attributes : dict
+        Of the run, on record or not.
     around : Scope or None
         In which the run was recorded.
     """
 
     def __init__(
-        self, cell: Any, recurrence: Recurrence, tape: Tensor, steps: int, reverse: bool, around: Scope | None
-    ) -> None:
+        self, cell: Any, recurrence: Recurrence, tape: Tensor, recomputed: Recomputed, operands: Sequence[Tensor],
+        attributes: dict[str, Any], around: Scope | None,
+    ) -> None:  # fmt: skip
         self.cell = cell
         self.recurrence = recurrence
         self.tape = tape
-        self.steps = steps
-        self.reverse = reverse
+        self.recomputed = recomputed
+        self.operands = operands
+        self.values = [operand._data for operand in operands]
+        self.attributes = attributes
+        self.steps = len(self.values[0])
+        self.reverse = bool(attributes.get("reverse"))
+        self.every = attributes.get("checkpoint", 0)
         self.around = around
-        self.scopes = LazySequence(steps, lambda t: Scope(around, "timestep", f"t={t}", t))
-        self.every = tape.attributes.get("checkpoint", 0) or (
-            checkpoints.interval(cell.checkpoint, steps) if cell.checkpoint is not None else 0
-        )
+        self.scopes = LazySequence(self.steps, lambda t: Scope(around, "timestep", f"t={t}", t))
         self._segments: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
         self._latest: Tensor | None = None
 
@@ -104,8 +111,10 @@ class Views:
         return found
 
     def _recomputed(self, **what: Any) -> Tensor:
-        with using(scope=self.around):
-            again: Tensor = self.cell.recomputed.on((self.tape, *self.tape.inputs), {**self.tape.attributes, **what})
+        """From the operands as they were: a leaf that has been assigned since stands there as a constant."""
+        operands = [o if o._data is value else value for o, value in zip(self.operands, self.values, strict=True)]
+        with using(scope=self.around, recording=self.tape.op is not None, anomaly=False, names=None):
+            again: Tensor = self.recomputed.on((self.tape, *operands), {**self.attributes, **what})
         return again
 
     def _whole(self, key: Key) -> Callable[[], Tensor]:

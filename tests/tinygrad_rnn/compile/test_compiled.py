@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.compile import CompileWarning, uncompiled
+from tinygrad_rnn.compile import CompileWarning, kernels, uncompiled
 
 from ...random_cells import BATCH, SIZE, cells
 from ...strategies import FEW
@@ -104,10 +104,7 @@ CELLS = [*map(tg.cells.get, BASIC), Peephole, Normalised, Attentive, Chained]
 @pytest.mark.filterwarnings("ignore::tinygrad_rnn.CompileWarning")
 def test_compiled_equals_eager(kind: Any, options: dict[str, Any], backend: str) -> None:
     cell = kind(N, H, seed=0)
-    if kind is Chained and "truncate" in options:
-        assert tg.unroll(tg.compile(cell, backend=backend), X, **options).tape is None  # eager: nothing to compare
-    else:
-        same(cell, X, tg.compile(cell, backend=backend), **options)
+    same(cell, X, tg.compile(cell, backend=backend), **options)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -115,8 +112,7 @@ def test_every_registered_cell_compiled_equals_eager(name: str, backend: str) ->
     """Machine code takes long to make: there only the hardest way to run."""
     cell = tg.cells.get(name)(N, H, seed=0)
     for options in OPTIONS if backend == "numpy" else OPTIONS[-1:]:
-        rest = {key: value for key, value in options.items() if name != "narx" or key != "truncate"}
-        same(cell, X, tg.compile(cell, backend=backend), **rest)
+        same(cell, X, tg.compile(cell, backend=backend), **options)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 2, 3, 1), (2, 1, 1, 3), (5, 1, 2, 2)], ids=str)
@@ -390,3 +386,141 @@ def test_padded_batches_in_single_precision(name: str, backend: str) -> None:
     for left, right in zip(*found, strict=True):
         assert left.dtype == right.dtype == np.float32
         np.testing.assert_allclose(left, right, rtol=2e-5, atol=2e-6)
+
+
+# ---------------------------------------------------------------------------------- what a cell may be besides
+
+
+def test_an_attribute_that_has_changed_is_noticed() -> None:
+    class Leak(tg.Cell):
+        alpha: Any = 0.5
+        mask = np.array([1.0, 1.0, 0.0, 1.0])
+
+        def __init__(self, *sizes: int) -> None:
+            super().__init__(*sizes, seed=0)
+            self.settings = {"gain": [1.0, 2.0]}
+            self.w = self.parameter("w", (N, H))
+
+        def step(self, x: Any, state: Any) -> Any:
+            return (self.alpha * state.h + (x @ self.w) * self.mask * self.settings["gain"][1],)
+
+    cell = Leak(N, H)
+    compiled = tg.compile(cell, backend="numpy")
+    before = tg.unroll(compiled, X)
+    expected = tg.grad(tg.unroll(cell, X).stacked.sum(), cell.w)[0].data
+    shapes = compiled.recurrence(X, [np.zeros((B, H))])
+    assert compiled.recurrence(X, [np.zeros((B, H))]) is shapes, "what has been worked out is used again"
+
+    def changes() -> Any:
+        yield setattr(cell, "alpha", 0.9)
+        yield setattr(Leak, "mask", np.array([0.0, 1.0, 2.0, 1.0]))
+        cell.mask[0] = 5.0
+        yield
+        cell.settings["gain"][1] = -1.0
+        yield
+        yield setattr(Leak, "step", lambda self, x, state: (tg.tanh(state.h + x @ self.w),))
+
+    for number, _ in enumerate(changes()):
+        close(tg.unroll(cell, X).stacked.data, tg.unroll(compiled, X).stacked.data, str(number))
+    close(expected, tg.grad(before.stacked.sum(), cell.w)[0].data, "an earlier run keeps what it was made with")
+
+
+def test_a_step_that_counts_its_calls_is_traced_once() -> None:
+    class Counting(tg.Cell):
+        calls = 0
+
+        def step(self, x: Any, state: Any) -> Any:
+            self.calls += 1
+            return (tg.tanh(state.h + x[:, :1]),)
+
+    cell = Counting(N, H)
+    compiled = tg.compile(cell, backend="numpy")
+    for batch in (2, 3, 2, 3):
+        tg.unroll(compiled, X[:, :batch])
+    assert cell.calls == 2
+
+
+def test_what_no_path_leads_to_has_no_gradient() -> None:
+    """A parameter with zeros is one that momentum goes on to move; one with None is not."""
+
+    class Two(tg.Cell):
+        state_names = ("h", "c")
+
+        def __init__(self) -> None:
+            super().__init__(N, H, seed=0)
+            self.w, self.u = self.parameter("w", (N, H)), self.parameter("u", (N, H))
+
+        def step(self, x: Any, state: Any) -> Any:
+            return tg.tanh(x @ self.w + state.h), tg.tanh(x @ self.u + state.c + state.h)
+
+    cell = Two()
+    for one in (cell, tg.compile(cell, backend="numpy")):
+        for output, none in (("h", [False, True, False, True]), ("c", [False, False, False, False])):
+            starts = [tg.tensor(np.zeros((B, H)), requires_grad=True) for _ in range(2)]
+            leaves = [cell.w, cell.u, *starts]
+            cell.w.grad = cell.u.grad = None
+            getattr(tg.unroll(one, X, tuple(starts)).final_state, output).sum().backward()
+            assert [leaf.grad is None for leaf in leaves] == none, (one.is_compiled, output)
+
+
+def test_named_numbers() -> None:
+    class Averaged(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            a = tg.named(a=tg.sum(state.h))
+            return (tg.tanh(a * state.h + x + 0.1),)
+
+    cell = Averaged(3, 3)
+    same(cell, X[:, :, [0, 1, 0]], tg.compile(cell, backend="numpy"))
+
+
+def test_batches_of_none(backend: str) -> None:
+    lstm = tg.cells.LSTMCell(N, H, seed=0)
+    run = tg.unroll(tg.compile(lstm, backend=backend), np.zeros((3, 0, N)))
+    assert run.stacked.shape == (3, 0, H)
+    assert not tg.grad(run.stacked.sum(), lstm.weight_ih)[0].data.any()
+
+
+class Taking(tg.Cell):
+    def step(self, x: Any, state: Any) -> Any:
+        return (tg.tanh(x[:, :1] + tg.take(state.h, [2, 0, 1, 1], axis=1)),)
+
+
+class Choosing(tg.Cell):
+    def step(self, x: Any, state: Any) -> Any:
+        return (state.h + tg.where(state.h > 0.0, 1.0, 0.0),)
+
+
+def test_indices_are_no_reason_to_run_eagerly_and_numbers_without_dtype_are() -> None:
+    cell = Taking(N, H)
+    same(cell, X, tg.compile(cell, backend="numpy"))
+    single = Choosing(N, H, dtype=np.float32)
+    with pytest.warns(CompileWarning, match=r"float32 to float64, as where\(condition, 1.0, 0.0\) is"):
+        tg.unroll(tg.compile(single, backend="numpy"), X)
+
+
+class Matrix(tg.Cell):
+    """Fast weights: a matrix as state, which no loop nest can do."""
+
+    state_names = ("h", "s")
+
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        self.k, self.v = self.parameter("k", (input_size, hidden_size)), self.parameter("v", (input_size, hidden_size))
+
+    def initial_state(self, batch: int) -> Any:
+        return self.State(np.zeros((batch, self.hidden_size)), np.zeros((batch, self.hidden_size, self.hidden_size)))
+
+    def step(self, x: Any, state: Any) -> Any:
+        s = 0.9 * state.s + tg.einsum("bi,bj->bij", x @ self.v, x @ self.k)
+        return tg.tanh((s @ (x @ self.k)[:, :, None])[:, :, 0]), s
+
+
+@pytest.mark.parametrize("kind", [Matrix, Attentive])
+def test_what_cannot_be_fused_is_known_before_anything_is_compiled(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    monkeypatch.setattr(kernels, "load", lambda *_: pytest.fail("it compiles what it cannot use"))
+    cell = kind(N, H, seed=0)
+    with pytest.warns(CompileWarning, match=r"runs in NumPy, since .* cannot be fused") as caught:
+        run = tg.unroll(tg.compile(cell, backend="numba"), X)
+        tg.grad(run.stacked.sum(), cell.parameters())
+    assert len(caught) == 1
