@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import overrides
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import dispatch, functions
 
-from ..strategies import FEW, axes, broadcastable, calls, distinct, eighths, nonzero, positive, shapes, values
+from ..strategies import axes, broadcastable, calls, distinct, eighths, nonzero, positive, shapes, values
+
+LITTLE = settings(max_examples=max(3, settings.default.max_examples // 3))
+"""There are many functions, and each of their forms is a case of its own."""
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Case = Callable[[Draw], tuple[Callable[..., Any], list[Any]]]
@@ -40,8 +43,8 @@ def on(call: Callable[..., Any], *drawn: st.SearchStrategy[Any], kind: Any = val
 
     def case(draw: Draw) -> Any:
         x = draw(kind(draw(shapes(**{"min_side": 1, "max_side": 3, **sizes}))))
-        settings = [draw(setting) for setting in drawn]
-        return lambda m, x: call(m, x, *settings), [x]
+        chosen = [draw(setting) for setting in drawn]
+        return lambda m, x: call(m, x, *chosen), [x]
 
     return case
 
@@ -53,8 +56,8 @@ def along(call: Callable[..., Any], *drawn: st.SearchStrategy[Any], kind: Any = 
         x = draw(kind(draw(shapes(min_dims=1, min_side=1, max_side=3))))
         whole = st.integers(-x.ndim, x.ndim - 1)
         axis = draw(st.none() | whole if none else whole)
-        settings = [draw(setting) for setting in drawn]
-        return lambda m, x: call(m, x, axis, *settings), [x]
+        chosen = [draw(setting) for setting in drawn]
+        return lambda m, x: call(m, x, axis, *chosen), [x]
 
     return case
 
@@ -65,8 +68,8 @@ def over(call: Callable[..., Any], *drawn: st.SearchStrategy[Any], kind: Any = v
     def case(draw: Draw) -> Any:
         x = draw(kind(draw(shapes(min_dims=1, min_side=1, max_side=3))))
         where = {"axis": draw(axes(x.ndim).filter(lambda axis: axis != ())), "keepdims": draw(st.booleans())}
-        settings = [draw(setting) for setting in drawn]
-        return lambda m, x: call(m, x, *settings, **where), [x]
+        chosen = [draw(setting) for setting in drawn]
+        return lambda m, x: call(m, x, *chosen, **where), [x]
 
     return case
 
@@ -152,7 +155,7 @@ CASES: dict[str, Case | tuple[Case, ...]] = {
     "dstack": either(*(sized(lambda m, x, y: m.dstack([x, y]), s, s) for s in [(), (2,), (2, 3), (2, 1, 2)])),
     "full_like": either(*(sized(lambda m, x, y: m.full_like(x, y), (2, 3), s) for s in [(), (3,), (2, 1)])),
     "hsplit": on(lambda m, x, k: m.hsplit(x, k), st.sampled_from([1, [1], []]), min_dims=1), "moveaxis": _moveaxis,
-    "hstack": either(*(sized(lambda m, x, y: m.hstack([x, y]), s, s) for s in [(), (2,), (2, 3)])), "rollaxis": _rollaxis, "repeat": _repeat,
+    "hstack": either(*(sized(lambda m, x, y: m.hstack([x, y]), s, s) for s in [(), (2,), (2, 3)])), "rollaxis": _rollaxis, "repeat": either(_repeat, sized(lambda m, x: m.repeat(x, 2), (2, 3))),
     "ravel": on(lambda m, x: m.ravel(x), min_side=0),
     "roll": either(along(lambda m, x, axis, k: m.roll(x, k, axis), SMALL, none=True), sized(lambda m, x: m.roll(x, (1, -1), (0, 1)), (2, 3))),
     "rot90": either(*(sized(lambda m, x, k=k: m.rot90(x, k, axes=(2, 0)), (2, 1, 3)) for k in range(-2, 4)), on(lambda m, x: m.rot90(x), min_dims=2)),
@@ -214,7 +217,7 @@ def parts(value: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "case"), EACH)
-@FEW
+@LITTLE
 @given(data=st.data())
 def test_a_composition_is_numpys_function(name: str, case: Case, data: st.DataObject) -> None:
     call, arrays = drawn(case, data)
@@ -271,15 +274,15 @@ def test_every_other_function_says_that_it_has_no_rule() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DIRECT))
-@FEW
+@LITTLE
 @given(data=st.data())
 def test_a_primitive_is_numpys_function(name: str, data: st.DataObject) -> None:
     function, primitive = DIRECT[name]
     call = data.draw(calls(primitive))
-    settings, attributes = (call.attributes.values(), {}) if name in ("astype", "reshape") else ((), call.attributes)
-    expected = function(*call.operands, *settings, **attributes)
+    places, attributes = (call.attributes.values(), {}) if name in ("astype", "reshape") else ((), call.attributes)
+    expected = function(*call.operands, *places, **attributes)
     operands = [tg.tensor(x, dtype=x.dtype) for x in call.operands]
-    out = function(*operands, *settings, **attributes)
+    out = function(*operands, *places, **attributes)
     assert isinstance(out, tg.Tensor) and out.op is tg.PRIMITIVES[primitive]
     np.testing.assert_array_equal(out.data, expected)
 
