@@ -291,7 +291,7 @@ class _Tiler:
         """The circle below a step, or the output circle of the layer below; and the line up to the frame."""
         foot = here.port(here.placement.x_port, 0.0)
         if here.step.backward:
-            return self._seed(here, foot)
+            return self._seed(here, foot, self.columns.get(k, []))
         node = row.inputs[k]
         if node is None:
             return "", (foot,)
@@ -315,7 +315,7 @@ class _Tiler:
         self.tiling.shown.setdefault(node.index, (own, foot[0], y))
         return own, ((foot[0], y + 17), foot)
 
-    def _seed(self, here: Laid, foot: tuple[float, float]) -> tuple[str, Path]:
+    def _seed(self, here: Laid, foot: tuple[float, float], column: list[Frame]) -> tuple[str, Path]:
         """What enters a backward step from above: the gradient by the input of the layer above, or what the loss adds."""
         seed = here.step.seed
         if seed is None:
@@ -324,7 +324,11 @@ class _Tiler:
         if above is not None and above.index in self.gradients:
             own, x, y, radius = self.gradients[above.index]
             bend = foot[1] + 16
-            return own, ((x, y - radius), (x, bend), (foot[0], bend), foot)
+            passed = [frame for frame in column if foot[1] < frame.bottom and frame.top < y]
+            if not passed:
+                return own, ((x, y - radius), (x, bend), (foot[0], bend), foot)
+            turn, beside = passed[0].top + 16, min(frame.left for frame in passed) - 14
+            return own, ((x, y - radius), (x, turn), (beside, turn), (beside, bend), (foot[0], bend), foot)
         own = self._item(here, seed, *here.port(here.placement.x_port, -ABOVE))
         return own, (here.port(here.placement.x_port, seed.size[1] / 2 - ABOVE), foot)
 

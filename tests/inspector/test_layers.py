@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.drawing.picture import Picture
+from inspector.drawing.picture import Frame, Line, Picture
 from inspector.render import LEVELS, picture
 from tinygrad_rnn.unroll import Run
 
@@ -81,6 +82,12 @@ def test_what_can_be_reached_in_the_graph_can_be_reached_in_the_drawing(level: s
     assert_as_connected(run, level)
 
 
+def assert_passes(line: Line, frame: Frame) -> None:
+    for (ax, ay), (bx, by) in ((a, b) for piece in line.pieces for a, b in itertools.pairwise(piece)):
+        beside = max(ax, bx) <= frame.left or min(ax, bx) >= frame.right
+        assert beside or max(ay, by) <= frame.bottom or min(ay, by) >= frame.top
+
+
 def test_a_join_stands_between_its_layers_and_no_line_crosses_a_frame_to_get_past_it() -> None:
     run = tg.unroll(stack([["rnn", "rnn"], ["rnn", "rnn"]]), X)
     drawing = picture(run, level="cell")
@@ -90,9 +97,7 @@ def test_a_join_stands_between_its_layers_and_no_line_crosses_a_frame_to_get_pas
         assert frames[f"layer0_2f_backward.t{t}.step"].top < box.y < frames[f"layer1_2f_forward.t{t}.step"].bottom
         passed = frames[f"layer1_2f_forward.t{t}.step"]
         (line,) = [one for one in drawing.lines if one.source == box.id and one.target.startswith(f"layer1_2f_backward.t{t}.")]
-        for (ax, ay), (bx, by) in zip(line.pieces[0], line.pieces[0][1:], strict=False):
-            beside = max(ax, bx) <= passed.left or min(ax, bx) >= passed.right
-            assert beside or max(ay, by) <= passed.bottom or min(ay, by) >= passed.top
+        assert_passes(line, passed)
 
 
 def test_compiled_layers_are_joined_too() -> None:
@@ -110,3 +115,6 @@ def test_in_the_reverse_sweep_a_layer_below_gets_its_gradient_from_the_layer_abo
     for direction in ("forward", "backward"):
         (below,) = [s.id for s in drawing.shapes if s.label == "δh₀" and s.id.startswith(f"layer0_2f_{direction}.t0.back.")]
         assert below in nx.descendants(shown, source)
+    passed = next(f for f in drawing.frames if f.id == "layer0_2f_backward.t0.back.step")
+    (line,) = [one for one in drawing.lines if one.source == source and one.target.startswith("layer0_2f_forward.")]
+    assert_passes(line, passed)
