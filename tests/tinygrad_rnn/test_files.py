@@ -168,7 +168,8 @@ def test_several_writers_of_one_file_all_succeed(tmp_path: Path, way: str) -> No
     assert not failures and names(tmp_path) == ["file"]
 
 
-def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path, way: str, gone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         """Stands for a process that ends here: nothing is cleaned up."""
 
@@ -182,6 +183,8 @@ def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path, way: str, 
         with pytest.raises(Killed):
             files.write(path, "new")
     (left,) = [name for name in names(tmp_path) if name != "file"]
+    if gone:
+        path.unlink()
     if way == "by name":
         files.write(path, "newer")
         assert left in names(tmp_path), "it could be a process that is writing now"
