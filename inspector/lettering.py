@@ -39,12 +39,14 @@ def head(figure: Figure, text: str, note: str) -> None:
 
 
 def title(axes: Axes, text: str, note: str = "") -> None:
-    """What a picture shows, and in small type what it was made of."""
+    """What a picture shows, and in small type what it was made of: below, or in Axes of the user's, whose title may be set anew, beside it."""
     room = 72 * axes.figure.figure.get_figwidth() * 0.86
-    lines = wrapped(note, room, _NOTE)
-    axes.set_title(visible(shortened(text, room, _TITLE)), loc="left", color=INK, fontsize=_TITLE, pad=6 + 1.4 * _NOTE * len(lines))
-    axes.annotate("\n".join(map(visible, lines)), (0.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
-                  ha="left", va="bottom", fontsize=_NOTE, color=GREY)  # fmt: skip
+    lines, own = wrapped(note, room, _NOTE), hasattr(axes, "note_room")
+    if own:
+        vars(axes)["note_room"] = 1.4 * _NOTE * len(lines)
+    axes.set_title(visible(shortened(text, room, _TITLE)), loc="left", color=INK, fontsize=_TITLE)
+    axes.annotate("\n".join(map(visible, lines)), (0.0 if own else 1.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
+                  ha="left" if own else "right", va="bottom", fontsize=_NOTE, color=GREY)  # fmt: skip
 
 
 def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:

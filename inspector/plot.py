@@ -298,7 +298,12 @@ class Canvas(Figure):
 
 
 class Plot(Axes):
-    """Axes that a notebook shows as the figure they belong to."""
+    """Axes that a notebook shows as the figure they belong to, and whose title stays clear of the note below it."""
+
+    note_room = 0.0
+
+    def set_title(self, label: str, *args: Any, **options: Any) -> Any:
+        return super().set_title(label, *args, **{"pad": 6 + self.note_room, **options})
 
     def _repr_html_(self) -> str:
         return notebook.image(written(self.figure, "svg"))

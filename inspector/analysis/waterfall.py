@@ -290,7 +290,8 @@ def _ranked(found: Waterfall) -> Iterator[tuple[str, float]]:
 
 def _fill(found: Waterfall) -> dict[str, dict[str, Any]]:
     """Colour and hatching of each part, and of the total."""
-    by_name = styles(name.removeprefix("× ") for name in found.names)
+    gates_first = sorted(found.names, key=lambda name: not name.startswith("× "))
+    by_name = styles(name.removeprefix("× ") for name in gates_first)
     looks = [by_name[name.removeprefix("× ")] for name in found.names]
     fills = {name: {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "#FFFFFF"} for name, look in zip(found.names, looks, strict=True)}
     return {**fills, SIDE: {"facecolor": NEUTRAL}, "total": {"facecolor": INK}}

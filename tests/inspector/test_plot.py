@@ -102,6 +102,16 @@ def test_given_axes_are_used_and_pyplot_is_not() -> None:
     assert ("matplotlib.pyplot" in sys.modules) == before
 
 
+def test_a_title_set_anew_stays_clear_of_the_note() -> None:
+    panels = Figure(figsize=(12, 4), layout="constrained").subplots(1, 2)
+    for axes in (inspector.plot_decay(TRACES), inspector.plot_decay(TRACES, ax=panels[0])):
+        axes.set_title("a title of mine", loc="left")
+        axes.get_figure().draw_without_rendering()
+        (note,) = [text for text in axes.texts if text.get_text().startswith("initialisation")]
+        (title,) = [text for text in axes.get_children() if getattr(text, "get_text", str)() == "a title of mine"]
+        assert not note.get_window_extent().overlaps(title.get_window_extent())
+
+
 @pytest.mark.parametrize(("suffix", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_the_same_trace_gives_the_same_bytes(suffix: str, start: bytes, tmp_path: Path) -> None:
     paths = [inspector.plot_decay(TRACES, tmp_path / f"{k}.{suffix}") for k in range(2)]
