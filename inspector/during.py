@@ -51,6 +51,8 @@ class DecayRecorder(Shown):
     curves : dict of str to list of (T,) arrays
         For each name the norms of dL/d(name)_t at those steps, over batch and units; for a parameter of timestep t's
         share of its gradient.
+    not_finite : str or None
+        The first training step recorded at which the run or its gradient was not finite, and where.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class DecayRecorder(Shown):
             raise ValueError(f"DecayRecorder: every must be a positive number of steps, got {every!r}")
         self.every = int(every)
         self.names = names
+        self.not_finite: str | None = None
         self.steps: list[int] = []
         self.curves: dict[str, list[npt.NDArray[np.float64]]] = {}
 
@@ -84,6 +87,8 @@ class DecayRecorder(Shown):
             return
         found = trace(step.prediction.run, step.loss)
         self.steps.append(step.number)
+        if self.not_finite is None and found.not_finite is not None:
+            self.not_finite = f"training step {step.number}: {found.not_finite}"
         every = tuple(dict.fromkeys([*found.names, *found.parameters]))
         for name in found.states if self.names is None else every if self.names == "all" else self.names:
             norms = found.parameter_norm(name) if name in found.parameters and name not in found.names else found.norm(name)
@@ -133,7 +138,7 @@ class DecayRecorder(Shown):
         return "\n".join(lines)
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write one line for each training step, name and timestep."""
+        """Write one line for each training step, name and timestep; what is not finite as ``nan`` or ``inf``."""
         rows = (
             (step, name, t, float(norm))
             for name, curves in self.curves.items()
@@ -182,7 +187,7 @@ def plot_training(
     assert figure is not None
     bar = figure.colorbar(ScalarMappable(scale, "viridis_r"), ax=axes, pad=0.02)
     bar.set_label("training step", color=plot.INK)
-    return plot.finish(axes, path)
+    return plot.finish(axes, path, recorder.not_finite)
 
 
 @np.errstate(all="ignore")
@@ -229,7 +234,8 @@ def plot_snapshots(
         axes.set_xlabel("timestep t", color=plot.INK)
     figure.supylabel("‖∂L/∂·_t‖₂", color=plot.INK, fontsize=10)
     plot.legend_below(figure, lines[0])
-    return figure if path is None else plot.save(figure, path)
+    plot.finish(grid[0], path, recorder.not_finite)
+    return figure if path is None else Path(path)
 
 
 @np.errstate(all="ignore")
@@ -290,9 +296,10 @@ def _snapshot(axes: Axes, recorder: DecayRecorder, names: Sequence[str], step: i
     for name in names:
         norms = recorder.curves[name][at]
         lines += axes.plot(_positive(norms), linewidth=1.6, label=plot.visible(name), **looks[name].line(len(norms)))
-    axes.set_yscale("log")
+    plot.log_scale(axes, np.concatenate([curve for name in names for curve in recorder.curves[name]]))
     plot.plain_axes(axes)
-    axes.set_title(f"step {step:,}", loc="left", color=plot.INK, fontsize=9)
+    broken = np.any([~np.isfinite(recorder.curves[name][at]) for name in names], axis=0).sum() if recorder.not_finite else 0
+    axes.set_title(f"step {step:,}" + (f", not finite at {broken} t" if broken else ""), loc="left", color=plot.INK, fontsize=9)
     return lines
 
 

@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
@@ -179,13 +179,15 @@ def along_time(axes: Axes, subject: str) -> None:
     plain_axes(axes)
 
 
-def log_scale(axes: Axes) -> None:
-    """A logarithmic scale for what has been plotted; where nothing is positive, one without numbers."""
-    highest = float(axes.dataLim.y1)
+def log_scale(axes: Axes, values: npt.ArrayLike | None = None) -> None:
+    """A logarithmic scale for what has been plotted, or for `values`; where nothing is positive, one without numbers."""
+    usual = None if values is None else np.asarray(values)[np.isfinite(values)]
+    highest = float(axes.dataLim.y1 if usual is None else usual.max(initial=0.0))
     if 0 < highest < _TICKS:
         axes.set_yscale("log")
         return
-    lowest = max(axes.dataLim.minposy, 1e-300) if highest > 0 else 0.1
+    least = axes.dataLim.minposy if usual is None else float(usual[usual > 0].min(initial=highest))
+    lowest = max(least, 1e-300) if highest > 0 else 0.1
     axes.set_ylim(lowest, np.finfo(np.float64).max if highest > 0 else 10.0)  # no margin: it would overflow
     axes.set_yscale("log")
     first, last = math.floor(math.log10(lowest)), 308
@@ -240,7 +242,7 @@ def plot_heat_map(
     Parameters
     ----------
     values : array_like (rows, columns)
-        Not negative. What lies below the scale, zeros too, is hatched rather than given a colour.
+        Not negative. What lies below the scale, zeros too, is hatched rather than given a colour; what is not finite is red.
     rows, columns : sequences of str
     path, ax
         As for :func:`plot_decay`.
@@ -254,18 +256,22 @@ def plot_heat_map(
     Raises
     ------
     ValueError
-        If the shape does not fit the labels, a value is negative or not finite, or all are 0.
+        If the shape does not fit the labels, or a value is negative.
     """
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.shape != (len(rows), len(columns)):
         raise ValueError(f"plot_heat_map: values have shape {matrix.shape}, labels give {(len(rows), len(columns))}")
-    if not np.isfinite(matrix).all() or (matrix < 0).any() or not (matrix > 0).any():
-        raise ValueError("plot_heat_map: values must be finite, not negative, and not all 0")
-    high = float(matrix.max())
-    low = max(float(matrix[matrix > 0].min()), high * 10.0**-_DECADES)
+    if (matrix < 0).any():
+        raise ValueError("plot_heat_map: values must not be negative")
+    ill = ~np.isfinite(matrix)
+    some = matrix[~ill & (matrix > 0)]
+    high = float(some.max(initial=0.0)) or 1.0
+    low = max(float(some.min(initial=high)), high * 10.0**-_DECADES)
     axes = axes_of(ax, (1.9 + 0.52 * len(columns), 1.6 + 0.42 * len(rows)))
     axes.patch.set(hatch="///", facecolor="#FFFFFF", edgecolor="#C8D1DA")
-    shown = np.ma.masked_less(matrix, low)
+    shown = np.ma.masked_where(ill | (matrix < low), matrix)
+    if ill.any():
+        axes.imshow(np.ma.masked_where(~ill, ill), cmap=ListedColormap([ALARM]), aspect="auto")
     scale = LogNorm(low if low < high else high / 10, high)
     image = axes.imshow(shown, norm=scale, cmap="cividis", aspect="auto")
     axes.set_xticks(range(len(columns)), [visible(c) for c in columns])
@@ -276,7 +282,7 @@ def plot_heat_map(
     figure = axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
-    bar.set_label(visible(label), color=INK)
+    bar.set_label(visible(f"{label}        red: not finite" if ill.any() else label), color=INK)
     bar.outline.set_visible(False)
     return finish(axes, path)
 

@@ -25,10 +25,12 @@ from tinygrad_rnn import files
 
 from . import plot
 from .analysis.pictures import QUANTILES, draw_band
+from .analysis.pictures import quantiles as quantiles_of
 from .colours import styles
 from .load import make_cell, source_digest
 from .notebook import Shown
 from .processes import processes
+from .trace import norms as norms_of
 from .trace import trace
 
 __all__ = ["Job", "Sweep", "run_job", "sweep"]
@@ -137,18 +139,33 @@ class Sweep(Shown):
                 groups.setdefault((job.cell, job.init), []).append(_relative(result["norms"]))
         axes = plot.axes_of(ax, (8.0, 4.6))
         looks, lines = styles(job.cell for job in jobs), []
+        marks: list[tuple[Any, Any]] = []
         for (cell, init), curves in groups.items():
-            quantiles = np.quantile(np.stack(curves), list(QUANTILES.values()), axis=0)
+            quantiles = quantiles_of(np.stack(curves, axis=1), list(QUANTILES.values()))
             label = f"{cell}, {init or 'default'}" if len(inits) > 1 else cell
             look = looks[cell].among(inits.index(init), len(inits))
             lines.append(draw_band(axes, np.arange(length), quantiles, look, f"{label}: {plot.decay_rate(quantiles[2][::-1])}"))
+            norms = np.stack(curves)
+            marks.append((((norms == 0).all(axis=0), look.colour), (~np.isfinite(norms).all(axis=0), look.colour)))
         plot.along_time(axes, "state")
+        plot.mark_rows(axes, [zero for zero, _ in marks], [broken for _, broken in marks])
         axes.set_xlabel("steps back k", color=plot.INK)
         axes.set_ylabel("‖∂L/∂state‖₂ k steps back, relative to the last step", color=plot.INK)
         seeds = len({job.seed for job in jobs})
         plot.title(axes, f"Decay over {length} steps, {seeds} seeds: median, half, and nine tenths")
         plot.legend(axes, lines)
-        return plot.finish(axes, path)
+        return plot.finish(axes, path, self.not_finite)
+
+    @property
+    def not_finite(self) -> str | None:
+        """How many runs have a loss or a gradient that is not finite, and which is the first; none if all are finite."""
+        ill = [result for result in self.results if not np.isfinite([result["loss"], *itertools.chain(*result["norms"].values())]).all()]
+        if not ill:
+            return None
+        job = Job(*ill[0]["job"])
+        steps = [t for norms in ill[0]["norms"].values() for t in np.flatnonzero(~np.isfinite(norms))]
+        where = f"the gradient at t = {max(steps)}" if steps else "the loss"
+        return f"not finite in {len(ill)} of {len(self.results)} runs: first in {job.cell}, T = {job.length}, {job.init or 'default'}, seed {job.seed}: {where}"
 
     def _says(self) -> str:
         return f"{len(self.results)} runs of {', '.join(dict.fromkeys(Job(*result['job']).cell for result in self.results))}"
@@ -160,7 +177,7 @@ class Sweep(Shown):
         lines = [f"{'':20}{'init':>12}{'T':>7}{'runs':>6}{'factor a step back: median':>28}{'lowest':>9}{'highest':>9}"]
         for (name, init, length), factors in table.items():
             lines.append(f"{name:20}{init:>12}{length:>7}{len(factors):>6}{np.median(factors):>28.4g}{min(factors):>9.3g}{max(factors):>9.3g}")
-        return "\n".join(lines)
+        return "\n".join([*([self.not_finite] if self.not_finite else []), *lines])
 
 
 def sweep(
@@ -331,6 +348,6 @@ def _checksum(result: Mapping[str, Any]) -> str:
 
 def _relative(norms: Mapping[str, Sequence[float]]) -> npt.NDArray[np.float64]:
     """Norm of the whole state against steps back, 1 at the loss."""
-    whole = np.sqrt(np.sum([np.square(curve) for curve in norms.values()], axis=0))[::-1]
+    whole = norms_of(np.stack(list(norms.values()), axis=1))[::-1]
     relative: npt.NDArray[np.float64] = whole / whole[0] if whole[0] else whole
     return relative

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from tinygrad_rnn import Cell
+from tinygrad_rnn.anomaly import kind_of
 from tinygrad_rnn.stacks import Stacked
 from tinygrad_rnn.states import leaves_of, rebuilt
 from tinygrad_rnn.unroll import Run, unroll
 
 from ..colours import Style, styles
+from ..finite import NotFinite, first_not_finite
 from ..plot import GREY, INK, Canvas, finish, head, legend, plain_axes
 from .labelled import Finding, Labelled
 from .pictures import title
@@ -42,7 +44,7 @@ class Lyapunov(Finding):
     cell, initialisation : str
         Empty if only matrices were given.
     steps, discarded : int
-        Steps that were averaged over, and steps before them that were not.
+        Steps that were averaged over, those that are finite, and steps before them that were not.
     exponents : Labelled (i,)
         λ_i in nats a step, largest first.
     errors : Labelled (i,)
@@ -108,6 +110,8 @@ class Lyapunov(Finding):
         legend(axes, lines)
 
     def _life(self) -> str:
+        if math.isnan(self.half_life):
+            return "nothing finite to measure"
         if math.isinf(self.half_life):
             return "changes neither grow nor die"
         return f"half-life {self.half_life:.3g} steps" if self.half_life > 0 else f"changes double in {-self.half_life:.3g} steps"
@@ -178,7 +182,8 @@ def lyapunov(
     >>> bool(np.allclose(found.exponents, 0.0))
     True
     """
-    matrices, cell = _matrices(source, inputs, state, layer)
+    ill: list[NotFinite] = []
+    matrices, cell = _matrices(source, inputs, state, layer, ill)
     logs: list[Array] = []
     frame: Array | None = None
     for block in matrices:
@@ -190,26 +195,27 @@ def lyapunov(
             frame = np.linalg.qr(start)[0]
         for one in block:
             frame, stretch = np.linalg.qr(one.astype(np.float64) @ frame)
-            with np.errstate(divide="ignore"):
-                logs.append(np.log(np.abs(np.diagonal(stretch, axis1=1, axis2=2))))
+            logs.append(np.log(np.abs(np.diagonal(stretch, axis1=1, axis2=2))))
     first = len(logs) // 10 if discard is None else discard
     if not 0 <= first < len(logs):
         raise ValueError(f"lyapunov: discard must lie in 0..{len(logs) - 1}, got {discard}")
     if blocks < 1:
         raise ValueError(f"lyapunov: blocks must be at least 1, got {blocks}")
     label = repr(cell) + (f", {layer}" if layer else "") if cell is not None else ""
-    return _averaged(label, cell.initialisation if cell is not None else "", np.stack(logs[first:]), first, blocks)
+    usable = [rates for rates in logs[first:] if (rates < np.inf).all()] or [np.full_like(logs[0], np.nan)]
+    return _averaged(label, cell.initialisation if cell is not None else "", np.stack(usable), first, blocks, next(iter(ill), None))
 
 
-def _matrices(source: Any, inputs: Any, state: Any, layer: str | None) -> tuple[Iterator[npt.NDArray[Any]], Any]:
-    """Jacobians (steps, batch, n, n) in the order of processing, block by block, and the cell."""
+def _matrices(source: Any, inputs: Any, state: Any, layer: str | None, ill: list[NotFinite]) -> tuple[Iterator[npt.NDArray[Any]], Any]:
+    """Jacobians (steps, batch, n, n) in the order of processing, block by block, and the cell; `ill` gets what is not finite."""
     if isinstance(source, (Cell, Stacked)):
         if inputs is None:
             raise TypeError("lyapunov: a cell needs inputs (T, batch, input_size) to run over")
-        return _running(source, np.asarray(inputs), state, layer), source
+        return _running(source, np.asarray(inputs), state, layer, ill), source
     if inputs is not None or state is not None:
         raise TypeError(f"lyapunov: inputs and state go with a cell, not with {type(source).__name__}")
     if isinstance(source, Run):
+        ill += filter(None, [first_not_finite(source)])
         return _of_run(source, layer), source.cell
     try:
         given = np.asarray(source, dtype=np.float64)
@@ -217,6 +223,9 @@ def _matrices(source: Any, inputs: Any, state: Any, layer: str | None) -> tuple[
         raise TypeError(f"lyapunov: needs a Run, a Cell, a Stacked or matrices, got {type(source).__name__}") from None
     if given.ndim != 4 or given.shape[2] != given.shape[3] or 0 in given.shape:
         raise ValueError(f"lyapunov: matrices must be (T, batch, n, n), got {given.shape}")
+    t = next(iter(np.flatnonzero(~np.isfinite(given).all(axis=(1, 2, 3)))), None)
+    if t is not None:
+        ill.append(NotFinite(kind_of(given[t]), "constant", int(t), None, None, "matrices"))
     return iter([given]), None
 
 
@@ -226,23 +235,24 @@ def _of_run(run: Run, layer: str | None) -> Iterator[npt.NDArray[Any]]:
         yield found[::-1] if maps.reverse else found
 
 
-def _running(cell: Any, inputs: npt.NDArray[Any], state: Any, layer: str | None) -> Iterator[npt.NDArray[Any]]:
+def _running(cell: Any, inputs: npt.NDArray[Any], state: Any, layer: str | None, ill: list[NotFinite]) -> Iterator[npt.NDArray[Any]]:
     for start in range(0, max(len(inputs), 1), _CHUNK):
         run = unroll(cell, inputs[start : start + _CHUNK], state)
+        found = first_not_finite(run)
+        ill += [replace(found, timestep=start + (found.timestep or 0))] if found is not None else []
         yield from _of_run(run, layer)
         state = rebuilt(run.final_state, (np.array(leaf.data) for leaf in leaves_of(run.final_state)))
 
 
-def _averaged(cell: str, initialisation: str, logs: Array, discarded: int, blocks: int) -> Lyapunov:
+def _averaged(cell: str, initialisation: str, logs: Array, discarded: int, blocks: int, not_finite: NotFinite | None) -> Lyapunov:
     """The exponents from the local rates (T, batch, k)."""
     exponents = logs.mean(axis=(0, 1))
     order = np.argsort(-exponents, kind="stable")
     logs, exponents = logs[:, :, order], exponents[order]
     means = np.stack([part.mean(axis=0) for part in np.array_split(logs, min(blocks, len(logs)))])
     samples = means.reshape(-1, len(order))
-    with np.errstate(invalid="ignore"):
-        errors = samples.std(axis=0, ddof=1) / math.sqrt(len(samples)) if len(samples) > 1 else np.full(len(order), np.nan)
-        sums = np.cumsum(logs.mean(axis=1), axis=0)
+    errors = samples.std(axis=0, ddof=1) / math.sqrt(len(samples)) if len(samples) > 1 else np.full(len(order), np.nan)
+    sums = np.cumsum(logs.mean(axis=1), axis=0)
     points = np.unique(np.geomspace(1, len(logs), min(len(logs), _POINTS)).round().astype(int))
     i = {"i": range(1, len(order) + 1)}
     largest = float(exponents[0])
@@ -252,12 +262,15 @@ def _averaged(cell: str, initialisation: str, logs: Array, discarded: int, block
         Labelled(exponents, i, "Lyapunov exponent in nats a step"),
         Labelled(errors, i, "standard error in nats a step"),
         Labelled(sums[points - 1] / points[:, None], {"step": points.tolist(), **i}, "mean up to a step"),
-        math.inf if flat else math.log(2) / -largest, _dimension(exponents), float(exponents[exponents > 0].sum()),
+        math.inf if flat else math.log(2) / -largest, _dimension(exponents), float(exponents[~(exponents <= 0)].sum()),
+        not_finite=not_finite,
     )  # fmt: skip
 
 
 def _dimension(exponents: Array) -> float:
     """Kaplan and Yorke's dimension."""
+    if np.isnan(exponents).any():
+        return math.nan
     sums = np.cumsum(exponents)
     whole = int(np.searchsorted(-sums, 0.0, side="right")) if sums[0] >= 0 else 0
     if whole == 0 or whole == len(exponents):

@@ -18,7 +18,8 @@ from tqdm import tqdm
 import tinygrad_rnn as tg
 from tinygrad_rnn import Cell
 
-from ..plot import GREY, INK, axes_of, finish, legend, visible
+from ..finite import first_not_finite
+from ..plot import ALARM, GREY, INK, axes_of, finish, legend, visible
 from .labelled import Finding, Labelled
 from .pictures import title
 
@@ -39,7 +40,8 @@ class Phases(Finding):
         The cell, and what the two settings are.
     rate : Labelled (y, x)
         Growth of the gradient in nats for one step back: ``ln(‖∂L/∂s_0‖ / ‖∂L/∂s_t‖)/t``, in long runs the largest Lyapunov
-        exponent. Below 0 it vanishes, with a half-life of ``ln 2 / -rate`` steps; above, it explodes.
+        exponent. Below 0 it vanishes, with a half-life of ``ln 2 / -rate`` steps; above, it explodes. Minus infinity where it is 0 at
+        once, infinity where it overflows at once, NaN where the run itself is not finite.
     """
 
     cell: str
@@ -53,7 +55,9 @@ class Phases(Finding):
         axes = axes_of(ax, (7.6, 5.6))
         ys, xs = (np.array(labels, dtype=np.float64) for labels in self.rate.axes.values())
         rate = np.where(np.isfinite(self.rate.values), self.rate.values, np.nan)
-        bound = max(float(np.nanquantile(np.abs(rate), 0.9)), 1e-12)
+        known = np.abs(rate[np.isfinite(rate)])
+        bound = max(float(np.quantile(known, 0.9)) if known.size else 1.0, 1e-12)
+        axes.patch.set(hatch="xxx", facecolor="#FFFFFF", edgecolor=ALARM)  # seen where a rate is NaN
         image = axes.pcolormesh(xs, ys, rate, cmap="RdBu_r", vmin=-bound, vmax=bound, shading="nearest", rasterized=True)
         lines = _contours(axes, xs, ys, rate) if min(rate.shape) > 1 else []
         figure = axes.get_figure()
@@ -72,10 +76,12 @@ class Phases(Finding):
     def _text(self) -> str:
         rate = self.rate.values
         chaotic = float((rate > 0).mean())
-        low, high = np.nanmin(rate), np.nanmax(rate)
+        known = rate[~np.isnan(rate)]
+        low, high = (known.min(), known.max()) if known.size else (math.nan, math.nan)
+        ill = f", not finite in {np.isnan(rate).mean():.0%}" if np.isnan(rate).any() else ""
         return (
             f"gradient in {self.cell} over {self.x} and {self.y}: from {low:.3g} to {high:.3g} nats a step back, "
-            f"explodes in {chaotic:.0%} of {rate.size} settings"
+            f"explodes in {chaotic:.0%} of {rate.size} settings{ill}"
         )
 
 
@@ -146,7 +152,7 @@ def phase_diagram(
     across, up = _rising("xs", xs), _rising("ys", ys)
     if names[0] == names[1]:
         raise ValueError(f"phase_diagram: the two settings need different names, got {names}")
-    rate = np.empty((len(up), len(across)))
+    rate, ill = np.empty((len(up), len(across))), None
     for row, y in enumerate(tqdm(up, unit="row", disable=None if progress else True)):
         cells = [make_cell(float(x), float(y)) for x in across]
         for cell in cells:
@@ -155,7 +161,10 @@ def phase_diagram(
         label = repr(cells[0])
         drive = _noise(cells[0]) if inputs is None else np.asarray(inputs)
         rate[row] = np.concatenate([_rates(group, drive) for group in _alike(cells)])
-    return Phases(label, *names, Labelled(rate, {names[1]: up.tolist(), names[0]: across.tolist()}, "nats a step back"))
+        if ill is None and np.isnan(rate[row]).any():
+            ill = first_not_finite(tg.unroll(cells[int(np.flatnonzero(np.isnan(rate[row]))[0])], drive))
+    table = Labelled(rate, {names[1]: up.tolist(), names[0]: across.tolist()}, "nats a step back")
+    return Phases(label, *names, table, not_finite=ill)
 
 
 def _rising(name: str, settings: npt.ArrayLike) -> Array:
@@ -188,8 +197,7 @@ def _rates(cells: list[Cell], inputs: npt.NDArray[Any]) -> Array:
     for k, gradient in enumerate(found):
         rows = gradient.data.reshape(*shape[2:4], -1)
         parts[divmod(k, shape[1])][..., : rows.shape[-1]] = rows
-    with np.errstate(over="ignore", invalid="ignore"):
-        sizes = np.sqrt((parts**2).sum(axis=(1, 4)))
+    sizes = np.sqrt((parts**2).sum(axis=(1, 4)))
     return np.array([np.mean([_slope(curve) for curve in sizes[:, k].T]) for k in range(len(cells))])
 
 
@@ -200,13 +208,15 @@ def _slope(sizes: Array) -> float:
     """
     usable = np.flatnonzero(np.isfinite(sizes) & (sizes > math.sqrt(_SMALLEST)) & (sizes < 1 / math.sqrt(_SMALLEST)))
     if len(usable) < 2:
-        return -math.inf if np.isfinite(sizes).all() else math.inf
+        return -math.inf if np.isfinite(sizes).all() else math.inf if np.isinf(sizes).any() else math.nan
     last = usable[-1 - len(usable) // 10]
     return float(math.log(sizes[usable[0]] / sizes[last]) / (last - usable[0]))
 
 
 def _contours(axes: Axes, xs: Array, ys: Array, rate: Array) -> list[Line2D]:
     """Lines of equal half-life and the edge of chaos; what the legend explains of them."""
+    if not np.isfinite(rate).any():
+        return []
     lines = {-math.log(2) / steps: f"half-life {steps}" for steps in (1, 3, 10)}
     inside = [level for level in lines if np.nanmin(rate) < level < np.nanmax(rate)]
     if inside:
