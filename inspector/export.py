@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def to_networkx(
         Nodes have the ids of the drawing, such as ``t7.f.sigmoid``, and the attributes ``label``, ``kind`` (its CSS
         classes), ``timestep`` where it has one, ``x`` and ``y`` in points with y upwards, and ``about``, which is the
         tooltip. Edges are keyed by the ids of their lines and have ``cut`` and, with a trace, ``gradient``, the norm
-        that flows through them.
+        that flows through them. If something is not finite, the graph's attribute ``not_finite`` says where that begins.
 
     Examples
     --------
@@ -67,7 +68,7 @@ def export(
     run, level, trace, steps, fold, values, equations, backward : see :func:`inspector.render`
     path : path
         The suffix says what: ``.graphml`` for Gephi, yEd and Cytoscape; ``.json`` for NetworkX's node-link
-        format, which D3 reads too; ``.mmd`` for Mermaid, as in Markdown; ``.dot`` for Graphviz, with every position
+        format, which D3 reads too, with ``null`` for a gradient that is not finite; ``.mmd`` for Mermaid, as in Markdown; ``.dot`` for Graphviz, with every position
         fixed (``neato -n2``); ``.tex`` for LaTeX, as a TikZ picture in a file that compiles as it is and that a
         paper can input, which its first lines explain.
 
@@ -92,15 +93,26 @@ def export(
     if kind == "mmd":
         return files.write(path, "\n".join(_mermaid(graph)) + "\n")
     if kind == "json":
-        return files.write(path, json.dumps(nx.node_link_data(graph, edges="links"), indent=1, ensure_ascii=False))
+        return files.write(path, json.dumps(_finite(nx.node_link_data(graph, edges="links")), indent=1, ensure_ascii=False, allow_nan=False))
     for attributes in (graph.graph, *(facts for _, facts in graph.nodes(data=True))):
         attributes.update({key: _storable(value) for key, value in attributes.items()})
     return files.write(path, "\n".join(nx.generate_graphml(graph)) + "\n")
 
 
+def _finite(value: Any) -> Any:
+    """What JSON can hold, in which there is neither NaN nor infinity: they become ``None``."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _graph(drawing: Picture) -> Any:
     """Everything in the drawing that stands for something, and the lines between."""
+    ill = next((shape.tooltip for shape in drawing.shapes if shape.css == "warning"), None)
     graph: Any = nx.MultiDiGraph(name=drawing.title)
+    graph.graph.update({} if ill is None else {"not_finite": ill})
     timestep = {key: frame.timestep for frame in drawing.frames for key in frame.members}
     ends = {key for line in drawing.lines for key in (line.source, line.target)}
     for shape in drawing.shapes:

@@ -51,7 +51,12 @@ def assert_gradient_reaches(loss: Tensor, value: Tensor, *, at_least: float = 1e
     if len(alike) > 1:
         curve = [norm_of(g.data) for g in grad(loss, alike)]
         lines.append(f"{value.name} from t = {alike[0].timestep} to {alike[-1].timestep}: {sparkline(curve)}")
-    lines.append(_blame(loss, value) if norms[0] and np.isfinite(norms).all() else str(stops(loss, value)))
+    found = stops(loss, value)
+    lines += [str(found.not_finite)] if found.not_finite is not None else []
+    if norms[0] and np.isfinite(norms).all():
+        lines.append(_blame(loss, value))
+    elif not norms[0]:
+        lines.append(str(found))
     raise AssertionError("\n".join(lines))
 
 

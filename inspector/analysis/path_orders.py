@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.ancestry import ancestors
 from tinygrad_rnn.batching import Batched
 from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
@@ -22,7 +23,16 @@ from ..values import recorded_values
 from .labelled import Finding, Labelled
 from .lanes import Array, norms_of, projections
 from .sparkline import sparkline
-from .ways import cut_set, first_reached, gates_of, recorded, states_of, value_at
+from .ways import (
+    cut_set,
+    first_reached,
+    gates_of,
+    is_reversed,
+    recorded,
+    state_values,
+    states_of,
+    value_at,
+)
 
 __all__ = ["PathOrders", "path_orders"]
 
@@ -127,7 +137,8 @@ def path_orders(
         ``(from, to)``: a path crosses when it goes from a value called `from` to one called `to` and meets no other
         named value, state or gate, between. Each is a name, several of them, ``"states"`` or ``"gates"``. Or a
         function of two Tensors, an operand and what was computed from it, that is true for the edges that count.
-        From the outputs' states to the gates when omitted; in a cell without gates, to all states.
+        From the outputs' states to the gates when omitted; from all states if the next step does not read the output's, and
+        to all states if none of the gates does.
     wrt : pair (name, timestep), optional
         Where to take the gradient; when omitted at the first step, by the state that the cell keeps to itself, such as c.
     orders : int, optional
@@ -237,9 +248,7 @@ def _up(lanes: Array) -> Array:
 def _ladder(run: Run, loss: Tensor, edges: Edges | None, count: int) -> _Ladder:
     states, gates = states_of(run), gates_of(run)
     if edges is None:
-        outputs = {value.id for part in run.cells for value in part.states[-1][:1]}
-        first = tuple(name for name in states if value_at(run, (name, -1), "path_orders").id in outputs)
-        edges = (first, gates or states)
+        edges = _recurrent(run, loss, states, gates)
     if callable(edges):
         return _Ladder({}, frozenset(), frozenset(), edges, count, getattr(edges, "__name__", "the chosen edges").replace("<lambda>", "the chosen edges"))
     if isinstance(edges, str) or not isinstance(edges, (tuple, list)) or len(edges) != 2:
@@ -252,6 +261,35 @@ def _ladder(run: Run, loss: Tensor, edges: Edges | None, count: int) -> _Ladder:
     owner = cut_set(run, loss, dict.fromkeys([*states, *gates, *ends[0], *ends[1]]), "path_orders")
     told = " → ".join(", ".join(end) for end in ends)
     return _Ladder(owner, frozenset(ends[0]), frozenset(ends[1]), None, count, told)
+
+
+def _recurrent(run: Run, loss: Tensor, states: Sequence[str], gates: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """From the outputs' states to the gates; from all states where a step does not read the output's, to all where no gate does."""
+    values, named = state_values(run), cut_set(run, loss, [*states, *gates], "path_orders")
+    readers: dict[int, list[Tensor]] = {}
+    for node in ancestors([loss, *run.names.values()]):
+        for operand in node.inputs:
+            if isinstance(operand, Tensor):
+                readers.setdefault(operand.id, []).append(node)
+    read = {name: _read_by_next(values[name][-1 if is_reversed(run, name) else 0], readers, named) for name in states}
+    outputs = {value.id for part in run.cells for value in part.states[-1][:1]}
+    of_output = tuple(name for name in states if values[name][-1].id in outputs)
+    first = tuple(name for name in of_output if read[name]) or tuple(name for name in states if read[name]) or of_output
+    reads_any = any(read[name] & set(gates) for name in first) or not any(read[name] for name in first)
+    return first, tuple(gates) if gates and reads_any else tuple(states)
+
+
+def _read_by_next(value: Tensor, readers: dict[int, list[Tensor]], named: dict[int, str]) -> set[str]:
+    """The named values of other timesteps that are computed from a value with none between."""
+    found, ways = set(), [value]
+    while ways:
+        for node in readers.get(ways.pop().id, []):
+            if node.timestep is not None and node.timestep != value.timestep:
+                if node.id in named:
+                    found.add(named[node.id])
+                else:
+                    ways.append(node)
+    return found
 
 
 def _result(

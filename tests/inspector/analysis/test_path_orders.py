@@ -192,3 +192,37 @@ def test_a_value_without_a_gradient_is_drawn_as_nothing() -> None:
     found = inspector.path_orders(run, run.outputs[-1].sum() * 0.0, wrt=("c", 0))
     assert found.total == 0 and np.isnan(found.projections.values).all() and str(found).endswith("(norm 0) by how often its paths crossed h → i, f, g, o\n  no gradient arrives")
     assert found.plot().get_xlabel().endswith(found.edges)
+
+
+class Matrix(tg.Cell):
+    """A state that is a matrix, as in an mLSTM: its gates read the input alone, and nothing reads h."""
+
+    state_names = ("h", "C")
+
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        self.w_q, self.w_k, self.w_f = (self.parameter(name, (input_size, hidden_size)) for name in ("w_q", "w_k", "w_f"))
+
+    def initial_state(self, batch: int) -> Any:
+        size = self.hidden_size
+        return self.State(np.zeros((batch, size)), np.zeros((batch, size, size)))
+
+    def step(self, x: Any, state: Any) -> Any:
+        q, k = tg.named(q=x @ self.w_q, k=x @ self.w_k)
+        f = tg.named(f=tg.sigmoid(x @ self.w_f))
+        memory = f[:, :, None] * state.C + k[:, :, None] * k[:, None, :]
+        return (memory @ q[:, :, None])[:, :, 0], memory
+
+
+def test_a_state_that_nothing_reads_is_not_counted() -> None:
+    run = tg.unroll(Matrix(3, 4, seed=0), X)
+    found = inspector.path_orders(run, run.outputs[-1].sum(), wrt=("C", 0))
+    assert found.edges == "C → h, C"
+    steps = len(run) - 1  # C to C each, and then once to h
+    assert found.projections["order", f"≥{len(run)}" if steps + 1 >= len(run) else steps + 1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("name", "edges"), [("lstm", "h → i, f, g, o"), ("mingru", "h → h"), ("lru", "re, im → h, re, im"), ("sru", "c → f, r, n"), ("narx", "h → h, h_1, h_2")])
+def test_edges_are_those_by_which_the_next_step_reads(name: str, edges: str) -> None:
+    run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), X)
+    assert inspector.path_orders(run, run.outputs[-1].sum()).edges == edges

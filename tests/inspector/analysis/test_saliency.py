@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.analysis.side_by_side import side_by_side
 from tinygrad_rnn.unroll import Run
 
 from ...random_cells import runs
 from ...strategies import FEW
+from .networks import network
 
 X = np.random.default_rng(0).normal(size=(6, 2, 3))
 BENT = ("irnn", "clockwork", "chunker", "orthogonal", "layernorm")
@@ -159,7 +161,7 @@ def test_text_is_shown_character_by_character(tmp_path: Path) -> None:
     assert found.plot(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert found.to_dict()["labels"]["values"] == list(text)
     with found.to_csv(tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
-        assert [ast.literal_eval(row["value"]) for row in csv.DictReader(file) if row["table"] == "labels"] == list(text)
+        assert [row["value"] for row in csv.DictReader(file) if row["table"] == "labels"] == list(text)
 
 
 def test_bars_and_map(tmp_path: Path) -> None:
@@ -189,3 +191,41 @@ def test_bad_arguments_are_named() -> None:
         inspector.saliency("run", score)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="single number"):
         inspector.saliency(run, run.outputs[-1])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "layernorm", "masked", "stacked", "directions"])
+def test_points_side_by_side_give_what_they_give_in_turn(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, score = network(kind)
+    found = inspector.saliency(run, score, "integrated", points=5)
+
+    def refuse(*_: object) -> None:
+        raise TypeError
+
+    monkeypatch.setattr(sys.modules["inspector.analysis.saliency"], "side_by_side", refuse)
+    one_by_one = inspector.saliency(run, score, "integrated", points=5)
+    np.testing.assert_allclose(found.contributions, one_by_one.contributions, rtol=1e-12, atol=1e-14)
+
+
+def test_values_side_by_side_are_a_pass_each() -> None:
+    run, score = network("lstm")
+    feeds = {x.id: np.stack([x.data, 0.5 * x.data, 0 * x.data]) for x in run.inputs}
+    scores, slopes = side_by_side(score, feeds)
+    for k in range(3):
+        inputs = [tg.tensor(feeds[x.id][k]) for x in run.inputs]
+        value = tg.Graph(score).run(dict(zip(run.inputs, inputs, strict=True)))
+        assert scores[k] == pytest.approx(value.item(), rel=1e-12)
+        for x, slope in zip(run.inputs, tg.grad(value, inputs), strict=True):
+            np.testing.assert_allclose(slopes[x.id][k], slope.data, rtol=1e-10, atol=1e-13)
+
+
+def test_the_line_is_walked_in_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+
+    def counted(score: tg.Tensor, feeds: Any) -> Any:
+        passes.append(len(next(iter(feeds.values()))))
+        return side_by_side(score, feeds)
+
+    monkeypatch.setattr(sys.modules["inspector.analysis.saliency"], "side_by_side", counted)
+    run = tg.unroll(cell("layernorm"), X)
+    inspector.saliency(run, (run.stacked**2).sum(), "integrated")
+    assert len(passes) < 45 and sum(passes) > 8 * len(passes)
