@@ -64,7 +64,7 @@ KINDS: dict[str, tuple[Callable[[], tuple[Run, tg.Tensor]], str | None]] = {
     "infinite input": (infinite_input, "not finite since t = 3: infinity in the input x (1 of 6 numbers), first read by matmul for z_i"),
     "overflow at t = 20": (lambda: growing(10 ** (308 / 19.5)), "not finite since t = 20: infinity first appears in matmul for h"),
     "gradient overflows": (lambda: growing(1e80, 0 * X[:6, :1]),
-                           "gradient not finite from t = 1 back: infinity first appears in what matmul for h sends back; all values are finite"),
+                           "gradient not finite from t = 2 back: infinity first appears in what matmul for h sends back; all values are finite"),
     "zero gradient": (zero_gradient, None),
     "one step": (lambda: lstm(1), None),
 }  # fmt: skip
