@@ -164,7 +164,6 @@ def planted(folder: Path, *arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [
     ["check", "--cell", "rnn", "-T", "1"],
-    pytest.param(["decay", "--cell", "rnn", "-T", "3", "-o", "a.png"], marks=pytest.mark.slow),
     pytest.param(["graph", "--cell", "lstm", "-o", "a.pdf"], marks=pytest.mark.slow),
     pytest.param(["sweep", "--cell", "rnn", "-T", "3", "--seeds", "2", "-j", "2"], marks=[
         pytest.mark.slow, pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 starts processes with the current directory first")]),
