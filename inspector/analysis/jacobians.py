@@ -89,12 +89,12 @@ class Jacobians(Finding):
             return finish(ax, path, self.not_finite)
         figure = Canvas(8.4, 9.0)
         top, middle, bottom = figure.subplots(3, 1, sharex=True)
+        head(figure, f"{self.cell}: Jacobians of the full state {self.states}, n = {self.size}", f"initialisation: {self.initialisation}")
         self._plot_values(top)
         self._plot_products(middle)
         self._plot_ranks(bottom)
         for axes in (top, middle):
             axes.set_xlabel("")
-        head(figure, f"{self.cell}: Jacobians of the full state {self.states}, n = {self.size}", f"initialisation: {self.initialisation}")
         return finish(middle, path, self.not_finite)
 
     def _plot_values(self, axes: Axes) -> None:

@@ -79,9 +79,9 @@ class Lyapunov(Finding):
             return finish(ax, path, self.not_finite)
         figure = Canvas(11.0, 4.4)
         left, right = figure.subplots(1, 2)
+        head(figure, f"{self.cell}: Lyapunov exponents of {self.steps} steps".lstrip(": "), f"initialisation: {self.initialisation}" if self.initialisation else "")
         self._plot_spectrum(left)
         self._plot_running(right)
-        head(figure, f"{self.cell}: Lyapunov exponents of {self.steps} steps".lstrip(": "), f"initialisation: {self.initialisation}" if self.initialisation else "")
         return finish(left, path, self.not_finite)
 
     def _plot_spectrum(self, axes: Axes) -> None:
