@@ -23,9 +23,9 @@ class Progress:
     ...     progress("counting")
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._terminal = stream.isatty()
+        self._terminal = stream is not None and stream.isatty()
         self._what = ""
         self._shown = False
         self._over = threading.Event()
@@ -55,6 +55,7 @@ class Progress:
             wait = 1.0 if self._terminal else passed
 
     def _write(self, text: str) -> None:
-        self._shown = True
-        self._stream.write(text)
-        self._stream.flush()
+        if self._stream is not None:    # as it is where standard error is closed
+            self._shown = True
+            self._stream.write(text)
+            self._stream.flush()

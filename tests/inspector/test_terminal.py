@@ -75,6 +75,14 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     assert done.stderr.startswith(b"inspector: error: cannot write what was found:") and done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+def test_closed_streams_do_no_harm(tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m inspector cells'
+    for closed in (">&-", "2>&- >/dev/null"):
+        done = subprocess.run(["sh", "-c", f"{command} {closed}"], stderr=subprocess.PIPE, check=False, env=environment(), cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
 def interrupted(*arguments: str, cwd: Path, after: str) -> tuple[int, str]:
     """Exit code and messages of a command that is interrupted, as by Ctrl-C, once it has said something."""
     process = subprocess.Popen(
