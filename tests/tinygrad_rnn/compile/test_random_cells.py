@@ -32,7 +32,7 @@ def test_many_random_cells_are_the_same_compiled(cell: tg.Cell, way: Any, seed: 
 
 
 @pytest.mark.slow
-@settings(parent=FEW, max_examples=12)
+@settings(parent=FEW, max_examples=5)
 @given(cell=wide_cells(), way=ways_to_run(max_steps=8), seed=st.integers(0, 999))
 def test_a_random_cell_is_the_same_in_machine_code(cell: tg.Cell, way: Any, seed: int) -> None:
     pytest.importorskip("numba")
