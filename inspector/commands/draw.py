@@ -108,7 +108,7 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     write = inspector.export if suffix(out) in EXPORTS else inspector.render
     a.progress(f"drawing {out}")
     write(run, out, level=a.level, trace=found, steps=steps, fold=a.fold, values=a.values, equations=a.equations, backward=a.backward)
-    return OK, f"{out}: {cell!r} over {a.steps} steps, {a.level} level"
+    return OK, _warned(found.not_finite if found else inspector.first_not_finite(run), f"{out}: {cell!r} over {a.steps} steps, {a.level} level")
 
 
 @command("figure", run_options(50), _level("cell"), _fold, _show, picture("CELL-figure.svg"))
@@ -125,7 +125,7 @@ def _figure(a: argparse.Namespace) -> tuple[int, str]:
     out = a.out or Path(f"{file_name(a.cell[0])}-figure.svg")
     a.progress(f"drawing {out}")
     inspector.figure(run, loss, out, level=a.level, steps=steps, fold=a.fold)
-    return OK, f"{out}: {cell!r} over {a.steps} steps, and the decay of its gradient"
+    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {a.steps} steps, and the decay of its gradient")
 
 
 @command("equations", run_options(2), option("--plain", action="store_true", help="plain text instead of LaTeX"))
@@ -167,4 +167,9 @@ def _report(a: argparse.Namespace) -> tuple[int, str]:
     out = a.out or Path(f"{file_name(a.cell[0])}.html")
     a.progress(f"writing {out}")
     inspector.report(run, loss, out)
-    return OK, f"{out}: {cell!r} over {a.steps} steps"
+    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {a.steps} steps")
+
+
+def _warned(ill: object, text: str) -> str:
+    """A text under the sentence that says where the run, or its gradient, is first not finite, if it is."""
+    return text if ill is None else f"{ill}\n{text}"

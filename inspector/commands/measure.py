@@ -78,7 +78,8 @@ def _table(traces: Mapping[str, inspector.GradientTrace], names: list[str] | Non
             norms = found.norm(name)
             decay = inspector.decay_rate(norms)
             lines.append(f"{f'{own} {name}':16}{decay.factor:20.4g}{decay.half_life:12.4g}{norms[0]:13.3g}{norms[-1]:13.3g}  {sparkline(norms, 40)}")
-    return "\n".join(lines)
+    ill = [f"{own}: {found.not_finite}" for own, found in traces.items() if found.not_finite]
+    return "\n".join([*ill, *lines])
 
 
 def _json(traces: Mapping[str, inspector.GradientTrace]) -> str:
@@ -87,7 +88,8 @@ def _json(traces: Mapping[str, inspector.GradientTrace]) -> str:
     for own, found in traces.items():
         norms = {name: [_finite(v) for v in found.norm(name).tolist()] for name in found.names}
         decay = {name: {k: _finite(v) for k, v in inspector.decay_rate(found.norm(name))._asdict().items()} for name in found.names}
-        cells[own] = {"cell": found.label, "initialisation": found.initialisation, "loss": _finite(found.loss.item()), "decay": decay, "norms": norms}
+        cells[own] = {"cell": found.label, "initialisation": found.initialisation, "loss": _finite(found.loss.item()), "decay": decay, "norms": norms,
+                      "not_finite": found.not_finite and found.not_finite.to_dict()}  # fmt: skip
     return json.dumps(cells, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 

@@ -235,7 +235,8 @@ def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
     """
     a.progress(f"unrolling {cell!r} over {a.steps:,} steps")
     try:
-        run = _over_random_inputs(cell, a)
+        with np.errstate(all="ignore"):  # what is not finite is told in the answer
+            run = _over_random_inputs(cell, a)
         for name, value in zip(cell.state_names, run.states[0], strict=True):
             if not isinstance(value, tg.Tensor):
                 raise TypeError(f"{type(cell).__name__}.step returned a plain {type(value).__name__} for state {name}, through which no gradient "

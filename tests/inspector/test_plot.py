@@ -155,10 +155,18 @@ def test_a_heat_map_hides_nothing_below_its_floor(tmp_path: Path) -> None:
     save(axes.get_figure(), tmp_path / "map.png")
 
 
-@pytest.mark.parametrize("values", [[[1.0]], [[-1.0, 1.0]], [[np.nan, 1.0]], [[0.0, 0.0]]])
+@pytest.mark.parametrize("values", [[[1.0]], [[-1.0, 1.0]]])
 def test_a_heat_map_refuses_what_it_cannot_show(values: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="plot_heat_map"):
         inspector.plot_heat_map(values, ["a"], ["x", "y"])
+
+
+def test_a_heat_map_shows_what_is_finite_and_marks_the_rest(tmp_path: Path) -> None:
+    marks, image = inspector.plot_heat_map([[np.nan, 1.0, 0.0]], ["a"], ["x", "y", "z"]).get_images()
+    assert np.ma.getmaskarray(marks.get_array()).tolist() == [[False, True, True]]
+    assert np.ma.getmaskarray(image.get_array()).tolist() == [[True, False, True]]
+    (image,) = inspector.plot_heat_map([[0.0, 0.0]], ["a"], ["x", "y"]).get_images()
+    assert np.ma.getmaskarray(image.get_array()).all()
 
 
 def test_a_heat_map_of_equal_values_has_a_scale() -> None:

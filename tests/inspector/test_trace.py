@@ -251,3 +251,11 @@ def test_a_stack_that_is_compiled_in_part_is_drawn_and_measured_like_one_that_is
     assert pictures[0].keys() == pictures[1].keys()
     for key, (css, norm) in pictures[0].items():
         assert pictures[1][key] == (css, norm if norm is None else pytest.approx(norm, rel=1e-9))
+
+
+def test_a_compiled_layer_that_the_loss_does_not_read_has_gradients_of_zero() -> None:
+    stack = tg.Stacked(tg.compile(tg.cells.LSTMCell(3, 4, seed=0), backend="numpy"), tg.compile(tg.cells.GRUCell(4, 2, seed=1), backend="numpy"))
+    run = tg.unroll(stack, np.random.default_rng(0).normal(size=(5, 2, 3)))
+    found = inspector.trace(run, (run.children["layer0"].outputs[3] ** 2).sum())
+    assert {"layer1/h", "layer1/z", "layer1/z_z"} <= set(found.names)
+    assert not found.norm("layer1/h").any() and found.gradient("layer1/z", 2).shape == (2, 2) and found.norm("layer0/h")[:4].all()

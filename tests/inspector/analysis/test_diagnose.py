@@ -120,3 +120,48 @@ def test_random_cells(run: Run) -> None:
     whole = np.sqrt(sum(np.square(found.trace.norm(s)) for s in found.trace.states))
     assert found.verdict in ("well", "vanishes", "explodes", "stops")
     assert (found.verdict == "stops") == (whole[-1 if run.reverse else 0] == 0)
+
+
+def test_the_text_has_the_remedies_the_evidence_in_order_and_the_curve() -> None:
+    run = run_of("lstm", forgetful)
+    found = inspector.diagnose(run, last(run))
+    lines = str(found).splitlines()
+    at = lines.index("what would help, tried on this run:")
+    assert lines[at + 1 :] == [f"  - {one}" for one in found.remedies]
+    assert lines[2 : 2 + len(found.evidence)] == [f"  - {one}" for one in found.evidence]
+    shares = [float(one.partition("%")[0]) for one in found.evidence if " of what is " in one]
+    assert shares == sorted(shares, reverse=True) and found.evidence[0].startswith("along c its norm is multiplied by ")
+
+
+def test_evidence_begins_with_what_takes_most() -> None:
+    run = run_of("rnn")
+    found = inspector.diagnose(run, last(run))
+    shares = [float(one.partition("%")[0]) for one in found.evidence if " of what is " in one]
+    assert len(shares) > 1 and shares == sorted(shares, reverse=True)
+
+
+def test_a_factor_that_is_no_gate_gets_no_bias() -> None:
+    """In a minimal cell whose state is multiplied by a tanh, that is named like a gate and is none."""
+
+    class Signed(tg.Cell):
+        def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+            super().__init__(input_size, hidden_size, **options)
+            self.w = self.parameter("w", (input_size, hidden_size))
+
+        def step(self, x: Any, state: Any) -> Any:
+            f = tg.named(f=tg.tanh(x @ self.w))
+            return (0.5 * f * state.h + x @ self.w,)
+
+    run = tg.unroll(Signed(3, 6, seed=0), X)
+    found = inspector.diagnose(run, last(run))
+    assert found.verdict == "vanishes" and any("× f" in one for one in found.evidence)
+    assert not any("bias" in remedy.change for remedy in found.remedies)
+
+
+def test_a_run_of_one_step_has_no_half_life() -> None:
+    run = run_of("lstm", steps=1)
+    found = inspector.diagnose(run, last(run))
+    assert (found.verdict, found.kept, found.remedies, found.fall) == ("well", 1.0, (), None)
+    assert np.isnan(found.half_life) and "one step" in found.finding
+    stopped = inspector.diagnose(run, last(run) * 0.0)
+    assert stopped.verdict == "stops" and stopped.finding == "the gradient is exactly 0 at every timestep"
