@@ -20,9 +20,12 @@ settings.load_profile("quick")
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_compiled_loops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled loops of the tests go to a directory of the session's own."""
+    """Compiled loops of the tests go to a directory of the session's own, one for all of its workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYGRAD_RNN_CACHE", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("TINYGRAD_RNN_CACHE", str(folder / "compiled"))
         yield
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import demo
 import letters_to_phonemes
+import pytest
 
 from .checks import assert_pictures, needs_trained_network
 
@@ -32,6 +33,7 @@ def test_as_a_user_runs_it(tmp_path):
     assert f"{len(TRAINED + OTHERS)} pictures" in done.stdout
 
 
+@pytest.mark.slow
 def test_goes_on_without_the_trained_network(tmp_path, monkeypatch, capsys):
     def missing():
         raise letters_to_phonemes.WeightsMissing("no trained weights here")

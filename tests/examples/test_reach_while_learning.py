@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import reach_while_learning as example
 
 from .checks import assert_pictures
@@ -16,6 +17,7 @@ def test_it_prints_a_table_and_draws(tmp_path, capsys):
     assert [int(row[0]) for row in rows] == list(range(4, 41, 4))
 
 
+@pytest.mark.slow
 def test_the_gradient_reaches_the_first_step_once_the_task_is_learned():
     """A short form of the story: before, the first step gets next to nothing; after, as much as the last."""
     history, recorder = example.train(steps=1000, length=30)

@@ -23,6 +23,7 @@ from inspector.notebook import drawing
 from inspector.render import LEVELS
 from tinygrad_rnn.unroll import Run
 
+from ..marks import slow_unless
 from ..random_cells import cells, runs
 from ..strategies import FEW
 from .test_drawing import assert_sound, crossings_of_boxes, overlapping
@@ -284,7 +285,7 @@ def test_sizes_do_not_matter() -> None:
 # ----------------------------------------------------------------------------------------- drawing
 
 
-@pytest.mark.parametrize(("a", "b"), list(itertools.pairwise(NAMES)))
+@pytest.mark.parametrize(("a", "b"), slow_unless(list(itertools.pairwise(NAMES))[:4], itertools.pairwise(NAMES)))
 def test_neighbours_in_the_registry_are_drawn_cleanly(a: str, b: str) -> None:
     found = compared(a, b)
     many = len(found.shared + found.removed + found.added) > 50

@@ -17,6 +17,7 @@ from inspector.drawing.picture import Picture
 from inspector.render import LEVELS, picture
 from tinygrad_rnn.unroll import Run
 
+from ..marks import slow_unless
 from ..random_cells import runs
 from ..strategies import FEW
 
@@ -49,6 +50,8 @@ def all_runs() -> dict[str, Run]:
 
 
 RUNS = all_runs()
+QUICK = [(kind, level) for k, kind in enumerate(RUNS) for level in LEVELS if kind not in CELLS or level == LEVELS[k % 3]]
+"""Each cell at one of the levels, in turn; other kinds of runs at all."""
 
 
 def graph_of(run: Run) -> tg.Graph:
@@ -91,8 +94,7 @@ def overlapping(drawing: Picture) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize(("kind", "level"), slow_unless(QUICK, itertools.product(RUNS, LEVELS)))
 def test_every_node_is_drawn_once(kind: str, level: str) -> None:
     drawing = assert_complete(RUNS[kind], level)
     assert_sound(drawing)

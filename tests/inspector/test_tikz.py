@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from inspector.drawing.tikz import _name, to_tikz
 from inspector.render import LEVELS, picture
 from tinygrad_rnn.unroll import Run
 
+from ..marks import slow_unless
 from ..random_cells import runs
 from ..strategies import FEW
 from .test_dot import NASTY
@@ -131,8 +133,12 @@ def check(drawing: Picture, text: str) -> None:
     assert set(re.findall(r"[a-zA-Z0-9 -]+ (?:shape|line)(?=[,\]])", text)) == {f" {s}" if s.endswith("shape") else s for s in styles}
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "clockwork", "lstm1997"])
+@pytest.mark.parametrize(
+    ("name", "level"),
+    slow_unless(
+        [("lstm", "operation"), ("gru", "gate"), ("rnn", "cell")], itertools.product(["lstm", "gru", "rnn", "clockwork", "lstm1997"], LEVELS)
+    ),
+)
 def test_every_shape_and_line_is_there_once(name: str, level: str) -> None:
     run = run_of(name)
     for trace in (None, inspector.trace(run, run.outputs[-1].sum())):

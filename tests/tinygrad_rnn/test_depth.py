@@ -45,6 +45,7 @@ def test_a_deep_chain_is_built_swept_and_freed(shallow_stack: None) -> None:
     assert end() is None and middle() is None, "freed by reference counting alone, without the collector"
 
 
+@pytest.mark.slow
 def test_a_deep_chain_as_a_graph(shallow_stack: None) -> None:
     x = tg.tensor(2.0, name="x")
     y = chain(x, DEEP)

@@ -41,6 +41,7 @@ def failed(experiment: ModuleType) -> set[str]:
     return {name for name, verdict in verdicts(experiment).items() if verdict == "FAIL"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_exact_lines_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scissors, "train", lambda *a, **k: (np.ones(10), 1.0))  # has no exact lines, and takes its time

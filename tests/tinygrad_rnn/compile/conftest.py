@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from .checks import BACKENDS
 
-@pytest.fixture(params=["numpy", "numba"])
+
+@pytest.fixture(params=BACKENDS)
 def backend(request: Any) -> str:
     """Both ways to run a loop."""
     if request.param == "numba":

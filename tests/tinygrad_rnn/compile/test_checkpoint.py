@@ -71,6 +71,7 @@ def peak(cell: Any, x: Any) -> tuple[int, list[Any]]:
     return most, [g.data for g in gradients]
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_square_root_of_the_length() -> None:
     cell = tg.cells.LSTMCell(2, 16, seed=0, dtype=np.float32)
     x = np.random.default_rng(0).normal(size=(2500, 8, 2)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Any
 
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from tinygrad_rnn.compile import CompileWarning, kernels, uncompiled
 
+from ...marks import slow_unless
 from ...random_cells import BATCH, SIZE, cells
 from ...strategies import FEW
-from .checks import close, loss_of, same
+from .checks import BACKENDS, close, loss_of, same
 
 T, B, N, H = 6, 3, 2, 4
 X = np.random.default_rng(0).normal(size=(T, B, N))
@@ -97,16 +99,19 @@ class Chained(tg.Cell):
 BASIC = ["rnn", "lstm", "gru"]
 OTHERS = [name for name in tg.cells.names() if name not in BASIC]
 CELLS = [*map(tg.cells.get, BASIC), Peephole, Normalised, Attentive, Chained]
+QUICK = [*((kind, "numpy") for kind in CELLS), *((kind, "numba") for kind in [*map(tg.cells.get, BASIC), Attentive])]
+"""Machine code takes long to make; the others' is made by ``make test-all``."""
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(("kind", "backend"), slow_unless(QUICK, itertools.product(CELLS, BACKENDS)), indirect=["backend"])
 @pytest.mark.filterwarnings("ignore::tinygrad_rnn.CompileWarning")
 def test_compiled_equals_eager(kind: Any, options: dict[str, Any], backend: str) -> None:
     cell = kind(N, H, seed=0)
     same(cell, X, tg.compile(cell, backend=backend), **options)
 
 
+@pytest.mark.parametrize("backend", slow_unless(["numpy"], BACKENDS), indirect=True)
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_registered_cell_compiled_equals_eager(name: str, backend: str) -> None:
     """Machine code takes long to make: there only the hardest way to run."""
@@ -122,6 +127,7 @@ def test_every_registered_cell_compiled_equals_eager_for_lengths_of_one(name: st
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 2, 3, 1), (2, 1, 1, 3), (5, 1, 2, 2)], ids=str)
+@pytest.mark.parametrize("backend", slow_unless(["numpy"], BACKENDS), indirect=True)
 @pytest.mark.parametrize("name", BASIC)
 def test_compiled_equals_eager_for_lengths_of_one(name: str, shape: tuple[int, ...], backend: str) -> None:
     steps, batch, features, hidden = shape
@@ -375,7 +381,11 @@ def test_weights_from_elsewhere_get_their_gradient(backend: str) -> None:
         close(*found)
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "clockwork"])
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    slow_unless([("rnn", "numpy"), ("lstm", "numpy"), ("clockwork", "numpy"), ("rnn", "numba")], itertools.product([*BASIC, "clockwork"], BACKENDS)),
+    indirect=["backend"],
+)  # fmt: skip
 def test_padded_batches_in_single_precision(name: str, backend: str) -> None:
     cell = tg.cells.get(name)(N, H, dtype=np.float32, seed=0)
     found = []

@@ -54,7 +54,7 @@ def test_each_kind_of_loss_goes_down(name: str) -> None:
     """Cross-entropy over classes, and independent outputs; sequences of different lengths."""
     task = tg.tasks.get(name)(T=10) if name == "temporal_order" else tg.tasks.get(name)()
     if name == "parity":
-        task = tg.tasks.Parity(lengths=(5, 8)) if "lengths" in vars(task) else task
+        task = tg.tasks.Parity(shortest=5, longest=8)
     model = model_for(task)
     history = tg.fit(model, task, steps=60, optimizer=adam(model), every=20)
     assert history.column("loss")[-1] < history.column("loss")[0]
