@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.compile import compiled
 from tinygrad_rnn.scope import Context, context
 
 settings.register_profile("quick", deadline=None, max_examples=8, derandomize=True, print_blob=True)
@@ -35,6 +36,14 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def machine_code_only_where_it_is_asked_for(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To make machine code takes seconds: without the slow tests, loops run in NumPy unless a test says ``backend="numba"``."""
+    if request.config.option.markexpr == "not slow":
+        chosen = compiled._backend
+        monkeypatch.setattr(compiled, "_backend", lambda name: chosen(name or "numpy"))
 
 
 @pytest.fixture(scope="session")
