@@ -1,0 +1,63 @@
+"""The axes of pictures hold all that is drawn on them, and end where the data do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+
+RUN = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(12, 2, 3)))
+LOSS = (RUN.stacked**2).sum()
+
+
+def axes_of(name: str) -> Any:
+    found = getattr(inspector, name)(RUN, *([] if name == "jacobians" else [LOSS]))
+    return found, found.plot().figure.axes
+
+
+def test_waterfall() -> None:
+    found, (bars, over_time, *_) = axes_of("waterfall")
+    ends = np.cumsum([0.0, *np.nan_to_num(found.mean.values)])
+    low, high = bars.get_xlim()
+    reach = np.ptp(ends)
+    assert ends.min() - 0.1 * reach <= low < ends.min() and ends.max() < high <= ends.max() + 0.25 * reach
+    assert bars.get_ylim()[0] > len(found.names) > 0 > bars.get_ylim()[1]
+    assert over_time.get_xlim()[0] <= 0.5 and over_time.get_xlim()[1] >= 11.5
+
+
+def test_weights() -> None:
+    found, (first, *_) = axes_of("weights")
+    norms = np.array([bar.get_height() + bar.get_y() for bar in first.patches])
+    low, high = first.get_ylim()
+    assert first.get_yscale() == "log" and low < norms.min() and norms.max() < high <= 2 * norms.max()
+    assert first.get_xlim()[0] <= -0.5 and first.get_xlim()[1] >= 11.5 and found.steps == 12
+
+
+def test_shares() -> None:
+    found, (areas, *_) = axes_of("shares")
+    low, high = areas.get_ylim()
+    assert -1.5 <= low <= 0 and 1 <= high <= 2.5 and areas.get_xlim()[1] >= found.totals.shape[1] - 0.5
+
+
+def test_gates() -> None:
+    found, axes = axes_of("gates")
+    strip, slopes = axes[0], axes[len(found.derivatives.axes["nonlinearity"])]
+    assert strip.get_ylim() == pytest.approx((0.0, 1.0), abs=0.06) and slopes.get_xlim() == (-0.5, 11.5)
+    assert slopes.get_yscale() == "log" and slopes.get_ylim()[0] < np.nanmin(np.abs(found.derivatives.values)) < np.nanmax(found.derivatives.values) < slopes.get_ylim()[1]
+
+
+def test_jacobians() -> None:
+    found, (values, products, ranks, *_) = axes_of("jacobians")
+    assert values.get_yscale() == "log" and values.get_ylim()[1] > found.singular_values.values.max()
+    assert products.get_ylim()[0] < found.product.values.min() / np.log(10) and products.get_ylim()[1] > 0
+    assert ranks.get_ylim()[0] == 0 and ranks.get_ylim()[1] >= found.size
+
+
+def test_path_orders() -> None:
+    found, (bars, over_time, *_) = axes_of("path_orders")
+    last = int(np.flatnonzero(np.abs(np.nan_to_num(np.vstack([found.by_step.values, found.projections.values]))).max(axis=0) >= 1e-3).max())
+    assert bars.get_xlim() == (-0.6, last + 0.6) and over_time.get_ylim() == (-0.5, last + 0.5)
