@@ -182,7 +182,8 @@ class _Adjoint(Shapes):
         parts = tuple(use.part for use in uses)
         if value is self.run.outputs[self.t] and not isinstance(origin, int) and self.seed is None:
             self.seed = replace(item, size=(item.size[0], 28.0), value=self.graph.find(value) if origin == "layer" else None)
-            self.joined = self.graph.find(uses[0].consumer) if origin == "loss" and len(uses) == 1 else None
+            reader = uses[0].consumer
+            self.joined = self.graph.find(reader) if origin == "loss" and len(uses) == 1 and reader in self.graph else None
             return _Flow(entering("x"), parts)
         self.items.append(item)
         return _Flow(item.key, parts)
