@@ -318,7 +318,7 @@ def test_the_command_line_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["graph", "--cell", "rnn", "-T", "2", "--backward", "-o", str(out)]) == 0
     assert "backward t = 1" in out.read_text(encoding="utf-8").replace("&#45;", "-").replace("&#160;", " ")
     assert main(["graph", "--cell", "rnn", "-T", "2", "--backward", "--plain", "-o", str(out)]) != 0
-    assert "backward=True" in capsys.readouterr().err
+    assert "--backward draws the gradient of every operation: leave out --plain" in capsys.readouterr().err
 
 
 def test_a_backward_drawing_needs_a_loss_and_the_operation_level() -> None:
