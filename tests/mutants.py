@@ -1,8 +1,8 @@
 """Mutation testing: change one thing in the code, and see whether a test notices. ``make mutants`` runs it.
 
 A mutant is the tree with one expression changed: an operator, a comparison, a constant, a condition, a call left out. The
-tests that mirror the changed file run first, those of its folder next, slow ones last; the first failure kills the
-mutant. What survives is printed as a change of one line. Mutants that no test *can* notice stand in
+tests that mirror the changed file run first, the others of that folder next, the mirror's slow ones last; the first
+failure kills the mutant. What survives is printed as a change of one line. Mutants that no test *can* notice stand in
 ``equivalent_mutants.txt``, each with its reason, and are not counted.
 """
 
@@ -76,14 +76,14 @@ class Mutant:
 
     def tests(self) -> list[list[str]]:
         """What to run, one after the other, until something fails: options and paths of pytest."""
-        package, *rest = Path(self.path).parts
-        folder = Path("tests", package, *rest[:-1])
+        folder = Path("tests", *Path(self.path).parts[:-1])
         mirror = folder / f"test_{Path(self.path).name}"
         while not (ROOT / folder).exists():
             folder = folder.parent
+        own = [str(mirror)] if (ROOT / mirror).exists() else []
+        others = sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py"))
         quick = ["-m", "not slow"]
-        stages = [[*quick, str(mirror)]] if (ROOT / mirror).exists() else []
-        return [*stages, [*quick, str(folder)], [*quick, str(Path("tests", package))], ["--hypothesis-profile=full", str(folder)]]
+        return [[*quick, *own], [*quick, *others], ["--hypothesis-profile=full", *own]] if own else [[*quick, *others]]
 
 
 def changes(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
