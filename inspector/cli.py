@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import inspector
 
-from .blame import is_users, said
+from .blame import is_users, said, warned
 from .commands.family import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, OK, Run
 from .commands.parser import parser_of
 from .commands.progress import Progress
@@ -23,17 +24,19 @@ _EXPECTED = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, Ru
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 fine, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody reads on."""
     spell_out()
+    usual, warnings.formatwarning = warnings.formatwarning, warned()    # who records warnings, still does
     try:
         try:
             return _main(sys.argv[1:] if argv is None else list(argv))
         finally:
+            warnings.formatwarning = usual
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())    # or Python complains when it flushes at exit
         return BROKEN_PIPE
     except OSError as error:
-        return _failed(f"cannot write what was found: {_message(error)}")
+        return _failed(f"cannot write what was found: {error.strerror or error}")
     except KeyboardInterrupt:
         print("inspector: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -117,7 +117,7 @@ def not_finite_behind(
     """The same of what a loss was computed from, if need be without a run; norms are those of a :class:`GradientTrace`."""
     order = ancestors([loss])
     names: Names = {node.id: node.name for node in order if node.name is not None}
-    leaves: Leaves = {node.id: ("leaf", node.name or "without a name", node) for node in order if node.op is None}
+    leaves: Leaves = {node.id: (_source(node), node.name or "without a name", node) for node in order if node.op is None}
     if run is not None and all(part.tape is None for part in run.cells):
         names, leaves, _ = _known(run)
     named = [node for node in order if node.id in names and node.op is not None]
@@ -167,6 +167,11 @@ def _brought(way: Sequence[Tensor], leaves: Leaves) -> tuple[str, str, Any] | No
 def _count(array: Any) -> str:
     ill = int((~np.isfinite(array)).sum())
     return f"{ill} of {np.size(array)} numbers"
+
+
+def _source(leaf: Tensor) -> str:
+    """What a leaf is, as far as it can be told without a run: what is trained is a parameter, an ``x`` of a step an input."""
+    return "parameter" if leaf.requires_grad else "input" if leaf.name == "x" and leaf.timestep is not None else "leaf"
 
 
 def _name(node: Tensor) -> str:

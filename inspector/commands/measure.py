@@ -100,6 +100,10 @@ def _finite(value: float) -> float | None:
 # -------------------------------------------------------------------------------------------- sweep
 
 
+def _no_weights(text: str) -> None:
+    raise argparse.ArgumentTypeError("a sweep draws new weights for every seed; `inspector decay --weights` measures trained ones")
+
+
 @command(
     "sweep", cell_names("--cell", required=True, action="append", several="; several times for several"),
     option("-T", "--length", "--steps", action="append", type=positive, metavar="N", help="timesteps; several times for several (default: 100)"),
@@ -109,10 +113,12 @@ def _finite(value: float) -> float | None:
     option("--loss", choices=("last", "all"), default="last", help="outputs that the loss reads (default: last)"),
     option("-j", "--jobs", type=positive, metavar="N", help="runs at a time (default: one a processor)"),
     option("--resume", type=path, metavar="FILE", help="keep finished runs in this file, and do not repeat those that it holds"),
-    picture("sweep.svg"), tables("json", "csv"), lambda parser: parser.set_defaults(steps=1, seed=0, weights=None, random_start=False),
+    option("--weights", type=_no_weights, help=argparse.SUPPRESS), picture("sweep.svg"), tables("json", "csv"),
+    lambda parser: parser.set_defaults(steps=1, seed=0, random_start=False),
 )  # fmt: skip
 def _sweep(a: argparse.Namespace) -> tuple[int, str]:
-    """Runs are made in parallel. With --resume a sweep that was interrupted goes on where it stopped.
+    """Weights are drawn anew for every seed: for trained ones there is `inspector decay --weights`. Runs are made in parallel.
+    With --resume a sweep that was interrupted goes on where it stopped.
 
     inspector sweep --cell rnn --cell lstm --length 50 --length 200 --seeds 20 --csv sweep.csv
     inspector sweep --cell lstm --init pytorch --init chrono --init keras -o inits.png

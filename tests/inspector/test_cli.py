@@ -178,6 +178,7 @@ BAD_OPTIONS = {
     "stray word": (["graph", "rnn"], "--cell"),
     "stray words": (["graph", "--cell", "rnn", "gru"], "what is 'gru' for?"),
     "weights and init": (["map", "--cell", "rnn", "--init", "keras", "--weights", "a.npz"], "not allowed with"),
+    "weights of a sweep": (["sweep", "--cell", "rnn", "--weights", "a.npz"], "draws new weights for every seed; `inspector decay --weights`"),
     "number": (["whatif", "--cell", "lstm", "--hold", "f=much"], "--hold: must be a number, got 'much'"),
     "pair": (["whatif", "--cell", "lstm", "--hold", "f"], "--hold: must be NAME=VALUE, got 'f'"),
     "function": (["whatif", "--cell", "lstm", "--swap", "f=tahn"], "did you mean tanh"),

@@ -199,7 +199,10 @@ WITHOUT_LOSS = {"jacobians", "lyapunov", "first_not_finite"}
 def test_what_has_no_run_names_leaves_by_their_names() -> None:
     _, loss = made("NaN weight")
     message = refused(lambda: inspector.assert_gradient_reaches(loss, made("NaN weight")[0].states[0].h))
-    assert "not finite since t = 0: NaN in the leaf weight_hh (1 of 36 numbers)" in message
+    assert "not finite since t = 0: NaN in the parameter weight_hh (1 of 36 numbers)" in message
+    with np.errstate(all="ignore"):
+        run, loss = growing(1.0, np.where(np.arange(4)[:, None, None] == 3, np.inf, X[:4]))
+    assert "not finite since t = 3: infinity in the input x (6 of 6 numbers)" in str(inspector.stops(loss, run.states[0].h))
 
 
 @pytest.mark.slow

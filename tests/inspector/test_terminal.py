@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import inspector
+from inspector.cli import main
 from inspector.commands.progress import Progress
 from inspector.commands.terminal import spell_out
 
@@ -68,11 +70,12 @@ def test_nobody_reads_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("argument", ["--version", "--help", pytest.param("cells", marks=pytest.mark.slow)])
+def test_a_full_disk_is_told(argument: str, tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([sys.executable, "-m", "inspector", "--version"], stdout=full, stderr=subprocess.PIPE, check=False, env=environment(), cwd=tmp_path)
+        done = subprocess.run([sys.executable, "-m", "inspector", argument], stdout=full, stderr=subprocess.PIPE, check=False, env=environment(), cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(b"inspector: error: cannot write what was found:") and done.stderr.count(b"\n") == 1
+    assert done.stderr == b"inspector: error: cannot write what was found: No space left on device\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
@@ -81,6 +84,35 @@ def test_closed_streams_do_no_harm(tmp_path: Path) -> None:
     for closed in (">&-", "2>&- >/dev/null"):
         done = subprocess.run(["sh", "-c", f"{command} {closed}"], stderr=subprocess.PIPE, check=False, env=environment(), cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, b"")
+
+
+WARNING = """
+import warnings
+import tinygrad_rnn as tg
+class Cell(tg.cells.RNNCell):
+    def step(self, x, state):
+        warnings.warn("two\\nlines")
+        return super().step(x, state)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["check"], pytest.param(["sweep", "--seeds", "1", "-j", "2"], marks=pytest.mark.slow)])
+def test_a_warning_takes_one_line(arguments: list[str], tmp_path: Path) -> None:
+    """In the words of the command, with its place in the user's file, and once a process."""
+    (tmp_path / "own.py").write_text(WARNING)
+    done = run(*arguments, "--cell", "own.py:Cell", "-T", "2", cwd=tmp_path)
+    lines = [line for line in done.stderr.decode().splitlines(keepends=True) if not PROGRESS.fullmatch(line)]
+    assert done.returncode == 0
+    assert lines == ["inspector: warning: two lines (own.py:6)\n"] * (2 if arguments[0] == "sweep" else 1)
+
+
+def test_whoever_records_warnings_gets_those_of_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(WARNING)
+    before = warnings.formatwarning
+    with pytest.warns(UserWarning, match="two\nlines"):
+        assert main(["check", "--cell", "own.py:Cell", "-T", "1"]) == 0
+    assert warnings.formatwarning is before
 
 
 def interrupted(*arguments: str, cwd: Path, after: str) -> tuple[int, str]:
