@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decay_of_three_cells as example
 import numpy as np
+import pytest
 
 import tinygrad_rnn as tg
 
@@ -23,6 +24,7 @@ def test_traces_are_the_gradient(monkeypatch):
         np.testing.assert_allclose(trace.norm("h"), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gate_biases_for_the_task_reach_back_and_defaults_do_not(tmp_path, capsys):
     assert example.main(["--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out

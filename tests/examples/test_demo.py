@@ -21,6 +21,7 @@ OTHERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_trained_network
 def test_as_a_user_runs_it(tmp_path):
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))

@@ -24,6 +24,7 @@ from .drawn import Box, Drawn, Edge, Node, Point, produced, read
 from .test_drawing import RUNS, run_of
 
 CELLS = tg.cells.names()
+OTHERS = ["masked", "truncated", "reversed", "stacked", "directions", "scoped", "folded", "three folded"]
 QUICK = [(name, LEVELS[k % len(LEVELS)]) for k, name in enumerate(CELLS) if name != "fgr"]
 """Each cell at one of the levels, in turn; fgr takes seconds."""
 Segment = tuple[Point, Point]
@@ -237,8 +238,7 @@ def test_the_laws_of_geometry_hold_for_cells_nobody_has_drawn_yet(level: str, ru
     assert broken_laws(to_svg(drawing), drawing) == []
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("kind", ["masked", "truncated", "reversed", "stacked", "directions", "scoped", "folded", "three folded"])
+@pytest.mark.parametrize(("kind", "level"), slow_unless(zip(OTHERS, [*LEVELS] * 3, strict=False), itertools.product(OTHERS, LEVELS)))
 def test_the_laws_of_geometry_hold_for_other_runs(kind: str, level: str) -> None:
     run = run_of("narx" if kind == "three folded" else "lstm", 30) if "folded" in kind else RUNS[kind]
     drawing = picture(run, level=level, trace=inspector.trace(run, tg.losses.mse_loss(run.stacked, np.zeros(run.stacked.shape))))
@@ -254,8 +254,7 @@ CROSSINGS = {
 """A step's crossings where there is more than one. The last three cells feed every gate from every gate."""
 
 
-@pytest.mark.parametrize("level", ["cell", "gate"])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(("name", "level"), slow_unless(QUICK, itertools.product(CELLS, ["cell", "gate"])))
 def test_lines_hardly_cross(name: str, level: str) -> None:
     drawing, _, ours = produced(name, level)
     assert crossings(read(ours), drawing) <= 3 * CROSSINGS[level].get(name, 1)

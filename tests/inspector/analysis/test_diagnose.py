@@ -14,6 +14,7 @@ import tinygrad_rnn as tg
 from inspector.analysis.diagnose import EXPLODES, VANISHES
 from tinygrad_rnn.unroll import Run
 
+from ...marks import slow_unless
 from ...random_cells import runs
 from ...strategies import FEW
 
@@ -35,7 +36,7 @@ def forgetful(name: str, value: Any) -> Any:
     return value + np.repeat([0.0, -1.0, 0.0, 0.0], 6) if name == "bias_ih" else value
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", slow_unless([False], [False, True]))
 def test_a_forget_gate_that_closes_is_found_and_opened(reverse: bool) -> None:
     run = run_of("lstm", forgetful, reverse=reverse)
     found = inspector.diagnose(run, last(run))
@@ -47,6 +48,7 @@ def test_a_forget_gate_that_closes_is_found_and_opened(reverse: bool) -> None:
     assert found.half_life < 1.5 < 20 < remedy.half_life
 
 
+@pytest.mark.slow
 def test_the_remedy_holds_in_a_cell_that_is_really_changed() -> None:
     run = run_of("lstm", forgetful)
     remedy = inspector.diagnose(run, last(run)).remedies[0]
@@ -123,7 +125,7 @@ def test_random_cells(run: Run) -> None:
 
 
 def test_the_text_has_the_remedies_the_evidence_in_order_and_the_curve() -> None:
-    run = run_of("lstm", forgetful)
+    run = run_of("lstm", forgetful, steps=20)
     found = inspector.diagnose(run, last(run))
     lines = str(found).splitlines()
     at = lines.index("what would help, tried on this run:")
