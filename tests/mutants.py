@@ -12,6 +12,7 @@ import argparse
 import ast
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ COMPARED = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
     ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in",
 }  # fmt: skip
-COSMETIC = {"linewidth", "fontsize", "alpha", "zorder", "pad", "labelpad", "size", "figsize", "markersize", "constrained_layout"}
+COSMETIC = {"linewidth", "fontsize", "alpha", "zorder", "pad", "labelpad", "size", "figsize", "markersize", "constrained_layout", "width_ratios", "height_ratios"}
 """Arguments that only say how thick or large something is drawn: a matter of taste, not of truth."""
 
 
@@ -77,13 +78,22 @@ class Mutant:
     def tests(self) -> list[list[str]]:
         """What to run, one after the other, until something fails: options and paths of pytest."""
         folder = Path("tests", *Path(self.path).parts[:-1])
-        mirror = folder / f"test_{Path(self.path).name}"
         while not (ROOT / folder).exists():
             folder = folder.parent
-        own = [str(mirror)] if (ROOT / mirror).exists() else []
-        others = sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py"))
+        every = tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py")))
+        own = _mirror(self.path, every)
         quick = ["-m", "not slow"]
-        return [[*quick, *own], [*quick, *others], ["--hypothesis-profile=full", *own]] if own else [[*quick, *others]]
+        return [[*quick, own], [*quick, *(path for path in every if path != own)], ["--hypothesis-profile=full", own]]
+
+
+@cache
+def _mirror(path: str, tests: tuple[str, ...]) -> str:
+    """The test file of the same name, or else the one that most often says the names that the changed file exports."""
+    same = [test for test in tests if Path(test).name == f"test_{Path(path).name}"]
+    if same:
+        return same[0]
+    names = [name.value for node in ast.parse(read(path)).body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for name in ast.walk(node.value) if isinstance(name, ast.Constant)]
+    return max(tests, key=lambda test: len(re.findall(rf"\b({'|'.join([Path(path).stem, *names])})\b", read(test))))
 
 
 def changes(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
@@ -136,6 +146,10 @@ def _unmutated(node: ast.AST) -> list[ast.AST]:
             return [part for part in (returns, *(a.annotation for a in every if a)) if part is not None]
         case ast.keyword(arg=name) if name in COSMETIC:
             return [node]
+        case ast.Call(ast.Name("axes_of") | ast.Attribute(attr="axes_of"), [_, size]):
+            return [size]
+        case ast.UnaryOp(ast.USub(), ast.Constant() as value):  # -1 becomes 1, and need not be -2 as well
+            return [value]
         case ast.If(ast.Name("TYPE_CHECKING")):
             return [node]
         case _:
@@ -171,6 +185,7 @@ def survives(mutant: Mutant, folder: Path) -> bool:
             if done.returncode not in (0, 5):  # 5: this file has no test of that kind
                 return False
     except subprocess.TimeoutExpired:
+        tqdm.write(f"  took over {SECONDS} s: {mutant}")
         return False
     finally:
         target.write_text(kept, encoding="utf-8")
@@ -219,9 +234,13 @@ def main() -> int:
         for area in options.areas or AREAS:
             every = [m for m in mutants(AREAS[area]) if options.only in m.path and str(m) not in known]
             drawn = [every[k] for k in rng.permutation(len(every))[: options.number]]
-            alive = [m for m, left in zip(drawn, tqdm(pool.map(judge, drawn), total=len(drawn), desc=area), strict=True) if left]
-            print(f"{area}: {len(drawn) - len(alive)} of {len(drawn)} mutants killed", *(f"  {m}" for m in alive), sep="\n", flush=True)
-            killed, judged = killed + len(drawn) - len(alive), judged + len(drawn)
+            alive = 0
+            for mutant, left in zip(drawn, tqdm(pool.map(judge, drawn), total=len(drawn), desc=area, disable=None), strict=True):
+                alive += left
+                if left:
+                    tqdm.write(f"  {mutant}")
+            print(f"{area}: {len(drawn) - alive} of {len(drawn)} mutants killed", flush=True)
+            killed, judged = killed + len(drawn) - alive, judged + len(drawn)
     print(f"score: {killed / max(judged, 1):.1%} of {judged} (seed {options.seed})")
     return 0
 

@@ -255,7 +255,7 @@ def _remedies(run: Run, loss: Tensor, fall: Waterfall, kept: float, verdict: str
             tried = _trial(run, loss, kept, "bias", gate[2])
             yield from _best(tried, [sign * more for more in _BIASES], kept)
     parameters = dict(run.cell.named_parameters())
-    names = [name for part in parts if (name := part.removesuffix("ᵀ")) in parameters]
+    names = [name for part in parts if (name := part.removeprefix("× ").removesuffix("ᵀ")) in parameters]
     for name in dict.fromkeys(names):
         yield from _best(_trial(run, loss, kept, "scale", name), _DOWN if verdict == "explodes" else _UP, kept)
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.analysis.diagnose import EXPLODES, VANISHES
+from inspector.analysis.diagnose import EXPLODES, VANISHES, Remedy
 from tinygrad_rnn.unroll import Run
 
 from ...marks import slow_unless
@@ -73,6 +73,48 @@ def test_recurrent_weights_that_blow_up_are_found_and_scaled_down() -> None:
     assert found.evidence[1].startswith("100% of what is gained comes from weight_hhᵀ")
     (remedy,) = found.remedies
     assert remedy.change.startswith("weight_hh × 0.") and 0.1 <= remedy.kept <= 10
+
+
+class Gated(tg.Cell):
+    """A cell whose gradient is known in closed form: each step multiplies the state by ``gain * sigmoid(bias)``."""
+
+    def __init__(self, gain: float, bias: float) -> None:
+        super().__init__(3, 1, seed=0)
+        self.gain = self.parameter("gain", (1,), init=lambda shape, rng: np.full(shape, gain))
+        self.bias = self.parameter("bias", (1,), init=lambda shape, rng: np.full(shape, bias))
+
+    def step(self, x: Any, state: Any) -> Any:
+        f = tg.named(f=tg.sigmoid(x[:, :1] * 0.0 + self.bias))
+        return (f * state.h * self.gain,)
+
+
+def remedies_of(gain: float, bias: float, steps: int) -> tuple[Remedy, ...]:
+    run = tg.unroll(Gated(gain, bias), X[:steps])
+    return inspector.diagnose(run, last(run)).remedies
+
+
+@pytest.mark.parametrize(("steps", "enough"), [(50, 1.06), *((13, enough) for enough in (1.3, 1.5, 1.9, 2.1, 2.6, 3.1, 3.9))])
+def test_weights_are_enlarged_no_more_than_is_needed(steps: int, enough: float) -> None:
+    """`enough` is the factor with which a tenth of the gradient arrives."""
+    (remedy,) = remedies_of(0.1 ** (1 / (steps - 1)) / enough, 50.0, steps)
+    factor = float(remedy.change.removeprefix("gain × "))
+    assert enough <= factor < 1.34 * enough and 0.1 <= remedy.kept <= 10
+
+
+@pytest.mark.parametrize(("steps", "enough"), [(50, 0.9), *((13, enough) for enough in (0.65, 0.52, 0.45, 0.38, 0.3))])
+def test_weights_are_reduced_no_more_than_is_needed(steps: int, enough: float) -> None:
+    """`enough` is the factor with which ten times the gradient arrives."""
+    (remedy,) = remedies_of(10 ** (1 / (steps - 1)) / enough, 50.0, steps)
+    factor = float(remedy.change.removeprefix("gain × "))
+    assert enough / 1.4 <= factor <= enough and 0.1 <= remedy.kept <= 10
+
+
+@pytest.mark.parametrize("enough", [0.9, 1.3, 1.7, 2.5, 3.5, 4.5, 5.5, 7.5])
+def test_a_gate_is_opened_no_more_than_is_needed(enough: float) -> None:
+    level = 0.1 ** (1 / 12)
+    remedy = remedies_of(1.0, np.log(level / (1 - level)) - enough, 13)[0]
+    assert remedy.change.endswith(" of bias in f")
+    assert enough <= float(remedy.change.split()[0]) <= enough + (1.0 if enough < 6 else 2.0) and remedy.kept >= 0.1
 
 
 def test_all_is_well_where_it_is() -> None:

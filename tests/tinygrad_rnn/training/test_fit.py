@@ -302,13 +302,17 @@ def test_logs_are_open_formats(tmp_path: Path) -> None:
         history.column("speed")
 
 
-def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    model = model_for(TASK)
-    tg.fit(model, TASK, steps=2, every=1, progress=True)
+def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    checkpoint = tmp_path / "kept.safetensors"
+    tg.fit(model_for(TASK), TASK, steps=2, every=1, progress=True, checkpoint=checkpoint)
     shown = capsys.readouterr().err
-    assert "loss=" in shown and "gradient=" in shown
-    tg.fit(model, TASK, steps=2, every=1)
-    assert capsys.readouterr().err == ""
+    assert "loss=" in shown and "gradient=" in shown and " 0/2 " in shown and " 2/2 " in shown
+    tg.fit(model_for(TASK), TASK, steps=5, every=5, progress=True, checkpoint=checkpoint)
+    resumed = capsys.readouterr().err
+    assert " 2/5 " in resumed and " 5/5 " in resumed and " 0/5 " not in resumed
+    for silent in (None, False):  # None: only where there is a terminal
+        tg.fit(model_for(TASK), TASK, steps=2, every=1, progress=silent)
+        assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
