@@ -176,21 +176,23 @@ def einsum(subscripts: str, *operands: Value) -> Value:
         If subscripts and operands do not match.
     """
     terms, output = _explicit(subscripts, [len(_shape(x)) for x in operands])
-    spare = iter(sorted(set(string.ascii_letters) - set("".join(terms) + output)))
-    values = list(operands)
-    plain = []
-    for term, operand in zip(list(terms), operands, strict=True):
-        labels: list[str] = []
-        for label, n in zip(term, _shape(operand), strict=True):
-            if label in labels:  # a diagonal: ii becomes ij times the identity matrix
-                other = next(spare)
-                terms.append(label + other)
-                values.append(np.eye(n, dtype=bool))
-                label = other
-            labels.append(label)
-        plain.append("".join(labels))
-    recipe = ",".join(plain + terms[len(plain) :]) + "->" + output
-    return p.einsum(*values, subscripts=recipe)
+    plain = [_diagonals(term, x) for term, x in zip(terms, operands, strict=True)]
+    recipe = ",".join(term for term, _ in plain) + "->" + output
+    return p.einsum(*[x for _, x in plain], subscripts=recipe)
+
+
+def _diagonals(term: str, x: Value) -> tuple[str, Value]:
+    """The diagonals over labels that a term repeats, and the term without repetition."""
+    for label in sorted({label for label in term if term.count(label) > 1}):
+        while term.count(label) > 1:
+            first, second = term.index(label), term.rindex(label)
+            rest = [k for k in range(len(term)) if k not in (first, second)]
+            n, m = _shape(x)[first], _shape(x)[second]
+            if n != m:
+                raise ValueError(f"einsum: term {term!r} repeats {label!r} for axes of lengths {n} and {m}")
+            x = p.getitem.on((p.transpose(x, (*rest, first, second)),), {"index": (..., np.arange(n), np.arange(n))})
+            term = "".join(term[k] for k in rest) + label
+    return term, x
 
 
 def _explicit(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import primitives as p
 from .arrangement import moveaxis, ravel, sort
-from .discrete import any, count_nonzero, isnan
+from .discrete import any, count_nonzero, isinf, isnan
 from .elementary import root
 from .functions import concatenate, cut, mean, normal_axis, squeeze, value_of
 from .primitive import Value
@@ -78,7 +78,10 @@ def quantile(x: Value, q: Any, axis: Any = None, keepdims: bool = False) -> Valu
     place = shares * (n - 1)
     below = np.floor(place).astype(int)
     low, high = rows[..., below], rows[..., np.minimum(below + 1, n - 1)]
-    found = p.add(low, p.multiply(p.subtract(high, low), (place - below).astype(x.dtype)))
+    share = (place - below).astype(x.dtype)
+    between = p.add(low, p.multiply(p.subtract(high, low), share))
+    infinite = p.add(p.multiply(low, 1 - share), p.multiply(high, share))  # whose difference is no number
+    found = p.where(share == 0, low, p.where(isinf(low), infinite, between))
     lost = any(isnan(rows), axis=-1)
     found = p.where(p.reshape(lost, lost.shape + (1,) * shares.ndim), np.nan, found)
     found = moveaxis(found, tuple(range(-shares.ndim, 0)), tuple(range(shares.ndim)))
@@ -165,6 +168,8 @@ def _vector_norm(size: Value, ord: Any, axes: tuple[int, ...], keepdims: bool) -
         return (p.max if ord > 0 else p.min)(size, axis=axes, keepdims=keepdims)
     if ord == 0:
         return p.astype(count_nonzero(size, axes, keepdims), size.dtype)
-    powers = p.sum(p.power(size, float(ord)), axis=axes, keepdims=keepdims)
+    zero = p.equal(size, 0)
+    powers = p.where(zero, 0.0 if ord > 0 else np.inf, p.power(p.where(zero, 1.0, size), float(ord)))
+    powers = p.sum(powers, axis=axes, keepdims=keepdims)
     zero = p.equal(powers, 0)
     return p.where(zero, 0.0, p.power(p.where(zero, 1.0, powers), 1.0 / ord))

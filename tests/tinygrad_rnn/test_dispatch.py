@@ -413,6 +413,33 @@ def test_infinities_and_nan() -> None:
     assert tg.nan_to_num(np.float32(inf)) == np.finfo(np.float32).max
 
 
+@pytest.mark.parametrize(
+    ("row", "q", "expected"),
+    [
+        ([1.0, np.inf, np.inf], 0.5, np.inf), ([np.inf, np.inf], 0.5, np.inf), ([-np.inf, -np.inf, 1.0], 0.5, -np.inf),
+        ([1.0, 2.0, np.inf], 0.5, 2.0), ([1.0, np.inf], 0.0, 1.0), ([-np.inf, 1.0], 1.0, 1.0), ([-np.inf, 1.0], 0.25, -np.inf),
+        ([1.0, np.inf], 0.25, np.inf), ([-np.inf, np.inf], 0.5, np.nan),
+    ],
+)  # fmt: skip
+def test_quantiles_beside_infinities(row: Any, q: float, expected: float) -> None:
+    """NumPy's median has the first four; its quantile takes infinite differences, which are NaN next to themselves."""
+    with np.errstate(invalid="ignore"):
+        assert np.quantile(tg.tensor(row), q).item() == pytest.approx(expected, nan_ok=True)
+        if q == 0.5:
+            np.testing.assert_array_equal(np.median(tg.tensor(row)).data, np.median(np.array(row)))
+        assert slope(lambda x: np.quantile(x, 0.5), [1.0, 2.0, np.inf]) == [0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("order", [0.5, 1, 1.5, 3, -1, -2])
+def test_norms_of_zeros_are_pytorchs(order: float, torch: Any) -> None:
+    for row in ([0.0, 0.0, 0.0], [1.0, 0.0, -2.0]):
+        twin = torch.tensor(row, dtype=torch.float64, requires_grad=True)
+        expected = torch.linalg.vector_norm(twin, order)
+        expected.backward()
+        assert np.linalg.norm(tg.tensor(row), order).item() == pytest.approx(expected.item())
+        assert slope(lambda x: np.linalg.norm(x, order), row) == pytest.approx(twin.grad.tolist())
+
+
 def test_ties_and_zeros() -> None:
     assert slope(lambda x: np.sort(x)[:1], [2.0, 2.0]) == [1.0, 0.0]
     assert slope(np.cumprod, [0.0, 2.0, 3.0]) == [9.0, 0.0, 0.0]

@@ -110,7 +110,7 @@ def test_linear() -> None:
 
 
 EINSUMS = [
-    ("ii", [(3, 3)]), ("ii->i", [(3, 3)]), ("iij->j", [(2, 2, 3)]), ("iii->i", [(2, 2, 2)]),
+    ("ii", [(3, 3)]), ("ii->i", [(3, 3)]), ("iij->j", [(2, 2, 3)]), ("iii->i", [(2, 2, 2)]), ("iji->j", [(2, 3, 2)]), ("ijij->ij", [(2, 3, 2, 3)]), ("...ii->...i", [(2, 3, 3)]),
     ("ij,jk", [(2, 3), (3, 2)]), ("ba", [(2, 3)]), ("i,i", [(3,), (3,)]), ("i,j->ji", [(2,), (3,)]),
     ("...i,...i", [(2, 3), (2, 3)]), ("...i,i->...", [(2, 2, 3), (3,)]), ("...ij,jk->...ik", [(2, 2, 3), (3, 2)]),
     ("i...->...", [(2, 3)]), ("...,...", [(2, 1), (3,)]), ("b...,b->...", [(2, 3), (2,)]), ("ij->", [(2, 3)]),
@@ -132,6 +132,12 @@ def test_einsum_is_numpys(subscripts: str, sizes: Any) -> None:
     assert ours(*[x.astype(np.float32) for x in arrays]).dtype == np.float32
 
 
+def test_a_diagonal_does_not_read_what_lies_beside_it() -> None:
+    x = tg.tensor([[1.0, np.nan], [np.inf, 2.0]], requires_grad=True)
+    assert tg.einsum("ii->i", x).data.tolist() == [1.0, 2.0] and tg.einsum("ii", x).item() == 3.0
+    assert tg.grad(tg.einsum("ii,i->", x, np.array([5.0, 7.0])), x)[0].data.tolist() == [[5.0, 0.0], [0.0, 7.0]]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -148,6 +154,7 @@ def test_einsum_is_numpys(subscripts: str, sizes: Any) -> None:
         (lambda x: tg.clip(x), ValueError, "clip: give a_min, a_max or both"),
         (lambda x: tg.einsum("ij,jk->ik", x), ValueError, "einsum: .* names 2 operands, got 1"),
         (lambda x: tg.einsum("i->i", x), ValueError, "einsum: term 'i' of 'i->i' does not fit 2 dimensions"),
+        (lambda x: tg.einsum("ii->i", x), ValueError, "einsum: term 'ii' repeats 'i' for axes of lengths 2 and 3"),
         (lambda x: tg.einsum(x, "ij"), TypeError, "einsum: subscripts must be a string"),
         (lambda x: tg.einsum("ij->k", x), ValueError, "einsum"),
         (lambda x: tg.concatenate([x, tg.tensor([1.0])]), ValueError, r"concatenate\(shapes \(2, 3\), \(1,\)"),

@@ -129,6 +129,7 @@ class CompiledCell(Cell):
 
     is_compiled = True
     _lead = 0
+    _twins: Sequence[Cell] = ()
 
     def __init__(self, cell: Cell, checkpoint: str | int | None, backend: str) -> None:
         self.cell = cell
@@ -184,7 +185,7 @@ class CompiledCell(Cell):
         """The cell as it is now: what has been worked out, unless an attribute has changed since."""
         with self._lock:
             if self._latest is None or not self._latest.holds:
-                self._latest = Specialised(self.cell, self.backend, repr(self), self._operation)
+                self._latest = Specialised(self.cell, self.backend, repr(self), self._operation, self._twins)
             return self._latest
 
     def programs(self, batch: int = 1) -> dict[str, Program]:
@@ -271,6 +272,7 @@ class CompiledEnsemble(CompiledCell):
             raise ValueError("compile: the cells of an ensemble must be alike in class, sizes, dtype and parameters")
         super().__init__(members[0], None, backend)
         self.members = tuple(members)
+        self._twins = self.members[1:]
         tables = [dict(member.named_parameters()) for member in members]
         self._stacked = {
             name: Tensor(np.stack([table[name].data for table in tables]), True, name) for name in tables[0]
@@ -287,8 +289,8 @@ class CompiledEnsemble(CompiledCell):
 
     def initial_state(self, batch: int) -> Any:
         """The initial states of all members, (members, batch, hidden_size)."""
-        single = self.cell.initial_state(batch)
-        return self.State(*[np.repeat(np.asarray(plain(state))[None], len(self), axis=0) for state in single])
+        single = [member.initial_state(batch) for member in self.members]
+        return self.State(*[np.stack([np.asarray(plain(state)) for state in states]) for states in zip(*single, strict=True)])
 
     def step(self, x: Value, state: Any) -> Any:
         raise NotImplementedError("an ensemble runs compiled only; take one of its members to run it step by step")

@@ -11,7 +11,7 @@ from ..batching import Batched
 from ..cotangent import Lazy, dense
 from ..inner import RowsOf
 from ..primitive import Primitive
-from ..primitives import getitem, reshape, stack, stop_gradient
+from ..primitives import getitem, reshape, stack, stop_gradient, where
 from ..sweep import Recurrent, sweep
 from ..tensor import Tensor
 from . import checkpoint as checkpoints
@@ -132,11 +132,18 @@ class UnrolledRun(Recurrent):
         found: dict[int, Any] = {}
         for value, cotangent, _ in sweep(outputs, cotangents, [*node.inputs, *rows], create_graph=True):
             found[value.id] = cotangent
-        inner = {
-            key: stack(*[found.get(v.id, Tensor(np.zeros(v.shape, v.dtype))) for v in series])
-            for key, series in values.items()
+        shares = {
+            key: [found.get(v.id, Tensor(np.zeros(v.shape, v.dtype))) for v in series] for key, series in values.items()
         }
         edges = [(k, found[node.inputs[k].id]) for k in live if node.inputs[k].id in found]
+        mask = _mask(node.attributes.get("mask"), bool(node.attributes.get("reverse")))
+        for k, running in enumerate(() if mask is None else mask):
+            for name in recurrence.state_names:  # as eagerly: where a state is new, all that the step reads of it counts
+                new, state = values["unmasked", name][k], values["state", name][k]
+                share, held = found.get(new.id, shares["unmasked", name][k]), shares["state", name][k]
+                found[state.id] = where(running.reshape(len(running), *(1,) * (held.ndim - 1)), share, held)
+                shares["state", name][k] = found[state.id]
+        inner = {key: stack(*parts) for key, parts in shares.items()}
         return contributions[0], Cotangents(None, {}, [], inner, lambda k: []), edges
 
 

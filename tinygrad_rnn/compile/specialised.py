@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from ..cell import Cell
-from .fingerprint import fingerprint
+from .fingerprint import fingerprint, frozen
 from .operation import Recomputed, UnrolledRun
 from .program import Array, Type
 from .recurrence import Recurrence
 from .symbol import UntraceableError
-from .tracing import trace_step
+from .tracing import Traced, trace_step
 
 __all__ = ["Specialised"]
 
@@ -30,6 +30,8 @@ class Specialised:
         The cell, for warnings.
     operation : callable
         Makes the operation of a run, given how to find its recurrence.
+    twins : sequence of Cell
+        Others that have to compute the same from parameters of their own.
 
     Attributes
     ----------
@@ -37,9 +39,11 @@ class Specialised:
     recomputed : Recomputed
     """
 
-    def __init__(self, cell: Cell, backend: str, who: str, operation: Callable[..., UnrolledRun]) -> None:
-        self._cell, self._backend, self._who = cell, backend, who
-        self._attributes = fingerprint(cell)
+    def __init__(
+        self, cell: Cell, backend: str, who: str, operation: Callable[..., UnrolledRun], twins: Sequence[Cell] = ()
+    ) -> None:
+        self._cell, self._backend, self._who, self._twins = cell, backend, who, twins
+        self._attributes = self._read()
         self._known: dict[tuple[Any, ...], Recurrence | UntraceableError] = {}
         self._foreign = False
         self._lock = threading.RLock()
@@ -49,7 +53,10 @@ class Specialised:
     @property
     def holds(self) -> bool:
         """Whether it is still the cell: no attribute has changed, and no Tensor from elsewhere may be another one by now."""
-        return not self._foreign and self._attributes == fingerprint(self._cell)
+        return not self._foreign and self._attributes == self._read()
+
+    def _read(self) -> list[Hashable]:
+        return [fingerprint(cell) for cell in (self._cell, *self._twins)]
 
     def recurrence(self, x: Any, state: Sequence[Any], masked: bool, lead: int = 0) -> Recurrence | UntraceableError:
         """What has been worked out for inputs (T, batch, input_size) and states behind `lead` axes, or why nothing can be."""
@@ -60,12 +67,17 @@ class Specialised:
                 found = self._known[key] = self._trace(types, masked)
                 own = {parameter.id for parameter in self._cell.parameters()}
                 self._foreign |= isinstance(found, Recurrence) and any(tensor.id not in own for tensor in found.traced.captured)
-                self._attributes = fingerprint(self._cell)  # a step may count its calls
+                self._attributes = self._read()  # a step may count its calls
             return self._known[key]
 
     def _trace(self, types: Sequence[Type], masked: bool) -> Recurrence | UntraceableError:
         try:
-            return Recurrence(trace_step(self._cell, types[0], types[1:], masked), self._backend, self._who)
+            traced = trace_step(self._cell, types[0], types[1:], masked)
+            for number, twin in enumerate(self._twins, 1):
+                other = trace_step(twin, types[0], types[1:], masked)
+                if _recipe(self._cell, traced) != _recipe(twin, other):
+                    raise UntraceableError(f"cell {number} computes something else than cell 0, whatever their parameters hold")
+            return Recurrence(traced, self._backend, self._who)
         except UntraceableError as error:
             return error.with_traceback(None)
         except Exception as error:  # whatever a step does to a symbol; run eagerly, it says so itself if it is wrong
@@ -77,3 +89,14 @@ class Specialised:
         if isinstance(found, UntraceableError):
             raise found
         return found
+
+
+def _recipe(cell: Cell, traced: Traced) -> tuple[Any, ...]:
+    """What a traced step computes, with parameters by their names."""
+    names = {parameter.id: name for name, parameter in cell.named_parameters()}
+    program = traced.program
+    return (
+        [frozen(part) for part in (program.types, program.inputs, program.constants, program.outputs)],
+        [(step.target, step.op, frozen(step.operands), frozen(step.attributes)) for step in program.body],
+        [names.get(tensor.id) for tensor in traced.captured],
+    )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import itertools
 import threading
+import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -214,6 +218,21 @@ def test_gradients_of_gradients_and_jacobians_go_through(backend: str) -> None:
         found.append([*(g.data for g in (*first, *second)), tg.jacobian(run.outputs[-1], x)])
     for left, right in zip(*found, strict=True):
         close(left, right)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "chunker", "narx"])
+def test_recorded_gradients_of_padded_states_are_those_that_are_not_recorded(name: str, reverse: bool) -> None:
+    cell = tg.cells.get(name)(N, H, seed=0)
+    found = []
+    for one in (cell, tg.compile(cell, backend="numpy"), tg.compile(cell, backend="numpy", checkpoint=2)):
+        run = tg.unroll(one, X, lengths=[3, 6, 4], truncate=4, reverse=reverse)
+        keys = sorted(key for key in run.names if key[0] in cell.state_names)
+        for recorded in (False, True):
+            found.append(tg.grad(loss_of(run, 5), [run.names[key] for key in keys], create_graph=recorded))
+    for other in found[1:]:
+        for key, left, right in zip(keys, found[0], other, strict=True):
+            close(left.data, right.data, str(key))
 
 
 def test_backward_fills_the_leaves(backend: str) -> None:
@@ -433,6 +452,73 @@ def test_an_attribute_that_has_changed_is_noticed() -> None:
     for number, _ in enumerate(changes()):
         close(tg.unroll(cell, X).stacked.data, tg.unroll(compiled, X).stacked.data, str(number))
     close(expected, tg.grad(before.stacked.sum(), cell.w)[0].data, "an earlier run keeps what it was made with")
+
+
+class Slotted:
+    __slots__ = ("a",)
+
+    def __init__(self) -> None:
+        self.a = 0.5
+
+
+class Called:
+    def __init__(self) -> None:
+        self.a = 0.5
+
+    def __call__(self) -> float:
+        return self.a
+
+
+def _function() -> Any:
+    def alpha() -> float:
+        return float(vars(alpha)["a"])
+
+    alpha.a = 0.5  # type: ignore[attr-defined]
+    return alpha
+
+
+def _boxed(value: float) -> Any:
+    box = np.empty(1, object)
+    box[0] = value
+    return box
+
+
+HOLDERS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any], None]]] = {
+    "namespace": (lambda: types.SimpleNamespace(a=0.5), lambda v: v.a, lambda v: setattr(v, "a", 0.9)),
+    "slots": (Slotted, lambda v: v.a, lambda v: setattr(v, "a", 0.9)),
+    "slots inside": (lambda: types.SimpleNamespace(b=[{"k": Slotted()}]), lambda v: v.b[0]["k"].a, lambda v: setattr(v.b[0]["k"], "a", 0.9)),
+    "callable": (Called, lambda v: v(), lambda v: setattr(v, "a", 0.9)),
+    "bound method": (lambda: Called().__call__, lambda v: v(), lambda v: setattr(v.__self__, "a", 0.9)),
+    "partial": (lambda: functools.partial(lambda a: a, a=0.5), lambda v: v(), lambda v: v.keywords.update(a=0.9)),
+    "function": (_function, lambda v: v(), lambda v: setattr(v, "a", 0.9)),
+    "deque": (lambda: collections.deque([0.5]), lambda v: v[0], lambda v: v.__setitem__(0, 0.9)),
+    "user's mapping": (lambda: collections.UserDict(a=0.5), lambda v: v["a"], lambda v: v.update(a=0.9)),
+    "default mapping": (lambda: collections.defaultdict(float, a=0.5), lambda v: v["a"], lambda v: v.update(a=0.9)),
+    "bytes": (lambda: bytearray([1]), lambda v: float(v[0]), lambda v: v.__setitem__(0, 2)),
+    "array of objects": (lambda: _boxed(0.5), lambda v: v[0], lambda v: v.__setitem__(0, 0.9)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_change_is_noticed_in_whatever_an_attribute_holds(holder: str) -> None:
+    make, read, change = HOLDERS[holder]
+
+    class Leak(tg.Cell):
+        held: Any = None
+
+        def step(self, x: Any, state: Any) -> Any:
+            return (tg.tanh(x) + read(self.held) * state.h,)
+
+    cell = Leak(N, N)
+    cell.held = make()
+    compiled = tg.compile(cell, backend="numpy")
+    first = tg.unroll(compiled, X).stacked.data
+    known = compiled.recurrence(X, [np.zeros((B, N))])
+    assert compiled.recurrence(X, [np.zeros((B, N))]) is known, "nothing has changed"
+    change(cell.held)
+    expected = tg.unroll(cell, X).stacked.data
+    assert not np.allclose(expected, first)
+    close(expected, tg.unroll(compiled, X).stacked.data)
 
 
 def test_a_step_that_counts_its_calls_is_traced_once() -> None:

@@ -80,3 +80,36 @@ def test_what_an_ensemble_refuses() -> None:
 
     with pytest.raises(ValueError, match="which an ensemble cannot"):
         tg.unroll(tg.compile([Looking(N, N)], backend="numpy"), X)
+
+
+def test_members_that_compute_something_else_are_refused() -> None:
+    """Only parameters may differ; another attribute would silently be that of the first."""
+    relu = tg.compile([tg.cells.RNNCell(N, H, nonlinearity=kind) for kind in ("tanh", "relu")], backend="numpy")
+    slower = tg.compile([tg.cells.LeakyCell(N, H, time_constant=tau) for tau in (2.0, 4.0)], backend="numpy")
+    for ensemble in (relu, slower):
+        with pytest.raises(ValueError, match="cell 1 computes something else than cell 0"):
+            tg.unroll(ensemble, X)
+    members = [tg.cells.LeakyCell(N, H, time_constant=2.0, seed=seed) for seed in range(3)]
+    ensemble = tg.compile(members, backend="numpy")
+    tg.unroll(ensemble, X)
+    members[2].rate = np.full(H, 0.9)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="cell 2 computes something else"):
+        tg.unroll(ensemble, X)
+
+
+def test_every_member_starts_from_its_own_state() -> None:
+    class Biased(tg.Cell):
+        def initial_state(self, batch: int) -> Any:
+            return self.State(np.full((batch, H), self.weight.data[0, 0]))
+
+        def __init__(self, seed: int) -> None:
+            super().__init__(N, H, seed=seed)
+            self.weight = self.parameter("weight", (N, H))
+
+        def step(self, x: Any, state: Any) -> Any:
+            return (tg.tanh(x @ self.weight + state.h),)
+
+    members = [Biased(0), Biased(1)]
+    run = tg.unroll(tg.compile(members, backend="numpy"), X)
+    for k, member in enumerate(members):
+        close(tg.unroll(member, X).stacked.data, run.stacked.data[:, k])
