@@ -13,7 +13,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.compile import compiled
 from tinygrad_rnn.scope import Context, context
 
-settings.register_profile("quick", deadline=None, max_examples=8, derandomize=True, print_blob=True)
+settings.register_profile("quick", deadline=None, max_examples=6, derandomize=True, print_blob=True)
 settings.register_profile("full", settings.get_profile("quick"), max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("quick")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -19,8 +20,10 @@ from inspector.drawing.svg import to_svg
 from inspector.render import LEVELS, picture
 from tinygrad_rnn.unroll import Run
 
+from ..marks import slow_unless
 from .drawn import produced
 from .test_dot import NASTY
+from .test_geometry import QUICK
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,8 +50,7 @@ def groups(svg: str) -> dict[str, tuple[str, str, tuple[float, float] | None]]:
     return found
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", tg.cells.names())
+@pytest.mark.parametrize(("name", "level"), slow_unless(QUICK, itertools.product(tg.cells.names(), LEVELS)))
 def test_it_is_the_picture_that_graphviz_draws(name: str, level: str) -> None:
     _, *written = produced(name, level)
     theirs, ours = map(groups, written)

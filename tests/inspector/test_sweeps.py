@@ -91,6 +91,7 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "dear diary\n"
 
 
+@pytest.mark.slow
 def test_processes_that_die_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "fatal.py"
     source.write_text(
@@ -112,6 +113,7 @@ def test_a_cell_that_fails_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
         inspector.sweep(["rnn"], [3], loss="some")
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_loses_a_worker_and_no_result(reference: sweeps.Sweep, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     local = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)

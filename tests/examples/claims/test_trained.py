@@ -17,6 +17,7 @@ import window_of_ten
 
 import tinygrad_rnn as tg
 
+from ...marks import slow_unless
 from ..checks import assert_picture
 
 SHORT = {
@@ -42,7 +43,7 @@ def verdicts(lines: list[claim.Line]) -> set[str]:
 
 
 @pytest.mark.parametrize("seed", [1])
-@pytest.mark.parametrize("script", SHORT, ids=lambda script: script.__name__)
+@pytest.mark.parametrize("script", slow_unless(set(SHORT) - {chunker_and_noise}, SHORT), ids=lambda script: script.__name__)
 def test_exact_lines_hold_and_the_picture_is_drawn(script, seed, short, tmp_path, capsys):
     options = ["--quick", "--seed", str(seed), "--out", str(tmp_path)]
     assert claim.main(script.__doc__, script.measure, script.draw, options) == 0

@@ -15,6 +15,7 @@ import tinygrad_rnn as tg
 from inspector.analysis.shares import Shares
 from tinygrad_rnn.unroll import Run
 
+from ...marks import slow_unless
 from ...random_cells import runs
 from ...strategies import FEW
 from .networks import KINDS, X, cell, network
@@ -176,7 +177,7 @@ def test_what_is_refused() -> None:
         inspector.shares(run, loss).plot(state="x")
 
 
-@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "slstm", "stacked"])
+@pytest.mark.parametrize("kind", slow_unless(["lstm", "stacked"], ["rnn", "lstm", "gru", "slstm", "stacked"]))
 def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     run, loss = network(kind)
     found = inspector.shares(run, loss)

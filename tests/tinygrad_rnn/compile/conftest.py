@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from ...marks import slow_unless
 from .checks import BACKENDS
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=slow_unless(["numpy"], BACKENDS))
 def backend(request: Any) -> str:
-    """Both ways to run a loop."""
+    """Both ways to run a loop; to make machine code takes seconds, so that few tests do it at every change."""
     if request.param == "numba":
         for module in ("numba", "scipy", "threadpoolctl", "platformdirs"):
             pytest.importorskip(module, reason="compiled loops need pip install tinygrad-rnn[compile]")

@@ -115,7 +115,6 @@ def test_compiled_equals_eager(kind: Any, options: dict[str, Any], backend: str)
     same(cell, X, tg.compile(cell, backend=backend), **options)
 
 
-@pytest.mark.parametrize("backend", slow_unless(["numpy"], BACKENDS), indirect=True)
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_registered_cell_compiled_equals_eager(name: str, backend: str) -> None:
     """Machine code takes long to make: there only the hardest way to run."""
@@ -131,7 +130,6 @@ def test_every_registered_cell_compiled_equals_eager_for_lengths_of_one(name: st
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 2, 3, 1), (2, 1, 1, 3), (5, 1, 2, 2)], ids=str)
-@pytest.mark.parametrize("backend", slow_unless(["numpy"], BACKENDS), indirect=True)
 @pytest.mark.parametrize("name", BASIC)
 def test_compiled_equals_eager_for_lengths_of_one(name: str, shape: tuple[int, ...], backend: str) -> None:
     steps, batch, features, hidden = shape
@@ -400,11 +398,7 @@ def test_weights_from_elsewhere_get_their_gradient(backend: str) -> None:
         close(*found)
 
 
-@pytest.mark.parametrize(
-    ("name", "backend"),
-    slow_unless([("rnn", "numpy"), ("lstm", "numpy"), ("clockwork", "numpy"), ("rnn", "numba")], itertools.product([*BASIC, "clockwork"], BACKENDS)),
-    indirect=["backend"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "clockwork"])
 def test_padded_batches_in_single_precision(name: str, backend: str) -> None:
     cell = tg.cells.get(name)(N, H, dtype=np.float32, seed=0)
     found = []

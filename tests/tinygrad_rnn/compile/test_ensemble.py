@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 
-from ...marks import slow_unless
-from .checks import BACKENDS, close
+from .checks import close
 from .test_compiled import BASIC, OPTIONS, OTHERS, N, X
 
 T, B, H, MEMBERS = len(X), X.shape[1], 4, 3
@@ -24,7 +22,7 @@ def test_every_member_of_every_registered_cell_gives_what_it_gives_alone(name: s
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize(("name", "backend"), slow_unless([*((name, "numpy") for name in BASIC), ("rnn", "numba")], itertools.product(BASIC, BACKENDS)), indirect=["backend"])
+@pytest.mark.parametrize("name", BASIC)
 def test_every_member_gives_what_it_gives_alone(name: str, options: dict[str, Any], backend: str) -> None:
     members = [tg.cells.get(name)(N, H, seed=seed) for seed in range(MEMBERS)]
     ensemble = tg.compile(members, backend=backend)

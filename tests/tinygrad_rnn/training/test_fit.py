@@ -209,6 +209,7 @@ tg.save_safetensors(model.state_dict(), sys.argv[4])
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(tmp_path: Path) -> None:
     """Kill the process several times at random moments; the end is that of a run nobody touched."""
 
