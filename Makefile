@@ -11,11 +11,14 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out pictures
 
+# One thread a worker: more than there are cores wait for each other.
+test test-all: export OMP_NUM_THREADS := 1
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
-test-all: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=full
+# After the quick tests the slow ones, and the property tests again with more examples.
+test-all: test
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or hypothesis" --hypothesis-profile=full
 
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=full --cov --cov-report=term-missing:skip-covered
