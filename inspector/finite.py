@@ -18,7 +18,7 @@ from .values import parts_of, recorded_values
 if TYPE_CHECKING:
     from .trace import GradientTrace
 
-__all__ = ["NotFinite", "first_not_finite", "not_finite_behind"]
+__all__ = ["NotFinite", "first_not_finite", "in_words", "not_finite_behind"]
 
 Names: TypeAlias = Mapping[int, str]
 Leaves: TypeAlias = Mapping[int, tuple[str, str, Tensor]]
@@ -71,6 +71,11 @@ class NotFinite:
         if not self.operation:
             return str(self.name)
         return self.operation + (f" for {self.name}" if self.name else "")
+
+
+def in_words(value: float, spec: str = ".4g", instead: str = "not finite") -> str:
+    """A number as text, or a word for what is NaN or infinite."""
+    return format(value, spec) if np.isfinite(value) else instead
 
 
 def first_not_finite(run: Run, trace: GradientTrace | None = None) -> NotFinite | None:

@@ -17,21 +17,21 @@ from tinygrad_rnn.unroll import Run
 from .drawing.ink import number
 from .plot import decay_rate, plot_decay
 from .render import render
-from .trace import GradientTrace, trace
+from .trace import GradientTrace, norm_of, trace
 
 __all__ = ["report"]
 
 _STEPS = 4
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --quiet: #57606a; --line: #d8dee4; --paper: #ffffff; --card: #f6f8fa }
+:root { color-scheme: light dark; --ink: #1b1f24; --quiet: #57606a; --line: #d8dee4; --paper: #ffffff; --card: #f6f8fa; --alarm: #cf222e }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --quiet: #8b949e; --line: #30363d; --paper: #0d1117; --card: #161b22 }
+  :root { --ink: #e6edf3; --quiet: #8b949e; --line: #30363d; --paper: #0d1117; --card: #161b22; --alarm: #ff7b72 }
 }
 * { box-sizing: border-box }
 body { font: 15px/1.5 system-ui, Helvetica, Arial, sans-serif; color: var(--ink); background: var(--paper);
   margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 72rem }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem }
-p { max-width: 48rem; color: var(--quiet); margin: .25rem 0 1rem }
+p { max-width: 48rem; color: var(--quiet); margin: .25rem 0 1rem } p.alarm { color: var(--alarm); font-weight: 600 }
 figure { margin: 0; overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; padding: .75rem }
 figure > svg { height: 24rem; width: auto; max-width: none; display: block } figure.plot { background: #fff }
 figure.plot img { max-width: 100%; display: block }
@@ -76,8 +76,9 @@ def report(run: Run, loss: Tensor, path: str | Path) -> Path:
 def _page(found: GradientTrace) -> str:
     title = f"{found.label} over {found.steps} timesteps"
     batch = found.run.outputs[0].shape[0]
+    ill = f'<p class="alarm">{escape(str(found.not_finite))}</p>\n' if found.not_finite else ""
     intro = (
-        f"Batch of {batch}, initialisation: {found.initialisation}, loss {number(float(found.loss.item()))}. "
+        f"Batch of {batch}, initialisation: {found.initialisation}, loss {_number(float(found.loss.item()))}. "
         "Norms are L2 norms over batch and units; the gradient flows from the last timestep to the first."
     )
     sections = [
@@ -91,7 +92,7 @@ def _page(found: GradientTrace) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n<p>{escape(intro)}</p>\n" + "\n".join(s for s in sections if s) + "\n</body>\n</html>\n"
+        f"<h1>{escape(title)}</h1>\n{ill}<p>{escape(intro)}</p>\n" + "\n".join(s for s in sections if s) + "\n</body>\n</html>\n"
     )
 
 
@@ -135,9 +136,12 @@ def _gates(found: GradientTrace) -> str:
     rows = []
     for name in gates:
         values = np.concatenate([value.data.reshape(-1) for value in _over_time(found, name)])
-        low, high = np.mean(values < 0.05), np.mean(values > 0.95)
-        rows.append([name, number(float(values.mean())), number(float(values.std())), f"{low:.1%}", f"{high:.1%}"])
-    return _table(["gate", "mean", "standard deviation", "closed (below 0.05)", "open (above 0.95)"], rows) if rows else ""
+        usual = values[np.isfinite(values)]
+        moments = [usual.mean(), usual.std()] if usual.size else [np.nan, np.nan]
+        shares = [np.mean(values < 0.05), np.mean(values > 0.95), *([1 - usual.size / values.size] if found.not_finite else [])]
+        rows.append([name, *(_number(float(moment)) for moment in moments), *(f"{share:.1%}" for share in shares)])
+    heads = ["gate", "mean", "standard deviation", "closed (below 0.05)", "open (above 0.95)", *(["not finite"] if found.not_finite else [])]
+    return _table(heads, rows) if rows else ""
 
 
 def _over_time(found: GradientTrace, name: str) -> list[Tensor]:
@@ -148,20 +152,26 @@ def _weights(found: GradientTrace) -> str:
     rows = []
     for name in found.parameters:
         norms = found.parameter_norm(name)
-        whole = float(np.linalg.norm(found.parameter_gradient(name)))
-        summed = float(norms.sum())
-        strongest = int(norms.argmax())
-        half = int(np.searchsorted(np.cumsum(norms[::-1]), summed / 2)) + 1 if summed else 0
+        whole = norm_of(found.parameter_gradient(name))
         shape = "×".join(map(str, found.parameter_gradient(name).shape))
-        rows.append([name, shape, number(whole), f"t = {strongest}", str(half), f"{whole / summed:.2f}" if summed else "—"])
+        summed = float(norms.sum())
+        if not (summed and np.isfinite(norms).all()):
+            rows.append([name, shape, _number(whole), "—", "—", "—"])
+            continue
+        half = int(np.searchsorted(np.cumsum(norms[::-1]), summed / 2)) + 1
+        rows.append([name, shape, _number(whole), f"t = {int(norms.argmax())}", str(half), f"{whole / summed:.2f}"])
     heads = ["parameter", "shape", "gradient norm", "strongest timestep", "last steps that give half", "agreement of timesteps"]
     return _table(heads, rows)
 
 
 def _norms(found: GradientTrace) -> str:
-    norms = [found.norm(name) for name in found.names]
-    rows = [[str(t), *(number(float(column[t])) for column in norms)] for t in range(found.steps)]
+    norms = {name: found.norm(name) for name in found.names}
+    rows = [[str(t), *(_number(float(norms[name][t])) if found.has(name, t) else "—" for name in norms)] for t in range(found.steps)]
     return _table(["t", *found.names], rows)
+
+
+def _number(value: float) -> str:
+    return number(value) if np.isfinite(value) else "not finite"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

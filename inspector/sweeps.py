@@ -52,6 +52,7 @@ class Job(NamedTuple):
     loss: str = "last"
 
 
+@np.errstate(all="ignore")
 def run_job(job: Job) -> dict[str, Any]:
     """Unroll a new cell over random inputs, trace the loss, and give the norms of every state, as plain numbers."""
     cell = make_cell(job.cell, job.input_size, job.hidden_size, seed=job.seed, init=job.init)
@@ -176,7 +177,10 @@ class Sweep(Shown):
             table.setdefault((f"{cell} {state}", str(init), str(length)), []).append(factor)
         lines = [f"{'':20}{'init':>12}{'T':>7}{'runs':>6}{'factor a step back: median':>28}{'lowest':>9}{'highest':>9}"]
         for (name, init, length), factors in table.items():
-            lines.append(f"{name:20}{init:>12}{length:>7}{len(factors):>6}{np.median(factors):>28.4g}{min(factors):>9.3g}{max(factors):>9.3g}")
+            known = [factor for factor in factors if not math.isnan(factor)]
+            told = f"{np.median(known):>28.4g}{min(known):>9.3g}{max(known):>9.3g}" if known else f"{'no decay to measure':>28}"
+            left_out = f"  of the {len(known)} with a decay to measure" if 0 < len(known) < len(factors) else ""
+            lines.append(f"{name:20}{init:>12}{length:>7}{len(factors):>6}{told}{left_out}")
         return "\n".join([*([self.not_finite] if self.not_finite else []), *lines])
 
 

@@ -65,10 +65,10 @@ class Gates(Finding):
         The mean of φ'(z).
     log_ratios : Labelled (nonlinearity, t), or None
         log(‖φ'(z) ∂L/∂φ‖ / ‖∂L/∂φ‖): what the gradient's norm is multiplied by on its way through. NaN where none
-        arrives; minus infinity where none leaves.
+        arrives; minus infinity where none leaves; infinity where one of the two is not finite.
     ranking : Labelled (nonlinearity, quantity), or None
         Worst first: ``"mean log ratio"`` over the steps at which a gradient gets through, the ``"factor"`` whose
-        logarithm that is, and at how many ``"steps"`` a gradient arrives, and is ``"stopped"`` altogether.
+        logarithm that is, and at how many ``"steps"`` a gradient arrives, is ``"stopped"`` altogether, and is ``"not finite"``.
     """
 
     cell: str
@@ -311,7 +311,9 @@ def _log_ratios(run: Run, loss: Tensor, nonlinear: Sequence[Nonlinearity], label
     ratios = np.full((len(labels), len(run)), math.nan)
     for one in nonlinear:
         before, after = found.node_norms.get(one.node.id, 0.0), found.edge_norms.get((one.node.id, one.operand), 0.0)
-        if before > 0 and math.isfinite(before) and math.isfinite(after):
+        if not (math.isfinite(before) and math.isfinite(after)):
+            ratios[place[one.label], one.t] = math.inf
+        elif before > 0:
             ratios[place[one.label], one.t] = math.log(after / before) if after > 0 else -math.inf
     return ratios
 
@@ -322,17 +324,17 @@ def _ranked(ratios: Labelled) -> Labelled:
     for label, row in zip(ratios.axes["nonlinearity"], ratios.values, strict=True):
         through = row[np.isfinite(row)]
         mean = float(through.mean()) if through.size else -math.inf if np.isneginf(row).any() else math.nan
-        rows[label] = (mean, math.exp(mean), float(np.sum(~np.isnan(row))), float(np.isneginf(row).sum()))
+        rows[label] = (mean, math.exp(mean), float(np.sum(~np.isnan(row))), float(np.isneginf(row).sum()), float(np.isposinf(row).sum()))
     order = sorted(rows, key=lambda label: (math.isnan(rows[label][0]), -rows[label][3], rows[label][0]))
-    quantities = ("mean log ratio", "factor", "steps", "stopped")
-    return Labelled(np.array([rows[label] for label in order]).reshape(len(order), 4), {"nonlinearity": order, "quantity": quantities}, "ranking")
+    quantities = ("mean log ratio", "factor", "steps", "stopped", "not finite")
+    return Labelled(np.array([rows[label] for label in order]).reshape(len(order), len(quantities)), {"nonlinearity": order, "quantity": quantities}, "ranking")
 
 
 def _passing(numbers: Mapping[Label, float]) -> str:
     if not numbers["steps"]:
         return "no gradient arrives"
-    stopped = f", stopped at {numbers['stopped']:.0f} of {numbers['steps']:.0f} steps" if numbers["stopped"] else ""
-    return f"×{numbers['factor']:.3g}{stopped}"
+    hits = [f"{what} at {numbers[what]:.0f} of {numbers['steps']:.0f} steps" for what in ("stopped", "not finite") if numbers[what]]
+    return ", ".join([*([] if math.isnan(numbers["factor"]) else [f"×{numbers['factor']:.3g}"]), *hits])
 
 
 def _percent(share: float) -> str:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from tinygrad_rnn.unroll import Run
 
 from ..colours import Style, styles
-from ..finite import first_not_finite
+from ..finite import first_not_finite, in_words
 from ..plot import ALARM, GREY, INK, Canvas, finish, head, legend, log_scale, mark_rows, plain_axes, visible
 from .labelled import Finding, Labelled
 from .pictures import quantiles
@@ -138,7 +138,7 @@ class Jacobians(Finding):
             f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {len(t)} steps, initialisation {self.initialisation}",
             f"  ‖∂s_T/∂s_t‖    {sparkline(np.median(self.product.values, axis=1), 40, log=False)}  {first} over all steps, bound {bound}",
             f"  one step       largest singular value {_median(self.singular_values.values[:, :, 0]):.3g}, spectral radius {median['radius']:.3g}, "
-            f"non-normality {median['non_normality']:.3g}",
+            f"non-normality {in_words(median['non_normality'], '.3g', 'undefined')}",
             f"  directions     effective rank {median['rank']:.3g} of {self.size} for one step, {_median(self.surviving.values[_first(self)]):.3g} for all",
             f"  repeated step  ‖J^k‖ reaches {float(np.nanmax(peak)):.3g} at k = {int(np.nanargmax(peak))}",
         ])  # fmt: skip

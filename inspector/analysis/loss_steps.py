@@ -106,6 +106,24 @@ class LossSteps:
             seeds = [self._row(node, self._owner[node.id][1] - first, rows.stop - first) for node in nodes]
             yield rows, self._pieces(nodes, seeds)
 
+    def ways(self) -> npt.NDArray[np.bool_]:
+        """Whether any way leads from what the loss reads at step s to a state at step t, whatever its derivative: (name, s, t).
+
+        Where none does, a batched sweep gives 0 times whatever stands on the ways of other steps, which may be NaN.
+        """
+        steps = {node.id: 1 << self._owner[node.id][1] for node in self._seeds}    # as bits, all at once
+        for node in reversed(ancestors(list(self._seeds))):
+            for operand in node.inputs:
+                if isinstance(operand, Tensor):
+                    steps[operand.id] = steps.get(operand.id, 0) | steps.get(node.id, 0)
+        found = np.zeros((len(self.names), self.steps, self.steps), bool)
+        for places in (self._single, self._whole):
+            for key, there in places.items():
+                bits = steps.get(key, 0)
+                for place in there:
+                    found[place.name, :, place.t] |= [bool(bits >> s & 1) for s in range(self.steps)]
+        return found
+
     def _row(self, node: Tensor, row: int, rows: int) -> Batched:
         array = np.zeros((rows, *node.shape), node.dtype)
         array[row] = self._seeds[node]

@@ -20,7 +20,7 @@ from tinygrad_rnn.states import leaves_of, rebuilt
 from tinygrad_rnn.unroll import Run, unroll
 
 from ..colours import Style, styles
-from ..finite import NotFinite, first_not_finite
+from ..finite import NotFinite, first_not_finite, in_words
 from ..plot import GREY, INK, Canvas, finish, head, legend, plain_axes
 from .labelled import Finding, Labelled
 from .pictures import title
@@ -94,7 +94,7 @@ class Lyapunov(Finding):
         axes.set_xlabel("i", color=INK)
         axes.set_ylabel("Lyapunov exponent λ_i in nats a step", color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        told = [f"λ_1 = {self.exponents.values[0]:.3g} ± {self.errors.values[0]:.1g}", self._life(), f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step"]
+        told = [f"λ_1 = {self._largest('.3g')}", self._life(), f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step"] if self.steps else [self._life()]
         axes.annotate("\n".join(told), (0.03, 0.04), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=INK)
 
     def _plot_running(self, axes: Axes) -> None:
@@ -109,19 +109,29 @@ class Lyapunov(Finding):
         axes.spines[["left", "bottom"]].set_color(GREY)
         legend(axes, lines)
 
+    def _largest(self, spec: str) -> str:
+        """With its standard error, if there is more than one block of steps to take it from."""
+        first, error = float(self.exponents.values[0]), float(self.errors.values[0])
+        return f"{first:{spec}} ± {error:.1g}" if math.isfinite(error) else in_words(first, spec, "minus infinity")
+
     def _life(self) -> str:
         if math.isnan(self.half_life):
             return "nothing finite to measure"
+        if self.half_life == 0:
+            return "changes die within a step"
         if math.isinf(self.half_life):
             return "changes neither grow nor die"
         return f"half-life {self.half_life:.3g} steps" if self.half_life > 0 else f"changes double in {-self.half_life:.3g} steps"
 
     def _text(self) -> str:
+        head = f"Lyapunov exponents of {self.cell or 'given matrices'}"
+        if not self.steps:
+            return f"{head}: no step after the first {self.discarded} is finite"
         return "\n".join([
-            f"Lyapunov exponents of {self.cell or 'given matrices'}, {self.steps} steps after {self.discarded}",
-            f"  {sparkline(np.nan_to_num(self.exponents.values, neginf=np.nan), 40, log=False)}",
-            f"  largest {self.exponents.values[0]:.4g} ± {self.errors.values[0]:.1g} nats a step, {self._life()}",
-            f"  sum {self.exponents.values.sum():.4g}, dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step",
+            f"{head}, {self.steps} steps after {self.discarded}",
+            f"  {sparkline(self.exponents.values, 40, log=False)}",
+            f"  largest {self._largest('.4g')} nats a step, {self._life()}",
+            f"  sum {in_words(self.exponents.values.sum(), instead='minus infinity')}, dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step",
         ])  # fmt: skip
 
 
@@ -202,8 +212,9 @@ def lyapunov(
     if blocks < 1:
         raise ValueError(f"lyapunov: blocks must be at least 1, got {blocks}")
     label = repr(cell) + (f", {layer}" if layer else "") if cell is not None else ""
-    usable = [rates for rates in logs[first:] if (rates < np.inf).all()] or [np.full_like(logs[0], np.nan)]
-    return _averaged(label, cell.initialisation if cell is not None else "", np.stack(usable), first, blocks, next(iter(ill), None))
+    usable = [rates for rates in logs[first:] if (rates < np.inf).all()]
+    found = _averaged(label, cell.initialisation if cell is not None else "", np.stack(usable or [np.full_like(logs[0], np.nan)]), first, blocks, next(iter(ill), None))
+    return replace(found, steps=len(usable))
 
 
 def _matrices(source: Any, inputs: Any, state: Any, layer: str | None, ill: list[NotFinite]) -> tuple[Iterator[npt.NDArray[Any]], Any]:

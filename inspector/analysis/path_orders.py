@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,15 +105,13 @@ class PathOrders(Finding):
 
     def _text(self) -> str:
         shares = self.projections.values
+        norm = f"norm {self.total:.3g}" if math.isfinite(self.total) else "not finite"
+        head = f"{self.label}: ∂L/∂{self.value} ({norm}) by how often its paths crossed {self.edges}"
         if not np.isfinite(shares).any():
-            arrives = "no gradient arrives" if self.total == 0 else "not finite"
-            return f"{self.label}: ∂L/∂{self.value} (norm {self.total:.3g}) by how often its paths crossed {self.edges}\n  {arrives}"
+            return f"{head}\n  {'no gradient arrives' if self.total == 0 else 'nothing to tell apart'}"
         order = np.argsort(-np.abs(np.nan_to_num(shares)))[:5]
         strongest = ", ".join(f"k={self.orders[k]} {shares[k]:.1%}" for k in sorted(order.tolist()) if shares[k])
-        return (
-            f"{self.label}: ∂L/∂{self.value} (norm {self.total:.3g}) by how often its paths crossed {self.edges}\n"
-            f"  k = 0…{self.orders[-1]}  {sparkline(np.nan_to_num(shares), log=False)}  {strongest}"
-        )
+        return f"{head}\n  k = 0…{self.orders[-1]}  {sparkline(np.nan_to_num(shares), log=False)}  {strongest}"
 
 
 @np.errstate(all="ignore")

@@ -47,7 +47,7 @@ class Reach(Finding):
         The norm of the gradient of L_s by the state at step t, over batch and units.
     share : Labelled (state, s, t)
         ⟨∂L_s/∂state_t, ∂L/∂state_t⟩ / ‖∂L/∂state_t‖²: what L_s adds to the total, with its sign; sums to 1 over s. NaN
-        where the total is 0.
+        where the total is 0 or not finite.
     total, direct : Labelled (state, t)
         Norms of the gradient of the whole loss, and of that of the own step's L_t alone.
     profile : Labelled (state, quantile, lag)
@@ -190,15 +190,15 @@ class Reach(Finding):
     def _text(self) -> str:
         wide = max(map(len, self.states))
         lines = [f"reach of the loss in {self.cell}, {len(self.map.axes['s'])} steps, initialisation {self.initialisation}"]
-        for k, name in enumerate(self.states):
+        for name in self.states:
             median = self.profile["state", name][2]
             if np.isnan(median).all():
                 ill = not np.isfinite(self.map["state", name]).all()
                 lines.append(f"  {name:<{wide}}  {'the gradient is not finite' if ill else 'no loss reaches it'}")
                 continue
-            told = [f"{level} after {_steps(_fallen(median[~np.isnan(median)], part))}" for level, part in _LEVELS.items()]
-            curve = sparkline(median[~np.isnan(median)][::-1], 40)
-            lines.append(f"  {name:<{wide}}  {curve}  half-life {_steps(float(self.half_life.values[k]))}, {', '.join(told)}")
+            median = median[~np.isnan(median)]
+            told = [f"{level} after {_steps(_fallen(median, part))}" for level, part in _LEVELS.items()]
+            lines.append(f"  {name:<{wide}}  {sparkline(median[::-1], 40)}  {decay_rate(median[::-1])}, {', '.join(told)}")
         return "\n".join(lines)
 
 
@@ -257,7 +257,9 @@ def reach(run: Run, loss: Tensor) -> Reach:
             scale = total[piece.name, piece.t]
             if scale > 0:
                 share[place] += found @ (directions[piece.name, piece.t, piece.tensor].reshape(-1) / scale) / scale
-    share[np.broadcast_to(total[:, None] == 0, share.shape)] = np.nan
+    if not np.isfinite(matrix).all():
+        matrix[~parts.ways()] = 0.0
+    share[np.broadcast_to(~((total > 0) & np.isfinite(total))[:, None], share.shape)] = np.nan
     state = {"state": parts.names}
     profile, horizon, memory = _by_lag(matrix, parts.backward, run.cell.dtype)
     lives = np.array([decay_rate(rows[2][::-1]).half_life for rows in profile])

@@ -20,6 +20,7 @@ from tinygrad_rnn import Graph, Tensor, grad
 from tinygrad_rnn.unroll import Run
 
 from .. import plot
+from ..finite import in_words
 from ..replay import recorded
 from ..trace import trace
 from .labelled import Finding, Labelled
@@ -153,8 +154,9 @@ class Saliency(Finding):
 
     def _sums(self) -> str:
         if self.method == "gradient":
-            return f"score {self.score:.4g}"
-        return f"score {self.score:.4g}, of the baseline {self.baseline_score:.4g}; contributions miss the difference by {self.residual:.2g}"
+            return f"score {in_words(self.score)}"
+        missed = f"contributions miss the difference by {self.residual:.2g}" if math.isfinite(self.residual) else "their difference is not finite"
+        return f"score {in_words(self.score)}, of the baseline {in_words(self.baseline_score)}; {missed}"
 
     def _lines(self, sequence: Any) -> list[str]:
         """Under each line of text how much every step contributes, and a minus where that is against the score."""
@@ -172,11 +174,13 @@ class Saliency(Finding):
         for sequence in self.per_step.axes["sequence"]:
             lines += self._lines(sequence)
         sums = self.per_step.values.sum(axis=1)
-        most = []
-        for t in np.argsort(-np.abs(self.per_step.values).sum(axis=1), kind="stable")[:3].tolist():
+        sizes, most = np.abs(self.per_step.values).sum(axis=1), []
+        for t in [t for t in np.argsort(-sizes, kind="stable").tolist() if 0 < sizes[t] < np.inf][:3]:
             label = f" {self.labels.values[t]!r}" if self.labels is not None else ""
             most.append(f"t = {t}{label} ({sums[t]:.3g})")
-        return "\n".join([*lines, "most at " + ", ".join(most)])
+        ill = int((~np.isfinite(sizes)).sum())
+        told = ["most at " + ", ".join(most)] if most else ["no input contributes"] if not ill else []
+        return "\n".join([*lines, *told, *([f"not finite at {ill} of {len(sizes)} timesteps"] if ill else [])])
 
 
 @np.errstate(all="ignore")

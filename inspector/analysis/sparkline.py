@@ -15,7 +15,8 @@ _BARS = "▁▂▃▄▅▆▇█"
 def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True, like: npt.ArrayLike | None = None) -> str:
     """Draw a curve with blocks, from the lowest ``▁`` to the highest ``█``.
 
-    Zeros on a logarithmic scale show as ``·`` and what is not finite as ``!``. A curve longer than `width` is
+    Zeros on a logarithmic scale show as ``·``, and so do their logarithms, minus infinity; what else is not finite shows as
+    ``!``. A curve longer than `width` is
     thinned out: each character shows the largest value of its stretch.
 
     Parameters
@@ -38,17 +39,17 @@ def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True, like:
     """
     curve = np.asarray(values, dtype=np.float64).reshape(-1)
     if curve.size > width:
-        curve = np.array([_highest(part) for part in np.array_split(curve, width)])
+        curve = np.array([_highest(part, log) for part in np.array_split(curve, width)])
     heights = _heights(curve, log)
     scale = heights if like is None else _heights(np.asarray(like, dtype=np.float64).reshape(-1), log)
     usual = np.isfinite(scale)
     low, high = (scale[usual].min(), scale[usual].max()) if usual.any() else (0.0, 0.0)
     marks = []
     for value, height in zip(curve.tolist(), heights.tolist(), strict=True):
-        if not math.isfinite(value):
-            marks.append("!")
-        elif not math.isfinite(height):
+        if height == -math.inf and value <= 0:
             marks.append("·")
+        elif not math.isfinite(value):
+            marks.append("!")
         else:
             place = float(high != 0) if high == low and not log else 1.0 if high == low else (height - low) / (high - low)
             marks.append(_BARS[min(len(_BARS) - 1, max(0, int(place * len(_BARS))))])
@@ -62,5 +63,8 @@ def _heights(curve: npt.NDArray[np.float64], log: bool) -> npt.NDArray[np.float6
         return np.log(np.abs(curve))
 
 
-def _highest(part: npt.NDArray[np.float64]) -> float:
-    return float("nan") if not np.isfinite(part).all() else float(part[np.argmax(np.abs(part))])
+def _highest(part: npt.NDArray[np.float64], log: bool) -> float:
+    usual = part if log else part[part != -math.inf]
+    if not usual.size:
+        return -math.inf
+    return float("nan") if not np.isfinite(usual).all() else float(usual[np.argmax(np.abs(usual))])

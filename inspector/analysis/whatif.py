@@ -14,6 +14,7 @@ from tinygrad_rnn import Graph, Node, Tensor, stop_gradient
 from tinygrad_rnn.states import leaves_of, rebuilt
 from tinygrad_rnn.unroll import Run
 
+from ..finite import in_words
 from ..plot import decay_rate, plot_decay
 from ..replay import recorded
 from ..trace import GradientTrace, trace
@@ -56,7 +57,7 @@ class WhatIf(Finding):
         return plot_decay(dict(zip(("as it was", self.change), self.traces, strict=True)), path, ax)
 
     def _text(self) -> str:
-        lines = [f"{self.change}: loss {self.loss_before:.4g} → {self.loss_after:.4g}"]
+        lines = [f"{self.change}: loss {in_words(self.loss_before)} → {in_words(self.loss_after)}"]
         width = max(len(str(state)) for state in self.before.axes["state"])
         for state in self.before.axes["state"]:
             old, new = self.before["state", state], self.after["state", state]

@@ -13,11 +13,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
 
 from ..analysis.sparkline import sparkline
+from ..finite import in_words
 from ..load import make_cell
 from ..processes import processes
 from ..values import recorded_values
@@ -77,7 +80,9 @@ def _table(traces: Mapping[str, inspector.GradientTrace], names: list[str] | Non
         for name in names or found.states:
             norms = found.norm(name)
             decay = inspector.decay_rate(norms)
-            lines.append(f"{f'{own} {name}':16}{decay.factor:20.4g}{decay.half_life:12.4g}{norms[0]:13.3g}{norms[-1]:13.3g}  {sparkline(norms, 40)}")
+            rate = f"{decay!s:>32}" if math.isnan(decay.factor) else f"{decay.factor:20.4g}{decay.half_life:12.4g}"
+            ends = [in_words(norms[t], ".3g", "not finite" if found.has(name, t % found.steps) else "none") for t in (0, -1)]
+            lines.append(f"{f'{own} {name}':16}{rate}{ends[0]:>13}{ends[1]:>13}  {sparkline(norms, 40)}")
     ill = [f"{own}: {found.not_finite}" for own, found in traces.items() if found.not_finite]
     return "\n".join([*ill, *lines])
 
@@ -152,13 +157,16 @@ def _executor(jobs: int | None) -> Any:
 
 @command("check", run_options(3, sizes=(3, 4), random_start=True))
 def _check(a: argparse.Namespace) -> tuple[int, str]:
-    """The exit code is 1 if one of them is wrong.
+    """The exit code is 1 if one of them is wrong, or the run is not finite.
 
     inspector check --cell gru
     inspector check --cell my_cells.py:MyCell -T 4
     """
     cell = one_cell(a)
     run = unrolled(cell, a)
+    run_of = f"{cell!r}, {a.steps} steps"
+    if ill := inspector.first_not_finite(run):
+        return CHECK_FAILED, f"{ill}\n{run_of}: nothing is checked, as only finite values have derivatives"
     graph = tg.Graph([*run.outputs, *run.final_state])
     leaves = {**{f"{name} at the start": value for name, value in run.initial_state._asdict().items()}}
     leaves |= {f"x at t = {t}": x for t, x in enumerate(run.inputs)} | dict(cell.named_parameters())
@@ -167,11 +175,11 @@ def _check(a: argparse.Namespace) -> tuple[int, str]:
     for number, (name, leaf) in enumerate(leaves.items()):
         a.progress(f"checking {name}, {number} of {len(leaves)} done")
         try:
-            tg.gradcheck(lambda value, leaf=leaf: graph.run({leaf: value}), [tg.tensor(leaf.data, name=name)])
+            with np.errstate(all="ignore"):
+                tg.gradcheck(lambda value, leaf=leaf: graph.run({leaf: value}), [tg.tensor(leaf.data, name=name)])
         except tg.GradcheckError as error:
             failures.append(str(error))
     elements = sum(leaf.size for leaf in leaves.values())
-    run_of = f"{cell!r}, {a.steps} steps"
     if not failures:
         return OK, f"{run_of}: all {elements} derivatives by {len(leaves)} inputs and parameters are right"
     told = f"{run_of}: {elements} derivatives of {len(leaves)} inputs and parameters checked, {len(failures)} of them wrong"

@@ -20,7 +20,6 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.cli import main
 from tinygrad_rnn.unroll import Run
 
 RNG = np.random.default_rng(0)
@@ -255,30 +254,3 @@ def test_a_loss_that_is_not_finite_by_itself() -> None:
     assert found is not None and found.to_dict() == {
         "says": str(found), "kind": "NaN", "source": "value", "timestep": None, "name": None, "operation": "log", "culprit": ""
     }  # fmt: skip
-
-
-BROKEN = '''
-import numpy as np
-import tinygrad_rnn as tg
-from inspector.cli import main
-
-class Broken(tg.cells.RNNCell):
-    def __init__(self, input_size, hidden_size):
-        super().__init__(input_size, hidden_size, seed=0)
-        weights = np.array(self.weight_hh.data)
-        weights[0, 0] = np.nan
-        self.weight_hh.data = weights
-'''
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", [
-    "decay --csv n.csv", "graph --level cell", "figure", "report", "map", "spectrum", "paths", "paths --orders", "paths --waterfall", "weights", "gates",
-    "saliency", "stops", "whatif --scale weight_hh=1.5", "duality", "diagnose --json n.json",
-])  # fmt: skip
-def test_every_command_says_it(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("own.py").write_text(BROKEN, encoding="utf-8")
-    name, *options = command.split()
-    assert main([name, "--cell", "own.py:Broken", "-T", "4", "--input-size", "2", "--hidden-size", "3", *options]) == 0
-    assert "not finite since t = 0: NaN in the parameter weight_hh (1 of 9 numbers), first read by matmul for z_h" in capsys.readouterr().out

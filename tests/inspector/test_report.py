@@ -136,3 +136,22 @@ def test_a_real_browser_shows_it(scheme: str, tmp_path: Path) -> None:
         assert f"<h2>{heading}</h2>" in done.stdout
     assert done.stdout.count('class="node') > 30
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_what_is_not_finite_stands_in_the_introduction(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(5, 1, 2))
+    x[3, 0, 1] = np.inf
+    with np.errstate(all="ignore"):
+        run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), x)
+        page = inspector.report(run, (run.stacked**2).sum(), tmp_path / "a.html").read_text(encoding="utf-8")
+    _, _, rest = page.partition("</h1>")
+    assert rest.startswith('\n<p class="alarm">not finite since t = 3: infinity in the input x (1 of 2 numbers), first read by matmul for z_i</p>\n<p>Batch of 1')
+    reader = Checker()
+    reader.feed(page)
+    assert not {"nan", "inf"} & set(reader.cells) and "not finite" in reader.cells
+    assert 'class="alarm"' not in inspector.report(*healthy(), tmp_path / "b.html").read_text(encoding="utf-8")
+
+
+def healthy() -> tuple[Run, tg.Tensor]:
+    run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((1, 1, 2)))
+    return run, run.outputs[-1].sum()

@@ -180,3 +180,12 @@ def test_bad_arguments_are_named() -> None:
         inspector.gates("run")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="single number"):
         inspector.gates(RUNS["rnn"], RUNS["rnn"].outputs[0])
+
+
+def test_a_gradient_that_is_not_finite_is_not_told_as_none() -> None:
+    cell = tg.cells.LSTMCell(2, 3, seed=0)
+    cell.weight_hh.data = np.full_like(cell.weight_hh.data, np.nan)
+    run = tg.unroll(cell, np.ones((4, 1, 2)))
+    found = inspector.gates(run, run.outputs[-1].sum())
+    assert found.ranking is not None and found.ranking["quantity", "not finite"].all()
+    assert "no gradient arrives" not in str(found) and "not finite at 4 of 4 steps" in str(found)

@@ -75,7 +75,13 @@ def test_a_sparkline_has_one_mark_a_value_at_most_as_many_as_fit(values: np.ndar
     assert len(line) == min(len(values), width)
     assert set(line) <= set("▁▂▃▄▅▆▇█·!")
     if len(values) <= width:
-        assert [mark == "!" for mark in line] == (~np.isfinite(values)).tolist()
+        assert [mark == "!" for mark in line] == (~np.isfinite(values) & (log | (values != -np.inf))).tolist()
+
+
+def test_the_logarithm_of_zero_is_marked_as_zero() -> None:
+    assert sparkline([-np.inf, -2.0, np.nan, -1.0], log=False) == "·▁!█"
+    assert sparkline([-np.inf, -np.inf, -2.0, -np.inf], 2, log=False)[0] == "·"
+    assert sparkline([-np.inf, 1.0]) == "!█"
 
 
 @given(arrays(np.float64, st.integers(2, 50), elements=st.floats(1e-9, 1e9)))

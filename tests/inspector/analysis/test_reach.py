@@ -102,6 +102,14 @@ def test_the_vectors_add_up_for_any_cell(run: Run) -> None:
             both(run, loss)
 
 
+@FEW
+@given(runs())
+def test_a_gradient_comes_along_some_way(run: Run) -> None:
+    with np.errstate(all="ignore"):
+        found = inspector.reach(run, run.stacked.sum()).map.values
+    assert not (found[~LossSteps(run, run.stacked.sum()).ways()] != 0).any()
+
+
 @pytest.mark.parametrize("kind", ["lstm", "narx", "reversed", "fgr"])
 def test_the_whole_state_is_where_a_run_is_cut_in_two(kind: str) -> None:
     """By the state as independent numbers: those a second run starts from."""
@@ -288,3 +296,18 @@ def test_a_bands_picture_and_its_errors(tmp_path: Path) -> None:
     other = RUNS["gru"]
     with pytest.raises(ValueError, match="alike in length and states"):
         inspector.band([run, other], [loss_of(run), loss_of(other)])
+
+
+def test_what_lies_after_the_loss_is_no_path_even_beside_nan() -> None:
+    """0 times NaN is NaN in a batched sweep: what no way leads to stays 0, in every shape of run."""
+    def ill(cell: tg.Cell) -> tg.Cell:
+        cell.weight_hh.data = np.full_like(cell.weight_hh.data, np.nan)
+        return cell
+
+    for made in (lambda: ill(tg.cells.LSTMCell(2, 3, seed=0)), lambda: tg.Stacked([ill(tg.cells.GRUCell(2, 3, seed=0)), tg.cells.GRUCell(3, 3, seed=1)])):
+        run = tg.unroll(made(), np.ones((5, 1, 2)))
+        found = inspector.reach(run, (run.stacked**2).sum())
+        for name in found.states:
+            matrix = found.map["state", name]
+            assert not np.triu(matrix, 1).any() and np.isnan(np.tril(matrix)[-1]).any()
+        assert np.isnan(found.share.values).all()
