@@ -45,7 +45,7 @@ def _several(name: str, arrays: Any) -> None:
 
 def linear(x: Value, weight: Value, bias: Value | None = None) -> Value:
     """The affine map ``x @ weight.T + bias``: x (batch, I), weight (O, I), bias (O,) or None."""
-    product = p.matmul(x, weight.T)
+    product = p.matmul(x, value_of(weight).T)
     return product if bias is None else p.add(product, bias)
 
 

@@ -48,6 +48,7 @@ TOGETHER: list[tuple[Any, float]] = [
     (lambda x: objects(x, x) * tg.tensor([1.0, 2.0]), 3.0),
     (lambda x: tg.square(objects(x, 2.0)), 0.6),
     (lambda x: tg.clip(tg.tensor([-1.0, 1.0]), x, None), 1.0),
+    (lambda x: tg.linear(np.ones((1, 2)), [[x, 2.0], [x, x]], [x, 1.0]), 4.0),
 ]
 
 
