@@ -175,7 +175,7 @@ def along_time(axes: Axes, subject: str) -> None:
     log_scale(axes)
     axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
     axes.set_ylabel(visible(f"‖∂L/∂{shortened(subject, 180, 10)}‖₂"), color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     plain_axes(axes)
 
 
@@ -210,8 +210,13 @@ Row: TypeAlias = tuple[npt.NDArray[np.bool_], str]
 def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = (), first: int = 0) -> None:
     """Triangles at the lower edge where norms are exactly 0, crosses at the upper one where they are not finite.
 
-    Each curve has a row of its own, for which room is made beyond the data; their time begins at `first`.
+    Each curve has a row of its own, for which room is made beyond the data; their time begins at `first`, and is shown whole.
     """
+    zeros, broken = list(zeros), list(broken)
+    left, right = axes.get_xlim()
+    last = first + max((len(hit) for hit, _ in (*zeros, *broken)), default=1) - 1
+    axes.set_xlim(min(left, first - 0.5), max(right, last + 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     edges = [[(hit, colour) for hit, colour in rows if hit.any()] for rows in (zeros, broken)]
     height = min(0.035, 0.3 / max(1, *map(len, edges)))
     below, above = (height * len(rows) + 0.01 * bool(rows) for rows in edges)

@@ -169,6 +169,8 @@ class Gates(Finding):
         plot.title(axes, title)
         plot.plain_axes(axes)
         plot.legend(axes, lines)
+        if not lines:
+            axes.annotate("no nonlinearity", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=plot.GREY)
 
     def _saturation(self, label: str) -> Floats:
         """The shares on both sides over the whole run."""

@@ -91,10 +91,8 @@ class Jacobians(Finding):
         top, middle, bottom = figure.subplots(3, 1, sharex=True)
         head(figure, f"{self.cell}: Jacobians of the full state {self.states}, n = {self.size}", f"initialisation: {self.initialisation}")
         self._plot_values(top)
-        self._plot_products(middle)
+        self._plot_products(middle, time="")
         self._plot_ranks(bottom)
-        for axes in (top, middle):
-            axes.set_xlabel("")
         return finish(middle, path, self.not_finite)
 
     def _plot_values(self, axes: Axes) -> None:
@@ -109,15 +107,15 @@ class Jacobians(Finding):
         axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
         log_scale(axes)
         _mark(axes, t, values[:, :, 0], 0.0, _LOOKS["values"])
-        _dress(axes, "singular values of J_t", [line, *bands, radius])
+        _dress(axes, "singular values of J_t", [line, *bands, radius], time="")
 
-    def _plot_products(self, axes: Axes) -> None:
+    def _plot_products(self, axes: Axes, time: str = "timestep t") -> None:
         t, tens = self.product.axes["t"], math.log(10.0)
         bound = _curve(axes, t, self.bound.values / tens, _LOOKS["bound"], "bound: product of the norms, Π ‖J_k‖₂", zero=-math.inf)
         truth = _curve(axes, t, self.product.values / tens, _LOOKS["values"], "truth: norm of the product", zero=-math.inf)
         axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
         _mark(axes, t, self.product.values, -math.inf, _LOOKS["values"])
-        _dress(axes, "log₁₀ ‖∂s_T/∂s_t‖₂", [bound, truth])
+        _dress(axes, "log₁₀ ‖∂s_T/∂s_t‖₂", [bound, truth], time)
 
     def _plot_ranks(self, axes: Axes) -> None:
         t = self.rank.axes["t"]
@@ -292,9 +290,9 @@ def _mark(axes: Axes, t: Sequence[Any], values: Array, zero: float, look: Style)
     mark_rows(axes, [((values == zero).all(axis=1), look.colour)], [(broken, ALARM)], first=int(t[0]))
 
 
-def _dress(axes: Axes, label: str, handles: Sequence[Any]) -> None:
+def _dress(axes: Axes, label: str, handles: Sequence[Any], time: str = "timestep t") -> None:
     plain_axes(axes)
     axes.set_ylabel(visible(label), color=INK)
-    axes.set_xlabel("timestep t", color=INK)
+    axes.set_xlabel(time, color=INK)
     axes.spines[["left", "bottom"]].set_color(GREY)
     legend(axes, handles)

@@ -93,7 +93,7 @@ class Lyapunov(Finding):
         plain_axes(axes)
         axes.set_xlabel("i", color=INK)
         axes.set_ylabel("Lyapunov exponent λ_i in nats a step", color=INK)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         told = [f"λ_1 = {self._largest('.3g')}", self._life(), f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step"] if self.steps else [self._life()]
         axes.annotate("\n".join(told), (0.03, 0.04), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=INK)
 

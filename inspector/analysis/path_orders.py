@@ -325,6 +325,8 @@ def _bars(axes: Axes, found: PathOrders) -> None:
     axes.set_xlabel(visible(f"order k: how often a path crossed {found.edges}"), color=INK)
     axes.set_ylabel("share ⟨part k, g⟩ / ⟨g, g⟩", color=INK)
     title(axes, f"{found.label}: g = ∂L/∂{found.value} by order")
+    if not np.isfinite(found.projections.values).any():
+        axes.annotate("g is 0" if found.total == 0 else "g is not finite", (0.5, 0.8), xycoords="axes fraction", ha="center", color=INK if found.total == 0 else ALARM)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=GREY)
 
@@ -363,5 +365,5 @@ def _ordinal(axis: Any, found: PathOrders) -> None:
     if found.orders[last].startswith("≥") and places[-1] != last:
         places = [*(k for k in places if last - k > 1), last]
     axis.set_ticks(places, [found.orders[k] for k in places])
-    if last + 1 < len(found.orders):
+    if last + 1 < len(found.orders) and np.isfinite(found.by_step.values).any():
         axis.axes.annotate(f"higher orders: less than {_LITTLE:.1%} each", (1.0, 0.98), xycoords="axes fraction", ha="right", va="top", fontsize=8, color=GREY)

@@ -44,15 +44,15 @@ def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.
     high = float(some.max(initial=0.0)) or 1.0
     low = max(float(some.min(initial=high)), high * 10.0**-decades)
     ill, lost = possible & ~np.isfinite(matrix), possible & (matrix < low)
-    if lost.any() and min(matrix.shape) > 1:
-        hatched = axes.contourf(lost.astype(float), levels=[0.5, 1.5], colors=["#EEF1F4"], hatches=["////"], antialiased=False)
-        hatched.set_edgecolor("#C8D1DA")
+    for row in np.flatnonzero(lost.any(axis=1)).tolist():
+        starts, ends = np.flatnonzero(np.diff(lost[row], prepend=False, append=False)).reshape(-1, 2).T
+        axes.broken_barh(list(zip(starts - 0.5, ends - starts, strict=True)), (row - 0.5, 1), facecolor="#EEF1F4", edgecolor="#C8D1DA", hatch="////", linewidth=0)
     if ill.any():
         axes.imshow(np.ma.masked_where(~ill, ill.astype(float)), cmap=ListedColormap([ALARM]), aspect="auto", interpolation="nearest", zorder=2)
     shown = np.ma.masked_where(~possible | ill | (matrix < low), matrix)
     image = axes.imshow(shown, norm=LogNorm(low if low < high else high / 10, high), cmap="cividis", aspect="auto", interpolation="nearest", zorder=2)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.tick_params(colors=GREY)
     axes.spines[:].set_visible(False)
     figure = axes.get_figure()

@@ -113,6 +113,8 @@ class Saliency(Finding):
         axes.bar(np.arange(len(values)), np.where(np.isfinite(values), values, 0.0), width=0.86, color=_colours(values), edgecolor=plot.GREY, linewidth=0.4)
         axes.axhline(0, color=plot.GREY, linewidth=0.8)
         plot.plain_axes(axes)
+        if not 1e-4 < _largest(values) < 1e5:
+            axes.yaxis.set_major_formatter("{x:.3g}")    # the usual one puts a common power of ten onto the note above
         axes.set_xlim(-0.5, len(values) - 0.5)
         plot.mark_rows(axes, [], [(~np.isfinite(values), plot.ALARM)])
         axes.set_xlabel("timestep t", color=plot.INK)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.unroll import Run
@@ -136,7 +136,7 @@ class Weights(Finding):
         plot.head(figure, "Which timesteps train the weights", f"{self.cell}, initialisation: {self.initialisation}{zeros}{self._left_out(chosen)}")
         axes[len(chosen) - 1].set_xlabel("timestep t of the contribution g_t", color=plot.INK)
         bar = figure.colorbar(ScalarMappable(Normalize(-1, 1), _COLOURS), ax=axes[: len(chosen)], pad=0.02, aspect=30)
-        bar.set_label("cos(g_t, G):  −1 against the total, 1 with it", color=plot.INK)
+        bar.set_label("cos(g_t, G)\n−1 against, 1 with the total", color=plot.INK)
         bar.outline.set_visible(False)
         self.plot_truncation(ax=axes[-1])
         return plot.finish(axes[0], path, self.not_finite)
@@ -157,11 +157,14 @@ class Weights(Finding):
         for row, (windows, look) in enumerate(_WINDOWS.items()):
             at = list(self.kept_norms.axes["parameter"]).index(parameter)
             found = self.window(windows=windows, parameter=parameter)
-            text = f"cos ≥ {_GOAL} from k = {found}" if found is not None else f"cos stays below {_GOAL}"
+            known = np.isfinite(self.kept_cosines.values[at, row]).any()
+            text = f"cos ≥ {_GOAL} from k = {found}" if found is not None else f"cos stays below {_GOAL}" if known else "nothing to compare"
             lines += axes.plot(k, self.kept_cosines.values[at, row], linewidth=2.2, label=f"cos(G_k, G), {windows} windows: {text}", **look.among(0, 2).line(len(k)))
             lines += axes.plot(k, self.kept_norms.values[at, row], linewidth=1.4, label=f"‖G_k‖/‖G‖, {windows} windows", **look.among(1, 2).line(len(k)))
         axes.axhline(1.0, color=plot.GREY, linewidth=0.8)
         plot.plain_axes(axes)
+        axes.set_xlim(0.5, self.steps + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("window k of truncated BPTT, in steps", color=plot.INK)
         axes.set_ylabel("G_k against the full gradient G", color=plot.INK)
         plot.title(axes, f"What truncation leaves: {parameter}")

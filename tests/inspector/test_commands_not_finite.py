@@ -51,7 +51,7 @@ KINDS: dict[str, tuple[list[str], str | None]] = {
 
 DRAWN = [
     "decay --csv a.csv --json a.json", "graph --level cell", "figure", "report", "map", "spectrum", "spectrum --lyapunov", "paths", "paths --orders",
-    "paths --waterfall", "paths --strongest", "weights", "gates", "saliency", "saliency --method integrated", "whatif --scale weight_hh=1.5", "duality",
+    "paths --waterfall", "paths --strongest", "weights", "gates", "saliency --method integrated", "whatif --scale weight_hh=1.5", "duality",
     "diagnose --json a.json",
 ]  # fmt: skip
 OF_DEAD_UNITS = {"decay --csv a.csv --json a.json", "map", "spectrum", "spectrum --lyapunov", "gates"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plot import save
+from inspector.plot import axes_of, mark_rows, save
 
 CELLS = ("rnn", "lstm", "gru")
 
@@ -171,3 +172,22 @@ def test_a_heat_map_shows_what_is_finite_and_marks_the_rest(tmp_path: Path) -> N
 
 def test_a_heat_map_of_equal_values_has_a_scale() -> None:
     assert inspector.plot_heat_map([[2.0, 2.0]], ["a"], ["x", "y"]).get_images()[0].norm.vmin < 2.0
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 30])
+def test_marks_lie_in_the_picture_and_ticks_of_time_are_whole(steps: int) -> None:
+    """Where only the last norm of many is finite, too."""
+    axes: Any = axes_of(None, (6.0, 3.0))
+    axes.plot([steps - 1], [1.0], marker="o")
+    mark_rows(axes, [], [(np.arange(steps) < steps - 1, "red")])
+    left, right = axes.get_xlim()
+    assert left <= -0.5 and right >= steps - 0.5
+    ticks = [tick for tick in axes.get_xticks() if left <= tick <= right]
+    assert ticks and all(float(tick).is_integer() for tick in ticks)
+
+
+def test_the_hatch_of_a_map_covers_its_places_alone() -> None:
+    run = tg.unroll(tg.cells.RNNCell(2, 3, seed=0), np.ones((5, 1, 2)))
+    axes: Any = inspector.reach(run, (run.stacked * 0.0).sum()).plot()
+    boxes = [path.get_extents().bounds for one in axes.collections for path in one.get_paths()]
+    np.testing.assert_allclose(sorted(boxes, key=lambda box: box[1]), [(-0.5, s - 0.5, s + 1.0, 1.0) for s in range(5)])
