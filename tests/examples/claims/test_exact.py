@@ -42,8 +42,9 @@ def failed(experiment: ModuleType) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_exact_lines_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["conveyor_belt", "scissors"])
+def test_exact_lines_pass_at_full_length(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that run shortened below; the others run as they are."""
     monkeypatch.setattr(scissors, "train", lambda *a, **k: (np.ones(10), 1.0))  # has no exact lines, and takes its time
     found = verdicts(importlib.import_module(name), seed=7)
     assert "PASS" in found.values() and "FAIL" not in found.values()
