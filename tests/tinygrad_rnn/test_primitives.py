@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,18 @@ def test_the_sweep_is_linear_in_the_cotangent(name: str, data: st.DataObject) ->
     apart = zip(gradients(call, one), gradients(call, other), strict=True)
     for whole, (left, right) in zip(together, apart, strict=True):
         np.testing.assert_allclose(whole, 2.0 * left - 3.0 * right, rtol=1e-12, atol=1e-10)
+
+
+def test_rules_have_the_defaults_of_their_forward() -> None:
+    """What a call leaves out means the same on the way back."""
+    compared = 0
+    for op in tg.PRIMITIVES.values():
+        for rule in filter(None, op.rules):
+            for name, parameter in inspect.signature(rule).parameters.items():
+                if parameter.default is not inspect.Parameter.empty:
+                    assert parameter.default == op.signature.parameters[name].default, f"{op}: {name}"
+                    compared += 1
+    assert compared > 10
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -311,3 +311,20 @@ def test_what_lies_after_the_loss_is_no_path_even_beside_nan() -> None:
             matrix = found.map["state", name]
             assert not np.triu(matrix, 1).any() and np.isnan(np.tril(matrix)[-1]).any()
         assert np.isnan(found.share.values).all()
+
+
+def test_the_words_are_about_the_median_of_the_loss_steps() -> None:
+    """Of a state that is kept by a half or by a hundredth, as the input says: quantiles fall at different lags."""
+    x = np.where(np.arange(30) % 6 == 0, 0.01, 0.5)[:, None, None]
+
+    class Kept(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            return (x * state.h + x,)
+
+    run = tg.unroll(Kept(1, 1), tg.tensor(x))
+    found = inspector.reach(run, run.stacked.sum())
+    kept = np.array([[np.prod(x[t + 1 : s + 1]) if t <= s else np.nan for t in range(30)] for s in range(30)])
+    medians = np.array([np.median([kept[s, s - lag] for s in range(lag, 30)]) for lag in range(30)])
+    np.testing.assert_allclose(found.profile["quantile", "median"][0], medians, rtol=1e-12)
+    after = {level: int(np.flatnonzero(medians > part)[-1]) + 1 for level, part in (("1/e", np.exp(-1)), ("1 %", 0.01))}
+    assert f", 1/e after {after['1/e']} steps, 1 % after {after['1 %']} steps" in str(found)
