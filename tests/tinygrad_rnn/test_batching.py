@@ -89,3 +89,8 @@ def test_jacobians_of_a_run(hidden: int) -> None:
         np.testing.assert_allclose(whole[k], tg.grad(last, first, one)[0].data[0], rtol=1e-12)
     weights = tg.jacobian(last, cell.weight_hh)
     assert weights.shape == (1, hidden, 4 * hidden, hidden)
+
+
+def test_looking_at_the_numbers_copies_nothing_unless_a_copy_is_asked_for() -> None:
+    array = np.ones((3, 2))
+    assert np.shares_memory(np.asarray(Batched(array)), array) and not np.shares_memory(np.array(Batched(array)), array)

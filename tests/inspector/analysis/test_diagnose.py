@@ -117,6 +117,14 @@ def test_a_gate_is_opened_no_more_than_is_needed(enough: float) -> None:
     assert enough <= float(remedy.change.split()[0]) <= enough + (1.0 if enough < 6 else 2.0) and remedy.kept >= 0.1
 
 
+def test_what_does_not_help_is_no_remedy() -> None:
+    """A gate that is open already is on the way, and cannot make up for the weights beside it."""
+    remedies = remedies_of(0.1, 5.0, 13)
+    assert remedies and all(remedy.change.startswith("gain × ") for remedy in remedies)
+    for remedy in remedies:
+        assert abs(np.log(remedy.kept)) < 0.9 * abs(np.log(remedy.kept_before))
+
+
 def test_all_is_well_where_it_is() -> None:
     run = run_of("lstm", lambda k, v: v + np.repeat([0.0, 4.0, 0.0, 0.0], 6) if k == "bias_ih" else v)
     found = inspector.diagnose(run, last(run))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
-from dataclasses import dataclass
+import pkgutil
+from dataclasses import FrozenInstanceError, dataclass
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import inspector.analysis
 from inspector.analysis.labelled import Finding, Labelled
 from inspector.analysis.sparkline import sparkline
 
@@ -90,3 +93,15 @@ def test_a_higher_value_never_has_a_lower_mark(values: np.ndarray) -> None:
     order = np.argsort(values)
     assert [line[k] for k in order] == sorted(line)
     assert line[order[-1]] == "█"
+
+
+def test_what_is_found_is_itself_and_does_not_change() -> None:
+    """Arrays have no truth value and no hash, so findings are compared as objects, and can be keys."""
+    for module in pkgutil.iter_modules(inspector.analysis.__path__):
+        importlib.import_module(f"inspector.analysis.{module.name}")
+    found = [kind for kind in Finding.__subclasses__() if kind.__module__.startswith("inspector.")]
+    assert len(found) > 10
+    for kind in found:
+        assert kind.__eq__ is object.__eq__ and kind.__hash__ is object.__hash__, kind
+        with pytest.raises(FrozenInstanceError):
+            kind.__new__(kind).not_finite = None

@@ -37,6 +37,31 @@ def test_weights() -> None:
     assert first.get_xlim()[0] <= -0.5 and first.get_xlim()[1] >= 11.5 and found.steps == 12
 
 
+def test_weights_marks_steps_without_a_gradient() -> None:
+    found = inspector.weights(RUN, (RUN.outputs[4] ** 2).sum())
+    bars, *_ = found.plot().figure.axes
+    (marks,) = bars.collections
+    assert marks.get_offsets()[:, 0].tolist() == [5, 6, 7, 8, 9, 10, 11] and len(bars.patches) == 5
+
+
+@pytest.mark.parametrize("largest", [0, 5])
+def test_weights_shows_the_largest_wherever_it_stands_in_the_cell(largest: int) -> None:
+    class Six(tg.Cell):
+        """Parameters whose gradients are 1, 2, 3, 4, 5, 6 times as large, but one, which is ten times."""
+
+        def __init__(self) -> None:
+            super().__init__(1, 1)
+            self.all = [self.parameter(f"w{k}", (1,), init=np.ones(1)) for k in range(6)]
+
+        def step(self, x: Any, state: Any) -> Any:
+            return (sum((w * x * (10.0 if k == largest else k + 1.0) for k, w in enumerate(self.all)), 0.5 * state.h),)
+
+    run = tg.unroll(Six(), np.ones((4, 1, 1)))
+    axes = inspector.weights(run, run.stacked.sum()).plot().figure.axes
+    shown = [one.get_title(loc="left").partition(":")[0] for one in axes[:4]]
+    assert shown == {0: ["w0", "w3", "w4", "w5"], 5: ["w2", "w3", "w4", "w5"]}[largest]
+
+
 def test_shares() -> None:
     found, (areas, *_) = axes_of("shares")
     low, high = areas.get_ylim()
