@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import batching
 from tinygrad_rnn.batching import Batched
 
 from ..strategies import Call, calls
@@ -94,3 +96,14 @@ def test_jacobians_of_a_run(hidden: int) -> None:
 def test_looking_at_the_numbers_copies_nothing_unless_a_copy_is_asked_for() -> None:
     array = np.ones((3, 2))
     assert np.shares_memory(np.asarray(Batched(array)), array) and not np.shares_memory(np.array(Batched(array)), array)
+
+
+def test_rules_for_batches_have_the_defaults_of_their_primitive() -> None:
+    compared = 0
+    for name, rule in batching._BATCH_RULES.items():
+        given, own = inspect.signature(rule).parameters, tg.PRIMITIVES[name].signature.parameters
+        for key in set(given) & set(own):
+            if given[key].default is not inspect.Parameter.empty and own[key].default is not inspect.Parameter.empty:
+                assert given[key].default == own[key].default, f"{name}: {key}"
+                compared += 1
+    assert compared > 10

@@ -46,6 +46,17 @@ def test_accumulating_is_adding_up_and_modifies_nothing(parts: Any) -> None:
         np.testing.assert_array_equal(dense(part), old)
 
 
+def test_what_they_stand_for() -> None:
+    """Values scattered to one place add up there; a product contracts the rows of its factors."""
+    values = np.arange(1.0, 10.0).reshape(3, 3)
+    rows = {0: values[0], 2: values[1] + values[2]}
+    expected = np.array([rows.get(k, np.zeros(3)) for k in range(4)])
+    np.testing.assert_array_equal(Scatter(values, np.array([0, 2, 2]), SHAPE).dense(), expected)
+    np.testing.assert_array_equal(Scatter(values[:2], slice(1, 3), SHAPE).dense(), np.pad(values[:2], ((1, 1), (0, 0))))
+    left, right = np.arange(8.0).reshape(2, 4), np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(Product(left, right).dense(), left.T @ right)
+
+
 def test_products_are_merged_into_one() -> None:
     rng = np.random.default_rng(0)
     parts = [Product(rng.normal(size=(1, 4)), rng.normal(size=(1, 3))) for _ in range(5)]
