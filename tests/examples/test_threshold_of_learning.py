@@ -16,6 +16,7 @@ def test_it_counts_and_draws(tmp_path, capsys):
     assert sum(int(words[2]) for words in counted) == 2 * (6 + 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias", "learns"), [(-1.0, False), (5.0, True)])
 def test_an_lstm_learns_where_its_gradient_lasts(bias, learns):
     found = example.trial("lstm", bias, 30, 0, updates=120)

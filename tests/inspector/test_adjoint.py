@@ -184,6 +184,7 @@ def lines_into(drawing: Picture, own: str) -> list[Line]:
 # ---------------------------------------------------------------------------------------- the look
 
 
+@pytest.mark.slow
 def test_a_backward_step_stands_in_the_column_of_its_step() -> None:
     for kind in ("lstm", "reversed", "stacked"):
         frames = {frame.id: frame for frame in drawn(RUNS[kind])[0].frames}
@@ -248,6 +249,7 @@ def test_what_reads_a_state_beside_its_rail_stands_below_the_gates_in_both_direc
         assert heights["weight_hh"] < heights[gate]
 
 
+@pytest.mark.slow
 def test_no_cotangent_passes_a_cut() -> None:
     drawing, _ = drawn(RUNS["truncated"])
     crossing = {(line.source[:2], line.target[:2]) for line in drawing.lines if ".back." in line.source and ".back." in line.target}

@@ -127,6 +127,7 @@ def test_check_passes_right_cells_and_finds_wrong_ones(folder: Path, capsys: pyt
     assert "WRONG  gradient by w" in said and "crooked" in said
 
 
+@pytest.mark.slow
 def test_report_and_demo(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--cell", "gru", "-T", "6", "-o", "gru.html"]) == 0
     assert "<h2>Every norm</h2>" in (folder / "gru.html").read_text()

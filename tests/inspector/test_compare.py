@@ -154,6 +154,7 @@ def assert_complete(a: tg.Cell, b: tg.Cell, level: str) -> None:
     assert len(found.shared) == len(back.shared) and len(set(found.shared)) == len(found.shared)
 
 
+@pytest.mark.slow
 @FEW
 @given(a=cells(), b=cells())
 def test_two_cells_nobody_has_compared_are_drawn_whole(a: tg.Cell, b: tg.Cell) -> None:
@@ -293,7 +294,7 @@ def test_neighbours_in_the_registry_are_drawn_cleanly(a: str, b: str) -> None:
     assert_clean(compared(a, b, "cell") if many else found)
 
 
-@pytest.mark.parametrize("level", ["gate", "cell"])
+@pytest.mark.parametrize("level", slow_unless(["cell"], ["gate", "cell"]))
 @pytest.mark.parametrize(("a", "b"), [("lstm", "peephole"), ("lstm", "coupled"), ("lstm", "gru"), ("gru", "gru_before")])
 def test_the_known_pairs_are_drawn_cleanly_at_every_level(a: str, b: str, level: str) -> None:
     found = compared(a, b, level)
@@ -320,6 +321,7 @@ def test_where_both_give_the_same_state_in_their_own_way_the_lines_meet() -> Non
     assert {line.css for line in found.picture.lines if line.source == dot} == {"kept-line"}
 
 
+@pytest.mark.slow
 def test_a_comparison_is_deterministic_and_shows_itself(tmp_path: Path) -> None:
     one, other = compared("lstm", "gru"), compared("lstm", "gru")
     assert one == other and one.picture == other.picture and str(one) == one.words

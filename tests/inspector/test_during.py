@@ -63,6 +63,7 @@ def test_all_names_and_parameters_can_be_recorded() -> None:
     np.testing.assert_array_equal(recorder.curves["weight_hh"], [expected[0], expected[6]])
 
 
+@pytest.mark.slow
 def test_small_multiples_and_a_film(tmp_path: Path) -> None:
     recorder = inspector.DecayRecorder(every=2)
     trained(recorder)

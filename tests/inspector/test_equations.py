@@ -28,6 +28,7 @@ from inspector.equations import Equations, Layer
 from inspector.render import picture
 from tinygrad_rnn.unroll import Run
 
+from ..marks import slow_unless
 from ..random_cells import runs
 from ..strategies import FEW
 from .formulas import read
@@ -133,6 +134,7 @@ def grown(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]
 LEAVES = st.one_of(st.sampled_from("abc").map(leaf), st.sampled_from([2.0, -0.5, 1.0, 3e-5]).map(number))
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(st.recursive(LEAVES, grown, max_leaves=8))
 def test_brackets_are_where_they_have_to_be(expression: Expression) -> None:
@@ -192,7 +194,7 @@ def test_random_cells_compute_what_their_equations_say(run: Run) -> None:
         along_the_highways(run, t, found.layers[0])
 
 
-@pytest.mark.parametrize("name", [*CELLS, *VARIANTS])
+@pytest.mark.parametrize("name", slow_unless([*CELLS, *VARIANTS][1::3], [*CELLS, *VARIANTS]))
 def test_every_cell_has_its_names_and_parameters_in_its_equations(name: str) -> None:
     run = RUNS.get(name) or VARIANTS[name]
     for t in range(3):
@@ -246,7 +248,7 @@ def along_the_highways(run: Run, t: int, layer: Layer) -> None:
         np.testing.assert_allclose(np.broadcast_to(sum(terms), expected.shape), expected.data, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", slow_unless(CELLS[::3], CELLS))
 def test_there_is_a_derivative_for_each_rail(name: str) -> None:
     step = slice(1, 2)
     rails = {line.source for line in picture(RUNS[name], level="cell", steps=step).lines if "rail" in line.css}

@@ -18,6 +18,7 @@ import tinygrad_rnn as tg
 from inspector.render import LEVELS, picture
 from tinygrad_rnn.unroll import Run
 
+from ..marks import slow_unless
 from ..random_cells import runs
 from ..strategies import FEW
 from .test_dot import NASTY
@@ -29,7 +30,7 @@ def run_of(name: str, **options: object) -> Run:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", ["lstm", "gru", "clockwork", "narx"])
+@pytest.mark.parametrize("name", slow_unless(["gru"], ["lstm", "gru", "clockwork", "narx"]))
 def test_the_graph_is_the_drawing(name: str, level: str) -> None:
     run = run_of(name)
     trace = inspector.trace(run, run.outputs[-1].sum())

@@ -138,7 +138,7 @@ def test_nothing_is_cut_off_in_a_narrow_notebook(tmp_path: Path) -> None:
     page.write_text(
         f'<!DOCTYPE html><body>{cell}{drawing._repr_svg_()}</div>{cell}{inspector.trace(RUN, LOSS)._repr_html_()}</div>'
         f"{cell}{made(inspector.Comparison)._repr_html_()}</div><script>onload=()=>document.title="
-        "[...document.querySelectorAll('.cell')].map(c=>c.scrollWidth+','+Math.max(...[...c.querySelectorAll('svg,img')].map(e=>Math.round(e.getBoundingClientRect().width)))).join(' ')</script>",
+        "[...document.querySelectorAll('div.cell')].map(c=>c.scrollWidth+','+Math.max(...[...c.querySelectorAll('svg,img')].map(e=>Math.round(e.getBoundingClientRect().width)))).join(' ')</script>",
         encoding="utf-8",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as home:
@@ -147,6 +147,6 @@ def test_nothing_is_cut_off_in_a_narrow_notebook(tmp_path: Path) -> None:
             capture_output=True, text=True, timeout=120, check=True, env={**os.environ, "HOME": home},
         )  # fmt: skip
     title = re.search(r"<title>([\d, ]+)</title>", done.stdout)
-    assert title is not None
+    assert title is not None, done.stdout[:300]
     sizes = [tuple(map(int, one.split(","))) for one in title[1].split()]
     assert len(sizes) == 3 and all(scroll <= 700 and 500 < widest <= 700 for scroll, widest in sizes), sizes

@@ -47,6 +47,7 @@ def test_every_combination_is_there_once_and_is_the_run_it_says(reference: sweep
     assert str(reference).count("\n") == 2 * 2 * 3 and isinstance(reference.plot(tmp_path / "s.svg"), Path)
 
 
+@pytest.mark.slow
 def test_processes_of_its_own_give_the_same(reference: sweeps.Sweep) -> None:
     assert inspector.sweep(["rnn"], [4], [None], range(3), input_size=2, hidden_size=3).results == reference.results[:3]
 

@@ -133,7 +133,7 @@ def interrupted(*arguments: str, cwd: Path, after: str) -> tuple[int, str]:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("arguments", [
-    ["graph", "--cell", "lstm", "-T", "1000000"],
+    pytest.param(["graph", "--cell", "lstm", "-T", "1000000"], marks=pytest.mark.slow),
     pytest.param(["sweep", "--cell", "lstm", "-T", "20000", "--seeds", "4", "-j", "2"], marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_long_run_says_what_it_does_and_ctrl_c_ends_it(arguments: list[str], tmp_path: Path) -> None:

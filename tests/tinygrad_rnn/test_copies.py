@@ -87,6 +87,5 @@ def test_a_tensor_keeps_its_gradient_and_where_it_was_cut(duplicate: Any) -> Non
 
 @duplicates
 def test_a_primitive_is_the_one_that_was_declared(duplicate: Any) -> None:
-    for op in tg.PRIMITIVES.values():
-        if op.forward.__module__.startswith("tinygrad_rnn."):  # other tests declare some that no import finds
-            assert duplicate(op) is op
+    for op in (value for value in vars(tg).values() if isinstance(value, tg.Primitive)):
+        assert duplicate(op) is op

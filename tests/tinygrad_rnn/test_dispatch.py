@@ -239,7 +239,7 @@ def test_a_composition_is_numpys_function(name: str, case: Case, data: st.DataOb
 
 WITHOUT_REFERENCE = {
     "array_split", "average", "broadcast_arrays", "cumprod", "diagonal", "dsplit", "float_power", "fmod", "full_like",
-    "hsplit", "median", "outer", "percentile", "ptp", "quantile", "rot90", "tile", "trace", "vdot", "vsplit",
+    "hsplit", "median", "outer", "percentile", "ptp", "quantile", "rot90", "take", "tile", "trace", "vdot", "vsplit",
     "cross", "diag", "diff", "linalg.norm", "repeat", "roll", "rollaxis", "sort",
 }  # fmt: skip
 """What HIPS autograd has no rule for, or (second half) not for every argument, or with the wrong shape."""

@@ -80,6 +80,7 @@ def test_guessing_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("exceptions to the rule" in name for name in found)
 
 
+@pytest.mark.slow
 def test_the_clock_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     right = explosion_clock.net
     monkeypatch.setattr(explosion_clock, "net", lambda gain, *rest: right(1.35 * gain, *rest))
@@ -88,6 +89,7 @@ def test_the_clock_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("tanh" in name or "IRNN" in name for name in found)
 
 
+@pytest.mark.slow
 def test_shortcuts_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     right = shortcuts_through_time.orthogonal
     monkeypatch.setattr(shortcuts_through_time, "orthogonal", lambda n, rng: 1.001 * right(n, rng))
@@ -164,6 +166,7 @@ def test_omega_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"linear, R = 0.9 x orthogonal: Omega", "derivative of Omega against the formula: largest relative difference"} <= found
 
 
+@pytest.mark.slow
 def test_the_staircase_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     right = rings_staircase.sequence
     monkeypatch.setattr(rings_staircase, "sequence", lambda first, lag: right(first, lag + 1))

@@ -155,7 +155,7 @@ def test_other_runs(kind: str) -> None:
 
 
 def test_it_plots_and_exports(tmp_path: Path) -> None:
-    run = run_of("gru", lambda k, v: v - np.repeat([0.0, 2.0, 0.0], 6) if k == "bias_ih" else v)
+    run = run_of("gru", lambda k, v: v - np.repeat([0.0, 2.0, 0.0], 6) if k == "bias_ih" else v, steps=20)
     found = inspector.diagnose(run, last(run))
     assert found.verdict == "vanishes" and "of bias in z" in found.remedies[0].change
     assert isinstance(found.plot(tmp_path / "diagnosis.svg"), Path)

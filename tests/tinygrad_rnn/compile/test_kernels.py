@@ -219,6 +219,7 @@ def test_the_cache_has_a_place_of_its_own(monkeypatch: Any) -> None:
     assert cache_directory().name == "tinygrad_rnn"
 
 
+@pytest.mark.slow
 def test_another_process_uses_what_this_one_compiled(folder: Path) -> None:
     script = "import numpy as np, tinygrad_rnn as tg; print(tg.unroll(tg.compile(tg.cells.GRUCell(2, 3, seed=0)), np.ones((3, 2, 2))).stacked.data.sum())"
     for _ in range(2):
