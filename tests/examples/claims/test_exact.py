@@ -55,7 +55,7 @@ def test_the_script_prints_its_lines_and_draws(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scissors, "train", lambda *a, **k: (np.linspace(0.9, 1.0, 20), 1.0))  # told, and takes its time
-    monkeypatch.setattr(conveyor_belt, "STEPS", 200)
+    monkeypatch.setattr(conveyor_belt, "STEPS", 100)
     experiment = importlib.import_module(name)
     suffix = SUFFIXES.get(name, ".png")
     arguments = ["--quick", "--seed", "1", "--out", str(tmp_path)]
