@@ -151,6 +151,20 @@ def test_complex_step_agrees_with_central_differences(name: str, data: st.DataOb
     np.testing.assert_allclose(exact, central, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ANALYTIC)
+@FEW
+@given(data=st.data())
+def test_complex_numbers_may_stand_in_any_one_operand(name: str, data: st.DataObject) -> None:
+    """As the complex step has them: real numbers beside one operand that is complex."""
+    call = data.draw(calls(name))
+    expected = np.asarray(call(*call.operands))
+    for k in call.smooth:
+        operands = [x.astype(complex) if j == k else x for j, x in enumerate(call.operands)]
+        found = np.asarray(call(*operands))
+        assert found.dtype == complex
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
 @each_differentiable
 @given(data=st.data())
 def test_the_transpose_of_the_transpose_is_the_derivative(name: str, data: st.DataObject) -> None:
