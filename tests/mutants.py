@@ -3,7 +3,8 @@
 A mutant is the tree with one expression changed: an operator, a comparison, a constant, a condition, a call left out. The
 tests that mirror the changed file run first, the others of that folder next, the mirror's slow ones last; the first
 failure kills the mutant. What survives is printed as a change of one line. Mutants that no test *can* notice stand in
-``equivalent_mutants.txt``, each with its reason, and are not counted.
+``equivalent_mutants.txt``, each with its reason, and are not counted. Before an area's mutants are judged, the same tests
+have to pass in the unchanged tree: one that fails there would kill every mutant.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import ast
 import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -172,21 +175,38 @@ def mutants(patterns: tuple[str, ...]) -> list[Mutant]:
     return found
 
 
+def failed(stage: Sequence[str], folder: Path) -> str:
+    """What pytest says in a copy of the tree if a test fails; nothing if none does."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *stage]
+    try:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"took over {SECONDS} s"
+    passed = done.returncode in (0, 5)  # 5: this file has no test of that kind
+    return "" if passed else done.stdout + done.stderr or f"pytest ended with {done.returncode}"
+
+
+def stages(drawn: Sequence[Mutant]) -> list[tuple[str, ...]]:
+    """All that judges these mutants, with the quick tests of a folder run together."""
+    found: dict[tuple[str, ...], None] = {}
+    for mutant in drawn:
+        (*quick, own), (_, _, *others), slow = mutant.tests()
+        found |= dict.fromkeys([(*quick, *sorted([own, *others])), tuple(slow)])
+    return list(found)
+
+
 def survives(mutant: Mutant, folder: Path) -> bool:
     """Whether all tests pass in a copy of the tree that holds the mutant."""
     target = folder / mutant.path
     kept = target.read_text(encoding="utf-8")
     target.write_text(mutant.source(), encoding="utf-8")
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
         for stage in mutant.tests():
-            command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *stage]
-            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=SECONDS, check=False)
-            if done.returncode not in (0, 5):  # 5: this file has no test of that kind
+            if said := failed(stage, folder):
+                if said.startswith("took over"):
+                    tqdm.write(f"  {said}: {mutant}")
                 return False
-    except subprocess.TimeoutExpired:
-        tqdm.write(f"  took over {SECONDS} s: {mutant}")
-        return False
     finally:
         target.write_text(kept, encoding="utf-8")
     return True
@@ -211,7 +231,7 @@ def equivalent() -> set[str]:
     return {line for line in lines if line and not line[0].isspace() and not line.startswith("#")}
 
 
-def main() -> int:
+def main() -> int | str:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("areas", nargs="*", choices=[[], *AREAS], help=f"of {', '.join(AREAS)}; all when omitted")
     parser.add_argument("--number", type=int, default=40, help="mutants of each area")
@@ -223,10 +243,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.workers) as pool:
         free = copies(options.workers, Path(folder))
 
-        def judge(mutant: Mutant) -> bool:
+        def inside(judge: Callable[[Any, Path], Any], what: Any) -> Any:
             tree = free.get()
             try:
-                return survives(mutant, tree)
+                return judge(what, tree)
             finally:
                 free.put(tree)
 
@@ -234,8 +254,12 @@ def main() -> int:
         for area in options.areas or AREAS:
             every = [m for m in mutants(AREAS[area]) if options.only in m.path and str(m) not in known]
             drawn = [every[k] for k in rng.permutation(len(every))[: options.number]]
+            required = stages(drawn)
+            for stage, said in zip(required, pool.map(partial(inside, failed), required), strict=True):
+                if said:
+                    return f"the unchanged tree fails its own tests, which would kill every mutant of {area}: pytest {shlex.join(stage)}\n{said}"
             alive = 0
-            for mutant, left in zip(drawn, tqdm(pool.map(judge, drawn), total=len(drawn), desc=area, disable=None), strict=True):
+            for mutant, left in zip(drawn, tqdm(pool.map(partial(inside, survives), drawn), total=len(drawn), desc=area, disable=None), strict=True):
                 alive += left
                 if left:
                     tqdm.write(f"  {mutant}")
