@@ -60,7 +60,7 @@ def torch() -> Any:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--overwrite", action="store_true", help="renew the golden DOT files")
+    parser.addoption("--overwrite", action="store_true", help="renew golden DOT files and the snapshots of plots")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,143 @@
+"""Every drawing and plot as it was: a change of a picture is seen before it lands, and is looked at.
+
+Drawings are compared with those of the docs, plots of a small run with those beside this file. ``pytest tests/test_snapshots.py
+--overwrite`` renews the plots, ``make docs`` the drawings; where a picture differs, both are left in `differences/`.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import hashlib
+import io
+import re
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+from tests.marks import slow_unless
+
+ROOT = Path(__file__).resolve().parents[1]
+PLOTS = Path(__file__).parent / "snapshots"
+DIFFERENCES = ROOT / "differences"
+MATPLOTLIB = "3.11"
+"""The version that drew the snapshots: another one sets ticks and text a little differently."""
+
+sys.path.insert(0, str(ROOT / "docs"))
+import pictures  # noqa: E402
+
+QUICK = [
+    "gallery/lstm-gate", "gallery/gru-operation", "lstm-equations", "lstm-backward", "drawings/folded", "drawings/figure",
+    "drawings/badges", "drawings/bidirectional", "drawings/values",
+    "decay", "trace", "heat-map", "reach", "gates", "saliency", "waterfall",
+]  # fmt: skip
+
+
+def normalised(svg: str) -> str:
+    """The text without what differs from machine to machine: dates, hashed names, the last digits, how an image was packed."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    names = dict.fromkeys(re.findall(r'id="([a-z]+[0-9a-f]{10})"', svg))
+    for number, name in enumerate(names):
+        svg = svg.replace(name, f"name{number}")
+    svg = re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", lambda found: f"image {pixels(found[1])}", svg)
+    return re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]) + 0.0:.1f}".replace("-0.0", "0.0"), svg)
+
+
+def pixels(packed: str) -> str:
+    image = matplotlib.image.imread(io.BytesIO(base64.b64decode(packed)))
+    return f"{image.shape} {hashlib.sha256((image * 255).astype(np.uint8).tobytes()).hexdigest()[:12]}"
+
+
+def same(name: str, drawn: str, kept: str) -> None:
+    """Fail with the difference, and leave both pictures to be looked at."""
+    if normalised(drawn) == normalised(kept):
+        return
+    stem = DIFFERENCES / name.replace("/", "-")
+    DIFFERENCES.mkdir(exist_ok=True)
+    for suffix, text in ((".before.svg", kept), (".after.svg", drawn)):
+        stem.with_name(stem.name + suffix).write_text(text, encoding="utf-8")
+    lines = difflib.unified_diff(*(normalised(text).splitlines() for text in (kept, drawn)), "before", "after", lineterm="", n=0)
+    pytest.fail(f"{name} looks different, see {stem}.before.svg and .after.svg\n" + "\n".join(list(lines)[:30]))
+
+
+@pytest.mark.parametrize("name", slow_unless(QUICK, pictures.DRAWINGS))
+def test_drawings_are_those_of_the_docs(name: str) -> None:
+    same(name, pictures.svg(pictures.DRAWINGS[name]()), (pictures.FOLDER / f"{name}.svg").read_text(encoding="utf-8"))
+
+
+@lru_cache
+def run(cell: str = "lstm", seed: int = 0) -> tuple[tg.Run, tg.Tensor]:
+    found = tg.unroll(tg.cells.get(cell)(3, 4, seed=seed), np.random.default_rng(1).normal(size=(12, 2, 3)))
+    return found, (found.outputs[-1] ** 2).sum()
+
+
+@lru_cache
+def recorder() -> inspector.DecayRecorder:
+    kept = inspector.DecayRecorder(every=1)
+    for number in range(1, 5):
+        found, loss = run(seed=number)
+        kept(SimpleNamespace(number=number, prediction=SimpleNamespace(run=found), loss=loss))  # type: ignore[arg-type]
+    return kept
+
+
+def traces() -> dict[str, inspector.GradientTrace]:
+    return {cell: inspector.trace(*run(cell)) for cell in ("rnn", "gru", "lstm")}
+
+
+def reach() -> inspector.Reach:
+    found, _ = run()
+    return inspector.reach(found, (found.stacked**2).sum())
+
+
+PLOTTED: dict[str, Callable[[Path], Any]] = {
+    "decay": lambda path: inspector.plot_decay(traces(), path),
+    "decay-of-names": lambda path: inspector.plot_decay(inspector.trace(*run()), path, names=["h", "c", "f", "i", "o", "g"]),
+    "heat-map": lambda path: inspector.plot_heat_map([inspector.trace(*run()).norm(name) for name in "hc"], ["h", "c"], [str(t) for t in range(12)], path),
+    "trace": lambda path: inspector.trace(*run()).plot(path),
+    "training": lambda path: inspector.plot_training(recorder(), path),
+    "snapshots": lambda path: inspector.plot_snapshots(recorder(), path),
+    "reach": lambda path: reach().plot(path),
+    "reach-gradients": lambda path: reach().plot_gradients(path),
+    "reach-lags": lambda path: reach().plot_lags(path),
+    "band": lambda path: inspector.band([run(seed=seed)[0] for seed in range(5)], [run(seed=seed)[1] for seed in range(5)]).plot(path),
+    "jacobians": lambda path: inspector.jacobians(run()[0]).plot(path),
+    "lyapunov": lambda path: inspector.lyapunov(run()[0]).plot(path),
+    "phases": lambda path: inspector.phase_diagram("rnn", [0.5, 1.5], [0.0, 1.0], inputs=np.zeros((12, 1, 1)), progress=False).plot(path),
+    "shares": lambda path: inspector.shares(*run()).plot(path),
+    "path-orders": lambda path: inspector.path_orders(*run(), wrt=("c", 0)).plot(path),
+    "waterfall": lambda path: inspector.waterfall(*run(), state="h").plot(path),
+    "strongest-path": lambda path: inspector.strongest_path(*run(), start=("h", 0)).plot(path),
+    "weights": lambda path: inspector.weights(*run()).plot(path),
+    "truncation": lambda path: inspector.weights(*run()).plot_truncation(path),
+    "what-if": lambda path: inspector.what_if(*run(), bias={"f": 2.0}).plot(path),
+    "duality": lambda path: inspector.duality(*run()).plot(path),
+    "saliency": lambda path: inspector.saliency(*run(), "integrated").plot(path),
+    "gates": lambda path: inspector.gates(*run()).plot(path),
+    "diagnosis": lambda path: inspector.diagnose(*run()).plot(path),
+    "sweep": lambda path: inspector.sweep(["rnn", "lstm"], [12], ["pytorch"], range(3)).plot(path),
+}
+"""Every plot of a small run, by its file's name."""
+
+
+@pytest.mark.parametrize("name", slow_unless(QUICK, PLOTTED))
+def test_plots_are_as_they_were(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if not matplotlib.__version__.startswith(MATPLOTLIB):
+        pytest.skip(f"the snapshots were drawn by Matplotlib {MATPLOTLIB}; this is {matplotlib.__version__}")
+    with matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}):
+        PLOTTED[name](tmp_path / "drawn.svg")
+    drawn = (tmp_path / "drawn.svg").read_text(encoding="utf-8")
+    kept = PLOTS / f"{name}.svg"
+    if request.config.getoption("--overwrite"):
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(normalised(drawn), encoding="utf-8")
+    same(name, drawn, kept.read_text(encoding="utf-8"))
+
