@@ -82,8 +82,7 @@ class _Fusion:
         self._connect(stages)
         stages += self._leftovers()
         busy = [stage for stage in stages if isinstance(stage, Product) or stage.stores]
-        apart = [part for stage in busy for part in self._apart(stage)]
-        return Plan(self.program, *share_scratch(apart, self.scratch))
+        return Plan(self.program, *share_scratch(busy, self.scratch))
 
     # ------------------------------------------------------------------------------------ when
 
@@ -253,24 +252,6 @@ class _Fusion:
             return place, None
         copy = self._scratch(value)
         return copy, copy_nest(value, place, Store(value, copy))
-
-    def _apart(self, stage: Nest | Product) -> Iterable[Nest | Product]:
-        """Nests that write to no buffer they read from elsewhere, as the next state does beside the last.
-
-        The compiler, not knowing that rows do not overlap, would not use vectors: such stores take a detour.
-        """
-        if isinstance(stage, Product):
-            yield stage
-            return
-        read = {load.place.buffer: load.place for load in stage.loads}
-        detours: list[Nest] = []
-        for number, store in enumerate(stage.stores):
-            if store.how == "set" and read.get(store.place.buffer, store.place) != store.place:
-                scratch = self._scratch(store.value)
-                stage.stores[number] = Store(store.value, scratch)
-                detours.append(copy_nest(store.value, scratch, store))
-        yield stage
-        yield from detours
 
     def _connect(self, stages: list[Nest | Product]) -> None:
         """Loads and stores of the nests; what a nest reads from memory, another must have stored."""

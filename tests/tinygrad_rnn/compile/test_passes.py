@@ -138,6 +138,26 @@ def test_recomputation_keeps_what_the_adjoint_computes() -> None:
         assert len([key for key in again.inputs if key[0] == "forward"]) < len([key for key in adjoint.inputs if key[0] == "forward"])
 
 
+def test_what_is_kept_is_neither_given_nor_one_cheap_operation_on_what_is_at_hand() -> None:
+    builder = Builder()
+    x = builder.input(("x", ""), Type((B, H), F64))
+    h = builder.input(("state", "h"), Type((B, H), F64))
+    w = builder.input(("operand", "0"), Type((H, H), F64))
+    costly = tg.tanh(h @ w)
+    twice, unread = costly * 2.0, tg.exp(x)
+    values = {
+        "costly": costly, "of a costly one": twice, "of a cheap one": twice + x, "of an unread one": unread + x,
+        "of the given": x - h, "of weights alone": tg.exp(w), "a state": tg.exp(costly), "an input": x,
+    }  # fmt: skip
+    step = builder.program({("state", "h"): values["a state"], **{("output", name): v for name, v in values.items()}})
+    number = {name: step.outputs["output", name] for name in values}
+    step = step.with_body(step.body, {("state", "h"): number["a state"]})
+    builder = Builder()
+    read = [builder.input(("forward", str(v)), step.types[v]) for v in number.values()]
+    adjoint = builder.program({("value", str(k)): tg.negative(symbol) for k, symbol in enumerate(read)})
+    assert worth_keeping(adjoint, step) == {number["costly"], number["of an unread one"]}
+
+
 def _known(step: Program) -> set[int]:
     return {*step.inputs.values(), *step.constants, *(one.target for one in step.body)}
 

@@ -28,11 +28,10 @@ def worth_keeping(adjoint: Program, step: Program) -> set[int]:
     """
     read = _read(adjoint)
     fixed = set(step.types) - step.depending(v for (role, _), v in step.inputs.items() if role != "operand")
-    available = _on_tape(step) | fixed | {v for v in read if v not in step.producers()}
-    for one in step.body:
-        if one.target in read and one.op.name in _CHEAP and all(v in available or v in read for v in one.values):
-            available.add(one.target)
-    return read - available
+    given = _on_tape(step) | fixed
+    at_hand = given | read
+    cheap = {one.target for one in step.body if one.op.name in _CHEAP and at_hand.issuperset(one.values)}
+    return read - given - cheap
 
 
 def recompute(adjoint: Program, step: Program, kept: set[int]) -> Program:
