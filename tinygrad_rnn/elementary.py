@@ -11,7 +11,7 @@ from .discrete import floor_divide, isinf, isnan
 from .primitive import Value, elementwise
 
 __all__ = [
-    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cosh", "degrees", "exp2",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cosh", "degrees", "divmod", "exp2",
     "float_power", "fmax", "fmin", "fmod", "hypot", "log2", "log10", "logaddexp", "logaddexp2", "mod",
     "nan_to_num", "radians", "reciprocal", "root", "sinh", "tan",
 ]  # fmt: skip
@@ -96,6 +96,11 @@ def mod(x: Value, y: Value) -> Value:
 
 
 # ------------------------------------------------------------------------------------------- composed
+
+
+def divmod(x: Value, y: Value) -> tuple[Value, Value]:
+    """``(floor_divide(x, y), mod(x, y))``: the whole part, which has no derivative, and the rest, elementwise."""
+    return floor_divide(x, y), mod(x, y)
 
 
 def reciprocal(x: Value) -> Value:

@@ -73,6 +73,15 @@ class Operators:
     def __rfloordiv__(self, other: Value) -> Any:
         return self._apply(discrete.floor_divide, (other, self), {})
 
+    def __divmod__(self, other: Value) -> Any:
+        return e.divmod(self, other)
+
+    def __rdivmod__(self, other: Value) -> Any:
+        return e.divmod(other, self)
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self._apply(discrete.round, (self,), {"decimals": ndigits or 0})
+
     def __matmul__(self, other: Value) -> Any:
         return self._apply(p.matmul, (self, other), {})
 

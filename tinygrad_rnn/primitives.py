@@ -441,17 +441,35 @@ def min(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
 
 
 def _prod_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:
-    """The product of all *other* factors, multiplied out, so that zeros among them are no exception."""
+    """The product of all *other* factors, those before times those behind, so that zeros among them are no exception."""
     axes = _axes(axis, x.ndim)
     rest = tuple(k for k in range(x.ndim) if k not in axes)
     order = rest + axes
     moved = transpose(x, order)
     outer = moved.shape[: len(rest)]
-    n = int(np.prod([x.shape[k] for k in axes]))
-    factors = broadcast_to(reshape(moved, (*outer, 1, n)), (*outer, n, n))
-    others = prod(where(np.eye(n, dtype=bool), 1.0, factors), axis=-1)
+    rows = reshape(moved, (*outer, math.prod(x.shape[k] for k in axes)))
+    last = len(outer)
+    others = _product_before(rows) * flip(_product_before(flip(rows, last)), last)
     others = transpose(reshape(others, moved.shape), _inverse(order))
     return _kept(g, x, axis, keepdims) * others
+
+
+def _product_before(rows: Value) -> Value:
+    """For every element the product of those before it in its row."""
+    *outer, n = rows.shape
+    shifted = pad(rows, [*[(0, 0)] * len(outer), (1, 0)], constant_values=1.0)
+    return running_product(getitem(shifted, (*[slice(None)] * len(outer), slice(0, n))), len(outer))
+
+
+def running_product(x: Value, axis: int) -> Value:
+    """The product of each element and those before it, by doubling (Hillis and Steele, 1986): n log n, and no division."""
+    n, shift = x.shape[axis], 1
+    before = [slice(None)] * axis
+    while shift < n:
+        widths = [(shift if k == axis else 0, 0) for k in range(x.ndim)]
+        x = multiply(x, pad(getitem(x, (*before, slice(0, n - shift))), widths, constant_values=1.0))
+        shift *= 2
+    return x
 
 
 @primitive(_prod_rule, kind="reduction")

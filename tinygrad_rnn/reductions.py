@@ -11,7 +11,7 @@ from . import primitives as p
 from .arrangement import moveaxis, ravel, sort
 from .discrete import any, count_nonzero, isinf, isnan
 from .elementary import root
-from .functions import concatenate, cut, mean, normal_axis, squeeze, value_of
+from .functions import concatenate, mean, normal_axis, squeeze, value_of
 from .primitive import Value
 
 __all__ = ["average", "cumprod", "diff", "median", "norm", "percentile", "ptp", "quantile", "std", "var"]
@@ -115,18 +115,9 @@ def diff(x: Value, n: int = 1, axis: int = -1, prepend: Value | None = None, app
 
 
 def cumprod(x: Value, axis: int | None = None) -> Value:
-    """Running product along `axis`; of the flattened array when `axis` is None.
-
-    By doubling (Hillis and Steele, 1986), which divides by nothing: zeros are no exception.
-    """
+    """Running product along `axis`; of the flattened array when `axis` is None."""
     x, axis = (ravel(x), 0) if axis is None else (value_of(x), axis)
-    axis = normal_axis("cumprod", axis, x.ndim)
-    n, shift = x.shape[axis], 1
-    while shift < n:
-        widths = [(shift if k == axis else 0, 0) for k in range(x.ndim)]
-        x = p.multiply(x, p.pad(cut(x, [n - shift], axis)[0], widths, constant_values=1.0))
-        shift *= 2
-    return x
+    return p.running_product(x, normal_axis("cumprod", axis, x.ndim))
 
 
 def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Value:

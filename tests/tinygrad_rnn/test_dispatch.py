@@ -141,6 +141,7 @@ CASES: dict[str, Case | tuple[Case, ...]] = {
     "fmax": of(lambda m, x, y: m.fmax(x, y), values, lambda s: eighths(-2, 2, s).map(lambda y: y + 1 / 16)),
     "fmin": of(lambda m, x, y: m.fmin(x, y), values, lambda s: eighths(-2, 2, s).map(lambda y: y + 1 / 16)),
     "fmod": of(lambda m, x, y: m.fmod(x, y), lambda s: eighths(-2, 2, s).map(lambda x: x + 1 / 16), lambda s: st.just(np.full(s, 0.5))),
+    "divmod": of(lambda m, x, y: list(m.divmod(x, y)), lambda s: eighths(-2, 2, s).map(lambda x: x + 1 / 16), lambda s: st.just(np.full(s, 0.5))),
     "logaddexp2": of(lambda m, x, y: m.logaddexp2(x, y), values, values), "rad2deg": of(lambda m, x: m.rad2deg(x), values),
     "nan_to_num": of(lambda m, x: m.nan_to_num(x), values), "radians": of(lambda m, x: m.radians(x), values),
     "reciprocal": of(lambda m, x: m.reciprocal(x), nonzero),
@@ -238,7 +239,7 @@ def test_a_composition_is_numpys_function(name: str, case: Case, data: st.DataOb
 
 
 WITHOUT_REFERENCE = {
-    "array_split", "average", "broadcast_arrays", "cumprod", "diagonal", "dsplit", "float_power", "fmod", "full_like",
+    "array_split", "average", "broadcast_arrays", "cumprod", "diagonal", "divmod", "dsplit", "float_power", "fmod", "full_like",
     "hsplit", "median", "outer", "percentile", "ptp", "quantile", "rot90", "take", "tile", "trace", "vdot", "vsplit",
     "cross", "diag", "diff", "linalg.norm", "repeat", "roll", "rollaxis", "sort",
 }  # fmt: skip

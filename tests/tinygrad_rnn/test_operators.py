@@ -40,6 +40,26 @@ def test_powers_products_and_signs() -> None:
     assert tg.gradcheck(lambda t: 2.0**t + t**1.5 + t**t, a)
 
 
+@pytest.mark.parametrize("other", [Y, 2.0, 3, np.float64(1.5), np.array(2.0), tg.tensor(Y)])
+def test_divmod_from_both_sides(other: Any) -> None:
+    x, plain = tg.tensor(X, requires_grad=True), other.data if isinstance(other, tg.Tensor) else other
+    for found, expected in ((divmod(x, other), divmod(X, plain)), (divmod(other, x), divmod(plain, X))):
+        for ours, theirs in zip(found, expected, strict=True):
+            assert isinstance(ours, tg.Tensor)
+            np.testing.assert_array_equal(ours.data, theirs)
+    whole, rest = divmod(x, other)
+    assert tg.grad(rest.sum(), [x])[0].data.tolist() == np.ones_like(X).tolist()
+    assert tg.grad(whole.sum() + x.sum(), [x])[0].data.tolist() == np.ones_like(X).tolist(), "the whole part has no slope"
+
+
+def test_round_is_numpys_and_has_no_slope() -> None:
+    x = tg.tensor(X * 1.01, requires_grad=True)
+    for found, expected in ((round(x), np.round(x.data)), (round(x, 1), np.round(x.data, 1)), (round(x, -1), np.round(x.data, -1))):
+        np.testing.assert_array_equal(found.data, expected)
+    assert tg.grad((round(x) * x).sum(), [x])[0].data.tolist() == np.round(x.data).tolist()
+    assert round(tg.tensor([0.5, 1.5, 2.5])).data.tolist() == [0.0, 2.0, 2.0]
+
+
 @pytest.mark.parametrize("op", [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne])
 def test_comparisons(op: Any) -> None:
     for out in (op(tg.tensor(X), 0.5), op(tg.tensor(X), np.full((2, 3), 0.5)), op(tg.tensor(X), tg.tensor(0.5))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -335,6 +336,34 @@ def test_products_with_zeros() -> None:
     assert slope(tg.prod, [0.0, 2.0, 3.0]) == [6.0, 0.0, 0.0]
     assert slope(tg.prod, [0.0, 0.0, 3.0]) == [0.0, 0.0, 0.0]
     assert slope(tg.prod, []) == []
+
+
+@pytest.mark.parametrize("zeros", range(4))
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8])
+def test_a_product_with_zeros_is_pytorchs_to_second_order(n: int, zeros: int, torch: Any) -> None:
+    rng = np.random.default_rng(10 * n + zeros)
+    x, v = rng.normal(size=(2, n)), rng.normal(size=(2, n))
+    x[0, rng.permutation(n)[:zeros]] = 0.0
+    leaf, twin = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    (ours,) = tg.grad((tg.prod(leaf, axis=1) ** 2 + 3.0 * tg.prod(leaf, axis=1)).sum(), [leaf], create_graph=True)
+    product = twin.cumprod(1)[:, -1]
+    (theirs,) = torch.autograd.grad((product**2 + 3.0 * product).sum(), twin, create_graph=True)
+    np.testing.assert_allclose(ours.data, theirs.detach(), rtol=1e-12, atol=1e-12)
+    (again,) = tg.grad((ours * v).sum(), [leaf])
+    (reference,) = torch.autograd.grad((theirs * torch.tensor(v)).sum(), twin, allow_unused=True)
+    np.testing.assert_allclose(again.data, np.zeros_like(x) if reference is None else reference, rtol=1e-12, atol=1e-12)
+
+
+def test_the_gradient_of_a_product_takes_memory_for_its_factors_not_for_their_pairs() -> None:
+    x = tg.tensor(np.random.default_rng(0).uniform(0.9, 1.1, 5000), requires_grad=True)
+    product = tg.prod(x)
+    tracemalloc.start()
+    (gradient,) = tg.grad(product, [x], create_graph=True)
+    tg.grad((gradient * gradient).sum(), [x])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200 * x.data.nbytes, "a pair of factors each would take 5000 times as much"
+    np.testing.assert_allclose(gradient.data, product.data / x.data, rtol=1e-9)
 
 
 def test_powers_at_and_below_zero() -> None:
