@@ -12,7 +12,6 @@ from tinygrad_rnn.unroll import Run
 
 from .drawing.badges import add_badges, add_warning
 from .drawing.chart import add_chart
-from .drawing.columns import Row
 from .drawing.flow import layer_flow
 from .drawing.formulas import Formula, add_formulas
 from .drawing.ink import Ink, number
@@ -23,12 +22,13 @@ from .drawing.operations import Source
 from .drawing.outside import add_outside, is_folded, of_one_step
 from .drawing.picture import Picture
 from .drawing.reverse import Reverse, reverse_sweep
-from .drawing.spacing import Spacing
 from .drawing.tile import tile
 from .drawing.words import description
 from .equations import Highway
 from .equations import equations as equations_of
 from .finite import first_not_finite
+from .layout.columns import Row
+from .layout.order import Spacing
 from .plot import decay_rate
 from .replay import loss_step_by_step, step_by_step
 from .timeline import backward_row_of, in_turn, row_of, sources_of, steps_shown

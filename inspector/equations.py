@@ -16,10 +16,8 @@ from .algebra.expression import Expression, evaluate, subtrees
 from .algebra.highway import Derivative, along, factors, ways
 from .algebra.notation import LATEX, UNICODE
 from .algebra.statements import Statement, Statements, read
-from .drawing.columns import safe
-from .drawing.items import Step
+from .drawing.items import Step, highways, safe
 from .drawing.operations import Source, operation_step, step_nodes
-from .drawing.place import highways
 from .notebook import Brief
 from .replay import step_by_step
 

@@ -10,10 +10,10 @@ from tinygrad_rnn import Graph, Node, Scope, parts
 from tinygrad_rnn.unroll import Run
 
 from .drawing.adjoint import adjoint_step
-from .drawing.columns import Fold, Row
 from .drawing.items import Link, Step
 from .drawing.operations import Source, operation_step, step_nodes
 from .drawing.reverse import Reverse
+from .layout.columns import Fold, Row
 
 __all__ = ["backward_row_of", "in_turn", "row_of", "sources_of", "steps_shown"]
 

@@ -1,1 +1,1 @@
-"""From a graph to a picture: what is drawn (items), where (place, route, tile), how it looks (theme), and Graphviz."""
+"""From a graph to a picture: what is drawn (items), what stands around it (tile), how it looks (theme), and Graphviz."""

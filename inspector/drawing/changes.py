@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from tinygrad_rnn import Node
 
+from ..layout.columns import Row
+from ..layout.order import Spacing
 from . import theme
-from .columns import Row, safe
 from .ink import Ink, Stroke
-from .items import entering
+from .items import entering, safe
 from .merged import ADDED, KEPT, REMOVED, Merged
 from .picture import Line, Picture, Shape
-from .spacing import Spacing
 from .tile import tile
 from .tiling import Tiling
 

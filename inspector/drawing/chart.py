@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..colours import Style, styles
 from . import theme
-from .columns import safe
 from .ink import number
+from .items import safe
 from .picture import Band, Line, Picture, Shape
 from .tiling import Tiling
 

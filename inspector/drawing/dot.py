@@ -10,8 +10,9 @@ import re
 
 import graphviz
 
+from ..layout.polylines import Path
 from . import theme
-from .picture import Band, Frame, Line, Path, Picture, Shape
+from .picture import Band, Frame, Line, Picture, Shape
 
 __all__ = ["ARROW", "arrow_size", "curve", "spline", "styled", "text", "to_dot"]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_rnn import Graph, Tensor, grad, tensor
 
-from .columns import Fold
+from ..layout.columns import Fold
 from .items import Item, Link, Step
 from .levels import JOIN
 

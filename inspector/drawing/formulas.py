@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import theme
-from .columns import safe
+from .items import safe
 from .picture import Picture, Shape
 
 __all__ = ["Formula", "add_formulas"]

@@ -10,8 +10,9 @@ import numpy as np
 
 from tinygrad_rnn import Node
 
+from ..layout.polylines import Path
 from . import theme
-from .picture import Line, Path
+from .picture import Line
 
 __all__ = ["Ink", "Stroke", "inked", "number"]
 

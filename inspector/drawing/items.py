@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from tinygrad_rnn import Node
 
-__all__ = ["Item", "Link", "Step", "diagonal_path", "entering", "leaving"]
+__all__ = ["Item", "Link", "Step", "diagonal_path", "entering", "highways", "layer_prefix", "leaving", "safe"]
 
 
 def entering(name: str) -> str:
@@ -162,3 +163,27 @@ def diagonal_path(step: Step, state: str) -> list[str]:
         if item.diagonal and ways:
             longest[item.key] = [*max(ways, key=len), item.key]
     return longest.get(target, [])
+
+
+def highways(step: Step) -> dict[str, list[str]]:
+    """The states that have a rail, with the items on it from left to right; the output's own circle is not on it.
+
+    A mask that merely holds a state is no highway.
+    """
+    found = {}
+    for state, _ in step.states:
+        path = [key for key in diagonal_path(step, state) if key != step.output]
+        if any(node.op != "where" for key in path for node in step.by_key[key].nodes):
+            found[state] = path
+    return found
+
+
+@lru_cache(maxsize=4096)
+def safe(text: str) -> str:
+    """An id made of letters, digits, dots, hyphens and underscores alone."""
+    return re.sub(r"[^A-Za-z0-9._-]", lambda hit: f"_{ord(hit[0]):x}_", text)
+
+
+def layer_prefix(layer: str) -> str:
+    """What the ids of a layer start with."""
+    return safe(f"{layer}.") if layer else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from tinygrad_rnn import Graph, Node
 
+from ..layout.polylines import Path
 from . import theme
 from .badges import BADGES
-from .columns import safe
 from .ink import Ink, inked, number
-from .picture import Line, Path, Picture, Shape
+from .items import safe
+from .picture import Line, Picture, Shape
 from .tiling import Tiling
 
 __all__ = ["add_legend"]

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from tinygrad_rnn import Graph, Node
 
+from ..layout.polylines import Path, joined
 from . import theme
-from .columns import safe
 from .ink import Ink, inked, number
+from .items import safe
 from .operations import FOLDED
-from .paths import joined
-from .picture import Frame, Line, Path, Picture, Shape
+from .picture import Frame, Line, Picture, Shape
 from .tiling import Tiling
 
 __all__ = ["add_outside", "is_folded", "of_one_step", "up_to"]

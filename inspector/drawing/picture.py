@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
+from ..layout.polylines import Path
 from .theme import Paint
 
-__all__ = ["Band", "Frame", "Line", "Path", "Picture", "Shape", "moved"]
-
-Path: TypeAlias = tuple[tuple[float, float], ...]
-"""Corner points; distances are in points and y grows upwards."""
-
+__all__ = ["Band", "Frame", "Line", "Picture", "Shape"]
 
 @dataclass(frozen=True)
 class Shape:
@@ -128,10 +124,3 @@ class Picture:
                 xs += [x for x, _ in piece]
                 ys += [y for _, y in piece]
         return min(xs, default=0.0), min(ys, default=0.0), max(xs, default=0.0), max(ys, default=0.0)
-
-
-def moved(
-    path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None, flip: float | None = None
-) -> Path:
-    """The path shifted; `mirror` and `flip` give the width and height of a frame in which it is first turned over."""
-    return tuple(((x if mirror is None else mirror - x) + dx, (y if flip is None else flip - y) + dy) for x, y in path)

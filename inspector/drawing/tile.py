@@ -9,15 +9,15 @@ from dataclasses import replace
 
 from tinygrad_rnn import Node
 
+from ..layout.columns import ABOVE, BELOW, GAP, Fold, Laid, Row, fold_width, frame_label, lay_out
+from ..layout.order import Spacing
+from ..layout.polylines import Path, bridged, joined, without_trunk
+from ..layout.route import OUTPUT, Wire
 from . import theme
-from .columns import ABOVE, BELOW, GAP, Fold, Laid, Row, fold_width, frame_label, lay_out, layer_prefix, safe
 from .ink import Ink, Stroke, inked
-from .items import Item, Link, entering, leaving
+from .items import Item, Link, entering, layer_prefix, leaving, safe
 from .outside import up_to
-from .paths import bridged, joined, without_trunk
-from .picture import Band, Frame, Line, Path, Picture, Shape
-from .route import OUTPUT, Wire
-from .spacing import Spacing
+from .picture import Band, Frame, Line, Picture, Shape
 from .tiling import Tiling
 
 __all__ = ["tile"]

@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from tinygrad_rnn.unroll import Run
 
+from ..layout.columns import Row
 from . import theme
-from .columns import Row
 from .ink import number
-from .items import Step
-from .place import highways
+from .items import Step, highways
 
 __all__ = ["description", "told"]
 

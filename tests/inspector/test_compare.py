@@ -17,8 +17,7 @@ import tinygrad_rnn as tg
 from inspector.cli import main
 from inspector.compare import Comparison
 from inspector.drawing.alike import Net, Operation, _in_order
-from inspector.drawing.columns import safe
-from inspector.drawing.items import Item, Link
+from inspector.drawing.items import Item, Link, safe
 from inspector.notebook import drawing
 from inspector.render import LEVELS
 from tinygrad_rnn.unroll import Run

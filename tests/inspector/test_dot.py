@@ -18,8 +18,8 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.drawing import engines, theme
 from inspector.drawing.dot import spline, to_dot
-from inspector.drawing.paths import bridged, joined, without_trunk
 from inspector.drawing.picture import Picture, Shape
+from inspector.layout.polylines import bridged, joined, without_trunk
 from inspector.render import LEVELS, picture
 from tinygrad_rnn.unroll import Run
 

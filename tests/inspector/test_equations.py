@@ -22,8 +22,8 @@ from inspector.algebra.expression import Expression, Symbol, evaluate, number, s
 from inspector.algebra.names import latex_name
 from inspector.algebra.notation import LATEX, UNICODE
 from inspector.cli import main
+from inspector.drawing.items import highways
 from inspector.drawing.operations import Source, operation_step, step_nodes
-from inspector.drawing.place import highways
 from inspector.equations import Equations, Layer
 from inspector.render import picture
 from tinygrad_rnn.unroll import Run

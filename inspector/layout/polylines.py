@@ -1,14 +1,16 @@
-"""What is done to lines before they are drawn: straightened, freed of shared trunks, led under rails."""
+"""Lines as corner points, and what is done to them before they are drawn: moved, straightened, freed of shared trunks, led under rails."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from .picture import Path
+__all__ = ["Path", "bridged", "joined", "moved", "without_trunk"]
 
-__all__ = ["bridged", "joined", "without_trunk"]
+Path: TypeAlias = tuple[tuple[float, float], ...]
+"""Corner points; distances are in points and y grows upwards."""
 
 _SAME = 0.05
 _CURVE = 7.0
@@ -70,6 +72,13 @@ def _last(length: float, path: Sequence[tuple[float, float]]) -> Path:
         return (*_last(length, path[:-1]), end)
     back = min(length, long)
     return (end[0] - heading[0] * back, end[1] - heading[1] * back), end
+
+
+def moved(
+    path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None, flip: float | None = None
+) -> Path:
+    """The path shifted; `mirror` and `flip` give the width and height of a frame in which it is first turned over."""
+    return tuple(((x if mirror is None else mirror - x) + dx, (y if flip is None else flip - y) + dy) for x, y in path)
 
 
 def bridged(path: Path, rails: Sequence[float], gap: float = 6.0) -> tuple[Path, ...]:

@@ -7,9 +7,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from .items import Item
-from .place import Placement
-from .spacing import Spacing
+from ..drawing.items import Item
+from .order import Spacing
+from .rows import Placement
 
 __all__ = ["Box", "grid", "nearest", "pins_of"]
 

@@ -1,7 +1,7 @@
 """Where the items of one timestep stand: states as rails on top, gates in columns below them.
 
 Operations rise from the inputs at the bottom, one row for each operand that has to come first. A state
-with a highway (see :func:`~.items.diagonal_path`) becomes a straight rail above them. What is computed
+with a highway (see :func:`~inspector.drawing.items.highways`) becomes a straight rail above them. What is computed
 from a rail's end, like the output of an LSTM, hangs down to the right of it.
 """
 
@@ -11,11 +11,10 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from .across import CLOSE, across, mean
-from .items import Item, Step, diagonal_path, entering
-from .spacing import Spacing
+from ..drawing.items import Item, Step, entering, highways
+from .order import CLOSE, Spacing, across, mean
 
-__all__ = ["Placement", "highways", "place", "rail_row"]
+__all__ = ["Placement", "place", "rail_row"]
 
 _BESIDE = 13.0
 """Points between a shape and the chip beside it."""
@@ -49,19 +48,6 @@ class Placement:
     width: float
     height: float
     title: float = 0.0
-
-
-def highways(step: Step) -> dict[str, list[str]]:
-    """The states that have a rail, with the items on it from left to right; the output's own circle is not on it.
-
-    A mask that merely holds a state is no highway.
-    """
-    found = {}
-    for state, _ in step.states:
-        path = [key for key in diagonal_path(step, state) if key != step.output]
-        if any(node.op != "where" for key in path for node in step.by_key[key].nodes):
-            found[state] = path
-    return found
 
 
 def rail_row(step: Step, states: frozenset[str]) -> int:

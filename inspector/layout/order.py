@@ -6,15 +6,27 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from .items import Item, Link, entering
-from .spacing import Spacing
+from ..drawing.items import Item, Link, entering
 
-__all__ = ["CLOSE", "across", "mean", "spread", "strands"]
+__all__ = ["CLOSE", "Spacing", "across", "mean", "spread", "strands"]
 
 CLOSE = 3.5
 """Points; the router keeps its lines at least so far apart."""
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """Distances in points."""
+
+    row: float = 44.0
+    gap: float = 16.0
+    left: float = 30.0
+    right: float = 46.0
+    bus: float = 20.0
+    track: float = 8.0
 
 
 def across(

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 from tinygrad_rnn import Node
 from tinygrad_rnn.unroll import Run
 
-from . import theme
-from .items import Link, Step
-from .picture import Path, moved
-from .place import Placement, highways, place, rail_row
+from ..drawing import theme
+from ..drawing.items import Link, Step, highways, layer_prefix
+from .order import Spacing
+from .polylines import Path, moved
 from .route import Wire, route
-from .spacing import Spacing
-from .turned import transposed, turned
+from .rows import Placement, place, rail_row
+from .turn import transposed, turned
 
-__all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out", "layer_prefix", "safe"]
+__all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out"]
 
 GAP, ABOVE, BELOW = 46.0, 40.0, 44.0
 """Points between frames, and from a frame up to its output and down to its input."""
@@ -104,17 +103,6 @@ class Laid:
     def prefix(self) -> str:
         """What the ids of this step start with."""
         return f"{layer_prefix(self.step.layer)}t{self.step.timestep}.{'back.' if self.step.backward else ''}"
-
-
-@lru_cache(maxsize=4096)
-def safe(text: str) -> str:
-    """An id made of letters, digits, dots, hyphens and underscores alone."""
-    return re.sub(r"[^A-Za-z0-9._-]", lambda hit: f"_{ord(hit[0]):x}_", text)
-
-
-def layer_prefix(layer: str) -> str:
-    """What the ids of a layer start with."""
-    return safe(f"{layer}.") if layer else ""
 
 
 def fold_width(folded: range) -> float:

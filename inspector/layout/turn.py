@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from .items import Item, Link, Step, diagonal_path, entering
-from .place import Placement
+from ..drawing.items import Item, Link, Step, diagonal_path, entering
+from .rows import Placement
 
 __all__ = ["transposed", "turned"]
 

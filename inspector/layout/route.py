@@ -14,12 +14,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
+from ..drawing.items import Step, entering, leaving
 from .grid import Box, grid, nearest, pins_of
-from .items import Step, entering, leaving
-from .paths import joined
-from .picture import Path
-from .place import Placement
-from .spacing import Spacing
+from .order import Spacing
+from .polylines import Path, joined
+from .rows import Placement
 
 __all__ = ["OUTPUT", "Routes", "Wire", "route"]
 
