@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.compile import compiled
@@ -17,6 +17,7 @@ from tinygrad_rnn.scope import Context, context
 settings.register_profile("quick", deadline=None, max_examples=6, derandomize=True, print_blob=True)
 settings.register_profile("full", settings.get_profile("quick"), max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.register_profile("mutants", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate])  # no shrinking
 settings.load_profile("quick")
 
 

@@ -1,10 +1,11 @@
 """Mutation testing: change one thing in the code, and see whether a test notices. ``make mutants`` runs it.
 
 A mutant is the tree with one expression changed: an operator, a comparison, a constant, a condition, a call left out. The
-tests that mirror the changed file run first, the others of that folder next, the mirror's slow ones last; the first
-failure kills the mutant. What survives is printed as a change of one line. Mutants that no test *can* notice stand in
-``equivalent_mutants.txt``, each with its reason, and are not counted. Before an area's mutants are judged, the same tests
-have to pass in the unchanged tree: one that fails there would kill every mutant.
+tests named like the changed function run first, of the file that mirrors the changed one; then that whole file, the others
+of its folder, the nearest before the rest, and last the mirror's slow ones. The first failure kills the mutant. What
+survives is printed as a change of one line. Mutants that no test *can* notice stand in ``equivalent_mutants.txt``, each
+with its reason, and are not counted. Before an area's mutants are judged, the same tests have to pass in the unchanged
+tree: one that fails there would kill every mutant.
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ def read(path: str) -> str:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One changed place: the file, the characters from `start` to `stop`, and what stands there instead."""
+    """One changed place: the file, the function, the characters from `start` to `stop`, and what stands there instead."""
 
     path: str
+    inside: str
     start: int
     stop: int
     text: str
@@ -83,20 +85,18 @@ class Mutant:
         folder = Path("tests", *Path(self.path).parts[:-1])
         while not (ROOT / folder).exists():
             folder = folder.parent
-        every = tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py")))
-        own = _mirror(self.path, every)
-        quick = ["-m", "not slow"]
-        return [[*quick, own], [*quick, *(path for path in every if path != own)], ["--hypothesis-profile=full", own]]
+        own, *others = _nearest(self.path, tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py"))))
+        quick = ["-m", "not slow", "--hypothesis-profile=mutants"]
+        nearest = [[*quick, f"-k{self.inside.lstrip('_')}", own]] if self.inside else []
+        return [*nearest, [*quick, own], [*quick, *others], ["--hypothesis-profile=full", own]]
 
 
 @cache
-def _mirror(path: str, tests: tuple[str, ...]) -> str:
-    """The test file of the same name, or else the one that most often says the names that the changed file exports."""
-    same = [test for test in tests if Path(test).name == f"test_{Path(path).name}"]
-    if same:
-        return same[0]
-    names = [name.value for node in ast.parse(read(path)).body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for name in ast.walk(node.value) if isinstance(name, ast.Constant)]
-    return max(tests, key=lambda test: len(re.findall(rf"\b({'|'.join([Path(path).stem, *names])})\b", read(test))))
+def _nearest(path: str, tests: tuple[str, ...]) -> list[str]:
+    """The test file of the same name first, then those that most often say the names that the changed file defines."""
+    names = [node.name for node in ast.parse(read(path)).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    said = re.compile(rf"\b({'|'.join([Path(path).stem, *names])})\b")
+    return sorted(tests, key=lambda test: (Path(test).name != f"test_{Path(path).name}", -len(said.findall(read(test)))))
 
 
 def changes(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
@@ -166,12 +166,14 @@ def mutants(patterns: tuple[str, ...]) -> list[Mutant]:
         source = path.read_text(encoding="utf-8")
         lines = source.splitlines(keepends=True)
         starts = [0, *itertools.accumulate(map(len, lines))]
-        for node, text in changes(ast.parse(source), source):
+        tree = ast.parse(source)
+        inside = {node: part.name for part in ast.walk(tree) if isinstance(part, ast.FunctionDef) for node in ast.walk(part)}
+        for node, text in changes(tree, source):
             start, stop = (
                 starts[line - 1] + len(lines[line - 1].encode()[:column].decode())  # columns of a tree count bytes
                 for line, column in ((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))  # type: ignore[attr-defined]
             )
-            found.append(Mutant(str(path.relative_to(ROOT)), start, stop, text))
+            found.append(Mutant(str(path.relative_to(ROOT)), inside.get(node, ""), start, stop, text))
     return found
 
 
@@ -191,8 +193,8 @@ def stages(drawn: Sequence[Mutant]) -> list[tuple[str, ...]]:
     """All that judges these mutants, with the quick tests of a folder run together."""
     found: dict[tuple[str, ...], None] = {}
     for mutant in drawn:
-        (*quick, own), (_, _, *others), slow = mutant.tests()
-        found |= dict.fromkeys([(*quick, *sorted([own, *others])), tuple(slow)])
+        (*quick, own), others, slow = mutant.tests()[-3:]
+        found |= dict.fromkeys([(*quick, *sorted([own, *others[len(quick) :]])), tuple(slow)])
     return list(found)
 
 

@@ -43,7 +43,8 @@ def test_the_unchanged_tree_has_to_pass_whatever_judges_a_mutant(area: str) -> N
     drawn = [found[k] for k in np.random.default_rng(0).permutation(len(found))[:5]]
     required = [(stage[0], set(stage[1:])) for stage in mutants.stages(drawn)]
     for stage in (stage for mutant in drawn for stage in mutant.tests()):
-        assert any(stage[0] == option and set(stage[1:]) <= rest for option, rest in required)
+        whole = {part for part in stage[1:] if not part.startswith("-k")}  # which only picks some of a file's tests
+        assert any(stage[0] == option and whole <= rest for option, rest in required)
 
 
 @pytest.mark.slow
