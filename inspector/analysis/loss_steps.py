@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,33 +97,33 @@ class LossSteps:
         nodes = list(self._seeds)
         yield from self._pieces(nodes, [self._seeds[node] for node in nodes])
 
-    def blocks(self) -> Iterator[tuple[slice, Iterator[Piece]]]:
-        """The same for every loss step, in batches: a slice of steps, and pieces with these steps in front."""
+    def blocks(self, apart: bool = False) -> Iterator[tuple[slice, Iterator[Piece]]]:
+        """The same for every loss step, in batches: a slice of steps, and pieces with these steps in front.
+
+        Steps swept together meet on edges that only some of them take, where the others have 0 times the derivative. What
+        is not finite there stays out of their gradients if they are kept `apart`, at the cost of a second look at every edge.
+        """
         widest = max((value.size for part in self._cells for value in part.states[0]), default=1)
         size = int(np.clip(_BLOCK // widest, 16, self.steps))
+        senders = self._senders() if apart else {}
         for first in range(0, self.steps, size):
             rows = slice(first, min(first + size, self.steps))
             nodes = [node for node in self._seeds if rows.start <= self._owner[node.id][1] < rows.stop]
             seeds = [self._row(node, self._owner[node.id][1] - first, rows.stop - first) for node in nodes]
-            yield rows, self._pieces(nodes, seeds)
+            yield rows, self._pieces(nodes, seeds, partial(_only, senders, rows) if apart else None)
 
-    def ways(self) -> npt.NDArray[np.bool_]:
-        """Whether any way leads from what the loss reads at step s to a state at step t, whatever its derivative: (name, s, t).
+    def _senders(self) -> dict[int, int]:
+        """The steps whose loss sends a gradient to each node, by id and as bits: along the edges that a sweep follows."""
+        visits = sweep(list(self._seeds), list(self._seeds.values()), self._states())
+        edges = {node.id: [node.inputs[k].id for k, _ in passed] for node, _, passed in visits}
+        senders = {node.id: 1 << self._owner[node.id][1] for node in self._seeds}
+        for key in sorted(edges, reverse=True):  # the sweep comes to a value inside another after that other
+            for operand in edges[key]:
+                senders[operand] = senders.get(operand, 0) | senders.get(key, 0)
+        return senders
 
-        Where none does, a batched sweep gives 0 times whatever stands on the ways of other steps, which may be NaN.
-        """
-        steps = {node.id: 1 << self._owner[node.id][1] for node in self._seeds}    # as bits, all at once
-        for node in reversed(ancestors(list(self._seeds))):
-            for operand in node.inputs:
-                if isinstance(operand, Tensor):
-                    steps[operand.id] = steps.get(operand.id, 0) | steps.get(node.id, 0)
-        found = np.zeros((len(self.names), self.steps, self.steps), bool)
-        for places in (self._single, self._whole):
-            for key, there in places.items():
-                bits = steps.get(key, 0)
-                for place in there:
-                    found[place.name, :, place.t] |= [bool(bits >> s & 1) for s in range(self.steps)]
-        return found
+    def _states(self) -> list[Tensor]:
+        return [value for part in self._cells for state in part.states for value in state]
 
     def _row(self, node: Tensor, row: int, rows: int) -> Batched:
         array = np.zeros((rows, *node.shape), node.dtype)
@@ -159,15 +160,14 @@ class LossSteps:
         visits = sweep([loss], [one], reached, ends=self._owner)
         return {node: np.asarray(dense(total)) for node, total, _ in visits if node.id in self._owner}
 
-    def _pieces(self, nodes: list[Tensor], seeds: Sequence[Any]) -> Iterator[Piece]:
+    def _pieces(self, nodes: list[Tensor], seeds: Sequence[Any], edit: Callable[[Tensor, int, Any], Any] | None = None) -> Iterator[Piece]:
         """The adjoints of all states, as the sweep meets them."""
-        wanted = [value for part in self._cells for state in part.states for value in state]
         arriving: dict[tuple[int, _Place], Any] = {}
         for node, seed in zip(nodes, seeds, strict=True):
             for place in self._whole.get(node.id, ()):
                 if not self._before(self._owner[node.id][1], place):
                     arriving[node.id, place] = seed
-        for visit in sweep(nodes, seeds, wanted) if nodes else ():
+        for visit in sweep(nodes, seeds, self._states(), edit=edit) if nodes else ():
             node, total, _ = visit
             self._arrive(visit, arriving)
             for place in self._single.get(node.id, ()):
@@ -190,6 +190,15 @@ class LossSteps:
     def _before(self, t: int, place: _Place) -> bool:
         """Whether a step comes before that of a state, as the cell reads the sequence."""
         return t > place.t if self._cells[place.cell].reverse else t < place.t
+
+
+def _only(senders: dict[int, int], steps: slice, node: Tensor, operand: int, part: Any) -> Any:
+    """What flows through an edge for those of the loss steps that send anything to its node."""
+    part = dense(part)
+    if np.isfinite(part.array).all():  # then the others have their 0
+        return part
+    sent = np.array([bool(senders[node.id] >> s & 1) for s in range(steps.start, steps.stop)])
+    return Batched(np.where(sent.reshape(-1, *(1,) * part.ndim), part.array, np.zeros((), part.dtype)))
 
 
 def _array(total: Any) -> Array:

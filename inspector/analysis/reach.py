@@ -244,21 +244,13 @@ def reach(run: Run, loss: Tensor) -> Reach:
     behind(loss, recorded_values(run).values(), "reach")
     parts = LossSteps(run, loss)
     steps, count = range(len(run)), len(parts.names)
-    matrix, share = np.zeros((2, count, len(run), len(run)))
     total = np.zeros((count, len(run)))
     directions = {(piece.name, piece.t, piece.tensor): piece.gradient.astype(np.float64) for piece in parts.total()}
     for (name, t, _), gradient in directions.items():
         total[name, t] = math.hypot(total[name, t], float(norms(gradient[None])[0]))
-    for rows, pieces in parts.blocks():
-        for piece in pieces:
-            found = piece.gradient.astype(np.float64, copy=False).reshape(len(piece.gradient), -1)
-            place = (piece.name, rows, piece.t)
-            matrix[place] = np.hypot(matrix[place], norms(found))
-            scale = total[piece.name, piece.t]
-            if scale > 0:
-                share[place] += found @ (directions[piece.name, piece.t, piece.tensor].reshape(-1) / scale) / scale
+    matrix, share = _by_loss_step(parts, total, directions)
     if not np.isfinite(matrix).all():
-        matrix[~parts.ways()] = 0.0
+        matrix, share = _by_loss_step(parts, total, directions, apart=True)
     share[np.broadcast_to(~((total > 0) & np.isfinite(total))[:, None], share.shape)] = np.nan
     state = {"state": parts.names}
     profile, horizon, memory = _by_lag(matrix, parts.backward, run.cell.dtype)
@@ -277,6 +269,20 @@ def reach(run: Run, loss: Tensor) -> Reach:
         Labelled(np.where(lives[:, None] > 0, peaks * lives[:, None], np.inf), {**state, "format": list(FORMATS)}, "steps back until below the smallest number"),
         not_finite=trace(run, loss).not_finite,
     )  # fmt: skip
+
+
+def _by_loss_step(parts: LossSteps, total: Array, directions: dict[tuple[int, int, int], Array], apart: bool = False) -> tuple[Array, Array]:
+    """The map, and each entry's part in the direction of the total."""
+    matrix, share = np.zeros((2, len(parts.names), parts.steps, parts.steps))
+    for rows, pieces in parts.blocks(apart):
+        for piece in pieces:
+            found = piece.gradient.astype(np.float64, copy=False).reshape(len(piece.gradient), -1)
+            place = (piece.name, rows, piece.t)
+            matrix[place] = np.hypot(matrix[place], norms(found))
+            scale = total[piece.name, piece.t]
+            if scale > 0:
+                share[place] += found @ (directions[piece.name, piece.t, piece.tensor].reshape(-1) / scale) / scale
+    return matrix, share
 
 
 def _by_lag(matrix: Array, backward: Sequence[bool], dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.loss_steps import LossSteps
 from inspector.analysis.reach import norms
+from tinygrad_rnn.cotangent import dense
+from tinygrad_rnn.sweep import sweep
 from tinygrad_rnn.unroll import Run
 
 from ...marks import slow_unless
@@ -80,6 +83,23 @@ def test_what_the_loss_steps_add_sums_to_one(kind: str) -> None:
     np.testing.assert_allclose(sums[more], 1.0, rtol=1e-9)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in RUNS if "compiled" not in kind])
+@np.errstate(all="ignore")
+def test_what_is_not_finite_stays_in_the_gradients_of_its_own_loss_steps(kind: str) -> None:
+    """Not one number of the map is NaN only because another loss step, swept together with it, has a NaN there."""
+    run = RUNS[kind]
+    x = X.copy()
+    x[3] = np.inf
+    run = tg.unroll(run.cell, x, reverse=run.reverse, **{"masked": {"lengths": [6, 3]}, "truncated": {"truncate": 2}}.get(kind, {}))
+    found = inspector.reach(run, loss_of(run))
+    single = [name for name in found.states if "(" not in name]
+    for s, term in enumerate(terms(run)):
+        gradients = tg.grad(term, [run.names[name, t] for name in single for t in range(T)])
+        expected = np.array([np.linalg.norm(g.data) for g in gradients]).reshape(len(single), T)
+        np.testing.assert_allclose(found.map.values[[found.states.index(name) for name in single], s], expected, rtol=1e-10, atol=1e-14)
+    assert not np.isfinite(found.map.values).all()
+
+
 def both(run: Run, loss: tg.Tensor) -> None:
     """The vectors of all loss steps add up to the adjoint, exactly where the sweep can."""
     parts = LossSteps(run, loss)
@@ -100,6 +120,27 @@ def test_the_vectors_add_up_for_any_cell(run: Run) -> None:
     if np.isfinite(loss.data) and np.abs(loss.data) < 1e100:
         with np.errstate(all="ignore"):
             both(run, loss)
+
+
+@FEW
+@given(runs(), st.none() | st.integers(0, 3))
+@np.errstate(all="ignore")
+def test_every_loss_step_has_the_gradient_of_a_sweep_of_its_own(run: Run, ill: int | None) -> None:
+    """Whatever stands on the ways of other steps: where its own sweep does not come, it has 0 and not 0 times NaN."""
+    if ill is not None:
+        x = np.array(tg.stack(run.inputs).data)
+        x[ill % len(x)] = np.nan
+        run = tg.unroll(run.cell, x, reverse=run.reverse)
+    loss = run.stacked.sum()
+    parts, names = LossSteps(run, loss), run.states[0]._fields
+    wanted = [value for state in run.states for value in state]
+    found = inspector.reach(run, loss).map.values
+    for s in range(len(run)):
+        seeds = {node: seed for node, seed in parts._seeds.items() if parts._owner[node.id][1] == s}
+        visits = sweep(list(seeds), list(seeds.values()), wanted)
+        alone = {node.id: float(norms(dense(total)[None])[0]) for node, total, _ in visits}
+        expected = [[alone.get(value.id, 0.0) for value in state] for state in run.states]
+        np.testing.assert_allclose(found[: len(names), s], np.transpose(expected), rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "narx", "reversed", "fgr"])
