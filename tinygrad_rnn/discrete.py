@@ -39,13 +39,13 @@ def trunc(x: Value) -> Value:
     return np.trunc(x)
 
 
-@elementwise(None, analytic=False)
+@elementwise(None)
 def rint(x: Value) -> Value:
     """The nearest whole number, the even one of two, elementwise; no derivative."""
     return np.rint(x)
 
 
-@elementwise(None, analytic=False)
+@elementwise(None)
 def round(x: Value, decimals: int = 0) -> Value:
     """`x` rounded to that many decimals, elementwise; no derivative."""
     return np.round(x, decimals)

@@ -183,7 +183,7 @@ def einsum(subscripts: str, *operands: Value) -> Value:
 
 def _diagonals(term: str, x: Value) -> tuple[str, Value]:
     """The diagonals over labels that a term repeats, and the term without repetition."""
-    for label in sorted({label for label in term if term.count(label) > 1}):
+    for label in sorted(set(term)):
         while term.count(label) > 1:
             first, second = term.index(label), term.rindex(label)
             rest = [k for k in range(len(term)) if k not in (first, second)]

@@ -543,9 +543,7 @@ def _as_matrices(g: Value, a: Value, b: Value) -> tuple[Value, Value, Value]:
 
 def _matmul_left(g: Value, z: Value, a: Value, b: Value) -> Value:
     if a.ndim == b.ndim == 2:
-        if type(g) is np.ndarray and Product.pays(g.shape[1], *a.shape):
-            return _product(g.T, b.T)
-        return g @ b.T
+        return _product(g.T, b.T) if type(g) is np.ndarray else g @ b.T
     shape = a.shape
     g, a, b = _as_matrices(g, a, b)
     return reshape(sum_to(g @ _swap(b), a.shape), shape)

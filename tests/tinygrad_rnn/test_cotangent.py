@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +65,40 @@ def test_products_are_merged_into_one() -> None:
     total = accumulate(parts)
     assert isinstance(total, Product) and total.left.shape == (5, 4)
     np.testing.assert_allclose(total.dense(), sum(part.dense() for part in parts), rtol=1e-12)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6))
+def test_factors_are_kept_where_they_hold_fewer_numbers(rows: int, p: int, q: int) -> None:
+    left, right = np.ones((rows, p)), np.ones((rows, q))
+    assert Product.pays(rows, p, q) == (left.size + right.size < (left.T @ right).size)
+
+
+def _plain(n: int) -> Any:
+    return np.ones((n, n))
+
+
+def _product(n: int) -> Any:
+    return Product(np.ones((1, n)), np.ones((1, n)))
+
+
+def _scatter(n: int) -> Any:
+    return Scatter(np.ones((1, n)), slice(1), (n, n))
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [(_plain,) * 5, (_plain, _plain, _scatter), (_product, _scatter), (_product, _product, _scatter), (_scatter,) * 3],
+    ids=lambda kinds: " ".join(kind.__name__ for kind in kinds),
+)
+def test_a_sum_takes_the_room_of_one_array(kinds: Any) -> None:
+    """What is added up already belongs to the sum, and is added to in place."""
+    n = 100
+    parts = [kind(n) for kind in kinds]
+    tracemalloc.start()
+    total = accumulate(parts)
+    room = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert room < 1.5 * 8 * n * n and np.shape(total) == (n, n)
 
 
 def test_a_product_goes_through_operations_as_the_array_it_stands_for() -> None:

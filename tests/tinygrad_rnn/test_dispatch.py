@@ -441,6 +441,26 @@ def test_norms_of_zeros_are_pytorchs(order: float, torch: Any) -> None:
         assert slope(lambda x: np.linalg.norm(x, order), row) == pytest.approx(twin.grad.tolist())
 
 
+def test_what_is_one_operation_is_one_node_and_what_changes_nothing_none() -> None:
+    matrix, vector = tg.tensor(X), tg.tensor(X[0])
+    for out in (np.dot(matrix, vector), np.dot(vector, X.T), np.dot(matrix, X.T), np.dot(vector, X[1])):
+        assert out.op.name == "matmul" and all(getattr(x, "op", None) is None for x in out.inputs)
+    empty = tg.tensor(X[:, :0])
+    for x, same in (
+        (matrix, np.roll(matrix, 0, 0)), (matrix, np.roll(matrix, (2, -3), (0, 1))), (empty, np.roll(empty, 1, 1)),
+        (matrix, np.rot90(matrix, 4)), (matrix, np.atleast_1d(matrix)), (matrix, np.atleast_2d(matrix)),
+    ):  # fmt: skip
+        assert same is x
+
+
+@pytest.mark.filterwarnings("ignore:Degrees of freedom", "ignore::RuntimeWarning")
+@pytest.mark.parametrize("ddof", [1, 2, 3, 4])
+def test_more_degrees_of_freedom_than_elements_leave_no_variance(ddof: int) -> None:
+    for call in (np.var, np.std):
+        for row in (X, X * 0.0):
+            np.testing.assert_allclose(call(tg.tensor(row), axis=1, ddof=ddof).data, call(row, axis=1, ddof=ddof), rtol=1e-12)
+
+
 def test_ties_and_zeros() -> None:
     assert slope(lambda x: np.sort(x)[:1], [2.0, 2.0]) == [1.0, 0.0]
     assert slope(np.cumprod, [0.0, 2.0, 3.0]) == [9.0, 0.0, 0.0]
