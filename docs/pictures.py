@@ -314,6 +314,7 @@ def make(only: Sequence[str] = (), folder: Path = FOLDER) -> None:
         groups = dict.fromkeys(name.partition("/")[0] for name in names)
         raise ValueError(f"no picture is called {', '.join(unknown)}; there are {', '.join(groups)}")
     chosen = [name for name in names if any(map(name.startswith, only)) or (not only and name not in SLOW)]
+    (folder / "analysis").mkdir(parents=True, exist_ok=True)
     for name in (bar := tqdm(chosen, unit="picture", disable=None)):
         bar.set_description(name)
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

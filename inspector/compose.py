@@ -76,8 +76,9 @@ def picture(
     if reverse is not None and norms is not None:
         layers = frozenset(scope for part in runs[0].cells for scope in part.scopes)
         rows = [*(backward_row_of(source, shown[0], reverse, layers, norms) for (source,) in sources), *rows]
-    ink = Ink(norms, _drawn_edges(rows), valued=_drawn_nodes(rows) if values else (), highlight=highlighted)
     own_steps = {node.index: t for layer in sources for source in layer for t, nodes in source.nodes.items() for node in nodes}
+    beside = [node for node in graph.nodes if node.op != "constant" and (node.is_leaf or node.index not in own_steps)]
+    ink = Ink(norms, _drawn_edges(rows), valued=[*_drawn_nodes(rows), *beside] if values else (), highlight=highlighted)
     drawn: set[int | None] = {None, *(t for one in shown for t in one)}
     notes = {node.index: _note(node, trace) for node in graph.nodes if own_steps.get(node.index) in drawn}
     tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())

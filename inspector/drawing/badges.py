@@ -1,4 +1,4 @@
-"""What tells of numbers that are no ordinary ones: badges on shapes whose gradient is 0, not finite or not there, and a line above all."""
+"""What tells of numbers that are no ordinary ones: badges on shapes whose value is not finite, or whose gradient is 0, not finite or not there, and a line above all."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from .picture import Picture, Shape
 __all__ = ["BADGES", "add_badges", "add_warning"]
 
 BADGES = {
-    "on-none": ("0", "gradient exactly 0"),
-    "on-bad": ("!", "gradient not finite"),
-    "on-unreached": ("–", "no gradient: the loss does not depend on it"),
+    "on-none": ("0", "gradient exactly 0", 1),
+    "on-bad": ("!", "gradient not finite", 1),
+    "on-unreached": ("–", "no gradient: the loss does not depend on it", 1),
+    "ill": ("×", "value not finite", -1),
 }
-"""CSS class of the shape to what its badge shows and means."""
+"""CSS class of the shape to what its badge shows and means, and where it sits: on the right what tells of the gradient."""
 _SIZE = 15.0
 
 
 def add_badges(picture: Picture) -> None:
-    """Put a badge on the upper right corner of every shape that needs one."""
+    """Put badges on the upper corners of every shape that needs them."""
     for shape in list(picture.shapes):
         for css in BADGES.keys() & shape.css.split():
-            label, says = BADGES[css]
+            label, says, side = BADGES[css]
             reach = 0.36 if shape.kind in ("circle", "ellipse") else 0.5
-            x, y = shape.x + reach * shape.width, shape.y + reach * shape.height
+            x, y = shape.x + side * reach * shape.width, shape.y + reach * shape.height
             picture.shapes.append(
-                Shape(f"{shape.id}.badge", "circle", x, y, _SIZE, _SIZE, label, theme.paint("badge"), "badge", says, 11, 0.8)
+                Shape(f"{shape.id}.{'badge' if side > 0 else 'ill'}", "circle", x, y, _SIZE, _SIZE, label, theme.paint("badge"), "badge", says, 11, 0.8)
             )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygrad_rnn import Node
+from tinygrad_rnn.anomaly import is_finite
 
 from ..layout.polylines import Path
 from . import theme
@@ -105,10 +106,12 @@ class Ink:
 
 
 def inked(ink: Ink, node: Node | None, paint: theme.Paint, css: str, border: float) -> tuple[theme.Paint, str, float]:
-    """A shape's border in the colour and width of the gradient of its value, its fill by the value, where that is asked for."""
+    """A shape's border in the colour and width of the gradient of its value, its fill by the value, where that is asked for; and whether that is finite."""
     if node is not None and ink.largest:
         k = theme.value_class(_mean(node), ink.largest)
         paint, css = paint._replace(fill=theme.VALUES[k][0]), f"{css} v{k}"
+    if node is not None and not is_finite(node.value):
+        css = f"{css} ill"
     if ink.norms is None or node is None or node.tensor is None:
         return paint, css, border
     stroke = ink.stroke((node.tensor.id, -1))

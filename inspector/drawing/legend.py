@@ -120,7 +120,7 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     if ink.highlight:
         chips.append(("highlighted path", "highlight", "highlight"))
     badges = {shape.tooltip for shape in picture.shapes if shape.css == "badge"}
-    chips += [(f"{mark} = {says}", "badge", "badge") for mark, says in BADGES.values() if says in badges]
+    chips += [(f"{mark} = {says}", "badge", "badge") for mark, says, _ in BADGES.values() if says in badges]
     for label, role, css in chips:
         width = theme.label_width(label, _SIZE) + 16
         x, y = rows.place(width)

@@ -8,6 +8,7 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 from inspector.drawing import theme
+from inspector.drawing.ink import number
 from inspector.drawing.picture import Picture
 from inspector.render import LEVELS, picture
 
@@ -41,6 +42,38 @@ def test_what_is_not_finite_has_a_badge() -> None:
         loss = (run.outputs[1] * np.inf).sum()
         trace = inspector.trace(run, loss)
     assert badges(picture(run, trace=trace))["t1.h.tanh"] == "!"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_value_that_is_not_finite_has_a_badge_of_its_own_beside_that_of_its_gradient(level: str) -> None:
+    """Whatever the gradient is, and where there is none to know."""
+    x = np.ones((4, 1, 3))
+    x[2] = np.inf
+    with np.errstate(all="ignore"):
+        run = tg.unroll(tg.cells.RNNCell(3, 4, seed=0, nonlinearity="relu"), x)
+        trace = inspector.trace(run, run.outputs[1].sum())
+    drawings = [picture(run, level=level), picture(run, level=level, trace=trace, decay=True), picture(run, level=level, trace=trace, values=True)]
+    for drawing in drawings:
+        shapes = {s.id: s for s in drawing.shapes}
+        ill = {own.removesuffix(".ill") for own in shapes if own.endswith(".ill")}
+        assert {"t2.h", "t3.h", "t2.x"} <= ill and not any(own.startswith(("t0.", "t1.")) for own in ill)
+        assert all(shapes[f"{own}.ill"].label == "×" and shapes[f"{own}.ill"].x < shapes[own].x for own in ill)
+        assert "× = value not finite" in {s.label for s in drawing.shapes}
+        assert drawing is drawings[0] or {shapes[f"{own}.badge"].label for own in ("t2.h", "t3.h", "t2.x")} == {"–"}
+    assert not any(s.id.endswith(".ill") for s in picture(RUNS["lstm"], level=level).shapes)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_scale_of_values_holds_whatever_is_drawn(level: str) -> None:
+    """An input, a state to start from, or a loss larger than everything in the steps."""
+    for x, start, factor in ((-50.0, 0.0, 1.0), (0.0, 50.0, 1.0), (0.0, 0.0, 500.0)):
+        run = tg.unroll(tg.cells.GRUCell(3, 4, seed=0), np.full((2, 1, 3), x), np.full((1, 4), start))
+        loss = factor * run.stacked.sum()
+        drawing = picture(run, level=level, trace=inspector.trace(run, loss), values=True)
+        shapes = {s.id: s for s in drawing.shapes}
+        largest = max(abs(float(loss.data)), abs(x), start)
+        assert shapes["legend.value8.tick"].label == number(float(f"{largest:.2g}"))
+        assert x == 0.0 or "v0" in shapes["t0.x"].css.split()
 
 
 def test_without_a_trace_there_are_no_badges_and_no_zeros() -> None:
