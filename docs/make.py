@@ -19,8 +19,9 @@ from numpy import fft, linalg
 from numpy.testing import overrides
 
 import tinygrad_rnn as tg
-from tinygrad_rnn import discrete, files
-from tinygrad_rnn.dispatch import NUMPY, numpy_name
+from tinygrad_rnn import files
+from tinygrad_rnn.autodiff import discrete
+from tinygrad_rnn.autodiff.dispatch import NUMPY, numpy_name
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))

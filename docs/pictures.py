@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import plot
-from inspector.compose import LEVELS, picture
-from inspector.drawing import theme
-from inspector.drawing.dot import styled
-from inspector.drawing.picture import Picture
-from inspector.drawing.svg import to_svg
-from inspector.drawing.words import told
+from inspector.formats.dot import styled
+from inspector.formats.svg import to_svg
+from inspector.picture import theme
+from inspector.picture.compose import LEVELS, picture
+from inspector.picture.description import told
+from inspector.picture.picture import Picture
+from inspector.plots import curves as plot
 from tinygrad_rnn import files
 
 HERE = Path(__file__).resolve().parent

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 Measured = dict[str, dict[str, list[inspector.GradientTrace]]]
 """Traces by filling and cell, one a seed."""

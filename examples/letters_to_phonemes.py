@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 Array = npt.NDArray[Any]
 

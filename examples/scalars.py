@@ -17,7 +17,7 @@ import graphviz
 import numpy as np
 
 import tinygrad_rnn as tg
-from inspector.drawing import engines
+from inspector.formats import graphviz as engines
 from tinygrad_rnn import files
 
 SYMBOLS = {"multiply": "×", "add": "+", "tanh": "tanh"}

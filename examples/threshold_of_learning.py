@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import plot
 from inspector.analysis.diagnose import EXPLODES, VANISHES
+from inspector.plots import curves as plot
 
 HIDDEN, UPDATES, BATCH, ROW = 12, 600, 32, 20
 FORGET_BIASES, GAINS, LENGTHS, SEEDS = (-1.0, 0.0, 1.0, 2.0, 3.0, 5.0), (0.8, 1.0, 1.5, 2.0, 2.5), (30, 60), (0, 1, 2)

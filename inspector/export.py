@@ -11,14 +11,14 @@ from typing import Any
 import networkx as nx
 
 from tinygrad_rnn import files
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from .compose import picture
-from .drawing import theme
-from .drawing.dot import to_dot
-from .drawing.picture import Picture
-from .drawing.tikz import to_tikz
-from .trace import GradientTrace
+from .formats.dot import to_dot
+from .formats.tikz import to_tikz
+from .picture import theme
+from .picture.compose import picture
+from .picture.picture import Picture
+from .tracing.trace import GradientTrace
 
 __all__ = ["EXPORTS", "export", "to_networkx"]
 

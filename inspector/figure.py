@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from .compose import picture
+from .picture.compose import picture
 from .render import finished, suffix_of
-from .trace import trace
+from .tracing.trace import trace
 
 __all__ = ["figure"]
 

@@ -16,7 +16,7 @@ from matplotlib.text import Annotation
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox, ScaledTranslation
 
-from .drawing import theme
+from .picture import theme
 
 __all__ = ["ALARM", "GREY", "INK", "head", "legend", "legend_below", "shortened", "title", "visible", "wrapped"]
 

@@ -7,7 +7,7 @@ import re
 from html import escape
 from typing import Any
 
-from .drawing import theme
+from .picture import theme
 
 __all__ = ["Brief", "Shown", "drawing", "image"]
 

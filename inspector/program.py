@@ -9,10 +9,10 @@ from typing import Any
 import graphviz
 
 from tinygrad_rnn import files
-from tinygrad_rnn.compile.program import Program
+from tinygrad_rnn.compiler.program import Program
 
-from .drawing import theme
-from .drawing.engines import FORMATS, check_size, draw
+from .formats.graphviz import FORMATS, check_size, draw
+from .picture import theme
 
 __all__ = ["render_program"]
 
@@ -25,7 +25,7 @@ def render_program(program: Program, path: str | Path | None = None, *, title: s
     Parameters
     ----------
     program : Program
-        One of those that :meth:`tinygrad_rnn.compile.CompiledCell.programs` gives.
+        One of those that :meth:`tinygrad_rnn.compiler.CompiledCell.programs` gives.
     path : path, optional
         Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
     title : str

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tinygrad_rnn import files
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
 from . import notebook
-from .compose import LEVELS, picture
-from .drawing import theme
-from .drawing.dot import styled, to_dot
-from .drawing.engines import FORMATS, GraphvizMissingError, check_size, draw
-from .drawing.picture import Picture
-from .drawing.svg import to_svg
-from .drawing.words import told
-from .trace import GradientTrace
+from .formats.dot import styled, to_dot
+from .formats.graphviz import FORMATS, GraphvizMissingError, check_size, draw
+from .formats.svg import to_svg
+from .picture import theme
+from .picture.compose import LEVELS, picture
+from .picture.description import told
+from .picture.picture import Picture
+from .tracing.trace import GradientTrace
 
 __all__ = ["LEVELS", "Drawing", "finished", "picture", "render", "suffix_of"]
 

@@ -23,15 +23,16 @@ from tqdm import tqdm
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
 
-from . import plot
-from .analysis.pictures import QUANTILES, draw_band
-from .analysis.pictures import quantiles as quantiles_of
-from .colours import styles
 from .load import make_cell, source_digest
 from .notebook import Shown
+from .plots import curves as plot
+from .plots.colours import styles
+from .plots.maps import QUANTILES, draw_band
+from .plots.maps import quantiles as quantiles_of
 from .processes import processes
-from .trace import norms as norms_of
-from .trace import trace
+from .tracing.decay import decay_rate
+from .tracing.trace import norms as norms_of
+from .tracing.trace import trace
 
 __all__ = ["Job", "Sweep", "run_job", "sweep"]
 
@@ -94,7 +95,7 @@ class Sweep(Shown):
         for result in self.results:
             job = Job(*result["job"])
             for state, norms in result["norms"].items():
-                decay = plot.decay_rate(norms)
+                decay = decay_rate(norms)
                 yield (job.cell, job.length, job.init or "default", job.seed, state, *decay, norms[0], norms[-1], result["loss"])
 
     def to_csv(self, path: str | Path) -> Path:
@@ -145,7 +146,7 @@ class Sweep(Shown):
             quantiles = quantiles_of(np.stack(curves, axis=1), list(QUANTILES.values()))
             label = f"{cell}, {init or 'default'}" if len(inits) > 1 else cell
             look = looks[cell].among(inits.index(init), len(inits))
-            lines.append(draw_band(axes, np.arange(length), quantiles, look, f"{label}: {plot.decay_rate(quantiles[2][::-1])}"))
+            lines.append(draw_band(axes, np.arange(length), quantiles, look, f"{label}: {decay_rate(quantiles[2][::-1])}"))
             norms = np.stack(curves)
             marks.append((((norms == 0).all(axis=0), look.colour), (~np.isfinite(norms).all(axis=0), look.colour)))
         plot.along_time(axes, "state")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import Phase, settings
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.compile import compiled
-from tinygrad_rnn.scope import Context, context
+from tinygrad_rnn.autodiff.scope import Context, context
+from tinygrad_rnn.compiler import compiled
 
 settings.register_profile("quick", deadline=None, max_examples=6, derandomize=True, print_blob=True)
 settings.register_profile("full", settings.get_profile("quick"), max_examples=25)

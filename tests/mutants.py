@@ -37,11 +37,11 @@ SECONDS = 600
 """How long the tests of a mutant may take; one that never ends is noticed, too."""
 
 AREAS = {
-    "rules": ("tinygrad_rnn/primitives.py", "tinygrad_rnn/functions.py", "tinygrad_rnn/primitive.py"),
-    "functions": tuple(f"tinygrad_rnn/{name}.py" for name in ("elementary", "discrete", "arrangement", "products", "reductions", "dispatch")),
-    "sweep": ("tinygrad_rnn/sweep.py", "tinygrad_rnn/cotangent.py", "tinygrad_rnn/backward.py", "tinygrad_rnn/batching.py", "tinygrad_rnn/graph.py"),
-    "compiler": ("tinygrad_rnn/compile/passes/*.py", "tinygrad_rnn/compile/adjoint.py", "tinygrad_rnn/compile/fuse.py", "tinygrad_rnn/compile/schedule.py"),
-    "analyses": ("inspector/trace.py", "inspector/analysis/*.py"),
+    "rules": ("tinygrad_rnn/autodiff/primitives.py", "tinygrad_rnn/autodiff/functions.py", "tinygrad_rnn/autodiff/primitive.py"),
+    "functions": tuple(f"tinygrad_rnn/autodiff/{name}.py" for name in ("elementary", "discrete", "arrangement", "products", "reductions", "dispatch")),
+    "sweep": ("tinygrad_rnn/autodiff/sweep.py", "tinygrad_rnn/autodiff/cotangent.py", "tinygrad_rnn/autodiff/backward.py", "tinygrad_rnn/autodiff/batching.py", "tinygrad_rnn/autodiff/graph.py"),
+    "compiler": ("tinygrad_rnn/compiler/passes/*.py", "tinygrad_rnn/compiler/adjoint.py", "tinygrad_rnn/compiler/fuse.py", "tinygrad_rnn/compiler/schedule.py"),
+    "analyses": ("inspector/tracing/trace.py", "inspector/analysis/*.py"),
 }  # fmt: skip
 
 BINARY = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "*", ast.Pow: "*"}

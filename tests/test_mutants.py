@@ -9,7 +9,7 @@ from queue import Queue
 import numpy as np
 import pytest
 
-from . import mutants
+from tests import mutants
 
 
 def written(code: str) -> list[str]:

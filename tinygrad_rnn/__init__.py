@@ -1,20 +1,18 @@
 """Reverse-mode autodiff on NumPy that builds explicit graphs of recurrent networks over time."""
 
-from . import arrangement as _arrangement
-from . import cells, init, losses, models, optim, tasks, training
-from . import discrete as _discrete
-from . import elementary as _elementary
-from . import products as _products
-from . import reductions as _reductions
-from .ancestry import parts
-from .anomaly import AnomalyError
-from .arrangement import *  # noqa: F403
-from .backward import grad, jacobian
-from .cell import Cell
-from .compile import CompileWarning, compile
-from .discrete import *  # noqa: F403
-from .elementary import *  # noqa: F403
-from .functions import (
+from . import baselines, cells, losses, models, optim, tasks, training
+from .autodiff import arrangement as _arrangement
+from .autodiff import discrete as _discrete
+from .autodiff import elementary as _elementary
+from .autodiff import products as _products
+from .autodiff import reductions as _reductions
+from .autodiff.ancestry import parts
+from .autodiff.anomaly import AnomalyError
+from .autodiff.arrangement import *  # noqa: F403
+from .autodiff.backward import grad, jacobian
+from .autodiff.discrete import *  # noqa: F403
+from .autodiff.elementary import *  # noqa: F403
+from .autodiff.functions import (
     clip,
     concatenate,
     cumsum,
@@ -28,11 +26,11 @@ from .functions import (
     squeeze,
     stack,
     swapaxes,
-)  # fmt: skip
-from .gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .graph import Edge, Graph, Node
-from .primitive import PRIMITIVES, Primitive, elementwise, primitive, variadic
-from .primitives import (
+)
+from .autodiff.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from .autodiff.graph import Edge, Graph, Node
+from .autodiff.primitive import PRIMITIVES, Primitive, elementwise, primitive, variadic
+from .autodiff.primitives import (
     abs,
     add,
     astype,
@@ -86,14 +84,17 @@ from .primitives import (
     tanh,
     transpose,
     where,
-)  # fmt: skip
-from .products import *  # noqa: F403
-from .reductions import *  # noqa: F403
-from .scope import Scope, detect_anomaly, no_grad, scope
-from .stacks import Bidirectional, Stacked
-from .tensor import Tensor, named, tensor
+)
+from .autodiff.products import *  # noqa: F403
+from .autodiff.reductions import *  # noqa: F403
+from .autodiff.scope import Scope, detect_anomaly, no_grad, scope
+from .autodiff.tensor import Tensor, named, tensor
+from .compiler import CompileWarning, compile
+from .recurrent import init
+from .recurrent.cell import Cell
+from .recurrent.stacks import Bidirectional, Stacked
+from .recurrent.unroll import Run, unroll
 from .training import fit, load_safetensors, save_safetensors
-from .unroll import Run, unroll
 
 __version__ = "0.1.0"
 
@@ -115,6 +116,7 @@ __all__ = [
     "abs",
     "add",
     "astype",
+    "baselines",
     "broadcast_to",
     "cells",
     "clip",

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from . import functions as f
-from . import primitives as p
-from .arrays import plain
-from .primitive import Value
+from .autodiff import functions as f
+from .autodiff import primitives as p
+from .autodiff.arrays import plain
+from .autodiff.primitive import Value
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"]
 

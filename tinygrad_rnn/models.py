@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import primitives as p
-from .cell import Cell, Parametrised
-from .functions import concatenate, linear, softmax
-from .init import Init, uniform
-from .lazy import stacked
-from .primitive import Value
-from .scope import no_grad, scope
-from .stacks import Bidirectional, Stacked
-from .states import leaves_of, rebuilt
-from .tensor import Tensor
-from .unroll import Run, unroll
+from .autodiff import primitives as p
+from .autodiff.functions import concatenate, linear, softmax
+from .autodiff.primitive import Value
+from .autodiff.scope import no_grad, scope
+from .autodiff.tensor import Tensor
+from .recurrent.cell import Cell, Parametrised
+from .recurrent.init import Init, uniform
+from .recurrent.lazy import stacked
+from .recurrent.stacks import Bidirectional, Stacked
+from .recurrent.states import leaves_of, rebuilt
+from .recurrent.unroll import Run, unroll
 
 Array = npt.NDArray[Any]
 Layer = Cell | Stacked | Bidirectional

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .state_dicts import fitting
-from .tensor import Tensor
+from .autodiff.tensor import Tensor
+from .recurrent.state_dicts import fitting
 
 Array = npt.NDArray[Any]
 

@@ -21,7 +21,7 @@ from claim import Line, exact, main, published, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 BITS, PATTERN, NOISE = 2, 5, 3
 SYMBOLS = BITS + PATTERN + NOISE

@@ -26,8 +26,8 @@ from claim import Line, exact, main, published, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
-from tinygrad_rnn.training import Candidates, FullyConnected, LatchUnit, SparselyConnected, guess, solves
+from inspector.plots import curves as plot
+from tinygrad_rnn.baselines import Candidates, FullyConnected, LatchUnit, SparselyConnected, guess, solves
 
 Array = npt.NDArray[Any]
 

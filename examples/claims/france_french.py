@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 GAPS, QUICK_GAPS, SHOWN = (2, 5, 10, 20, 40), (2, 10), 10
 STEPS, QUICK_STEPS, UNITS, COUNTRIES = 1000, 300, 32, 8

@@ -25,7 +25,7 @@ from claim import Line, exact, main
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 Array = npt.NDArray[Any]
 Moves = list[tuple[int, int]]

@@ -23,8 +23,8 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
-from tinygrad_rnn.training.kalman import ExtendedKalmanFilter
+from inspector.plots import curves as plot
+from tinygrad_rnn.baselines.kalman import ExtendedKalmanFilter
 
 Array = npt.NDArray[np.float64]
 

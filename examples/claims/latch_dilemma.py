@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 Array = npt.NDArray[np.float64]
 

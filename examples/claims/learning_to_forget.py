@@ -23,7 +23,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 CELLS = {"1997": tg.cells.LSTM1997Cell, "2000": tg.cells.LSTM2000Cell}
 COLOURS = {"1997": "#D55E00", "2000": "#0072B2"}

@@ -23,8 +23,8 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
-from tinygrad_rnn.training.rtrl import rtrl
+from inspector.plots import curves as plot
+from tinygrad_rnn.training.real_time import rtrl
 
 Array = npt.NDArray[np.float64]
 

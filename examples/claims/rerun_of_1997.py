@@ -37,9 +37,10 @@ from claim import Line, main, published, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
-from tinygrad_rnn.training import OnlineLSTM1997, Solved
-from tinygrad_rnn.training.online1997 import Example
+from inspector.plots import curves as plot
+from tinygrad_rnn.baselines import OnlineLSTM1997
+from tinygrad_rnn.baselines.online1997 import Example
+from tinygrad_rnn.training import Solved
 
 KEPT = Path(__file__).with_suffix(".csv")
 

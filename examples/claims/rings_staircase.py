@@ -21,8 +21,8 @@ from claim import Line, exact, main, trend
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from inspector import plot
-from tinygrad_rnn.training.higher_order import TransitionHierarchy
+from inspector.plots import curves as plot
+from tinygrad_rnn.baselines.higher_order import TransitionHierarchy
 
 Array = npt.NDArray[Any]
 

@@ -23,8 +23,8 @@ from claim import Line, exact, main, published, trend
 
 import inspector
 import tinygrad_rnn as tg
-from tinygrad_rnn.training.rtrl import rtrl
-from tinygrad_rnn.training.truncated_rtrl import truncated_rtrl_gradients
+from tinygrad_rnn.baselines.truncated_rtrl import truncated_rtrl_gradients
+from tinygrad_rnn.training.real_time import rtrl
 
 Array = npt.NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from claim import Line, exact, main
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 from tinygrad_rnn.cells.lstm1997 import SQUASH
 
 Array = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 BLOCKS = {  # blocks of weights (W, R, b), peepholes or second biases, and further square matrices
     "peephole": (4, 3, 0), "nig": (3, 2, 0), "nfg": (3, 2, 0), "nog": (3, 2, 0), "niaf": (4, 3, 0), "noaf": (4, 3, 0),

@@ -21,7 +21,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 Array = npt.NDArray[np.float64]
 

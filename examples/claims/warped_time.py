@@ -22,7 +22,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 FACTORS, LENGTH, UNITS, BATCH = (1, 4, 10, 20), 100, 24, 16
 STEPS, QUICK_STEPS = 600, 250

@@ -20,7 +20,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 Net = tg.models.SequenceModel
 

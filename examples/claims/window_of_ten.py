@@ -22,7 +22,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector import plot
+from inspector.plots import curves as plot
 
 WORDS, WINDOW, FADES = 108, 10, (0.9, 0.99, 1.0)
 LAGS, WINDOWS = (2, 4, 8, 16, 32), (2, 4, 8, 16)

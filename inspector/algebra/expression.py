@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn.primitive import PRIMITIVES
+from tinygrad_rnn.autodiff.primitive import PRIMITIVES
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")

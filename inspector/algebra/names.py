@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..drawing.theme import visible
+from ..picture.theme import visible
 
 __all__ = ["latex_name", "latex_text", "spelt", "subscripts", "superscripts", "unicode_name"]
 

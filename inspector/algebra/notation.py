@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ..drawing.theme import visible
+from ..picture.theme import visible
 from .contractions import contraction, lifted
 from .expression import Expression, Symbol, features, fold, is_unit
 from .names import latex_name, latex_text, subscripts, superscripts, unicode_name

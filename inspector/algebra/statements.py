@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_rnn import Node, Tensor
 
-from ..drawing.operations import Source
+from ..steps.operations import Source
 from .contractions import summed_product
 from .expression import Array, Expression, Symbol, evaluate, number
 from .names import spelt

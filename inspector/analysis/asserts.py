@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn import Graph, Tensor, grad, parts
-from tinygrad_rnn.ancestry import ancestors
-from tinygrad_rnn.sweep import sweep
+from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.sweep import sweep
 
-from ..trace import norm_of
-from .sparkline import sparkline
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import norm_of
 from .stops import cuts, descendants, stops
 
 __all__ = ["assert_gradient_reaches", "assert_no_detach", "assert_same_graph"]

@@ -13,14 +13,15 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..colours import styles
-from ..plot import along_time, axes_of, decay_rate, finish, legend, mark_rows
-from ..trace import GradientTrace, norms, trace
-from .labelled import Finding, Labelled
-from .pictures import QUANTILES, draw_band, draw_limits, quantiles, title
-from .sparkline import sparkline
+from ..plots.colours import styles
+from ..plots.curves import along_time, axes_of, finish, legend, mark_rows
+from ..plots.maps import QUANTILES, draw_band, draw_limits, quantiles, title
+from ..results import Finding, Labelled
+from ..tracing.decay import decay_rate
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import GradientTrace, norms, trace
 
 __all__ = ["Band", "band"]
 

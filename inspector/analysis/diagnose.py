@@ -13,15 +13,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plot import decay_rate, plot_decay
-from ..replay import recorded
-from ..trace import GradientTrace, norms
-from ..trace import trace as trace_of
-from .labelled import Finding
-from .nonlinear import nonlinearities
-from .sparkline import sparkline
+from ..plots.curves import plot_decay
+from ..results import Finding
+from ..tracing.decay import decay_rate
+from ..tracing.nonlinearities import nonlinearities
+from ..tracing.replay import recorded
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import GradientTrace, norms
+from ..tracing.trace import trace as trace_of
 from .stops import stops
 from .waterfall import Waterfall, waterfall
 from .whatif import WhatIf, what_if

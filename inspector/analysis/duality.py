@@ -12,17 +12,17 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Bidirectional, Tensor, grad, tensor
-from tinygrad_rnn.ancestry import ancestors
-from tinygrad_rnn.cotangent import dense
-from tinygrad_rnn.states import leaves_of
-from tinygrad_rnn.sweep import sweep
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.recurrent.states import leaves_of
+from tinygrad_rnn.recurrent.unroll import Run
 
-from .. import plot
-from ..colours import styles
-from ..replay import recorded
-from ..trace import trace
-from .labelled import Finding, Labelled
+from ..plots import curves as plot
+from ..plots.colours import styles
+from ..results import Finding, Labelled
+from ..tracing.replay import recorded
+from ..tracing.trace import trace
 
 __all__ = ["Duality", "duality"]
 

@@ -12,18 +12,18 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import PRIMITIVES, Tensor
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from .. import plot
-from ..colours import styles
-from ..finite import first_not_finite
 from ..lettering import shortened
-from ..replay import recorded, step_by_step
-from ..trace import trace
-from .labelled import Finding, Label, Labelled
-from .nonlinear import Nonlinearity, named_values, nonlinearities
-from .sparkline import sparkline
-from .ways import states_of
+from ..plots import curves as plot
+from ..plots.colours import styles
+from ..results import Finding, Label, Labelled
+from ..tracing.finite import first_not_finite
+from ..tracing.nonlinearities import Nonlinearity, named_values, nonlinearities
+from ..tracing.replay import recorded, step_by_step
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import trace
+from ..tracing.ways import states_of
 
 Floats = npt.NDArray[np.float64]
 

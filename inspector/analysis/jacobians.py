@@ -13,14 +13,26 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..colours import Style, styles
-from ..finite import first_not_finite, in_words
-from ..plot import ALARM, GREY, INK, Canvas, finish, head, legend, log_scale, mark_rows, plain_axes, visible
-from .labelled import Finding, Labelled
-from .pictures import quantiles
-from .sparkline import sparkline
+from ..plots.colours import Style, styles
+from ..plots.curves import (
+    ALARM,
+    GREY,
+    INK,
+    Canvas,
+    finish,
+    head,
+    legend,
+    log_scale,
+    mark_rows,
+    plain_axes,
+    visible,
+)
+from ..plots.maps import quantiles
+from ..results import Finding, Labelled
+from ..tracing.finite import first_not_finite, in_words
+from ..tracing.sparkline import sparkline
 from .steps import Steps
 
 Array = npt.NDArray[np.float64]

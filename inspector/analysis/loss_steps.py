@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Scope, Tensor
-from tinygrad_rnn.ancestry import ancestors
-from tinygrad_rnn.batching import Batched
-from tinygrad_rnn.cotangent import dense
-from tinygrad_rnn.sweep import Visit, sweep
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.batching import Batched
+from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.sweep import Visit, sweep
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..trace import timestep_in
-from ..values import parts_of
+from ..tracing.trace import timestep_in
+from ..tracing.values import parts_of
 
 Array = npt.NDArray[Any]
 

@@ -14,17 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from tinygrad_rnn import Cell
-from tinygrad_rnn.anomaly import kind_of
-from tinygrad_rnn.stacks import Stacked
-from tinygrad_rnn.states import leaves_of, rebuilt
-from tinygrad_rnn.unroll import Run, unroll
+from tinygrad_rnn.autodiff.anomaly import kind_of
+from tinygrad_rnn.recurrent.stacks import Stacked
+from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
+from tinygrad_rnn.recurrent.unroll import Run, unroll
 
-from ..colours import Style, styles
-from ..finite import NotFinite, first_not_finite, in_words
-from ..plot import GREY, INK, Canvas, finish, head, legend, plain_axes
-from .labelled import Finding, Labelled
-from .pictures import title
-from .sparkline import sparkline
+from ..plots.colours import Style, styles
+from ..plots.curves import GREY, INK, Canvas, finish, head, legend, plain_axes
+from ..plots.maps import title
+from ..results import Finding, Labelled
+from ..tracing.finite import NotFinite, first_not_finite, in_words
+from ..tracing.sparkline import sparkline
 from .steps import Steps
 
 Array = npt.NDArray[np.float64]

@@ -12,19 +12,19 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.ancestry import ancestors
-from tinygrad_rnn.batching import Batched
-from tinygrad_rnn.sweep import sweep
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.batching import Batched
+from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..finite import NotFinite
-from ..plot import ALARM, GREY, INK, Canvas, axes_of, finish, mark_rows, title, visible
-from ..trace import norms, trace
-from ..values import recorded_values
-from .labelled import Finding, Labelled
-from .lanes import Array, norms_of, projections
-from .sparkline import sparkline
-from .ways import (
+from ..plots.curves import ALARM, GREY, INK, Canvas, axes_of, finish, mark_rows, title, visible
+from ..results import Finding, Labelled
+from ..tracing.finite import NotFinite
+from ..tracing.lanes import Array, norms_of, projections
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import norms, trace
+from ..tracing.values import recorded_values
+from ..tracing.ways import (
     cut_set,
     first_reached,
     gates_of,

@@ -18,10 +18,10 @@ from tqdm import tqdm
 import tinygrad_rnn as tg
 from tinygrad_rnn import Cell
 
-from ..finite import first_not_finite
-from ..plot import ALARM, GREY, INK, axes_of, finish, legend, visible
-from .labelled import Finding, Labelled
-from .pictures import title
+from ..plots.curves import ALARM, GREY, INK, axes_of, finish, legend, visible
+from ..plots.maps import title
+from ..results import Finding, Labelled
+from ..tracing.finite import first_not_finite
 
 Array = npt.NDArray[np.float64]
 

@@ -13,17 +13,18 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..colours import styles
-from ..plot import INK, along_time, axes_of, decay_rate, finish, legend, mark_rows, marked, visible
-from ..replay import recorded
-from ..trace import behind, check, norms, trace
-from ..values import recorded_values
-from .labelled import Finding, Labelled
+from ..plots.colours import styles
+from ..plots.curves import INK, along_time, axes_of, finish, legend, mark_rows, marked, visible
+from ..plots.maps import FORMATS, QUANTILES, draw_band, draw_limits, draw_map, title
+from ..results import Finding, Labelled
+from ..tracing.decay import decay_rate
+from ..tracing.replay import recorded
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import behind, check, norms, trace
+from ..tracing.values import recorded_values
 from .loss_steps import LossSteps
-from .pictures import FORMATS, QUANTILES, draw_band, draw_limits, draw_map, title
-from .sparkline import sparkline
 
 Array = npt.NDArray[np.float64]
 

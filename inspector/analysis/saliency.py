@@ -17,15 +17,15 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from tinygrad_rnn import Graph, Tensor, grad
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from .. import plot
-from ..finite import in_words
-from ..replay import recorded
-from ..trace import trace
-from .labelled import Finding, Labelled
+from ..plots import curves as plot
+from ..results import Finding, Labelled
+from ..tracing.finite import in_words
+from ..tracing.replay import recorded
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import trace
 from .side_by_side import side_by_side
-from .sparkline import sparkline
 
 Floats = npt.NDArray[np.float64]
 

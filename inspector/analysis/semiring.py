@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.ancestry import ancestors
+from tinygrad_rnn.autodiff.ancestry import ancestors
 
 from .entries import Entries, entries
 

@@ -10,17 +10,17 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.batching import Batched
-from tinygrad_rnn.sweep import sweep
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.batching import Batched
+from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..colours import NEUTRAL, styles
-from ..plot import ALARM, GREY, INK, Canvas, along_time, finish, legend, mark_rows, title, visible
-from ..trace import trace
-from .labelled import Finding, Label, Labelled
-from .lanes import Array, norms_of, one_lane, projections
-from .sparkline import sparkline
-from .ways import cut_set, gates_of, recorded, state_values, states_of
+from ..plots.colours import NEUTRAL, styles
+from ..plots.curves import ALARM, GREY, INK, Canvas, along_time, finish, legend, mark_rows, title, visible
+from ..results import Finding, Label, Labelled
+from ..tracing.lanes import Array, norms_of, one_lane, projections
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import trace
+from ..tracing.ways import cut_set, gates_of, recorded, state_values, states_of
 
 __all__ = ["Shares", "shares"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.ancestry import ancestors
-from tinygrad_rnn.batching import Batched
-from tinygrad_rnn.cotangent import dense
-from tinygrad_rnn.primitives import sum_to
+from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.batching import Batched
+from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.primitives import sum_to
 
 Array = npt.NDArray[Any]
 

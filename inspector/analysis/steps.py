@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Cell, Tensor
-from tinygrad_rnn.arrays import plain
-from tinygrad_rnn.batching import Batched
-from tinygrad_rnn.compile import CompiledEnsemble, uncompiled
-from tinygrad_rnn.scope import using
-from tinygrad_rnn.sweep import sweep
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.arrays import plain
+from tinygrad_rnn.autodiff.batching import Batched
+from tinygrad_rnn.autodiff.scope import using
+from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.compiler import CompiledEnsemble, uncompiled
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..replay import step_by_step
-from ..values import parts_of
+from ..tracing.replay import step_by_step
+from ..tracing.values import parts_of
 
 Array = npt.NDArray[Any]
 

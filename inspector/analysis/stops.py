@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_rnn import Tensor, grad, tensor
-from tinygrad_rnn.ancestry import ancestors
-from tinygrad_rnn.cotangent import dense
-from tinygrad_rnn.sweep import sweep
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..finite import NotFinite, first_not_finite, not_finite_behind
-from ..trace import norm_of
-from .labelled import Finding
+from ..results import Finding
+from ..tracing.finite import NotFinite, first_not_finite, not_finite_behind
+from ..tracing.trace import norm_of
 
 __all__ = ["Stop", "Stops", "cuts", "descendants", "stops"]
 
@@ -159,7 +159,7 @@ def _reason(node: Tensor, operand: int, total: Any) -> tuple[str, str]:
     assert node.op is not None
     if node.op.name == "stop_gradient":
         where = node.origin.where
-        if "/tinygrad_rnn/unroll.py:" in where.replace("\\", "/"):
+        if "/tinygrad_rnn/recurrent/unroll.py:" in where.replace("\\", "/"):
             return "truncated", "a window of truncated BPTT ends here"
         return "detached", f"detached at {where}"
     if node.op.rule(operand) is None:

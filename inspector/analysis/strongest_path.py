@@ -13,17 +13,17 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.ancestry import parts
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.ancestry import parts
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..colours import styles
-from ..drawing import theme
-from ..finite import NotFinite
-from ..plot import INK, along_time, axes_of, finish, legend, title, visible
-from ..trace import trace
-from .labelled import Finding, Labelled
+from ..picture import theme
+from ..plots.colours import styles
+from ..plots.curves import INK, along_time, axes_of, finish, legend, title, visible
+from ..results import Finding, Labelled
+from ..tracing.finite import NotFinite
+from ..tracing.trace import trace
+from ..tracing.ways import first_reached, gates_of, names_by_id, recorded, states_of, value_at
 from .semiring import AllPaths
-from .ways import first_reached, gates_of, names_by_id, recorded, states_of, value_at
 
 __all__ = ["Place", "StrongestPath", "strongest_path"]
 

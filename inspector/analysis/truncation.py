@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Scope, Stacked, Tensor
-from tinygrad_rnn.ancestry import ancestors
-from tinygrad_rnn.batching import Batched
-from tinygrad_rnn.cotangent import dense
-from tinygrad_rnn.primitives import sum_to
-from tinygrad_rnn.sweep import sweep
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.batching import Batched
+from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.primitives import sum_to
+from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.recurrent.unroll import Run
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

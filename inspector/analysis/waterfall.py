@@ -15,19 +15,19 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.ancestry import parts as parts_of
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.autodiff.ancestry import parts as parts_of
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..colours import NEUTRAL, styles
-from ..drawing import theme
-from ..finite import NotFinite
 from ..lettering import shortened
-from ..plot import ALARM, GREY, INK, Canvas, finish, legend, mark_rows, title, visible
-from ..trace import GradientTrace
-from ..trace import trace as trace_of
-from .labelled import Finding, Labelled
-from .sparkline import sparkline
-from .ways import is_reversed, recorded, state_values
+from ..picture import theme
+from ..plots.colours import NEUTRAL, styles
+from ..plots.curves import ALARM, GREY, INK, Canvas, finish, legend, mark_rows, title, visible
+from ..results import Finding, Labelled
+from ..tracing.finite import NotFinite
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import GradientTrace
+from ..tracing.trace import trace as trace_of
+from ..tracing.ways import is_reversed, recorded, state_values
 
 __all__ = ["Waterfall", "waterfall"]
 

@@ -16,14 +16,14 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from .. import plot
-from ..colours import styles
-from ..replay import recorded
-from ..trace import GradientTrace, norm_of, trace
-from .labelled import Finding, Label, Labelled
-from .sparkline import sparkline
+from ..plots import curves as plot
+from ..plots.colours import styles
+from ..results import Finding, Label, Labelled
+from ..tracing.replay import recorded
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import GradientTrace, norm_of, trace
 from .truncation import kept
 
 Floats = npt.NDArray[np.float64]

@@ -11,15 +11,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Graph, Node, Tensor, stop_gradient
-from tinygrad_rnn.states import leaves_of, rebuilt
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..finite import in_words
-from ..plot import decay_rate, plot_decay
-from ..replay import recorded
-from ..trace import GradientTrace, trace
-from .labelled import Finding, Labelled
-from .sparkline import sparkline
+from ..plots.curves import plot_decay
+from ..results import Finding, Labelled
+from ..tracing.decay import decay_rate
+from ..tracing.finite import in_words
+from ..tracing.replay import recorded
+from ..tracing.sparkline import sparkline
+from ..tracing.trace import GradientTrace, trace
 
 __all__ = ["WhatIf", "what_if"]
 

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from tinygrad_rnn import Node
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
-from ..drawing import theme
-from ..drawing.items import Link, Step, highways, layer_prefix
+from ..picture import theme
+from ..steps.items import Link, Step, highways, layer_prefix
 from .order import Spacing
 from .polylines import Path, moved
 from .route import Wire, route

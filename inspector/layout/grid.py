@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from ..drawing.items import Item
+from ..steps.items import Item
 from .order import Spacing
 from .rows import Placement
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from ..drawing.items import Item, Link, entering
+from ..steps.items import Item, Link, entering
 
 __all__ = ["CLOSE", "Spacing", "across", "mean", "spread", "strands"]
 

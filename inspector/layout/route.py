@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from ..drawing.items import Step, entering, leaving
+from ..steps.items import Step, entering, leaving
 from .grid import Box, grid, nearest, pins_of
 from .order import Spacing
 from .polylines import Path, joined

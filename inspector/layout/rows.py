@@ -1,7 +1,7 @@
 """Where the items of one timestep stand: states as rails on top, gates in columns below them.
 
 Operations rise from the inputs at the bottom, one row for each operand that has to come first. A state
-with a highway (see :func:`~inspector.drawing.items.highways`) becomes a straight rail above them. What is computed
+with a highway (see :func:`~inspector.steps.items.highways`) becomes a straight rail above them. What is computed
 from a rail's end, like the output of an LSTM, hangs down to the right of it.
 """
 
@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..drawing.items import Item, Step, entering, highways
+from ..steps.items import Item, Step, entering, highways
 from .order import CLOSE, Spacing, across, mean
 
 __all__ = ["Placement", "place", "rail_row"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from ..drawing.items import Item, Link, Step, diagonal_path, entering
+from ..steps.items import Item, Link, Step, diagonal_path, entering
 from .rows import Placement
 
 __all__ = ["transposed", "turned"]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-
-from .checks import assert_pictures
+from tests.examples.checks import assert_pictures
 
 
 def test_traces_are_the_gradient(monkeypatch):

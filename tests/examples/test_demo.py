@@ -11,7 +11,7 @@ import demo
 import letters_to_phonemes
 import pytest
 
-from .checks import assert_pictures, needs_trained_network
+from tests.examples.checks import assert_pictures, needs_trained_network
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = ["understanding-decay.png", "understanding-encoder.svg", "understanding-sensitivity.png"]

@@ -9,7 +9,7 @@ import letters_to_phonemes as example
 import numpy as np
 import pytest
 
-from .checks import assert_pictures, needs_trained_network
+from tests.examples.checks import assert_pictures, needs_trained_network
 
 WORDS = ["understanding", "activationist", "rhythm", "backpropagation", "xylophone", "a", "zzz", "recurrent", "q"]
 

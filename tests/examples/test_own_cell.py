@@ -7,8 +7,7 @@ import own_cell as example
 import pytest
 
 import tinygrad_rnn as tg
-
-from .checks import assert_pictures
+from tests.examples.checks import assert_pictures
 
 
 def test_equations():

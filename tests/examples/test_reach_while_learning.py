@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reach_while_learning as example
 
-from .checks import assert_pictures
+from tests.examples.checks import assert_pictures
 
 
 def test_it_prints_a_table_and_draws(tmp_path, capsys):

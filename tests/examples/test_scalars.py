@@ -8,8 +8,7 @@ import pytest
 import scalars as example
 
 import tinygrad_rnn as tg
-
-from .checks import SVG, assert_pictures
+from tests.examples.checks import SVG, assert_pictures
 
 
 @pytest.mark.parametrize(("hidden", "steps"), [(1, 1), (2, 2), (3, 4)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import threshold_of_learning as example
 
-from .checks import assert_pictures
+from tests.examples.checks import assert_pictures
 
 
 def test_it_counts_and_draws(tmp_path, capsys):

@@ -13,8 +13,7 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 from inspector.render import picture
-
-from .test_drawing import run_of
+from tests.inspector.picture.test_drawing import run_of
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])

@@ -20,7 +20,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(22, 2, 3))

@@ -21,8 +21,8 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 from inspector import notebook
-from inspector.analysis.labelled import Labelled
-from tinygrad_rnn.unroll import Run
+from inspector.results import Labelled
+from tinygrad_rnn.recurrent.unroll import Run
 
 RUN = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(6, 1, 3)))
 LOSS = (RUN.outputs[-1] ** 2).sum()

@@ -16,9 +16,9 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.drawing.dot import to_dot
+from inspector.formats.dot import to_dot
 from inspector.render import LEVELS, picture
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
 
 @tg.elementwise(lambda g, y, x: g * (1.0 - y * y), bounds=(-1.0, 1.0))

@@ -13,7 +13,7 @@ import pytest
 
 import inspector
 
-SHADOWED = ["equations", "export", "figure", "render", "report", "trace"]
+SHADOWED = ["export", "figure", "render"]
 
 
 def in_a_process(code: str, *arguments: str) -> str:
@@ -58,7 +58,7 @@ def test_no_module_takes_the_place_of_the_function_of_its_name() -> None:
     assert [name for name in inspector.__all__ if (folder / f"{name}.py").exists()] == SHADOWED
     forms = ["import inspector.{0}", "from inspector import {0}", "import inspector; inspector.{0}", "from inspector.{0} import {0}"]
     statements = [form.format(name) for form in forms for name in SHADOWED]
-    statements += ["from inspector import *", "import inspector.cli", "import inspector.commands.draw", "from inspector import plot"]
+    statements += ["from inspector import *", "import inspector.cli.main", "import inspector.cli.draw", "from inspector.plots import curves"]
     rng = np.random.default_rng(0)
     orders = [list(rng.permutation(statements)) for _ in range(6)] + [[f"import inspector.{name}"] for name in SHADOWED]
     in_a_process(ORDERS, json.dumps([orders, SHADOWED]))
@@ -67,7 +67,7 @@ def test_no_module_takes_the_place_of_the_function_of_its_name() -> None:
 def test_nothing_is_imported_before_it_is_used() -> None:
     code = "import sys; {0}; print(sorted({{name.partition('.')[0] for name in sys.modules}} & set(sys.argv[1:])))"
     heavy = ["graphviz", "matplotlib", "networkx", "numpy", "shtab", "tinygrad_rnn", "tqdm"]
-    call = "from inspector.cli import main; main({!r})"
+    call = "from inspector.cli.main import main; main({!r})"
     assert in_a_process(code.format("import inspector"), *heavy) == "[]\n"
     for mistake_or_help in (["--help"], ["grpah"]):
         done = subprocess.run([sys.executable, "-c", code.format(call.format(mistake_or_help)), *heavy], capture_output=True, text=True, check=True)

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tests.strategies import eighths, values
 from tinygrad_rnn import losses
-
-from ..strategies import eighths, values
 
 reductions = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from ..cell import Cell
+from ..recurrent.cell import Cell
 from .chunker import ChunkerCell
 from .clockwork import ClockworkCell
 from .gated import GatedCell

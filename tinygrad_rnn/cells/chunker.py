@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Value
-from ..primitives import abs as absolute
-from ..primitives import greater, max, sigmoid, tanh, where
-from ..tensor import named
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import abs as absolute
+from ..autodiff.primitives import greater, max, sigmoid, tanh, where
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["ChunkerCell"]

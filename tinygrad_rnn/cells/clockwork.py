@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..functions import concatenate, linear
-from ..primitive import Value
-from ..primitives import greater_equal, less, tanh, where
-from ..tensor import named
+from ..autodiff.functions import concatenate, linear
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import greater_equal, less, tanh, where
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["ClockworkCell"]

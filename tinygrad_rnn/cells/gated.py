@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..cell import Cell
-from ..functions import linear
-from ..primitive import Value
+from ..autodiff.functions import linear
+from ..autodiff.primitive import Value
+from ..recurrent.cell import Cell
 
 __all__ = ["GatedCell"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..cell import Cell
-from ..functions import linear, split
-from ..primitive import Value
-from ..primitives import sigmoid, tanh
-from ..tensor import named
+from ..autodiff.functions import linear, split
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import sigmoid, tanh
+from ..autodiff.tensor import named
+from ..recurrent.cell import Cell
 
 __all__ = ["GRUCell"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Value
-from ..primitives import sigmoid, tanh
-from ..tensor import named
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import sigmoid, tanh
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["LeakyCell", "MozerCell"]

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..functions import linear
-from ..primitive import Value
-from ..primitives import cos, exp, sin
-from ..tensor import named
+from ..autodiff.functions import linear
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import cos, exp, sin
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["LRUCell"]

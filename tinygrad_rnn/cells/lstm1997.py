@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..functions import concatenate
-from ..primitive import Value
-from ..primitives import reshape, sigmoid, stop_gradient, tanh
-from ..tensor import named
+from ..autodiff.functions import concatenate
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import reshape, sigmoid, stop_gradient, tanh
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["SQUASH", "LSTM1997Cell", "LSTM2000Cell"]

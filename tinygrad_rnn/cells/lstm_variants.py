@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..functions import linear, mean, split
-from ..primitive import Value
-from ..primitives import sigmoid, sqrt, square, tanh
-from ..tensor import named
+from ..autodiff.functions import linear, mean, split
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import sigmoid, sqrt, square, tanh
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["CoupledLSTMCell", "LayerNormLSTMCell"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..functions import linear
-from ..primitive import Value
-from ..tensor import named
+from ..autodiff.functions import linear
+from ..autodiff.primitive import Value
+from ..autodiff.tensor import named
 from .gated import GatedCell
 from .rnn import NONLINEARITIES, nonlinearity_of
 

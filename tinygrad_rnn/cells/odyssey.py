@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..functions import linear
-from ..primitive import Value
-from ..primitives import sigmoid, stop_gradient, tanh
-from ..tensor import named
+from ..autodiff.functions import linear
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import sigmoid, stop_gradient, tanh
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["CIFGCell", "FGRCell", "NFGCell", "NIAFCell", "NIGCell", "NOAFCell", "NOGCell", "NPCell", "PeepholeLSTMCell"]

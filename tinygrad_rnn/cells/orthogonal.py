@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..functions import split
-from ..primitive import Value
-from ..primitives import abs as absolute
-from ..primitives import relu, sign, sqrt, sum
-from ..tensor import named
+from ..autodiff.functions import split
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import abs as absolute
+from ..autodiff.primitives import relu, sign, sqrt, sum
+from ..autodiff.tensor import named
 from .gated import GatedCell
 from .rnn import NONLINEARITIES, nonlinearity_of
 

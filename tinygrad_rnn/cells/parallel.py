@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..primitive import Value
-from ..primitives import sigmoid
-from ..tensor import named
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import sigmoid
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["MinGRUCell", "MinLSTMCell"]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import primitives as p
-from ..cell import Cell
-from ..functions import linear
-from ..init import Preset
-from ..primitive import Value
-from ..tensor import named
+from ..autodiff import primitives as p
+from ..autodiff.functions import linear
+from ..autodiff.primitive import Value
+from ..autodiff.tensor import named
+from ..recurrent.cell import Cell
+from ..recurrent.init import Preset
 
 __all__ = ["NONLINEARITIES", "IRNNCell", "JordanCell", "RNNCell", "nonlinearity_of"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..functions import linear
-from ..primitive import Value
-from ..primitives import reshape
-from ..tensor import named
+from ..autodiff.functions import linear
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import reshape
+from ..autodiff.tensor import named
 from .gated import GatedCell
 from .rnn import NONLINEARITIES, nonlinearity_of
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..functions import linear
-from ..primitive import Value
-from ..primitives import sigmoid
-from ..tensor import named
+from ..autodiff.functions import linear
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import sigmoid
+from ..autodiff.tensor import named
 from .gated import GatedCell
 
 __all__ = ["SRUCell"]

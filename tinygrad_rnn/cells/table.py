@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ..cell import Cell
-from ..graph import Graph, Node
-from ..unroll import unroll
+from ..autodiff.graph import Graph, Node
+from ..recurrent.cell import Cell
+from ..recurrent.unroll import unroll
 
 __all__ = ["Measure", "Table", "measure"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..functions import softmax
+from ..autodiff.functions import softmax
+from ..autodiff.primitives import getitem, sigmoid
+from ..autodiff.tensor import Tensor
 from ..losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss
-from ..primitives import getitem, sigmoid
 from ..tasks import Batch
-from ..tensor import Tensor
 
 Array = npt.NDArray[Any]
 Loss = Callable[[Tensor, Array], Any]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..state_dicts import fitting
+from ..recurrent.state_dicts import fitting
 
 Array = npt.NDArray[Any]
 

@@ -21,8 +21,7 @@ import the_cliff
 import weight_census
 
 import tinygrad_rnn as tg
-
-from ..checks import assert_picture
+from tests.examples.checks import assert_picture
 
 EXPERIMENTS = [
     "slope_ceilings", "hochreiters_envelope", "near_one_or_nothing", "clip_keeps_the_arrow", "the_cliff",

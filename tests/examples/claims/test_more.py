@@ -23,8 +23,7 @@ import rings_staircase
 import shortcuts_through_time
 
 import tinygrad_rnn as tg
-
-from ..checks import assert_picture
+from tests.examples.checks import assert_picture
 
 SEQUENCES = kalman_against_sgd.sequences
 EXPERIMENTS = [

@@ -16,9 +16,8 @@ import warped_time
 import window_of_ten
 
 import tinygrad_rnn as tg
-
-from ...marks import slow_unless
-from ..checks import assert_picture
+from tests.examples.checks import assert_picture
+from tests.marks import slow_unless
 
 SHORT = {
     window_of_ten: {"QUICK_STEPS": 3},

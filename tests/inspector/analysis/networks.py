@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.unroll import Run
+from tinygrad_rnn.recurrent.unroll import Run
 
 X = np.random.default_rng(0).normal(size=(5, 2, 3))
 

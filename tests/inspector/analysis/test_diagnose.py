@@ -12,11 +12,10 @@ from hypothesis import assume, given
 import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.diagnose import EXPLODES, VANISHES, Remedy
-from tinygrad_rnn.unroll import Run
-
-from ...marks import slow_unless
-from ...random_cells import runs
-from ...strategies import FEW
+from tests.marks import slow_unless
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 X = np.random.default_rng(0).normal(size=(50, 2, 3))
 

@@ -12,10 +12,9 @@ from hypothesis import assume, given
 
 import inspector
 import tinygrad_rnn as tg
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import runs
-from ...strategies import FEW
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 module = import_module("inspector.analysis.duality")
 X = np.random.default_rng(0).normal(size=(9, 2, 3))

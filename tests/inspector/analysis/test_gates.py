@@ -12,11 +12,10 @@ from hypothesis import given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.analysis.nonlinear import nonlinearities
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import runs
-from ...strategies import FEW
+from inspector.tracing.nonlinearities import nonlinearities
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 X = np.random.default_rng(0).normal(size=(6, 5, 3)) * 3
 

@@ -15,10 +15,9 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.analysis import steps
 from inspector.analysis.jacobians import effective_rank
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import BATCH, cells
-from ...strategies import FEW
+from tests.random_cells import BATCH, cells
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 T = 5
 X = np.random.default_rng(0).normal(size=(T, 2, 3))

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
-from tinygrad_rnn.batching import Batched
-from tinygrad_rnn.sweep import sweep
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import runs
-from ...strategies import FEW
-from .networks import KINDS, X, network
+from tests.inspector.analysis.networks import KINDS, X, network
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.autodiff.batching import Batched
+from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.recurrent.unroll import Run
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,13 +15,12 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.loss_steps import LossSteps
 from inspector.analysis.reach import norms
-from tinygrad_rnn.cotangent import dense
-from tinygrad_rnn.sweep import sweep
-from tinygrad_rnn.unroll import Run
-
-from ...marks import slow_unless
-from ...random_cells import runs
-from ...strategies import FEW
+from tests.marks import slow_unless
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.recurrent.unroll import Run
 
 T = 6
 X = np.random.default_rng(0).normal(size=(T, 2, 3))

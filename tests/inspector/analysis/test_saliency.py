@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.side_by_side import side_by_side
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import runs
-from ...strategies import FEW
-from .networks import network
+from tests.inspector.analysis.networks import network
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 X = np.random.default_rng(0).normal(size=(6, 2, 3))
 BENT = ("irnn", "clockwork", "chunker", "orthogonal", "layernorm")

@@ -13,12 +13,11 @@ from hypothesis import given
 import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.shares import Shares
-from tinygrad_rnn.unroll import Run
-
-from ...marks import slow_unless
-from ...random_cells import runs
-from ...strategies import FEW
-from .networks import KINDS, X, cell, network
+from tests.inspector.analysis.networks import KINDS, X, cell, network
+from tests.marks import slow_unless
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 H = 4
 

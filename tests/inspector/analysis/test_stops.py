@@ -11,10 +11,9 @@ from hypothesis import given
 
 import inspector
 import tinygrad_rnn as tg
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import runs
-from ...strategies import FEW
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 HERE = Path(__file__).name
 

@@ -16,11 +16,10 @@ import tinygrad_rnn as tg
 from inspector.analysis.entries import entries
 from inspector.analysis.strongest_path import StrongestPath
 from inspector.render import picture
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import runs
-from ...strategies import FEW
-from .networks import KINDS, network
+from tests.inspector.analysis.networks import KINDS, network
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 
 def products(graph: tg.Graph, start: tg.Node) -> Iterator[float]:

@@ -12,11 +12,10 @@ from hypothesis import given
 import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.waterfall import Waterfall
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import runs
-from ...strategies import FEW
-from .networks import KINDS, X, network
+from tests.inspector.analysis.networks import KINDS, X, network
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 
 def check_sums(found: Waterfall, norms: np.ndarray, reverse: bool = False) -> None:

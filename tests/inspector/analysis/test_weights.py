@@ -15,10 +15,9 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.truncation import kept
 from inspector.analysis.weights import ALL
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import cells, runs
-from ...strategies import FEW
+from tests.random_cells import cells, runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 X = np.random.default_rng(0).normal(size=(7, 2, 3))
 OF_ALL = np.random.default_rng(1).normal(size=(7, 2, 16))

@@ -12,11 +12,10 @@ from hypothesis import assume, given
 import inspector
 import tinygrad_rnn as tg
 from inspector.render import picture
-from tinygrad_rnn.unroll import Run
-
-from ...random_cells import runs
-from ...strategies import FEW
-from ..test_drawing import assert_sound
+from tests.inspector.picture.test_drawing import assert_sound
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 X = np.random.default_rng(0).normal(size=(6, 2, 3))
 

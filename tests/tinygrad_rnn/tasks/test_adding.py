@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import at_end, cost, drawn, is_mean, seeds
 from tinygrad_rnn.tasks import Adding, ModernAdding, Multiplication
-
-from .instances import at_end, cost, drawn, is_mean, seeds
 
 both = pytest.mark.parametrize("kind", [Adding, Multiplication])
 

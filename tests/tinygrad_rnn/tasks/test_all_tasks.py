@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import drawn, perfect, seeds, small
 from tinygrad_rnn import tasks
-
-from .instances import drawn, perfect, seeds, small
 
 every_task = pytest.mark.parametrize("name", tasks.names())
 

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import cost, drawn, seeds
 from tinygrad_rnn.tasks import Characters
-
-from .instances import cost, drawn, seeds
 
 texts = st.text(st.characters(codec="utf-8"), min_size=2, max_size=40)
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import cost, drawn, is_mean, seeds
 from tinygrad_rnn.tasks import CopyMemory
-
-from .instances import cost, drawn, is_mean, seeds
 
 
 @given(seed=seeds, T=st.integers(1, 20), items=st.integers(1, 6), symbols=st.integers(2, 9))

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import cost, drawn, is_mean, perfect, seeds, symbols
 from tinygrad_rnn.tasks import Counting
-
-from .instances import cost, drawn, is_mean, perfect, seeds, symbols
 
 
 @given(seed=seeds, shortest=st.integers(1, 6), more=st.integers(0, 6))

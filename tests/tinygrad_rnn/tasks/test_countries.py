@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import at_end, cost, drawn, is_mean, seeds
 from tinygrad_rnn.tasks import Countries
-
-from .instances import at_end, cost, drawn, is_mean, seeds
 
 LANGUAGES = {
     "France": "French", "Germany": "German", "Spain": "Spanish", "Italy": "Italian", "Japan": "Japanese",

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tinygrad_rnn.tasks.instances import cost, drawn
 from tinygrad_rnn.tasks import Digits
 from tinygrad_rnn.tasks import digits as module
-
-from .instances import cost, drawn
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import at_end, cost, drawn, is_mean, perfect, seeds, symbols
 from tinygrad_rnn.tasks import LongLag, NoiseFree, NoisyLag
-
-from .instances import at_end, cost, drawn, is_mean, perfect, seeds, symbols
 
 
 @given(seed=seeds, p=st.integers(2, 12))

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from tests.tinygrad_rnn.tasks.instances import cost, drawn, is_mean, seeds, symbols
 from tinygrad_rnn.tasks import ContinualReber, EmbeddedReber, Reber
-
-from .instances import cost, drawn, is_mean, seeds, symbols
 
 # states 3 and 5 below, as what may follow them: T* V (P (X T* V ...) ...), solved by hand for the loops
 AFTER_5 = "(?:PXT*V)*(?:V|PS)"

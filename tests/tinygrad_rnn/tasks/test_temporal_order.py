@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import at_end, cost, drawn, is_mean, seeds, symbols
 from tinygrad_rnn.tasks import TemporalOrder
-
-from .instances import at_end, cost, drawn, is_mean, seeds, symbols
 
 classes = pytest.mark.parametrize("count", [4, 8])
 

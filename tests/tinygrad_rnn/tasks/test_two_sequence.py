@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import at_end, cost, drawn, is_mean, seeds
 from tinygrad_rnn.tasks import TwoSequence
-
-from .instances import at_end, cost, drawn, is_mean, seeds
 
 
 @pytest.mark.parametrize("variant", ["3a", "3b", "3c"])

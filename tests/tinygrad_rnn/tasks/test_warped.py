@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tinygrad_rnn.tasks.instances import cost, drawn, is_mean, seeds
 from tinygrad_rnn.tasks import Warped
-
-from .instances import cost, drawn, is_mean, seeds
 
 
 @given(seed=seeds, symbols=st.integers(3, 6), factor=st.integers(1, 5), more=st.integers(1, 30), variable=st.booleans())

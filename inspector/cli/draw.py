@@ -1,0 +1,175 @@
+"""Commands that draw a cell or write it down: demo, graph, figure, equations, compare, report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import shtab
+
+import inspector
+
+from ..export import EXPORTS
+from ..formats.graphviz import FORMATS
+from ..render import LEVELS
+from . import tour
+from .family import OK, Option, command, option
+from .options import (
+    cell_names,
+    cells_of,
+    file_name,
+    loss_of,
+    one_cell,
+    output,
+    path,
+    picture,
+    run_options,
+    size_options,
+    suffix,
+    unrolled,
+)
+
+_drawing = output((*FORMATS, *EXPORTS), "picture to write: .svg, .png or .pdf; or for other programs: .tex (LaTeX), .dot (Graphviz), "
+                                        ".mmd (Mermaid), .graphml or .json (NetworkX)")  # fmt: skip
+_fold = option("--fold", action=argparse.BooleanOptionalAction, help="show the first three and last two steps alone (default: beyond 20)")
+
+
+def _steps(text: str) -> slice:
+    parts = text.split(":")
+    try:
+        first, last = (int(part) if part.strip() or len(parts) == 1 else None for part in (parts * 2 if len(parts) == 1 else parts))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes FIRST:LAST, such as 48:52, got {text!r}") from None
+    if len(parts) == 1 and last is not None:
+        last = last + 1 or None
+    return slice(first, last)
+
+
+def _level(default: str) -> Option:
+    """How much detail a drawing has."""
+    return option("--level", choices=LEVELS, default=default, help=f"how much detail (default: {default})")
+
+
+_show = option("--show", type=_steps, metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
+
+
+def _steps_of(a: argparse.Namespace) -> slice | None:
+    """The timesteps that ``--show`` chooses.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if a.show is not None and not range(a.steps)[a.show]:
+        first, last = (("" if end is None else end) for end in (a.show.start, a.show.stop))
+        raise ValueError(f"--show {first}:{last} chooses none of the timesteps 0..{a.steps - 1}")
+    chosen: slice | None = a.show
+    return chosen
+
+
+@command("demo", option("-o", "--out", dest="folder", type=path, default=Path("pictures"), metavar="FOLDER", complete=shtab.DIRECTORY,
+                        help="folder for the pictures (default: pictures)"))  # fmt: skip
+def _demo(a: argparse.Namespace) -> tuple[int, str]:
+    """
+    inspector demo --out pictures
+    """
+    made = []
+    a.progress(f"drawing {tour.COUNT} pictures")
+    for file, says in tour.pictures(a.folder):
+        made.append(f"  {file.name:24}{says}")
+        a.progress(f"drawing, {len(made)} of {tour.COUNT} pictures done")
+    return OK, "\n".join([f"{len(made)} pictures in {a.folder}:", *made])
+
+
+@command(
+    "graph", run_options(3), _level("operation"),
+    option("--plain", action="store_true", help="do not colour the lines by their gradient"),
+    option("--equations", action="store_true", help="write the equations below the drawing"),
+    option("--values", action="store_true", help="fill shapes by the mean of their values instead of by their kind"),
+    _fold, option("--backward", action="store_true", help="draw what the reverse sweep did in each step, too"), _show, _drawing,
+)  # fmt: skip
+def _graph(a: argparse.Namespace) -> tuple[int, str]:
+    """
+    inspector graph --cell lstm -T 3 -o lstm.svg                  every operation, lines coloured by gradient
+    inspector graph --cell gru --level cell -o gru.png            the notation of the textbooks
+    inspector graph --cell gru --level cell -o gru.tex            the same for a paper, in TikZ
+    inspector graph --cell cells.py:MyCell --plain -o cell.pdf    without the gradient
+    inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred
+    inspector graph --cell lstm --backward                        with the reverse sweep below
+    """
+    if a.backward and (a.plain or a.level != "operation"):
+        raise ValueError(f"--backward draws the gradient of every operation: leave out {'--plain' if a.plain else f'--level {a.level}'}")
+    steps = _steps_of(a)
+    cell = one_cell(a)
+    run = unrolled(cell, a)
+    found = None if a.plain else inspector.trace(run, loss_of(run, a))
+    out = a.out or Path(f"{file_name(a.cell[0])}-{a.level}.svg")
+    write = inspector.export if suffix(out) in EXPORTS else inspector.render
+    a.progress(f"drawing {out}")
+    write(run, out, level=a.level, trace=found, steps=steps, fold=a.fold, values=a.values, equations=a.equations, backward=a.backward)
+    return OK, _warned(found.not_finite if found else inspector.first_not_finite(run), f"{out}: {cell!r} over {a.steps} steps, {a.level} level")
+
+
+@command("figure", run_options(50), _level("cell"), _fold, _show, picture("CELL-figure.svg"))
+def _figure(a: argparse.Namespace) -> tuple[int, str]:
+    """
+    inspector figure --cell lstm -T 40 -o lstm.pdf                steps in the middle folded away, their gradient not
+    inspector figure --cell cells.py:MyCell -T 8 --level gate
+    inspector figure --cell rnn -T 100 --show 94:                 the last steps, where the gradient comes from
+    """
+    steps = _steps_of(a)
+    cell = one_cell(a)
+    run = unrolled(cell, a)
+    loss = loss_of(run, a)
+    out = a.out or Path(f"{file_name(a.cell[0])}-figure.svg")
+    a.progress(f"drawing {out}")
+    inspector.figure(run, loss, out, level=a.level, steps=steps, fold=a.fold)
+    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {a.steps} steps, and the decay of its gradient")
+
+
+@command("equations", run_options(2), option("--plain", action="store_true", help="plain text instead of LaTeX"))
+def _equations(a: argparse.Namespace) -> tuple[int, str]:
+    """
+    inspector equations --cell lstm                                an align* environment for a paper
+    inspector equations --cell cells.py:MyCell --plain             plain text
+    """
+    run = unrolled(one_cell(a), a)
+    a.progress("reading its equations")
+    found = inspector.equations(run)
+    return OK, found.unicode if a.plain else str(found)
+
+
+def _defaults(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(steps=3, batch=1, seed=0, init=None, weights=None, random_start=False)
+
+
+@command("compare", cell_names("cell", nargs=2), _defaults, _level("operation"), size_options(3, 4), picture("CELL-CELL-LEVEL.svg"))
+def _compare(a: argparse.Namespace) -> tuple[int, str]:
+    """
+    inspector compare lstm peephole                               in words, and every operation in one picture
+    inspector compare gru my_cells.py:MyCell --level cell -o mine.png   the notation of the textbooks
+    """
+    first, second = (unrolled(cell, a) for cell in cells_of(a))
+    out = a.out or Path(f"{'-'.join(file_name(name) for name in a.cell)}-{a.level}.svg")
+    a.progress("comparing")
+    return OK, f"{inspector.compare_graphs(first, second, out, level=a.level)}\n\n{out}"
+
+
+@command("report", run_options(50), output(("html",), "HTML file to write (default: CELL.html)"))
+def _report(a: argparse.Namespace) -> tuple[int, str]:
+    """
+    inspector report --cell lstm -T 50 -o lstm.html
+    """
+    cell = one_cell(a)
+    run = unrolled(cell, a)
+    loss = loss_of(run, a)
+    out = a.out or Path(f"{file_name(a.cell[0])}.html")
+    a.progress(f"writing {out}")
+    inspector.report(run, loss, out)
+    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {a.steps} steps")
+
+
+def _warned(ill: object, text: str) -> str:
+    """A text under the sentence that says where the run, or its gradient, is first not finite, if it is."""
+    return text if ill is None else f"{ill}\n{text}"

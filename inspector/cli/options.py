@@ -1,0 +1,281 @@
+"""Options that commands share, and the runs and losses that they describe."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shtab
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.recurrent.unroll import Run
+
+from ..formats.graphviz import FORMATS
+from ..load import LoadError, load_weights, make_cell
+from .blame import said_of
+from .family import Option, either, option
+from .suggest import did_you_mean
+
+__all__ = [
+    "cell_names", "cells_of", "check_name", "ending_in", "file_name", "initialisation", "label", "loss_of", "natural", "number", "one_cell", "output", "pair", "path",
+    "picture", "positive", "run_options", "size_options", "suffix", "tables", "unrolled",
+]  # fmt: skip
+
+_NAMES = " ".join(tg.cells.names())
+_CELL = {
+    "bash": "_inspector_cells",
+    "zsh": "_inspector_cells",
+    "fish": f"{_NAMES} (__fish_complete_suffix .py)",
+    "preamble": {
+        "bash": f"_inspector_cells() {{ compgen -W '{_NAMES}' -- $1; compgen -f -X '!*.py' -- $1; compgen -d -S / -- $1; }}",
+        "zsh": f"_inspector_cells() {{ _alternative 'cells:cell:({_NAMES})' 'files:file:_files -g \"*.py\"' }}",
+    },
+}
+"""What the shell completes a cell with: a name, or a file."""
+
+# -------------------------------------------------------------------------------- kinds of values
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    value = int(text) if text.isdecimal() and len(text) < 30 else None
+    if value is None or value < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text[:40]!r}")
+    if value > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most:,}, got {text}")
+    return value
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    return _whole(text, 1, 10**9)
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0."""
+    return _whole(text, 0, 2**63)
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}")
+    return value
+
+
+def pair(value: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
+    """``NAME=VALUE``, the value of some kind."""
+
+    def parse(text: str) -> tuple[str, Any]:
+        name, equals, given = text.partition("=")
+        if not (name and equals):
+            raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
+        return name, value(given)
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """A path that a file could have."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a file")
+    return Path(text)
+
+
+def ending_in(*suffixes: str) -> Callable[[str], Path]:
+    """A path with one of these suffixes."""
+    *others, last = [f".{kind}" for kind in suffixes]
+    wanted = f"{', '.join(others)} or {last}" if others else last
+
+    def parse(text: str) -> Path:
+        found = path(text)
+        if suffix(found) not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text!r} must end in {wanted}")
+        return found
+
+    return parse
+
+
+def suffix(file: Path) -> str:
+    """The kind of a file, in lower case and without the dot."""
+    return file.suffix.lower().removeprefix(".")
+
+
+class _Once(argparse.Action):
+    """An option for one cell or its weights, kept as a list like those for several."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        if getattr(namespace, self.dest, None):
+            parser.error(f"give {option} once; `inspector decay` compares several")
+        setattr(namespace, self.dest, [values])
+
+
+def check_name(flag: str, name: str, known: Iterable[str]) -> None:
+    """Raise ValueError, with the names there are, if `name` is none of them."""
+    known = list(dict.fromkeys(known))
+    if name not in known:
+        raise ValueError(f"{flag}: nothing is called {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
+
+
+# ------------------------------------------------------------------------------------------ options
+
+
+def size_options(input_size: int = 8, hidden_size: int = 16) -> Option:
+    """The sizes of a cell."""
+
+    def add(parser: Any) -> None:
+        parser.add_argument("--input-size", type=positive, default=input_size, metavar="N", help=f"features of an input (default: {input_size})")
+        parser.add_argument("--hidden-size", "--hidden", type=positive, default=hidden_size, metavar="N", help=f"units of a state (default: {hidden_size})")
+
+    return add
+
+
+def cell_names(*flags: str, several: str = "", **settings: Any) -> Option:
+    """The name of a cell, or of several."""
+    return option(*flags, complete=_CELL, metavar="CELL", help=f"{', '.join(tg.cells.names())}, or path/to/file.py:MyCell{several}", **settings)
+
+
+def initialisation(told: str, **settings: Any) -> Option:
+    """A preset of initial weights."""
+    presets = sorted(tg.init.PRESETS)
+    return option("--init", choices=presets, metavar="NAME", help=f"initialisation: {', '.join(presets)}{told}", **settings)
+
+
+def run_options(
+    steps: int, *, several: bool = False, sizes: tuple[int, int] = (8, 16), loss: str | None = "last", random_start: bool = False
+) -> Option:
+    """The cell or cells, and over what they are unrolled; `loss` is the one by default, if the command has any."""
+    options: list[Option] = [
+        cell_names("--cell", required=True, action="append" if several else _Once, several="; give it several times to compare" if several else ""),
+        option("-T", "--steps", type=positive, default=steps, metavar="N", help=f"timesteps (default: {steps})"),
+        size_options(*sizes),
+        option("--batch", type=positive, default=1, metavar="N", help="sequences side by side (default: 1)"),
+        option("--seed", type=natural, default=0, metavar="N", help="of weights, inputs and target (default: 0)"),
+        either(
+            initialisation(" (default: pytorch)"),
+            option("--weights", action="append" if several else _Once, type=ending_in("safetensors", "npz"), metavar="FILE", complete=shtab.FILE,
+                   help="trained weights instead: .safetensors or .npz, by the cell's names"
+                        f"{'; give it as often as --cell, in the same order' if several else ''}"),
+        ),
+    ]  # fmt: skip
+    if loss is not None:
+        options.append(option("--loss", choices=("last", "all"), default=loss, help=f"outputs that the loss reads (default: {loss})"))
+
+    def add(parser: Any) -> None:
+        for one in options:
+            one(parser)
+        parser.set_defaults(random_start=random_start)
+
+    return add
+
+
+def output(kinds: Sequence[str], says: str) -> Option:
+    """Where to write a file that ends in one of `kinds`."""
+    return option("-o", "--out", type=ending_in(*kinds), metavar="FILE", complete=shtab.FILE, help=says)
+
+
+def picture(default: str = "") -> Option:
+    """Where to write a picture."""
+    return output(FORMATS, f"picture to write: .svg, .png or .pdf{f' (default: {default})' if default else ''}")
+
+
+def tables(*kinds: str) -> Option:
+    """Where to write the numbers: ``json`` and ``csv``."""
+
+    def add(parser: Any) -> None:
+        for kind in kinds:
+            option(f"--{kind}", type=path, metavar="FILE", complete=shtab.FILE, help=f"write the numbers as {kind.upper()}, too")(parser)
+
+    return add
+
+
+# ------------------------------------------------------------------------------------ what they mean
+
+
+def one_cell(a: argparse.Namespace) -> tg.Cell:
+    """The cell, where one is given."""
+    (cell,) = cells_of(a)
+    return cell
+
+
+def cells_of(a: argparse.Namespace) -> Iterator[tg.Cell]:
+    """The cells, one by one, with their weights.
+
+    Raises
+    ------
+    LoadError
+        If a cell or its weights cannot be loaded.
+    ValueError
+        If there are not as many files of weights as cells.
+    """
+    files = a.weights or [None] * len(a.cell)
+    if len(files) != len(a.cell):
+        raise ValueError(f"give --weights as often as --cell, in the same order: {len(a.cell)} cells, {len(files)} files")
+    for name, weights in zip(a.cell, files, strict=True):
+        cell = make_cell(name, a.input_size, a.hidden_size, seed=a.seed, init=a.init)
+        if weights is not None:
+            load_weights(cell, weights)
+        yield cell
+
+
+def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
+    """A cell over random inputs.
+
+    Raises
+    ------
+    LoadError
+        If its step fails, or returns what has no gradient.
+    """
+    a.progress(f"unrolling {cell!r} over {a.steps:,} steps")
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is told in the answer
+            run = _over_random_inputs(cell, a)
+        for name, value in zip(cell.state_names, run.states[0], strict=True):
+            if not isinstance(value, tg.Tensor):
+                raise TypeError(f"{type(cell).__name__}.step returned a plain {type(value).__name__} for state {name}, through which no gradient "
+                                f"goes; compute it from x and the state with the operations of tinygrad_rnn")  # fmt: skip
+    except MemoryError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a user's step may raise
+        raise LoadError(f"{cell!r} cannot be unrolled: {said_of(error, cell.step)}") from error
+    return run
+
+
+def _over_random_inputs(cell: tg.Cell, a: argparse.Namespace) -> Run:
+    rng = np.random.default_rng(a.seed)
+    start = cell.initial_state(a.batch)
+    state = start._replace(**{k: rng.normal(size=v.shape) for k, v in start._asdict().items()}) if a.random_start else start
+    return tg.unroll(cell, rng.normal(size=(a.steps, a.batch, a.input_size)), state)
+
+
+def loss_of(run: Run, a: argparse.Namespace) -> tg.Tensor:
+    """The squared error against a random target, of the last output or of all."""
+    a.progress(f"computing the loss of {a.steps:,} steps")
+    rng = np.random.default_rng(a.seed + 1)
+    chosen = run.stacked if a.loss == "all" else run.outputs[-1]
+    with np.errstate(all="ignore"):
+        loss: tg.Tensor = tg.losses.mse_loss(chosen, rng.normal(size=chosen.shape))
+    return loss
+
+
+def label(name: str, names: list[str]) -> str:
+    """What a legend calls a cell; two of the same name are told apart by their full names."""
+    short = _short(name) if ".py" in name else name.upper()
+    return short if [_short(other).upper() for other in names].count(short.upper()) == 1 else name
+
+
+def file_name(name: str) -> str:
+    """What a file about a cell is called."""
+    return _short(name).removesuffix(".py") or "cell"
+
+
+def _short(name: str) -> str:
+    """``MyCell`` for ``path/to/file.py:MyCell``."""
+    return name.rpartition(":")[2].rpartition("/")[2]

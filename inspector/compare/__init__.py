@@ -1,0 +1,1 @@
+"""Two graphs as one: normal form, matching, merging, and the differences in words."""

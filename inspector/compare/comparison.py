@@ -1,0 +1,264 @@
+"""compare_graphs: two cells in one diagram, and the same in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn import Bidirectional, Cell, Graph, Node, Stacked, unroll
+from tinygrad_rnn.recurrent.unroll import Run
+
+from ..notebook import Shown, drawing
+from ..picture import theme
+from ..picture.compose import DETAIL
+from ..picture.picture import Picture
+from ..picture.timeline import sources_of
+from ..render import LEVELS, finished, suffix_of
+from ..steps.items import Item, Step, entering
+from ..steps.operations import operation_step
+from ..tracing.replay import step_by_step
+from .match import Net, matched, net_of
+from .merge import Merged, merge
+from .normal_form import taken_apart
+from .picture import drawn
+from .words import described
+
+__all__ = ["Comparison", "compare_graphs"]
+
+_STEPS, _BATCH = 3, 1
+_NOUNS = {"operation": "operations", "gate": "gates and operations", "cell": "layers and operations"}
+
+
+class _Drawable(NamedTuple):
+    """What the diagram is made from."""
+
+    merged: Merged
+    x: Node | None
+    title: str
+    names: tuple[str, str]
+    notes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Comparison(Shown):
+    """Two cells compared; shows its diagram in a notebook, and prints as words.
+
+    Attributes
+    ----------
+    words : str
+        What is the same and what is not, one statement a line.
+    shared : tuple of str
+        The operations that both have, by the readable ids they have in the first, such as ``"f.sigmoid"``.
+    removed : tuple of str
+        Those that only the first has.
+    added : tuple of str
+        Those that only the second has, by their ids there.
+    """
+
+    words: str
+    shared: tuple[str, ...]
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+    _drawable: _Drawable = field(repr=False, compare=False)
+
+    @cached_property
+    def picture(self) -> Picture:
+        """The diagram as data."""
+        return drawn(*self._drawable)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the diagram; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is none of these.
+        GraphvizMissingError
+            If a PNG or PDF is asked for and no Graphviz engine is there.
+        """
+        return Path(finished(self.picture, path, "compare_graphs"))
+
+    def _repr_svg_(self) -> str:
+        return drawing(str(finished(self.picture, None, "compare_graphs")))
+
+    def _picture(self) -> str:
+        return self._repr_svg_()
+
+    def __str__(self) -> str:
+        return self.words
+
+
+class _Shown(NamedTuple):
+    """A cell with the timestep of it that is shown."""
+
+    cell: Cell
+    step: Step
+    x: Node | None
+    nodes: int
+
+
+def compare_graphs(a: Cell | Run, b: Cell | Run, path: str | Path | None = None, *, level: str = "operation") -> Comparison:
+    """Compare the computation of two cells, in one diagram of one timestep and in words.
+
+    Both are first brought to one form, in which a matrix that several gates share is one a gate, and nested
+    sums are one (see :mod:`inspector.compare.normal_form`); so parameters need not be laid out alike, and their names
+    do not matter. What then is the same is worked out from the graphs alone
+    (see :mod:`inspector.compare.match`).
+
+    Parameters
+    ----------
+    a, b : Cell or Run
+        A cell is unrolled over three steps, of which the middle one is compared; of a run it is also the middle one.
+    path : path, optional
+        Where to write the diagram; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+    level : {"operation", "gate", "cell"}
+        As for :func:`inspector.render`.
+
+    Returns
+    -------
+    Comparison
+        Its ``words`` say what is different; ``shared``, ``removed`` and ``added`` list the operations.
+
+    Raises
+    ------
+    ValueError
+        If the level or the suffix is unknown, or a stack or two directions are given.
+    TypeError
+        If `a` or `b` is neither a Cell nor a Run.
+    GraphvizMissingError
+        If a PNG or PDF is asked for and no Graphviz engine is there.
+
+    Examples
+    --------
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> print(inspector.compare_graphs(tg.cells.NPCell(3, 4), tg.cells.PeepholeLSTMCell(3, 4)))
+    PeepholeLSTM has all 25 operations of NP, and 3 more.
+    Both carry h and c from step to step.
+    Gates z, i, f and o are in both.
+    Added: cₜ₋₁ enters gates i and f through p_i and p_f.
+    Added: cₜ enters gate o through p_o.
+    Parameters, in numbers: 128 in NP, 140 in PeepholeLSTM.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"compare_graphs: level must be one of {', '.join(LEVELS)}, got {level!r}")
+    suffix_of(path, "compare_graphs")
+    first = _shown(a, level, 0)
+    second = _shown(b, level, first.nodes)
+    names = _names(first.cell, second.cell)
+    nets = net_of(first.step), net_of(second.step)
+    match = matched(*nets)
+    renamed = _renamed(*nets, match)
+    other = _with_states_called(second.step, renamed)
+    if renamed:
+        nets = nets[0], net_of(other)
+        match = matched(*nets)
+    merged = merge(first.step, other, nets, match)
+    words = described(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)), renamed)
+    title = theme.visible(f"{names[0]} → {names[1]}")
+    drawable = _Drawable(merged, first.x or second.x, title, names, _notes(merged, names))
+    shared = tuple(key for key in nets[0].operations if key in match)
+    removed = tuple(key for key in nets[0].operations if key not in match)
+    added = tuple(key for key in nets[1].operations if key not in match.values())
+    result = Comparison(words, shared, removed, added, drawable)
+    if path is not None:
+        result.save(path)
+    return result
+
+
+def _shown(value: Cell | Run, level: str, offset: int) -> _Shown:
+    """The middle timestep of a run, or of a cell over a short random input; `offset` is added to its nodes' indices."""
+    run = value if isinstance(value, Run) else _unrolled(value)
+    if len(run.cells) != 1:
+        raise ValueError(f"compare_graphs: {run.cell!r} are several cells; compare two of run.cells")
+    if run.tape is not None:
+        run = step_by_step(run)
+    t = len(run) // 2
+    graph = Graph([*(named for (_, step), named in run.names.items() if step <= t), *run.outputs[: t + 1]])
+    ((source,),) = sources_of([run], graph)
+    x = run.inputs[t]
+    step = _timeless(operation_step(source, t), offset)
+    node = replace(graph.find(x), index=graph.find(x).index + offset) if x in graph else None
+    cell = run.cell
+    assert isinstance(cell, Cell)
+    return _Shown(cell, DETAIL[level](taken_apart(step)), node, len(graph))
+
+
+def _unrolled(cell: Cell) -> Run:
+    if isinstance(cell, (Stacked, Bidirectional)):
+        raise ValueError(f"compare_graphs: {cell!r} are several cells; compare two of them")
+    if not isinstance(cell, Cell):
+        raise TypeError(f"compare_graphs: expected a cell or a run, got {type(cell).__name__}")
+    return unroll(cell, np.random.default_rng(0).normal(size=(_STEPS, _BATCH, cell.input_size)))
+
+
+def _timeless(step: Step, offset: int) -> Step:
+    """The step with states called ``cₜ``, and nodes that are told apart from those of another graph."""
+
+    def moved(node: Node) -> Node:
+        return replace(node, index=node.index + offset)
+
+    def said(item: Item) -> str:
+        if item.value is None or item.label == item.value.name:
+            return item.label
+        ago = step.timestep - (item.value.timestep if item.value.timestep is not None else step.timestep)
+        back = f"₋{theme.subscript(ago)}" if ago > 0 else f"₊{theme.subscript(-ago)}" if ago else ""
+        return f"{item.label.removesuffix(theme.subscript(step.timestep - ago))}ₜ{back}"
+
+    items = [
+        replace(item, label=said(item), nodes=tuple(map(moved, item.nodes)), value=moved(item.value) if item.value else None)
+        for item in step.items
+    ]  # fmt: skip
+    return step.with_items(items)
+
+
+def _renamed(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+    """States that the same operation gives under another name: from their names in the second cell to those in the first."""
+    found: dict[str, str] = {}
+    for name, key in a.exits.items():
+        there = (other for other, given in b.exits.items() if other not in a.exits and other not in found and given == match.get(key))
+        twin = next(there, None) if name not in b.exits else None
+        if twin is not None:
+            found[twin] = name
+    return found
+
+
+def _with_states_called(step: Step, names: Mapping[str, str]) -> Step:
+    ports = {entering(old): entering(new) for old, new in names.items()}
+    labels = {f"{old}ₜ": f"{new}ₜ" for old, new in names.items()}
+    items = [
+        replace(
+            item, links=tuple(link._replace(source=ports.get(link.source, link.source)) for link in item.links),
+            label=labels.get(item.label, item.label) if item.value is not None else item.label,
+        )
+        for item in step.items
+    ]  # fmt: skip
+    states = tuple((names.get(name, name), ports.get(key, key)) for name, key in step.states)
+    return replace(step, items=tuple(items), states=states)
+
+
+def _names(a: Cell, b: Cell) -> tuple[str, str]:
+    """What the cells are called: by their classes, or, if those are the same, in full, or as the first and the second."""
+    short = [type(cell).__name__.removesuffix("Cell") or type(cell).__name__ for cell in (a, b)]
+    for one, other in (short, (repr(a), repr(b))):
+        if one != other:
+            return one, other
+    return f"the first {short[0]}", f"the second {short[1]}"
+
+
+def _size(cell: Cell) -> int:
+    return sum(parameter.size for parameter in cell.parameters())
+
+
+def _notes(merged: Merged, names: tuple[str, str]) -> dict[str, str]:
+    """Tooltips: what each shape stands for in either cell."""
+    notes = {}
+    for key, pair in merged.pair.items():
+        lines = [f"{name}: {item.key}, {item.label}" for name, item in zip(names, pair, strict=True) if item is not None]
+        notes[key] = "\n".join(lines)
+    return notes

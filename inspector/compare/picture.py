@@ -1,0 +1,131 @@
+"""How a merged timestep looks: what both have in grey, what is added solid with a plus, what is removed dashed with a minus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tinygrad_rnn import Node
+
+from ..layout.columns import Row
+from ..layout.order import Spacing
+from ..picture import theme
+from ..picture.frames import tile
+from ..picture.ink import Ink, Stroke
+from ..picture.picture import Line, Picture, Shape
+from ..picture.tiling import Tiling
+from ..steps.items import entering, safe
+from .merge import ADDED, KEPT, REMOVED, Merged
+
+__all__ = ["CHANGES", "drawn"]
+
+CHANGES = {KEPT: "kept", REMOVED: "removed", ADDED: "added"}
+_MARKS = {REMOVED: "−", ADDED: "+"}
+_MARK = 11.0
+
+
+class _ChangeInk(Ink):
+    """Lines by whether both steps have them; the numbers of the edges say so."""
+
+    def __init__(self) -> None:
+        super().__init__(None, [])
+
+    def stroke(self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False) -> Stroke:
+        change = KEPT if edge is None else edge[1]
+        colour = theme.ROLES[CHANGES[change]].stroke
+        width = (1.4 if change == KEPT else 2.0) + 1.2 * rail
+        says = {KEPT: "in both", REMOVED: "removed", ADDED: "added"}[change] + (", no gradient flows back here" if cut else "")
+        css = f"{CHANGES[change]}-line" + (" cut" if cut else "")
+        return Stroke(colour, width, css, says, change == REMOVED or cut, (2.0 if change == KEPT else 1.0 + change / 10) + 5.0 * rail)
+
+
+def drawn(merged: Merged, x: Node | None, title: str, names: tuple[str, str], notes: Mapping[str, str]) -> Picture:
+    """The merged step with its legend.
+
+    Parameters
+    ----------
+    merged : Merged
+    x : Node or None
+        The input, if one of the steps reads it.
+    title : str
+    names : tuple of str
+        Of the two cells.
+    notes : mapping
+        Tooltips by item key.
+    """
+    picture = Picture(title)
+    tiling = tile([Row((merged.step,), False, (), (x,))], picture, _ChangeInk(), "step", {}, Spacing())
+    prefix = safe(f"t{merged.step.timestep}.")
+    picture.frames = [replace(frame, label="one timestep", tooltip="one timestep") for frame in picture.frames]
+    keys = {prefix + safe(key): key for key in merged.change}
+    changes = {own: merged.change[key] for own, key in keys.items()}
+    changes[f"{prefix}x"] = _of_input(merged)
+    says = {own: notes.get(key, "") for own, key in keys.items()}
+    marks = [_mark(shape, changes[shape.id]) for shape in picture.shapes if changes.get(shape.id, KEPT) != KEPT]
+    picture.shapes = [_dressed(shape, changes.get(shape.id), says.get(shape.id, "")) for shape in picture.shapes]
+    _name_states(picture, merged, prefix)
+    picture.shapes += marks
+    _title_and_legend(picture, tiling, merged, names)
+    return picture
+
+
+def _of_input(merged: Merged) -> int:
+    """Whether both steps read the input."""
+    found = {link.edge[1] for item in merged.step.items for link in item.links if link.source == entering("x") and link.edge}
+    return found.pop() if len(found) == 1 else KEPT
+
+
+def _dressed(shape: Shape, change: int | None, says: str) -> Shape:
+    if change is None or shape.paint is None or shape.css == "join":
+        return shape
+    css = CHANGES[change]
+    label = "xₜ" if shape.css.startswith("input") else shape.label
+    border = 1.2 if change == KEPT else 2.0
+    return replace(shape, label=label, paint=theme.paint(css), css=css, border=border, dashed=change == REMOVED, tooltip=says, nodes=())
+
+
+def _mark(shape: Shape, change: int) -> Shape:
+    """A plus or a minus on the upper right of a shape."""
+    part = 1.0 if shape.kind == "box" else math.sqrt(0.5)
+    inward = 2.0 if shape.kind == "box" else 0.0
+    x, y = shape.x + part * shape.width / 2 - inward, shape.y + part * shape.height / 2 - inward
+    css = CHANGES[change]
+    paint = theme.paint(css)._replace(fill="#FFFFFF")
+    return Shape(f"{shape.id}.mark", "circle", x, y, _MARK, _MARK, _MARKS[change], paint, f"{css} mark", "", 10, 1.2)
+
+
+def _name_states(picture: Picture, merged: Merged, prefix: str) -> None:
+    """The states' names at both ends of their lines, and what leaves as what enters, dressed alike."""
+    read = {line.source for line in picture.lines}
+    at = {shape.id: shape for shape in picture.shapes if shape.kind == "point"}
+    for state, change in merged.exits.items():
+        before, after = at[f"{prefix}{safe(state)}.before"], at[f"{prefix}{safe(state)}.after"]
+        picture.lines = [_leaving(line, change) if line.target == after.id else line for line in picture.lines]
+        for point, text, side in ((before, f"{state}ₜ₋₁", -1), (after, f"{state}ₜ", 1)):
+            width = theme.label_width(text, 12) + 4
+            if point.id in read or side > 0:
+                x = point.x + side * (width / 2 + 3)
+                picture.shapes.append(Shape(f"{point.id}.label", "text", x, point.y, width, 14, text, None, "label", "", 12))
+
+
+def _leaving(line: Line, change: int) -> Line:
+    stroke = _ChangeInk().stroke((0, change))
+    return replace(line, colour=stroke.colour, width=stroke.width, css=stroke.css, dashed=stroke.dashed, arrow=True, tooltip=stroke.tooltip)
+
+
+def _title_and_legend(picture: Picture, tiling: Tiling, merged: Merged, names: tuple[str, str]) -> None:
+    left = tiling.left - 10
+    width = theme.label_width(picture.title, 16) + 20
+    picture.shapes.append(Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16))
+    x, y = left, tiling.bottom - 34
+    for change, label in ((KEPT, "in both"), (REMOVED, f"only in {names[0]}"), (ADDED, f"only in {names[1]}")):
+        if change != KEPT and change not in (*merged.change.values(), *(e[1] for i in merged.step.items for _, e, *_ in i.links if e)):
+            continue
+        css, width = CHANGES[change], theme.label_width(label, 10) + 18
+        border = 1.2 if change == KEPT else 2.0
+        chip = Shape(f"legend.{css}", "box", x + width / 2, y, width, 20, label, theme.paint(css), f"{css} legend", "", 10, border, change == REMOVED)
+        picture.shapes.append(chip)
+        if change != KEPT:
+            picture.shapes.append(_mark(chip, change))
+        x += width + 14

@@ -1,0 +1,1 @@
+"""A picture written down: SVG, DOT and Graphviz, TikZ."""

@@ -1,0 +1,169 @@
+"""A picture as DOT, with every position fixed, so that all Graphviz engines draw it alike.
+
+All text is escaped here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import graphviz
+
+from ..layout.polylines import Path
+from ..picture import theme
+from ..picture.picture import Band, Frame, Line, Picture, Shape
+
+__all__ = ["ARROW", "arrow_size", "curve", "spline", "styled", "text", "to_dot"]
+
+_CORNER = 7.0
+ARROW = 10.0
+"""Length of an arrowhead of size 1, a constant of Graphviz."""
+
+
+def to_dot(picture: Picture) -> graphviz.Digraph:
+    """The picture as a DOT graph for ``neato -n2``, which keeps every position as it is."""
+    dot = graphviz.Digraph("run", engine="neato")
+    dot.attr("graph", outputorder="edgesfirst", splines="true", pad="0.25", bgcolor="#FFFFFF",
+             fontname=theme.FONT, forcelabels="false", tooltip=text(picture.title))  # fmt: skip
+    dot.attr("node", fontname=theme.FONT, fixedsize="true", fontcolor=theme.INK, label="", margin="0")
+    dot.attr("edge", fontname=theme.FONT, fontsize="11", arrowsize="0.7", fontcolor=theme.INK)
+    shapes = {shape.id: shape for shape in picture.shapes}
+    inside: set[str] = set()
+    for number, frame in enumerate(picture.frames):
+        with dot.subgraph(name=f"cluster_{number}") as cluster:
+            _frame(cluster, frame)
+            for key in frame.members:
+                _shape(cluster, shapes[key])
+        inside.update(frame.members)
+    for number, band in enumerate(picture.bands):
+        with dot.subgraph(name=f"cluster_band_{number}") as cluster:
+            _band(cluster, band)
+    for shape in picture.shapes:
+        if shape.id not in inside:
+            _shape(dot, shape)
+    for line in picture.lines:
+        _line(dot, line)
+    return dot
+
+
+def text(value: str) -> str:
+    """User text as a DOT string in which nothing has a meaning: no escapes, no HTML, no entities."""
+    escaped: str = graphviz.escape(theme.visible(value, "\n").replace("&", "&amp;"))
+    return escaped
+
+
+def _label(value: str) -> str:
+    """Text on one line."""
+    return text(value.replace("\n", "↵"))
+
+
+def _frame(dot: graphviz.Digraph, frame: Frame) -> None:
+    half = theme.label_width(frame.label) / 2
+    x = frame.right - 12 - half if frame.label_right else frame.left + 12 + half
+    dot.attr(
+        bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}",
+        style="rounded,filled", fillcolor=frame.paint.fill, color=frame.paint.stroke, penwidth="1.2",
+        label=_label(frame.label), fontsize="11", fontcolor="#57606A",
+        lp=f"{x:.1f},{frame.top - 12:.1f}", lwidth=f"{half / 36:.3f}", lheight="0.2",
+        id=frame.id, tooltip=text(frame.tooltip or frame.label), **{"class": f"frame {frame.css}"},
+    )  # fmt: skip
+
+
+def _band(dot: graphviz.Digraph, band: Band) -> None:
+    dot.attr(
+        bb=f"{band.left:.1f},{band.bottom:.1f},{band.right:.1f},{band.top:.1f}", style="filled", fillcolor=band.paint.fill,
+        color=band.paint.stroke, penwidth="0", label="", id=band.id, tooltip=text(band.tooltip), **{"class": band.css},
+    )  # fmt: skip
+
+
+def _shape(dot: graphviz.Digraph, shape: Shape) -> None:
+    attributes = {
+        "pos": f"{shape.x:.2f},{shape.y:.2f}!", "width": f"{max(shape.width, 0.4) / 72:.4f}",
+        "height": f"{max(shape.height, 0.4) / 72:.4f}", "label": _label(shape.label),
+        "id": shape.id, "class": shape.css, "fontsize": f"{shape.font_size:g}",
+    }  # fmt: skip
+    if shape.kind == "point":
+        attributes |= {"shape": "point", "style": "invis"}
+    elif shape.kind == "text":
+        attributes |= {"shape": "plaintext"} | ({"fontcolor": shape.paint.stroke} if shape.paint else {})
+        if shape.align == "start":
+            attributes["label"] += r"\l"
+    else:
+        assert shape.paint is not None
+        style = "filled" + (",rounded" if shape.kind == "box" else "") + (",dashed" if shape.dashed else "")
+        attributes |= {
+            "shape": shape.kind, "style": style, "fillcolor": shape.paint.fill,
+            "color": shape.paint.stroke, "penwidth": f"{shape.border:g}",
+        }  # fmt: skip
+    if shape.tooltip:
+        attributes["tooltip"] = text(shape.tooltip)
+    dot.node(shape.id, **attributes)
+
+
+def _line(dot: graphviz.Digraph, line: Line) -> None:
+    size = arrow_size(line)
+    last = len(line.pieces) - 1
+    pieces = [spline(piece, ARROW * size if line.arrow and k == last else 0.0) for k, piece in enumerate(line.pieces)]
+    attributes = {
+        "pos": ";".join(pieces), "color": line.colour, "penwidth": f"{line.width:g}", "id": line.id,
+        "class": line.css, "arrowhead": "normal" if line.arrow else "none",
+        "arrowsize": f"{size:.3f}",
+    }  # fmt: skip
+    if line.dashed:
+        attributes["style"] = "dashed"
+    if line.tooltip:
+        attributes["tooltip"] = attributes["edgetooltip"] = text(line.tooltip)
+    if line.label and line.label_at:
+        attributes |= {"label": _label(line.label), "lp": f"{line.label_at[0]:.1f},{line.label_at[1]:.1f}"}
+    dot.edge(line.source, line.target, **attributes)
+
+
+def arrow_size(line: Line) -> float:
+    """Larger for wider lines, but never longer than most of the last stretch."""
+    stretch = math.dist(*line.pieces[-1][-2:])
+    return min(0.5 + 0.09 * line.width, 0.75 * stretch / ARROW)
+
+
+def spline(path: Path, head: float = 0.0) -> str:
+    """The path with rounded corners as Graphviz's cubic spline of 3n + 1 points.
+
+    Parameters
+    ----------
+    path : sequence of points
+    head : float
+        Length of the arrowhead, which takes the place of the end of the line; 0 for none.
+    """
+    tip = f"e,{path[-1][0]:.2f},{path[-1][1]:.2f} " if head else ""
+    return tip + " ".join(f"{x:.2f},{y:.2f}" for x, y in curve(path, head))
+
+
+def curve(path: Path, head: float = 0.0) -> list[tuple[float, float]]:
+    """The 3n + 1 points of :func:`spline`."""
+    points = list(path)
+    if head:
+        points[-1] = _towards(points[-1], points[-2], head)
+    bent = [points[0]]
+    for k, corner in enumerate(points[1:-1], 1):
+        before, after = points[k - 1], points[k + 1]
+        radius = min(_CORNER, math.dist(before, corner) / 2, math.dist(corner, after) / 2)
+        start, end = _towards(corner, before, radius), _towards(corner, after, radius)
+        _straight(bent, start)
+        bent += [_towards(start, corner, 0.55 * radius), _towards(end, corner, 0.55 * radius), end]
+    _straight(bent, points[-1])
+    return bent
+
+
+def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) -> tuple[float, float]:
+    length = math.dist(a, b) or 1.0
+    return a[0] + (b[0] - a[0]) / length * distance, a[1] + (b[1] - a[1]) / length * distance
+
+
+def _straight(bent: list[tuple[float, float]], end: tuple[float, float]) -> None:
+    (ax, ay), (bx, by) = bent[-1], end
+    bent += [(ax + (bx - ax) / 3, ay + (by - ay) / 3), (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end]
+
+
+def styled(svg: str, style: str) -> str:
+    """The SVG with a style sheet as its first child."""
+    return re.sub(r"(<svg\b[^>]*>)", lambda hit: f"{hit[1]}\n<style><![CDATA[\n{style}\n]]></style>", svg, count=1)

@@ -1,0 +1,136 @@
+"""A picture as SVG, written by ourselves: the same shapes at the same places as every Graphviz engine draws.
+
+Ids and classes are those that Graphviz would write, so that style sheets and scripts need not know who drew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from xml.sax.saxutils import escape, quoteattr
+
+from ..picture import theme
+from ..picture.picture import Band, Frame, Line, Picture, Shape
+from .dot import ARROW, arrow_size, curve
+
+__all__ = ["to_svg"]
+
+_PAD = 18.0
+_ROUND = 12.0
+"""Corner radius of boxes, a constant of Graphviz."""
+
+
+def to_svg(picture: Picture) -> str:
+    """The picture as SVG text; tooltips are titles."""
+    left, bottom, right, top = picture.bounds()
+    width, height = right - left + 2 * _PAD, top - bottom + 2 * _PAD
+    backdrop = _polygon([(left - _PAD, bottom - _PAD), (left - _PAD, top + _PAD), (right + _PAD, top + _PAD), (right + _PAD, bottom - _PAD)])
+    parts = [
+        '<?xml version="1.0" encoding="UTF-8" standalone="no"?>',
+        f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
+        f'xmlns="http://www.w3.org/2000/svg" font-family={quoteattr(theme.FONT)}>',
+        f'<g id="graph0" class="graph" transform="translate({_PAD - left:.2f} {_PAD + top:.2f})">',
+        f'<polygon fill="#ffffff" stroke="none" points="{backdrop}"/>',
+    ]
+    for frame in picture.frames:
+        parts += _frame(frame)
+    for band in picture.bands:
+        parts += _band(band)
+    for line in picture.lines:
+        parts += _line(line)
+    for shape in picture.shapes:
+        if shape.kind != "point":
+            parts += _shape(shape)
+    return "\n".join([*parts, "</g>", "</svg>", ""])
+
+
+def _text(value: str) -> str:
+    """User text that is shown and never obeyed."""
+    return escape(theme.visible(value, "\n"))
+
+
+def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> Iterator[str]:
+    yield f"<g id={quoteattr(key)} class={quoteattr(kind)}>"
+    if tooltip:
+        yield f"<title>{_text(tooltip)}</title>"
+    yield from inside
+    yield "</g>"
+
+
+def _label(value: str, x: float, y: float, size: float, colour: str, anchor: str = "middle") -> str:
+    shown = _text(value.replace("\n", "↵"))
+    return f'<text text-anchor="{anchor}" x="{x:.2f}" y="{-y + 0.34 * size:.2f}" font-size="{size:.2f}" fill="{colour}">{shown}</text>'
+
+
+def _frame(frame: Frame) -> Iterator[str]:
+    half = theme.label_width(frame.label) / 2
+    x = frame.right - 12 - half if frame.label_right else frame.left + 12 + half
+    box = _box(frame.left, frame.bottom, frame.right, frame.top)
+    inside = [f'<path fill="{frame.paint.fill}" stroke="{frame.paint.stroke}" stroke-width="1.2" d="{box}"/>']
+    inside.append(_label(frame.label, x, frame.top - 12, 11.0, "#57606A"))
+    return _group(f"cluster frame {frame.css}", frame.id, frame.tooltip or frame.label, inside)
+
+
+def _band(band: Band) -> Iterator[str]:
+    corners = [(band.left, band.bottom), (band.left, band.top), (band.right, band.top), (band.right, band.bottom)]
+    inside = [f'<polygon fill="{band.paint.fill}" stroke="{band.paint.stroke}" stroke-width="0" points="{_polygon(corners)}"/>']
+    return _group(f"cluster {band.css}", band.id, band.tooltip, inside)
+
+
+def _shape(shape: Shape) -> Iterator[str]:
+    inside = []
+    if shape.kind != "text":
+        assert shape.paint is not None
+        look = f'fill="{shape.paint.fill}" stroke="{shape.paint.stroke}" stroke-width="{shape.border:g}"'
+        look += ' stroke-dasharray="5,2"' if shape.dashed else ""
+        if shape.kind == "box":
+            inside.append(f'<path {look} d="{_box(*_sides(shape))}"/>')
+        else:
+            radii = f'rx="{shape.width / 2:.2f}" ry="{shape.height / 2:.2f}"'
+            inside.append(f'<ellipse {look} cx="{shape.x:.2f}" cy="{-shape.y:.2f}" {radii}/>')
+    if shape.label:
+        colour = shape.paint.stroke if shape.kind == "text" and shape.paint else theme.INK
+        x = shape.x - shape.width / 2 if shape.align == "start" else shape.x
+        inside.append(_label(shape.label, x, shape.y, shape.font_size, colour, shape.align))
+    return _group(f"node {shape.css}", shape.id, shape.tooltip, inside)
+
+
+def _sides(shape: Shape) -> tuple[float, float, float, float]:
+    half, up = shape.width / 2, shape.height / 2
+    return shape.x - half, shape.y - up, shape.x + half, shape.y + up
+
+
+def _box(left: float, bottom: float, right: float, top: float) -> str:
+    r = min(_ROUND, (right - left) / 3, (top - bottom) / 3)
+    return (
+        f"M{left + r:.2f},{-bottom:.2f} H{right - r:.2f} q{r:.2f},0 {r:.2f},{-r:.2f} V{-top + r:.2f} q0,{-r:.2f} {-r:.2f},{-r:.2f} "
+        f"H{left + r:.2f} q{-r:.2f},0 {-r:.2f},{r:.2f} V{-bottom - r:.2f} q0,{r:.2f} {r:.2f},{r:.2f} Z"
+    )
+
+
+def _line(line: Line) -> Iterator[str]:
+    size = arrow_size(line)
+    inside = []
+    dashes = ' stroke-dasharray="5,2"' if line.dashed else ""
+    for k, piece in enumerate(line.pieces):
+        headed = line.arrow and k == len(line.pieces) - 1
+        points = curve(piece, ARROW * size if headed else 0.0)
+        d = f"M{points[0][0]:.2f},{-points[0][1]:.2f}C" + " ".join(f"{x:.2f},{-y:.2f}" for x, y in points[1:])
+        inside.append(f'<path fill="none" stroke="{line.colour}" stroke-width="{line.width:g}"{dashes} d="{d}"/>')
+        if headed:
+            head = _polygon(_head(points[-1], piece[-1], 0.35 * ARROW * size))
+            inside.append(f'<polygon fill="{line.colour}" stroke="{line.colour}" stroke-width="{line.width:g}" points="{head}"/>')
+    if line.label and line.label_at:
+        inside.append(_label(line.label, *line.label_at, 11.0, theme.INK))
+    return _group(f"edge {line.css}", line.id, line.tooltip, inside)
+
+
+def _head(base: tuple[float, float], tip: tuple[float, float], half: float) -> list[tuple[float, float]]:
+    """The corners of an arrowhead."""
+    length = math.dist(base, tip) or 1.0
+    across = (base[1] - tip[1]) / length * half, (tip[0] - base[0]) / length * half
+    return [(base[0] - across[0], base[1] - across[1]), tip, (base[0] + across[0], base[1] + across[1])]
+
+
+def _polygon(points: Iterable[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.2f},{-y:.2f}" for x, y in points)

@@ -1,0 +1,175 @@
+"""The decay of the gradient below the steps: one time axis for the drawing and the plot.
+
+Where steps are folded away, the plot has an even axis of its own, as a straight decay would look like a cliff otherwise, and
+a line leads from each step that is drawn to its place there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..plots.colours import Style, styles
+from ..steps.items import safe
+from . import theme
+from .ink import number
+from .picture import Band, Line, Picture, Shape
+from .tiling import Tiling
+
+__all__ = ["add_chart"]
+
+_HEIGHT, _MARK, _BADGE, _TICKS = 190.0, 7.0, 13.0, 7
+_LEADERS, _PITCH = 58.0, 52.0
+"""Points from the ends of leaders to the axis that they lead to, and at least from tick to tick."""
+_AXIS, _GRID = "#57606A", "#D8DEE4"
+Points = list[tuple[int, float, float]]
+
+
+def add_chart(
+    picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]], words: Mapping[str, str], title: str
+) -> None:
+    """Plot norms on a logarithmic scale so that timestep t stands exactly under step t, or where a line from there leads.
+
+    Parameters
+    ----------
+    curves : mapping of name to (T,) norms
+        Zeros are marked at the lower edge and what is not finite at the upper one.
+    words : mapping of name to text
+        What the key says beside each name.
+    """
+    chart = _Chart(picture, tiling, curves)
+    chart.scaffold(title)
+    chart.key(words)
+    for k, (name, norms) in enumerate(curves.items()):
+        chart.curve(k, name, norms)
+    tiling.bottom = chart.bottom - 34
+
+
+class _Chart:
+    def __init__(self, picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]]) -> None:
+        self.picture, self.columns = picture, tiling.columns
+        self.left, self.right = tiling.left, max(frame.right for frame in picture.frames)
+        self.shown = sorted({frame.timestep for frame in picture.frames})
+        self.folded = len(self.shown) < len(self.columns)
+        self.unit = (self.right - self.left) / len(self.columns)
+        self.at = {t: self.left + self.unit * (k + 0.5) for k, t in enumerate(sorted(self.columns))} if self.folded else self.columns
+        self.top = tiling.bottom - 40 - 20 * len(curves) - _LEADERS * self.folded
+        self.bottom = self.top - _HEIGHT
+        seen = [math.log10(v) for norms in curves.values() for v in norms if 0 < v < math.inf]
+        self.low, self.high = math.floor(min(seen, default=0.0)), math.ceil(max(seen, default=1.0))
+        self.high += self.high == self.low
+        self.keys = len(curves)
+        self.looks = styles(curves)
+
+    def height(self, norm: float) -> float:
+        """Where a positive norm stands."""
+        return self.bottom + (math.log10(norm) - self.low) / (self.high - self.low) * _HEIGHT
+
+    def scaffold(self, title: str) -> None:
+        """Axes, grid lines at powers of ten and at timesteps, and a shade where steps are folded away."""
+        self._text("chart.title", title, self.left, self.key_top + 20 * self.keys, 11)
+        every = next(n for n in (1, 2, 5, 10, 20, 50, 100) if (self.high - self.low) / n <= _TICKS)
+        for power in range(math.ceil(self.low / every) * every, self.high + 1, every):
+            y = self.height(10.0**power)
+            self._line(f"chart.grid{power}", (self.left, y), (self.right, y), _GRID, 0.8, "grid")
+            label = number(10.0**power) if -3 <= power < 4 else "10" + theme.superscript(power)
+            self._text(f"chart.tick{power}", label, self.left - theme.label_width(label, 10) - 8, y, 10)
+        self._line("chart.axis", (self.left, self.bottom), (self.right, self.bottom), _AXIS, 1.0, "plain")
+        for t in self._ticks() if self.folded else self.shown:
+            x = self.at[t]
+            self._line(f"chart.guide{t}", (x, self.bottom), (x, self.top), _GRID, 0.8, "grid")
+            self._centred(f"chart.t{t}", f"t = {t}", x, self.bottom - 13)
+        if self.folded:
+            self._leaders()
+        for first, last in self._folds():
+            half = self.unit / 2
+            self.picture.bands.append(
+                Band(f"chart.fold{first}", self.at[first] - half, self.bottom, self.at[last] + half, self.top,
+                     theme.paint("more"), "more", f"timesteps {first} to {last}")
+            )  # fmt: skip
+
+    @property
+    def key_top(self) -> float:
+        """Where the lowest line of the key stands."""
+        return self.top + 16 + _LEADERS * self.folded
+
+    def _ticks(self) -> list[int]:
+        """Timesteps at even distances, inside the fold too."""
+        every = next(n * 10**k for k in range(9) for n in (1, 2, 5) if n * 10**k * self.unit >= _PITCH)
+        return [t for t in sorted(self.at) if t % every == 0]
+
+    def _leaders(self) -> None:
+        """From under each step to its place on the even axis."""
+        high = self.top + _LEADERS - 22
+        for t in self.shown:
+            self._line(f"chart.leader{t}", (self.columns[t], high), (self.at[t], self.top), _AXIS, 0.8, "plain")
+            self._centred(f"chart.step{t}", f"t = {t}", self.columns[t], high + 10)
+
+    def _folds(self) -> Iterator[tuple[int, int]]:
+        """First and last of each run of timesteps that are not shown."""
+        hidden = [t for t in sorted(self.at) if t not in self.shown]
+        for _, run in itertools.groupby(enumerate(hidden), key=lambda pair: pair[1] - pair[0]):
+            steps = [t for _, t in run]
+            yield steps[0], steps[-1]
+
+    def key(self, words: Mapping[str, str]) -> None:
+        """A sample of each line, its name, and how fast it decays."""
+        for k, (name, says) in enumerate(words.items()):
+            y = self.key_top + 20 * (self.keys - 1 - k)
+            look = self.looks[name]
+            self._line(f"chart.key{k}", (self.left, y), (self.left + 26, y), look.colour, 2.2, f"curve{look.place}", look.variant % 2 == 1)
+            self._mark(f"chart.key{k}.mark", look, self.left + 13, y, "")
+            self._text(f"chart.key{k}.name", f"{name}: {says}", self.left + 34, y, 10)
+
+    def curve(self, k: int, name: str, norms: Sequence[float]) -> None:
+        """One line through all timesteps, with a mark at those that are shown."""
+        look = self.looks[name]
+        css = f"curve{look.place}"
+        points = [(t, self.at[t], norms[t]) for t in sorted(self.at, key=lambda t: self.at[t])]
+        for number_, (positive, run) in enumerate(itertools.groupby(points, key=lambda p: 0 < p[2] < math.inf)):
+            path = list(run)
+            if positive and len(path) > 1:
+                ends = [(x, self.height(norm)) for _, x, norm in path]
+                self._path(f"chart.{safe(name)}.{number_}", tuple(itertools.pairwise(ends)), look.colour, 2.0, css, look.variant % 2 == 1)
+        for t, x, norm in points:
+            usual = 0 < norm < math.inf
+            if t not in self.shown and usual:
+                continue
+            own, tooltip = f"chart.{safe(name)}.t{t}", f"‖∂L/∂{name}‖ at t = {t}: {number(norm)}"
+            if usual:
+                self._mark(own, look, x, self.height(norm), tooltip)
+                continue
+            y, label = (self.bottom + _BADGE * k, "0") if norm == 0 else (self.top - _BADGE * k, "!")
+            self.picture.shapes.append(Shape(own, "circle", x, y, _BADGE, _BADGE, label, theme.paint("badge")._replace(stroke=look.colour), "badge", tooltip, 9, 0.8))
+
+    # ------------------------------------------------------------------------------------- primitives
+
+    def _centred(self, own: str, label: str, x: float, y: float) -> None:
+        self._text(own, label, x - theme.label_width(label, 10) / 2, y, 10)
+
+    def _text(self, own: str, label: str, x: float, y: float, size: float) -> None:
+        """Text that begins at x."""
+        width = theme.label_width(label, size)
+        self.picture.shapes.append(Shape(own, "text", x + width / 2, y, width, size + 6, label, None, "chart", "", size, align="start"))
+
+    def _mark(self, own: str, look: Style, x: float, y: float, tooltip: str) -> None:
+        """Where a curve has a value; with the dash of its line it tells four curves of one colour apart."""
+        light, dark = theme.CURVES[look.place]
+        hollow = look.variant % 4 > 1
+        paint = theme.Paint("#FFFFFF" if hollow else light, light, "#0D1117" if hollow else dark, dark)
+        css = f"curve{look.place} {'hollow' if hollow else 'mark'}"
+        self.picture.shapes.append(Shape(own, "circle", x, y, _MARK, _MARK, "", paint, css, tooltip, 9, 1.6 if hollow else 0.8))
+
+    def _line(
+        self, own: str, a: tuple[float, float], b: tuple[float, float], colour: str, width: float, css: str, dashed: bool = False
+    ) -> None:
+        self._path(own, ((a, b),), colour, width, css, dashed)
+
+    def _path(
+        self, own: str, pieces: tuple[tuple[tuple[float, float], tuple[float, float]], ...], colour: str, width: float, css: str, dashed: bool
+    ) -> None:
+        start, end = f"{own}.a", f"{own}.b"
+        for key, (x, y) in ((start, pieces[0][0]), (end, pieces[-1][1])):
+            self.picture.shapes.append(Shape(key, "point", x, y, 0.4, 0.4, "", None, "anchor"))
+        self.picture.lines.append(Line(own, start, end, pieces, colour, width, f"{css} chart", arrow=False, dashed=dashed))

@@ -1,0 +1,133 @@
+"""How a line looks: by the norm of the gradient that flows through it, or plain when there is no trace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn import Node
+from tinygrad_rnn.autodiff.anomaly import is_finite
+
+from ..layout.polylines import Path
+from . import theme
+from .picture import Line
+
+__all__ = ["Ink", "Stroke", "inked", "number"]
+
+_PLAIN = "#57606A"
+_RAIL = "#B36200"
+_PATH = "#D1242F"
+_DECADES = 10.0
+
+
+class Stroke(NamedTuple):
+    """Colour, width in points, CSS class, tooltip, whether dashed, rank: higher ones lie on top; and the norm, if known."""
+
+    colour: str
+    width: float
+    css: str
+    tooltip: str
+    dashed: bool
+    rank: float
+    norm: float | None = None
+
+    def line(self, own: str, source: str, target: str, path: Path, arrow: bool = True) -> Line:
+        """A line that looks like this."""
+        return Line(
+            own, source, target, (path,), self.colour, self.width, self.css, self.tooltip, arrow, self.dashed, norm=self.norm
+        )
+
+
+class Ink:
+    """Colours on a logarithmic scale that spans the norms of everything drawn.
+
+    Parameters
+    ----------
+    norms : mapping or None
+        From (Tensor id, operand) to the norm of the gradient through that edge; ``None`` without a trace.
+    edges : iterable
+        The edges that are drawn.
+    plain : str
+        The colour of a line without a gradient.
+    valued : iterable
+        Nodes whose shapes are filled by the mean of their values; none where shapes keep the colours of their kind.
+    highlight : iterable
+        The edges to draw wide and red.
+
+    Attributes
+    ----------
+    low, high : float
+        The ends of the scale; at most ten decades apart.
+    largest : float
+        The end of the scale of values, which has 0 in its middle; 0 where shapes keep the colours of their kind.
+    """
+
+    def __init__(
+        self,
+        norms: Mapping[tuple[int, int], float] | None,
+        edges: Iterable[tuple[int, int] | None],
+        plain: str = _PLAIN,
+        valued: Iterable[Node] = (),
+        highlight: Iterable[tuple[int, int]] = (),
+    ) -> None:
+        self.norms = norms
+        self.highlight = frozenset(highlight)
+        self.largest = max((abs(_mean(node)) for node in valued), default=0.0)
+        self.plain = plain
+        known = [] if norms is None else [norms.get(edge, 0.0) for edge in edges if edge is not None]
+        seen = [norm for norm in known if norm > 0 and math.isfinite(norm)]
+        self.high = max(seen, default=1.0)
+        self.low = max(min(seen, default=1.0), self.high * 10**-_DECADES)
+
+    def stroke(self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False) -> Stroke:
+        """The look of the line that carries the gradient of `edge`."""
+        if edge in self.highlight:
+            norm = None if self.norms is None else self.norms.get(edge)
+            known = "" if norm is None else f": gradient norm {number(norm)}"
+            return Stroke(_PATH, 5.0, "path", f"on the path{known}", False, 100.0, norm)
+        if cut:
+            return Stroke("#79828D", 1.2, "cut", "cut: no gradient flows back here", True, 0.0)
+        if self.norms is None or edge is None:
+            colour, width = (_RAIL, 3.0) if rail else (self.plain, 1.5)
+            return Stroke(colour, width, "rail" if rail else "plain", "gradient —", False, 1.0 * rail)
+        norm = self.norms.get(edge)
+        if norm is None:
+            return Stroke(theme.GRADIENT[0][0], 0.9, "unreached", "no gradient: the loss does not depend on this", True, 0.0)
+        if not math.isfinite(norm):
+            return Stroke("#BF3989", 3.0, "bad", f"gradient {norm}", False, 99.0, norm)
+        if norm == 0.0:
+            return Stroke(theme.GRADIENT[0][0], 0.9, "none", "gradient exactly 0", True, 0.0, norm)
+        k = theme.gradient_bin(norm, self.low, self.high)
+        colour, width, _ = theme.GRADIENT[k]
+        return Stroke(colour, width, f"g{k}", f"gradient norm {number(norm)}", False, 1.0 + k, norm)
+
+
+def inked(ink: Ink, node: Node | None, paint: theme.Paint, css: str, border: float) -> tuple[theme.Paint, str, float]:
+    """A shape's border in the colour and width of the gradient of its value, its fill by the value, where that is asked for; and whether that is finite."""
+    if node is not None and ink.largest:
+        k = theme.value_class(_mean(node), ink.largest)
+        paint, css = paint._replace(fill=theme.VALUES[k][0]), f"{css} v{k}"
+    if node is not None and not is_finite(node.value):
+        css = f"{css} ill"
+    if ink.norms is None or node is None or node.tensor is None:
+        return paint, css, border
+    stroke = ink.stroke((node.tensor.id, -1))
+    return paint._replace(stroke=stroke.colour), f"{css} on-{stroke.css}", max(1.0, 0.8 * stroke.width)
+
+
+def _mean(node: Node) -> float:
+    mean = float(np.mean(node.value)) if node.value.size and node.value.dtype.kind in "fiub" else 0.0
+    return mean if math.isfinite(mean) else 0.0
+
+
+def number(value: float) -> str:
+    """Three significant digits, the way a person writes them."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa}×10{theme.superscript(int(exponent))}"

@@ -1,0 +1,180 @@
+"""What explains a drawing: the title above, the parameters and the legend below."""
+
+from __future__ import annotations
+
+from tinygrad_rnn import Graph, Node
+
+from ..layout.polylines import Path
+from ..steps.items import safe
+from . import theme
+from .badges import BADGES
+from .ink import Ink, inked, number
+from .picture import Line, Picture, Shape
+from .tiling import Tiling
+
+__all__ = ["add_legend"]
+
+_LEAST, _PITCH, _SIZE = 400.0, 30.0, 11.0
+"""Points that a row may be wide under a narrow drawing (in print it is then no wider than a page's text), from row to row, and of text."""
+_BIN, _VALUE = 28.0, 22.0
+
+
+def add_legend(
+    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str], names: dict[int, str]
+) -> None:
+    """The title above, and the parameters and the legend below.
+
+    `own_steps` are the indices of all operations in the steps of the layers drawn, shown or folded away; `names` are
+    those of parameters by their Tensors' ids.
+    """
+    width = theme.label_width(picture.title, 16) + 20
+    folds = [shape for shape in picture.shapes if shape.css == "more"]
+    left = min([tiling.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
+    right = max([tiling.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
+    picture.shapes.append(
+        Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16)
+    )
+    rows = _Rows(left, right, tiling.bottom - 34)
+    if _parameters(picture, tiling, graph, own_steps, ink, notes, names, rows):
+        rows.feed(34)
+    _roles(picture, ink, rows)
+    if any(frame.css == "backward" for frame in picture.frames):
+        _caption(picture, "legend.backward", _BACKWARD, *rows.place(theme.label_width(_BACKWARD, _SIZE), 24))
+    if ink.largest:
+        _values(picture, ink, *rows.place(_VALUES_WIDTH, 24))
+    if ink.norms is not None:
+        _scale(picture, ink, *rows.place(_SCALE_WIDTH, 24))
+    tiling.bottom = rows.y - 20
+
+
+class _Rows:
+    """Places side by side, in rows that are no wider than the drawing."""
+
+    def __init__(self, left: float, right: float, y: float) -> None:
+        self.left, self.right, self.x, self.y = left, right, left, y
+
+    def place(self, width: float, space: float = 8.0) -> tuple[float, float]:
+        """The left end and the height of the next place; `space` points from the one before."""
+        x = self.x + space if self.x > self.left else self.left
+        if x + width > self.right and x > self.left:
+            self.feed(_PITCH)
+            x = self.left
+        self.x = x + width
+        return x, self.y
+
+    def feed(self, pitch: float) -> None:
+        """Begin a new row."""
+        self.x, self.y = self.left, self.y - pitch
+
+
+def _parameters(
+    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str], names: dict[int, str],
+    rows: _Rows,
+) -> bool:  # fmt: skip
+    """A chip for each parameter, and for each input that is none of the circles.
+
+    What is read by other cells' steps only, or by what the box of everything outside stands for, has none.
+    """
+    readers = own_steps | tiling.shown.keys() | tiling.folded
+    read = {edge.source for edge in graph.edges if edge.target in readers}
+    leaves = [n for n in graph.nodes if n.is_leaf and n.op != "constant" and n.index not in tiling.shown]
+    leaves = [n for n in leaves if n.op == "parameter" or n.timestep is None]
+    leaves = [n for n in leaves if n.index in read]
+    for node in leaves:
+        name = names.get(node.tensor.id) if node.tensor is not None else None
+        label = f"{name or node.name or node.op} {_shape(node)}"
+        width = theme.label_width(label, _SIZE) + 14
+        x, y = rows.place(width)
+        own = picture.unused(f"parameter.{safe(node.name or node.op)}")
+        paint, css, border = inked(ink, node, theme.paint("parameter"), "parameter", 1.4)
+        picture.shapes.append(
+            Shape(own, "box", x + width / 2, y, width, 20, label, paint, css, notes.get(node.index, ""), 11, border,
+                  nodes=(node.index,))
+        )  # fmt: skip
+        tiling.shown[node.index] = (own, x + width / 2, y)
+    return bool(leaves)
+
+
+def _shape(node: Node) -> str:
+    return "×".join(str(n) for n in node.shape) if node.shape else "scalar"
+
+
+def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
+    """One chip for each colour in use, for highways, and for badges."""
+    used = {shape.css.split()[0] for shape in picture.shapes}
+    chips: list[tuple[str, str, str]] = []
+    alike: dict[tuple[theme.Paint, bool], list[int]] = {}
+    for k, gate in enumerate(picture.gates):
+        if f"gate{k}" in used:
+            alike.setdefault((theme.paint(f"gate:{gate}", picture.gates), theme.dashed(f"gate:{gate}", picture.gates)), []).append(k)
+    for found in alike.values():
+        label = ", ".join(theme.gate_label(picture.gates[k], picture.gates) for k in found)
+        chips.append((label, f"gate:{picture.gates[found[0]]}", f"gate{found[0]}"))
+    words = {
+        "layer": "learned layer", "pointwise": "pointwise", "shared": "shared by gates", "cell": "state",
+        "hidden": "output", "input": "input x", "loss": "loss",
+    }  # fmt: skip
+    chips += [(word, role, role) for role, word in words.items() if role in used]
+    if any(band.css == "highway" for band in picture.bands):
+        chips.append(("highway: diagonal Jacobians", "highway", "highway"))
+    if ink.highlight:
+        chips.append(("highlighted path", "highlight", "highlight"))
+    badges = {shape.tooltip for shape in picture.shapes if shape.css == "badge"}
+    chips += [(f"{mark} = {says}", "badge", "badge") for mark, says, _ in BADGES.values() if says in badges]
+    for label, role, css in chips:
+        width = theme.label_width(label, _SIZE) + 16
+        x, y = rows.place(width)
+        paint = theme.paint(role, picture.gates)
+        if ink.largest and role not in ("highway", "badge"):  # there, fills are values
+            paint, css = paint._replace(fill=theme.VALUES[len(theme.VALUES) // 2][0]), f"{css} v{len(theme.VALUES) // 2}"
+        picture.shapes.append(
+            Shape(picture.unused(f"legend.{safe(label)}"), "box", x + width / 2, y, width, 20, label, paint, f"{css} legend", "", _SIZE,
+                  dashed=theme.dashed(role, picture.gates))
+        )
+
+
+_BACKWARD = "δv = dL/dv, the whole gradient by v;  ∂L/∂h: what the loss adds itself"
+_VALUES_CAPTION, _SCALE_CAPTION = "mean of its values", "gradient norm ‖∂L/∂·‖"
+_VALUES_WIDTH = _VALUE * len(theme.VALUES) + 12 + theme.label_width(_VALUES_CAPTION, _SIZE)
+_SCALE_WIDTH = _BIN * len(theme.GRADIENT) + 12 + theme.label_width(_SCALE_CAPTION, _SIZE)
+
+
+def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
+    """The classes of values with the ends of the scale."""
+    x = _caption(picture, "legend.values", _VALUES_CAPTION, x, y)
+    last = len(theme.VALUES) - 1
+    for k, (fill, _) in enumerate(theme.VALUES):
+        paint = theme.paint("value")._replace(fill=fill)
+        picture.shapes.append(Shape(f"legend.value{k}", "box", x + _VALUE / 2, y + 3, _VALUE, 12, "", paint, f"value v{k} legend", "", 9, 0.6))
+        if k in (0, last // 2, last):
+            label = number(float(f"{ink.largest * (2 * k / last - 1):.2g}"))
+            picture.shapes.append(Shape(f"legend.value{k}.tick", "text", x + _VALUE / 2, y - 10, 46, 12, label, None, "legend", "", _SIZE))
+        x += _VALUE
+
+
+def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
+    """The classes of gradient norm with the ends of the scale."""
+    x = _caption(picture, "legend.scale", _SCALE_CAPTION, x, y)
+    steps = len(theme.GRADIENT)
+    for k, (colour, thickness, _) in enumerate(theme.GRADIENT):
+        ends = []
+        for side, at in (("a", x), ("b", x + _BIN - 4)):
+            own = f"legend.scale.{k}{side}"
+            picture.shapes.append(Shape(own, "point", at, y + 3, 0.4, 0.4, "", None, "anchor"))
+            ends.append(own)
+        path: Path = ((x, y + 3), (x + _BIN - 4, y + 3))
+        picture.lines.append(Line(f"legend.bin{k}", ends[0], ends[1], (path,), colour, thickness, f"g{k} legend", "", False))
+        if k in (0, steps // 2, steps - 1):
+            exact = {0: 0.0, steps - 1: 1.0}.get(k, k / steps)
+            value = ink.low * (ink.high / ink.low) ** exact
+            label = number(float(f"{value:.1e}"))
+            picture.shapes.append(
+                Shape(f"legend.tick{k}", "text", x + _BIN / 2 - 2, y - 9, 46, 12, label, None, "legend", "", _SIZE)
+            )
+        x += _BIN
+
+
+def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> float:
+    width = theme.label_width(caption, _SIZE)
+    picture.shapes.append(Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", _SIZE, align="start"))
+    return x + width + 12

@@ -1,0 +1,266 @@
+"""What belongs to no step of a cell: the loss and what leads to it, and outputs of two directions that meet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from tinygrad_rnn import Graph, Node
+
+from ..layout.polylines import Path, joined
+from ..steps.items import safe
+from ..steps.operations import FOLDED
+from . import theme
+from .ink import Ink, inked, number
+from .picture import Frame, Line, Picture, Shape
+from .tiling import Tiling
+
+__all__ = ["add_outside", "is_folded", "of_one_step", "up_to"]
+
+_MANY = 12
+
+
+def is_folded(node: Node, graph: Graph) -> bool:
+    """Whether it only turns a parameter over, and is told in its consumer's label."""
+    return node.op in FOLDED and all(graph.nodes[k].is_leaf for k in node.inputs)
+
+
+def of_one_step(after: Sequence[Node], steps: Mapping[int, int]) -> dict[int, int]:
+    """Those of the nodes that depend on a single timestep, with it; empty unless there are such of several steps.
+
+    A loss read at every step has such nodes, the readout and the errors; a loss of the last output alone has none.
+
+    Parameters
+    ----------
+    after : sequence of Node
+        Oldest first.
+    steps : mapping
+        Node index to timestep, of what belongs to a step already.
+    """
+    reach: dict[int, set[int]] = {index: {t} for index, t in steps.items()}
+    for node in after:
+        reach[node.index] = set().union(*(reach.get(k, set()) for k in node.inputs))
+    found = {node.index: next(iter(reach[node.index])) for node in after if len(reach[node.index]) == 1}
+    return found if len(set(found.values())) > 1 else {}
+
+
+def add_outside(
+    picture: Picture, tiling: Tiling, above: Mapping[int, Sequence[Node]], after: Sequence[Node], graph: Graph, ink: Ink,
+    notes: dict[int, str], together: bool,
+) -> None:  # fmt: skip
+    """Draw the operations that belong to no step of a cell.
+
+    Those `above` stand above their timestep, which is their key. Those `after`, such as the loss, follow to the right
+    of the last step: up to a dozen as they are; more, or if `together` is set, in one box.
+    """
+    cuts = {(edge.target, edge.operand) for edge in graph.edges if edge.cut}
+    _towers(picture, tiling, above, graph, ink, cuts, notes, together)
+    if not after:
+        return
+    if together or len(after) > _MANY:
+        places = _one_box(picture, tiling, after, graph)
+    else:
+        places = _columns(picture, tiling, after, graph, notes)
+    _connect(picture, tiling, ink, after, places, cuts)
+    tiling.right = max(shape.x + shape.width / 2 for shape in picture.shapes if shape.id in places.values())
+
+
+def _towers(
+    picture: Picture, tiling: Tiling, above: Mapping[int, Sequence[Node]], graph: Graph, ink: Ink, cuts: set[tuple[int, int]],
+    notes: dict[int, str], together: bool,
+) -> None:  # fmt: skip
+    """Operations above their own timestep; lines from lower layers pass through the gap to its right."""
+    shapes = {shape.id: shape for shape in picture.shapes}
+    columns: dict[int, list[Frame]] = {}
+    for one in picture.frames:
+        columns.setdefault(one.timestep, []).append(one)
+    base = tiling.top
+    for t, nodes in above.items():
+        frame, beside = max(columns[t], key=lambda f: f.top), max(f.right for f in columns[t]) + 14
+        for place, block in enumerate(_blocks(nodes, t, together)):
+            box = _block(shapes, picture, tiling, block, graph, ink, notes, t, together)
+            box = replace(box, x=(frame.left + frame.right) / 2, y=base + 16 + 36.0 * place)
+            for node in block:
+                for operand, index in enumerate(node.inputs):
+                    source = tiling.shown.get(index)
+                    if source is not None and source[0] != box.id and graph.nodes[index].op != "parameter" and node.tensor is not None:
+                        start = shapes[source[0]]
+                        stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
+                        path = up_to(start, box, beside if start.y < frame.bottom else None)
+                        picture.lines.append(stroke.line(f"{start.id}--{box.id}--{operand}", start.id, box.id, path))
+                tiling.shown[node.index] = (box.id, box.x, box.y)
+                tiling.outputs[node.index] = (box.id, box.x, box.y, 12.0)
+            picture.shapes.append(box)
+            shapes[box.id] = box
+            tiling.top = max(tiling.top, box.y + 12)
+
+
+def _blocks(nodes: Sequence[Node], t: int, together: bool) -> Iterator[list[Node]]:
+    """What stands in one box each: every node, or outputs of timestep `t` alone and the rest together."""
+    if not together:
+        yield from ([node] for node in nodes)
+        return
+    yield from ([node] for node in nodes if node.timestep == t)
+    rest = [node for node in nodes if node.timestep != t]
+    if rest:
+        yield rest
+
+
+def _block(
+    taken: Container[str], picture: Picture, tiling: Tiling, block: Sequence[Node], graph: Graph, ink: Ink, notes: dict[int, str],
+    t: int, together: bool,
+) -> Shape:  # fmt: skip
+    """The box for some operations that belong to timestep `t`, named after the last of them."""
+    last = block[-1]
+    label, role = _label(last, graph), "hidden" if last.timestep == t else "shared"
+    if together and role == "shared" and not last.name:
+        label, role = (f"L{theme.subscript(t)}", "loss") if last.value.size == 1 else (last.op, "shared")
+    paint, css, border = inked(ink, last, theme.paint(role), role, 1.6)
+    own = picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
+    indices = tuple(k for node in block for k in _stands_for(node, graph, tiling))
+    width = max(40.0, theme.label_width(label) + 14)
+    return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, css, notes.get(last.index, ""), 11, border, nodes=indices)
+
+
+def up_to(start: Shape, box: Shape, detour: float | None) -> Path:
+    """Straight up from the top row, otherwise along the gap at `detour`, and into the nearer side of the box."""
+    if detour is not None:
+        side = start.x + start.width / 2
+        return joined(((side, start.y), (detour, start.y), (detour, box.y), (box.x + box.width / 2, box.y)))
+    half = box.width / 2 if start.x > box.x else -box.width / 2
+    if abs(start.x - box.x) < box.width / 2:
+        return joined(((start.x, start.y + start.height / 2), (start.x, box.y - box.height / 2)))
+    return joined(((start.x, start.y + start.height / 2), (start.x, box.y), (box.x + half, box.y)))
+
+
+def _one_box(
+    picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Graph
+) -> dict[int, str]:
+    """All of `nodes` as a single box named after the last of them."""
+    counts = Counter(node.op for node in nodes)
+    what = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in counts.most_common())
+    last = nodes[-1]
+    label = last.name or ("loss L" if _is_result(last, graph) else last.op)
+    width = max(58.0, theme.label_width(label, 12) + 16)
+    y = _height(tiling)
+    inside = dict.fromkeys(k for n in nodes for k in (n.index, *_folded_into(n, graph, tiling)))
+    picture.shapes.append(
+        Shape("loss", "box", tiling.right + 70 + width / 2, y, width, 28, label, theme.paint("loss"), "loss",
+              f"{len(nodes)} operations after the timesteps: {what}", 12, 1.8,
+              nodes=tuple(inside))
+    )  # fmt: skip
+    return {node.index: "loss" for node in nodes}
+
+
+def _columns(
+    picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Graph, notes: dict[int, str]
+) -> dict[int, str]:
+    """Each node in the column after its last operand's."""
+    depth: dict[int, int] = {}
+    for node in nodes:
+        depth[node.index] = 1 + max((depth[k] for k in node.inputs if k in depth), default=-1)
+    places: dict[int, str] = {}
+    stacked: Counter[int] = Counter()
+    x = tiling.right + 64.0
+    total = Counter(depth.values())
+    for column in sorted(total):
+        members = [node for node in nodes if depth[node.index] == column]
+        labels = [_label(node, graph) for node in members]
+        width = max(48.0, *(theme.label_width(label) + 14 for label in labels))
+        x += width / 2
+        for node, label in zip(members, labels, strict=True):
+            own = picture.unused(f"out.{safe(node.name or node.op)}")
+            last = _is_result(node, graph)
+            y = _height(tiling) - 40.0 * stacked[column]
+            stacked[column] += 1
+            picture.shapes.append(
+                Shape(own, "box", x, y, width, 24, label, theme.paint("loss" if last else "shared"),
+                      "loss" if last else "shared", notes.get(node.index, ""), 11, 1.8 if last else 1.2,
+                      nodes=_stands_for(node, graph, tiling))
+            )  # fmt: skip
+            places[node.index] = own
+            tiling.shown[node.index] = (own, x, y)
+        x += width / 2 + 34
+    return places
+
+
+def _stands_for(node: Node, graph: Graph, tiling: Tiling) -> tuple[int, ...]:
+    """The node and what is folded into it, unless that stands elsewhere already."""
+    folded = _folded_into(node, graph, tiling)
+    tiling.folded.update(folded)
+    return (node.index, *folded)
+
+
+def _folded_into(node: Node, graph: Graph, tiling: Tiling) -> list[int]:
+    return [k for k in node.inputs if is_folded(graph.nodes[k], graph) and k not in tiling.folded]
+
+
+def _label(node: Node, graph: Graph) -> str:
+    symbol = theme.SYMBOLS.get(node.op, node.op)
+    known = [text for text in (_operand(graph.nodes[k], graph) for k in node.inputs) if text]
+    first = node.op == "matmul"
+    label = (f"{known[0]} {symbol}" if first else f"{symbol} {known[0]}") if known else symbol
+    name = node.name or ("L" if _is_result(node, graph) else "")
+    return f"{name} = {label}" if name else label
+
+
+def _operand(node: Node, graph: Graph) -> str:
+    """How an operand that no line shows reads in its consumer's label."""
+    if node.op == "transpose":
+        node = graph.nodes[node.inputs[0]]
+    if node.op == "constant":
+        return number(float(node.value.reshape(-1)[0])) if node.value.size == 1 else ""
+    return node.name or "" if node.op == "parameter" else ""
+
+
+def _is_result(node: Node, graph: Graph) -> bool:
+    """Whether it is the single number at the very end of the forward graph, a loss."""
+    backwards = (n for n in reversed(graph.nodes) if not n.is_leaf and not (n.scope is not None and n.scope.is_backward))
+    return node is next(backwards, None) and node.value.size == 1
+
+
+def _height(tiling: Tiling) -> float:
+    """Level with the topmost outputs."""
+    return max((y for _, _, y, _ in tiling.outputs.values()), default=tiling.top)
+
+
+def _connect(
+    picture: Picture, tiling: Tiling, ink: Ink, nodes: Sequence[Node], places: dict[int, str], cuts: set[tuple[int, int]]
+) -> None:
+    """Lines into and between the outside nodes; those into one shape from afar share a track above all."""
+    shapes = {shape.id: shape for shape in picture.shapes}
+    tracks: dict[str, float] = {}
+    lines: list[tuple[float, Line]] = []
+    last = max((x for _, x, _, _ in tiling.outputs.values()), default=0.0)
+    for node in nodes:
+        target = shapes[places[node.index]]
+        for operand, index in enumerate(node.inputs):
+            source = places.get(index) or (tiling.shown[index][0] if index in tiling.shown else None)
+            if source is None or source == target.id or node.tensor is None:
+                continue
+            start = shapes[source]
+            near = index in places or (index in tiling.outputs and start.x >= last - 1 and abs(start.y - target.y) < 1)
+            if near:
+                path = _level_path(start, target)
+            else:
+                track = tracks.setdefault(target.id, tiling.top + 12 + 8 * len(tracks))
+                path = _over(start, target, track)
+            stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
+            own = f"{source}--{target.id}--{len(lines)}"
+            lines.append((stroke.rank, stroke.line(own, source, target.id, path)))
+    tiling.top = max([tiling.top, *(track + 8 for track in tracks.values())])
+    picture.lines += [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+
+
+def _level_path(start: Shape, target: Shape) -> Path:
+    """From the right side of one to the left side of the other."""
+    a, b = (start.x + start.width / 2, start.y), (target.x - target.width / 2, target.y)
+    middle = b[0] - 16
+    return joined((a, (middle, a[1]), (middle, b[1]), b))
+
+
+def _over(start: Shape, target: Shape, track: float) -> Path:
+    """Up from the source, along the track, and down in front of the target."""
+    a, b = (start.x, start.y + start.height / 2), (target.x - target.width / 2, target.y)
+    return joined((a, (a[0], track), (b[0] - 16, track), (b[0] - 16, b[1]), b))

@@ -1,0 +1,231 @@
+"""One visual language: colours, symbols and sizes of everything that is drawn."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+__all__ = [
+    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "SYMBOLS", "VALUES", "Paint", "dashed", "gate_label",
+    "gradient_bin", "label_width", "oval_width", "paint", "style_sheet", "subscript", "superscript", "value_class", "visible",
+]  # fmt: skip
+
+FONT = "Helvetica,Arial,sans-serif"
+INK = "#1B1F24"
+
+
+class Paint(NamedTuple):
+    """Fill and stroke in light mode, and in dark mode."""
+
+    fill: str
+    stroke: str
+    dark_fill: str
+    dark_stroke: str
+
+
+# Okabe and Ito's hues at unequal lightness, so that they stay apart under every colour vision deficiency.
+ORANGE = Paint("#FFE0CE", "#BD4E05", "#4C2C11", "#EF8F4C")
+BLUE = Paint("#B5D8F3", "#045F9A", "#102B42", "#65B0E6")
+GREEN = Paint("#8BCFB5", "#005C3F", "#103E30", "#4FCB9E")
+PINK = Paint("#FFEEFD", "#9F487C", "#3D1A2E", "#D784AB")
+SAND = Paint("#DBD2B1", "#6B5319", "#372D1B", "#D2B571")
+SLATE = Paint("#D4DAE2", "#3D4A5B", "#2D3643", "#ABBBCF")
+# For more gates than those; searched for under the same distances to all others, which tests/inspector/plots/test_colours.py measures.
+VIOLET = Paint("#D2BBFB", "#693073", "#4D335D", "#BC7AC1")
+LEAF = Paint("#9CC391", "#177D4C", "#32502B", "#54AC72")
+GOLD = Paint("#E6CA8F", "#A8763B", "#53400C", "#AF7F47")
+INDIGO = Paint("#A5A4DB", "#6A79C7", "#2D3870", "#6C8ADE")
+ROSE = Paint("#E5A8CD", "#C86085", "#71415E", "#C45C81")
+BRICK = Paint("#DE919A", "#82202D", "#773B49", "#BD4A50")
+
+ROLES = {
+    "cell": Paint("#FFF5C6", "#8A6100", "#3D3212", "#E3B341"),
+    "input": Paint("#DEF1FE", "#1F78A8", "#0F3347", "#89C5FF"),
+    "hidden": Paint("#DAD6EF", "#5B46A0", "#312552", "#B09CFF"),
+    "loss": Paint("#FBE2E0", "#A40E26", "#4C1519", "#FF7B72"),
+    "shared": Paint("#F7F9FA", "#57606A", "#1F252C", "#8B949E"),
+    "parameter": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
+    "value": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
+    "layer": Paint("#FFF5A8", "#8F7000", "#4A3F10", "#E3C04A"),
+    "pointwise": Paint("#F9C9DA", "#B4577E", "#4E2234", "#E88FB3"),
+    "step": Paint("#F6F8FA", "#C8D1DA", "#161B22", "#30363D"),
+    "backward": Paint("#FBF6F1", "#DCC8B4", "#1E1813", "#4A3A2A"),
+    "cellbox": Paint("#DCEFDC", "#8FB98F", "#15291A", "#3D6B45"),
+    "join": Paint("#1B1F24", "#1B1F24", "#C9D1D9", "#C9D1D9"),
+    "more": Paint("#F6F8FA", "#79828D", "#161B22", "#6E7681"),
+    "highway": Paint("#FFE9A3", "#FFE9A3", "#4A3C10", "#4A3C10"),
+    "highlight": Paint("#FFFFFF", "#D1242F", "#0D1117", "#FF7B72"),
+    "badge": Paint("#FFFFFF", "#57606A", "#0D1117", "#8B949E"),
+    "warning": Paint("#FFFFFF", "#B23A00", "#0D1117", "#FF9B6B"),
+    "kept": Paint("#F3F5F7", "#7D8791", "#1C2128", "#768390"),
+    "added": Paint("#CFE6F8", "#00568F", "#0F3350", "#6CB8EE"),
+    "removed": Paint("#FFEBD6", "#B84A00", "#46280F", "#F39A55"),
+}
+GATES = {
+    "f": ORANGE, "r": ORANGE, "i": BLUE, "z": BLUE, "g": GREEN, "n": GREEN, "o": PINK,
+}  # fmt: skip
+SPARE = (SAND, SLATE, ORANGE, BLUE, GREEN, PINK, VIOLET, LEAF, GOLD, INDIGO, ROSE, BRICK)
+
+GATE_WORDS = {
+    "f": "forget", "i": "input", "g": "candidate", "o": "output", "r": "reset", "z": "update", "n": "candidate",
+}  # fmt: skip
+"""What the letters mean in the cells of the registry; a legend shows them beside the letter."""
+
+SYMBOLS = {
+    "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "·",
+    "sigmoid": "σ", "square": "x²", "sqrt": "√", "root": "√", "sum": "Σ", "abs": "|x|", "power": "xʸ",
+    "maximum": "max", "minimum": "min", "stop_gradient": "stop", "getitem": "[ ]", "where": "where",
+    "greater": ">", "greater_equal": "≥", "less": "<", "less_equal": "≤", "equal": "=", "not_equal": "≠",
+}  # fmt: skip
+
+GRADIENT = (
+    ("#C6CCD4", 0.8, "#3A424C"), ("#C3B79E", 1.0, "#544D42"), ("#CFA25F", 1.3, "#75603C"),
+    ("#D98B2B", 1.7, "#9C7A38"), ("#C9661C", 2.2, "#C4933A"), ("#AC4117", 2.8, "#E5AC45"),
+    ("#86220F", 3.5, "#F7CB72"), ("#5C0A0A", 4.3, "#FFEBB8"),
+)  # fmt: skip
+"""Colour, width in points and dark-mode colour of the eight classes of gradient norm, weakest first."""
+
+
+CURVES = (
+    ("#7438A8", "#A45CFF"), ("#B88200", "#FFCC33"), ("#0F5BD6", "#8CBFFF"), ("#993D00", "#BF6326"), ("#1F6B49", "#1FE896"),
+    ("#E3307F", "#F0207A"), ("#2A9BC8", "#1B8ABF"), ("#1B1F24", "#E6EDF3"),
+)  # fmt: skip
+"""Colours of plotted lines in light and in dark mode."""
+VALUES = (
+    ("#7FB2E5", "#1F5C99"), ("#A5CAEE", "#1A4A7A"), ("#C7DFF5", "#17395C"), ("#E3EFFA", "#142A40"), ("#FFFFFF", "#0D1117"),
+    ("#FDEBD7", "#3A2A16"), ("#FAD5AF", "#57391A"), ("#F5BC82", "#75491B"), ("#EFA257", "#94591A"),
+)  # fmt: skip
+"""Fill in light and in dark mode of the nine classes of values, most negative first."""
+
+
+def value_class(value: float, largest: float) -> int:
+    """The class of a value between -`largest` and `largest`."""
+    middle = len(VALUES) // 2
+    return middle + round(middle * value / largest)
+
+
+def gradient_bin(norm: float, low: float, high: float) -> int:
+    """The class of a positive `norm` on a logarithmic scale from `low` to `high`."""
+    if high <= low:
+        return len(GRADIENT) - 1
+    place = (math.log10(norm) - math.log10(low)) / (math.log10(high) - math.log10(low))
+    return min(len(GRADIENT) - 1, max(0, int(place * len(GRADIENT))))
+
+
+def paint(role: str, gates: tuple[str, ...] = ()) -> Paint:
+    """The colours of a role; ``gate:f`` is gate f.
+
+    Gates without a colour of their own, or whose colour another of the `gates` has, take the spare ones in turn.
+    """
+    return _look(role, gates)[0]
+
+
+def dashed(role: str, gates: tuple[str, ...] = ()) -> bool:
+    """Whether a role has a dashed border, by which gates are told apart once their colours are used up."""
+    return _look(role, gates)[1]
+
+
+def _look(role: str, gates: tuple[str, ...]) -> tuple[Paint, bool]:
+    if not role.startswith("gate:"):
+        return ROLES[role], False
+    gate = role.removeprefix("gate:")
+    return _gate_looks(gates).get(gate) or (GATES.get(gate, ROLES["shared"]), False)
+
+
+@lru_cache(maxsize=64)
+def _gate_looks(gates: tuple[str, ...]) -> dict[str, tuple[Paint, bool]]:
+    usual = {gate: (GATES[gate], False) for gate in gates if _is_usual(gate, gates)}
+    spare = [look for look in itertools.product((False, True), SPARE) if look[::-1] not in usual.values()]
+    others = [gate for gate in gates if gate not in usual]
+    return usual | {gate: look[::-1] for gate, look in zip(others, itertools.cycle(spare), strict=False)}
+
+
+def _is_usual(gate: str, gates: tuple[str, ...]) -> bool:
+    """Whether a letter means what it usually does: beside the i of an LSTM, z is no update gate."""
+    return gate in GATES and next(other for other in GATES if other in gates and GATES[other] == GATES[gate]) == gate
+
+
+def gate_label(gate: str, gates: tuple[str, ...]) -> str:
+    """What a legend says of a gate: the letter, with its meaning where that is known."""
+    known = gate in GATE_WORDS and _is_usual(gate, gates) and not (gate == "z" and "o" in gates)  # there z is the block input
+    return f"{GATE_WORDS[gate]} ({gate})" if known else gate
+
+
+_EMS = {
+    **dict.fromkeys("iljtfrI.,:;·|()[]'! /₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 0.42), **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ", 0.79),
+    **dict.fromkeys("₋⁻αβγδεθλμνσΣτφ∂", 0.69), **dict.fromkeys("+<>=~^×÷−#&", 0.84), **dict.fromkeys("mwMW@%", 1.02),
+}  # fmt: skip
+"""Widths of characters in ems that DejaVu Sans, the widest of the usual fonts, does not exceed."""
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Text in which nothing controls a terminal, a font or a parser; characters in `keep` stay."""
+    if (text.replace(keep, "") if keep else text).isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else "�" for c in text)
+
+
+def label_width(text: str, size: float = 11.0) -> float:
+    """How wide `text` is set, in points, in a wide font such as DejaVu Sans; no installed font can change it."""
+    return size * sum(_EMS.get(c, 0.64 if c.isascii() else 0.88 if ord(c) < 0x2E80 else 1.05) for c in text)
+
+
+def oval_width(text: str, size: float, height: float) -> float:
+    """How wide an ellipse of that height is that holds `text`."""
+    return (label_width(text, size) + 4) / math.sqrt(1 - (size / height) ** 2)
+
+
+def subscript(number: int) -> str:
+    """The number in subscript digits: 12 gives ``₁₂``."""
+    return "".join("₀₁₂₃₄₅₆₇₈₉"[int(c)] if c.isdigit() else "₋" for c in str(number))
+
+
+def superscript(number: int) -> str:
+    """The number in superscript digits."""
+    return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] if c.isdigit() else "⁻" for c in str(number))
+
+
+def style_sheet(gates: tuple[str, ...]) -> str:
+    """The CSS that an SVG carries: dark mode, and what happens under the pointer."""
+    rules = [
+        ":root{color-scheme:light dark}",
+        ".node:hover path,.node:hover ellipse,.node:hover polygon{stroke-width:3px}",
+        ".edge:hover path{stroke-width:6px}",
+        ".node:target path,.node:target ellipse,.node:target polygon{stroke:#D1242F;stroke-width:4px}",
+        ".node text{pointer-events:none}",
+        "@media (prefers-color-scheme:dark){",
+        " .graph>polygon,.graph>g>a>polygon{fill:#0D1117}",
+        " text{fill:#E6EDF3}",
+        " .plain path,.cut path,.loose path,.fold path{stroke:#8B949E}",
+        " .plain polygon,.cut polygon{fill:#8B949E;stroke:#8B949E}",
+        " .none path,.unreached path{stroke:#3A424C} .none polygon,.unreached polygon{fill:#3A424C;stroke:#3A424C}",
+        " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341} .rail text{fill:#E3B341}",
+        " .path path{stroke:#FF7B72} .path polygon{fill:#FF7B72;stroke:#FF7B72}",
+    ]
+    rules += [_dark(role, one) for role, one in ROLES.items()]
+    rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]
+    for change in ("kept", "added", "removed"):
+        dark = ROLES[change].dark_stroke
+        rules.append(f" .{change}-line path{{stroke:{dark}}} .{change}-line polygon{{fill:{dark};stroke:{dark}}}")
+    rules += [" .named path,.named ellipse{fill:#0D1117}"]
+    rules += [f" {_shapes(f'.v{k}')}{{fill:{dark}}}" for k, (_, dark) in enumerate(VALUES)]
+    rules += [f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}} .hollow.curve{k} ellipse{{fill:#0D1117;stroke:{dark}}}" for k, (_, dark) in enumerate(CURVES)]
+    rules += [" .grid path{stroke:#21262D}"]
+    rules += [f" {_shapes('.on-path')}{{stroke:#FF7B72}}"]
+    rules += [f" {_shapes('.on-none')},{_shapes('.on-unreached')}{{stroke:#3A424C}}"]
+    rules += [f" {_shapes(f'.on-g{k}')}{{stroke:{dark}}}" for k, (_, _, dark) in enumerate(GRADIENT)]
+    rules += [
+        f" .g{k} path{{stroke:{dark}}} .g{k} polygon{{fill:{dark};stroke:{dark}}}"
+        for k, (_, _, dark) in enumerate(GRADIENT)
+    ]
+    return "\n".join([*rules, "}"])
+
+
+def _dark(css: str, one: Paint) -> str:
+    return f" {_shapes('.' + css)}{{fill:{one.dark_fill};stroke:{one.dark_stroke}}}"
+
+
+def _shapes(selector: str) -> str:
+    return ",".join(f"{selector} {shape}" for shape in ("path", "ellipse", "polygon"))

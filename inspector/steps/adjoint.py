@@ -1,0 +1,365 @@
+"""The backward step: how the cotangents of one timestep flow, on the operations that the reverse sweep recorded.
+
+Every line carries the cotangent of a forward value, and every shape is an operation of a rule, a sum over the readers of a
+value, or ``δf``, the whole gradient by the named value ``f``. What comes in from the next step, from the loss or from a layer
+above enters by a port; what goes on to the step before, to the inputs or to the parameters leaves by one or as a chip.
+Forward values that a rule reads are chips beside the operation that reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_rnn import Node, Scope, Tensor
+
+from ..picture import theme
+from .chips import share, with_shares
+from .items import Item, Link, Step, entering
+from .labels import formula
+from .operations import FOLDED, Shapes, Source, is_straight
+from .reverse import Reverse, Use
+
+__all__ = ["adjoint_step"]
+
+Norms = dict[tuple[int, int], float]
+
+
+def adjoint_step(
+    source: Source, reverse: Reverse, t: int, layers: frozenset[Scope], norms: Norms
+) -> tuple[Step, dict[str, Link]]:
+    """Timestep `t` of the reverse sweep.
+
+    Parameters
+    ----------
+    source : Source
+        Its graph holds the recorded sweep too.
+    reverse : Reverse
+    t : int
+    layers : frozenset of Scope
+        The steps of all layers that are drawn.
+    norms : dict
+        Gets the norm of every cotangent that a line carries, by the line's edge.
+
+    Returns
+    -------
+    step : Step
+        Its states are those that leave, towards the step before.
+    links : dict of state to Link
+        What carries them on if there is no step before.
+    """
+    return _Adjoint(source, reverse, t, layers, norms).step()
+
+
+class _Flow(NamedTuple):
+    """Where a line starts, and the cotangents whose sum it carries."""
+
+    key: str
+    parts: tuple[Tensor, ...]
+
+
+class _Adjoint(Shapes):
+    """Walks the operations of one timestep, newest first, as the sweep does."""
+
+    def __init__(self, source: Source, reverse: Reverse, t: int, layers: frozenset[Scope], norms: Norms) -> None:
+        super().__init__(source, t)
+        self.reverse, self.layers, self.norms = reverse, layers, norms
+        self.order = {scope: (-k if self.run.reverse else k) for k, scope in enumerate(self.run.scopes)}
+        self.now = self.order[self.run.scopes[t]]
+        self.given: dict[int, str] = {}
+        self.attached: dict[str, list[Node]] = {}
+        self.factors: dict[int, list[Node]] = {}
+        self.seed: Item | None = None
+        self.joined: Node | None = None
+        self.leaving: list[Use] = []
+
+    def step(self) -> tuple[Step, dict[str, Link]]:
+        for node in reversed(self.source.nodes[self.t]):
+            if node.tensor is not None and not node.is_leaf and node.tensor.id in self.reverse.totals:
+                self._visit(node, node.tensor)
+        flows = {state: self._gathered(value, state) for state, value in _distinct(self.before)}
+        states = {state: flow for state, flow in flows.items() if flow is not None}
+        output = self._input_gradient()
+        self._shares()
+        totals = tuple((state, self.given.get(value.id, "")) for state, value in self.states.items())
+        items = tuple(with_shares([replace(i, nodes=(*i.nodes, *self.attached.get(i.key, ()))) for i in self.items]))
+        keys = tuple((state, flow.key) for state, flow in states.items())
+        step = Step(self.source.layer, self.t, items, keys, output, self.seed, totals, self.joined)
+        return step, {state: self._link(flow) for state, flow in states.items()}
+
+    # ------------------------------------------------------------------------------- one forward node
+
+    def _visit(self, node: Node, value: Tensor) -> None:
+        """The cotangent of `node`, and the operations of its rule."""
+        owner = self.source.owners.get(node.index)
+        flow = self._joined(*self._arriving(value), owner)
+        name = self.names.get(value.id)
+        if name is not None:
+            self._weigh((self._total(value),), _norm(flow))
+            item = self.named_value(self._key(f"d.{name}"), name, node, self._link(flow), self._total(value), "δ")
+            self.items.append(item)
+            flow = flow._replace(key=item.key)
+        self.given[value.id] = self.at[self._total(value).index] = flow.key
+        for recorded in self.reverse.rules.get(value.id, ()):
+            self._add(self.graph.find(recorded), owner, node)
+        self.leaving += [use for use in self.reverse.gives.get(value.id, ()) if not self._is_own(use.value)]
+
+    def _total(self, value: Tensor) -> Node:
+        return self.graph.find(self.reverse.totals[value.id])
+
+    def _is_own(self, value: Tensor) -> bool:
+        return value.op is not None and value.scope is not None and value.scope.step is self.run.scopes[self.t]
+
+    def _arriving(self, value: Tensor) -> tuple[list[_Flow], list[Tensor | None]]:
+        """The lines that are added up to the cotangent of `value`, and the additions that it takes."""
+        flows: list[_Flow] = []
+        sums: list[Tensor | None] = []
+        uses = self.reverse.uses.get(value.id, [])
+        carried = [use for use in uses if self._comes_by_state(use)]
+        state = next((name for name, other in self.states.items() if other is value), None)
+        if carried and state is not None:
+            flows.append(_Flow(entering(state), tuple(use.part for use in carried)))
+        own = [use for use in uses if self._when(use.consumer) == self.now]
+        others = _grouped([use for use in uses if use not in own and use not in carried], self._origin)
+        late = [use for group in others for use in group]
+        spare = max(carried or late or own, key=lambda use: self._when(use.consumer) or 0)
+        for group in others:
+            flows.append(self._from_elsewhere(value, group))
+        for use in [*(group[0] for group in others), *own]:
+            sums.append(spare.sum if use.sum is None else use.sum if use is not spare else None)
+        flows += [self._flow(use) for use in own]
+        return flows, sums
+
+    def _origin(self, use: Use) -> object:
+        """What tells contributions from elsewhere apart: another step of this run, another layer, or the rest."""
+        when = self._when(use.consumer)
+        step = use.consumer.scope.step if use.consumer.scope is not None else None
+        return when if when is not None else "layer" if step in self.layers else "loss"
+
+    def _flow(self, use: Use) -> _Flow:
+        """The line that carries what a reader in this step contributes."""
+        if use.part is self.reverse.totals[use.consumer.id]:
+            return _Flow(self.given[use.consumer.id], (use.part,))
+        return _Flow(self.at[self.graph.find(use.part).index], (use.part,))
+
+    # --------------------------------------------------------------------------------- between steps
+
+    def _when(self, consumer: Tensor) -> int | None:
+        """The place in time of the step that an operation was recorded in; ``None`` outside this run."""
+        step = consumer.scope.step if consumer.scope is not None else None
+        return self.order.get(step) if step is not None else None
+
+    def _comes_by_state(self, use: Use) -> bool:
+        """Whether a contribution from a later step gets here as a state that every step on the way hands on."""
+        when = self._when(use.consumer)
+        if when is None or when <= self.now:
+            return False
+        return all(any(use.value is value for value in self.run.states[abs(k)]) for k in range(self.now, when))
+
+    def _gathered(self, value: Tensor, owner: str | None = None) -> _Flow | None:
+        """What this step passes on to a value in front of it: its own contributions, and what passes through."""
+        uses = self.reverse.uses.get(value.id, [])
+        passing = next((name for name, other in self.states.items() if other is value), None)
+        carried = [use for use in uses if self._comes_by_state(use)] if passing is not None else []
+        own = [use for use in uses if self._when(use.consumer) == self.now]
+        flows = [_Flow(entering(str(passing)), tuple(use.part for use in carried))] if carried else []
+        flows += [self._flow(use) for use in own]
+        self.leaving = [use for use in self.leaving if use.value is not value]
+        return self._joined(flows, [use.sum for use in (own if carried else own[1:])], owner) if flows else None
+
+    def _from_elsewhere(self, value: Tensor, uses: list[Use]) -> _Flow:
+        """What the loss, another layer or a step that is no neighbour adds: by the port for the output, or a stand-in."""
+        nodes = tuple(self.graph.find(use.sum) for use in uses[1:] if use.sum is not None)
+        origin = self._origin(uses[0])
+        name = self.names.get(value.id, "·")
+        label = f"from t = {abs(origin)}" if isinstance(origin, int) else f"∂L/∂{name}"
+        if label.startswith("∂") and name in (*self.states, self.output):
+            label += theme.subscript(self.t)
+        item = Item(self._key(f"from.{label}"), "ellipse", label, "loss", (theme.label_width(label, 12) + 14, 20.0), (), nodes)
+        parts = tuple(use.part for use in uses)
+        if value is self.run.outputs[self.t] and not isinstance(origin, int) and self.seed is None:
+            self.seed = replace(item, size=(item.size[0], 28.0), value=self.graph.find(value) if origin == "layer" else None)
+            reader = uses[0].consumer
+            self.joined = self.graph.find(reader) if origin == "loss" and len(uses) == 1 and reader in self.graph else None
+            return _Flow(entering("x"), parts)
+        self.items.append(item)
+        return _Flow(item.key, parts)
+
+    # ------------------------------------------------------------------------------------- operations
+
+    def _add(self, node: Node, owner: str | None, rule: Node) -> None:
+        """One operation of the rule of `rule`."""
+        lines = [index for index in node.inputs if index in self.at]
+        if not lines:
+            self._put_aside(node)
+            return
+        if node.op in FOLDED:
+            self.at[node.index] = self.at[lines[0]]
+            self.attached.setdefault(self.at[lines[0]], []).append(node)
+            return
+        chips = [self._chip(index, rule) for index in dict.fromkeys(node.inputs) if index not in self.at]
+        label = self._worded(node)
+        round_ = len(label) <= 2
+        key = self._key(f"d.{owner or 'shared'}.{node.op}")
+        folded = tuple(n for index in dict.fromkeys(node.inputs) if index in self.labels for n in self.factors.pop(index, ()))
+        links = [self._link(_Flow(self.at[index], (self._tensor(index),))) for index in lines]
+        links += [Link(chip, None) for chip in chips if chip]
+        size = (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0)
+        self.items.append(
+            Item(key, "circle" if round_ else "box", label, self._role(owner), size, tuple(links), (node, *folded), is_straight(node) and is_straight(rule))
+        )  # fmt: skip
+        self.at[node.index] = key
+        self._weigh((node,), float(np.linalg.norm(node.value)))
+
+    def _weigh(self, nodes: tuple[Node, ...], norm: float) -> None:
+        """What colours the border of a shape that stands for `nodes`."""
+        if nodes and nodes[0].tensor is not None:
+            self.norms[nodes[0].tensor.id, -1] = norm
+
+    def _tensor(self, index: int) -> Tensor:
+        tensor = self.graph.nodes[index].tensor
+        assert tensor is not None
+        return tensor
+
+    def _put_aside(self, node: Node) -> None:
+        """An operation on forward values alone: part of what the rule multiplies by."""
+        inner = [n for index in dict.fromkeys(node.inputs) for n in self.factors.pop(index, ())]
+        self.factors[node.index] = [node, *inner]
+
+    def _chip(self, index: int, rule: Node) -> str:
+        """The forward value, or what was made of some, that an operation reads; empty if its label says it."""
+        node = self.graph.nodes[index]
+        if self._is_fixed(node):
+            self.labels[index] = formula(node, self.graph, self._called) or ("mask" if node.dtype.kind == "b" else "c")
+            return ""
+        symbol = theme.SYMBOLS.get(rule.op, rule.op)
+        label = formula(node, self.graph, self._called) or (f"{symbol}′" if index in self.factors else self._short(node))
+        inner = tuple(self.factors.pop(index, ()))
+        key = self._key(f"with.{label}")
+        width = max(24.0, theme.label_width(label, 10) + 10)
+        self.items.append(Item(key, "ellipse", label, self._tint(node, rule, bool(inner)), (width, 17.0), (), inner, value=None if inner else node, beside=True))
+        return key
+
+    def _is_fixed(self, node: Node) -> bool:
+        """Whether a value was made of parameters and constants alone."""
+        stack, seen = [node], {node.index}
+        while stack:
+            one = stack.pop()
+            if one.op == "input" or (one.name is not None and not one.is_leaf):
+                return False
+            stack += [self.graph.nodes[k] for k in one.inputs if k not in seen]
+            seen.update(one.inputs)
+            if len(seen) > 12:
+                return False
+        return True
+
+    def _called(self, node: Node) -> str | None:
+        """The name of a forward value, with its timestep where that matters."""
+        if node.tensor is not None and node.tensor.id in self.names:
+            name = self.names[node.tensor.id]
+            return name + theme.subscript(self.t) if name in (*self.states, self.output) else name
+        if node.tensor is not None and node.tensor is self.run.inputs[self.t]:
+            return f"x{theme.subscript(self.t)}"
+        if node.name is None or node.op == "parameter" or node.timestep is None:
+            return node.name
+        return node.name + theme.subscript(node.timestep)
+
+    def _short(self, node: Node) -> str:
+        if node.op == "getitem" or node.op in FOLDED:
+            return self._label(node) if node.op == "getitem" else self._short(self.graph.nodes[node.inputs[0]])
+        return theme.SYMBOLS.get(node.op, node.op)
+
+    def _tint(self, node: Node, rule: Node, made: bool) -> str:
+        """The role of a chip: that of the value, or of the operation whose derivative it is."""
+        while node.op in FOLDED and node.name is None:
+            node = self.graph.nodes[node.inputs[0]]
+        tensor = node.tensor
+        if tensor is not None and any(tensor is value for value in (*self.before.values(), *self.states.values())):
+            return "hidden" if node.name == self.output and len(self.states) > 1 else "cell"
+        if tensor is self.run.inputs[self.t]:
+            return "input"
+        return self._role(self.source.owners.get(rule.index if made else node.index))
+
+    def _worded(self, node: Node) -> str:
+        """The label of an operation on a cotangent."""
+        if node.op == "scatter":
+            return f"{self._label(replace(node, op='getitem'))} ←"
+        if node.op == "matmul":
+            weight = next((self.labels[index] for index in node.inputs if index in self.labels), None)
+            if weight is not None:
+                return f"{weight}ᵀ ·"
+            return "⊗" if node.inputs[1] in self.at else "·"
+        texts = [self.labels.get(index) for index in node.inputs]
+        symbol = theme.SYMBOLS.get(node.op, node.op)
+        if len(texts) == 2 and any(texts):
+            left, right = texts
+            return f"{left} {symbol}" if left and node.op in ("subtract", "divide", "power") else f"{symbol} {left or right}"
+        return symbol
+
+    # ----------------------------------------------------------------------------------- what leaves
+
+    def _input_gradient(self) -> str:
+        """The gradient by the input, outside the frame; its key, empty if the loss does not depend on it."""
+        x = self.run.inputs[self.t]
+        flow = self._gathered(x)
+        if flow is None:
+            return ""
+        label = f"δx{theme.subscript(self.t)}"
+        self.items.append(Item("d.x", "circle", label, "input", (34.0, 34.0), (self._link(flow),), value=self.graph.find(x)))
+        return "d.x"
+
+    def _shares(self) -> None:
+        """What this step adds to the gradients of parameters and of whatever else lies outside."""
+        for value in dict.fromkeys(self.graph.find(use.value) for use in self.leaving):
+            assert value.tensor is not None
+            flow = self._gathered(value.tensor)
+            assert flow is not None
+            label = f"δ{self._called(value) or value.op}"
+            role = "parameter" if value.op == "parameter" else "value"
+            self.items.append(share(self._key(f"d.{label[1:]}"), label, role, self._link(flow)))
+
+    # -------------------------------------------------------------------------------------- lines
+
+    def _joined(self, flows: list[_Flow], sums: Iterable[Tensor | None], owner: str | None) -> _Flow:
+        """One line for several: the sum of what they carry."""
+        if len(flows) == 1:
+            return flows[0]
+        key = self._key(f"d.{owner or 'shared'}.sum")
+        nodes = tuple(self.graph.find(one) for one in sums if one is not None)
+        links = tuple(self._link(flow) for flow in flows)
+        self.items.append(Item(key, "circle", "+", self._role(owner), (24.0, 24.0), links, nodes, True))
+        total = _Flow(key, tuple(part for flow in flows for part in flow.parts))
+        self._weigh(nodes, _norm(total))
+        return total
+
+    def _link(self, flow: _Flow) -> Link:
+        """A line that is coloured by the norm of what it carries."""
+        first = flow.parts[0]
+        edge = (first.id, -1) if len(flow.parts) == 1 else (first.id, -2 - len(self.norms))
+        self.norms[edge] = _norm(flow)
+        return Link(flow.key, edge)
+
+
+def _norm(flow: _Flow) -> float:
+    total = sum((part.data for part in flow.parts[1:]), flow.parts[0].data)
+    return float(np.linalg.norm(total))
+
+
+def _grouped(uses: Iterable[Use], key: Callable[[Use], object]) -> list[list[Use]]:
+    """The uses by what `key` says of them, in the order of their first ones."""
+    found: dict[object, list[Use]] = {}
+    for use in uses:
+        found.setdefault(key(use), []).append(use)
+    return list(found.values())
+
+
+def _distinct(states: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Each value once, under its first name."""
+    seen: set[int] = set()
+    for name, value in states.items():
+        if value.id not in seen:
+            seen.add(value.id)
+            yield name, value

@@ -1,0 +1,319 @@
+"""The operation level: one shape for every primitive operation of a timestep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from tinygrad_rnn import Graph, Node, Scope, Tensor
+from tinygrad_rnn.recurrent.unroll import Run
+
+from ..picture import theme
+from .items import Item, Link, Step, entering
+
+__all__ = ["FOLDED", "Shapes", "Source", "is_straight", "operation_step", "step_nodes"]
+
+_UNREAD = ""
+FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
+
+
+@dataclass
+class Source:
+    """Where a run's graph stands in the drawing: its timesteps, layer by layer.
+
+    Attributes
+    ----------
+    run : Run
+        Of a single cell.
+    layer : str
+        Its layer's path; empty for a single cell.
+    graph : Graph
+        Of everything that is drawn.
+    owners : mapping
+        Node index to the gate or state it serves.
+    nodes : mapping
+        Timestep to the nodes recorded in it.
+    cuts : frozenset of (node index, operand)
+        The edges along which no gradient flows.
+    """
+
+    run: Run
+    layer: str
+    graph: Graph
+    owners: Mapping[int, str | None]
+    nodes: Mapping[int, list[Node]] = field(repr=False)
+    cuts: frozenset[tuple[int, int]] = field(repr=False)
+
+    @cached_property
+    def names(self) -> dict[int, dict[int, str]]:
+        """Timestep to what values are called in it, by Tensor id."""
+        found: dict[int, dict[int, str]] = {}
+        for (name, t), value in self.run.names.items():
+            if name != "x":
+                found.setdefault(t, {})[value.id] = name
+        return found
+
+
+def step_nodes(graph: Graph) -> dict[Scope, list[Node]]:
+    """The nodes of `graph` by the step that they were recorded in."""
+    found: dict[Scope, list[Node]] = {}
+    for node in graph.nodes:
+        step = node.scope.step if node.scope is not None and not node.scope.is_backward else None
+        if step is not None:
+            found.setdefault(step, []).append(node)
+    return found
+
+
+def is_straight(node: Node) -> bool:
+    """Whether a state stays on its highway through an operation: it adds, multiplies or chooses, element by element."""
+    op = node.primitive
+    return op.elementwise and op.kind in ("sum", "product", "choice")
+
+
+def operation_step(source: Source, t: int) -> Step:
+    """Timestep `t` with every primitive operation as an item and every named value beside its own."""
+    return _Builder(source, t).step()
+
+
+class Shapes:
+    """What the shapes of one timestep are called and how they read, forward and backward.
+
+    Attributes
+    ----------
+    at : dict
+        Node index to the key of the item that shows it.
+    labels : dict
+        Node index to the text by which its consumer names it, for what has no item.
+    names : dict
+        Tensor id to the name of a value of this timestep.
+    before, states : dict
+        State name to its Tensor, in front of and behind this timestep.
+    output : str
+        The state that is the output.
+    """
+
+    def __init__(self, source: Source, t: int) -> None:
+        self.source, self.t = source, t
+        self.graph, self.run = source.graph, source.run
+        self.items: list[Item] = []
+        self.at: dict[int, str] = {}
+        self.labels: dict[int, str] = {}
+        self.keys: dict[str, int] = {}
+        self.names = dict(source.names.get(t, {}))
+        previous = t + 1 if self.run.reverse else t - 1
+        inside = 0 <= previous < len(self.run)
+        self.before: dict[str, Tensor] = (self.run.states[previous] if inside else self.run.initial_state)._asdict()
+        self.states: dict[str, Tensor] = self.run.states[t]._asdict()
+        output = self.run.outputs[t]
+        self.output = next((name for name, value in self.states.items() if value.id == output.id), "out")
+        self.names.setdefault(output.id, self.output)
+
+    def named_value(self, key: str, name: str, node: Node, link: Link, value: Node | None, prefix: str = "") -> Item:
+        """The shape of the named value `node`, or with a prefix that of something as large as it is."""
+        assert node.tensor is not None
+        is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
+        label = prefix + name + (theme.subscript(self.t) if is_state else "")
+        role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
+        round_ = is_state and len(name) <= 2
+        width = theme.label_width(prefix + name, 12) + (22 if is_state else 10)
+        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
+        return Item(key, shape, label, role, size, (link,), (), True, value)
+
+    def _name(self, node: Node) -> str | None:
+        return self.names.get(node.tensor.id) if node.tensor is not None else None
+
+    def _role(self, owner: str | None) -> str:
+        if owner is None:
+            return "shared"
+        if owner in self.states:
+            return "cell" if owner != self.output or len(self.states) == 1 else "hidden"
+        return f"gate:{owner}"
+
+    def _key(self, base: str) -> str:
+        self.keys[base] = self.keys.get(base, 0) + 1
+        return base if self.keys[base] == 1 else f"{base}.{self.keys[base]}"
+
+    def _label(self, node: Node) -> str:
+        symbol = theme.SYMBOLS.get(node.op, node.op)
+        if node.op == "getitem":
+            return _slice_label(node)
+        texts = [self._text(index) for index in node.inputs]
+        if node.op in FOLDED:
+            return (texts[0] or node.op) + ("ᵀ" if node.op == "transpose" else "")
+        if len(texts) != 2 or texts == [None, None]:
+            return symbol
+        left, right = texts
+        if node.op == "matmul":
+            return f"{(left or right or '').removesuffix('ᵀ')} ·"
+        if left is None or (right is None and node.primitive.commutative):
+            return f"{symbol} {left or right}"
+        return f"{left} {symbol}"
+
+    def _text(self, index: int) -> str | None:
+        """How an operand that is no line reads in its consumer's label."""
+        if index in self.at:
+            return None
+        node = self.graph.nodes[index]
+        if index in self.labels:
+            return self.labels[index]
+        if node.op == "constant" and node.value.size and node.dtype.kind in "fiu" and np.ptp(node.value) == 0:
+            return f"{node.value.flat[0]:.4g}"
+        return node.name or ("mask" if node.dtype.kind == "b" else "c")
+
+
+class _Builder(Shapes):
+    """Walks the operations of one timestep, oldest first."""
+
+    def __init__(self, source: Source, t: int) -> None:
+        super().__init__(source, t)
+        self.cut: set[int] = set()
+        self.folded: dict[int, tuple[Node, ...]] = {}
+        self.recipes: dict[int, int] = {}
+        self.known: dict[tuple[object, ...], int] = {}
+        self.functions: dict[tuple[str, ...], dict[int, int]] = {}
+        for name, value in self.before.items():
+            self._port(value, entering(name))
+        self._port(self.run.inputs[t], entering("x"))
+        self.circle = ""
+
+    def _port(self, value: Tensor, key: str) -> None:
+        if value in self.graph:
+            self.at[self.graph.find(value).index] = key
+
+    def step(self) -> Step:
+        for node in self.source.nodes[self.t]:
+            if node.index not in self.at and not node.is_leaf:
+                self._add(node)
+        states = []
+        for name, value in self.states.items():
+            states.append((name, self._place_of(value, name)))
+        return Step(self.source.layer, self.t, tuple(self.items), tuple(states), self.circle)
+
+    def _place_of(self, value: Tensor, name: str) -> str:
+        index = self.graph.find(value).index
+        return self.at[index] if index in self.at else entering(name)
+
+    # ------------------------------------------------------------------------------------ one node
+
+    def _add(self, node: Node) -> None:
+        lines = list(self._lines(node))
+        if not lines or self._is_folded(node, lines):
+            self._fold(node, lines)
+            return
+        owner = self.source.owners.get(node.index)
+        key = self._key(f"{owner or 'shared'}.{node.op}")
+        label = self._label(node)
+        round_ = len(label) <= 2
+        folded = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
+        self.items.append(
+            Item(
+                key, "circle" if round_ else "box", label, self._role(owner),
+                (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0),
+                tuple(lines), (node, *folded), is_straight(node), learned=self._reads_parameter(node),
+            )
+        )  # fmt: skip
+        self.at[node.index] = key
+        name = self._name(node)
+        if name is not None:
+            self._add_value(node, name, key)
+
+    def _reads_parameter(self, node: Node) -> bool:
+        operands = [n for k in node.inputs for n in (self.graph.nodes[k], *self.folded.get(k, ()))]
+        inner = [self.graph.nodes[k] for n in operands if n.op in FOLDED for k in n.inputs]
+        return any(n.op == "parameter" for n in (*operands, *inner))
+
+    def _add_value(self, node: Node, name: str, key: str) -> None:
+        """A named value is drawn beside its operation, and feeds what the operation feeds.
+
+        The output's circle stands outside the frame and feeds nothing inside it.
+        """
+        assert node.tensor is not None
+        link = Link(key, (node.tensor.id, -1), node=node.index)
+        item = self.named_value(self._key(name), name, node, link, node)
+        self.items.append(item)
+        if node.tensor.id == self.run.outputs[self.t].id:
+            self.circle = item.key
+        else:
+            self.at[node.index] = item.key
+
+    # ------------------------------------------------------------------------------- what it reads
+
+    def _lines(self, node: Node) -> Iterator[Link]:
+        for operand, index in enumerate(node.inputs):
+            source = self.graph.nodes[index]
+            if index not in self.at and index not in self.labels and not source.is_leaf:
+                self._from_elsewhere(source)
+            if index in self.at:
+                assert node.tensor is not None
+                cut = (node.index, operand) in self.source.cuts or index in self.cut
+                yield Link(self.at[index], (node.tensor.id, operand), cut, node=index)
+
+    def _from_elsewhere(self, source: Node) -> None:
+        """A value of another timestep, or from outside, that is no state: a stand-in with its name."""
+        label = source.path.rsplit("/", 1)[-1]
+        if source.timestep is not None and source.timestep != self.t:
+            label += theme.subscript(source.timestep)
+        key = self._key(f"from.{label}")
+        width = max(32.0, theme.oval_width(label, 12, 20))
+        self.items.append(Item(key, "ellipse", label, "value", (width, 20.0), (), value=source))
+        self.at[source.index] = key
+
+    def _is_folded(self, node: Node, lines: Sequence[Link]) -> bool:
+        """Whether an operation only serves the machine: no shape of its own, told in its consumer's tooltip.
+
+        The gradient's stop on a state that enters is drawn as a cut in the state's line.
+        """
+        if self._name(node) is not None:
+            return False
+        entered = lines[0].source.startswith(entering(""))
+        return node.op in FOLDED or (node.op == "stop_gradient" and entered)
+
+    def _fold(self, node: Node, lines: Sequence[Link]) -> None:
+        inner = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
+        self.folded[node.index] = (*inner, node)
+        if lines:
+            self.at[node.index] = lines[0].source
+            if node.op == "stop_gradient" or lines[0].cut:
+                self.cut.add(node.index)
+        else:
+            self.recipes[node.index] = self._recipe(node)
+            self.labels[node.index] = self._label(node) if node.op in FOLDED | {"getitem"} else _UNREAD
+
+    def _text(self, index: int) -> str | None:
+        """Functions of parameters are counted when they are read, for those in between are never seen."""
+        if self.labels.get(index) == _UNREAD:
+            self.labels[index] = self._function(self.graph.nodes[index])
+        return super()._text(index)
+
+    def _function(self, node: Node) -> str:
+        """What is computed from parameters alone: ``f(nu, theta)``, and of the same parameters otherwise ``f₂(nu, theta)``."""
+        operands = (self.graph.nodes[k] for inner in (node, *self.folded[node.index]) for k in inner.inputs)
+        names = dict.fromkeys(operand.name for operand in operands if operand.op == "parameter" and operand.name)
+        if not names:
+            return self._label(node)
+        alike = self.functions.setdefault(tuple(names), {})
+        number = alike.setdefault(self.recipes[node.index], len(alike) + 1)
+        return f"f{theme.subscript(number) if number > 1 else ''}({', '.join(names)})"
+
+    def _recipe(self, node: Node) -> int:
+        """A number for how a value is computed from leaves: what is computed in the same way has the same."""
+        settings = tuple(sorted((key, repr(value)) for key, value in node.attributes.items()))
+        leaves = {k: self.graph.nodes[k] for k in node.inputs if k not in self.recipes}
+        operands = tuple(
+            self.recipes[k] if k not in leaves else (leaves[k].value.tobytes() if leaves[k].op == "constant" else -1 - k) for k in node.inputs
+        )
+        return self.known.setdefault((node.op, settings, operands), len(self.known))
+
+
+def _slice_label(node: Node) -> str:
+    """``[4:8]`` for a slice along the last sliced axis."""
+    index = node.attributes.get("index")
+    parts = index if isinstance(index, tuple) else (index,)
+    shown = [p for p in parts if p != slice(None)]
+    if len(shown) == 1 and isinstance(shown[0], slice):
+        start, stop = shown[0].start, shown[0].stop
+        return f"[{'' if start is None else start}:{'' if stop is None else stop}]"
+    return f"[{shown[0]}]" if len(shown) == 1 and isinstance(shown[0], int) else "[…]"

@@ -1,0 +1,83 @@
+"""A compiled run once more, step by step, so that there is a graph to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tinygrad_rnn import Graph, Tensor, stack
+from tinygrad_rnn.autodiff.arrays import plain
+from tinygrad_rnn.compiler import CompiledEnsemble, uncompiled
+from tinygrad_rnn.recurrent.inner import TRAJECTORY, VALUE
+from tinygrad_rnn.recurrent.lazy import stacked
+from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
+from tinygrad_rnn.recurrent.unroll import Run, unroll
+
+__all__ = ["loss_step_by_step", "recorded", "step_by_step"]
+
+
+def recorded(run: Run, loss: Tensor) -> tuple[Run, Tensor]:
+    """A run and its loss with every operation on record: themselves, or if any of it is compiled, a replay.
+
+    What is no run is handed back as it is, for :func:`inspector.trace` to refuse.
+
+    Raises
+    ------
+    ValueError
+        If the run is that of an ensemble.
+    """
+    if not isinstance(run, Run) or all(part.tape is None for part in run.cells):
+        return run, loss
+    replayed = step_by_step(run)
+    return replayed, loss_step_by_step(loss, run, replayed)
+
+
+def step_by_step(run: Run) -> Run:
+    """The same cell over the same inputs from the same states, every operation recorded."""
+    if isinstance(run.cell, CompiledEnsemble):
+        raise ValueError(f"{run.cell!r} are many graphs; unroll one of its members and look at that")
+    tape = next(part.tape for part in run.cells if part.tape is not None)
+    mask = tape.attributes.get("mask")
+    return unroll(
+        uncompiled(run.cell),
+        stacked(run.inputs).data,
+        rebuilt(run.initial_state, (plain(leaf) for leaf in leaves_of(run.initial_state))),
+        truncate=tape.attributes.get("truncate"),
+        lengths=None if mask is None else mask.sum(axis=(0, 2)),
+        reverse=run.reverse,
+    )
+
+
+def loss_step_by_step(loss: Tensor, run: Run, replayed: Run) -> Tensor:
+    """The loss of a compiled run, computed from its replay."""
+    parts = {old.tape.id: (old, new) for old, new in zip(run.cells, replayed.cells, strict=True) if old.tape is not None}
+    graph = Graph(loss)
+    feeds: dict[Any, Tensor] = {}
+    for old, new in zip(run.cells, replayed.cells, strict=True):
+        if old.tape is None:
+            feeds.update((graph.find(one), other) for one, other in _pairs(old, new) if one in graph)
+    for node in graph.nodes:
+        tensor = node.tensor
+        if tensor is None or tensor.op not in (VALUE, TRAJECTORY) or tensor.inputs[0].id not in parts:
+            continue
+        old, new = parts[tensor.inputs[0].id]
+        feeds[node] = _same(tensor, old, new)
+    result: Tensor = graph.run(feeds)
+    return result
+
+
+def _pairs(old: Run, new: Run) -> Iterator[tuple[Tensor, Tensor]]:
+    """The values of a layer that is not compiled itself, and what they are in the replay."""
+    yield from zip(old.outputs, new.outputs, strict=True)
+    yield from ((value, new.names[key]) for key, value in old.names.items() if key[0] != "x")
+
+
+def _same(tensor: Tensor, old: Run, new: Run) -> Tensor:
+    """The value of the replay that a value of the compiled run stands for."""
+    _, name = tensor.attributes["key"]
+    series = new.outputs if not name else [new.names[name, t] for t in range(len(new))]
+    if tensor.op is VALUE:
+        row = tensor.attributes["row"]
+        value: Tensor = series[len(new) - 1 - row if old.reverse else row]
+        return value
+    return stack(list(series)[::-1] if old.reverse else series)  # type: ignore[no-any-return]

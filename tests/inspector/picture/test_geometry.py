@@ -1,0 +1,266 @@
+"""Laws of geometry, checked on the SVG that is produced, by Graphviz and by ourselves, for any cell at any level."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.formats.svg import to_svg
+from inspector.picture.picture import Line, Picture
+from inspector.render import LEVELS, picture
+from tests.inspector.picture.drawn import Box, Drawn, Edge, Node, Point, produced, read
+from tests.inspector.picture.test_drawing import RUNS, run_of
+from tests.marks import slow_unless
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
+
+CELLS = tg.cells.names()
+OTHERS = ["masked", "truncated", "reversed", "stacked", "directions", "scoped", "folded", "three folded"]
+QUICK = [(name, LEVELS[k // 2 % len(LEVELS)]) for k, name in enumerate(CELLS) if k % 2 == 0]
+"""Every second cell at one of the levels, in turn."""
+Segment = tuple[Point, Point]
+
+
+def segments(edge: Edge) -> Iterator[Segment]:
+    for piece in edge.pieces:
+        yield from itertools.pairwise(piece)
+    if edge.tip is not None:
+        yield edge.pieces[-1][-1], edge.tip
+
+
+def distance(point: Point, segment: Segment) -> float:
+    """From a point to an upright or level stretch, or to the hull of a bend."""
+    (ax, ay), (bx, by) = segment
+    length = math.dist(*segment) ** 2
+    along = 0.0 if length == 0 else max(0.0, min(1.0, ((point[0] - ax) * (bx - ax) + (point[1] - ay) * (by - ay)) / length))
+    return math.dist(point, (ax + along * (bx - ax), ay + along * (by - ay)))
+
+
+def to_border(point: Point, node: Node) -> float:
+    """How far a point is from the outline of a shape."""
+    assert node.box is not None
+    (x, y), (cx, cy) = point, node.box.centre
+    if node.round:
+        rx, ry = (node.box.right - node.box.left) / 2, (node.box.bottom - node.box.top) / 2
+        away = math.hypot((x - cx) / rx, (y - cy) / ry)
+        return abs(away - 1) * math.dist(point, node.box.centre) / away if away else min(rx, ry)
+    corners = [(node.box.left, node.box.top), (node.box.right, node.box.top), (node.box.right, node.box.bottom), (node.box.left, node.box.bottom)]
+    return min(distance(point, side) for side in itertools.pairwise([*corners, corners[0]]))
+
+
+# ---------------------------------------------------------------------------------------------- laws
+
+
+def overlapping(drawn: Drawn) -> Iterator[str]:
+    """Shapes on shapes, words on shapes or on other words."""
+    solid = [(node.id, node.box) for node in drawn.nodes.values() if node.box is not None]
+    words = [(node.id, node.text) for node in drawn.nodes.values() if node.box is None and node.text is not None]
+    words += [(frame.id, frame.text) for frame in drawn.frames.values() if frame.text is not None]
+    words += [(edge.id, edge.text) for edge in drawn.edges.values() if edge.text is not None]
+    both = [*((key, box, False) for key, box in solid), *((key, box, True) for key, box in words)]
+    for (a, one, _), (b, other, _) in near(both):
+        if one.overlap(other) > 0.15:
+            yield f"{a} and {b} overlap by {one.overlap(other):.1f}"
+
+
+def near(boxes: list[tuple[str, Box, bool]]) -> Iterator[tuple[tuple[str, Box, bool], tuple[str, Box, bool]]]:
+    """Pairs whose extents across meet, found in one sweep from left to right."""
+    active: list[tuple[str, Box, bool]] = []
+    for one in sorted(boxes, key=lambda entry: entry[1].left):
+        active = [other for other in active if other[1].right > one[1].left]
+        yield from ((one, other) for other in active)
+        active.append(one)
+
+
+def spilling(drawn: Drawn) -> Iterator[str]:
+    """Labels that do not fit their shape or frame."""
+    for node in [*drawn.nodes.values(), *drawn.frames.values()]:
+        if node.box is None or node.text is None:
+            continue
+        if not node.box.holds(node.text):
+            yield f"{node.id}: {node.words!r} {node.text} leaves {node.box}"
+        elif node.round:
+            (cx, cy), corners = node.box.centre, [(x, y) for c in node.characters for x in (c.left, c.right) for y in (c.top, c.bottom)]
+            if any(math.hypot((x - cx) / (node.box.right - cx), (y - cy) / (node.box.bottom - cy)) > 1 for x, y in corners):
+                yield f"{node.id}: {node.words!r} leaves its ellipse"
+
+
+def astray(drawn: Drawn, drawing: Picture) -> Iterator[str]:
+    """Lines that are neither upright nor level, begin nowhere, or whose arrows miss what they point at."""
+    origin = shift(drawn, drawing)
+    anchors = {s.id: (s.x + origin[0], -s.y + origin[1]) for s in drawing.shapes if s.kind == "point"}
+    siblings: dict[str, list[str]] = {}
+    for line in drawing.lines:
+        siblings.setdefault(line.source, []).append(line.id)
+    for line in drawing.lines:
+        edge = drawn.edges[line.id]
+        for (ax, ay), (bx, by) in segments(edge):
+            if min(abs(ax - bx), abs(ay - by)) > 0.1 and math.dist((ax, ay), (bx, by)) > 7.5:
+                yield f"{line.id} runs askew from {ax, ay} to {bx, by}"
+        start = edge.pieces[0][0]
+        trunks = [s for other in siblings[line.source] if other != line.id for s in segments(drawn.edges[other])]
+        away = math.dist(start, anchors[line.source]) if line.source in anchors else to_border(start, drawn.nodes[line.source])
+        if min([away, *(distance(start, s) for s in trunks)]) > 1.5:
+            yield f"{line.id} begins {away:.1f} from {line.source}"
+        for one, other in itertools.pairwise(edge.pieces):
+            if not 11 < math.dist(one[-1], other[0]) < 13:
+                yield f"{line.id} is broken at {one[-1]}"
+        if (edge.tip is not None) != line.arrow:
+            yield f"{line.id}: arrowhead {edge.tip}"
+        end = edge.tip or edge.pieces[-1][-1]
+        missed = math.dist(end, anchors[line.target]) if line.target in anchors else to_border(end, drawn.nodes[line.target])
+        if missed > 1.5:
+            yield f"{line.id} ends {missed:.1f} from {line.target}"
+
+
+def shift(drawn: Drawn, drawing: Picture) -> Point:
+    """What the writer added to the picture's coordinates."""
+    shape = next(s for s in drawing.shapes if s.kind != "point" and s.kind != "text")
+    box = drawn.nodes[shape.id].box
+    assert box is not None
+    return box.centre[0] - shape.x, box.centre[1] + shape.y
+
+
+def trespassing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
+    """Lines that run through shapes other than their source and target, or through words."""
+    solid = [(n.id, n.box.grown(-1.0)) for n in drawn.nodes.values() if n.box is not None]
+    solid += [(n.id, n.text) for n in [*drawn.nodes.values(), *drawn.frames.values()] if n.text is not None and (n.box is None or n.id in drawn.frames)]
+    solid.sort(key=lambda entry: entry[1].left)
+    for line in drawing.lines:
+        for (ax, ay), (bx, by) in segments(drawn.edges[line.id]):
+            way = Box(min(ax, bx), min(ay, by), max(ax, bx), max(ay, by))
+            for key, box in solid:
+                if box.left > way.right:
+                    break
+                if box.overlap(way) > 0 and key not in (line.source, line.target):
+                    yield f"{line.id} runs through {key}"
+
+
+def stretches(drawn: Drawn, drawing: Picture) -> Iterator[tuple[bool, float, float, float, Line]]:
+    """The straight parts of all lines: whether upright, the coordinate that they keep, and from where to where they run."""
+    inside = {key for frame in drawing.frames for key in frame.members}
+    for line in drawing.lines:
+        if (line.target.startswith(("out.", "loss")) and line.target not in inside) or "ribbon" in line.css:
+            continue  # what leads to the loss merges into one track on purpose, and a ribbon lies on its state's line
+        for (ax, ay), (bx, by) in segments(drawn.edges[line.id]):
+            if abs(ay - by) < 0.1 < abs(ax - bx):
+                yield False, ay, min(ax, bx), max(ax, bx), line
+            elif abs(ax - bx) < 0.1 < abs(ay - by):
+                yield True, ax, min(ay, by), max(ay, by), line
+
+
+def crossings(drawn: Drawn, drawing: Picture) -> int:
+    """How often lines of different sources cross, where the one does not open for the other."""
+    found = list(stretches(drawn, drawing))
+    level, upright = [s for s in found if not s[0]], [s for s in found if s[0]]
+    return len({
+        (round(x), round(y), frozenset((one.source, other.source)))
+        for _, y, left, right, one in level for _, x, top, bottom, other in upright
+        if one.source != other.source and left < x < right and top < y < bottom
+    })  # fmt: skip
+
+
+def hiding(drawn: Drawn, drawing: Picture) -> Iterator[str]:
+    """Lines of different sources that run along each other, so that nobody can tell them apart."""
+    found = sorted(stretches(drawn, drawing), key=lambda stretch: stretch[:4])
+    for k, (upright, at, low, high, one) in enumerate(found):
+        for other_upright, near_by, start, end, other in found[k + 1 :]:
+            if other_upright != upright or near_by > at + 1.5:
+                break
+            if one.source != other.source and min(high, end) - max(low, start) > 2:
+                yield f"{one.id} and {other.id} run along each other"
+
+
+def wandering(drawn: Drawn, drawing: Picture) -> Iterator[str]:
+    """Shapes that do not repeat exactly from one alike step to the next, and rails that do not keep their height."""
+    periods: dict[float, float] = {}
+    places = {key: node.box.centre for key, node in drawn.nodes.items() if node.box is not None}
+    for one, other in itertools.pairwise(sorted(drawing.frames, key=lambda frame: (frame.bottom, frame.left))):
+        here, there = (frame.id.removesuffix("step") for frame in (one, other))
+        keys = [key.removeprefix(here) for key in one.members]
+        if one.bottom != other.bottom or keys != [key.removeprefix(there) for key in other.members]:
+            continue
+        left, right = drawn.frames[one.id].box, drawn.frames[other.id].box
+        assert left is not None and right is not None
+        period = right.left - left.left
+        if abs(one.timestep - other.timestep) == 1 and abs(periods.setdefault(one.bottom, period) - period) > 0.021:
+            yield f"{other.id} stands {period} from {one.id}"
+        for key in keys:
+            (ax, ay), (bx, by) = places[here + key], places[there + key]
+            if abs(bx - ax - period) > 0.021 or abs(by - ay) > 0.011:
+                yield f"{there}{key} stands {bx - ax, by - ay} from {here}{key} and not {period}"
+    for line in drawing.lines:
+        heights = {round(y) for piece in drawn.edges[line.id].pieces for _, y in piece}
+        if line.css == "rail" and len(heights) > 1:
+            yield f"{line.id} is not straight"
+
+
+def missing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
+    """What the picture has and the drawing has not, or the other way round; :func:`read` finds what is there twice."""
+    yield from {shape.id for shape in drawing.shapes if shape.kind != "point"} ^ {*drawn.nodes, *drawn.badges}
+    yield from {band.id for band in drawing.bands} ^ set(drawn.bands)
+    yield from {line.id for line in drawing.lines} ^ set(drawn.edges)
+    yield from {frame.id for frame in drawing.frames} ^ set(drawn.frames)
+    yield from (shape.id for shape in drawing.shapes if shape.kind != "point" and (drawn.nodes | drawn.badges)[shape.id].words != shape.label.replace("\n", "↵"))
+
+
+def broken_laws(svg: str, drawing: Picture) -> list[str]:
+    drawn = read(svg)
+    of_svg = [law(drawn) for law in (overlapping, spilling)]
+    of_both = [law(drawn, drawing) for law in (missing, astray, trespassing, hiding, wandering)]
+    return list(itertools.chain(*of_svg, *of_both))
+
+
+# --------------------------------------------------------------------------------------------- tests
+
+
+@pytest.mark.parametrize("writer", ["graphviz", "own"])
+@pytest.mark.parametrize(("name", "level"), slow_unless(QUICK, itertools.product(CELLS, LEVELS)))
+def test_the_laws_of_geometry_hold_for_every_cell(name: str, level: str, writer: str) -> None:
+    drawing, theirs, ours = produced(name, level)
+    assert broken_laws(theirs if writer == "graphviz" else ours, drawing) == []
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@FEW
+@given(run=runs())
+def test_the_laws_of_geometry_hold_for_cells_nobody_has_drawn_yet(level: str, run: Run) -> None:
+    drawing = picture(run, level=level)
+    assert broken_laws(to_svg(drawing), drawing) == []
+
+
+@pytest.mark.parametrize(("kind", "level"), slow_unless(zip(OTHERS, [*LEVELS] * 3, strict=False), itertools.product(OTHERS, LEVELS)))
+def test_the_laws_of_geometry_hold_for_other_runs(kind: str, level: str) -> None:
+    run = run_of("narx" if kind == "three folded" else "lstm", 30) if "folded" in kind else RUNS[kind]
+    drawing = picture(run, level=level, trace=inspector.trace(run, tg.losses.mse_loss(run.stacked, np.zeros(run.stacked.shape))))
+    assert broken_laws(to_svg(drawing), drawing) == []
+
+
+CROSSINGS = {
+    "cell": {"layernorm": 5, "mgu": 3, "noaf": 2, "sru": 4, "narx": 7, "clockwork": 3, "chunker": 2, "lru": 2,
+             "lstm1997": 9, "slstm": 9, "fgr": 29},
+    "gate": {"layernorm": 5, "mgu": 2, "gru_before": 2, "sru": 4, "narx": 6, "clockwork": 2, "chunker": 2, "lru": 2,
+             "lstm1997": 9, "slstm": 9, "fgr": 33},
+}  # fmt: skip
+"""A step's crossings where there is more than one. The last three cells feed every gate from every gate."""
+
+
+@pytest.mark.parametrize(("name", "level"), slow_unless(QUICK, itertools.product(CELLS, ["cell", "gate"])))
+def test_lines_hardly_cross(name: str, level: str) -> None:
+    drawing, _, ours = produced(name, level)
+    assert crossings(read(ours), drawing) <= 3 * CROSSINGS[level].get(name, 1)
+
+
+@pytest.mark.parametrize("level", ["cell", "gate"])
+@pytest.mark.parametrize("name", ["rnn", "lstm", "nfg", "cifg", "np", "minlstm", "mingru"])
+def test_lines_do_not_cross_where_none_has_to(name: str, level: str) -> None:
+    drawing, _, ours = produced(name, level)
+    assert crossings(read(ours), drawing) == 0

@@ -1,0 +1,109 @@
+"""What shapes tell beside their kind: badges, values, highways."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.picture import theme
+from inspector.picture.ink import number
+from inspector.picture.picture import Picture
+from inspector.render import LEVELS, picture
+from tests.inspector.picture.test_drawing import RUNS, run_of
+
+
+def badges(drawing: Picture) -> dict[str, str]:
+    return {s.id.removesuffix(".badge"): s.label for s in drawing.shapes if s.css == "badge"}
+
+
+def test_what_the_loss_does_not_depend_on_is_told_from_an_exact_zero() -> None:
+    class Dead(tg.Cell):
+        def step(self, x: tg.Tensor, state: tuple[tg.Tensor, ...]) -> tuple[tg.Tensor]:
+            shut = tg.named(shut=tg.relu(state[0] - 100.0))
+            return (tg.tanh(tg.named(open=0.5 * state[0] + x) + shut),)
+
+    run = tg.unroll(Dead(3, 3), np.ones((3, 1, 3)))
+    drawing = picture(run, trace=inspector.trace(run, run.outputs[1].sum()))
+    found = badges(drawing)
+    assert found["t1.shut.subtract"] == "0" and "t1.shut" not in found
+    assert "t1.open" not in found and "t0.open" not in found
+    assert {found[own] for own in ("t2.open", "t2.shut", "t2.h.tanh", "t2.x", "t2.h")} == {"–"}
+    assert {s.label for s in drawing.shapes if "legend" in s.css.split() and "badge" in s.css} == {
+        "0 = gradient exactly 0", "– = no gradient: the loss does not depend on it",
+    }  # fmt: skip
+
+
+def test_what_is_not_finite_has_a_badge() -> None:
+    run = run_of("rnn")
+    with np.errstate(all="ignore"):
+        loss = (run.outputs[1] * np.inf).sum()
+        trace = inspector.trace(run, loss)
+    assert badges(picture(run, trace=trace))["t1.h.tanh"] == "!"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_value_that_is_not_finite_has_a_badge_of_its_own_beside_that_of_its_gradient(level: str) -> None:
+    """Whatever the gradient is, and where there is none to know."""
+    x = np.ones((4, 1, 3))
+    x[2] = np.inf
+    with np.errstate(all="ignore"):
+        run = tg.unroll(tg.cells.RNNCell(3, 4, seed=0, nonlinearity="relu"), x)
+        trace = inspector.trace(run, run.outputs[1].sum())
+    drawings = [picture(run, level=level), picture(run, level=level, trace=trace, decay=True), picture(run, level=level, trace=trace, values=True)]
+    for drawing in drawings:
+        shapes = {s.id: s for s in drawing.shapes}
+        ill = {own.removesuffix(".ill") for own in shapes if own.endswith(".ill")}
+        assert {"t2.h", "t3.h", "t2.x"} <= ill and not any(own.startswith(("t0.", "t1.")) for own in ill)
+        assert all(shapes[f"{own}.ill"].label == "×" and shapes[f"{own}.ill"].x < shapes[own].x for own in ill)
+        assert "× = value not finite" in {s.label for s in drawing.shapes}
+        assert drawing is drawings[0] or {shapes[f"{own}.badge"].label for own in ("t2.h", "t3.h", "t2.x")} == {"–"}
+    assert not any(s.id.endswith(".ill") for s in picture(RUNS["lstm"], level=level).shapes)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_scale_of_values_holds_whatever_is_drawn(level: str) -> None:
+    """An input, a state to start from, or a loss larger than everything in the steps."""
+    for x, start, factor in ((-50.0, 0.0, 1.0), (0.0, 50.0, 1.0), (0.0, 0.0, 500.0)):
+        run = tg.unroll(tg.cells.GRUCell(3, 4, seed=0), np.full((2, 1, 3), x), np.full((1, 4), start))
+        loss = factor * run.stacked.sum()
+        drawing = picture(run, level=level, trace=inspector.trace(run, loss), values=True)
+        shapes = {s.id: s for s in drawing.shapes}
+        largest = max(abs(float(loss.data)), abs(x), start)
+        assert shapes["legend.value8.tick"].label == number(float(f"{largest:.2g}"))
+        assert x == 0.0 or "v0" in shapes["t0.x"].css.split()
+
+
+def test_without_a_trace_there_are_no_badges_and_no_zeros() -> None:
+    drawing = picture(RUNS["lstm"])
+    assert badges(drawing) == {}
+    assert all("gradient —" in s.tooltip for s in drawing.shapes if s.nodes)
+    assert all("gradient exactly 0" not in line.tooltip for line in drawing.lines)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_values_fill_the_shapes(level: str) -> None:
+    run = run_of("lstm")
+    drawing = picture(run, level=level, values=True)
+    shapes = {s.id: s for s in drawing.shapes}
+    means = {t: run.names["f", t].data.mean() for t in range(3)}
+    largest = float(shapes["legend.value8.tick"].label)
+    for t, mean in means.items():
+        shape = shapes[f"t{t}.f"]
+        (k,) = [int(css[1:]) for css in shape.css.split() if css[0] == "v" and css[1:].isdigit()]
+        assert abs((k - 4) / 4 * largest - mean) < 0.13 * largest
+        assert shape.paint is not None and shape.paint.fill == theme.VALUES[k][0]
+    assert shapes["legend.value0.tick"].label == f"-{shapes['legend.value8.tick'].label}"
+    assert "t0.f" in {s.id for s in picture(run, level=level).shapes if not any(c[0] == "v" and c[1:].isdigit() for c in s.css.split())}
+
+
+@pytest.mark.parametrize(("name", "states"), [("rnn", set()), ("lstm", {"c"}), ("gru", {"h"}), ("peephole", {"c"}), ("mingru", {"h"})])
+def test_highways_have_a_band_in_every_step(name: str, states: set[str]) -> None:
+    drawing = picture(run_of(name), level="cell")
+    assert {band.id for band in drawing.bands} == {f"t{t}.{state}.highway" for t in range(3) for state in states}
+    for band in drawing.bands:
+        (frame,) = [f for f in drawing.frames if f.id == band.id.split(".")[0] + ".step"]
+        assert (band.left, band.right) == (frame.left, frame.right) and frame.bottom < band.bottom < band.top < frame.top
+        rails = [line for line in drawing.lines if line.css == "rail" and any(y == (band.bottom + band.top) / 2 for p in line.pieces for _, y in p)]
+        assert rails

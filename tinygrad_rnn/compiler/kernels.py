@@ -1,0 +1,182 @@
+"""Compiled loops: source text in, machine code out, kept on disk between processes.
+
+The text of a loop holds nothing but our own words and numbered names, never a name that a user gave. It is
+written to the cache directory for whoever wants to read it; what is compiled is always the text in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.abc
+import importlib.util
+import os
+import stat
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from .. import files
+
+__all__ = ["CompileWarning", "cache_directory", "load", "product_addresses"]
+
+
+class CompileWarning(UserWarning):
+    """Something could not be compiled, or not be kept, and is done the slower way."""
+
+
+_loaded: dict[tuple[str, tuple[str, ...]], Callable[..., None]] = {}
+_lock = threading.RLock()
+
+
+def cache_directory() -> Path:
+    """Where compiled loops are kept: ``$TINYGRAD_RNN_CACHE``, or the user's cache directory."""
+    chosen = os.environ.get("TINYGRAD_RNN_CACHE")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("tinygrad_rnn", appauthor=False))
+
+
+def load(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
+    """The compiled loop of a source text.
+
+    Parameters
+    ----------
+    text : str
+        What :func:`~tinygrad_rnn.compiler.source.write` wrote.
+    kinds : sequence of dtype
+        Of the buffers.
+
+    Raises
+    ------
+    ImportError
+        If Numba, or SciPy, whose BLAS it calls, is not installed.
+    """
+    key = (text, tuple(kind.str for kind in kinds))
+    with _lock:
+        if key not in _loaded:
+            _loaded[key] = _compile(text, kinds)
+        return _loaded[key]
+
+
+def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
+    import numba
+
+    from . import blas, denormals, fastmath
+
+    modules = (blas, denormals, fastmath)
+    ours = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
+    stamp = "\n".join([text, numba.__version__, str(blas.product_width()), *ours])
+    name = f"tinygrad_rnn_loop_{hashlib.sha256(stamp.encode()).hexdigest()[:24]}"
+    arrays = [numba.types.Array(numba.from_dtype(kind), 1, "C") for kind in kinds]
+    addresses, sizes = (numba.types.Array(whole, 1, "C") for whole in (numba.types.int64, numba.types.uint64))
+    signature = (*(numba.types.uint64,) * 4, addresses, sizes, *arrays)
+    path = _written(name, text)
+    function = _function(name, text, path, {name: f for module in modules for name, f in module.FUNCTIONS.items()})
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    if path is not None:
+        try:
+            from .cache import MachineCode
+
+            return _machine_code(numba.njit(function, **options), signature, MachineCode(path.parent, name))
+        except CompileWarning:
+            raise  # where warnings are errors
+        except Exception as error:  # what another version of Numba raises is anybody's guess
+            warnings.warn(
+                f"compile: the cache in {path.parent} cannot be used ({type(error).__name__}: {error}); "
+                "compiling without it. Delete that directory to start afresh.",
+                CompileWarning,
+                stacklevel=2,
+            )
+    return _machine_code(numba.njit(function, **options), signature)
+
+
+def _machine_code(loop: Any, signature: tuple[Any, ...], cache: Any = None) -> Callable[..., None]:
+    """Compile a loop, telling the compiler that no buffer overlaps another: only then can it use vectors."""
+    if cache is not None:
+        loop._cache = cache
+    loop._compiler._customize_flags = _without_aliases
+    loop.compile(signature)
+    loop.disable_compile()
+    return loop  # type: ignore[no-any-return]
+
+
+def _without_aliases(flags: Any) -> Any:
+    flags.noalias = True
+    return flags
+
+
+def product_addresses() -> Any:
+    """Where compiled loops find the product routines of BLAS."""
+    from . import blas
+
+    return blas.product_addresses()
+
+
+class _Text(importlib.abc.InspectLoader):
+    """Makes a module of a text, whatever the file of that name holds."""
+
+    def __init__(self, text: str, path: Path | None) -> None:
+        self._text = text
+        self._path = path
+
+    def get_source(self, fullname: str) -> str:
+        return self._text
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self._text, str(self._path or f"<{fullname}>"))
+
+
+def _function(name: str, text: str, path: Path | None, functions: dict[str, Any]) -> Callable[..., None]:
+    loader = _Text(text, path)
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__.update({"np": np, **{kind: getattr(np, kind) for kind in _KINDS}, **functions})
+    sys.modules[name] = module  # where Numba looks for it when it loads what it kept
+    loader.exec_module(module)
+    loop: Callable[..., None] = module.__dict__["loop"]
+    return loop
+
+
+_KINDS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+def distrust(about: os.stat_result) -> str:
+    """Why a file or folder could hold what another user put there; empty if it could not."""
+    if not hasattr(os, "geteuid"):
+        return ""
+    if about.st_uid != os.geteuid():
+        return f"belongs to another user ({about.st_uid})"
+    return f"may be written to by others (mode {stat.S_IMODE(about.st_mode):o})" if about.st_mode & 0o022 else ""
+
+
+def _written(name: str, text: str) -> Path | None:
+    """The file of that name in the cache directory, holding `text`; ``None`` if it cannot be written, or not be trusted."""
+    folder = cache_directory()
+    path = folder / f"{name}.py"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        problem = distrust(folder.stat())
+        if not problem and not os.access(folder, os.W_OK):
+            problem = "is read-only"
+        if not problem:
+            if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+                files.write(path, text)
+            return path
+    except OSError as error:
+        problem = f"cannot be written ({error})"
+    warnings.warn(
+        f"compile: the cache directory {folder} {problem}; compiled loops are not kept for the next process. "
+        "TINYGRAD_RNN_CACHE names another directory.",
+        CompileWarning,
+        stacklevel=2,
+    )
+    return None

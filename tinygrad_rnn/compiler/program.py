@@ -1,0 +1,181 @@
+"""The intermediate representation of one step: typed values, and one instruction for each operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..autodiff.primitive import Primitive
+
+Array = npt.NDArray[Any]
+
+__all__ = ["Instruction", "Key", "Literal", "Operand", "Program", "Type"]
+
+Key: TypeAlias = tuple[str, str]
+"""What an input or an output of a program is: its role, such as ``"state"``, and its name."""
+
+
+class Type(NamedTuple):
+    """Shape and dtype of a value; a leading -1 stands for T, which no program depends on."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{', '.join('T' if n < 0 else str(n) for n in self.shape)}]"
+
+
+class Literal(NamedTuple):
+    """A number that the step's own text contains, such as the 1 of ``1 - z``."""
+
+    value: Any
+
+    def __str__(self) -> str:
+        return repr(self.value)
+
+
+Operand: TypeAlias = int | Literal
+"""A value, by its index, or a number."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """``target = op(*operands, **attributes)``."""
+
+    target: int
+    op: Primitive
+    operands: tuple[Operand, ...]
+    attributes: Mapping[str, Any]
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The operands that are values rather than numbers."""
+        return tuple(o for o in self.operands if isinstance(o, int))
+
+
+@dataclass(frozen=True)
+class Program:
+    """Straight-line code in single-assignment form.
+
+    Passes take a program and return a new one; none changes what the outputs are.
+
+    Attributes
+    ----------
+    types : mapping of value to Type
+    inputs : mapping of Key to value
+    constants : mapping of value to ndarray
+        Arrays that the step itself contains.
+    body : tuple of Instruction
+        In an order in which every operand precedes its use.
+    outputs : mapping of Key to value
+    """
+
+    types: Mapping[int, Type]
+    inputs: Mapping[Key, int]
+    constants: Mapping[int, Array]
+    body: tuple[Instruction, ...]
+    outputs: Mapping[Key, int]
+
+    def __str__(self) -> str:
+        lines = [f"%{v}: {self.types[v]} = input {_text(key)}" for key, v in self.inputs.items()]
+        lines += [f"%{v}: {self.types[v]} = constant" for v in self.constants]
+        for step in self.body:
+            arguments = [f"%{o}" if isinstance(o, int) else str(o) for o in step.operands]
+            arguments += [f"{name}={_setting(value)}" for name, value in step.attributes.items()]
+            lines.append(f"%{step.target}: {self.types[step.target]} = {step.op.name}({', '.join(arguments)})")
+        lines += [f"output {_text(key)} = %{v}" for key, v in self.outputs.items()]
+        return "\n".join(lines)
+
+    def producers(self) -> dict[int, Instruction]:
+        """The instruction behind each computed value."""
+        return {step.target: step for step in self.body}
+
+    def interior(self) -> dict[int, Instruction]:
+        """The instructions that a pass may look through: those behind values that are no outputs.
+
+        An output is a value in its own right, whose gradient is that of its own uses. What reads it has to go on
+        reading it, and not what lies behind it, or the adjoint of the rewritten step would lose those uses.
+        """
+        observed = set(self.outputs.values())
+        return {step.target: step for step in self.body if step.target not in observed}
+
+    def uses(self) -> dict[int, list[Instruction]]:
+        """The instructions that read each value, once for every time they read it."""
+        found: dict[int, list[Instruction]] = {}
+        for step in self.body:
+            for value in step.values:
+                found.setdefault(value, []).append(step)
+        return found
+
+    def with_body(self, body: Iterable[Instruction], outputs: Mapping[Key, int] | None = None) -> Program:
+        """The same inputs with other instructions."""
+        return replace(self, body=tuple(body), outputs=self.outputs if outputs is None else outputs)
+
+    def needed(self, values: Iterable[int]) -> set[int]:
+        """Everything that `values` are computed from, themselves included."""
+        found = set(values)
+        for step in reversed(self.body):
+            if step.target in found:
+                found.update(step.values)
+        return found
+
+    def depending(self, values: Iterable[int]) -> set[int]:
+        """Everything that is computed from `values`, themselves included."""
+        found = set(values)
+        for step in self.body:
+            if any(value in found for value in step.values):
+                found.add(step.target)
+        return found
+
+    def evaluate(self, feeds: Mapping[Key, Any]) -> dict[Key, Any]:
+        """What the program means: its instructions run one by one.
+
+        Parameters
+        ----------
+        feeds : mapping
+            An array for every input, or whatever else the primitives take.
+        """
+        known: dict[int, Any] = dict(self.constants)
+        known |= {value: feeds[key] for key, value in self.inputs.items()}
+        literals, calls = self._calls
+        known |= literals
+        for target, op, reads, attributes in calls:
+            operands = [known[o] for o in reads]
+            if all([type(operand) is np.ndarray for operand in operands]):  # noqa: C419 - a list, for speed
+                known[target] = op.forward(*operands, **attributes)
+            else:
+                known[target] = op.on(tuple(operands), dict(attributes))
+        return {key: known[value] for key, value in self.outputs.items()}
+
+    @cached_property
+    def _calls(self) -> tuple[dict[int, Any], list[tuple[int, Primitive, tuple[int, ...], Mapping[str, Any]]]]:
+        """The instructions for :meth:`evaluate`, with the literals by negative numbers: each its own, as 1 is not 1.0."""
+        literals: dict[int, Any] = {}
+        calls = []
+        for step in self.body:
+            reads = []
+            for operand in step.operands:
+                if isinstance(operand, Literal):
+                    literals[-1 - len(literals)] = operand.value
+                reads.append(operand if isinstance(operand, int) else -len(literals))
+            calls.append((step.target, step.op, tuple(reads), step.attributes))
+        return literals, calls
+
+
+def _text(key: Key) -> str:
+    return " ".join(part for part in key if part)
+
+
+def _setting(value: Any) -> str:
+    """An attribute in a line of text; an index as it is written between brackets."""
+    if isinstance(value, slice):
+        bounds = ["" if bound is None else str(bound) for bound in (value.start, value.stop)]
+        return ":".join(bounds) + (f":{value.step}" if value.step is not None else "")
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_setting, value))})"
+    return f"array{value.shape}" if isinstance(value, np.ndarray) else str(value)

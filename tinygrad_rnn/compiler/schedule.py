@@ -1,0 +1,182 @@
+"""When each instruction runs: once, ahead of the loop, in the loop, after it, or on a sum over all timesteps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ..autodiff.primitives import matmul, reshape, transpose
+from ..autodiff.primitives import sum as sum_
+from .passes.common import share_common
+from .passes.dead import remove_dead
+from .program import Instruction, Key, Program, Type
+from .symbol import Builder, Symbol
+
+__all__ = ["Schedule", "schedule"]
+
+_LINEAR = frozenset({"transpose", "reshape", "getitem", "scatter", "identity", "sum", "astype", "concatenate"})
+"""Operations that commute with a sum over time."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A program over time, in five parts that run one after the other.
+
+    Attributes
+    ----------
+    once : Program
+        What depends on parameters alone. Outputs ``("once", value)``.
+    ahead : Program
+        Products of the inputs by weights and what leads to them: all timesteps in one product.
+        Outputs ``("ahead", value)``.
+    loop : Program
+        One timestep. Reads the above; besides the program's own outputs it gives ``("keep", value)``, kept for
+        all timesteps, and ``("sum", value)``, added up over them.
+    after : Program
+        Products that nothing in the loop waits for, again for all timesteps at once.
+    total : Program
+        Sums over time, which give the gradients of parameters: the outer products of all timesteps are one
+        product of matrices.
+    """
+
+    once: Program
+    ahead: Program
+    loop: Program
+    after: Program
+    total: Program
+
+    def parts(self) -> dict[str, Program]:
+        """The parts by name, in the order in which they run."""
+        return {"once": self.once, "ahead": self.ahead, "loop": self.loop, "after": self.after, "total": self.total}
+
+
+def schedule(program: Program) -> Schedule:
+    """Decide when each instruction of a step, or of its adjoint, runs."""
+    moving = [value for (role, _), value in program.inputs.items() if role != "operand"]
+    recurrent = [value for (role, _), value in program.inputs.items() if role in ("state", "carry")]
+    moves, recurs = program.depending(moving), program.depending(recurrent)
+    fixed = set(program.types) - moves
+    products = {step.target for step in program.body if _by_weights(program, step, fixed)}
+    free = products - recurs
+    made = program.producers().keys()
+    ahead = (program.needed(free) & made) - fixed
+    awaited = program.needed(v for (role, _), v in program.outputs.items() if role in ("state", "carry"))
+    late = {s.target for s in program.body if s.op is matmul} - awaited - fixed - ahead
+    after = program.depending(late) - fixed
+    total, sums, kept = _totals(program, fixed, after)
+    outputs = {key: value for key, value in program.outputs.items() if key[0] != "operand"}
+    after_outputs = {key: value for key, value in outputs.items() if value in after}
+    after_needs = _read(program, after & program.needed([*after_outputs.values(), *_inputs(total, "after")]), after)
+    loop_outputs: dict[Key, int] = {key: value for key, value in outputs.items() if value not in after}
+    passing = made - ahead - fixed | set(recurrent)
+    loop_outputs |= {("keep", str(value)): value for value in sorted((after_needs | kept) & passing)}
+    loop_outputs |= {("sum", str(value)): value for value in sorted(sums)}
+    in_loop = program.needed(loop_outputs.values()) & made - fixed - ahead
+    after_outputs |= {("after", str(value)): value for value in _inputs(total, "after")}
+    return Schedule(
+        once=_part(program, fixed & made, {}, "once", _read(program, made - fixed, made - fixed) | set(loop_outputs.values())),
+        ahead=_part(program, ahead, {"once": fixed & made}, "ahead", _read(program, made - ahead, made - ahead) | set(loop_outputs.values())),
+        loop=_part(program, in_loop, {"once": fixed & made, "ahead": ahead}, outputs=loop_outputs),
+        after=_part(program, after, {"once": fixed & made, "ahead": ahead, "keep": in_loop | set(recurrent)}, outputs=after_outputs),
+        total=total,
+    )  # fmt: skip
+
+
+def _by_weights(program: Program, step: Instruction, fixed: set[int]) -> bool:
+    """Whether an instruction multiplies something that moves by a matrix that does not."""
+    if step.op is not matmul or len(step.values) != 2 or step.values[0] in fixed or step.values[1] not in fixed:
+        return False
+    return all(len(program.types[value].shape) == 2 for value in step.values)
+
+
+def _read(program: Program, readers: Iterable[int], inside: set[int]) -> set[int]:
+    """What the instructions behind `readers` read from elsewhere."""
+    wanted = set(readers)
+    return {value for step in program.body if step.target in wanted for value in step.values} - inside
+
+
+def _inputs(total: Program, role: str) -> list[int]:
+    return [int(name) for kind, name in total.inputs if kind == role]
+
+
+def _part(
+    program: Program,
+    own: set[int],
+    known: Mapping[str, set[int]],
+    role: str = "",
+    wanted: Iterable[int] = (),
+    outputs: Mapping[Key, int] | None = None,
+) -> Program:
+    """The instructions of `own` as a program, with the results of earlier parts as inputs."""
+    body = tuple(step for step in program.body if step.target in own)
+    if outputs is None:
+        outputs = {(role, str(value)): value for value in sorted(set(wanted) & own)}
+    kept = known.get("keep", set())
+    inputs = {key: value for key, value in program.inputs.items() if value not in kept}
+    for name, values in known.items():
+        inputs |= {(name, str(value)): value for value in sorted(values)}
+    part = remove_dead(replace(program, inputs=inputs, body=body, outputs=outputs))
+    needed = part.needed(part.outputs.values())
+    return replace(part, inputs={key: value for key, value in inputs.items() if value in needed})
+
+
+def _totals(program: Program, fixed: set[int], after: set[int]) -> tuple[Program, set[int], set[int]]:
+    """The sums over time, with the values to add up in the loop and those to keep for the products."""
+    builder = Builder(program)
+    builder.inputs = {}
+    made = program.producers()
+    sums: set[int] = set()
+    kept: set[int] = set()
+    known: dict[int, Symbol] = {}
+
+    def whole(value: int, role: str) -> Symbol:
+        """All timesteps of a value, as rows of one matrix."""
+        kept.add(value)
+        shape, dtype = program.types[value]
+        if (role, str(value)) not in builder.inputs:
+            builder.input((role, str(value)), Type((-1, *shape), dtype))
+        return Symbol(builder, builder.inputs[role, str(value)])
+
+    def rows(value: int) -> Symbol:
+        every = whole(value, "keep")
+        flat = builder.apply(reshape, (every,), {"shape": (-1, every.shape[-1])})
+        builder.types[flat.index] = Type((-1, every.shape[-1]), every.dtype)
+        return flat
+
+    def total(value: int) -> Symbol:
+        if value not in known:
+            known[value] = compute(value)
+        return known[value]
+
+    def compute(value: int) -> Symbol:
+        step = made.get(value)
+        if step is not None and value not in fixed:
+            joined = step.op.name == "concatenate" and value not in after
+            if step.op.name in _LINEAR and len(step.values) == len(step.operands) and not joined:
+                return builder.apply(step.op, [total(v) for v in step.values], dict(step.attributes))
+            if value in after:
+                return late(step)
+        sums.add(value)
+        return builder.input(("sum", str(value)), program.types[value])
+
+    def late(step: Instruction) -> Symbol:
+        """The total of what is computed after the loop."""
+        if step.op is matmul and len(step.values) == 2:
+            left, right = step.values
+            if left not in after and right not in after:
+                before = made.get(left)
+                flipped = before is not None and before.op is transpose and len(program.types[left].shape) == 2
+                if flipped and not {left, right} & fixed and len(program.types[right].shape) == 2:
+                    assert before is not None
+                    factor = rows(before.values[0])
+                    return builder.apply(matmul, (builder.apply(transpose, (factor,), {}), rows(right)), {})
+        if step.op.name in ("add", "subtract") and len(step.values) == 2:
+            kinds = {program.types[v].shape for v in (*step.values, step.target)}
+            if len(kinds) == 1:
+                return builder.apply(step.op, [total(v) for v in step.values], {})
+        return builder.apply(sum_, (whole(step.target, "after"),), {"axis": 0})
+
+    outputs = {key: total(value) for key, value in program.outputs.items() if key[0] == "operand"}
+    result = remove_dead(share_common(builder.program(outputs)))
+    inputs = {key: value for key, value in result.inputs.items() if value in result.needed(result.outputs.values())}
+    return replace(result, inputs=inputs), sums, kept - after

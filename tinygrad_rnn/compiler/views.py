@@ -1,0 +1,134 @@
+"""The Tensors of a compiled run, each made when somebody looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ..autodiff.primitives import getitem
+from ..autodiff.scope import Scope, using
+from ..autodiff.tensor import Tensor
+from ..recurrent.cell import Cell
+from ..recurrent.inner import TRAJECTORY, TRAJECTORY_AGAIN, VALUE, VALUE_AGAIN
+from ..recurrent.lazy import LazyMapping, LazySequence
+from ..recurrent.unroll import Run
+from . import checkpoint as checkpoints
+from .operation import Recomputed
+from .program import Key
+from .recurrence import Recurrence
+
+__all__ = ["Views"]
+
+
+class Views:
+    """What can be seen of a run that is one node.
+
+    Parameters
+    ----------
+    cell : CompiledCell
+    recurrence : Recurrence
+    tape : Tensor
+        The run.
+    recomputed : Recomputed
+        Computes again what a checkpointed run has not kept.
+    operands : sequence of Tensors
+    attributes : dict
+        Of the run, on record or not.
+    around : Scope or None
+        In which the run was recorded.
+    """
+
+    def __init__(
+        self, cell: Any, recurrence: Recurrence, tape: Tensor, recomputed: Recomputed, operands: Sequence[Tensor],
+        attributes: dict[str, Any], around: Scope | None,
+    ) -> None:  # fmt: skip
+        self.cell = cell
+        self.recurrence = recurrence
+        self.tape = tape
+        self.recomputed = recomputed
+        self.operands = operands
+        self.values = [operand._data for operand in operands]
+        self.attributes = attributes
+        self.steps = len(self.values[0])
+        self.reverse = bool(attributes.get("reverse"))
+        self.every = attributes.get("checkpoint", 0)
+        self.around = around
+        self.scopes = LazySequence(self.steps, lambda t: Scope(around, "timestep", f"t={t}", t))
+        self._segments: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+        self._latest: Tensor | None = None
+
+    def run(self, inputs: Sequence[Tensor], state: Any) -> Run:
+        """The run as :func:`~tinygrad_rnn.unroll` returns it."""
+        cell: Cell = self.cell
+        fields = cell.state_names
+        keys = {name: ("state" if name in fields else "value", name) for name in self.recurrence.traced.order}
+        names = {name: self.series(key) for name, key in keys.items()}
+        states = LazySequence(self.steps, lambda t: cell.State(*[names[name][t] for name in fields]))
+        masked = ("output", "") in self.recurrence.step.outputs
+        outputs = self.series(("output", "")) if masked else names[fields[0]]
+        return Run(
+            cell, inputs, outputs, states, state, LazyMapping(names), {}, self.reverse, self.scopes, self.tape
+        )
+
+    def series(self, key: Key) -> LazySequence:
+        """A value at every timestep."""
+        return LazySequence(self.steps, lambda t: self._value(key, t), self._whole(key))
+
+    def _value(self, key: Key, t: int) -> Tensor:
+        row = self.steps - 1 - t if self.reverse else t
+        with using(scope=self.scopes[t], recording=self.tape.op is not None, anomaly=False, names=None):
+            value: Tensor = self._row(key, row)
+        value.name = key[1] or None
+        return value
+
+    def _row(self, key: Key, row: int) -> Any:
+        first = int(key[0] == "state")
+        if self.every and not (first and row == self.steps - 1):
+            return self._row_again(key, row, first)
+        if self.every:
+            track = checkpoints.tracks(self.recurrence, self.steps, self.every)[key]
+            start = track.stop - track.size
+        else:
+            track = self.recurrence.tracks(self.steps)[key]
+            start = track.start + (row + first) * track.size
+        return VALUE.on((self.tape,), {"key": key, "row": row, "start": start, "shape": track.shape})
+
+    def _row_again(self, key: Key, row: int, first: int) -> Any:
+        """A value between checkpoints, from its segment computed again."""
+        begin, end = checkpoints.segments(self.steps, self.every)[row // self.every]
+        track = self.recurrence.tracks(end - begin)[key]
+        start = track.start + (row - begin + first) * track.size
+        attributes = {"key": key, "row": row, "start": start, "shape": track.shape}
+        return VALUE_AGAIN.on((self.tape, self._segment(row // self.every)), attributes)
+
+    def _segment(self, number: int) -> Any:
+        found: Any = self._segments.get(number)
+        if found is None:
+            found = self._recomputed(segment=number)
+            self._segments[number] = found
+        self._latest = found  # kept alive for whoever goes through the timesteps one by one
+        return found
+
+    def _recomputed(self, **what: Any) -> Tensor:
+        """From the operands as they were: a leaf that has been assigned since stands there as a constant."""
+        operands = [o if o._data is value else value for o, value in zip(self.operands, self.values, strict=True)]
+        with using(scope=self.around, recording=self.tape.op is not None, anomaly=False, names=None):
+            again: Tensor = self.recomputed.on((self.tape, *operands), {**self.attributes, **what})
+        return again
+
+    def _whole(self, key: Key) -> Callable[[], Tensor]:
+        def whole() -> Tensor:
+            with using(scope=self.around, anomaly=False, names=None):
+                series = self._trajectory(key)
+                out: Tensor = getitem(series, slice(None, None, -1)) if self.reverse else series
+            return out
+
+        return whole
+
+    def _trajectory(self, key: Key) -> Any:
+        if self.every:
+            return TRAJECTORY_AGAIN.on((self.tape, self._recomputed(key=key)), {"key": key})
+        track = self.recurrence.tracks(self.steps)[key]
+        start = track.start + int(key[0] == "state") * track.size
+        return TRAJECTORY.on((self.tape,), {"key": key, "start": start, "shape": (self.steps, *track.shape)})
