@@ -57,6 +57,13 @@ def test_the_drawings_are_those_of_today(make: ModuleType) -> None:
     assert all((DOCS / "pictures" / f"{name}.svg").exists() for name in drawings)
 
 
+def test_every_picture_that_is_made_is_there_and_shown_on_a_page() -> None:
+    made = re.findall(r'folder / f?"([\w/{}-]+\.png)"', (DOCS / "pictures.py").read_text(encoding="utf-8"))
+    assert len(made) > 15 and all("{" in name or (DOCS / "pictures" / name).exists() for name in made)
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [path.name for path in (DOCS / "pictures").rglob("*.*") if f"pictures/{path.relative_to(DOCS / 'pictures').as_posix()}" not in pages] == []
+
+
 def test_what_is_said_of_compared_cells_is_what_is_found(make: ModuleType) -> None:
     page = (DOCS / "compare.md").read_text(encoding="utf-8")
     for a, b in make.pictures.COMPARED:
