@@ -73,6 +73,7 @@ WIDE: dict[str, Callable[..., Any]] = {
     "list of columns": lambda u, v, w, n: n(u[:, [u.shape[1] - 1, 0]]),
     "mean": lambda u, v, w, n: u * n(v.mean(axis=1, keepdims=True)),
     "norm": lambda u, v, w, n: u / tg.sqrt(n((u**2).sum(axis=1)) + 1.0)[:, None],
+    "factors": lambda u, v, w, n: u * n(tg.prod(v, axis=1, keepdims=True)),
     "largest": lambda u, v, w, n: u - n(tg.max(v, axis=1, keepdims=True)),
     "outer": lambda u, v, w, n: tg.einsum("bi,bj->bij", u, v).sum(axis=2) * 0.5,
     "stack": lambda u, v, w, n: n(tg.stack([u, _fit(v, u.shape[1])], axis=1)).sum(axis=1) * 0.5,
@@ -106,12 +107,17 @@ class RandomCell(tg.Cell):
         Which values become the next states.
     widths : list of int, optional
         Of the input and of each state; all `SIZE` when omitted.
+    dtype : optional
+    seed : int
+        Of the weights.
     """
 
-    def __init__(self, plan: Plan, states: list[int], widths: list[int] | None = None, dtype: Any = np.float64) -> None:
+    def __init__(
+        self, plan: Plan, states: list[int], widths: list[int] | None = None, dtype: Any = np.float64, seed: int = 0
+    ) -> None:
         self.plan, self.states = plan, states
         self.widths = widths or [SIZE] * (len(states) + 1)
-        super().__init__(self.widths[0], self.widths[1], seed=0, dtype=dtype)
+        super().__init__(self.widths[0], self.widths[1], seed=seed, dtype=dtype)
         self.name_states(*"hcns"[: len(states)])
         self.operations = PLAIN if widths is None else WIDE | MIXING
         with np.errstate(all="ignore"):  # once, so that all weights are declared
@@ -136,6 +142,10 @@ class RandomCell(tg.Cell):
             values.append(self.operations[op](left, right, weight, note))
         chosen = [values[k % (len(values) - 1) + 1] for k in self.states]
         return tuple(_state(value, width) for value, width in zip(chosen, self.widths[1:], strict=True))
+
+    def twin(self, seed: int) -> RandomCell:
+        """A cell of the same plan with other weights."""
+        return RandomCell(self.plan, self.states, self.widths, self.dtype, seed)
 
     def __repr__(self) -> str:
         return f"RandomCell({self.plan}, {self.states}, {self.widths}, {self.dtype.name!r})"
@@ -178,7 +188,9 @@ def runs(draw: Callable[[st.SearchStrategy[Any]], Any], max_steps: int = 4) -> A
 
 
 @st.composite
-def wide_cells(draw: Callable[[st.SearchStrategy[Any]], Any], mixing: bool = True, dtypes: Any = (np.float64, np.float32)) -> tg.Cell:
+def wide_cells(
+    draw: Callable[[st.SearchStrategy[Any]], Any], mixing: bool = True, dtypes: Any = (np.float64, np.float32)
+) -> RandomCell:
     """A random cell of one to four states of different widths; with `mixing`, sequences of a batch may see each other."""
     operations = {**WIDE, **(MIXING if mixing else {})}
     plan = draw(st.lists(_steps(operations, [None, "f", "i", "z", "my gate"]), min_size=1, max_size=10))

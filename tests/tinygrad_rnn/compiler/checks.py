@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import inspector
 import tinygrad_rnn as tg
@@ -91,16 +92,102 @@ def same_in_everything(cell: Any, way: tuple[int, int, dict[str, Any], Any], see
             inputs = [tg.tensor(x, True), *(tg.tensor(start, True) for start in starts)]
             run = tg.unroll(one, inputs[0], tuple(inputs[1:]), **options)
             found.append(_everything(cell, run, inputs, np.random.default_rng(seed)))
-    if found[0].pop("refused", None):  # eagerly nothing requires a gradient; compiled, nothing may get one
-        found[1].pop("refused", None)
-    assert found[0].keys() == found[1].keys(), sorted(map(str, found[0].keys() ^ found[1].keys()))
-    values = [value for key, value in found[0].items() if key[0] in ("value", "output", "state")]
-    finite = all(np.isfinite(value).all() for value in values)
-    for key, left in found[0].items():
+            if steps <= 8:
+                found[-1] |= _twice(cell, run, inputs, np.random.default_rng(seed))
+    _same_findings(cell, *found)
+    return run.tape is not None
+
+
+def same_in_an_ensemble(cell: Any, way: tuple[int, int, dict[str, Any], Any], seed: int, backend: str, members: int = 2) -> bool:
+    """Run cells of one plan one by one and as an ensemble, with one random loss, and compare; whether there can be an ensemble."""
+    steps, batch, options, _ = way
+    rng = np.random.default_rng(seed)
+    cells = [cell.twin(number) for number in range(members)]
+    x = rng.normal(size=(steps, batch, cell.input_size)).astype(cell.dtype)
+    starts = [rng.normal(size=(members, *s.shape)).astype(cell.dtype) * 0.5 for s in cell.initial_state(batch)]
+    ensemble = tg.compile(cells, backend=backend)
+    inputs = [[tg.tensor(x, True), *(tg.tensor(start, True) for start in starts)] for _ in range(2)]
+    with np.errstate(all="ignore"):
+        try:
+            run = tg.unroll(ensemble, inputs[1][0], tuple(inputs[1][1:]), **options)
+        except ValueError as error:
+            assert "which an ensemble cannot" in str(error)
+            assert tg.unroll(tg.compile(cell, backend=backend), x, **options).tape is None
+            return False
+        runs = [tg.unroll(one, inputs[0][0], tuple(s[k] for s in inputs[0][1:]), **options) for k, one in enumerate(cells)]
+        together = _Together(runs)
+        losses = [random_loss(one, np.random.default_rng(seed)) for one in (together, run)]
+        found: list[dict[Any, Any]] = [
+            {
+                **_values(one),
+                **{("by", *key): g.data for key, g in zip(sorted(run.names), _by_names(one, loss, sorted(run.names)), strict=True)},
+            }
+            for one, loss in zip((together, run), losses, strict=True)
+        ]
+        if losses[0].requires_grad:
+            for loss in losses:
+                loss.backward()
+            for one, tensors in zip(found, inputs, strict=True):
+                one |= {("grad of input", k): tensor.grad for k, tensor in enumerate(tensors)}
+            tables = [dict(one.named_parameters()) for one in cells]
+            for name, parameter in ensemble.named_parameters():
+                parts = [table[name].grad for table in tables]
+                found[0]["grad of", name] = None if parts[0] is None else np.stack(parts)
+                found[1]["grad of", name] = parameter.grad
+            try:
+                trace = inspector.trace(run, losses[1])
+            except ValueError as error:
+                assert str(error)
+            else:
+                alone = [inspector.trace(one, losses[0]) for one in runs]
+                for name in trace.names[1:]:
+                    found[0]["norm", name] = np.stack([one.norm(name) for one in alone], axis=1)
+                    found[1]["norm", name] = trace.member_norms(name)
+        with pytest.raises(NotImplementedError, match="members one by one"):
+            tg.grad(run.stacked.sum(), run.names[sorted(run.names)[0]], create_graph=True)
+    _same_findings(cell, *found)
+    return True
+
+
+class _Together:
+    """Runs of several cells, side by side as those of an ensemble."""
+
+    def __init__(self, runs: list[Any]) -> None:
+        self.runs = runs
+        self.stacked = tg.stack([run.stacked for run in runs], axis=1)
+        self.outputs = [tg.stack(parts) for parts in zip(*[run.outputs for run in runs], strict=True)]
+        self.states = [self._state(parts) for parts in zip(*[run.states for run in runs], strict=True)]
+        self.final_state = self._state([run.final_state for run in runs])
+        self.names = {key: tg.stack([run.names[key] for run in runs]) for key in runs[0].names}
+        self.names |= {key: value for key, value in runs[0].names.items() if key[0] == "x"}
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    @staticmethod
+    def _state(parts: Any) -> Any:
+        return tuple(tg.stack(values) for values in zip(*parts, strict=True))
+
+
+def _by_names(run: Any, loss: Any, names: list[Any]) -> list[Any]:
+    """Gradients by named values, those of several runs stacked."""
+    if not isinstance(run, _Together):
+        return list(tg.grad(loss, [run.names[key] for key in names]))
+    alone = [tg.grad(loss, [one.names[key] for key in names]) for one in run.runs]
+    return [sum(parts) if key[0] == "x" else tg.stack(parts) for key, parts in zip(names, zip(*alone, strict=True), strict=True)]
+
+
+def _same_findings(cell: Any, eager: dict[Any, Any], compiled: dict[Any, Any]) -> None:
+    if eager.pop("refused", None):  # eagerly nothing requires a gradient; compiled, nothing may get one
+        compiled.pop("refused", None)
+    assert eager.keys() == compiled.keys(), sorted(map(str, eager.keys() ^ compiled.keys()))
+    finite = all(np.isfinite(value).all() for key, value in eager.items() if key[0] in ("value", "output", "state"))
+    for key, left in eager.items():
         if not finite and key[0] not in ("value", "output", "state"):
             continue  # 0 * inf is another thing in another order
-        alike(left, found[1][key], str(key), 1e-4 if cell.dtype == np.float32 else 1e-9)
-    return run.tape is not None
+        if key[0] == "twice" and not np.isfinite(left).all():
+            continue
+        alike(left, compiled[key], str(key), 1e-4 if cell.dtype == np.float32 else 1e-9)
 
 
 def alike(left: Any, right: Any, message: str, eps: float) -> None:
@@ -117,10 +204,7 @@ def alike(left: Any, right: Any, message: str, eps: float) -> None:
 
 def _everything(cell: Any, run: Any, inputs: list[Any], rng: Any) -> dict[Any, Any]:
     """Values, gradients and trace of a run, with a loss that reads some of what there is, and now and then little."""
-    found: dict[Any, Any] = {("value", *key): value.data for key, value in run.names.items()}
-    found |= {("output", t): value.data for t, value in enumerate(run.outputs)}
-    found |= {("state", t, k): value.data for t, state in enumerate(run.states) for k, value in enumerate(state)}
-    found["stacked"] = run.stacked.data
+    found = _values(run)
     loss = random_loss(run, rng)
     parameters = dict(cell.named_parameters())
     for tensor in (*inputs, *parameters.values()):
@@ -144,6 +228,24 @@ def _everything(cell: Any, run: Any, inputs: list[Any], rng: Any) -> dict[Any, A
     found |= {("parameter norm", name): trace.parameter_norm(name) for name in trace.parameters}
     found |= {("parameter", name): trace.parameter_gradient(name) for name in trace.parameters}
     return found
+
+
+def _values(run: Any) -> dict[Any, Any]:
+    found: dict[Any, Any] = {("value", *key): value.data for key, value in run.names.items()}
+    found |= {("output", t): value.data for t, value in enumerate(run.outputs)}
+    found |= {("state", t, k): value.data for t, state in enumerate(run.states) for k, value in enumerate(state)}
+    return found | {"stacked": run.stacked.data}
+
+
+def _twice(cell: Any, run: Any, inputs: list[Any], rng: Any) -> dict[Any, Any]:
+    """Recorded gradients, and the gradients of a sum of them."""
+    loss = random_loss(run, rng)
+    names = sorted(run.names)
+    by = [*inputs, *cell.parameters()]
+    once = tg.grad(loss, [*by, *(run.names[key] for key in names[:: max(1, len(names) // 3)])], create_graph=True)
+    total = sum((gradient * rng.normal(size=gradient.shape).astype(gradient.dtype)).sum() for gradient in once)
+    found = {("once", k): gradient.data for k, gradient in enumerate(once)}
+    return found | {("twice", k): gradient.data for k, gradient in enumerate(tg.grad(total, by))}
 
 
 def random_loss(run: Any, rng: Any) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tests.random_cells import ways_to_run, wide_cells
-from tests.tinygrad_rnn.compiler.checks import same_in_everything
+from tests.tinygrad_rnn.compiler.checks import same_in_an_ensemble, same_in_everything
 
 pytestmark = pytest.mark.filterwarnings("ignore::tinygrad_rnn.CompileWarning")
 FEW, MANY = (settings(max_examples=n, deadline=None, suppress_health_check=list(HealthCheck)) for n in (15, 300))
@@ -30,8 +30,21 @@ def test_many_random_cells_are_the_same_compiled(cell: tg.Cell, way: Any, seed: 
     same_in_everything(cell, way, seed, "numpy")
 
 
-@pytest.mark.slow
 @settings(parent=FEW, max_examples=5)
+@given(cell=wide_cells(), way=ways_to_run(max_steps=6), seed=st.integers(0, 999))
+def test_members_of_an_ensemble_of_random_cells_are_those_cells(cell: tg.Cell, way: Any, seed: int) -> None:
+    same_in_an_ensemble(cell, way, seed, "numpy")
+
+
+@pytest.mark.slow
+@settings(parent=MANY, max_examples=100)
+@drawn
+def test_members_of_many_ensembles_of_random_cells_are_those_cells(cell: tg.Cell, way: Any, seed: int) -> None:
+    same_in_an_ensemble(cell, way, seed, "numpy")
+
+
+@pytest.mark.slow
+@settings(parent=MANY, max_examples=40)
 @given(cell=wide_cells(), way=ways_to_run(max_steps=8), seed=st.integers(0, 999))
 def test_a_random_cell_is_the_same_in_machine_code(cell: tg.Cell, way: Any, seed: int) -> None:
     pytest.importorskip("numba")
