@@ -69,6 +69,9 @@ def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | No
     computes cannot be compiled. It runs eagerly then, and a :class:`CompileWarning` says why. Attributes of the cell that
     have changed are noticed at the next run; variables from around the step are read once.
 
+    A list of Tensors, one a timestep, enters the run as their stack: if a path leads from the loss to any of them,
+    ``backward`` fills the ``grad`` of all, with zeros where eagerly it stays None because no path leads there.
+
     Examples
     --------
     >>> import numpy as np

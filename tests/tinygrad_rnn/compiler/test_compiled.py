@@ -205,6 +205,19 @@ def test_inputs_may_be_computed_and_states_carried_on(backend: str) -> None:
         close(left.data, right.data)
 
 
+@pytest.mark.parametrize("options", [{}, {"truncate": 2}, {"lengths": [1, 3, 2], "reverse": True}], ids=str)
+def test_inputs_given_one_by_one_get_zeros_where_no_path_leads_if_one_leads_to_another(options: dict[str, Any]) -> None:
+    cell = tg.cells.RNNCell(N, H, seed=0)
+    found = []
+    for one in (cell, tg.compile(cell, backend="numpy")):
+        rows = [tg.tensor(x, requires_grad=True) for x in X[:4]]
+        tg.unroll(one, rows, **options).outputs[2].sum().backward()
+        found.append([row.grad for row in rows])
+    assert any(left is None for left in found[0]) and any(left is not None for left in found[0])
+    for left, right in zip(*found, strict=True):
+        close(np.zeros_like(X[0]) if left is None else left, right)
+
+
 def test_gradients_of_gradients_and_jacobians_go_through(backend: str) -> None:
     cell = tg.cells.GRUCell(N, H, seed=0)
     found = []
