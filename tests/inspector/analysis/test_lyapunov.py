@@ -12,6 +12,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.analysis.phase import _NAMED, _slope
 
 
 class Henon(tg.Cell):
@@ -204,13 +205,55 @@ def test_cells_given_by_name_have_an_edge(name: str, tmp_path: Path) -> None:
     assert found.plot(tmp_path / "phases.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(("lost", "ill"), [(0, 0.0), (3, np.inf), (2, 0.0), (1, np.nan), (2, 1e-200), (2, 1e200)])
+def test_a_rate_leaves_out_what_is_lost_and_the_last_tenth(lost: int, ill: float) -> None:
+    sizes = np.exp(-0.5 * np.arange(40.0))
+    sizes[40 - (40 - lost) // 10 :] = 7.0
+    sizes[:lost] = ill
+    assert _slope(sizes) == pytest.approx(0.5, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rate"),
+    [([0.0, 0.0, 1.0], -np.inf), ([np.inf, np.inf, 1.0], np.inf), ([np.nan, np.nan, 1.0], np.nan), ([2.0, 1.0], math.log(2.0)), ([1e-139, 1e139], -278 * math.log(10.0))],
+)  # fmt: skip
+def test_the_rate_where_little_is_left(sizes: list[float], rate: float) -> None:
+    assert _slope(np.array(sizes)) == pytest.approx(rate, nan_ok=True)
+
+
+def test_cells_given_by_name_are_what_the_documentation_says() -> None:
+    x, y, n = 1.5, 3.0, 32
+    for build, names, settings in _NAMED.values():
+        state = build(x, y).state_dict()
+        assert state["weight_hh"].std() == pytest.approx(x / math.sqrt(n), rel=0.05) and len(names) == len(settings) == 2
+        assert build(2 * x, y).state_dict()["weight_hh"] == pytest.approx(2 * state["weight_hh"])
+        assert [grid.shape for grid in settings] == [(20,), (20,)] and all((np.diff(grid) > 0).all() for grid in settings)
+    rnn, lstm = (_NAMED[name][0](x, y).state_dict() for name in ("rnn", "lstm"))
+    assert set(rnn) == {"weight_ih", "weight_hh"} and rnn["weight_ih"].std() == pytest.approx(y, rel=0.3)
+    np.testing.assert_array_equal(lstm["bias_ih"] + lstm["bias_hh"], np.repeat([0.0, y, 0.0, 0.0], n))
+
+
+def test_two_sequences_of_noise_drive_a_single_setting_and_a_row_of_them(tmp_path: Path) -> None:
+    def leaning(x: float, y: float) -> tg.Cell:
+        cell = tg.cells.RNNCell(1, 2, seed=0)
+        cell.weight_ih.data = x + y + cell.weight_ih.data
+        return cell
+
+    noise = np.random.default_rng(0).normal(size=(100, 2, 1))
+    for xs in ([1.0], [0.5, 2.0]):
+        found = inspector.phase_diagram(leaning, xs, [0.5], progress=False)
+        np.testing.assert_array_equal(found.rate, inspector.phase_diagram(leaning, xs, [0.5], inputs=noise, progress=False).rate)
+        found.plot(tmp_path / "row.png")
+
+
 def test_what_is_wrong_with_a_phase_diagram_is_named() -> None:
     with pytest.raises(KeyError, match="no cell called 'gru'; there are rnn, lstm"):
         inspector.phase_diagram("gru")
     with pytest.raises(TypeError, match="needs xs and ys"):
         inspector.phase_diagram(scaled, [1.0])
-    with pytest.raises(ValueError, match="xs must be rising numbers"):
-        inspector.phase_diagram(scaled, [2.0, 1.0], [1.0])
+    for xs in ([2.0, 1.0], [1.0, 1.0], [], [np.nan], [[1.0]]):
+        with pytest.raises(ValueError, match="xs must be rising numbers"):
+            inspector.phase_diagram(scaled, xs, [1.0])
     with pytest.raises(ValueError, match="need different names"):
         inspector.phase_diagram(scaled, [1.0], [1.0], names=("a", "a"))
     with pytest.raises(TypeError, match="make_cell must give a Cell, got float"):
