@@ -115,38 +115,35 @@ def same_in_an_ensemble(cell: Any, way: tuple[int, int, dict[str, Any], Any], se
             assert tg.unroll(tg.compile(cell, backend=backend), x, **options).tape is None
             return False
         runs = [tg.unroll(one, inputs[0][0], tuple(s[k] for s in inputs[0][1:]), **options) for k, one in enumerate(cells)]
-        together = _Together(runs)
-        losses = [random_loss(one, np.random.default_rng(seed)) for one in (together, run)]
-        found: list[dict[Any, Any]] = [
-            {
-                **_values(one),
-                **{("by", *key): g.data for key, g in zip(sorted(run.names), _by_names(one, loss, sorted(run.names)), strict=True)},
-            }
-            for one, loss in zip((together, run), losses, strict=True)
-        ]
-        if losses[0].requires_grad:
-            for loss in losses:
-                loss.backward()
-            for one, tensors in zip(found, inputs, strict=True):
-                one |= {("grad of input", k): tensor.grad for k, tensor in enumerate(tensors)}
-            tables = [dict(one.named_parameters()) for one in cells]
-            for name, parameter in ensemble.named_parameters():
-                parts = [table[name].grad for table in tables]
-                found[0]["grad of", name] = None if parts[0] is None else np.stack(parts)
-                found[1]["grad of", name] = parameter.grad
-            try:
-                trace = inspector.trace(run, losses[1])
-            except ValueError as error:
-                assert str(error)
-            else:
-                alone = [inspector.trace(one, losses[0]) for one in runs]
-                for name in trace.names[1:]:
-                    found[0]["norm", name] = np.stack([one.norm(name) for one in alone], axis=1)
-                    found[1]["norm", name] = trace.member_norms(name)
+        found = _members_found(runs, run, inputs, seed)
         with pytest.raises(NotImplementedError, match="members one by one"):
             tg.grad(run.stacked.sum(), run.names[sorted(run.names)[0]], create_graph=True)
     _same_findings(cell, *found)
     return True
+
+
+def _members_found(runs: list[Any], run: Any, inputs: list[list[Any]], seed: int) -> list[dict[Any, Any]]:
+    """Values, gradients and norms of runs of several cells, and of the ensemble's."""
+    both, names = (_Together(runs), run), sorted(run.names)
+    losses = [random_loss(one, np.random.default_rng(seed)) for one in both]
+    found = [_values(one) for one in both]
+    for here, one, loss in zip(found, both, losses, strict=True):
+        here |= {("by", *key): g.data for key, g in zip(names, _by_names(one, loss, names), strict=True)}
+    if not losses[0].requires_grad:
+        return found
+    for here, loss, tensors in zip(found, losses, inputs, strict=True):
+        loss.backward()
+        here |= {("grad of input", k): tensor.grad for k, tensor in enumerate(tensors)}
+    tables = [dict(one.cell.named_parameters()) for one in runs]
+    for name, parameter in run.cell.named_parameters():
+        parts = [table[name].grad for table in tables]
+        found[0]["grad of", name] = None if parts[0] is None else np.stack(parts)
+        found[1]["grad of", name] = parameter.grad
+    trace, alone = inspector.trace(run, losses[1]), [inspector.trace(one, losses[0]) for one in runs]
+    for name in trace.names[1:]:
+        found[0]["norm", name] = np.stack([one.norm(name) for one in alone], axis=1)
+        found[1]["norm", name] = trace.member_norms(name)
+    return found
 
 
 class _Together:
