@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_rnn import Tensor, files
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .picture.ink import number
@@ -75,7 +76,7 @@ def report(run: Run, loss: Tensor, path: str | Path) -> Path:
 
 
 def _page(found: GradientTrace) -> str:
-    title = f"{found.label} over {found.steps} timesteps"
+    title = f"{found.label} over {counted(found.steps, 'timestep')}"
     batch = found.run.outputs[0].shape[0]
     ill = f'<p class="alarm">{escape(str(found.not_finite))}</p>\n' if found.not_finite else ""
     intro = (

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
+from tinygrad_rnn.autodiff.counted import counted
 
 from .load import make_cell, source_digest
 from .notebook import Shown
@@ -154,7 +155,7 @@ class Sweep(Shown):
         axes.set_xlabel("steps back k", color=plot.INK)
         axes.set_ylabel("‖∂L/∂state‖₂ k steps back, relative to the last step", color=plot.INK)
         seeds = len({job.seed for job in jobs})
-        plot.title(axes, f"Decay over {length} steps, {seeds} seeds: median, half, and nine tenths")
+        plot.title(axes, f"Decay over {counted(length, 'step')}, {counted(seeds, 'seed')}: median, half, and nine tenths")
         plot.legend(axes, lines)
         return plot.finish(axes, path, self.not_finite)
 
@@ -167,10 +168,10 @@ class Sweep(Shown):
         job = Job(*ill[0]["job"])
         steps = [t for norms in ill[0]["norms"].values() for t in np.flatnonzero(~np.isfinite(norms))]
         where = f"the gradient at t = {max(steps)}" if steps else "the loss"
-        return f"not finite in {len(ill)} of {len(self.results)} runs: first in {job.cell}, T = {job.length}, {job.init or 'default'}, seed {job.seed}: {where}"
+        return f"not finite in {len(ill)} of {counted(len(self.results), 'run')}: first in {job.cell}, T = {job.length}, {job.init or 'default'}, seed {job.seed}: {where}"
 
     def _says(self) -> str:
-        return f"{len(self.results)} runs of {', '.join(dict.fromkeys(Job(*result['job']).cell for result in self.results))}"
+        return f"{counted(len(self.results), 'run')} of {', '.join(dict.fromkeys(Job(*result['job']).cell for result in self.results))}"
 
     def __str__(self) -> str:
         table: dict[tuple[str, ...], list[float]] = {}
@@ -309,8 +310,9 @@ def _done(path: Path, jobs: set[Job], sources: Mapping[str, str]) -> dict[Job, d
     stale = others - done.keys()
     if stale:
         names = ", ".join(sorted({job.cell for job in stale}))
+        was, they_are = ("was", "it is") if len(stale) == 1 else ("were", "they are")
         warnings.warn(
-            f"sweep: {len(stale)} runs in {path} were made with another version of {names}, or of the library; they are made again",
+            f"sweep: {counted(len(stale), 'run')} in {path} {was} made with another version of {names}, or of the library; {they_are} made again",
             stacklevel=3,
         )
     return done
@@ -339,7 +341,7 @@ def _checked(line: bytes) -> tuple[Job, dict[str, Any]]:
     if record.pop("sha256") != _checksum(record):
         raise ValueError("it does not match its checksum")
     if any(len(norms) != job.length for norms in record["norms"].values()):
-        raise ValueError(f"norms must have one number for each of {job.length} steps")
+        raise ValueError(f"norms must have one number for each of {counted(job.length, 'step')}")
     return job, record
 
 

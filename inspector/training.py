@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tinygrad_rnn import files
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.training import Step
 
 from .notebook import Shown
@@ -118,7 +119,7 @@ class DecayRecorder(Shown):
             raise ValueError(f"DecayRecorder.load_state_dict: was made with every={every} and names {list(curves)}, this is {self!r}")
         for name, norms in curves.items():
             if norms.shape != (lengths.sum(),) or norms.dtype.kind != "f" or (lengths < 0).any():
-                raise ValueError(f"DecayRecorder.load_state_dict: {name} must hold {lengths.sum()} norms, got {norms.dtype}{norms.shape}")
+                raise ValueError(f"DecayRecorder.load_state_dict: {name} must hold {counted(lengths.sum(), 'norm')}, got {norms.dtype}{norms.shape}")
         ends = np.cumsum(lengths)
         self.steps = steps.tolist()
         self.curves = {name: [norms[end - size : end] for end, size in zip(ends, lengths, strict=True)] for name, norms in curves.items()}
@@ -134,7 +135,7 @@ class DecayRecorder(Shown):
         if not self.steps:
             return "no training step recorded yet"
         wide = max(map(len, self.curves))
-        lines = [f"gradient along time at {len(self.steps)} training steps, {self.steps[0]} to {self.steps[-1]}"]
+        lines = [f"gradient along time at {counted(len(self.steps), 'training step')}, {self.steps[0]} to {self.steps[-1]}"]
         lines += [f"  {name:{wide}}  {sparkline(curves[-1], 40)}  {decay_rate(curves[0])}; at the end {decay_rate(curves[-1])}" for name, curves in self.curves.items()]
         return "\n".join(lines)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_rnn import Graph, Tensor, grad, parts
 from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.autodiff.sweep import sweep
 
 from ..tracing.sparkline import sparkline
@@ -96,7 +97,7 @@ def assert_same_graph(a: Any, b: Any) -> None:
                 raise AssertionError(f"node {x.index}, {x.path} and {y.path}: {what} {one} and {other}")
     if len(first) != len(second):
         longer, shorter = (first, second) if len(first) > len(second) else (second, first)
-        raise AssertionError(f"{len(first)} nodes and {len(second)}; node {len(shorter)} of the larger is {longer.nodes[len(shorter)].path}")
+        raise AssertionError(f"{counted(len(first), 'node')} and {len(second)}; node {len(shorter)} of the larger is {longer.nodes[len(shorter)].path}")
 
 
 def _blame(loss: Tensor, value: Tensor) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import styles
@@ -76,14 +77,14 @@ class Band(Finding):
         mark_rows(axes, zeros, broken)
         draw_limits(axes)
         count = len(self.norms.axes[self.over])
-        title(axes, f"{self.cell}: gradient of the loss along time, {count} {self.over}{'s' * (count > 1)}",
+        title(axes, f"{self.cell}: gradient of the loss along time, {counted(count, self.over)}",
               f"initialisation: {self.initialisation}; bands: half and nine tenths of all")  # fmt: skip
         legend(axes, lines)
         return finish(axes, path, self.not_finite)
 
     def _text(self) -> str:
         wide = max(map(len, self.states))
-        lines = [f"gradient along time in {self.cell}, {len(self.norms.axes[self.over])} {self.over}s, initialisation {self.initialisation}"]
+        lines = [f"gradient along time in {self.cell}, {counted(len(self.norms.axes[self.over]), self.over)}, initialisation {self.initialisation}"]
         for name in self.states:
             (low,), (middle,), (high,) = quantiles([self.factor["state", name]], (0.05, 0.5, 0.95))
             curve = sparkline(self.quantiles["state", name][2], 40)
@@ -127,7 +128,7 @@ def band(run: Run | Sequence[Run], loss: Tensor | Sequence[Tensor]) -> Band:
     if isinstance(run, Sequence):
         losses = list(loss) if isinstance(loss, Sequence) else [loss]
         if not run or len(run) != len(losses):
-            raise ValueError(f"band: {len(run)} runs need as many losses, at least one; got {len(losses)}")
+            raise ValueError(f"band: {counted(len(run), 'run needs', plural='runs need')} as many losses, at least one; got {len(losses)}")
         traces = [trace(one, of) for one, of in zip(run, losses, strict=True)]
         kinds = {(found.steps, found.states) for found in traces}
         if len(kinds) > 1:

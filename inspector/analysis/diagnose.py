@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.curves import plot_decay
@@ -112,7 +113,7 @@ class Diagnosis(Finding):
     @np.errstate(all="ignore")
     def _text(self) -> str:
         whole = _whole(self.trace)
-        lines = [f"{self.trace.label}, {self.trace.steps} steps: {self.finding}", f"  {sparkline(whole)}"]
+        lines = [f"{self.trace.label}, {counted(self.trace.steps, 'step')}: {self.finding}", f"  {sparkline(whole)}"]
         lines += [f"  - {one}" for one in self.evidence]
         if self.remedies:
             lines.append("what would help, tried on this run:")
@@ -309,4 +310,4 @@ def _kept(share: float) -> str:
 def _life(half_life: float, steps: int) -> str:
     if not abs(half_life) <= steps:
         return "level along the way"
-    return f"half-life {half_life:.3g} steps" if half_life > 0 else f"doubling every {-half_life:.3g} steps"
+    return f"half-life {counted(half_life, 'step', '.3g')}" if half_life > 0 else f"doubling every {counted(-half_life, 'step', '.3g')}"

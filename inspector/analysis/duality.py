@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from tinygrad_rnn import Bidirectional, Tensor, grad, tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.states import leaves_of
 from tinygrad_rnn.recurrent.unroll import Run
@@ -67,8 +68,8 @@ class Duality(Finding):
     def _text(self) -> str:
         values = self.products.values
         if not np.isfinite(values).all():
-            return f"⟨cotangent, tangent⟩ is finite at {np.isfinite(values).sum()} of {len(values)} cuts: nothing to compare"
-        return f"⟨cotangent, tangent⟩ is {values.mean():.6g} at each of {len(values)} cuts, to {self.deviation:.1e}"
+            return f"⟨cotangent, tangent⟩ is finite at {np.isfinite(values).sum()} of {counted(len(values), 'cut')}: nothing to compare"
+        return f"⟨cotangent, tangent⟩ is {values.mean():.6g} at each of {counted(len(values), 'cut')}, to {self.deviation:.1e}"
 
 
 @np.errstate(all="ignore")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import PRIMITIVES, Tensor
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..lettering import shortened
@@ -179,7 +180,7 @@ class Gates(Finding):
         return found[there].mean(axis=0) if there.any() else np.full(2, math.nan)
 
     def _text(self) -> str:
-        lines = [f"{self.cell}: distribution of gates and nonlinearities over {self.steps} timesteps", ""]
+        lines = [f"{self.cell}: distribution of gates and nonlinearities over {counted(self.steps, 'timestep')}", ""]
         nonlinear = list(self.derivatives.axes["nonlinearity"])
         width = max([len(str(gate)) for gate in self.ops.axes["gate"]], default=0)
         for k, gate in enumerate(self.ops.axes["gate"]):
@@ -335,7 +336,7 @@ def _ranked(ratios: Labelled) -> Labelled:
 def _passing(numbers: Mapping[Label, float]) -> str:
     if not numbers["steps"]:
         return "no gradient arrives"
-    hits = [f"{what} at {numbers[what]:.0f} of {numbers['steps']:.0f} steps" for what in ("stopped", "not finite") if numbers[what]]
+    hits = [f"{what} at {numbers[what]:.0f} of {counted(numbers['steps'], 'step', '.0f')}" for what in ("stopped", "not finite") if numbers[what]]
     return ", ".join([*([] if math.isnan(numbers["factor"]) else [f"×{numbers['factor']:.3g}"]), *hits])
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import Style, styles
@@ -142,10 +143,10 @@ class Jacobians(Finding):
         median = {name: _median(table.values) for name, table in self.tables().items() if table.axes.keys() == {"t", "sequence"}}
         first, bound = (_power(np.median(table.values[_first(self)])) for table in (self.product, self.bound))
         if not np.isfinite(self.singular_values.values).any():
-            return f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {len(t)} steps: none is finite"
+            return f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {counted(len(t), 'step')}: none is finite"
         peak = np.fmax.reduce(self.transient.values, axis=(0, 1))
         return "\n".join([
-            f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {len(t)} steps, initialisation {self.initialisation}",
+            f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {counted(len(t), 'step')}, initialisation {self.initialisation}",
             f"  ‖∂s_T/∂s_t‖    {sparkline(np.median(self.product.values, axis=1), 40, log=False)}  {first} over all steps, bound {bound}",
             f"  one step       largest singular value {_median(self.singular_values.values[:, :, 0]):.3g}, spectral radius {median['radius']:.3g}, "
             f"non-normality {in_words(median['non_normality'], '.3g', 'undefined')}",

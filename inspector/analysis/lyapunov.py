@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tinygrad_rnn import Cell
 from tinygrad_rnn.autodiff.anomaly import kind_of
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.stacks import Stacked
 from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
 from tinygrad_rnn.recurrent.unroll import Run, unroll
@@ -79,7 +80,7 @@ class Lyapunov(Finding):
             return finish(ax, path, self.not_finite)
         figure = Canvas(11.0, 4.4)
         left, right = figure.subplots(1, 2)
-        head(figure, f"{self.cell}: Lyapunov exponents of {self.steps} steps".lstrip(": "), f"initialisation: {self.initialisation}" if self.initialisation else "")
+        head(figure, f"{self.cell}: Lyapunov exponents of {counted(self.steps, 'step')}".lstrip(": "), f"initialisation: {self.initialisation}" if self.initialisation else "")
         self._plot_spectrum(left)
         self._plot_running(right)
         return finish(left, path, self.not_finite)
@@ -121,14 +122,14 @@ class Lyapunov(Finding):
             return "changes die within a step"
         if math.isinf(self.half_life):
             return "changes neither grow nor die"
-        return f"half-life {self.half_life:.3g} steps" if self.half_life > 0 else f"changes double in {-self.half_life:.3g} steps"
+        return f"half-life {counted(self.half_life, 'step', '.3g')}" if self.half_life > 0 else f"changes double in {counted(-self.half_life, 'step', '.3g')}"
 
     def _text(self) -> str:
         head = f"Lyapunov exponents of {self.cell or 'given matrices'}"
         if not self.steps:
             return f"{head}: no step after the first {self.discarded} is finite"
         return "\n".join([
-            f"{head}, {self.steps} steps after {self.discarded}",
+            f"{head}, {counted(self.steps, 'step')} after {self.discarded}",
             f"  {sparkline(self.exponents.values, 40, log=False)}",
             f"  largest {self._largest('.4g')} nats a step, {self._life()}",
             f"  sum {in_words(self.exponents.values.sum(), instead='minus infinity')}, dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step",

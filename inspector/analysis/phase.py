@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import Cell
+from tinygrad_rnn.autodiff.counted import counted
 
 from ..plots.curves import ALARM, GREY, INK, axes_of, finish, legend, visible
 from ..plots.maps import title
@@ -81,7 +82,7 @@ class Phases(Finding):
         ill = f", not finite in {np.isnan(rate).mean():.0%}" if np.isnan(rate).any() else ""
         return (
             f"gradient in {self.cell} over {self.x} and {self.y}: from {low:.3g} to {high:.3g} nats a step back, "
-            f"explodes in {chaotic:.0%} of {rate.size} settings{ill}"
+            f"explodes in {chaotic:.0%} of {counted(rate.size, 'setting')}{ill}"
         )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import styles
@@ -190,7 +191,7 @@ class Reach(Finding):
 
     def _text(self) -> str:
         wide = max(map(len, self.states))
-        lines = [f"reach of the loss in {self.cell}, {len(self.map.axes['s'])} steps, initialisation {self.initialisation}"]
+        lines = [f"reach of the loss in {self.cell}, {counted(len(self.map.axes['s']), 'step')}, initialisation {self.initialisation}"]
         for name in self.states:
             median = self.profile["state", name][2]
             if np.isnan(median).all():
@@ -315,4 +316,4 @@ def _fallen(row: Array, level: float) -> float:
 
 
 def _steps(value: float) -> str:
-    return f"{value:.3g} steps" if math.isfinite(value) else "more than all steps"
+    return counted(value, "step", ".3g") if math.isfinite(value) else "more than all steps"

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from tinygrad_rnn import Graph, Tensor, grad
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots import curves as plot
@@ -182,7 +183,7 @@ class Saliency(Finding):
             most.append(f"t = {t}{label} ({sums[t]:.3g})")
         ill = int((~np.isfinite(sizes)).sum())
         told = ["most at " + ", ".join(most)] if most else ["no input contributes"] if not ill else []
-        return "\n".join([*lines, *told, *([f"not finite at {ill} of {len(sizes)} timesteps"] if ill else [])])
+        return "\n".join([*lines, *told, *([f"not finite at {ill} of {counted(len(sizes), 'timestep')}"] if ill else [])])
 
 
 @np.errstate(all="ignore")
@@ -245,7 +246,7 @@ def saliency(
     inputs = np.array([x.data for x in run.inputs], np.float64)
     start = _baseline(baseline, inputs)
     if labels is not None and len(labels) != len(run):
-        raise ValueError(f"saliency: {len(run)} timesteps need as many labels, got {len(labels)}")
+        raise ValueError(f"saliency: {counted(len(run), 'timestep needs', plural='timesteps need')} as many labels, got {len(labels)}")
     slope = np.array([found.gradient("x", t) for t in range(len(run))], np.float64)
     before = residual = math.nan
     if method != "gradient":

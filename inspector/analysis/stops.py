@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_rnn import Tensor, grad, tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
@@ -176,7 +177,7 @@ def _reason(node: Tensor, operand: int, total: Any) -> tuple[str, str]:
     if node.op.name == "where":
         return "masked", "the condition of where picks the other side at every element"
     if node.op.kind in ("nonlinear", "choice"):
-        return "saturated", f"{node.op.name} has slope 0 at all {np.size(node.values[operand])} elements"
+        return "saturated", f"{node.op.name} has slope 0 at all {counted(np.size(node.values[operand]), 'element')}"
     return "zero derivative", f"the derivative of {node.op.name} is 0 here"
 
 

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.autodiff.ancestry import parts
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture import theme
@@ -131,8 +132,8 @@ class StrongestPath(Finding):
                                    **{**look.line(1), "linestyle": "none", "markersize": 6.0, "markeredgecolor": INK, "markeredgewidth": 0.5})  # fmt: skip
         along_time(axes, "unit")
         axes.set_ylabel("|product of local derivatives so far|", color=INK)
-        title(axes, f"{self.label}: the strongest of {_many(self.paths)} paths from {self.end} to {self.start}",
-              f"{self.share:.3g} of Σ|paths|; {_many(self.effective)} paths carry the gradient (exp H)")  # fmt: skip
+        title(axes, f"{self.label}: the strongest of {counted(_many(self.paths), 'path')} from {self.end} to {self.start}",
+              f"{self.share:.3g} of Σ|paths|; {counted(_many(self.effective), 'path carries', plural='paths carry')} the gradient (exp H)")  # fmt: skip
         legend(axes, marks)
         return finish(axes, path, self.not_finite)
 
@@ -142,7 +143,7 @@ class StrongestPath(Finding):
         route = " ← ".join(name if count == 1 else f"{name} ×{count}" for name, count in ((name, len(list(group))) for name, group in taken))
         return (
             f"{self.label}: strongest path {self.end} ← {self.start}: product {self.sign:+.0f} · e^{self.strength:.3f}\n"
-            f"  {self.share:.3g} of the whole of {_many(self.paths)} paths; {_many(self.effective)} carry the gradient; |Σ|/Σ|·| = {self.coherence:.3g}\n"
+            f"  {self.share:.3g} of the whole of {counted(_many(self.paths), 'path')}; {counted(_many(self.effective), 'carries', plural='carry')} the gradient; |Σ|/Σ|·| = {self.coherence:.3g}\n"
             f"  {route}"
         )
 

@@ -16,6 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots import curves as plot
@@ -159,8 +160,8 @@ class Weights(Finding):
             found = self.window(windows=windows, parameter=parameter)
             known = np.isfinite(self.kept_cosines.values[at, row]).any()
             text = f"cos ≥ {_GOAL} from k = {found}" if found is not None else f"cos stays below {_GOAL}" if known else "nothing to compare"
-            lines += axes.plot(k, self.kept_cosines.values[at, row], linewidth=2.2, label=f"cos(G_k, G), {windows} windows: {text}", **look.among(0, 2).line(len(k)))
-            lines += axes.plot(k, self.kept_norms.values[at, row], linewidth=1.4, label=f"‖G_k‖/‖G‖, {windows} windows", **look.among(1, 2).line(len(k)))
+            lines += axes.plot(k, self.kept_cosines.values[at, row], linewidth=2.2, label=f"cos(G_k, G), {counted(windows, 'window')}: {text}", **look.among(0, 2).line(len(k)))
+            lines += axes.plot(k, self.kept_norms.values[at, row], linewidth=1.4, label=f"‖G_k‖/‖G‖, {counted(windows, 'window')}", **look.among(1, 2).line(len(k)))
         axes.axhline(1.0, color=plot.GREY, linewidth=0.8)
         plot.plain_axes(axes)
         axes.set_xlim(0.5, self.steps + 0.5)
@@ -202,12 +203,12 @@ class Weights(Finding):
         axes.set_ylabel("‖g_t‖₂", color=plot.INK)
         one = {key: float(table["parameter", name]) for key, table in self.tables().items() if list(table.axes) == ["parameter"]}
         names = " and ".join([name, *(other for other in self._alike(name) if other not in (name, ALL))])
-        whole = f"‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of {self.steps} steps"
+        whole = f"‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of {counted(self.steps, 'step')}"
         said = whole if np.isfinite(one["cancellation"]) else "no gradient" if one["total"] == 0 else "not finite"
         axes.set_title(plot.visible(f"{names}:  {said}"), loc="left", color=plot.INK, fontsize=9.5)
 
     def _text(self) -> str:
-        lines = [f"{self.cell}: which of {self.steps} timesteps train the weights", ""]
+        lines = [f"{self.cell}: which of {counted(self.steps, 'timestep trains', plural='timesteps train')} the weights", ""]
         width = max(len(name) for name in map(str, self.norms.axes["parameter"]))
         for k, name in enumerate(self.norms.axes["parameter"]):
             total, index = self.total.values[k], self.cancellation.values[k]
@@ -216,11 +217,11 @@ class Weights(Finding):
                 lines.append(f"{head}  {'not finite' if not np.isfinite(total) else 'no gradient'}")
                 continue
             lines.append(f"{head}  ‖G‖ {total:.3g}, {100 * (1 - index):.0f} % of the norms cancel, "
-                         f"{self.effective_steps.values[k]:.3g} steps train it (90 %: {self.steps_for_90.values[k]:.0f})")  # fmt: skip
+                         f"{counted(self.effective_steps.values[k], 'step trains', '.3g', 'steps train')} it (90 %: {self.steps_for_90.values[k]:.0f})")  # fmt: skip
         lines += ["", f"truncated BPTT: window from which on the cosine with the full gradient is at least {_GOAL}"]
         for windows in _WINDOWS:
             found = self.window(windows=windows)
-            lines.append(f"  {windows} windows: {found if found is not None else 'none'}")
+            lines.append(f"  {counted(windows, 'window')}: {found if found is not None else 'none'}")
         return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import shtab
 
 import inspector
+from tinygrad_rnn.autodiff.counted import counted
 
 from ..export import EXPORTS
 from ..formats.graphviz import FORMATS
@@ -79,7 +80,7 @@ def _demo(a: argparse.Namespace) -> tuple[int, str]:
     for file, says in tour.pictures(a.folder):
         made.append(f"  {file.name:24}{says}")
         a.progress(f"drawing, {len(made)} of {tour.COUNT} pictures done")
-    return OK, "\n".join([f"{len(made)} pictures in {a.folder}:", *made])
+    return OK, "\n".join([f"{counted(len(made), 'picture')} in {a.folder}:", *made])
 
 
 @command(
@@ -108,7 +109,7 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     write = inspector.export if suffix(out) in EXPORTS else inspector.render
     a.progress(f"drawing {out}")
     write(run, out, level=a.level, trace=found, steps=steps, fold=a.fold, values=a.values, equations=a.equations, backward=a.backward)
-    return OK, _warned(found.not_finite if found else inspector.first_not_finite(run), f"{out}: {cell!r} over {a.steps} steps, {a.level} level")
+    return OK, _warned(found.not_finite if found else inspector.first_not_finite(run), f"{out}: {cell!r} over {counted(a.steps, 'step')}, {a.level} level")
 
 
 @command("figure", run_options(50), _level("cell"), _fold, _show, picture("CELL-figure.svg"))
@@ -125,7 +126,7 @@ def _figure(a: argparse.Namespace) -> tuple[int, str]:
     out = a.out or Path(f"{file_name(a.cell[0])}-figure.svg")
     a.progress(f"drawing {out}")
     inspector.figure(run, loss, out, level=a.level, steps=steps, fold=a.fold)
-    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {a.steps} steps, and the decay of its gradient")
+    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {counted(a.steps, 'step')}, and the decay of its gradient")
 
 
 @command("equations", run_options(2), option("--plain", action="store_true", help="plain text instead of LaTeX"))
@@ -167,7 +168,7 @@ def _report(a: argparse.Namespace) -> tuple[int, str]:
     out = a.out or Path(f"{file_name(a.cell[0])}.html")
     a.progress(f"writing {out}")
     inspector.report(run, loss, out)
-    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {a.steps} steps")
+    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {counted(a.steps, 'step')}")
 
 
 def _warned(ill: object, text: str) -> str:

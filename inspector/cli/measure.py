@@ -18,6 +18,7 @@ import numpy as np
 import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
+from tinygrad_rnn.autodiff.counted import counted
 
 from ..load import make_cell
 from ..processes import processes
@@ -164,7 +165,7 @@ def _check(a: argparse.Namespace) -> tuple[int, str]:
     """
     cell = one_cell(a)
     run = unrolled(cell, a)
-    run_of = f"{cell!r}, {a.steps} steps"
+    run_of = f"{cell!r}, {counted(a.steps, 'step')}"
     if ill := inspector.first_not_finite(run):
         return CHECK_FAILED, f"{ill}\n{run_of}: nothing is checked, as only finite values have derivatives"
     graph = tg.Graph([*run.outputs, *run.final_state])
@@ -181,8 +182,8 @@ def _check(a: argparse.Namespace) -> tuple[int, str]:
             failures.append(str(error))
     elements = sum(leaf.size for leaf in leaves.values())
     if not failures:
-        return OK, f"{run_of}: all {elements} derivatives by {len(leaves)} inputs and parameters are right"
-    told = f"{run_of}: {elements} derivatives of {len(leaves)} inputs and parameters checked, {len(failures)} of them wrong"
+        return OK, f"{run_of}: all {counted(elements, 'derivative')} by {counted(len(leaves), 'input')} and parameters are right"
+    told = f"{run_of}: {counted(elements, 'derivative')} of {counted(len(leaves), 'input')} and parameters checked, {len(failures)} of them wrong"
     return CHECK_FAILED, "\n".join([*(f"WRONG  {failure}" for failure in failures), told])
 
 
@@ -193,7 +194,7 @@ def _cells(a: argparse.Namespace) -> tuple[int, str]:
     inspector cells --input-size 128 --hidden-size 512
     """
     table = tg.cells.table(input_size=a.input_size, hidden_size=a.hidden_size)
-    lines = [f"{table}", "", f"of {a.input_size} inputs and {a.hidden_size} units, counted in the graph of one step"]
+    lines = [f"{table}", "", f"of {counted(a.input_size, 'input')} and {counted(a.hidden_size, 'unit')}, counted in the graph of one step"]
     for name in tg.cells.names():
         first = (tg.cells.get(name).__doc__ or "").strip().splitlines()[0].partition(":")[0].rstrip(".")
         lines.append(f"{name:14}{tg.cells.get(name).__name__:20}{first}")

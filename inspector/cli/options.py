@@ -12,6 +12,7 @@ import numpy as np
 import shtab
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..formats.graphviz import FORMATS
@@ -217,7 +218,7 @@ def cells_of(a: argparse.Namespace) -> Iterator[tg.Cell]:
     """
     files = a.weights or [None] * len(a.cell)
     if len(files) != len(a.cell):
-        raise ValueError(f"give --weights as often as --cell, in the same order: {len(a.cell)} cells, {len(files)} files")
+        raise ValueError(f"give --weights as often as --cell, in the same order: {counted(len(a.cell), 'cell')}, {counted(len(files), 'file')}")
     for name, weights in zip(a.cell, files, strict=True):
         cell = make_cell(name, a.input_size, a.hidden_size, seed=a.seed, init=a.init)
         if weights is not None:
@@ -233,7 +234,7 @@ def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
     LoadError
         If its step fails, or returns what has no gradient.
     """
-    a.progress(f"unrolling {cell!r} over {a.steps:,} steps")
+    a.progress(f"unrolling {cell!r} over {counted(a.steps, 'step', ',')}")
     try:
         with np.errstate(all="ignore"):  # what is not finite is told in the answer
             run = _over_random_inputs(cell, a)
@@ -257,7 +258,7 @@ def _over_random_inputs(cell: tg.Cell, a: argparse.Namespace) -> Run:
 
 def loss_of(run: Run, a: argparse.Namespace) -> tg.Tensor:
     """The squared error against a random target, of the last output or of all."""
-    a.progress(f"computing the loss of {a.steps:,} steps")
+    a.progress(f"computing the loss of {counted(a.steps, 'step', ',')}")
     rng = np.random.default_rng(a.seed + 1)
     chosen = run.stacked if a.loss == "all" else run.outputs[-1]
     with np.errstate(all="ignore"):

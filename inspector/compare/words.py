@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from tinygrad_rnn.autodiff.counted import counted
+
 from ..picture import theme
 from ..steps.items import Item, entering
 from .match import OUTPUT, Net, Operation
@@ -258,7 +260,7 @@ class _Words:
             items = [side.net.operations[k].item for side, k in zip(self.sides, (key, other), strict=True)]
             counts = [sum(node.op == "add" for node in item.nodes) for item in items]
             if items[0].learned and counts[0] != counts[1]:
-                text = f"{_biases(counts[1])} in {self.names[1]} where {self.names[0]} has {counts[0]}"
+                text = f"{counted(counts[1], 'bias', plural='biases')} in {self.names[1]} where {self.names[0]} has {counts[0]}"
                 found.setdefault(text, []).append(self.sides[1].owner(other))
         order = {self.sides[1].owner(key): None for key in self.sides[1].net.operations}
         for text, owners in found.items():
@@ -353,10 +355,6 @@ def _listed_of(targets: Sequence[str]) -> str:
     gates = [t.removeprefix("gate ") for t in dict.fromkeys(targets) if t.startswith("gate ")]
     others = [t for t in dict.fromkeys(targets) if not t.startswith("gate ")]
     return _listed([*([f"{'gates' if len(gates) > 1 else 'gate'} {_listed(gates)}"] if gates else []), *others])
-
-
-def _biases(count: int) -> str:
-    return "1 bias" if count == 1 else f"{count} biases"
 
 
 def _is(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..layout.columns import Row
@@ -35,13 +36,9 @@ def description(runs: Sequence[Run], level: str, rows: Sequence[Row], norms: Map
     count = sum(len(run) for run in runs)
     cells = _listed([repr(run.cell) for run in runs])
     return " ".join([
-        f"{cells} unrolled over {_many(count, 'timestep')}, drawn at {level} level.", _steps(rows[0], count),
+        f"{cells} unrolled over {counted(count, 'timestep')}, drawn at {level} level.", _steps(rows[0], count),
         *(_states(row) for row in rows), *_gradient(norms),
     ])  # fmt: skip
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}" + "s" * (count != 1)
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -52,7 +49,7 @@ def _steps(row: Row, count: int) -> str:
     shown = [str(step.timestep) for step in row.steps if isinstance(step, Step)]
     if len(shown) == count:
         return "All are shown."
-    return f"Shown: t = {_listed(shown)}; {_many(count - len(shown), 'step')} folded away."
+    return f"Shown: t = {_listed(shown)}; {counted(count - len(shown), 'step')} folded away."
 
 
 def _states(row: Row) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tinygrad_rnn import Graph, Node
+from tinygrad_rnn.autodiff.counted import counted
 
 from ..layout.polylines import Path, joined
 from ..steps.items import safe
@@ -147,7 +148,7 @@ def _one_box(
     inside = dict.fromkeys(k for n in nodes for k in (n.index, *_folded_into(n, graph, tiling)))
     picture.shapes.append(
         Shape("loss", "box", tiling.right + 70 + width / 2, y, width, 28, label, theme.paint("loss"), "loss",
-              f"{len(nodes)} operations after the timesteps: {what}", 12, 1.8,
+              f"{counted(len(nodes), 'operation')} after the timesteps: {what}", 12, 1.8,
               nodes=tuple(inside))
     )  # fmt: skip
     return {node.index: "loss" for node in nodes}

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from tinygrad_rnn import files
+from tinygrad_rnn.autodiff.counted import counted
 
 from .. import notebook
 from ..lettering import ALARM, GREY, INK, head, legend, legend_below, shortened, title, visible, wrapped
@@ -107,7 +108,7 @@ def _curve(axes: Axes, norms: npt.NDArray[np.float64], text: str, look: Style) -
 def marked(norms: npt.NDArray[np.float64]) -> str:
     """What a legend adds about the marks of :func:`mark_rows`."""
     hits = {"▾ exactly 0": int((norms == 0).sum()), "× not finite": int((~np.isfinite(norms)).sum())}
-    return "".join(f", {what} at {count} step{'s' * (count > 1)}" for what, count in hits.items() if count)
+    return "".join(f", {what} at {counted(count, 'step')}" for what, count in hits.items() if count)
 
 
 def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str] | None) -> None:

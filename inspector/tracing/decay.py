@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_rnn.autodiff.counted import counted
+
 __all__ = ["Decay", "decay_rate"]
 
 
@@ -33,7 +35,7 @@ class Decay(NamedTuple):
         if math.isinf(self.half_life):
             return "×1 a step back"
         what = "half-life" if self.half_life > 0 else "doubles in"
-        return f"×{self.factor:.3g} a step back, {what} {abs(self.half_life):.3g} steps"
+        return f"×{self.factor:.3g} a step back, {what} {counted(abs(self.half_life), 'step', '.3g')}"
 
 
 @np.errstate(all="ignore")

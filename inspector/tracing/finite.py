@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.anomaly import is_finite, kind_of
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .values import parts_of, recorded_values
@@ -171,7 +172,7 @@ def _brought(way: Sequence[Tensor], leaves: Leaves) -> tuple[str, str, Any] | No
 
 def _count(array: Any) -> str:
     ill = int((~np.isfinite(array)).sum())
-    return f"{ill} of {np.size(array)} numbers"
+    return f"{ill} of {counted(np.size(array), 'number')}"
 
 
 def _source(leaf: Tensor) -> str:

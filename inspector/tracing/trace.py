@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tinygrad_rnn import Scope, Tensor, files
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import Product, Scatter, dense, is_basic_index
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.autodiff.sweep import Recurrent, sweep
 from tinygrad_rnn.compiler import CompiledEnsemble
 from tinygrad_rnn.recurrent.inner import RowsOf
@@ -120,7 +121,7 @@ class GradientTrace(Shown):
     def __str__(self) -> str:
         wide = max(map(len, self.states), default=0)
         lines = [str(self.not_finite)] if self.not_finite else []
-        lines += [f"{self.label}, {self.steps} steps, loss {float(self.loss.item()):.4g}, initialisation {self.initialisation}: ‖∂L/∂state_t‖₂"]
+        lines += [f"{self.label}, {counted(self.steps, 'step')}, loss {float(self.loss.item()):.4g}, initialisation {self.initialisation}: ‖∂L/∂state_t‖₂"]
         lines += [f"  {state:{wide}}  {sparkline(self.norm(state), 40)}  {decay_rate(self.norm(state))}" for state in self.states]
         return "\n".join(lines)
 

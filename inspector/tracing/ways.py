@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .replay import loss_step_by_step, step_by_step
@@ -125,7 +126,7 @@ def value_at(run: Run, key: tuple[str, int], who: str) -> Tensor:
     name, t = key[0], int(key[1]) + len(run) * (key[1] < 0)
     if (name, t) not in values:
         known = ", ".join(dict.fromkeys(name for name, _ in values))
-        raise KeyError(f"{who}: there is no {key[0]!r} at timestep {key[1]}; the run has {len(run)} steps and {known}")
+        raise KeyError(f"{who}: there is no {key[0]!r} at timestep {key[1]}; the run has {counted(len(run), 'step')} and {known}")
     return values[name, t]
 
 

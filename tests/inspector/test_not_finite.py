@@ -215,7 +215,7 @@ def test_a_setting_of_which_the_run_is_not_finite_is_no_explosion() -> None:
         found = inspector.phase_diagram(make, [0.5, 2.0, np.inf][:2], [0.0], inputs=X)
         broken = inspector.phase_diagram(lambda x, y: made("NaN weight")[0].cell, [0.5], [0.0], inputs=X)
     assert found.not_finite is None and np.sign(found.rate.values).tolist() == [[-1.0, 1.0]]
-    assert np.isnan(broken.rate.values).all() and "explodes in 0% of 1 settings, not finite in 100%" in str(broken)
+    assert np.isnan(broken.rate.values).all() and "explodes in 0% of 1 setting, not finite in 100%" in str(broken)
     assert str(broken.not_finite) == KINDS["NaN weight"][1]
 
 

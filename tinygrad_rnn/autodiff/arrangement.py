@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import primitives as p
+from .counted import counted
 from .discrete import argsort, zeros_like
 from .functions import concatenate, cut, normal_axis, value_of
 from .primitive import Value
@@ -127,7 +128,7 @@ def array_split(x: Value, indices_or_sections: int | Sequence[int], axis: int = 
 def _exactly(name: str, x: Value, sections: Any, axis: int) -> list[Value]:
     x = value_of(x)
     if x.ndim <= axis:
-        raise ValueError(f"{name}: needs at least {axis + 1} dimensions, got shape {x.shape}")
+        raise ValueError(f"{name}: needs at least {counted(axis + 1, 'dimension')}, got shape {x.shape}")
     if isinstance(sections, (int, np.integer)) and (sections < 1 or x.shape[axis] % sections):
         raise ValueError(f"{name}: axis {axis} of shape {x.shape} does not divide into {sections}")
     return array_split(x, sections, axis)

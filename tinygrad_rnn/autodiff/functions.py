@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import primitives as p
+from .counted import counted
 from .primitive import Value, gathered
 
 __all__ = [
@@ -34,7 +35,7 @@ def normal_axis(name: str, axis: int, ndim: int) -> int:
     if not isinstance(axis, (int, np.integer)):
         raise TypeError(f"{name}: axis must be an integer, got {axis!r}")
     if not -ndim <= axis < ndim:
-        raise ValueError(f"{name}: axis {axis} is out of range for {ndim} dimensions")
+        raise ValueError(f"{name}: axis {axis} is out of range for {counted(ndim, 'dimension')}")
     return axis % ndim
 
 
@@ -202,12 +203,12 @@ def _explicit(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(ndims):
-        raise ValueError(f"einsum: {subscripts!r} names {len(terms)} operands, got {len(ndims)}")
+        raise ValueError(f"einsum: {subscripts!r} names {counted(len(terms), 'operand')}, got {len(ndims)}")
     spare = sorted(set(string.ascii_letters) - set(subscripts), reverse=True)
     widths = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)]
     for term, width, ndim in zip(terms, widths, ndims, strict=True):
         if width < 0 or (width and "..." not in term):
-            raise ValueError(f"einsum: term {term!r} of {subscripts!r} does not fit {ndim} dimensions")
+            raise ValueError(f"einsum: term {term!r} of {subscripts!r} does not fit {counted(ndim, 'dimension')}")
     rest = "".join(spare[: max([0, *widths])])
     terms = [
         t.replace("...", rest[len(rest) - w :]) for t, w in zip(terms, widths, strict=True)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .ancestry import ancestors
 from .arrays import plain, real_array
+from .counted import counted
 from .primitive import PRIMITIVES, Primitive
 from .primitives import identity, stop_gradient
 from .scalars import lower
@@ -159,7 +160,7 @@ class Graph:
         return isinstance(value, Tensor) and value.id in self._index
 
     def __repr__(self) -> str:
-        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges)"
+        return f"Graph({counted(len(self.nodes), 'node')}, {counted(len(self.edges), 'edge')})"
 
     # ----------------------------------------------------------------------------------- looking up
 
@@ -186,7 +187,7 @@ class Graph:
             return key
         if isinstance(key, (int, np.integer)):
             if not 0 <= key < len(self.nodes):
-                raise KeyError(f"node {key} is not in this graph of {len(self.nodes)} nodes")
+                raise KeyError(f"node {key} is not in this graph of {counted(len(self.nodes), 'node')}")
             return self.nodes[key]
         name, timestep = key if isinstance(key, tuple) else (key, None)
         if not isinstance(name, str):
@@ -241,7 +242,7 @@ class Graph:
     def _cuttable(self, target: Any, operand: int) -> int:
         node = self.find(target)
         if not 0 <= operand < len(node.inputs):
-            raise ValueError(f"cut: {node.path} has {len(node.inputs)} operands, no number {operand}")
+            raise ValueError(f"cut: {node.path} has {counted(len(node.inputs), 'operand')}, no number {operand}")
         return node.index
 
     def hold(self, target: Any, value: Any) -> Graph:

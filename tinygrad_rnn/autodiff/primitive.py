@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .counted import counted
+
 Value: TypeAlias = Any
 """An ndarray, a Python number, a Tensor, or any other type that brings its own ``_apply``."""
 
@@ -101,7 +103,7 @@ class Primitive:
         self.arity = 0 if variadic else len(rules)
         self.attributes = tuple(parameters)[1 if variadic else self.arity :]
         if not variadic and len(parameters) < self.arity:
-            raise TypeError(f"{self.name}: {self.arity} rules for {len(parameters)} parameters")
+            raise TypeError(f"{self.name}: {counted(self.arity, 'rule')} for {counted(len(parameters), 'parameter')}")
 
     @property
     def activation(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import primitives as p
 from .arrangement import moveaxis, ravel, sort
+from .counted import counted
 from .discrete import any, count_nonzero, isinf, isnan
 from .elementary import root
 from .functions import concatenate, mean, normal_axis, squeeze, value_of
@@ -145,7 +146,7 @@ def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     if len(axes) == 1:
         return _vector_norm(p.abs(x), ord, axes, keepdims)
     if len(axes) != 2 or ord not in (1, -1, np.inf, -np.inf):
-        raise ValueError(f"norm: order {ord!r} over {len(axes)} axes has no derivative rule here")
+        raise ValueError(f"norm: order {ord!r} over {counted(len(axes), 'axis', plural='axes')} has no derivative rule here")
     summed, chosen = axes if np.isfinite(ord) else axes[::-1]
     lengths = p.sum(p.abs(x), axis=summed, keepdims=True)
     found = (p.max if ord > 0 else p.min)(lengths, axis=chosen, keepdims=True)

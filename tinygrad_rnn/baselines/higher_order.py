@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..autodiff.counted import counted
 from ..tasks import checks
 
 Array = npt.NDArray[Any]
@@ -178,7 +179,7 @@ class TransitionHierarchy:
                 if not largest < 1e100:
                     raise FloatingPointError(
                         f"TransitionHierarchy.learn: errors have grown beyond all bounds; lr={self.lr} is too large for "
-                        f"{len(self.units)} units"
+                        f"{counted(len(self.units), 'unit')}"
                     )
                 self._change(self.lr * self._ascent(x, t, error))
                 if len(self.units) < self.max_units and self._grow():
@@ -258,7 +259,7 @@ class TransitionHierarchy:
         target, asked = np.asarray(targets, dtype=np.float64), np.asarray(mask, dtype=bool)
         if target.shape != (len(x), self.output_size) or asked.shape != (len(x),):
             raise ValueError(
-                f"TransitionHierarchy.{what}: {len(x)} inputs need targets {(len(x), self.output_size)} and mask "
+                f"TransitionHierarchy.{what}: {counted(len(x), 'input needs', plural='inputs need')} targets {(len(x), self.output_size)} and mask "
                 f"{(len(x),)}, got {target.shape} and {asked.shape}"
             )
         return x, target, asked

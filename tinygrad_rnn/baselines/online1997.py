@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..autodiff.counted import counted
 from ..models import SequenceModel
 from ..tasks import Task, checks
 from .truncated_rtrl import Net, check_net
@@ -76,7 +77,7 @@ class OnlineLSTM1997:
         who = type(self).__name__
         self.models = _alike(who, models)
         if len(streams) != len(self.models):
-            raise ValueError(f"{who}: {len(self.models)} models need as many streams, got {len(streams)}")
+            raise ValueError(f"{who}: {counted(len(self.models), 'model needs', plural='models need')} as many streams, got {len(streams)}")
         if update not in ("step", "string"):
             raise ValueError(f"{who}: update must be 'step' or 'string', got {update!r}")
         self.lr = _rates(who, lr, len(self.models))

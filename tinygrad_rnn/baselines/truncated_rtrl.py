@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..autodiff.counted import counted
 from ..autodiff.primitives import sigmoid
 from ..cells.lstm1997 import SQUASH, LSTM1997Cell
 from ..models import Linear
@@ -220,6 +221,6 @@ def check_net(who: str, cell: Any, readout: Any) -> None:
         raise ValueError(f"{who}: the rule is the truncated gradient; make the cell with truncated=True, got {cell!r}")
     if readout.input_size not in (cell.hidden_size, cell.hidden_size + cell.input_size):
         raise ValueError(
-            f"{who}: readout must see {cell.hidden_size} memory cells, or {cell.input_size} inputs as well, "
-            f"got {readout.input_size} features"
+            f"{who}: readout must see {counted(cell.hidden_size, 'memory cell')}, or {counted(cell.input_size, 'input')} as well, "
+            f"got {counted(readout.input_size, 'feature')}"
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff.counted import counted
 from ..autodiff.functions import concatenate
 from ..autodiff.primitive import Value
 from ..autodiff.primitives import reshape, sigmoid, stop_gradient, tanh
@@ -44,7 +45,7 @@ class _BlockCell(GatedCell):
         super().__init__(input_size, hidden_size, **options)
         who = type(self).__name__
         if not isinstance(block_size, (int, np.integer)) or block_size < 1 or hidden_size % block_size:
-            raise ValueError(f"{who}: block_size must divide {hidden_size} memory cells, got {block_size!r}")
+            raise ValueError(f"{who}: block_size must divide {counted(hidden_size, 'memory cell')}, got {block_size!r}")
         if bias not in (True, False, "gates"):
             raise ValueError(f"{who}: bias must be True, False or 'gates', got {bias!r}")
         for role, squash in (("cell_input", cell_input), ("cell_output", cell_output)):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autodiff.arrays import plain, real_array
+from ..autodiff.counted import counted
 from ..autodiff.primitive import Value
 from ..autodiff.tensor import Tensor
 from .init import Init, Preset, preset
@@ -247,7 +248,7 @@ class Cell(Parametrised):
         states = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         if len(states) != len(self.state_names):
             raise ValueError(
-                f"{who}.step returned {len(states)} states, state_names are {self.state_names}"
+                f"{who}.step returned {counted(len(states), 'state')}, state_names are {self.state_names}"
             )
         for name, new, old in zip(self.state_names, states, state, strict=True):
             if not hasattr(new, "shape"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
+from ..autodiff.counted import counted
 from ..autodiff.functions import stack
 from ..autodiff.tensor import Tensor
 
@@ -51,7 +52,7 @@ class LazySequence(Sequence[Any]):
         return self._made[k]
 
     def __repr__(self) -> str:
-        return f"<{len(self)} values>"
+        return f"<{counted(len(self), 'value')}>"
 
 
 class LazyMapping(Mapping[tuple[str, int], Tensor]):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..autodiff.counted import counted
 from ..autodiff.tensor import Tensor
 from .cell import Cell, Parametrised
 
@@ -110,7 +111,7 @@ class Stacked(Parametrised):
         for k, (below, above) in enumerate(itertools.pairwise(layers)):
             if above.input_size != below.hidden_size:
                 raise ValueError(
-                    f"Stacked: layer {k + 1} reads {above.input_size} features, layer {k} gives {below.hidden_size}"
+                    f"Stacked: layer {k + 1} reads {counted(above.input_size, 'feature')}, layer {k} gives {below.hidden_size}"
                 )
         if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("Stacked: a layer is used twice; its parameters would be shared")

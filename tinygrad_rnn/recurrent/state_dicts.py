@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..autodiff.counted import counted
 from ..autodiff.tensor import Tensor
 
 Array = npt.NDArray[Any]
@@ -77,7 +78,7 @@ def _renamed(who: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> Mapp
         return given
     theirs, ours = len(others or [0]), len(layers or [0])
     if theirs != ours:
-        raise ValueError(f"{who}: was given a network of {theirs} layers, this one has {ours}; tg.Stacked puts cells above each other")
+        raise ValueError(f"{who}: was given a network of {counted(theirs, 'layer')}, this one has {ours}; tg.Stacked puts cells above each other")
     if _both(given) and not _both(own):
         raise ValueError(f"{who}: was given a network that reads in both directions, this one reads in one; tg.Bidirectional reads in both")
     if layers is None:

@@ -12,6 +12,7 @@ import numpy as np
 from ..autodiff.ancestry import parts
 from ..autodiff.anomaly import AnomalyError, anomaly_error
 from ..autodiff.arrays import real_array
+from ..autodiff.counted import counted
 from ..autodiff.functions import concatenate
 from ..autodiff.primitive import gathered
 from ..autodiff.primitives import identity, stop_gradient, where
@@ -176,7 +177,7 @@ def _masks(lengths: Any, steps: int, batch: int) -> list[Any]:
     """For each timestep which sequences are still running, (batch, 1); None where all are."""
     counts = np.asarray(lengths)
     if counts.shape != (batch,) or counts.dtype.kind not in "iu":
-        raise ValueError(f"unroll: lengths must be {batch} integers, got {lengths!r}")
+        raise ValueError(f"unroll: lengths must be {counted(batch, 'integer')}, got {lengths!r}")
     if batch and not 1 <= counts.min() <= counts.max() <= steps:
         raise ValueError(f"unroll: lengths must lie in 1..{steps}, got {counts.min()}..{counts.max()}")
     return [None if (counts > t).all() else (counts > t)[:, None] for t in range(steps)]
@@ -196,7 +197,7 @@ def _unroll_stack(
     cell: Stacked, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
 ) -> Run:
     if len(state) != len(cell.layers):
-        raise ValueError(f"unroll: {len(cell.layers)} layers need as many states, got {len(state)}")
+        raise ValueError(f"unroll: {counted(len(cell.layers), 'layer needs', plural='layers need')} as many states, got {len(state)}")
     children: dict[str, Run] = {}
     outputs = steps
     for k, (layer, start) in enumerate(zip(cell.layers, state, strict=True)):
@@ -291,7 +292,7 @@ def _start(cell: Cell, state: Any, batch: int) -> Any:
     given: Sequence[Any] = state if isinstance(state, (tuple, list)) else (state,)
     if len(given) != len(expected):
         raise ValueError(
-            f"unroll: {type(cell).__name__} has states {cell.state_names}, got {len(given)} values"
+            f"unroll: {type(cell).__name__} has states {cell.state_names}, got {counted(len(given), 'value')}"
         )
     tensors = []
     for name, value, like in zip(cell.state_names, given, expected, strict=True):

@@ -7,6 +7,7 @@ from math import log
 
 import numpy as np
 
+from ..autodiff.counted import counted
 from . import checks, criteria
 from .sequences import at_end, within
 from .task import Array, Batch, Task
@@ -55,7 +56,7 @@ class TwoSequence(Task):
     def __post_init__(self) -> None:
         checks.choice("TwoSequence", "variant", self.variant, _TARGETS)
         checks.integer("TwoSequence", "N", self.N, 1)
-        why = f"noise must follow the first N={self.N} numbers"
+        why = f"noise must follow the first N={counted(self.N, 'number')}"
         checks.integer("TwoSequence", "T", self.T, self.N + 1, why)
         checks.variance("TwoSequence", "variance", self.variance)
 

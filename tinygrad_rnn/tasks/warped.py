@@ -7,6 +7,7 @@ from math import log
 
 import numpy as np
 
+from ..autodiff.counted import counted
 from . import checks, criteria
 from .sequences import one_hot
 from .task import Array, Batch, Task
@@ -52,7 +53,7 @@ class Warped(Task):
         why = "with two, the one before is always the other"
         checks.integer("Warped", "symbols", self.symbols, 3, why)
         checks.integer("Warped", "factor", self.factor, 1)
-        why = f"the first character alone may last factor={self.factor} steps"
+        why = f"the first character alone may last factor={counted(self.factor, 'step')}"
         checks.integer("Warped", "T", self.T, self.factor + 1, why)
         checks.flag("Warped", "variable", self.variable)
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import files
+from ..autodiff.counted import counted
 
 __all__ = ["History"]
 
@@ -84,4 +85,4 @@ class History:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"History({self.steps} steps, {self.sequences} sequences, {'solved' if self.solved else 'not solved'})"
+        return f"History({counted(self.steps, 'step')}, {counted(self.sequences, 'sequence')}, {'solved' if self.solved else 'not solved'})"

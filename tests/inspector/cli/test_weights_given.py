@@ -66,7 +66,7 @@ def test_several_cells_take_their_weights_in_order(tmp_path: Path, capsys: pytes
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["LSTM"]["initialisation"] == found["GRU"]["initialisation"] == "loaded weights"
     assert main(["decay", *cells, "--weights", paths[0]]) == 2
-    assert "give --weights as often as --cell, in the same order: 2 cells, 1 files" in capsys.readouterr().err
+    assert "give --weights as often as --cell, in the same order: 2 cells, 1 file" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_is_told_by_file_key_and_shape(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_zeros_and_what_is_not_finite_are_left_out_of_the_fit() -> None:
 
 @pytest.mark.parametrize(
     ("norms", "says"),
-    [([1, 1, 1], "×1 a step back"), ([0, 0, 2], "no decay"), ([], "no decay"), ([1, 2, 4], "half-life 1 steps"), ([4, 2, 1], "doubles in 1 steps")],
+    [([1, 1, 1], "×1 a step back"), ([0, 0, 2], "no decay"), ([], "no decay"), ([1, 2, 4], "half-life 1 step"), ([4, 2, 1], "doubles in 1 step")],
 )  # fmt: skip
 def test_a_decay_in_words(norms: list[float], says: str) -> None:
     assert says in str(inspector.decay_rate(norms))
