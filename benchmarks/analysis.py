@@ -29,7 +29,9 @@ LONG = 1000
 
 def reach(name: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """The map of a run of 200 steps, batch 1, with a loss at every step; and one backward pass."""
-    run = tg.unroll(tg.cells.get(name)(INPUTS, HIDDEN, seed=0), np.random.default_rng(0).normal(size=(STEPS, 1, INPUTS)))
+    run = tg.unroll(
+        tg.cells.get(name)(INPUTS, HIDDEN, seed=0), np.random.default_rng(0).normal(size=(STEPS, 1, INPUTS))
+    )
     loss = (run.stacked**2).sum()
     return lambda: inspector.reach(run, loss), loss.backward
 

@@ -1,4 +1,6 @@
-"""The cells that are compared, each written once and run by every library: equations over whatever `ops` computes with."""
+"""The cells that are compared, each written once and run by every library: equations over whatever `ops` computes
+with.
+"""
 
 from __future__ import annotations
 

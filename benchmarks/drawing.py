@@ -35,7 +35,9 @@ def measured() -> list[dict[str, Any]]:
 
 
 def measure(steps: int, level: str) -> dict[str, Any]:
-    """Median seconds of rendering to SVG, by the clock and of processors, its size, and what it adds to the peak memory."""
+    """Median seconds of rendering to SVG, by the clock and of processors, its size, and what it adds to the peak
+    memory.
+    """
     cell = tg.cells.LSTMCell(8, 16, seed=0)
     x = np.random.default_rng(0).normal(size=(steps, 1, 8))
     inspector.render(tg.unroll(cell, x[:3]), level=level)
@@ -51,9 +53,13 @@ def measure(steps: int, level: str) -> dict[str, Any]:
         if len(times) == 1:
             peak = _peak() - before
     return {
-        "steps": steps, "level": level, "seconds": float(np.median(times)), "processor seconds": float(np.median(processor)),
-        "SVG MB": len(str(svg).encode()) / 1e6, "peak MB": peak / 1e6,
-    }  # fmt: skip
+        "steps": steps,
+        "level": level,
+        "seconds": float(np.median(times)),
+        "processor seconds": float(np.median(processor)),
+        "SVG MB": len(str(svg).encode()) / 1e6,
+        "peak MB": peak / 1e6,
+    }
 
 
 def _peak() -> int:

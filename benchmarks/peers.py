@@ -157,9 +157,14 @@ def numpy_by_hand(name: str, x: np.ndarray, hidden: int) -> Once:
 
 
 PEERS: dict[str, Callable[[str, np.ndarray, int], Once]] = {
-    "ours compiled": ours_compiled, "ours eager": ours_eager, "torch.nn": torch_nn, "PyTorch eager": torch_eager,
-    "JAX scan": jax_scan, "HIPS autograd": hips_autograd, "NumPy by hand": numpy_by_hand,
-}  # fmt: skip
+    "ours compiled": ours_compiled,
+    "ours eager": ours_eager,
+    "torch.nn": torch_nn,
+    "PyTorch eager": torch_eager,
+    "JAX scan": jax_scan,
+    "HIPS autograd": hips_autograd,
+    "NumPy by hand": numpy_by_hand,
+}
 
 
 def can_run(peer: str, name: str) -> bool:

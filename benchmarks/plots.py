@@ -11,36 +11,72 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 COLOURS = {
-    "ours compiled": "#D55E00", "ours eager": "#E69F00", "torch.nn": "#0072B2", "PyTorch eager": "#56B4E9",
-    "JAX scan": "#009E73", "HIPS autograd": "#999999", "NumPy by hand": "#000000",
-}  # fmt: skip
+    "ours compiled": "#D55E00",
+    "ours eager": "#E69F00",
+    "torch.nn": "#0072B2",
+    "PyTorch eager": "#56B4E9",
+    "JAX scan": "#009E73",
+    "HIPS autograd": "#999999",
+    "NumPy by hand": "#000000",
+}
 MARKERS = dict(zip(COLOURS, "osDd^vx", strict=True))
 GOALS = {"torch.nn": (0.15, 0.9, 1.1), "JAX scan": (1.0, 1.0, 1.0), "PyTorch eager": (0.1, 0.3, 0.7)}
 
 
 def as_text(results: dict[str, Any]) -> str:
     """A page of Markdown."""
-    lines = ["# Benchmark", "", "Forward and backward over a whole sequence, float32, last-step loss, gradients of all parameters;"]
-    lines += ["ours and PyTorch eager also keep the gradient of every h_t and c_t. Everybody takes turns in one process."]
-    lines += ["Milliseconds are medians; a ratio is that of neighbouring runs, ours compiled to theirs, with quartiles.", ""]
+    lines = [
+        "# Benchmark",
+        "",
+        "Forward and backward over a whole sequence, float32, last-step loss, gradients of all parameters;",
+    ]
+    lines += [
+        "ours and PyTorch eager also keep the gradient of every h_t and c_t. Everybody takes turns in one process."
+    ]
+    lines += [
+        "Milliseconds are medians; a ratio is that of neighbouring runs, ours compiled to theirs, with quartiles.",
+        "",
+    ]
     lines += [", ".join(f"{key} {value}" for key, value in results["machine"].items()) + ".", ""]
     for shape in dict.fromkeys(tuple(row["shape"]) for row in results["cells"].values()):
         lines += _table(shape, [row for row in results["cells"].values() if tuple(row["shape"]) == shape])
     compiled = results["compile"]
-    lines += ["## Compilation", "", f"LSTM, forward and adjoint: {compiled['cold']:.2f} s cold, {compiled['from cache']:.2f} s from the cache.", ""]
+    lines += [
+        "## Compilation",
+        "",
+        f"LSTM, forward and adjoint: {compiled['cold']:.2f} s cold, {compiled['from cache']:.2f} s from the cache.",
+        "",
+    ]
     lines += ["## Memory", "", "| (T, batch, inputs, hidden) | | seconds | peak MB |", "|---|---|---:|---:|"]
-    lines += [f"| {tuple(r['shape'])} | {r['mode']} | {r['seconds']:.3f} | {r['peak MB']:.1f} |" for r in results["memory"]]
+    lines += [
+        f"| {tuple(r['shape'])} | {r['mode']} | {r['seconds']:.3f} | {r['peak MB']:.1f} |" for r in results["memory"]
+    ]
     e = results["ensemble"]
-    lines += ["", "## Ensemble", "", f"Trace of {e['members']} LSTMs (100, 1, 8, 16): {e['seconds']:.2f} s in one call, {e['eager seconds']:.1f} s one by one, eagerly.", ""]
+    lines += [
+        "",
+        "## Ensemble",
+        "",
+        (
+            f"Trace of {e['members']} LSTMs (100, 1, 8, 16): {e['seconds']:.2f} s in one call, {e['eager seconds']:.1f}"
+            " s one by one, eagerly."
+        ),
+        "",
+    ]
     lines += ["## Drawing", "", *drawing_table(results["drawing"]), ""]
     return "\n".join(lines)
 
 
 def drawing_table(rows: list[dict[str, Any]]) -> list[str]:
     """Time, size and memory of drawings in Markdown."""
-    lines = ["LSTM to SVG, every timestep drawn. Seconds by the clock, and of processors, which other work on the machine does not"]
+    lines = [
+        "LSTM to SVG, every timestep drawn. Seconds by the clock, and of processors, which other work on the machine"
+        " does not"
+    ]
     lines += ["lengthen; peak MB is what drawing adds to the process's peak memory.", ""]
-    lines += ["| level | T | seconds | processor seconds | ms of those a step | MB of SVG | peak MB |", f"|---|{'---:|' * 6}"]
+    lines += [
+        "| level | T | seconds | processor seconds | ms of those a step | MB of SVG | peak MB |",
+        f"|---|{'---:|' * 6}",
+    ]
     for row in rows:
         each = 1e3 * row["processor seconds"] / row["steps"]
         times = f"{row['seconds']:.2f} | {row['processor seconds']:.2f} | {each:.1f}"
@@ -50,7 +86,12 @@ def drawing_table(rows: list[dict[str, Any]]) -> list[str]:
 
 def _table(shape: tuple[int, ...], rows: list[dict[str, Any]]) -> list[str]:
     peers = list(COLOURS)
-    lines = [f"## (T, batch, inputs, hidden) = {shape}", "", f"| ms | {' | '.join(peers)} |", f"|---|{'---:|' * len(peers)}"]
+    lines = [
+        f"## (T, batch, inputs, hidden) = {shape}",
+        "",
+        f"| ms | {' | '.join(peers)} |",
+        f"|---|{'---:|' * len(peers)}",
+    ]
     for row in rows:
         times = [f"{row['times'][peer][0]:.2f}" if peer in row["times"] else "" for peer in peers]
         lines.append(f"| {row['cell']} | {' | '.join(times)} |")

@@ -123,19 +123,29 @@ def compile_times() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "TINYGRAD_RNN_CACHE": folder}
         found = [
-            float(subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True).stdout)
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+                ).stdout
+            )
             for _ in range(2)
-        ]  # fmt: skip
+        ]
     return {"cold": found[0], "from cache": found[1]}
 
 
 def machine() -> dict[str, str]:
     """Where the numbers come from."""
     return {
-        "processor": _processor(), "cores": str(os.cpu_count()), "system": platform.platform(),
-        "Python": platform.python_version(), "NumPy": np.__version__, "Numba": numba.__version__,
-        "PyTorch": torch.__version__, "JAX": jax.__version__, "threads": os.environ["OMP_NUM_THREADS"],
-    }  # fmt: skip
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": platform.platform(),
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "Numba": numba.__version__,
+        "PyTorch": torch.__version__,
+        "JAX": jax.__version__,
+        "threads": os.environ["OMP_NUM_THREADS"],
+    }
 
 
 def _processor() -> str:
@@ -154,9 +164,14 @@ def main() -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     warnings.simplefilter("error", tg.CompileWarning)
     results = {
-        "machine": machine(), "compile": compile_times(), "cells": tables(options.budget), "memory": memory(),
-        "ensemble": ensemble(), "drawing": drawing.measured(), "sweeps": sweeps(options.budget / 2),
-    }  # fmt: skip
+        "machine": machine(),
+        "compile": compile_times(),
+        "cells": tables(options.budget),
+        "memory": memory(),
+        "ensemble": ensemble(),
+        "drawing": drawing.measured(),
+        "sweeps": sweeps(options.budget / 2),
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (options.out / "results.md").write_text(plots.as_text(results))

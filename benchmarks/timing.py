@@ -1,4 +1,6 @@
-"""Times that can be compared: everybody in turn, in one process, so that whatever else the machine does falls on all."""
+"""Times that can be compared: everybody in turn, in one process, so that whatever else the machine does falls on
+all.
+"""
 
 from __future__ import annotations
 

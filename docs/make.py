@@ -1,7 +1,9 @@
-"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md, docs/numpy.md and docs/claims.md, and all pictures; ``make docs`` runs it.
+"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md, docs/numpy.md and docs/claims.md, and all pictures; ``make
+docs`` runs it.
 
-Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The pictures
-are in docs/pictures.py; those of the experiments take two hours and are made with ``python docs/pictures.py --only claims``.
+Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The
+pictures are in docs/pictures.py; those of the experiments take two hours and are made with ``python docs/pictures.py
+--only claims``.
 """
 
 from __future__ import annotations
@@ -44,13 +46,18 @@ def cells_page() -> str:
     """Every registered cell: what it costs, its equations, where it comes from, its drawing."""
     parts = [
         "# The cells",
-        "Written by `make docs` out of the code: equations and sources are the docstrings, drawings are the graphs of "
-        "three steps, numbers are counted in the graph of one. Orange is a state's highway: a path from step to step on "
-        "which every operation is a sum, product or choice, element by element. [gallery.md](gallery.md) has every cell at every level.",
+        (
+            "Written by `make docs` out of the code: equations and sources are the docstrings, drawings are the graphs"
+            " of three steps, numbers are counted in the graph of one. Orange is a state's highway: a path from step to"
+            " step on which every operation is a sum, product or choice, element by element. [gallery.md](gallery.md)"
+            " has every cell at every level."
+        ),
         "```python\nimport tinygrad_rnn as tg\n\nprint(tg.cells.table(input_size=8, hidden_size=16))\n```",
         f"```text\n{tg.cells.table(input_size=8, hidden_size=16)}\n```",
-        "Multiply-adds are those of the matrix products of one step for one sequence. A learned layer is an affine map of "
-        "inputs and states, with the nonlinearity behind it if there is one.",
+        (
+            "Multiply-adds are those of the matrix products of one step for one sequence. A learned layer is an affine"
+            " map of inputs and states, with the nonlinearity behind it if there is one."
+        ),
     ]
     for family, names in FAMILIES.items():
         parts.append(f"## {family}")
@@ -68,7 +75,11 @@ def _cell(name: str) -> list[str]:
     if described.startswith("::"):
         block, _, described = described.removeprefix("::").strip("\n").partition("\n\n")
         equations = "```text\n" + inspect.cleandoc("\n" + block) + "\n```"
-    found = [f"### `{name}`: {kind.__name__}", _markdown(summary), f"![{kind.__name__} over three steps](pictures/gallery/{name}-cell.svg)"]
+    found = [
+        f"### `{name}`: {kind.__name__}",
+        _markdown(summary),
+        f"![{kind.__name__} over three steps](pictures/gallery/{name}-cell.svg)",
+    ]
     return [*found, *(part for part in (equations, _markdown(described)) if part)]
 
 
@@ -82,11 +93,16 @@ def _markdown(text: str) -> str:
 
 def gallery_page() -> str:
     """Every registered cell at every level."""
-    steps = ", ".join(f"{count} timestep{'s' * (count > 1)} at the {level} level" for level, count in pictures.GALLERY.items())
+    steps = ", ".join(
+        f"{count} timestep{'s' * (count > 1)} at the {level} level" for level, count in pictures.GALLERY.items()
+    )
     parts = [
         "# Gallery",
-        f"Every registered cell, drawn from its graph: {steps}. Nothing here is arranged by hand; a cell of your own comes out the "
-        "same way. [cells.md](cells.md) has equations and sources, [drawings.md](drawings.md) says how to read and make such drawings.",
+        (
+            f"Every registered cell, drawn from its graph: {steps}. Nothing here is arranged by hand; a cell of your"
+            " own comes out the same way. [cells.md](cells.md) has equations and sources, [drawings.md](drawings.md)"
+            " says how to read and make such drawings."
+        ),
     ]
     for family, names in FAMILIES.items():
         parts.append(f"## {family}")
@@ -101,8 +117,10 @@ def tasks_page() -> str:
     """Every task: its rule, its source, and what trivial answers cost."""
     parts = [
         "# The tasks",
-        "Written by `make docs` out of the docstrings in `tinygrad_rnn/tasks/`. Costs of trivial predictors are closed forms: means "
-        "over what is asked, in nats, or squared errors for `mse`.",
+        (
+            "Written by `make docs` out of the docstrings in `tinygrad_rnn/tasks/`. Costs of trivial predictors are"
+            " closed forms: means over what is asked, in nats, or squared errors for `mse`."
+        ),
     ]
     for name in tg.tasks.names():
         kind = tg.tasks.get(name)
@@ -119,20 +137,29 @@ def numpy_page() -> str:
     known = {function: operation for function, operation in NUMPY.items() if operation.__name__ != "<lambda>"}
     steps = {f for f, op in known.items() if not getattr(op, "differentiable", True) or op.__name__ in discrete.__all__}
     plain = ", ".join(f"`{numpy_name(f)}`" for f in NUMPY if f not in known)
-    return "\n\n".join([
-        "# NumPy's functions on Tensors",
-        "Written by `make docs` out of the table that NumPy's protocols read. A function of the first two tables records on Tensors "
-        "what stands beside it, which on plain arrays is also there by that name; arguments have NumPy's names, places and defaults. An "
-        f"argument that has no meaning here (`out`, `where`, `dtype`...) is refused by name. {plain} answer with plain numbers. Every other "
-        "function raises a TypeError that says it has no derivative rule: none goes on silently with a constant.",
-        "## With a gradient",
-        _functions(known, set(known) - steps),
-        "## Without a gradient",
-        "Steps, places, counts and truth values: nodes like any other, through which no gradient flows.",
-        _functions(known, steps),
-        "## No rule",
-        _without_a_rule(),
-    ]) + "\n"
+    return (
+        "\n\n".join(
+            [
+                "# NumPy's functions on Tensors",
+                (
+                    "Written by `make docs` out of the table that NumPy's protocols read. A function of the first two"
+                    " tables records on Tensors what stands beside it, which on plain arrays is also there by that"
+                    " name; arguments have NumPy's names, places and defaults. An argument that has no meaning here"
+                    f" (`out`, `where`, `dtype`...) is refused by name. {plain} answer with plain numbers. Every other"
+                    " function raises a TypeError that says it has no derivative rule: none goes on silently with a"
+                    " constant."
+                ),
+                "## With a gradient",
+                _functions(known, set(known) - steps),
+                "## Without a gradient",
+                "Steps, places, counts and truth values: nodes like any other, through which no gradient flows.",
+                _functions(known, steps),
+                "## No rule",
+                _without_a_rule(),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _functions(known: dict[object, Callable[..., object]], chosen: set[object]) -> str:
@@ -140,7 +167,10 @@ def _functions(known: dict[object, Callable[..., object]], chosen: set[object]) 
     for function in sorted(chosen, key=numpy_name):
         operation = known[function]
         summary = (inspect.getdoc(operation) or "").partition("\n")[0]
-        rows.append(f"| `{numpy_name(function)}` | `tg.{operation.__name__}` | {_markdown(summary).replace('|', chr(92) + '|')} |")
+        rows.append(
+            f"| `{numpy_name(function)}` | `tg.{operation.__name__}` |"
+            f" {_markdown(summary).replace('|', chr(92) + '|')} |"
+        )
     return "\n".join(rows)
 
 
@@ -152,7 +182,9 @@ def _without_a_rule() -> str:
 
 
 def _public(function: object) -> bool:
-    """Whether it is a function of arrays in `np`, `np.linalg` or `np.fft`, neither of dates nor one that makes them of something else."""
+    """Whether it is a function of arrays in `np`, `np.linalg` or `np.fft`, neither of dates nor one that makes
+    them of something else.
+    """
     module, _, name = numpy_name(function).rpartition(".")
     place = {"np": np, "np.linalg": linalg, "np.fft": fft}.get(module)
     if getattr(place, name, None) is not function or "busday" in name or "datetime" in name:
@@ -169,15 +201,22 @@ def claims_page() -> str:
     """Every experiment: the text beside its picture."""
     parts = [
         "# Claims, measured",
-        "What texts about recurrent networks say, and what comes out when it is run. `make claims` runs the quick form of all "
-        "of them and prints what was measured beside what was expected; each is one short script in `examples/claims/`, and "
-        "takes `--seed`, `--quick` and `--out`. The pictures here are those of `python examples/claims --out "
-        "docs/pictures/claims`, which takes two hours, nearly all of it for E20.",
+        (
+            "What texts about recurrent networks say, and what comes out when it is run. `make claims` runs the quick"
+            " form of all of them and prints what was measured beside what was expected; each is one short script in"
+            " `examples/claims/`, and takes `--seed`, `--quick` and `--out`. The pictures here are those of `python"
+            " examples/claims --out docs/pictures/claims`, which takes two hours, nearly all of it for E20."
+        ),
     ]
     for path in sorted(CLAIMS.glob("*.py"), key=_number):
         title, _, text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")
         if _number(path)[1]:
-            parts += [f"## {title}", f"![{title}](pictures/claims/{_picture(path.stem)})", _paragraphs(text), f"`examples/claims/{path.name}`"]
+            parts += [
+                f"## {title}",
+                f"![{title}](pictures/claims/{_picture(path.stem)})",
+                _paragraphs(text),
+                f"`examples/claims/{path.name}`",
+            ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -197,8 +236,12 @@ def _paragraphs(text: str) -> str:
 
 
 PAGES = {
-    "cells.md": cells_page, "gallery.md": gallery_page, "tasks.md": tasks_page, "numpy.md": numpy_page, "claims.md": claims_page,
-}  # fmt: skip
+    "cells.md": cells_page,
+    "gallery.md": gallery_page,
+    "tasks.md": tasks_page,
+    "numpy.md": numpy_page,
+    "claims.md": claims_page,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

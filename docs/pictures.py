@@ -1,4 +1,5 @@
-"""Makes every picture of the docs and the README; ``make docs`` runs it, ``python docs/pictures.py --only gallery/lstm`` a few of them.
+"""Makes every picture of the docs and the README; ``make docs`` runs it, ``python docs/pictures.py --only
+gallery/lstm`` a few of them.
 
 Drawings are written by our own SVG writer, so that their bytes do not depend on which Graphviz is installed.
 """
@@ -70,7 +71,9 @@ def lstm(level: str) -> Picture:
     """Three steps of an LSTM, coloured by the gradient of a loss that reads the last."""
     rng = np.random.default_rng(0)
     run = tg.unroll(tg.cells.LSTMCell(4, 8, seed=0), rng.normal(size=(3, 1, 4)))
-    return picture(run, level=level, trace=inspector.trace(run, tg.losses.mse_loss(run.outputs[-1], rng.normal(size=(1, 8)))))
+    return picture(
+        run, level=level, trace=inspector.trace(run, tg.losses.mse_loss(run.outputs[-1], rng.normal(size=(1, 8))))
+    )
 
 
 def with_equations() -> Picture:
@@ -231,7 +234,9 @@ def reach(folder: Path) -> None:
 
 def jacobians(folder: Path) -> None:
     """Those of docs/jacobians.md."""
-    inspector.jacobians(tg.unroll(tg.cells.RNNCell(3, 16, seed=0), noise(80, 4, 3))).plot(folder / "analysis/jacobians.png")
+    inspector.jacobians(tg.unroll(tg.cells.RNNCell(3, 16, seed=0), noise(80, 4, 3))).plot(
+        folder / "analysis/jacobians.png"
+    )
     cell = tg.cells.LSTMCell(3, 16, seed=0, init="keras")
     inspector.lyapunov(cell, noise(2000, 2, 3)).plot(folder / "analysis/lyapunov.png")
     for name in ("rnn", "lstm"):
@@ -259,7 +264,9 @@ def weights(folder: Path) -> None:
 def reber(folder: Path) -> None:
     """An LSTM that has learned the embedded Reber grammar: its gates, and what it looks at."""
     task = tg.tasks.EmbeddedReber()
-    model = tg.models.SequenceModel(tg.compile(tg.cells.LSTMCell(task.input_size, 16, seed=0, init="keras")), task.output_size, seed=0)
+    model = tg.models.SequenceModel(
+        tg.compile(tg.cells.LSTMCell(task.input_size, 16, seed=0, init="keras")), task.output_size, seed=0
+    )
     tg.fit(model, task, steps=1500, batch=32, optimizer=tg.optim.Adam(model.parameters(), lr=0.01), clip=1.0)
     word, alphabet = "BPBTXXTTVPXTVPSE", "BTPSXVE"
     prediction = model(np.eye(7)[[alphabet.index(letter) for letter in word]][:, None, :])
@@ -292,7 +299,21 @@ def claims(folder: Path) -> None:
 
 
 PLOTS: dict[str, Callable[[Path], None]] = {
-    plots.__name__: plots for plots in (trained, decays, learning, reach, jacobians, paths, weights, reber, diagnosis, sweeps, thresholds, claims)
+    plots.__name__: plots
+    for plots in (
+        trained,
+        decays,
+        learning,
+        reach,
+        jacobians,
+        paths,
+        weights,
+        reber,
+        diagnosis,
+        sweeps,
+        thresholds,
+        claims,
+    )
 }
 """Everything else, in groups that are made together."""
 
@@ -301,7 +322,8 @@ SLOW = ("thresholds", "claims")
 
 
 def make(only: Sequence[str] = (), folder: Path = FOLDER) -> None:
-    """Make the drawings whose names begin with one of `only`, and the plots of such groups; all but the slow ones by default.
+    """Make the drawings whose names begin with one of `only`, and the plots of such groups; all but the slow ones by
+    default.
 
     Raises
     ------
@@ -326,7 +348,13 @@ def make(only: Sequence[str] = (), folder: Path = FOLDER) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="those whose names begin so, such as lstm-cell, gallery/gru or paths")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="those whose names begin so, such as lstm-cell, gallery/gru or paths",
+    )
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for the pictures")
     options = parser.parse_args(arguments)
     try:

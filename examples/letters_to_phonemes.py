@@ -32,13 +32,81 @@ Array = npt.NDArray[Any]
 
 LETTERS = ("<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz")
 PHONEMES = (
-    "<pad>", "<unk>", "<s>", "</s>",
-    "AA0", "AA1", "AA2", "AE0", "AE1", "AE2", "AH0", "AH1", "AH2", "AO0", "AO1", "AO2", "AW0", "AW1", "AW2",
-    "AY0", "AY1", "AY2", "B", "CH", "D", "DH", "EH0", "EH1", "EH2", "ER0", "ER1", "ER2", "EY0", "EY1", "EY2",
-    "F", "G", "HH", "IH0", "IH1", "IH2", "IY0", "IY1", "IY2", "JH", "K", "L", "M", "N", "NG", "OW0", "OW1",
-    "OW2", "OY0", "OY1", "OY2", "P", "R", "S", "SH", "T", "TH", "UH0", "UH1", "UH2", "UW", "UW0", "UW1", "UW2",
-    "V", "W", "Y", "Z", "ZH",
-)  # fmt: skip
+    "<pad>",
+    "<unk>",
+    "<s>",
+    "</s>",
+    "AA0",
+    "AA1",
+    "AA2",
+    "AE0",
+    "AE1",
+    "AE2",
+    "AH0",
+    "AH1",
+    "AH2",
+    "AO0",
+    "AO1",
+    "AO2",
+    "AW0",
+    "AW1",
+    "AW2",
+    "AY0",
+    "AY1",
+    "AY2",
+    "B",
+    "CH",
+    "D",
+    "DH",
+    "EH0",
+    "EH1",
+    "EH2",
+    "ER0",
+    "ER1",
+    "ER2",
+    "EY0",
+    "EY1",
+    "EY2",
+    "F",
+    "G",
+    "HH",
+    "IH0",
+    "IH1",
+    "IH2",
+    "IY0",
+    "IY1",
+    "IY2",
+    "JH",
+    "K",
+    "L",
+    "M",
+    "N",
+    "NG",
+    "OW0",
+    "OW1",
+    "OW2",
+    "OY0",
+    "OY1",
+    "OY2",
+    "P",
+    "R",
+    "S",
+    "SH",
+    "T",
+    "TH",
+    "UH0",
+    "UH1",
+    "UH2",
+    "UW",
+    "UW0",
+    "UW1",
+    "UW2",
+    "V",
+    "W",
+    "Y",
+    "Z",
+    "ZH",
+)
 END = "</s>"
 LONGEST = 20  # phonemes; the package stops its decoder here
 
@@ -100,9 +168,13 @@ def load_model() -> Model:
         return cell
 
     return Model(
-        tg.tensor(weights["enc_emb"], name="letters"), tg.tensor(weights["dec_emb"], name="phonemes"),
-        gru("enc"), gru("dec"), tg.tensor(weights["fc_w"], name="weight"), tg.tensor(weights["fc_b"], name="bias"),
-    )  # fmt: skip
+        tg.tensor(weights["enc_emb"], name="letters"),
+        tg.tensor(weights["dec_emb"], name="phonemes"),
+        gru("enc"),
+        gru("dec"),
+        tg.tensor(weights["fc_w"], name="weight"),
+        tg.tensor(weights["fc_b"], name="bias"),
+    )
 
 
 def spell(model: Model, word: str) -> Spelling:
@@ -198,10 +270,13 @@ def heat_map(spelling: Spelling) -> Figure:
     figure = Figure(figsize=(max(6.0, 2.2 + 0.5 * len(columns)), max(4.0, 1.6 + 0.4 * len(rows))), layout="constrained")
     axes = figure.subplots()
     inspector.plot_heat_map(
-        strength / strength.sum(axis=1, keepdims=True), rows, columns, ax=axes,
+        strength / strength.sum(axis=1, keepdims=True),
+        rows,
+        columns,
+        ax=axes,
         title=f"Which letters of “{spelling.word}” does each phoneme depend on?",
         label="share of the phoneme's ‖∂ log p / ∂ letter‖",
-    )  # fmt: skip
+    )
     (image,) = axes.images
     image.set_norm(Normalize(*image.get_clim()))  # linear: shares lie within about one decade
     return figure
@@ -211,7 +286,9 @@ def decay(spelling: Spelling) -> Figure:
     """The gradient by the encoder's states of the first and of the last phoneme's log-probability."""
     last = len(spelling.phonemes) - 1
     traces = {
-        f"log p of {which} phoneme, {spelling.said[k]}": inspector.trace(spelling.encoder, spelling.log_probabilities[k])
+        f"log p of {which} phoneme, {spelling.said[k]}": inspector.trace(
+            spelling.encoder, spelling.log_probabilities[k]
+        )
         for which, k in (("the first", 0), ("the last", last))
     }
     figure = Figure(figsize=(8.0, 4.6), layout="constrained")

@@ -1,7 +1,7 @@
 """How far does the gradient reach while an LSTM learns to add two numbers 60 steps apart?
 
-The loss stays where guessing the mean puts it, for more than a thousand steps. The gradient of the cell state says why: on
-its way back it dies. What is learned first is not to forget; once the gradient reaches the first step, the error
+The loss stays where guessing the mean puts it, for more than a thousand steps. The gradient of the cell state says why:
+on its way back it dies. What is learned first is not to forget; once the gradient reaches the first step, the error
 falls at once.
 
 Run it with ``python examples/reach_while_learning.py --out pictures``.
@@ -28,14 +28,19 @@ def train(steps: int = STEPS, length: int = LENGTH) -> tuple[History, inspector.
     model = tg.models.SequenceModel(cell, task.output_size, seed=0)
     recorder = inspector.DecayRecorder(every=max(1, steps // 20))
     optimizer = tg.optim.Adam(model.parameters(), lr=0.005)
-    history = tg.fit(model, task, steps=steps, optimizer=optimizer, clip=1.0, every=max(1, steps // 10), hooks=[recorder])
+    history = tg.fit(
+        model, task, steps=steps, optimizer=optimizer, clip=1.0, every=max(1, steps // 10), hooks=[recorder]
+    )
     return history, recorder
 
 
 def picture(recorder: inspector.DecayRecorder, path: Path) -> tuple[Path, str]:
     """The curves of the cell state, one a record."""
     inspector.plot_training(recorder, path, name="c")
-    return path, "how far the gradient reaches back while an LSTM learns to add, one curve every hundred steps of training"
+    return (
+        path,
+        "how far the gradient reaches back while an LSTM learns to add, one curve every hundred steps of training",
+    )
 
 
 def draw(out: Path) -> Iterator[tuple[Path, str]]:

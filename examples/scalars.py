@@ -54,12 +54,17 @@ def dot(scalars: tg.Graph) -> graphviz.Digraph:
     picture = graphviz.Digraph(
         "scalars",
         graph_attr={
-            **font, "rankdir": "LR", "nodesep": "0.15", "ranksep": "0.4", "bgcolor": "white", "labeljust": "l",
+            **font,
+            "rankdir": "LR",
+            "nodesep": "0.15",
+            "ranksep": "0.4",
+            "bgcolor": "white",
+            "labeljust": "l",
             "label": "Each box: what it is, its value, ∂ loss / ∂ value",
         },
         node_attr={**font, "shape": "box", "style": "rounded,filled", "color": "#57606A", "fontsize": "10"},
         edge_attr={"color": "#8C959F", "arrowsize": "0.6"},
-    )  # fmt: skip
+    )
     for node, gradient in zip(scalars.nodes, gradients, strict=True):
         symbol = SYMBOLS.get(node.op, "")
         what = " = ".join(filter(None, [node.name, symbol]))

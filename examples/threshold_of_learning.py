@@ -2,8 +2,9 @@
 
 The first input says yes or no, noise follows, and the answer is asked for at the end. LSTMs with different forget
 biases and plain RNNs with different recurrent weights, over 30 and over 60 steps, differ in what is left of the state's
-gradient at the first step before training begins. Of those with less than a hundredth only plain RNNs with orthogonal weights learn;
-with more, up to some hundred times, nearly all do; beyond, every other one. This is where the thresholds of ``inspector.diagnose`` come from.
+gradient at the first step before training begins. Of those with less than a hundredth only plain RNNs with orthogonal
+weights learn; with more, up to some hundred times, nearly all do; beyond, every other one. This is where the thresholds
+of ``inspector.diagnose`` come from.
 
 Run it with ``python examples/threshold_of_learning.py --out pictures``; it takes four minutes.
 """
@@ -30,7 +31,9 @@ FORGET_BIASES, GAINS, LENGTHS, SEEDS = (-1.0, 0.0, 1.0, 2.0, 3.0, 5.0), (0.8, 1.
 
 
 class Trial(NamedTuple):
-    """A network, what was left of its gradient at the first step, and after how many updates it had learned, if at all."""
+    """A network, what was left of its gradient at the first step, and after how many updates it had learned, if at
+    all.
+    """
 
     kind: str
     setting: float
@@ -100,8 +103,15 @@ def picture(found: Sequence[Trial], path: Path, updates: int = UPDATES) -> tuple
         for learned in (True, False):
             own = [one for one in found if one.kind == kind and (one.learned is not None) == learned]
             height = [one.learned if one.learned is not None else updates * 1.06 for one in own]
-            axes.scatter([one.kept for one in own], height, s=36, marker=marker, facecolor=colour if learned else "none", edgecolor=colour,
-                         label=f"{kind.upper()}, {'learned' if learned else f'not within {updates} updates'}")  # fmt: skip
+            axes.scatter(
+                [one.kept for one in own],
+                height,
+                s=36,
+                marker=marker,
+                facecolor=colour if learned else "none",
+                edgecolor=colour,
+                label=f"{kind.upper()}, {'learned' if learned else f'not within {updates} updates'}",
+            )
     axes.axvspan(VANISHES, EXPLODES, color="#009E73", alpha=0.1, linewidth=0)
     axes.text((VANISHES * EXPLODES) ** 0.5, updates * 0.95, "well", ha="center", va="top", color="#00664B", fontsize=10)
     axes.set_xscale("log")
@@ -110,12 +120,18 @@ def picture(found: Sequence[Trial], path: Path, updates: int = UPDATES) -> tuple
     axes.set_title("What is left of the gradient, and what is learned", loc="left", color=plot.INK, fontsize=11)
     plot.plain_axes(axes)
     axes.legend(frameon=False, fontsize=8.5, labelcolor=plot.INK, loc="center left")
-    return plot.save(figure, path), "updates until a network has learned, against what was left of its gradient at the first step before training"
+    return plot.save(
+        figure, path
+    ), "updates until a network has learned, against what was left of its gradient at the first step before training"
 
 
 def table(found: Sequence[Trial]) -> Iterator[str]:
     """How many learn below, between and above the thresholds of a diagnosis."""
-    for says, low, high in (("vanishes", 0.0, VANISHES), ("well", VANISHES, EXPLODES), ("explodes", EXPLODES, float("inf"))):
+    for says, low, high in (
+        ("vanishes", 0.0, VANISHES),
+        ("well", VANISHES, EXPLODES),
+        ("explodes", EXPLODES, float("inf")),
+    ):
         own = [one for one in found if low <= one.kept < high]
         yield f"{says:10} ({low:g} to {high:g}): {sum(one.learned is not None for one in own)} of {len(own)} learned"
 

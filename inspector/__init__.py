@@ -3,8 +3,9 @@
 import sys
 from importlib import import_module
 
-# What is public is imported when it is first used, because Matplotlib and NetworkX take longer than most commands do. The one list
-# of names is `__init__.pyi`. Nothing else may be imported here: under `python -m` it would come from the current directory.
+# What is public is imported when it is first used, because Matplotlib and NetworkX take longer than most commands do.
+# The one list of names is `__init__.pyi`. Nothing else may be imported here: under `python -m` it would come from the
+# current directory.
 _HOMES = {
     name: module
     for line in __spec__.loader.get_data(f"{__path__[0]}/__init__.pyi").decode().splitlines()
@@ -28,7 +29,8 @@ def __dir__():
 
 class _Package(type(sys)):
     def __setattr__(self, name, value):
-        # Whoever first imports the module `inspector.trace` makes Python put it where the function of that name belongs.
+        # Whoever first imports the module `inspector.trace` makes Python put it where the function of that name
+        # belongs.
         if isinstance(value, type(sys)) and name in _HOMES:
             value = getattr(value, name)
         super().__setattr__(name, value)

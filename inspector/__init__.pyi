@@ -1,4 +1,4 @@
-"""The public names and where they live: what type checkers read, and what `__init__.py` imports from, a line a module."""
+"""The public names and where they live: what type checkers read, and what `__init__.py` imports from."""
 
 from .algebra.equations import Equation as Equation
 from .algebra.equations import Equations as Equations

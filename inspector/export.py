@@ -26,9 +26,13 @@ EXPORTS = ("graphml", "json", "mmd", "dot", "tex")
 
 
 def to_networkx(
-    run: Run | Sequence[Run], *, level: str = "operation", trace: GradientTrace | None = None,
-    steps: slice | Sequence[int] | None = None, fold: bool | None = None,
-) -> Any:  # fmt: skip
+    run: Run | Sequence[Run],
+    *,
+    level: str = "operation",
+    trace: GradientTrace | None = None,
+    steps: slice | Sequence[int] | None = None,
+    fold: bool | None = None,
+) -> Any:
     """The drawing of a run as a graph, with its positions.
 
     Parameters
@@ -41,7 +45,8 @@ def to_networkx(
         Nodes have the ids of the drawing, such as ``t7.f.sigmoid``, and the attributes ``label``, ``kind`` (its CSS
         classes), ``timestep`` where it has one, ``x`` and ``y`` in points with y upwards, and ``about``, which is the
         tooltip. Edges are keyed by the ids of their lines and have ``cut`` and, with a trace, ``gradient``, the norm
-        that flows through them. If something is not finite, the graph's attribute ``not_finite`` says where that begins.
+        that flows through them. If something is not finite, the graph's attribute ``not_finite`` says where that
+        begins.
 
     Examples
     --------
@@ -57,20 +62,27 @@ def to_networkx(
 
 
 def export(
-    run: Run | Sequence[Run], path: str | Path, *, level: str = "operation", trace: GradientTrace | None = None,
-    steps: slice | Sequence[int] | None = None, fold: bool | None = None, values: bool = False, equations: bool = False,
+    run: Run | Sequence[Run],
+    path: str | Path,
+    *,
+    level: str = "operation",
+    trace: GradientTrace | None = None,
+    steps: slice | Sequence[int] | None = None,
+    fold: bool | None = None,
+    values: bool = False,
+    equations: bool = False,
     backward: bool = False,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the drawing of a run for another program.
 
     Parameters
     ----------
     run, level, trace, steps, fold, values, equations, backward : see :func:`inspector.render`
     path : path
-        The suffix says what: ``.graphml`` for Gephi, yEd and Cytoscape; ``.json`` for NetworkX's node-link
-        format, which D3 reads too, with ``null`` for a gradient that is not finite; ``.mmd`` for Mermaid, as in Markdown; ``.dot`` for Graphviz, with every position
-        fixed (``neato -n2``); ``.tex`` for LaTeX, as a TikZ picture in a file that compiles as it is and that a
-        paper can input, which its first lines explain.
+        The suffix says what: ``.graphml`` for Gephi, yEd and Cytoscape; ``.json`` for NetworkX's node-link format,
+        which D3 reads too, with ``null`` for a gradient that is not finite; ``.mmd`` for Mermaid, as in Markdown;
+        ``.dot`` for Graphviz, with every position fixed (``neato -n2``); ``.tex`` for LaTeX, as a TikZ picture in a
+        file that compiles as it is and that a paper can input, which its first lines explain.
 
     Returns
     -------
@@ -84,7 +96,9 @@ def export(
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in EXPORTS:
         raise ValueError(f"export: {path} must end in .{', .'.join(EXPORTS)}")
-    drawing = picture(run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations, backward=backward)
+    drawing = picture(
+        run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations, backward=backward
+    )
     if kind == "dot":
         return files.write(path, to_dot(drawing).source)
     if kind == "tex":
@@ -93,7 +107,10 @@ def export(
     if kind == "mmd":
         return files.write(path, "\n".join(_mermaid(graph)) + "\n")
     if kind == "json":
-        return files.write(path, json.dumps(_finite(nx.node_link_data(graph, edges="links")), indent=1, ensure_ascii=False, allow_nan=False))
+        return files.write(
+            path,
+            json.dumps(_finite(nx.node_link_data(graph, edges="links")), indent=1, ensure_ascii=False, allow_nan=False),
+        )
     for attributes in (graph.graph, *(facts for _, facts in graph.nodes(data=True))):
         attributes.update({key: _storable(value) for key, value in attributes.items()})
     return files.write(path, "\n".join(nx.generate_graphml(graph)) + "\n")
@@ -118,7 +135,13 @@ def _graph(drawing: Picture) -> Any:
     for shape in drawing.shapes:
         if shape.kind == "point" or not (shape.nodes or shape.id in ends) or "legend" in shape.css:
             continue
-        facts: dict[str, Any] = {"label": shape.label, "kind": shape.css, "x": shape.x, "y": shape.y, "about": shape.tooltip}
+        facts: dict[str, Any] = {
+            "label": shape.label,
+            "kind": shape.css,
+            "x": shape.x,
+            "y": shape.y,
+            "about": shape.tooltip,
+        }
         if shape.id in timestep:
             facts["timestep"] = timestep[shape.id]
         graph.add_node(shape.id, **facts)

@@ -24,36 +24,70 @@ INK, GREY, ALARM = theme.INK, "#57606A", theme.ROLES["warning"].stroke
 _TITLE, _NOTE, _KEY = 11.0, 8.0, 8.5
 """Sizes of type in points."""
 _INSIDE, _COLUMNS, _SAMPLE = 8, 4, 34.0
-"""Entries that may stand inside a plot, columns that stand below one, and the room in points that an entry takes beside its text."""
-_CORNERS = {"upper right": (1.0, 1.0), "upper left": (0.0, 1.0), "lower left": (0.0, 0.0), "lower right": (1.0, 0.0),
-            "center right": (1.0, 0.5), "center left": (0.0, 0.5), "upper center": (0.5, 1.0), "lower center": (0.5, 0.0)}  # fmt: skip
+"""Entries that may stand inside a plot, columns that stand below one, and the room in points that an entry takes
+beside its text.
+"""
+_CORNERS = {
+    "upper right": (1.0, 1.0),
+    "upper left": (0.0, 1.0),
+    "lower left": (0.0, 0.0),
+    "lower right": (1.0, 0.0),
+    "center right": (1.0, 0.5),
+    "center left": (0.0, 0.5),
+    "upper center": (0.5, 1.0),
+    "lower center": (0.5, 0.0),
+}
 
 
 def head(figure: Figure, text: str, note: str) -> None:
     """A title over a figure of several plots, and below it in small type what they were made of."""
     room = 72 * figure.get_figwidth() - 12
     lines = wrapped(note, room, _NOTE)
-    above = figure.suptitle(visible(shortened(text, room, _TITLE)) + "\n" * len(lines), x=0.01, ha="left", color=INK, fontsize=_TITLE)
-    figure.add_artist(Annotation("\n".join(map(visible, lines)), (0, 1), xycoords=above, xytext=(0, -1.45 * _TITLE), textcoords="offset points",
-                                 ha="left", va="top", fontsize=_NOTE, color=GREY))  # fmt: skip
+    above = figure.suptitle(
+        visible(shortened(text, room, _TITLE)) + "\n" * len(lines), x=0.01, ha="left", color=INK, fontsize=_TITLE
+    )
+    figure.add_artist(
+        Annotation(
+            "\n".join(map(visible, lines)),
+            (0, 1),
+            xycoords=above,
+            xytext=(0, -1.45 * _TITLE),
+            textcoords="offset points",
+            ha="left",
+            va="top",
+            fontsize=_NOTE,
+            color=GREY,
+        )
+    )
 
 
 def title(axes: Axes, text: str, note: str = "") -> None:
-    """What a picture shows, and in small type what it was made of: below, or in Axes of the user's, whose title may be set anew, beside it."""
+    """What a picture shows, and in small type what it was made of: below, or in Axes of the user's, whose title
+    may be set anew, beside it.
+    """
     room = 72 * axes.figure.figure.get_figwidth() * 0.86
     lines, own = wrapped(note, room, _NOTE), hasattr(axes, "note_room")
     if own:
         vars(axes)["note_room"] = 1.4 * _NOTE * len(lines)
     axes.set_title(visible(shortened(text, room, _TITLE)), loc="left", color=INK, fontsize=_TITLE)
-    axes.annotate("\n".join(map(visible, lines)), (0.0 if own else 1.0, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
-                  ha="left" if own else "right", va="bottom", fontsize=_NOTE, color=GREY)  # fmt: skip
+    axes.annotate(
+        "\n".join(map(visible, lines)),
+        (0.0 if own else 1.0, 1.0),
+        xycoords="axes fraction",
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="left" if own else "right",
+        va="bottom",
+        fontsize=_NOTE,
+        color=GREY,
+    )
 
 
 def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
     """A legend with an entry for each of the handles, under its very label.
 
-    It stands inside, if there it covers nothing, else below the plot, or `beside` it. A figure of our own grows by as much,
-    so that the plot keeps its size. Call it last, when the limits of the plot stand.
+    It stands inside, if there it covers nothing, else below the plot, or `beside` it. A figure of our own grows by as
+    much, so that the plot keeps its size. Call it last, when the limits of the plot stand.
     """
     handles = list(handles)
     if not handles:
@@ -76,7 +110,15 @@ def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
         columns = max(1, min(_COLUMNS, len(handles), int(room / (size.width * scale))))
         below = axes.xaxis.get_tightbbox() or box
         drop = ScaledTranslation(0, -((box.y0 - below.y0) * scale + 4) / 72, figure.dpi_scale_trans)
-        key = _put(axes, handles, labels, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=axes.transAxes + drop, ncols=columns)
+        key = _put(
+            axes,
+            handles,
+            labels,
+            loc="upper left",
+            bbox_to_anchor=(0.0, 0.0),
+            bbox_transform=axes.transAxes + drop,
+            ncols=columns,
+        )
         _grow(figure, own, key.get_window_extent().height * scale)
 
 
@@ -93,7 +135,10 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
 
 def _texts(handles: list[Any], room: float) -> list[str]:
     """The label of each entry, in lines that leave it no wider than that."""
-    return ["\n".join(map(visible, wrapped(handle.get_label().replace(r"\$", "$"), room - _SAMPLE, _KEY))) for handle in handles]
+    return [
+        "\n".join(map(visible, wrapped(handle.get_label().replace(r"\$", "$"), room - _SAMPLE, _KEY)))
+        for handle in handles
+    ]
 
 
 def _put(parent: Any, handles: list[Any], labels: list[str], **where: Any) -> Any:
@@ -111,12 +156,19 @@ def _grow(figure: Figure, own: bool, points: float) -> None:
 
 def _free(axes: Axes, width: float, height: float) -> str | None:
     """The corner of the plot in which a box of that size covers nothing."""
-    if any(isinstance(one, QuadMesh) for one in axes.collections) or axes.get_window_extent().width < width or axes.get_window_extent().height < height:
+    if (
+        any(isinstance(one, QuadMesh) for one in axes.collections)
+        or axes.get_window_extent().width < width
+        or axes.get_window_extent().height < height
+    ):
         return None
     things, box = list(_drawn(axes)), axes.get_window_extent()
     for corner, (x, y) in _CORNERS.items():
         left, bottom = box.x0 + x * (box.width - width), box.y0 + y * (box.height - height)
-        if not any(thing.intersects_bbox(Bbox.from_bounds(left, bottom, width, height).padded(3), filled=filled) for thing, filled in things):
+        if not any(
+            thing.intersects_bbox(Bbox.from_bounds(left, bottom, width, height).padded(3), filled=filled)
+            for thing, filled in things
+        ):
             return corner
     return None
 
@@ -136,7 +188,10 @@ def _drawn(axes: Axes) -> Iterator[tuple[Path, bool]]:
     for collection in axes.collections:
         if isinstance(collection, PathCollection):
             points = collection.get_offset_transform().transform(collection.get_offsets())
-            yield from ((Path(np.array([[x - 4, y - 4], [x + 4, y - 4], [x + 4, y + 4], [x - 4, y + 4]])), True) for x, y in points)
+            yield from (
+                (Path(np.array([[x - 4, y - 4], [x + 4, y - 4], [x + 4, y + 4], [x - 4, y + 4]])), True)
+                for x, y in points
+            )
         else:
             yield from ((path.transformed(collection.get_transform()), True) for path in collection.get_paths())
     for text in axes.texts:
@@ -166,4 +221,11 @@ def wrapped(text: str, room: float, size: float) -> list[str]:
 
 def _width(text: str, size: float) -> float:
     """In points, as Matplotlib sets it."""
-    return max(1.0, float(text_to_path.get_text_width_height_descent(visible(text).replace(r"\$", "$"), FontProperties(size=size), False)[0]))
+    return max(
+        1.0,
+        float(
+            text_to_path.get_text_width_height_descent(
+                visible(text).replace(r"\$", "$"), FontProperties(size=size), False
+            )[0]
+        ),
+    )

@@ -34,8 +34,8 @@ class LoadError(ValueError):
 def cell_class(name: str) -> type[Cell]:
     """The cell class meant by ``lstm`` or ``path/to/file.py:MyCell``.
 
-    The file is executed, once until it changes, and may import modules that stand beside it, as far as no installed one has
-    their name.
+    The file is executed, once until it changes, and may import modules that stand beside it, as far as no installed one
+    has their name.
 
     Raises
     ------
@@ -56,8 +56,11 @@ def cell_class(name: str) -> type[Cell]:
     found = getattr(module, attribute, None) if attribute else None
     if found is None:
         there = ", ".join(own) or "no cells"
-        raise LoadError(f"{file} has no {attribute}{did_you_mean(attribute, own)}; it has {there}" if attribute else
-                        f"{file} has {there}; choose one with {file}:NAME")  # fmt: skip
+        raise LoadError(
+            f"{file} has no {attribute}{did_you_mean(attribute, own)}; it has {there}"
+            if attribute
+            else f"{file} has {there}; choose one with {file}:NAME"
+        )
     if not (isinstance(found, type) and issubclass(found, Cell)):
         raise LoadError(f"{file}:{attribute} is no subclass of tinygrad_rnn.Cell")
     return found
@@ -71,7 +74,8 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def source_digest(name: str) -> str:
-    """A digest of what a cell of the user's is made of, its file and what that imports from beside it; empty for one of the registry.
+    """A digest of what a cell of the user's is made of, its file and what that imports from beside it; empty for one of
+    the registry.
 
     Raises
     ------
@@ -151,14 +155,20 @@ def _arrays(path: Path) -> dict[str, Any]:
 
 
 def _group(arrays: dict[str, Any], needed: list[str], path: Path) -> dict[str, Any]:
-    """Of arrays named like ``encoder.rnn.weight_ih_l0`` those behind the one prefix that has all that is needed, or else all."""
+    """Of arrays named like ``encoder.rnn.weight_ih_l0`` those behind the one prefix that has all that is needed,
+    or else all.
+    """
     groups: dict[str, dict[str, Any]] = {}
     for key, value in arrays.items():
         prefix, _, name = key.rpartition(".")
         groups.setdefault(prefix, {})[name] = value
-    found = {prefix: group for prefix, group in groups.items() if {name.removesuffix("_l0") for name in group} == set(needed)}
+    found = {
+        prefix: group for prefix, group in groups.items() if {name.removesuffix("_l0") for name in group} == set(needed)
+    }
     if len(found) > 1:
-        raise LoadError(f"{path} has {', '.join(needed)} several times, behind {', '.join(found)}; give a file with one of them")
+        raise LoadError(
+            f"{path} has {', '.join(needed)} several times, behind {', '.join(found)}; give a file with one of them"
+        )
     return next(iter(found.values()), arrays)
 
 
@@ -196,7 +206,8 @@ def _executed(file: Path, digests: dict[Path, str]) -> Any:
 
 @contextmanager
 def _beside(file: Path, digests: dict[Path, str], own: str) -> Iterator[None]:
-    """Let a file import its neighbours: after all else, so that none stands in for an installed module, and for itself alone.
+    """Let a file import its neighbours: after all else, so that none stands in for an installed module, and for itself
+    alone.
 
     Their digests are added to `digests`.
     """
@@ -212,9 +223,8 @@ def _beside(file: Path, digests: dict[Path, str], own: str) -> Iterator[None]:
             path = Path(getattr(sys.modules[name], "__file__", None) or "/")
             if path.is_relative_to(folder):
                 digests[path] = _digest(path)
-                del sys.modules[name]    # a file of the same name in another folder has a neighbour of its own
+                del sys.modules[name]  # a file of the same name in another folder has a neighbour of its own
 
 
 def _is_own_cell(value: Any, module: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Cell) and value.__module__ == module.__name__
-

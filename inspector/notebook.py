@@ -35,7 +35,10 @@ class Shown(Brief):
 
     def _repr_html_(self) -> str:
         words = escape(theme.visible(str(self), "\n"))
-        return f'<div style="max-width:100%"><pre style="font-size:85%;white-space:pre-wrap;overflow-wrap:anywhere">{words}</pre>{self._picture()}</div>'
+        return (
+            '<div style="max-width:100%"><pre'
+            f' style="font-size:85%;white-space:pre-wrap;overflow-wrap:anywhere">{words}</pre>{self._picture()}</div>'
+        )
 
     def _picture(self) -> str:
         """As HTML; nothing of what has none, and of what cannot be drawn why not."""

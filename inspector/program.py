@@ -69,10 +69,17 @@ def _dot(program: Program, title: str) -> graphviz.Digraph:
     font = {"fontname": theme.FONT}
     picture = graphviz.Digraph(
         "program",
-        graph_attr={**font, "bgcolor": "white", "label": graphviz.escape(title), "labelloc": "t", "nodesep": "0.2", "ranksep": "0.35"},
+        graph_attr={
+            **font,
+            "bgcolor": "white",
+            "label": graphviz.escape(title),
+            "labelloc": "t",
+            "nodesep": "0.2",
+            "ranksep": "0.35",
+        },
         node_attr={**font, "shape": "box", "style": "rounded,filled", "color": theme.INK, "fontsize": "10"},
         edge_attr={"color": theme.INK, "arrowsize": "0.6"},
-    )  # fmt: skip
+    )
 
     def box(name: str, kind: str, *lines: Any) -> None:
         text = graphviz.escape("\n".join(str(line) for line in lines))

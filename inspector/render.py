@@ -97,7 +97,15 @@ def render(
     """
     suffix_of(path, "render")
     drawing = picture(
-        run, level=level, trace=trace, steps=steps, fold=fold, values=values, equations=equations, backward=backward, highlight=highlight
+        run,
+        level=level,
+        trace=trace,
+        steps=steps,
+        fold=fold,
+        values=values,
+        equations=equations,
+        backward=backward,
+        highlight=highlight,
     )
     return finished(drawing, path, "render")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_rnn import Tensor, files
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .picture.ink import number
@@ -25,7 +25,8 @@ __all__ = ["report"]
 
 _STEPS = 4
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --quiet: #57606a; --line: #d8dee4; --paper: #ffffff; --card: #f6f8fa; --alarm: #cf222e }
+:root { color-scheme: light dark;
+  --ink: #1b1f24; --quiet: #57606a; --line: #d8dee4; --paper: #ffffff; --card: #f6f8fa; --alarm: #cf222e }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6edf3; --quiet: #8b949e; --line: #30363d; --paper: #0d1117; --card: #161b22; --alarm: #ff7b72 }
 }
@@ -87,14 +88,18 @@ def _page(found: GradientTrace) -> str:
         _section("The graph", _drawing_note(found), f"<figure>{_drawing(found)}</figure>"),
         _section("Gradient along time", _decay_note(found), f'<figure class="plot">{_plot(found)}</figure>'),
         _section("Gates", "Values of each gate over all timesteps, batch and units.", _gates(found)),
-        _section("Weights", "The gradient of every parameter, and how much of it single timesteps give.", _weights(found)),
+        _section(
+            "Weights", "The gradient of every parameter, and how much of it single timesteps give.", _weights(found)
+        ),
         _section("Every norm", "‖∂L/∂v_t‖₂ of every named value v at every timestep t.", _norms(found)),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n{ill}<p>{escape(intro)}</p>\n" + "\n".join(s for s in sections if s) + "\n</body>\n</html>\n"
+        f"<h1>{escape(title)}</h1>\n{ill}<p>{escape(intro)}</p>\n"
+        + "\n".join(s for s in sections if s)
+        + "\n</body>\n</html>\n"
     )
 
 
@@ -103,7 +108,10 @@ def _section(title: str, note: str, body: str) -> str:
 
 
 def _drawing_note(found: GradientTrace) -> str:
-    note = "Colour and width of a line show the norm of the gradient that flows back through it; point at anything for numbers."
+    note = (
+        "Colour and width of a line show the norm of the gradient that flows back through it; point at anything for"
+        " numbers."
+    )
     left_out = found.steps - len(_shown(found))
     return f"{note} {left_out} of the {found.steps} timesteps are folded away." if left_out else note
 
@@ -134,15 +142,30 @@ def _plot(found: GradientTrace) -> str:
 
 
 def _gates(found: GradientTrace) -> str:
-    gates = [name for name in found.names if any(value.op is not None and value.op.bounds == (0.0, 1.0) for value in _over_time(found, name))]
+    gates = [
+        name
+        for name in found.names
+        if any(value.op is not None and value.op.bounds == (0.0, 1.0) for value in _over_time(found, name))
+    ]
     rows = []
     for name in gates:
         values = np.concatenate([value.data.reshape(-1) for value in _over_time(found, name)])
         usual = values[np.isfinite(values)]
         moments = [usual.mean(), usual.std()] if usual.size else [np.nan, np.nan]
-        shares = [np.mean(values < 0.05), np.mean(values > 0.95), *([1 - usual.size / values.size] if found.not_finite else [])]
+        shares = [
+            np.mean(values < 0.05),
+            np.mean(values > 0.95),
+            *([1 - usual.size / values.size] if found.not_finite else []),
+        ]
         rows.append([name, *(_number(float(moment)) for moment in moments), *(f"{share:.1%}" for share in shares)])
-    heads = ["gate", "mean", "standard deviation", "closed (below 0.05)", "open (above 0.95)", *(["not finite"] if found.not_finite else [])]
+    heads = [
+        "gate",
+        "mean",
+        "standard deviation",
+        "closed (below 0.05)",
+        "open (above 0.95)",
+        *(["not finite"] if found.not_finite else []),
+    ]
     return _table(heads, rows) if rows else ""
 
 
@@ -162,13 +185,23 @@ def _weights(found: GradientTrace) -> str:
             continue
         half = int(np.searchsorted(np.cumsum(norms[::-1]), summed / 2)) + 1
         rows.append([name, shape, _number(whole), f"t = {int(norms.argmax())}", str(half), f"{whole / summed:.2f}"])
-    heads = ["parameter", "shape", "gradient norm", "strongest timestep", "last steps that give half", "agreement of timesteps"]
+    heads = [
+        "parameter",
+        "shape",
+        "gradient norm",
+        "strongest timestep",
+        "last steps that give half",
+        "agreement of timesteps",
+    ]
     return _table(heads, rows)
 
 
 def _norms(found: GradientTrace) -> str:
     norms = {name: found.norm(name) for name in found.names}
-    rows = [[str(t), *(_number(float(norms[name][t])) if found.has(name, t) else "—" for name in norms)] for t in range(found.steps)]
+    rows = [
+        [str(t), *(_number(float(norms[name][t])) if found.has(name, t) else "—" for name in norms)]
+        for t in range(found.steps)
+    ]
     return _table(["t", *found.names], rows)
 
 

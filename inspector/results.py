@@ -61,13 +61,16 @@ class Labelled:
         object.__setattr__(self, "what", what)
         sizes = tuple(len(labels) for labels in self.axes.values())
         if array.shape != sizes:
-            raise ValueError(f"Labelled: values have shape {array.shape}, axes {dict(zip(self.axes, sizes, strict=True))}")
+            raise ValueError(
+                f"Labelled: values have shape {array.shape}, axes {dict(zip(self.axes, sizes, strict=True))}"
+            )
 
     def __repr__(self) -> str:
         return f"<Labelled: {self.what} ({', '.join(f'{name} {len(labels)}' for name, labels in self.axes.items())})>"
 
     def __str__(self) -> str:
-        return f"{self.what} ({', '.join(f'{name} {_ends(labels)}' for name, labels in self.axes.items())})\n{np.array2string(self.values, precision=4, threshold=100)}"
+        axes = ", ".join(f"{name} {_ends(labels)}" for name, labels in self.axes.items())
+        return f"{self.what} ({axes})\n{np.array2string(self.values, precision=4, threshold=100)}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,8 +103,11 @@ class Labelled:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and strings, fit for JSON; what is not finite is ``None``."""
-        return {"what": self.what, "axes": {k: [_plain(v) for v in labels] for k, labels in self.axes.items()},
-                "values": _plain(self.values.tolist())}  # fmt: skip
+        return {
+            "what": self.what,
+            "axes": {k: [_plain(v) for v in labels] for k, labels in self.axes.items()},
+            "values": _plain(self.values.tolist()),
+        }
 
     def to_pandas(self) -> Any:
         """A pandas Series with one level of its index for each axis.
@@ -124,8 +130,8 @@ class Finding(Shown):
     Attributes
     ----------
     not_finite : NotFinite or None
-        Where NaN or infinity first appears in what was analysed; none if all is finite. It stands first in the text, above
-        every picture, and in what is exported as JSON.
+        Where NaN or infinity first appears in what was analysed; none if all is finite. It stands first in the text,
+        above every picture, and in what is exported as JSON.
     """
 
     not_finite: NotFinite | None = field(default=None, kw_only=True)
@@ -159,7 +165,9 @@ class Finding(Shown):
         return files.write(path, json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n")
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write one line a value: its table, what it is, its labels, itself; what is not finite as ``nan``, ``inf`` or ``-inf``."""
+        """Write one line a value: its table, what it is, its labels, itself; what is not finite as ``nan``,
+        ``inf`` or ``-inf``.
+        """
         tables = self.tables()
         axes = list(dict.fromkeys(axis for table in tables.values() for axis in table.axes))
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 
 from .load import make_cell, source_digest
 from .notebook import Shown
@@ -85,19 +85,32 @@ class Sweep(Shown):
     Attributes
     ----------
     results : tuple of dict
-        One a run, in the order of the grid: its ``job``, its ``loss``, by state the ``norms`` (T,), and what it was made
-        with: the ``version`` of the library and a digest of the ``source`` of a cell that is none of the library's.
+        One a run, in the order of the grid: its ``job``, its ``loss``, by state the ``norms`` (T,), and what it was
+        made with: the ``version`` of the library and a digest of the ``source`` of a cell that is none of the
+        library's.
     """
 
     results: tuple[Mapping[str, Any], ...]
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """The tidy table: one row a run and state, see :data:`COLUMNS`; `factor` and `half_life` as in :class:`~inspector.Decay`."""
+        """The tidy table: one row a run and state, see :data:`COLUMNS`; `factor` and `half_life` as in
+        :class:`~inspector.Decay`.
+        """
         for result in self.results:
             job = Job(*result["job"])
             for state, norms in result["norms"].items():
                 decay = decay_rate(norms)
-                yield (job.cell, job.length, job.init or "default", job.seed, state, *decay, norms[0], norms[-1], result["loss"])
+                yield (
+                    job.cell,
+                    job.length,
+                    job.init or "default",
+                    job.seed,
+                    state,
+                    *decay,
+                    norms[0],
+                    norms[-1],
+                    result["loss"],
+                )
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the tidy table; the file appears only when it is complete."""
@@ -105,7 +118,10 @@ class Sweep(Shown):
 
     def to_json(self, path: str | Path) -> Path:
         """Write the tidy table as a list of objects; what is not finite is ``null``."""
-        rows = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in zip(COLUMNS, row, strict=True)} for row in self.rows()]
+        rows = [
+            {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in zip(COLUMNS, row, strict=True)}
+            for row in self.rows()
+        ]
         return files.write(path, json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     def to_pandas(self) -> Any:
@@ -122,7 +138,8 @@ class Sweep(Shown):
 
     @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, length: int | None = None) -> Path | Axes:
-        """Decay against steps back for each cell and initialisation: the median over seeds, and bands of half and of nine tenths.
+        """Decay against steps back for each cell and initialisation: the median over seeds, and bands of half and of
+        nine tenths.
 
         Norms are those of the whole state, relative to the one at the loss.
 
@@ -147,7 +164,9 @@ class Sweep(Shown):
             quantiles = quantiles_of(np.stack(curves, axis=1), list(QUANTILES.values()))
             label = f"{cell}, {init or 'default'}" if len(inits) > 1 else cell
             look = looks[cell].among(inits.index(init), len(inits))
-            lines.append(draw_band(axes, np.arange(length), quantiles, look, f"{label}: {decay_rate(quantiles[2][::-1])}"))
+            lines.append(
+                draw_band(axes, np.arange(length), quantiles, look, f"{label}: {decay_rate(quantiles[2][::-1])}")
+            )
             norms = np.stack(curves)
             marks.append((((norms == 0).all(axis=0), look.colour), (~np.isfinite(norms).all(axis=0), look.colour)))
         plot.along_time(axes, "state")
@@ -155,23 +174,37 @@ class Sweep(Shown):
         axes.set_xlabel("steps back k", color=plot.INK)
         axes.set_ylabel("‖∂L/∂state‖₂ k steps back, relative to the last step", color=plot.INK)
         seeds = len({job.seed for job in jobs})
-        plot.title(axes, f"Decay over {counted(length, 'step')}, {counted(seeds, 'seed')}: median, half, and nine tenths")
+        plot.title(
+            axes, f"Decay over {counted(length, 'step')}, {counted(seeds, 'seed')}: median, half, and nine tenths"
+        )
         plot.legend(axes, lines)
         return plot.finish(axes, path, self.not_finite)
 
     @property
     def not_finite(self) -> str | None:
-        """How many runs have a loss or a gradient that is not finite, and which is the first; none if all are finite."""
-        ill = [result for result in self.results if not np.isfinite([result["loss"], *itertools.chain(*result["norms"].values())]).all()]
+        """How many runs have a loss or a gradient that is not finite, and which is the first; none if all are
+        finite.
+        """
+        ill = [
+            result
+            for result in self.results
+            if not np.isfinite([result["loss"], *itertools.chain(*result["norms"].values())]).all()
+        ]
         if not ill:
             return None
         job = Job(*ill[0]["job"])
         steps = [t for norms in ill[0]["norms"].values() for t in np.flatnonzero(~np.isfinite(norms))]
         where = f"the gradient at t = {max(steps)}" if steps else "the loss"
-        return f"not finite in {len(ill)} of {counted(len(self.results), 'run')}: first in {job.cell}, T = {job.length}, {job.init or 'default'}, seed {job.seed}: {where}"
+        return (
+            f"not finite in {len(ill)} of {counted(len(self.results), 'run')}: first in {job.cell}, T = {job.length},"
+            f" {job.init or 'default'}, seed {job.seed}: {where}"
+        )
 
     def _says(self) -> str:
-        return f"{counted(len(self.results), 'run')} of {', '.join(dict.fromkeys(Job(*result['job']).cell for result in self.results))}"
+        return (
+            f"{counted(len(self.results), 'run')} of"
+            f" {', '.join(dict.fromkeys(Job(*result['job']).cell for result in self.results))}"
+        )
 
     def __str__(self) -> str:
         table: dict[tuple[str, ...], list[float]] = {}
@@ -180,7 +213,11 @@ class Sweep(Shown):
         lines = [f"{'':20}{'init':>12}{'T':>7}{'runs':>6}{'factor a step back: median':>28}{'lowest':>9}{'highest':>9}"]
         for (name, init, length), factors in table.items():
             known = [factor for factor in factors if not math.isnan(factor)]
-            told = f"{np.median(known):>28.4g}{min(known):>9.3g}{max(known):>9.3g}" if known else f"{'no decay to measure':>28}"
+            told = (
+                f"{np.median(known):>28.4g}{min(known):>9.3g}{max(known):>9.3g}"
+                if known
+                else f"{'no decay to measure':>28}"
+            )
             left_out = f"  of the {len(known)} with a decay to measure" if 0 < len(known) < len(factors) else ""
             lines.append(f"{name:20}{init:>12}{length:>7}{len(factors):>6}{told}{left_out}")
         return "\n".join([*([self.not_finite] if self.not_finite else []), *lines])
@@ -215,12 +252,13 @@ def sweep(
     loss : {"last", "all"}
         The outputs that the loss reads, against random targets.
     executor : concurrent.futures.Executor, optional
-        Where to run, for instance ``dask.distributed.Client(...).get_executor()`` or an ``mpi4py.futures.MPIPoolExecutor``.
-        When omitted, processes on this machine, which are started again should one of them die.
+        Where to run, for instance ``dask.distributed.Client(...).get_executor()`` or an
+        ``mpi4py.futures.MPIPoolExecutor``. When omitted, processes on this machine, which are started again should one
+        of them die.
     path : path, optional
         A file of lines of JSON to which each run is added as soon as it is finished. What it holds already is not run
-        again: call `sweep` once more with the same arguments to go on after an interruption. Runs of a cell whose file has
-        changed since, or of another version of the library, are made again, with a warning.
+        again: call `sweep` once more with the same arguments to go on after an interruption. Runs of a cell whose file
+        has changed since, or of another version of the library, are made again, with a warning.
 
     Returns
     -------
@@ -240,7 +278,9 @@ def sweep(
     if loss not in ("last", "all"):
         raise ValueError(f"sweep: loss must be last or all, got {loss!r}")
     lengths, seeds = ([operator.index(number) for number in numbers] for numbers in (lengths, seeds))
-    jobs = [Job(*place, input_size, hidden_size, batch, loss) for place in itertools.product(cells, lengths, inits, seeds)]
+    jobs = [
+        Job(*place, input_size, hidden_size, batch, loss) for place in itertools.product(cells, lengths, inits, seeds)
+    ]
     if not jobs:
         raise ValueError("sweep: give at least one cell, length, initialisation and seed")
     if path is not None:
@@ -254,7 +294,9 @@ def sweep(
         for result in _results(missing, executor):
             job = Job(*result["job"])
             if result["source"] != sources[job.cell]:
-                raise RuntimeError(f"sweep: the file of {job.cell} has changed while the sweep was running; run it again")
+                raise RuntimeError(
+                    f"sweep: the file of {job.cell} has changed while the sweep was running; run it again"
+                )
             done[job] = result
             if path is not None:
                 _append(Path(path), result)
@@ -312,7 +354,8 @@ def _done(path: Path, jobs: set[Job], sources: Mapping[str, str]) -> dict[Job, d
         names = ", ".join(sorted({job.cell for job in stale}))
         was, they_are = ("was", "it is") if len(stale) == 1 else ("were", "they are")
         warnings.warn(
-            f"sweep: {counted(len(stale), 'run')} in {path} {was} made with another version of {names}, or of the library; {they_are} made again",
+            f"sweep: {counted(len(stale), 'run')} in {path} {was} made with another version of {names}, or of the"
+            f" library; {they_are} made again",
             stacklevel=3,
         )
     return done
@@ -327,7 +370,9 @@ def _read(path: Path) -> Iterator[tuple[Job, dict[str, Any]]]:
         try:
             yield _checked(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"sweep: {path} is no record of a sweep, or damaged: line {number}: {error}; give another path") from None
+            raise ValueError(
+                f"sweep: {path} is no record of a sweep, or damaged: line {number}: {error}; give another path"
+            ) from None
     if rest and rest[: len(_HEAD)] != _HEAD[: len(rest)]:
         raise ValueError(f"sweep: {path} is no record of a sweep; give another path")
     if rest:

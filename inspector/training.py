@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tinygrad_rnn import files
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.training import Step
 
 from .notebook import Shown
@@ -93,14 +93,21 @@ class DecayRecorder(Shown):
             self.not_finite = f"training step {step.number}: {found.not_finite}"
         every = tuple(dict.fromkeys([*found.names, *found.parameters]))
         for name in found.states if self.names is None else every if self.names == "all" else self.names:
-            norms = found.parameter_norm(name) if name in found.parameters and name not in found.names else found.norm(name)
+            norms = (
+                found.parameter_norm(name) if name in found.parameters and name not in found.names else found.norm(name)
+            )
             self.curves.setdefault(name, []).append(norms)
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """What was recorded, for a checkpoint of :func:`tinygrad_rnn.fit`: of each name all curves one after the other."""
+        """What was recorded, for a checkpoint of :func:`tinygrad_rnn.fit`: of each name all curves one after the
+        other.
+        """
         lengths = [len(curve) for curve in next(iter(self.curves.values()), [])]
         found = {"every": np.array(self.every), "steps": np.array(self.steps, int), "lengths": np.array(lengths, int)}
-        return {**found, **{f"norms.{k}.{name}": np.concatenate(curves) for k, (name, curves) in enumerate(self.curves.items())}}
+        return {
+            **found,
+            **{f"norms.{k}.{name}": np.concatenate(curves) for k, (name, curves) in enumerate(self.curves.items())},
+        }
 
     def load_state_dict(self, mapping: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take up where :meth:`state_dict` left off. Nothing changes unless everything fits.
@@ -113,16 +120,32 @@ class DecayRecorder(Shown):
         keys = sorted((int(key.split(".")[1]), key) for key in mapping if key.startswith("norms."))
         curves = {key.split(".", 2)[2]: np.asarray(mapping[key]) for _, key in keys}
         every, steps, lengths = (np.asarray(mapping.get(key, 0.5)) for key in ("every", "steps", "lengths"))
-        if any(array.dtype.kind != "i" for array in (every, steps, lengths)) or steps.ndim != 1 or steps.shape != lengths.shape:
-            raise ValueError("DecayRecorder.load_state_dict: every, steps and lengths must be whole numbers, one a record")
-        if every != self.every or (steps.size and not isinstance(self.names, (str, type(None))) and list(curves) != list(self.names)):
-            raise ValueError(f"DecayRecorder.load_state_dict: was made with every={every} and names {list(curves)}, this is {self!r}")
+        if (
+            any(array.dtype.kind != "i" for array in (every, steps, lengths))
+            or steps.ndim != 1
+            or steps.shape != lengths.shape
+        ):
+            raise ValueError(
+                "DecayRecorder.load_state_dict: every, steps and lengths must be whole numbers, one a record"
+            )
+        if every != self.every or (
+            steps.size and not isinstance(self.names, (str, type(None))) and list(curves) != list(self.names)
+        ):
+            raise ValueError(
+                f"DecayRecorder.load_state_dict: was made with every={every} and names {list(curves)}, this is {self!r}"
+            )
         for name, norms in curves.items():
             if norms.shape != (lengths.sum(),) or norms.dtype.kind != "f" or (lengths < 0).any():
-                raise ValueError(f"DecayRecorder.load_state_dict: {name} must hold {counted(lengths.sum(), 'norm')}, got {norms.dtype}{norms.shape}")
+                raise ValueError(
+                    f"DecayRecorder.load_state_dict: {name} must hold {counted(lengths.sum(), 'norm')}, got"
+                    f" {norms.dtype}{norms.shape}"
+                )
         ends = np.cumsum(lengths)
         self.steps = steps.tolist()
-        self.curves = {name: [norms[end - size : end] for end, size in zip(ends, lengths, strict=True)] for name, norms in curves.items()}
+        self.curves = {
+            name: [norms[end - size : end] for end, size in zip(ends, lengths, strict=True)]
+            for name, norms in curves.items()
+        }
 
     def __repr__(self) -> str:
         return f"DecayRecorder(every={self.every}, names={self.names!r})"
@@ -135,8 +158,14 @@ class DecayRecorder(Shown):
         if not self.steps:
             return "no training step recorded yet"
         wide = max(map(len, self.curves))
-        lines = [f"gradient along time at {counted(len(self.steps), 'training step')}, {self.steps[0]} to {self.steps[-1]}"]
-        lines += [f"  {name:{wide}}  {sparkline(curves[-1], 40)}  {decay_rate(curves[0])}; at the end {decay_rate(curves[-1])}" for name, curves in self.curves.items()]
+        lines = [
+            f"gradient along time at {counted(len(self.steps), 'training step')}, {self.steps[0]} to {self.steps[-1]}"
+        ]
+        lines += [
+            f"  {name:{wide}}  {sparkline(curves[-1], 40)}  {decay_rate(curves[0])}; at the end"
+            f" {decay_rate(curves[-1])}"
+            for name, curves in self.curves.items()
+        ]
         return "\n".join(lines)
 
     def to_csv(self, path: str | Path) -> Path:
@@ -194,7 +223,10 @@ def plot_training(
 
 @np.errstate(all="ignore")
 def plot_snapshots(
-    recorder: DecayRecorder, path: str | Path | None = None, names: Sequence[str] | None = None, steps: Sequence[int] | None = None
+    recorder: DecayRecorder,
+    path: str | Path | None = None,
+    names: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
 ) -> Path | Figure:
     """Plot the decay of the gradient as small multiples: a plot a training step, all on the same axes.
 
@@ -223,7 +255,9 @@ def plot_snapshots(
     names = _recorded(recorder, names, "plot_snapshots")[:_CURVES]
     chosen = list(steps) if steps is not None else [recorder.steps[k] for k in _spread(len(recorder.steps), _PLOTS)]
     if not chosen or not set(chosen) <= set(recorder.steps):
-        raise ValueError(f"plot_snapshots: choose from the recorded steps {', '.join(map(str, recorder.steps))}, got {chosen}")
+        raise ValueError(
+            f"plot_snapshots: choose from the recorded steps {', '.join(map(str, recorder.steps))}, got {chosen}"
+        )
     columns = min(4, len(chosen))
     rows = math.ceil(len(chosen) / columns)
     figure = plot.Canvas(1.0 + 2.1 * columns, 1.2 + 1.6 * rows)
@@ -273,7 +307,9 @@ def animate_training(
     try:
         from PIL import Image
     except ModuleNotFoundError:
-        raise ValueError("animate_training: writing a GIF needs Pillow: pip install pillow; plot_snapshots does without") from None
+        raise ValueError(
+            "animate_training: writing a GIF needs Pillow: pip install pillow; plot_snapshots does without"
+        ) from None
     every = np.concatenate([_positive(curve) for name in names for curve in recorder.curves[name]])
     frames = []
     for step in recorder.steps:
@@ -300,8 +336,12 @@ def _snapshot(axes: Axes, recorder: DecayRecorder, names: Sequence[str], step: i
         lines += axes.plot(_positive(norms), linewidth=1.6, label=plot.visible(name), **looks[name].line(len(norms)))
     plot.log_scale(axes, np.concatenate([curve for name in names for curve in recorder.curves[name]]))
     plot.plain_axes(axes)
-    broken = np.any([~np.isfinite(recorder.curves[name][at]) for name in names], axis=0).sum() if recorder.not_finite else 0
-    axes.set_title(f"step {step:,}" + (f", not finite at {broken} t" if broken else ""), loc="left", color=plot.INK, fontsize=9)
+    broken = (
+        np.any([~np.isfinite(recorder.curves[name][at]) for name in names], axis=0).sum() if recorder.not_finite else 0
+    )
+    axes.set_title(
+        f"step {step:,}" + (f", not finite at {broken} t" if broken else ""), loc="left", color=plot.INK, fontsize=9
+    )
     return lines
 
 

@@ -17,7 +17,9 @@ from tinygrad_rnn.compiler import compiled
 settings.register_profile("quick", deadline=None, max_examples=6, derandomize=True, print_blob=True)
 settings.register_profile("full", settings.get_profile("quick"), max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
-settings.register_profile("mutants", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate])  # no shrinking
+settings.register_profile(
+    "mutants", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate]
+)  # no shrinking
 settings.load_profile("quick")
 
 
@@ -48,7 +50,9 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def machine_code_only_where_it_is_asked_for(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To make machine code takes seconds: without the slow tests, loops run in NumPy unless a test says ``backend="numba"``."""
+    """To make machine code takes seconds: without the slow tests, loops run in NumPy unless a test says
+    ``backend="numba"``.
+    """
     if request.config.option.markexpr == "not slow":
         chosen = compiled._backend
         monkeypatch.setattr(compiled, "_backend", lambda name: chosen(name or "numpy"))

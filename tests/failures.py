@@ -14,7 +14,9 @@ CALLS = ("open", "write", "fsync", "fchmod", "link", "replace", "unlink")
 
 
 class Failing:
-    """The calls of :data:`CALLS` made so far, of which number `k` fails, and with `for_ever` all after it but the removals."""
+    """The calls of :data:`CALLS` made so far, of which number `k` fails, and with `for_ever` all after it but the
+    removals.
+    """
 
     def __init__(self, k: int, number: int, for_ever: bool) -> None:
         self.k, self.number, self.for_ever = k, number, for_ever

@@ -16,4 +16,4 @@ def slow_unless(quick: Iterable[Any], cases: Iterable[Any]) -> list[Any]:
     return [
         case if case in quick else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
         for case in cases
-    ]  # fmt: skip
+    ]

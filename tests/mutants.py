@@ -1,11 +1,11 @@
 """Mutation testing: change one thing in the code, and see whether a test notices. ``make mutants`` runs it.
 
-A mutant is the tree with one expression changed: an operator, a comparison, a constant, a condition, a call left out. The
-tests named like the changed function run first, of the file that mirrors the changed one; then that whole file, the others
-of its folder, the nearest before the rest, and last the mirror's slow ones. The first failure kills the mutant. What
-survives is printed as a change of one line. Mutants that no test *can* notice stand in ``equivalent_mutants.txt``, each
-with its reason, and are not counted. Before an area's mutants are judged, the same tests have to pass in the unchanged
-tree: one that fails there would kill every mutant.
+A mutant is the tree with one expression changed: an operator, a comparison, a constant, a condition, a call left out.
+The tests named like the changed function run first, of the file that mirrors the changed one; then that whole file, the
+others of its folder, the nearest before the rest, and last the mirror's slow ones. The first failure kills the mutant.
+What survives is printed as a change of one line. Mutants that no test *can* notice stand in ``equivalent_mutants.txt``,
+each with its reason, and are not counted. Before an area's mutants are judged, the same tests have to pass in the
+unchanged tree: one that fails there would kill every mutant.
 """
 
 from __future__ import annotations
@@ -37,19 +37,58 @@ SECONDS = 600
 """How long the tests of a mutant may take; one that never ends is noticed, too."""
 
 AREAS = {
-    "rules": ("tinygrad_rnn/autodiff/primitives.py", "tinygrad_rnn/autodiff/functions.py", "tinygrad_rnn/autodiff/primitive.py"),
-    "functions": tuple(f"tinygrad_rnn/autodiff/{name}.py" for name in ("elementary", "discrete", "arrangement", "products", "reductions", "dispatch")),
-    "sweep": ("tinygrad_rnn/autodiff/sweep.py", "tinygrad_rnn/autodiff/cotangent.py", "tinygrad_rnn/autodiff/backward.py", "tinygrad_rnn/autodiff/batching.py", "tinygrad_rnn/autodiff/graph.py"),
-    "compiler": ("tinygrad_rnn/compiler/passes/*.py", "tinygrad_rnn/compiler/adjoint.py", "tinygrad_rnn/compiler/fuse.py", "tinygrad_rnn/compiler/schedule.py"),
+    "rules": (
+        "tinygrad_rnn/autodiff/primitives.py",
+        "tinygrad_rnn/autodiff/functions.py",
+        "tinygrad_rnn/autodiff/primitive.py",
+    ),
+    "functions": tuple(
+        f"tinygrad_rnn/autodiff/{name}.py"
+        for name in ("elementary", "discrete", "arrangement", "products", "reductions", "dispatch")
+    ),
+    "sweep": (
+        "tinygrad_rnn/autodiff/sweep.py",
+        "tinygrad_rnn/autodiff/cotangent.py",
+        "tinygrad_rnn/autodiff/backward.py",
+        "tinygrad_rnn/autodiff/batching.py",
+        "tinygrad_rnn/autodiff/graph.py",
+    ),
+    "compiler": (
+        "tinygrad_rnn/compiler/passes/*.py",
+        "tinygrad_rnn/compiler/adjoint.py",
+        "tinygrad_rnn/compiler/fuse.py",
+        "tinygrad_rnn/compiler/schedule.py",
+    ),
     "analyses": ("inspector/tracing/trace.py", "inspector/analysis/*.py"),
-}  # fmt: skip
+}
 
 BINARY = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "*", ast.Pow: "*"}
 COMPARED = {
-    ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
-    ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in",
-}  # fmt: skip
-COSMETIC = {"linewidth", "fontsize", "alpha", "zorder", "pad", "labelpad", "size", "figsize", "markersize", "constrained_layout", "width_ratios", "height_ratios"}
+    ast.Lt: "<=",
+    ast.LtE: "<",
+    ast.Gt: ">=",
+    ast.GtE: ">",
+    ast.Eq: "!=",
+    ast.NotEq: "==",
+    ast.Is: "is not",
+    ast.IsNot: "is",
+    ast.In: "not in",
+    ast.NotIn: "in",
+}
+COSMETIC = {
+    "linewidth",
+    "fontsize",
+    "alpha",
+    "zorder",
+    "pad",
+    "labelpad",
+    "size",
+    "figsize",
+    "markersize",
+    "constrained_layout",
+    "width_ratios",
+    "height_ratios",
+}
 """Arguments that only say how thick or large something is drawn: a matter of taste, not of truth."""
 
 
@@ -60,7 +99,9 @@ def read(path: str) -> str:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One changed place: the file, the function, the characters from `start` to `stop`, and what stands there instead."""
+    """One changed place: the file, the function, the characters from `start` to `stop`, and what stands there
+    instead.
+    """
 
     path: str
     inside: str
@@ -85,7 +126,9 @@ class Mutant:
         folder = Path("tests", *Path(self.path).parts[:-1])
         while not (ROOT / folder).exists():
             folder = folder.parent
-        own, *others = _nearest(self.path, tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py"))))
+        own, *others = _nearest(
+            self.path, tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py")))
+        )
         quick = ["-m", "not slow", "--hypothesis-profile=mutants"]
         nearest = [[*quick, f"-k{self.inside.lstrip('_')}", own]] if self.inside else []
         return [*nearest, [*quick, own], [*quick, *others], ["--hypothesis-profile=full", own]]
@@ -96,7 +139,9 @@ def _nearest(path: str, tests: tuple[str, ...]) -> list[str]:
     """The test file of the same name first, then those that most often say the names that the changed file defines."""
     names = [node.name for node in ast.parse(read(path)).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     said = re.compile(rf"\b({'|'.join([Path(path).stem, *names])})\b")
-    return sorted(tests, key=lambda test: (Path(test).name != f"test_{Path(path).name}", -len(said.findall(read(test)))))
+    return sorted(
+        tests, key=lambda test: (Path(test).name != f"test_{Path(path).name}", -len(said.findall(read(test))))
+    )
 
 
 def changes(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
@@ -167,7 +212,9 @@ def mutants(patterns: tuple[str, ...]) -> list[Mutant]:
         lines = source.splitlines(keepends=True)
         starts = [0, *itertools.accumulate(map(len, lines))]
         tree = ast.parse(source)
-        inside = {node: part.name for part in ast.walk(tree) if isinstance(part, ast.FunctionDef) for node in ast.walk(part)}
+        inside = {
+            node: part.name for part in ast.walk(tree) if isinstance(part, ast.FunctionDef) for node in ast.walk(part)
+        }
         for node, text in changes(tree, source):
             start, stop = (
                 starts[line - 1] + len(lines[line - 1].encode()[:column].decode())  # columns of a tree count bytes
@@ -182,7 +229,9 @@ def failed(stage: Sequence[str], folder: Path) -> str:
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *stage]
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return f"took over {SECONDS} s"
     passed = done.returncode in (0, 5)  # 5: this file has no test of that kind
@@ -259,9 +308,16 @@ def main() -> int | str:
             required = stages(drawn)
             for stage, said in zip(required, pool.map(partial(inside, failed), required), strict=True):
                 if said:
-                    return f"the unchanged tree fails its own tests, which would kill every mutant of {area}: pytest {shlex.join(stage)}\n{said}"
+                    return (
+                        f"the unchanged tree fails its own tests, which would kill every mutant of {area}: pytest"
+                        f" {shlex.join(stage)}\n{said}"
+                    )
             alive = 0
-            for mutant, left in zip(drawn, tqdm(pool.map(partial(inside, survives), drawn), total=len(drawn), desc=area, disable=None), strict=True):
+            for mutant, left in zip(
+                drawn,
+                tqdm(pool.map(partial(inside, survives), drawn), total=len(drawn), desc=area, disable=None),
+                strict=True,
+            ):
                 alive += left
                 if left:
                     tqdm.write(f"  {mutant}")

@@ -1,4 +1,6 @@
-"""Cells nobody has drawn yet: random steps of primitive operations, for property tests of the drawing and of compiled loops."""
+"""Cells nobody has drawn yet: random steps of primitive operations, for property tests of the drawing and of
+compiled loops.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,22 @@ SIZE = 3
 BATCH = 2
 
 UNARY: dict[str, Callable[[Any], Any]] = {
-    "sigmoid": tg.sigmoid, "tanh": tg.tanh, "relu": tg.relu, "exp": tg.exp, "negative": tg.negative,
-    "one minus": lambda v: 1.0 - v, "twice": lambda v: v * 2.0, "double": lambda v: v + v,
-    "flipped": lambda v: tg.transpose(tg.transpose(v)), "stopped": tg.stop_gradient,
-}  # fmt: skip
+    "sigmoid": tg.sigmoid,
+    "tanh": tg.tanh,
+    "relu": tg.relu,
+    "exp": tg.exp,
+    "negative": tg.negative,
+    "one minus": lambda v: 1.0 - v,
+    "twice": lambda v: v * 2.0,
+    "double": lambda v: v + v,
+    "flipped": lambda v: tg.transpose(tg.transpose(v)),
+    "stopped": tg.stop_gradient,
+}
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "add": tg.add, "subtract": tg.subtract, "multiply": tg.multiply, "maximum": tg.maximum,
+    "add": tg.add,
+    "subtract": tg.subtract,
+    "multiply": tg.multiply,
+    "maximum": tg.maximum,
 }
 PRODUCTS: dict[str, Callable[..., Any]] = {
     "matmul": lambda u, v, w, n: n(u @ w(SIZE, u.shape[1]).T),
@@ -50,7 +62,9 @@ WIDE: dict[str, Callable[..., Any]] = {
     "transposed product": lambda u, v, w, n: n(u @ w(3, u.shape[1]).T),
     "from the left": lambda u, v, w, n: n(w(2, u.shape[1]) @ u.T).T,
     "product of joined": lambda u, v, w, n: n(tg.concatenate([u, v], axis=1)) @ w(u.shape[1] + v.shape[1], 3),
-    "gates": lambda u, v, w, n: (lambda z: tg.sigmoid(n(z[:, :3])) * tg.tanh(z[:, 3:]))(u @ w(u.shape[1], 6) + v @ w(v.shape[1], 6)),
+    "gates": lambda u, v, w, n: (lambda z: tg.sigmoid(n(z[:, :3])) * tg.tanh(z[:, 3:]))(
+        u @ w(u.shape[1], 6) + v @ w(v.shape[1], 6)
+    ),
     "two readers": lambda u, v, w, n: tg.tanh(n(u @ w(u.shape[1], 2))) + u @ w(u.shape[1], 2),
     "peephole": lambda u, v, w, n: n(u * w(u.shape[1])),
     "bias": lambda u, v, w, n: n(u + w(u.shape[1])),
@@ -85,13 +99,13 @@ WIDE: dict[str, Callable[..., Any]] = {
     "constant": lambda u, v, w, n: n(u * np.linspace(-1.0, 1.0, u.shape[1])),
     "weights alone": lambda u, v, w, n: u * n(tg.sigmoid(w(u.shape[1]))),
     "weight of weights": lambda u, v, w, n: u @ n(w(u.shape[1], 2) @ w(2, 2)),
-}  # fmt: skip
+}
 """Operations between values of any widths, each looking at every sequence by itself."""
 
 MIXING: dict[str, Callable[..., Any]] = {
     "over the batch": lambda u, v, w, n: u * n(tg.tanh(v.sum(axis=0))[:1]),
     "number": lambda u, v, w, n: u * n(tg.tanh(v.sum())),
-}  # fmt: skip
+}
 """Operations that carry something from one sequence of a batch to the others."""
 
 Plan = list[tuple[str, int, int, "str | None"]]
@@ -191,17 +205,23 @@ def runs(draw: Callable[[st.SearchStrategy[Any]], Any], max_steps: int = 4) -> A
 def wide_cells(
     draw: Callable[[st.SearchStrategy[Any]], Any], mixing: bool = True, dtypes: Any = (np.float64, np.float32)
 ) -> RandomCell:
-    """A random cell of one to four states of different widths; with `mixing`, sequences of a batch may see each other."""
+    """A random cell of one to four states of different widths; with `mixing`, sequences of a batch may see each
+    other.
+    """
     operations = {**WIDE, **(MIXING if mixing else {})}
     plan = draw(st.lists(_steps(operations, [None, "f", "i", "z", "my gate"]), min_size=1, max_size=10))
     plan.append(("tanh", draw(st.integers(0, 9)), 0, None))  # something that keeps states small
-    states = [len(plan) + 99 if draw(st.booleans()) else draw(st.integers(0, 15)) for _ in range(draw(st.integers(1, 4)))]
+    states = [
+        len(plan) + 99 if draw(st.booleans()) else draw(st.integers(0, 15)) for _ in range(draw(st.integers(1, 4)))
+    ]
     widths = draw(st.lists(st.integers(1, 4), min_size=len(states) + 1, max_size=len(states) + 1))
     return RandomCell(plan, states, widths, draw(st.sampled_from(dtypes)))
 
 
 @st.composite
-def ways_to_run(draw: Callable[[st.SearchStrategy[Any]], Any], max_steps: int = 50) -> tuple[int, int, dict[str, Any], Any]:
+def ways_to_run(
+    draw: Callable[[st.SearchStrategy[Any]], Any], max_steps: int = 50
+) -> tuple[int, int, dict[str, Any], Any]:
     """Timesteps, batch, options of ``unroll`` and checkpoint."""
     steps, batch = draw(st.integers(1, 4) | st.integers(1, max_steps)), draw(st.sampled_from([1, 7, 2, 0]))
     options: dict[str, Any] = {"reverse": True} if draw(st.booleans()) else {}

@@ -271,17 +271,28 @@ def _stack(draw: Draw) -> Any:
 def _matmul(draw: Draw) -> Any:
     """Vectors, matrices, and stacks of matrices that broadcast, an inner length of 0 among them."""
     drawn = draw(
-        hnp.mutually_broadcastable_shapes(
-            signature="(n?,k),(k,m?)->(n?,m?)", max_dims=2, min_side=0, max_side=2
-        )
+        hnp.mutually_broadcastable_shapes(signature="(n?,k),(k,m?)->(n?,m?)", max_dims=2, min_side=0, max_side=2)
     )
     return tuple(draw(values(shape)) for shape in drawn.input_shapes), {}
 
 
 RECIPES = (
-    "ab->ab", "ab->ba", "ab->a", "ab->", "a,a->", "a,b->ab", "ab,bc->ac", "ab,cb->ca", "abc,cd->abd",
-    "ab,ab->b", "ab,c->a", "ab,bc,cd->ad", "ab,a,b->", "zab,zbc->zac", ",a->a",
-)  # fmt: skip
+    "ab->ab",
+    "ab->ba",
+    "ab->a",
+    "ab->",
+    "a,a->",
+    "a,b->ab",
+    "ab,bc->ac",
+    "ab,cb->ca",
+    "abc,cd->abd",
+    "ab,ab->b",
+    "ab,c->a",
+    "ab,bc,cd->ad",
+    "ab,a,b->",
+    "zab,zbc->zac",
+    ",a->a",
+)
 
 
 def _einsum(draw: Draw) -> Any:
@@ -297,23 +308,57 @@ def _astype(draw: Draw) -> Any:
 
 ARGUMENTS: dict[str, Callable[[Draw], Any]] = {
     # elementwise, where the domain is not the whole line
-    "divide": _each(values, nonzero), "log": _each(positive), "sqrt": _each(positive),
-    "log1p": _each(lambda shape: eighths(-0.75, 2, shape)), "power": _each(positive, values), "abs": _each(nonzero),
-    "sign": _each(nonzero), "relu": _each(nonzero), "maximum": _apart, "minimum": _apart,
-    "where": _each(booleans, values, values), "astype": _astype, "broadcast_to": _broadcast_to,
-    "arctan2": _each(nonzero, values), "hypot": _each(nonzero, values), "root": _each(positive), "log2": _each(positive), "log10": _each(positive),
-    "mod": _between, "floor_divide": _each(values, nonzero), "round": _round, "isclose": _each(values, values),
-    "zeros_like": _each(values), "ones_like": _each(values),
+    "divide": _each(values, nonzero),
+    "log": _each(positive),
+    "sqrt": _each(positive),
+    "log1p": _each(lambda shape: eighths(-0.75, 2, shape)),
+    "power": _each(positive, values),
+    "abs": _each(nonzero),
+    "sign": _each(nonzero),
+    "relu": _each(nonzero),
+    "maximum": _apart,
+    "minimum": _apart,
+    "where": _each(booleans, values, values),
+    "astype": _astype,
+    "broadcast_to": _broadcast_to,
+    "arctan2": _each(nonzero, values),
+    "hypot": _each(nonzero, values),
+    "root": _each(positive),
+    "log2": _each(positive),
+    "log10": _each(positive),
+    "mod": _between,
+    "floor_divide": _each(values, nonzero),
+    "round": _round,
+    "isclose": _each(values, values),
+    "zeros_like": _each(values),
+    "ones_like": _each(values),
     # shape and movement
-    "reshape": _reshape, "transpose": _transpose, "flip": _flip, "pad": _pad, "getitem": _getitem,
-    "scatter": _scatter, "take": _take, "take_along_axis": _take_along_axis,
-    "scatter_along_axis": _scatter_along_axis, "concatenate": _concatenate, "stack": _stack,
-    "argmax": _along(values), "argmin": _along(values), "argsort": _along(values),
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "flip": _flip,
+    "pad": _pad,
+    "getitem": _getitem,
+    "scatter": _scatter,
+    "take": _take,
+    "take_along_axis": _take_along_axis,
+    "scatter_along_axis": _scatter_along_axis,
+    "concatenate": _concatenate,
+    "stack": _stack,
+    "argmax": _along(values),
+    "argmin": _along(values),
+    "argsort": _along(values),
     # reductions and algebra
-    "sum": _reduction(values), "max": _reduction(distinct, 1), "min": _reduction(distinct, 1),
-    "prod": _reduction(values), "all": _reduction(values), "any": _reduction(values), "logsumexp": _reduction(values, 1), "cumsum": _cumsum,
-    "matmul": _matmul, "einsum": _einsum,
-}  # fmt: skip
+    "sum": _reduction(values),
+    "max": _reduction(distinct, 1),
+    "min": _reduction(distinct, 1),
+    "prod": _reduction(values),
+    "all": _reduction(values),
+    "any": _reduction(values),
+    "logsumexp": _reduction(values, 1),
+    "cumsum": _cumsum,
+    "matmul": _matmul,
+    "einsum": _einsum,
+}
 """How to draw the arguments of a primitive, where its declaration alone does not say."""
 
 
@@ -383,10 +428,31 @@ class Program:
 
 
 STEPS: dict[str, Callable[..., Any]] = {
-    **{name: tg.PRIMITIVES[name] for name in (
-        "add", "subtract", "multiply", "negative", "square", "tanh", "sigmoid", "softplus", "sin", "cos",
-        "sum", "logsumexp", "prod", "cumsum", "flip", "transpose", "reshape", "getitem", "matmul", "identity",
-    )},
+    **{
+        name: tg.PRIMITIVES[name]
+        for name in (
+            "add",
+            "subtract",
+            "multiply",
+            "negative",
+            "square",
+            "tanh",
+            "sigmoid",
+            "softplus",
+            "sin",
+            "cos",
+            "sum",
+            "logsumexp",
+            "prod",
+            "cumsum",
+            "flip",
+            "transpose",
+            "reshape",
+            "getitem",
+            "matmul",
+            "identity",
+        )
+    },
     "quotient": lambda x, y: tg.divide(x, 1.0 + tg.square(y)),
     "root": lambda x: tg.sqrt(1.0 + tg.square(x)),
     "log": lambda x: tg.log1p(tg.square(x)),
@@ -397,12 +463,23 @@ STEPS: dict[str, Callable[..., Any]] = {
     "stack": lambda *xs, axis: tg.stack(xs, axis),
     "outer": lambda x, y: tg.einsum("...,a->...a", x, y),
     "gate": lambda x, y: tg.where(np.arange(x.shape[-1]) % 2 == 0, x, y) if x.shape else tg.add(x, y),
-}  # fmt: skip
+}
 
 UNARY = (
-    "negative", "square", "tanh", "sigmoid", "softplus", "sin", "cos", "root", "log", "exp", "identity",
-    "transpose", "flip",
-)  # fmt: skip
+    "negative",
+    "square",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "sin",
+    "cos",
+    "root",
+    "log",
+    "exp",
+    "identity",
+    "transpose",
+    "flip",
+)
 
 
 @st.composite

@@ -70,7 +70,10 @@ def test_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_pages_are_found_and_their_blocks_can_fail(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("text\n```python\nx = 1\n```\n```python no-run\nnonsense(\n```\n```text\nout\n```\n```python\nraise ValueError(x)\n```\n")
+    page.write_text(
+        "text\n```python\nx = 1\n```\n```python no-run\nnonsense(\n```\n```text\nout\n```\n```python\nraise"
+        " ValueError(x)\n```\n"
+    )
     with pytest.raises(ValueError, match="1") as caught:
         run(page, tmp_path)
     assert caught.traceback[-1].lineno + 1 == page.read_text().split("\n").index("raise ValueError(x)") + 1

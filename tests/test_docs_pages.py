@@ -51,7 +51,14 @@ def test_the_pages_are_up_to_date(make: ModuleType) -> None:
 
 def test_the_drawings_are_those_of_today(make: ModuleType) -> None:
     drawings = make.pictures.DRAWINGS
-    for name in ["gallery/lstm1997-cell", "gallery/clockwork-gate", "gallery/gru-operation", "lstm-operation", "lstm-backward", "drawings/folded"]:
+    for name in [
+        "gallery/lstm1997-cell",
+        "gallery/clockwork-gate",
+        "gallery/gru-operation",
+        "lstm-operation",
+        "lstm-backward",
+        "drawings/folded",
+    ]:
         now, then = make.pictures.svg(drawings[name]()), (DOCS / "pictures" / f"{name}.svg").read_text(encoding="utf-8")
         assert untold(now) == untold(then), f"docs/pictures/{name}.svg is old: make docs"
     assert all((DOCS / "pictures" / f"{name}.svg").exists() for name in drawings)
@@ -61,7 +68,11 @@ def test_every_picture_that_is_made_is_there_and_shown_on_a_page() -> None:
     made = re.findall(r'folder / f?"([\w/{}-]+\.png)"', (DOCS / "pictures.py").read_text(encoding="utf-8"))
     assert len(made) > 15 and all("{" in name or (DOCS / "pictures" / name).exists() for name in made)
     pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    assert [path.name for path in (DOCS / "pictures").rglob("*.*") if f"pictures/{path.relative_to(DOCS / 'pictures').as_posix()}" not in pages] == []
+    assert [
+        path.name
+        for path in (DOCS / "pictures").rglob("*.*")
+        if f"pictures/{path.relative_to(DOCS / 'pictures').as_posix()}" not in pages
+    ] == []
 
 
 def test_what_is_said_of_compared_cells_is_what_is_found(make: ModuleType) -> None:
@@ -82,7 +93,11 @@ def test_every_page_is_reached_from_the_readme() -> None:
     while waiting:
         page = waiting.pop()
         seen.add(page)
-        links = ((page.parent / target).resolve() for target in LINK.findall(page.read_text(encoding="utf-8")) if target.endswith(".md"))
+        links = (
+            (page.parent / target).resolve()
+            for target in LINK.findall(page.read_text(encoding="utf-8"))
+            if target.endswith(".md")
+        )
         waiting += [link for link in links if link not in seen and link.exists()]
     assert {page.name for page in PAGES} <= {page.name for page in seen}
 

@@ -32,7 +32,9 @@ def test_mutants_of_the_code_are_programs(area: str) -> None:
     assert len(found) > 100
     for k in np.random.default_rng(0).permutation(len(found))[:5]:
         mutant = found[k]
-        assert ast.dump(ast.parse(mutant.source())) != ast.dump(ast.parse((mutants.ROOT / mutant.path).read_text(encoding="utf-8")))
+        assert ast.dump(ast.parse(mutant.source())) != ast.dump(
+            ast.parse((mutants.ROOT / mutant.path).read_text(encoding="utf-8"))
+        )
         assert str(mutant).startswith(mutant.path) and " => " in str(mutant)
         assert all((mutants.ROOT / stage[-1]).exists() for stage in mutant.tests())
 
@@ -62,7 +64,11 @@ def test_an_unchanged_tree_that_fails_judges_no_mutant(tmp_path: Path, monkeypat
     monkeypatch.setattr(mutants, "survives", lambda mutant, folder: pytest.fail("a mutant was judged"))
     monkeypatch.setattr("sys.argv", ["mutants", "sweep", "--number", "1", "--workers", "1"])
     said = mutants.main()
-    assert isinstance(said, str) and "kill every mutant of sweep: pytest test_it.py" in said and "assert (1 + 1) == 3" in said
+    assert (
+        isinstance(said, str)
+        and "kill every mutant of sweep: pytest test_it.py" in said
+        and "assert (1 + 1) == 3" in said
+    )
     (tmp_path / "test_it.py").write_text("def test_it():\n    pass\n", encoding="utf-8")
     assert mutants.failed(["test_it.py"], tmp_path) == ""
 

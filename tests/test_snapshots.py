@@ -1,7 +1,8 @@
 """Every drawing and plot as it was: a change of a picture is seen before it lands, and is looked at.
 
-Drawings are compared with those of the docs, plots of a small run with those beside this file. ``pytest tests/test_snapshots.py
---overwrite`` renews the plots, ``make docs`` the drawings; where a picture differs, both are left in `differences/`.
+Drawings are compared with those of the docs, plots of a small run with those beside this file. ``pytest
+tests/test_snapshots.py --overwrite`` renews the plots, ``make docs`` the drawings; where a picture differs, both are
+left in `differences/`.
 """
 
 from __future__ import annotations
@@ -36,14 +37,29 @@ sys.path.insert(0, str(ROOT / "docs"))
 import pictures  # noqa: E402
 
 QUICK = [
-    "gallery/lstm-gate", "gallery/gru-operation", "lstm-equations", "lstm-backward", "drawings/folded", "drawings/figure",
-    "drawings/badges", "drawings/bidirectional", "drawings/values",
-    "decay", "trace", "heat-map", "reach", "gates", "saliency", "waterfall",
-]  # fmt: skip
+    "gallery/lstm-gate",
+    "gallery/gru-operation",
+    "lstm-equations",
+    "lstm-backward",
+    "drawings/folded",
+    "drawings/figure",
+    "drawings/badges",
+    "drawings/bidirectional",
+    "drawings/values",
+    "decay",
+    "trace",
+    "heat-map",
+    "reach",
+    "gates",
+    "saliency",
+    "waterfall",
+]
 
 
 def normalised(svg: str) -> str:
-    """The text without what differs from machine to machine: dates, hashed names, the last digits, how an image was packed."""
+    """The text without what differs from machine to machine: dates, hashed names, the last digits, how an image
+    was packed.
+    """
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     names = dict.fromkeys(re.findall(r'id="([a-z]+[0-9a-f]{10})"', svg))
     for number, name in enumerate(names):
@@ -65,7 +81,9 @@ def same(name: str, drawn: str, kept: str) -> None:
     DIFFERENCES.mkdir(exist_ok=True)
     for suffix, text in ((".before.svg", kept), (".after.svg", drawn)):
         stem.with_name(stem.name + suffix).write_text(text, encoding="utf-8")
-    lines = difflib.unified_diff(*(normalised(text).splitlines() for text in (kept, drawn)), "before", "after", lineterm="", n=0)
+    lines = difflib.unified_diff(
+        *(normalised(text).splitlines() for text in (kept, drawn)), "before", "after", lineterm="", n=0
+    )
     pytest.fail(f"{name} looks different, see {stem}.before.svg and .after.svg\n" + "\n".join(list(lines)[:30]))
 
 
@@ -100,18 +118,26 @@ def reach() -> inspector.Reach:
 
 PLOTTED: dict[str, Callable[[Path], Any]] = {
     "decay": lambda path: inspector.plot_decay(traces(), path),
-    "decay-of-names": lambda path: inspector.plot_decay(inspector.trace(*run()), path, names=["h", "c", "f", "i", "o", "g"]),
-    "heat-map": lambda path: inspector.plot_heat_map([inspector.trace(*run()).norm(name) for name in "hc"], ["h", "c"], [str(t) for t in range(12)], path),
+    "decay-of-names": lambda path: inspector.plot_decay(
+        inspector.trace(*run()), path, names=["h", "c", "f", "i", "o", "g"]
+    ),
+    "heat-map": lambda path: inspector.plot_heat_map(
+        [inspector.trace(*run()).norm(name) for name in "hc"], ["h", "c"], [str(t) for t in range(12)], path
+    ),
     "trace": lambda path: inspector.trace(*run()).plot(path),
     "training": lambda path: inspector.plot_training(recorder(), path),
     "snapshots": lambda path: inspector.plot_snapshots(recorder(), path),
     "reach": lambda path: reach().plot(path),
     "reach-gradients": lambda path: reach().plot_gradients(path),
     "reach-lags": lambda path: reach().plot_lags(path),
-    "band": lambda path: inspector.band([run(seed=seed)[0] for seed in range(5)], [run(seed=seed)[1] for seed in range(5)]).plot(path),
+    "band": lambda path: inspector.band(
+        [run(seed=seed)[0] for seed in range(5)], [run(seed=seed)[1] for seed in range(5)]
+    ).plot(path),
     "jacobians": lambda path: inspector.jacobians(run()[0]).plot(path),
     "lyapunov": lambda path: inspector.lyapunov(run()[0]).plot(path),
-    "phases": lambda path: inspector.phase_diagram("rnn", [0.5, 1.5], [0.0, 1.0], inputs=np.zeros((12, 1, 1)), progress=False).plot(path),
+    "phases": lambda path: inspector.phase_diagram(
+        "rnn", [0.5, 1.5], [0.0, 1.0], inputs=np.zeros((12, 1, 1)), progress=False
+    ).plot(path),
     "shares": lambda path: inspector.shares(*run()).plot(path),
     "path-orders": lambda path: inspector.path_orders(*run(), wrt=("c", 0)).plot(path),
     "waterfall": lambda path: inspector.waterfall(*run(), state="h").plot(path),
@@ -140,4 +166,3 @@ def test_plots_are_as_they_were(name: str, tmp_path: Path, request: pytest.Fixtu
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(normalised(drawn), encoding="utf-8")
     same(name, drawn, kept.read_text(encoding="utf-8"))
-

@@ -205,7 +205,7 @@ __all__ = [
     "unroll",
     "variadic",
     "where",
-]  # fmt: skip
+]
 __all__ += _arrangement.__all__
 __all__ += _discrete.__all__
 __all__ += _elementary.__all__

@@ -23,10 +23,10 @@ _STALE = 3600.0
 def write(path: str | Path, content: str | bytes, *, mode: int | None = None) -> Path:
     r"""Write `content` to `path`; whatever stood there before stays until the new file is complete and on the disk.
 
-    A file that is replaced keeps its mode, and a link goes on leading to it; a link of another user in a folder where all
-    may write is refused. A process that is killed leaves nothing behind on Linux, but in the instant of the replacement
-    a hidden copy that the next write to `path` removes. Where the system has no files without a name it is a hidden part
-    of the new file, which a write an hour later removes.
+    A file that is replaced keeps its mode, and a link goes on leading to it; a link of another user in a folder where
+    all may write is refused. A process that is killed leaves nothing behind on Linux, but in the instant of the
+    replacement a hidden copy that the next write to `path` removes. Where the system has no files without a name it is
+    a hidden part of the new file, which a write an hour later removes.
 
     Parameters
     ----------
@@ -149,7 +149,9 @@ def _naming(path: str | Path) -> Iterator[None]:
 
 
 def _followed(path: Path) -> Path:
-    """Where a path leads; not through a link that somebody else may have planted in a folder where all may write, such as /tmp."""
+    """Where a path leads; not through a link that somebody else may have planted in a folder where all may write,
+    such as /tmp.
+    """
     if path.is_symlink():
         link, folder = path.lstat(), path.parent.stat()
         is_shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
@@ -164,7 +166,10 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
     part = f".{target.name[:40]}-{zlib.crc32(os.fsencode(target.name)):08x}"
     try:
         _replace_unnamed(target, part, data, mode)
-    except (AttributeError, OSError):  # no such files here, or an error, which the plain way meets again if it is more than that
+    except (
+        AttributeError,
+        OSError,
+    ):  # no such files here, or an error, which the plain way meets again if it is more than that
         _replace_named(target, part, data, mode)
     _sync(target.parent)
 

@@ -1,4 +1,6 @@
-"""Whole networks around a cell: a readout at every step, a vector told as a sequence, a sequence turned into another."""
+"""Whole networks around a cell: a readout at every step, a vector told as a sequence, a sequence turned into
+another.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,11 @@ Layer = Cell | Stacked | Bidirectional
 __all__ = ["EncoderDecoder", "Generator", "Linear", "Prediction", "SequenceModel"]
 
 OUTPUTS: dict[str, Callable[[Value], Value]] = {
-    "identity": lambda z: z, "sigmoid": p.sigmoid, "tanh": p.tanh, "softmax": softmax,
-}  # fmt: skip
+    "identity": lambda z: z,
+    "sigmoid": p.sigmoid,
+    "tanh": p.tanh,
+    "softmax": softmax,
+}
 
 
 class Prediction(NamedTuple):
@@ -59,9 +64,15 @@ class Linear(Parametrised):
     """
 
     def __init__(
-        self, input_size: int, output_size: int, *, bias: bool = True, dtype: Any = np.float64,
-        seed: int | np.random.Generator | None = None, init: Init | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        bias: bool = True,
+        dtype: Any = np.float64,
+        seed: int | np.random.Generator | None = None,
+        init: Init | None = None,
+    ) -> None:
         rng = np.random.default_rng(seed)
         fill = uniform(1.0 / np.sqrt(input_size)) if init is None else init
         self.input_size, self.output_size = input_size, output_size
@@ -127,9 +138,16 @@ class SequenceModel(_Model):
     """
 
     def __init__(
-        self, cell: Layer, output_size: int, *, output: str = "identity", bias: bool = True, see_inputs: bool = False,
-        seed: int | np.random.Generator | None = None, init: Init | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        cell: Layer,
+        output_size: int,
+        *,
+        output: str = "identity",
+        bias: bool = True,
+        see_inputs: bool = False,
+        seed: int | np.random.Generator | None = None,
+        init: Init | None = None,
+    ) -> None:
         _check(type(self).__name__, cell, output)
         self.cell, self.output, self.see_inputs = cell, output, see_inputs
         width = cell.hidden_size + (cell.input_size if see_inputs else 0)
@@ -179,7 +197,8 @@ class Generator(_Model):
         self.parts = {"start": self.start, "cell": cell, "readout": self.readout}
 
     def __call__(self, context: Value, inputs: Any, lengths: Any = None) -> Prediction:
-        """With teacher forcing: what follows each of the inputs (T, batch, output_size), given context (batch, features).
+        """With teacher forcing: what follows each of the inputs (T, batch, output_size), given context (batch,
+        features).
 
         Williams & Zipser 1989: the right symbols are fed in, whatever the network said.
         """

@@ -124,9 +124,7 @@ class RMSprop(Optimizer):
 
     memory = ("mean_square",)
 
-    def __init__(
-        self, parameters: Iterable[Tensor], lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
-    ) -> None:
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
         _fractions("RMSprop", alpha=alpha)
         _positive("RMSprop", eps=eps)

@@ -36,9 +36,16 @@ def run(name: str, options: argparse.Namespace) -> tuple[str, int, str]:
     single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, *(["--quick"] if options.quick else [])],
-        capture_output=True, text=True, check=False, env={**os.environ, **single},
-    )  # fmt: skip
-    return name, done.returncode, done.stdout + (done.stderr if done.returncode not in (0, 1) or not done.stdout else "")
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **single},
+    )
+    return (
+        name,
+        done.returncode,
+        done.stdout + (done.stderr if done.returncode not in (0, 1) or not done.stdout else ""),
+    )
 
 
 def table(title: str, said: str) -> list[str]:
@@ -77,8 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
             broken.append(name)
         if status > 1 or (status and " FAIL" not in said):
             print(said, file=sys.stderr)
-    print(f"\n{counts['PASS']} exact lines pass, {counts['FAIL']} fail; of those that are only told {counts['agrees']} agree, "
-          f"{counts['differs']} differ. Pictures in {options.out}.")  # fmt: skip
+    print(
+        f"\n{counts['PASS']} exact lines pass, {counts['FAIL']} fail; of those that are only told {counts['agrees']}"
+        f" agree, {counts['differs']} differ. Pictures in {options.out}."
+    )
     return 1 if broken else 0
 
 

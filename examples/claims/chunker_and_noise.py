@@ -34,7 +34,7 @@ READERS: dict[str, Any] = {
     "LSTM": lambda size, seed: tg.cells.LSTMCell(
         size, UNITS, seed=seed, dtype=np.float32, init=tg.init.preset("chrono", t_max=SHORT)
     ),
-}  # fmt: skip
+}
 
 
 def sequences(steps: int, size: int, share: float, rng: np.random.Generator) -> tuple[Any, Any, Any]:
@@ -117,19 +117,28 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     lines = [
         exact(f"surprises in {LONG:,} symbols without noise, most of {len(deep)} sequences", max(deep), 2),
         exact("steps between the bits for each surprise", (LONG - 1) / max(deep), 599.5),
-        trend("sequences with exactly 2 + (noise symbols) surprises", float(np.median(off)), "1",
-              float(np.median(off)) == 1, f"median, {min(off):.3g} to 1 over {len(off)} nets"),
-    ]  # fmt: skip
+        trend(
+            "sequences with exactly 2 + (noise symbols) surprises",
+            float(np.median(off)),
+            "1",
+            float(np.median(off)) == 1,
+            f"median, {min(off):.3g} to 1 over {len(off)} nets",
+        ),
+    ]
     for kind, values in right.items():
         for name, row, holds in (("no", values[0], kind != "RNN"), (f"{shares[-1]:.0%}", values[-1], kind == "LSTM")):
             middle = float(np.median(row))
             says, agrees = ("at least 0.98", middle >= 0.98) if holds else ("0.5 ± 0.1", abs(middle - 0.5) <= 0.1)
             span = f"median, {row.min():.3g} to {row.max():.3g} over {len(seeds)} seeds"
             lines.append(trend(f"{kind}: accuracy after {SHORT} symbols, {name} noise", middle, says, agrees, span))
-    for name, task, paper in () if quick else (("2a", tg.tasks.NoiseFree(100), 0.33), ("2b", tg.tasks.NoisyLag(100), 0.0)):
+    for name, task, paper in (
+        () if quick else (("2a", tg.tasks.NoiseFree(100), 0.33), ("2b", tg.tasks.NoisyLag(100), 0.0))
+    ):
         solved = float(np.mean([experiment(task, seed) >= 0.98 for seed in seeds]))
         said = f"{len(seeds)} seeds with Adam, a readout of its own and no criterion on the symbols between"
-        lines.append(published(f"chunkers that solve experiment {name}", solved, paper, said, abs(solved - paper) < 0.1))
+        lines.append(
+            published(f"chunkers that solve experiment {name}", solved, paper, said, abs(solved - paper) < 0.1)
+        )
     return lines, (shares, right, counts, marks)
 
 
@@ -140,12 +149,21 @@ def draw(found: Any, path: Path) -> None:
     raster, panel = figure.subplots(1, 2, width_ratios=(1.15, 1))
     for y, (moved, noisy) in enumerate(marks):
         raster.plot([0, steps - 1], [y, y], color="#D8DEE4", linewidth=0.8, zorder=0)
-        raster.eventplot(np.flatnonzero(moved & noisy), lineoffsets=y, linelengths=0.62, colors="#56B4E9", linewidths=1.3)
-        raster.eventplot(np.flatnonzero(moved & ~noisy), lineoffsets=y, linelengths=0.8, colors="#D55E00", linewidths=2.6)
+        raster.eventplot(
+            np.flatnonzero(moved & noisy), lineoffsets=y, linelengths=0.62, colors="#56B4E9", linewidths=1.3
+        )
+        raster.eventplot(
+            np.flatnonzero(moved & ~noisy), lineoffsets=y, linelengths=0.8, colors="#D55E00", linewidths=2.6
+        )
         raster.text(1.02 * steps, y, f"{moved.sum()}", va="center", fontsize=11)
     raster.text(1.02 * steps, -0.95, "surprises", fontsize=10)
     raster.set_yticks(range(len(shares)), [f"{share:.0%}" for share in shares])
-    raster.set(xlabel="step", ylabel="symbols replaced by noise", xlim=(-0.01 * steps, 1.01 * steps), ylim=(-0.55, len(marks) - 0.5))
+    raster.set(
+        xlabel="step",
+        ylabel="symbols replaced by noise",
+        xlim=(-0.01 * steps, 1.01 * steps),
+        ylim=(-0.55, len(marks) - 0.5),
+    )
     raster.set_title("Each noise symbol is a surprise (blue), and so are both bits (orange)", loc="left", fontsize=11.5)
     places = np.arange(len(shares))
     for kind, values in right.items():
@@ -153,11 +171,15 @@ def draw(found: Any, path: Path) -> None:
         panel.plot(places + shift, np.median(values, axis=1), color=COLOURS[kind], linewidth=2.4)
         panel.plot(places + shift, values, "o", color=COLOURS[kind], markersize=5, alpha=0.55, markeredgewidth=0)
     panel.text(0, 1.02, "LSTM, told of everything", color=COLOURS["LSTM"], fontsize=11)
-    panel.text(0.0, 0.93, "chunker's upper\nRNN, told only\nof surprises", color=COLOURS["chunker"], fontsize=11, va="top")
+    panel.text(
+        0.0, 0.93, "chunker's upper\nRNN, told only\nof surprises", color=COLOURS["chunker"], fontsize=11, va="top"
+    )
     panel.text(0, 0.43, "RNN, told of everything", color=COLOURS["RNN"], fontsize=11, va="top")
     panel.axhline(0.5, color="#57606A", linewidth=0.8, linestyle=(0, (4, 3)))
     panel.set_xticks(places, [f"{share:.0%}\n{count:.0f}" for share, count in zip(shares, counts, strict=True)])
-    panel.set(xlabel="symbols replaced by noise, and mean number of surprises", ylabel="right answers", ylim=(0.35, 1.08))
+    panel.set(
+        xlabel="symbols replaced by noise, and mean number of surprises", ylabel="right answers", ylim=(0.35, 1.08)
+    )
     panel.set_title(f"Who names the first of {steps} symbols: every net, and medians", loc="left", fontsize=11.5)
     for each in (raster, panel):
         each.spines[["top", "right"]].set_visible(False)

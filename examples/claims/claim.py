@@ -57,7 +57,13 @@ def exact(name: str, measured: Any, expected: Any, tolerance: float = 0.0, relat
 
 def published(name: str, measured: Any, expected: Any, spread: str = "", agrees: bool = False) -> Line:
     """A number beside the one in the paper; `spread` says over how many seeds and how far it ranges."""
-    return Line(name, _number(measured), f"published {_number(expected)}", spread or "told only", "agrees" if agrees else "differs")
+    return Line(
+        name,
+        _number(measured),
+        f"published {_number(expected)}",
+        spread or "told only",
+        "agrees" if agrees else "differs",
+    )
 
 
 def trend(name: str, measured: Any, expected: str, holds: bool, spread: str = "") -> Line:
@@ -66,9 +72,12 @@ def trend(name: str, measured: Any, expected: str, holds: bool, spread: str = ""
 
 
 def main(
-    title: str, measure: Callable[[bool, np.random.Generator], tuple[list[Line], Any]],
-    draw: Callable[[Any, Path], None], arguments: list[str] | None = None, suffix: str = ".png",
-) -> int:  # fmt: skip
+    title: str,
+    measure: Callable[[bool, np.random.Generator], tuple[list[Line], Any]],
+    draw: Callable[[Any, Path], None],
+    arguments: list[str] | None = None,
+    suffix: str = ".png",
+) -> int:
     """Run an experiment from the command line: print its lines, write its picture, and fail if an exact line does.
 
     Parameters

@@ -52,7 +52,9 @@ def expected_cosine(c: float) -> float:
 
 
 def cliff(theta: Array) -> tuple[Array, Array]:
-    """Error and gradient (2, starts) of x_t = w sigmoid(x_{t-1}) + b after 50 steps, see the experiment on the cliff."""
+    """Error and gradient (2, starts) of x_t = w sigmoid(x_{t-1}) + b after 50 steps, see the experiment on the
+    cliff.
+    """
     w, b = tg.tensor(theta[0]), tg.tensor(theta[1])
     x: Any = 0.5
     for _ in range(50):
@@ -62,7 +64,9 @@ def cliff(theta: Array) -> tuple[Array, Array]:
 
 
 def descend(theta: Array, steps: int, threshold: float, lr: float = 0.1) -> tuple[Array, Array]:
-    """Gradient descent from many starts at once, each clipped by norm: all positions (steps + 1, 2, starts), and errors."""
+    """Gradient descent from many starts at once, each clipped by norm: all positions (steps + 1, 2, starts), and
+    errors.
+    """
     path, errors = [theta], []
     for _ in range(steps):
         error, gradient = cliff(path[-1])
@@ -83,11 +87,22 @@ def far_share(scale: float, seed: int) -> float:
 
 def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     g = rng.normal(size=100_000)
-    lines = [exact("clipped by norm: 1 - cosine with the gradient", 1 - cosine(g, by_norm(g, 1.0)), 0.0, 1e-12),
-             exact("clipped by norm: norm after clipping at 1", np.linalg.norm(by_norm(g, 1.0)), 1.0, 1e-12)]  # fmt: skip
+    lines = [
+        exact("clipped by norm: 1 - cosine with the gradient", 1 - cosine(g, by_norm(g, 1.0)), 0.0, 1e-12),
+        exact("clipped by norm: norm after clipping at 1", np.linalg.norm(by_norm(g, 1.0)), 1.0, 1e-12),
+    ]
     cosines = {c: cosine(g, tg.clip(tg.tensor(g), -c, c).data) for c in THRESHOLDS}
-    lines += [exact(f"clipped by element at {c:g} sd: cosine", cosines[c], expected_cosine(c), 0.003) for c in THRESHOLDS]
-    lines.append(exact("clipped by element at 0.001 sd: cosine (sqrt(2/pi))", cosine(g, tg.clip(tg.tensor(g), -1e-3, 1e-3).data), math.sqrt(2 / math.pi), 0.003))
+    lines += [
+        exact(f"clipped by element at {c:g} sd: cosine", cosines[c], expected_cosine(c), 0.003) for c in THRESHOLDS
+    ]
+    lines.append(
+        exact(
+            "clipped by element at 0.001 sd: cosine (sqrt(2/pi))",
+            cosine(g, tg.clip(tg.tensor(g), -1e-3, 1e-3).data),
+            math.sqrt(2 / math.pi),
+            0.003,
+        )
+    )
     starts = 20 if quick else 100
     w = rng.uniform(5, 6, starts)
     theta = np.stack([w, 0.5 - w / (1 + math.exp(-0.5)) + rng.uniform(0.1, 0.5, starts)])
@@ -96,23 +111,51 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     jump = np.linalg.norm(np.diff(raw, axis=0), axis=1).max(axis=0)
     spread = f"{starts} starts; {jump.min():.3g} to {jump.max():.3g}"
     lines += [
-        exact("cliff, clipped at 1, lr 0.1: no step longer than 0.1", bool(np.linalg.norm(np.diff(clipped, axis=0), axis=1).max() < 0.1 + 1e-12), True),
-        trend("cliff, not clipped: median of the largest step", np.median(jump), "above 1", bool(np.median(jump) > 1), spread),
-        trend("cliff, clipped: share that reaches E < 1e-3", np.mean(clipped_error.min(axis=0) < 1e-3), "all",
-              bool((clipped_error.min(axis=0) < 1e-3).all()), f"{starts} starts; 500 steps"),
-        trend("cliff, not clipped: share that reaches E < 1e-3", np.mean(raw_error.min(axis=0) < 1e-3), "fewer than half",
-              bool(np.mean(raw_error.min(axis=0) < 1e-3) < 0.5), f"{starts} starts; 500 steps"),
-    ]  # fmt: skip
+        exact(
+            "cliff, clipped at 1, lr 0.1: no step longer than 0.1",
+            bool(np.linalg.norm(np.diff(clipped, axis=0), axis=1).max() < 0.1 + 1e-12),
+            True,
+        ),
+        trend(
+            "cliff, not clipped: median of the largest step",
+            np.median(jump),
+            "above 1",
+            bool(np.median(jump) > 1),
+            spread,
+        ),
+        trend(
+            "cliff, clipped: share that reaches E < 1e-3",
+            np.mean(clipped_error.min(axis=0) < 1e-3),
+            "all",
+            bool((clipped_error.min(axis=0) < 1e-3).all()),
+            f"{starts} starts; 500 steps",
+        ),
+        trend(
+            "cliff, not clipped: share that reaches E < 1e-3",
+            np.mean(raw_error.min(axis=0) < 1e-3),
+            "fewer than half",
+            bool(np.mean(raw_error.min(axis=0) < 1e-3) < 0.5),
+            f"{starts} starts; 500 steps",
+        ),
+    ]
     seeds = rng.integers(2**31, size=3 if quick else 5)
     plain, scaled = (np.array([far_share(scale, int(seed)) for seed in seeds]) for scale in (1.0, 1e6))
     lines += [
-        trend("vanished: share from more than 10 steps back", np.median(plain), "tiny", bool(np.median(plain) < 0.01),
-              f"{len(seeds)} nets; {plain.min():.2g} to {plain.max():.2g}"),
+        trend(
+            "vanished: share from more than 10 steps back",
+            np.median(plain),
+            "tiny",
+            bool(np.median(plain) < 0.01),
+            f"{len(seeds)} nets; {plain.min():.2g} to {plain.max():.2g}",
+        ),
         exact("vanished: change of that share if scaled by 1e6", np.abs(scaled / plain - 1).max(), 0.0, 1e-12),
-    ]  # fmt: skip
+    ]
     shown = int(np.argmin(np.abs(jump - np.median(jump))))
     angles = np.deg2rad([8, 62, 115, 160, 205, 250, 285, 338])
-    arrows = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array([2.3, 1.9, 2.2, 0.75, 2.0, 2.4, 1.3, 2.1])[:, None]
+    arrows = (
+        np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        * np.array([2.3, 1.9, 2.2, 0.75, 2.0, 2.4, 1.3, 2.1])[:, None]
+    )
     return lines, (arrows, cosines, raw[:, :, shown], clipped[:, :, shown])
 
 
@@ -123,9 +166,17 @@ def draw_arrows(axes: Axes, arrows: Array) -> None:
     axes.plot([1, -1, -1, 1, 1], [1, 1, -1, -1, 1], color=RED, linewidth=1, linestyle=(0, (4, 3)))
     for gradient in arrows:
         by_element = tg.clip(tg.tensor(gradient), -1, 1).data
-        for vector, colour, width in ((gradient, GREY, 0.006), (by_element, RED, 0.011), (by_norm(gradient, 1.0), BLUE, 0.011)):
+        for vector, colour, width in (
+            (gradient, GREY, 0.006),
+            (by_element, RED, 0.011),
+            (by_norm(gradient, 1.0), BLUE, 0.011),
+        ):
             axes.quiver(0, 0, *vector, angles="xy", scale_units="xy", scale=1, color=colour, width=width, zorder=3)
-    for y, text, colour in ((-2.6, "gradient", "#57606A"), (-2.88, "clipped by norm", BLUE), (-3.16, "clipped by element", RED)):
+    for y, text, colour in (
+        (-2.6, "gradient", "#57606A"),
+        (-2.88, "clipped by norm", BLUE),
+        (-3.16, "clipped by element", RED),
+    ):
         axes.text(-2.35, y, text, color=colour, fontsize=12.5)
     axes.set_xlim(-2.4, 2.4)
     axes.set_ylim(-3.3, 2.1)
@@ -155,18 +206,40 @@ def draw_cosines(axes: Axes, cosines: dict[float, float]) -> None:
 def draw_descent(axes: Axes, raw: Array, clipped: Array) -> None:
     w, b = np.meshgrid(np.linspace(4, 6.2, 300), np.linspace(-3.5, -1.7, 300))
     error, _ = cliff(np.stack([w, b]))
-    axes.imshow(np.sqrt(error), extent=(4, 6.2, -3.5, -1.7), origin="lower", aspect="auto", cmap="Greys", vmin=0, vmax=1.3)
+    axes.imshow(
+        np.sqrt(error), extent=(4, 6.2, -3.5, -1.7), origin="lower", aspect="auto", cmap="Greys", vmin=0, vmax=1.3
+    )
     leap = int(np.argmax(np.linalg.norm(np.diff(raw, axis=0), axis=1) > 1))
     away = raw[leap + 1] - raw[leap]
     size = np.linalg.norm(away)
     axes.plot(*clipped.T, color=BLUE, linewidth=1.8)
     axes.plot(*raw[: leap + 1].T, color=RED, linewidth=1.8)
-    axes.annotate("", raw[leap] + away / size * 0.6, raw[leap], arrowprops={"arrowstyle": "-|>", "color": RED, "linewidth": 2.5})
+    axes.annotate(
+        "", raw[leap] + away / size * 0.6, raw[leap], arrowprops={"arrowstyle": "-|>", "color": RED, "linewidth": 2.5}
+    )
     axes.plot(*raw[0], "o", color="black", markersize=8)
     axes.text(raw[0, 0] + 0.04, raw[0, 1] + 0.04, "start", fontsize=12.5)
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.8}
-    axes.text(6.15, -1.78, "clipped by norm: along the valley", color="#00558A", fontsize=12.5, ha="right", va="center", bbox=paper)
-    axes.text(6.15, -1.9, f"not clipped: away in a step of {size:.2g}", color="#A63F00", fontsize=12.5, ha="right", va="center", bbox=paper)
+    axes.text(
+        6.15,
+        -1.78,
+        "clipped by norm: along the valley",
+        color="#00558A",
+        fontsize=12.5,
+        ha="right",
+        va="center",
+        bbox=paper,
+    )
+    axes.text(
+        6.15,
+        -1.9,
+        f"not clipped: away in a step of {size:.2g}",
+        color="#A63F00",
+        fontsize=12.5,
+        ha="right",
+        va="center",
+        bbox=paper,
+    )
     axes.set_xlim(4, 6.2)
     axes.set_ylim(-3.5, -1.7)
     axes.set_xlabel("weight w", fontsize=11)

@@ -1,12 +1,12 @@
 """R4: counting beyond training. Does a net that predicts a^n b^n for n up to 10 know how to count?
 
-Texts say that an LSTM can count and that a GRU cannot. Can it? An LSTM with its gates open adds 1 to its memory cell for
-every a and takes 1 away for every b: two units wired by hand are right for every n we try, since nothing bounds a
-memory cell. A GRU, like a plain net, keeps its state between -1 and 1, so that a counter must squeeze ever more
-numbers into it. But being able to count is not learning it. Trained on n up to 10, an LSTM goes on counting only for
-some more, since its steps up and down are not quite equal and the error adds up; a GRU stops almost where its
-training stopped. Published figures go much further, with longer training. The picture shows a counter wired by hand, the
-states of trained nets for n = 40, and the largest n that every net can do.
+Texts say that an LSTM can count and that a GRU cannot. Can it? An LSTM with its gates open adds 1 to its memory cell
+for every a and takes 1 away for every b: two units wired by hand are right for every n we try, since nothing bounds a
+memory cell. A GRU, like a plain net, keeps its state between -1 and 1, so that a counter must squeeze ever more numbers
+into it. But being able to count is not learning it. Trained on n up to 10, an LSTM goes on counting only for some more,
+since its steps up and down are not quite equal and the error adds up; a GRU stops almost where its training stopped.
+Published figures go much further, with longer training. The picture shows a counter wired by hand, the states of
+trained nets for n = 40, and the largest n that every net can do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def by_hand() -> tg.models.SequenceModel:
     open_, shut, large = 40.0, -40.0, 40.0  # sigmoid(40) and tanh(40) are 1 to the last bit
     biases, weights = np.array([open_, open_, open_, shut, 0.0, 0.0, open_, open_]), np.zeros((8, 3))  # i f g o
     weights[4:6] = [0.0, large, -large], [-large, -large, large]
-    cell.load_state_dict({"weight_ih": weights, "weight_hh": np.zeros((8, 2)), "bias_ih": biases, "bias_hh": np.zeros(8)})
+    cell.load_state_dict(
+        {"weight_ih": weights, "weight_hh": np.zeros((8, 2)), "bias_ih": biases, "bias_hh": np.zeros(8)}
+    )
     model = tg.models.SequenceModel(cell, 3, seed=0)
     one = np.tanh(1.0)
     weight = np.array([[0.0, -1.0], [1.0, 0.0], [-1.0, 1.0]])
@@ -64,7 +66,16 @@ def trained(name: str, steps: int, seed: int) -> tuple[tg.models.SequenceModel, 
     model = tg.models.SequenceModel(tg.compile(cell), 3, seed=seed)
     for part, rate in ((steps * 2 // 3, 0.02), (steps // 3, 0.005)):
         adam = tg.optim.Adam(model.parameters(), lr=rate)
-        tg.fit(model, tg.tasks.Counting(1, TRAINED), steps=part, batch=16, optimizer=adam, clip=1.0, seed=seed, progress=False)
+        tg.fit(
+            model,
+            tg.tasks.Counting(1, TRAINED),
+            steps=part,
+            batch=16,
+            optimizer=adam,
+            clip=1.0,
+            seed=seed,
+            progress=False,
+        )
     return model, tg.training.evaluate(model, tg.tasks.Counting(1, TRAINED), 200, seed=seed)[1]
 
 
@@ -96,11 +107,22 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         traces[name] = counter(told(made[best][0], SHOWN)[1], name)
         learned = np.mean([share for _, share in made])
         expected = {"LSTM": f"beyond {TRAINED}", "GRU": "less than the LSTM", "RNN": "told only"}[name]
-        holds = {"LSTM": np.median(found) > TRAINED, "GRU": np.median(found) < np.median(reach["LSTM"]), "RNN": True}[name]
-        lines.append(trend(f"{name} trained up to n = {TRAINED}: right up to n (median)", int(np.median(found)), expected, bool(holds),
-                           f"{seeds} nets; {min(found)} to {max(found)}; {learned:.0%} of training strings right"))  # fmt: skip
+        holds = {"LSTM": np.median(found) > TRAINED, "GRU": np.median(found) < np.median(reach["LSTM"]), "RNN": True}[
+            name
+        ]
+        lines.append(
+            trend(
+                f"{name} trained up to n = {TRAINED}: right up to n (median)",
+                int(np.median(found)),
+                expected,
+                bool(holds),
+                f"{seeds} nets; {min(found)} to {max(found)}; {learned:.0%} of training strings right",
+            )
+        )
         if name != "LSTM":
-            bounds.append(max(np.abs(state.h.data).max() for model, _ in made for state in told(model, SHOWN)[1].states))
+            bounds.append(
+                max(np.abs(state.h.data).max() for model, _ in made for state in told(model, SHOWN)[1].states)
+            )
     lines.append(exact("GRU: all states within 1", bool(max(bounds) <= 1), True))
     return lines, (reach, traces)
 
@@ -127,12 +149,23 @@ def draw(found: Any, path: Path) -> None:
     for row, name in enumerate(rows[::-1]):
         if name in reach:
             values = np.sort(reach[name])
-            right.plot(np.maximum(values, 1), row + np.linspace(-0.2, 0.2, len(values)), "o", color=COLOURS[name], markersize=8, alpha=0.8)
+            right.plot(
+                np.maximum(values, 1),
+                row + np.linspace(-0.2, 0.2, len(values)),
+                "o",
+                color=COLOURS[name],
+                markersize=8,
+                alpha=0.8,
+            )
             right.plot([max(np.median(values), 1)] * 2, [row - 0.33, row + 0.33], color=COLOURS[name], linewidth=3)
         else:
-            right.annotate("", (300, row), (10, row), arrowprops={"arrowstyle": "->", "color": "black", "linewidth": 2.5})
+            right.annotate(
+                "", (300, row), (10, row), arrowprops={"arrowstyle": "->", "color": "black", "linewidth": 2.5}
+            )
     right.axvline(TRAINED, color="#8C959F", linewidth=1.2, linestyle=(0, (4, 2)))
-    right.text(TRAINED * 0.9, len(rows) - 0.62, "longest in\ntraining", fontsize=11, ha="right", va="top", color="#57606A")
+    right.text(
+        TRAINED * 0.9, len(rows) - 0.62, "longest in\ntraining", fontsize=11, ha="right", va="top", color="#57606A"
+    )
     right.set_xscale("log")
     right.set_xlim(0.85, 340)
     right.set_xticks([1, 2, 5, 10, 20, 50, 100, 300], ["≤ 1", "2", "5", "10", "20", "50", "100", "300"])

@@ -54,7 +54,9 @@ def trials(net: Candidates, task: tg.tasks.Task, runs: int, rng: np.random.Gener
 
 
 def signs_decide(task: tg.tasks.Latch, count: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Over guesses that are clear, |w| and |w start| above 8: how many break the rule of three signs; how many there are."""
+    """Over guesses that are clear, |w| and |w start| above 8: how many break the rule of three signs; how many
+    there are.
+    """
     guesses = rng.uniform(-100, 100, (count, 3))
     w, first, second = guesses.T
     clear = (np.abs(w) > 8) & (np.abs(w * first) > 8) & (np.abs(w * second) > 8)
@@ -64,7 +66,9 @@ def signs_decide(task: tg.tasks.Latch, count: int, rng: np.random.Generator) -> 
 
 
 def by_volume(deviation: float, steps: int, rng: np.random.Generator) -> float:
-    """1 / share of the cube where w, v, b solve latch II: v > |b| and v M + |b| < w, M the largest noise of one class."""
+    """1 / share of the cube where w, v, b solve latch II: v > |b| and v M + |b| < w, M the largest noise of one
+    class.
+    """
     largest = deviation * rng.normal(size=(20, 100 * steps)).max(axis=1).mean()
     return float(24 * largest * (largest + 1))
 
@@ -74,14 +78,22 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     few, rooms = (60, (2.0, 1.0)) if quick else (300, (1.0, 0.5))  # more than 4 standard errors
     Latch, searches = tg.tasks.Latch, {}
     random = searches["latch I"] = trials(LatchUnit("I"), Latch("I", short, long), runs, rng, together=16)
-    fixed = searches["latch I, equal lengths"] = trials(LatchUnit("I"), Latch("I", short, short), runs, rng, together=16)
+    fixed = searches["latch I, equal lengths"] = trials(
+        LatchUnit("I"), Latch("I", short, short), runs, rng, together=16
+    )
     broken, clear = signs_decide(Latch("I", short, long), 2000, rng)
     error = np.std(random) / np.sqrt(40)
     lines = [
         exact(f"latch I: exceptions to the rule of three signs among {clear} clear guesses", broken, 0),
         exact("latch I: mean trials", random.mean(), 8.0, rooms[0]),
         exact("latch I with equal lengths: mean trials", fixed.mean(), 4.0, rooms[1]),
-        published("latch I: mean trials beside the printed", random.mean(), 6, f"of 40 searches ±{error:.2g}", abs(random.mean() - 6) < 2 * error),
+        published(
+            "latch I: mean trials beside the printed",
+            random.mean(),
+            6,
+            f"of 40 searches ±{error:.2g}",
+            abs(random.mean() - 6) < 2 * error,
+        ),
     ]
     for what, variance in (("variance 0.2", 0.2), ("standard deviation 0.2", 0.04)):
         found = trials(LatchUnit("II"), Latch("II", short, long, variance=variance), few, rng, together=64)
@@ -89,11 +101,21 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         expected = by_volume(np.sqrt(variance), (short + long) // 2, rng)
         spread, error = found.std() / np.sqrt(few), found.std() / np.sqrt(40)
         lines += [
-            trend(f"latch II, {what}: mean trials", found.mean(), f"24 M (M + 1) = {expected:.0f}",
-                  bool(abs(found.mean() - expected) < 3 * spread), f"±{spread:.2g}"),
-            published(f"latch II, {what}: mean trials beside the printed", found.mean(), 22, f"of 40 searches ±{error:.2g}",
-                      bool(abs(found.mean() - 22) < 2 * error)),
-        ]  # fmt: skip
+            trend(
+                f"latch II, {what}: mean trials",
+                found.mean(),
+                f"24 M (M + 1) = {expected:.0f}",
+                bool(abs(found.mean() - expected) < 3 * spread),
+                f"±{spread:.2g}",
+            ),
+            published(
+                f"latch II, {what}: mean trials beside the printed",
+                found.mean(),
+                22,
+                f"of 40 searches ±{error:.2g}",
+                bool(abs(found.mean() - 22) < 2 * error),
+            ),
+        ]
     nets: dict[str, tuple[Any, Any, int | None]] = {
         "parity, 1 hidden unit": (FullyConnected(1), tg.tasks.Parity(short, long), 2906),
         "parity, 10 without loops": (SparselyConnected(10, False), tg.tasks.Parity(short, long), 250),
@@ -104,20 +126,42 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         middle, spread = np.median(found), f"median {np.median(found):.0f}; {found.min()} to {found.max()}"
         error = found.mean() / np.sqrt(len(found))
         if printed is None:
-            lines.append(trend(f"{name}: median trials", middle, "fewer than the 27380 sequences LSTM learned from", bool(middle < 27_380), spread))
+            lines.append(
+                trend(
+                    f"{name}: median trials",
+                    middle,
+                    "fewer than the 27380 sequences LSTM learned from",
+                    bool(middle < 27_380),
+                    spread,
+                )
+            )
         else:
-            lines.append(published(f"{name}: mean trials", found.mean(), printed, spread, bool(abs(found.mean() - printed) < 2 * error)))
+            lines.append(
+                published(
+                    f"{name}: mean trials", found.mean(), printed, spread, bool(abs(found.mean() - printed) < 2 * error)
+                )
+            )
     tried, solved = 2_000 if quick else 100_000, 0
     for width in (2.0, 100.0):
-        solved += guess(TwoInputs(), tg.tasks.Adding(20), rng, low=-width, high=width, max_trials=tried).weights is not None
+        solved += (
+            guess(TwoInputs(), tg.tasks.Adding(20), rng, low=-width, high=width, max_trials=tried).weights is not None
+        )
     lines.append(trend(f"adding problem: solved by 2 x {tried} guesses", solved, "0", solved == 0))
     return lines, (searches, 2 * tried)
 
 
-PRINTED = {"latch I": 6, "latch II, variance 0.2": 22, "latch II, standard deviation 0.2": 22,
-           "parity, 1 hidden unit": 2906, "parity, 10 without loops": 250}  # fmt: skip
-LEARNED = {"latch I": (1600, "1600: methods of\nBengio et al. 1994"), "parity, 1 hidden unit": (54_000, "54,000: discrete error\npropagation, 5% wrong"),
-           "two-sequence, 1 hidden unit": (27_380, "27,380: LSTM 1997,\nlag 100")}  # fmt: skip
+PRINTED = {
+    "latch I": 6,
+    "latch II, variance 0.2": 22,
+    "latch II, standard deviation 0.2": 22,
+    "parity, 1 hidden unit": 2906,
+    "parity, 10 without loops": 250,
+}
+LEARNED = {
+    "latch I": (1600, "1600: methods of\nBengio et al. 1994"),
+    "parity, 1 hidden unit": (54_000, "54,000: discrete error\npropagation, 5% wrong"),
+    "two-sequence, 1 hidden unit": (27_380, "27,380: LSTM 1997,\nlag 100"),
+}
 
 
 def draw(found: Any, path: Path) -> None:
@@ -125,11 +169,17 @@ def draw(found: Any, path: Path) -> None:
     figure = Figure(figsize=(12.5, 5.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.3])
     counts = np.arange(1, 41)
-    for name, p, colour, where in (("latch I", 1 / 8, "#0072B2", (8.2, 0.092)), ("latch I, equal lengths", 1 / 4, "#D55E00", (2.1, 0.225))):
+    for name, p, colour, where in (
+        ("latch I", 1 / 8, "#0072B2", (8.2, 0.092)),
+        ("latch I, equal lengths", 1 / 4, "#D55E00", (2.1, 0.225)),
+    ):
         share = np.bincount(searches[name], minlength=41)[1:41] / len(searches[name])
         left.plot(counts, share, "o", color=colour, markersize=6)
         left.plot(counts, p * (1 - p) ** (counts - 1), color=colour, linewidth=2)
-        text = f"one guess in {1 / p:.0f} ({'random' if p < 0.2 else 'equal'} lengths):\nmean {searches[name].mean():.1f} trials"
+        text = (
+            f"one guess in {1 / p:.0f} ({'random' if p < 0.2 else 'equal'} lengths):\nmean {searches[name].mean():.1f}"
+            " trials"
+        )
         left.text(*where, text, color=colour, fontsize=11.5, va="center")
     left.plot([6, 6], [0, 0.16], color="black", linewidth=1, linestyle=(0, (4, 2)))
     left.text(6.3, 0.15, "published mean: 6", fontsize=11.5)
@@ -149,7 +199,16 @@ def draw(found: Any, path: Path) -> None:
         right.plot(values, y + scatter.uniform(-0.17, 0.17, len(values)), ".", color="#56B4E9", markersize=4, alpha=0.7)
         right.plot([searches[name].mean()] * 2, [y - 0.3, y + 0.3], color="#0072B2", linewidth=3)
         if name in PRINTED:
-            right.plot(PRINTED[name], y, "D", color="white", markeredgecolor="black", markeredgewidth=1.5, markersize=8, zorder=5)
+            right.plot(
+                PRINTED[name],
+                y,
+                "D",
+                color="white",
+                markeredgecolor="black",
+                markeredgewidth=1.5,
+                markersize=8,
+                zorder=5,
+            )
         if name in LEARNED:
             at, text = LEARNED[name]
             right.plot(at, y, "x", color="#D55E00", markersize=9, markeredgewidth=2.5)
@@ -157,10 +216,16 @@ def draw(found: Any, path: Path) -> None:
     right.annotate("", (3e6, 0), (tried, 0), arrowprops={"arrowstyle": "->", "color": "#0072B2", "linewidth": 2.5})
     right.text(tried * 0.75, 0, f"none in {tried:,} guesses", color="#0072B2", fontsize=11, ha="right", va="center")
     right.set_ylim(-0.5, len(names) + 0.5)
-    right.set_yticks(range(len(names) + 1), ["adding problem", *[name.replace(", ", ",\n") for name in names[::-1]]], fontsize=11)
+    right.set_yticks(
+        range(len(names) + 1), ["adding problem", *[name.replace(", ", ",\n") for name in names[::-1]]], fontsize=11
+    )
     right.set_xscale("log")
     right.set_xlim(0.8, 4e6)
-    right.set_xlabel("guesses: a dot a search, bar their mean, diamond the published mean\n(crosses: published sequences or trials of other methods)", fontsize=11)
+    right.set_xlabel(
+        "guesses: a dot a search, bar their mean, diamond the published mean\n(crosses: published sequences or trials"
+        " of other methods)",
+        fontsize=11,
+    )
     right.set_title("Guessing solves famous problems, but not adding", loc="left", fontsize=12.5)
     for axes in (left, right):
         axes.grid(True, axis="x", color="#D8DEE4", linewidth=0.6)

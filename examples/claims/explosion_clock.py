@@ -70,14 +70,31 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         curves[gain] = [log_norms(net(gain, rng), start, steps) for start in starts]
         rates = [(c[200] - c[20]) / 180 for c in curves[gain]]
         predicted = np.log(gain / np.sqrt(2))
-        lines.append(exact(f"ReLU, g = {gain:.4g}: growth a step (median of {NETS} nets)", np.median(rates), predicted, 0.15))
+        lines.append(
+            exact(f"ReLU, g = {gain:.4g}: growth a step (median of {NETS} nets)", np.median(rates), predicted, 0.15)
+        )
         ended = [(c, rate) for c, rate in zip(curves[gain], rates, strict=True) if c[-1] == np.inf]
         if predicted > 0.1:
             overflow[gain] = np.median([len(c) - 1 for c, _ in ended])
-            lines.append(exact(f"ReLU, g = {gain:.4g}: overflow step (median)", overflow[gain], CEILING / predicted, 0.25, relative=True))
+            lines.append(
+                exact(
+                    f"ReLU, g = {gain:.4g}: overflow step (median)",
+                    overflow[gain],
+                    CEILING / predicted,
+                    0.25,
+                    relative=True,
+                )
+            )
             own = [(len(c) - 1) * rate / CEILING for c, rate in ended]
-            lines.append(trend(f"ReLU, g = {gain:.4g}: overflow step over its date by a net's own growth", np.median(own), "1",
-                               max(abs(o - 1) for o in own) < 0.05, f"{min(own):.3f} to {max(own):.3f}"))
+            lines.append(
+                trend(
+                    f"ReLU, g = {gain:.4g}: overflow step over its date by a net's own growth",
+                    np.median(own),
+                    "1",
+                    max(abs(o - 1) for o in own) < 0.05,
+                    f"{min(own):.3f} to {max(own):.3f}",
+                )
+            )
     reach = 100 if quick else 300
     start = np.abs(rng.normal(size=(1, UNITS))) / np.sqrt(UNITS)
     faster = []
@@ -86,9 +103,14 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         faster.append((np.log(relu[0] / relu[-1]) - np.log(state[-1] / state[0])) / reach)
     lines += [
         exact(f"ReLU, g = 2: relative error of J h = h over {reach} steps", error, 0.0, 1e-12),
-        trend("ReLU, g = 2: growth of the gradient above that of the state (median)", np.median(faster), "0 or more",
-              min(faster) > -0.05, f"{len(faster)} nets; {min(faster):.3f} to {max(faster):.3f}"),
-    ]  # fmt: skip
+        trend(
+            "ReLU, g = 2: growth of the gradient above that of the state (median)",
+            np.median(faster),
+            "0 or more",
+            min(faster) > -0.05,
+            f"{len(faster)} nets; {min(faster):.3f} to {max(faster):.3f}",
+        ),
+    ]
     keep = tg.cells.IRNNCell(1, UNITS, seed=0)
     kept, held, _ = gradient(keep, start, 1000, rng)
     lines += [
@@ -101,10 +123,23 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         grows.append(np.log(tanh[0] / tanh[-1]) / reach)
     lines += [
         exact("tanh, g = 4: largest state is at most 1", bool(bounded[1:].max() <= 1), True),
-        trend("tanh, g = 4: growth of the gradient a step (median)", np.median(grows), "above 0", bool(np.median(grows) > 0),
-              f"{len(grows)} nets; {min(grows):.3f} to {max(grows):.3f}"),
-    ]  # fmt: skip
-    return lines, (curves, overflow, {"ReLU, g = 2": (relu, state), "tanh, g = 4": (tanh, bounded), "IRNN": (kept[-reach - 1 :], held[-reach - 1 :])})
+        trend(
+            "tanh, g = 4: growth of the gradient a step (median)",
+            np.median(grows),
+            "above 0",
+            bool(np.median(grows) > 0),
+            f"{len(grows)} nets; {min(grows):.3f} to {max(grows):.3f}",
+        ),
+    ]
+    return lines, (
+        curves,
+        overflow,
+        {
+            "ReLU, g = 2": (relu, state),
+            "tanh, g = 4": (tanh, bounded),
+            "IRNN": (kept[-reach - 1 :], held[-reach - 1 :]),
+        },
+    )
 
 
 def draw(found: Any, path: Path) -> None:
@@ -121,15 +156,34 @@ def draw(found: Any, path: Path) -> None:
         left.plot(t, rate * t / np.log(10), color="black", linewidth=1.1, linestyle=(0, (4, 2)))
         name = "√2" if abs(rate) < 1e-9 else f"{gain:g}"
         if gain in overflow:
-            left.text(t[1], CEILING / np.log(10) + 10, f"g = {gain:g}:\nover at {overflow[gain]:,.0f}", color=COLOURS[gain], fontsize=11.5, ha="center", va="bottom")
+            left.text(
+                t[1],
+                CEILING / np.log(10) + 10,
+                f"g = {gain:g}:\nover at {overflow[gain]:,.0f}",
+                color=COLOURS[gain],
+                fontsize=11.5,
+                ha="center",
+                va="bottom",
+            )
         else:
             at, drop = (2650, 8) if abs(rate) < 1e-9 else (2680, 100)
-            left.text(at, rate * at / np.log(10) + drop, "g = √2" if abs(rate) < 1e-9 else "g = 1", color=COLOURS[gain], fontsize=11.5, va="bottom")
+            left.text(
+                at,
+                rate * at / np.log(10) + drop,
+                "g = √2" if abs(rate) < 1e-9 else "g = 1",
+                color=COLOURS[gain],
+                fontsize=11.5,
+                va="bottom",
+            )
     left.axhline(CEILING / np.log(10), color="black", linewidth=1.5)
-    left.text(longest + 250, CEILING / np.log(10) + 8, "largest float64, 1.8·10³⁰⁸", fontsize=11, ha="right", va="bottom")
+    left.text(
+        longest + 250, CEILING / np.log(10) + 8, "largest float64, 1.8·10³⁰⁸", fontsize=11, ha="right", va="bottom"
+    )
     left.set_ylim(-345, 410)
     left.set_xlim(-60, longest + 300)
-    left.set_yticks([-300, -200, -100, 0, 100, 200, 300], ["10⁻³⁰⁰", "10⁻²⁰⁰", "10⁻¹⁰⁰", "1", "10¹⁰⁰", "10²⁰⁰", "10³⁰⁰"])
+    left.set_yticks(
+        [-300, -200, -100, 0, 100, 200, 300], ["10⁻³⁰⁰", "10⁻²⁰⁰", "10⁻¹⁰⁰", "1", "10¹⁰⁰", "10²⁰⁰", "10³⁰⁰"]
+    )
     left.set_xlabel("step t", fontsize=11)
     left.set_ylabel("size of the state ‖h‖", fontsize=11)
     left.set_title("ReLU nets explode or die by ln(g/√2) a step (dashed)", loc="left", fontsize=12.5)
@@ -140,8 +194,15 @@ def draw(found: Any, path: Path) -> None:
         right.plot(np.arange(len(by)), states / states[1], color=colour, linewidth=1.8, linestyle=(0, (1.5, 1.5)))
         at = len(by) * (0.45 if "tanh" in name else 0.62)
         y = by[len(by) - 1 - int(at)] / by[-1]
-        right.text(at, y * decades ** (0.1 if "tanh" in name else -0.03 if "IRNN" in name else -0.1), f"{name}: gradient" + (" = state" if "IRNN" in name else ""), color=colour, fontsize=11.5,
-                   ha="right" if "tanh" in name else "left", va="bottom" if "tanh" in name else "top")  # fmt: skip
+        right.text(
+            at,
+            y * decades ** (0.1 if "tanh" in name else -0.03 if "IRNN" in name else -0.1),
+            f"{name}: gradient" + (" = state" if "IRNN" in name else ""),
+            color=colour,
+            fontsize=11.5,
+            ha="right" if "tanh" in name else "left",
+            va="bottom" if "tanh" in name else "top",
+        )
     right.set_yscale("log")
     right.set_ylim(decades**-0.2, decades**1.05)
     right.text(0, decades**-0.12, "tanh, g = 4: its state never passes 1", color="#D55E00", fontsize=11.5, va="top")

@@ -56,7 +56,9 @@ def right(model: Any, gap: int, clouds: float, seed: int) -> float:
 
 
 def looks(model: Any, gap: int) -> tuple[list[str], Any, Any]:
-    """The words of a sentence, the gradient of its last word's loss at each, and how the loss rises without that word."""
+    """The words of a sentence, the gradient of its last word's loss at each, and how the loss rises without that
+    word.
+    """
     task = tg.tasks.Countries(d=gap, K=COUNTRIES)
     batch = task.batch(1, np.random.default_rng(0))
     outputs, run = model(batch.inputs)
@@ -85,7 +87,9 @@ def theory() -> list[Line]:
     cost = tg.losses.cross_entropy(model(batch.inputs).outputs[-1], batch.targets[-1]).item()
     answers = batch.targets[-1].argmax(axis=1)
     one_of_each = np.array([np.flatnonzero(answers == COUNTRIES + k)[0] for k in range(COUNTRIES)])
-    balanced = tg.tasks.Batch(*(a[:, one_of_each] for a in (batch.inputs, batch.targets, batch.mask)), batch.lengths[one_of_each])
+    balanced = tg.tasks.Batch(
+        *(a[:, one_of_each] for a in (batch.inputs, batch.targets, batch.mask)), batch.lengths[one_of_each]
+    )
     knows[COUNTRIES] = 1.0  # always French
     model.load_state_dict(model.state_dict() | {"readout.bias": knows})
     guessed = task.correct(model(balanced.inputs).outputs.data, balanced).mean()
@@ -97,9 +101,13 @@ def theory() -> list[Line]:
 
 
 def half_way(gaps: Any, accuracies: Any) -> float:
-    """The gap at which accuracy falls half way from 1 to chance, between measured ones on a log scale; infinite if never."""
+    """The gap at which accuracy falls half way from 1 to chance, between measured ones on a log scale; infinite if
+    never.
+    """
     half = (1 + 1 / COUNTRIES) / 2
-    for (near, above), (far, below) in zip(*[list(zip(gaps, accuracies, strict=True))[k:] for k in (0, 1)], strict=False):
+    for (near, above), (far, below) in zip(
+        *[list(zip(gaps, accuracies, strict=True))[k:] for k in (0, 1)], strict=False
+    ):
         if above >= half > below:
             return float(near * (far / near) ** ((above - half) / (above - below)))
     return float("inf") if accuracies[0] >= half else float(gaps[0])
@@ -123,14 +131,44 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         span = f"median, {last.min():.3g} to {last.max():.3g} over {len(seeds)} seeds, {steps} steps"
         told = kind != "RNN" or gaps[-1] <= 10
         says = "at least 0.95" if told else "below 0.5"
-        lines.append(trend(f"{kind}: right after a gap of {gaps[-1]} words", middles[-1], says, holds if told else middles[-1] < 0.5, span))
+        lines.append(
+            trend(
+                f"{kind}: right after a gap of {gaps[-1]} words",
+                middles[-1],
+                says,
+                holds if told else middles[-1] < 0.5,
+                span,
+            )
+        )
         gap = half_way(gaps, values.mean(axis=1))
         finite = "finite" if told is False else "beyond all measured"
-        lines.append(trend(f"{kind}: gap at which it is half lost", gap, finite, np.isfinite(gap) != told, "of the mean over nets"))
-    lines.append(trend("all nets: the sky, least accuracy", min(clouds), "at least 0.99", min(clouds) >= 0.99, f"of {len(clouds)} nets"))
-    for name, which, place, word in (("replaced costs most", 2, 4, "the country"), ("has the largest gradient", 1, -1, "the last")):
+        lines.append(
+            trend(
+                f"{kind}: gap at which it is half lost", gap, finite, np.isfinite(gap) != told, "of the mean over nets"
+            )
+        )
+    lines.append(
+        trend(
+            "all nets: the sky, least accuracy",
+            min(clouds),
+            "at least 0.99",
+            min(clouds) >= 0.99,
+            f"of {len(clouds)} nets",
+        )
+    )
+    for name, which, place, word in (
+        ("replaced costs most", 2, 4, "the country"),
+        ("has the largest gradient", 1, -1, "the last"),
+    ):
         hits = sum(int(each[which].argmax()) == place % len(each[which]) for each in bars)
-        lines.append(trend(f"LSTM, biases for the gap: the word that {name} is {word}", f"{hits} of {len(bars)}", "most", 2 * hits > len(bars)))
+        lines.append(
+            trend(
+                f"LSTM, biases for the gap: the word that {name} is {word}",
+                f"{hits} of {len(bars)}",
+                "most",
+                2 * hits > len(bars),
+            )
+        )
     return lines, (gaps, found, bars[0])
 
 
@@ -141,16 +179,30 @@ def draw(found: Any, path: Path) -> None:
     places = np.arange(len(gaps))
     for k, (kind, values) in enumerate(accuracies.items()):
         panel.plot(places, values.mean(axis=1), color=COLOURS[kind], linewidth=2.4, label=kind)
-        panel.plot(places + 0.04 * (k - 1.5), values, "o", color=COLOURS[kind], markersize=5, alpha=0.55, markeredgewidth=0)
+        panel.plot(
+            places + 0.04 * (k - 1.5), values, "o", color=COLOURS[kind], markersize=5, alpha=0.55, markeredgewidth=0
+        )
     panel.axhline(1 / COUNTRIES, color="#57606A", linewidth=1, linestyle=(0, (4, 3)))
     panel.text(-0.1, 1 / COUNTRIES - 0.015, "without a memory: 1/8", color="#57606A", fontsize=10, va="top")
     panel.set_xticks(places, [str(gap) for gap in gaps])
-    panel.set(xlabel="words of filler between the two sentences", ylabel="right last words; lines: means, dots: nets", ylim=(0, 1.04))
+    panel.set(
+        xlabel="words of filler between the two sentences",
+        ylabel="right last words; lines: means, dots: nets",
+        ylim=(0, 1.04),
+    )
     panel.legend(frameon=False, fontsize=11, loc="lower left", bbox_to_anchor=(0, 0.2), labelcolor="linecolor")
     panel.set_title("The gap decides, and so do the gates' first biases", loc="left", fontsize=12)
     words, *measures = bars
-    for k, (text, values) in enumerate(zip(("gradient of the loss\nat this word", "rise of the loss with\nanother word here"), measures, strict=True)):
-        below.barh(np.arange(len(values)) - 0.2 + 0.4 * k, values / values.sum(), 0.4, color=("#BBBBBB", "#0072B2")[k], label=text)
+    for k, (text, values) in enumerate(
+        zip(("gradient of the loss\nat this word", "rise of the loss with\nanother word here"), measures, strict=True)
+    ):
+        below.barh(
+            np.arange(len(values)) - 0.2 + 0.4 * k,
+            values / values.sum(),
+            0.4,
+            color=("#BBBBBB", "#0072B2")[k],
+            label=text,
+        )
     below.set_yticks(range(len(words)), [*words[:-1], f"({words[-1]})"], fontsize=10.5)
     below.get_yticklabels()[4].set(weight="bold", color="#0072B2")
     below.invert_yaxis()

@@ -34,13 +34,20 @@ AUTOMATA: dict[str, tuple[Moves, set[int], Callable[[str], bool]]] = {
     "parity": ([(0, 1), (1, 0)], {1}, lambda s: s.count("1") % 2 == 1),
     "Tomita 1": ([(1, 0), (1, 1)], {0}, lambda s: "0" not in s),
     "Tomita 2": ([(2, 1), (0, 2), (2, 2)], {0}, lambda s: re.fullmatch("(10)*", s) is not None),
-    "Tomita 3": ([(0, 1), (2, 0), (3, 4), (2, 1), (4, 4)], {0, 1, 3},
-                 lambda s: re.search("(?<!1)1(11)*0(00)*(?!0)", s) is None),
+    "Tomita 3": (
+        [(0, 1), (2, 0), (3, 4), (2, 1), (4, 4)],
+        {0, 1, 3},
+        lambda s: re.search("(?<!1)1(11)*0(00)*(?!0)", s) is None,
+    ),
     "Tomita 4": ([(1, 0), (2, 0), (3, 0), (3, 3)], {0, 1, 2}, lambda s: "000" not in s),
     "Tomita 5": ([(1, 2), (0, 3), (3, 0), (2, 1)], {0}, lambda s: s.count("0") % 2 == 0 == s.count("1") % 2),
     "Tomita 6": ([(1, 2), (2, 0), (0, 1)], {0}, lambda s: (s.count("0") - s.count("1")) % 3 == 0),
-    "Tomita 7": ([(0, 1), (2, 1), (2, 3), (4, 3), (4, 4)], {0, 1, 2, 3}, lambda s: re.fullmatch("0*1*0*1*", s) is not None),
-}  # fmt: skip
+    "Tomita 7": (
+        [(0, 1), (2, 1), (2, 3), (4, 3), (4, 4)],
+        {0, 1, 2, 3},
+        lambda s: re.fullmatch("0*1*0*1*", s) is not None,
+    ),
+}
 """For every state where 0 and 1 lead, which states accept, and the language told without an automaton."""
 
 
@@ -104,8 +111,16 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     lines = []
     for name in AUTOMATA:
         short = sum(errors(name, ["".join(s) for s in product("01", repeat=k)], 12.0) for k in range(1, longest + 1))
-        lines.append(exact(f"{name}: errors on all {2 ** (longest + 1) - 2:,} strings up to length {longest}", short, 0))
-        lines.append(exact(f"{name}: errors on {many} random strings of length {length:,}", errors(name, random_strings(name, many, length, rng), 12.0), 0))
+        lines.append(
+            exact(f"{name}: errors on all {2 ** (longest + 1) - 2:,} strings up to length {longest}", short, 0)
+        )
+        lines.append(
+            exact(
+                f"{name}: errors on {many} random strings of length {length:,}",
+                errors(name, random_strings(name, many, length, rng), 12.0),
+                0,
+            )
+        )
     moves, string = AUTOMATA["Tomita 5"][0], random_strings("Tomita 5", 1, length, rng)
     margins, slopes = [], []
     gains = [2.0, 3.0, 3.6, 4.4, 5.0, 6.0, 8.0, 10.0, 12.0]
@@ -119,9 +134,16 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         stable = upper(gain)
         if gain not in (3.6, 4.4, 8.0):
             continue
-        lines.append(exact(f"permuting states, H = {gain:g}: margin after {length:,} steps", margins[-1], 2 * stable - 1, 1e-9))
-        lines.append(exact(f"permuting states, H = {gain:g}: gradient a step", slopes[-1], gain * stable * (1 - stable), 1e-6))
-    shown = {gain: np.stack([h.data[0] for h in run(wired(moves, gain), [string[0][:40]]).outputs], axis=1) for gain in (10.0, 3.6)}
+        lines.append(
+            exact(f"permuting states, H = {gain:g}: margin after {length:,} steps", margins[-1], 2 * stable - 1, 1e-9)
+        )
+        lines.append(
+            exact(f"permuting states, H = {gain:g}: gradient a step", slopes[-1], gain * stable * (1 - stable), 1e-6)
+        )
+    shown = {
+        gain: np.stack([h.data[0] for h in run(wired(moves, gain), [string[0][:40]]).outputs], axis=1)
+        for gain in (10.0, 3.6)
+    }
     return lines, (gains, margins, slopes, shown, string[0][:40])
 
 

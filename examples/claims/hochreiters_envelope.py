@@ -115,8 +115,14 @@ def draw(found: Any, path: Path) -> None:
     left.text(2, 1e-44, f"{len(small)} random nets and their median", color="#0072B2", fontsize=11.5)
     right.axhline(1, color="black", linewidth=1)
     right.text(2, 1e5, "above 1 the error grows", fontsize=11.5, va="bottom")
-    right.text(2, 1e-44, f"{len(large)} random nets and their median", color="#D55E00", fontsize=11.5,
-               bbox={"facecolor": "white", "edgecolor": "none", "pad": 2})  # fmt: skip
+    right.text(
+        2,
+        1e-44,
+        f"{len(large)} random nets and their median",
+        color="#D55E00",
+        fontsize=11.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
+    )
     left.set_ylabel("largest factor of the error, q steps back", fontsize=11)
     left.set_title("Weights up to 0.3, below 4/n: the error must vanish", loc="left", fontsize=12.5)
     right.set_title(f"Weights up to {FAR_ABOVE:g}: it may vanish, live or explode", loc="left", fontsize=12.5)

@@ -100,8 +100,15 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     for name, values in found.items():
         near = float(((values > 0.5) & (values < 2)).mean())
         good = name.startswith(("linear, orth", "tanh, orthogonal, inputs 0.01", "LSTM, forget 5", "GRU"))
-        lines.append(trend(f"{name}: share of directions kept within a factor of 2".replace("χ", "chi").replace("−", "-"), near, "most" if good else "few",
-                           bool((near > 0.5) == good), f"median {np.median(values):.2g}; {seeds} nets"))  # fmt: skip
+        lines.append(
+            trend(
+                f"{name}: share of directions kept within a factor of 2".replace("χ", "chi").replace("−", "-"),
+                near,
+                "most" if good else "few",
+                bool((near > 0.5) == good),
+                f"median {np.median(values):.2g}; {seeds} nets",
+            )
+        )
     return lines, found
 
 
@@ -150,9 +157,13 @@ def draw(found: Any, path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlim(8e-13, 1e4)
     axes.set_ylim(-0.05, len(found))
-    axes.set_xlabel(f"singular values of the Jacobian over {STEPS} steps (height: square root of the share)", fontsize=11)
+    axes.set_xlabel(
+        f"singular values of the Jacobian over {STEPS} steps (height: square root of the share)", fontsize=11
+    )
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_title("Orthogonal weights or shut gates keep all directions, Gaussian weights few", loc="left", fontsize=13)
+    axes.set_title(
+        "Orthogonal weights or shut gates keep all directions, Gaussian weights few", loc="left", fontsize=13
+    )
     plot.save(figure, path)
 
 

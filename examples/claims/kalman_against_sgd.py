@@ -1,13 +1,13 @@
 """R9: Kalman against SGD. Does treating weights as a state to be estimated help with long lags?
 
 Texts say that Kalman filters are not for long time lags. The extended Kalman filter keeps how uncertain all weights
-are, and together with which others, at a price that grows with the square of their number. Where the output is
-linear in the weights it is ridge regression, in any order of the data. It learns to recall a symbol of some steps ago
-from several times fewer sequences than SGD and Adam, up to lag 6; at lag 8, with the same settings, it gets stuck where
-they still arrive. For the latch, one bit to keep through noise, the filter is good at any lag we tried. Does it send credit so far? It
-does not: Puskorius and Feldkamp (1994) let derivatives decay by a factor a step, and with 1/2, which leaves 1e-48
-at lag 160, it succeeds no less. Its large steps find a latch by luck, as guessing does (E11). So the saying is neither
-shown nor refuted by the latch: a problem that luck can solve measures no memory of a learning rule.
+are, and together with which others, at a price that grows with the square of their number. Where the output is linear
+in the weights it is ridge regression, in any order of the data. It learns to recall a symbol of some steps ago from
+several times fewer sequences than SGD and Adam, up to lag 6; at lag 8, with the same settings, it gets stuck where they
+still arrive. For the latch, one bit to keep through noise, the filter is good at any lag we tried. Does it send credit
+so far? It does not: Puskorius and Feldkamp (1994) let derivatives decay by a factor a step, and with 1/2, which leaves
+1e-48 at lag 160, it succeeds no less. Its large steps find a latch by luck, as guessing does (E11). So the saying is
+neither shown nor refuted by the latch: a problem that luck can solve measures no memory of a learning rule.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from tinygrad_rnn.baselines.kalman import ExtendedKalmanFilter
 Array = npt.NDArray[np.float64]
 
 COLOURS = {"Kalman": "#0072B2", "Kalman, decay 1/2": "#CC79A7", "SGD": "#D55E00", "Adam": "#009E73"}
-RATES = {"recall": {"Kalman": (1.0, 1.0), "SGD": 0.1, "Adam": 0.01},
-         "latch": {"Kalman": (1.0, 0.1), "Kalman, decay 1/2": (1.0, 0.1), "SGD": 0.1, "Adam": 0.03}}  # fmt: skip
+RATES = {
+    "recall": {"Kalman": (1.0, 1.0), "SGD": 0.1, "Adam": 0.01},
+    "latch": {"Kalman": (1.0, 0.1), "Kalman, decay 1/2": (1.0, 0.1), "SGD": 0.1, "Adam": 0.03},
+}
 """The best of a few: uncertainty and noise of the filter, learning rates of the others."""
 
 
@@ -67,8 +69,18 @@ def regression(rng: np.random.Generator) -> list[Line]:
     ridge = np.linalg.solve(precision, X.T @ y)
     return [
         exact("linear output: largest |weight - ridge regression|", np.abs(found[0][0] - ridge).max(), 0.0, 1e-10),
-        exact("linear output: largest |covariance - noise (X'X + ridge)^-1|", np.abs(found[0][1] - noise * np.linalg.inv(precision)).max(), 0.0, 1e-10),
-        exact("linear output: largest change with the order of the data", np.abs(found[0][0] - found[1][0]).max(), 0.0, 1e-10),
+        exact(
+            "linear output: largest |covariance - noise (X'X + ridge)^-1|",
+            np.abs(found[0][1] - noise * np.linalg.inv(precision)).max(),
+            0.0,
+            1e-10,
+        ),
+        exact(
+            "linear output: largest change with the order of the data",
+            np.abs(found[0][0] - found[1][0]).max(),
+            0.0,
+            1e-10,
+        ),
     ]
 
 
@@ -91,7 +103,9 @@ def sequences(task: str, learner: str, lag: int, most: int, rng: np.random.Gener
     units, draw_one = (12, recall) if task == "recall" else (6, latch)
     cell: Any = Decaying(1, units, seed=seed)
     cell.gamma = 0.5 if "decay" in learner else 1.0
-    model = tg.models.SequenceModel(cell if "Kalman" in learner else tg.compile(tg.cells.RNNCell(1, units, seed=seed)), 1, seed=seed)
+    model = tg.models.SequenceModel(
+        cell if "Kalman" in learner else tg.compile(tg.cells.RNNCell(1, units, seed=seed)), 1, seed=seed
+    )
     step: Callable[[Any, Array], Any]
     if "Kalman" in learner:
         step = ExtendedKalmanFilter(model.parameters(), uncertainty=rate[0], noise=rate[1], drift=1e-3).step
@@ -121,20 +135,53 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     full = reach(1.0, R, 30, np.random.default_rng(same))
     for gamma in (0.9, 0.5):
         off = np.abs(reach(gamma, R, 30, np.random.default_rng(same)) / full / gamma ** np.arange(31) - 1).max()
-        lines.append(exact(f"decay {gamma:g}: largest |gradient q steps back over gamma^q of the full one - 1|", off, 0.0, 1e-10))
-    lags = {"recall": (2, 4, 6), "latch": (10, 40)} if quick else {"recall": (2, 4, 6, 8), "latch": (5, 10, 20, 40, 80, 160)}
+        lines.append(
+            exact(f"decay {gamma:g}: largest |gradient q steps back over gamma^q of the full one - 1|", off, 0.0, 1e-10)
+        )
+    lags = (
+        {"recall": (2, 4, 6), "latch": (10, 40)}
+        if quick
+        else {"recall": (2, 4, 6, 8), "latch": (5, 10, 20, 40, 80, 160)}
+    )
     found: dict[str, dict[str, dict[int, Array]]] = {task: {learner: {} for learner in RATES[task]} for task in RATES}
     for task, learners in found.items():
         for lag in lags[task]:
             for learner, by_lag in learners.items():
                 most = (100 if quick else 300) if "Kalman" in learner else (600 if quick else 3000)
                 taken = by_lag[lag] = np.array([sequences(task, learner, lag, most, one) for one in rng.spawn(seeds)])
-                said = f"{taken.min():.0f} to {taken.max():.0f}" if np.isfinite(taken).all() else f"{np.isinf(taken).sum()} of {seeds} never within {most}"
-                lines.append(trend(f"{task}, lag {lag}, {learner}: sequences until right (median)", np.median(taken), "told only", True, said))
+                said = (
+                    f"{taken.min():.0f} to {taken.max():.0f}"
+                    if np.isfinite(taken).all()
+                    else f"{np.isinf(taken).sum()} of {seeds} never within {most}"
+                )
+                lines.append(
+                    trend(
+                        f"{task}, lag {lag}, {learner}: sequences until right (median)",
+                        np.median(taken),
+                        "told only",
+                        True,
+                        said,
+                    )
+                )
             ours, others = np.median(learners["Kalman"][lag]), min(np.median(learners[o][lag]) for o in ("SGD", "Adam"))
-            lines.append(trend(f"{task}, lag {lag}: the filter needs fewer sequences than SGD and Adam", f"{ours:g} against {others:g}", "yes", bool(ours < others), f"{seeds} nets"))
+            lines.append(
+                trend(
+                    f"{task}, lag {lag}: the filter needs fewer sequences than SGD and Adam",
+                    f"{ours:g} against {others:g}",
+                    "yes",
+                    bool(ours < others),
+                    f"{seeds} nets",
+                )
+            )
     late = found["latch"]["Kalman, decay 1/2"][lags["latch"][-1]]
-    lines.append(trend(f"latch, lag {lags['latch'][-1]}: solved although derivatives are halved a step", f"{np.isfinite(late).sum()} of {seeds}", "most", bool(np.isfinite(late).mean() > 0.5)))
+    lines.append(
+        trend(
+            f"latch, lag {lags['latch'][-1]}: solved although derivatives are halved a step",
+            f"{np.isfinite(late).sum()} of {seeds}",
+            "most",
+            bool(np.isfinite(late).mean() > 0.5),
+        )
+    )
     return lines, found
 
 
@@ -153,7 +200,13 @@ def draw(found: Any, path: Path) -> None:
                 axes.plot(column + place + spread, shown, "o", color=colour, markersize=5, alpha=0.7, markeredgewidth=0)
                 middle.append(np.median(shown))
             solved = np.array(middle) < never
-            axes.plot((np.arange(len(middle)) + place)[solved], np.array(middle)[solved], color=colour, linewidth=2.4, label=learner)
+            axes.plot(
+                (np.arange(len(middle)) + place)[solved],
+                np.array(middle)[solved],
+                color=colour,
+                linewidth=2.4,
+                label=learner,
+            )
         axes.axhspan(8e3, 5e4, color="#F6E8E0", zorder=0)
         axes.text(-0.45, never, "never", fontsize=12, color="#57606A", va="center")
         axes.set_xticks(range(len(by_lag)), [str(lag) for lag in by_lag])
@@ -166,8 +219,12 @@ def draw(found: Any, path: Path) -> None:
         axes.grid(True, axis="y", color="#D8DEE4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("sequences until right", fontsize=11)
-    panels[1].legend(frameon=False, fontsize=12, labelcolor="linecolor", loc="upper right", bbox_to_anchor=(1, 0.83), ncols=2)
-    figure.suptitle("A Kalman filter learns from few sequences; how far back is another question", x=0.01, ha="left", fontsize=14)
+    panels[1].legend(
+        frameon=False, fontsize=12, labelcolor="linecolor", loc="upper right", bbox_to_anchor=(1, 0.83), ncols=2
+    )
+    figure.suptitle(
+        "A Kalman filter learns from few sequences; how far back is another question", x=0.01, ha="left", fontsize=14
+    )
     plot.save(figure, path)
 
 

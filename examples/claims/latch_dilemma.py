@@ -90,14 +90,29 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
             exact(f"w = {w:g}: gradient a step back at the attractor", slope, w * (1 - x * x), 1e-9),
         ]
         points.append((w, limit, slope))
-    table = np.array([[0.02048, 0.50294, 0.82176], [0.07781, 0.71041, 0.61914], [0.20755, 0.85856, 0.39431],
-                      [0.53284, 0.95750, 0.16637], [1.30327, 0.99490, 0.03051], [2.14714, 0.99933, 0.00539]])  # fmt: skip
+    table = np.array(
+        [
+            [0.02048, 0.50294, 0.82176],
+            [0.07781, 0.71041, 0.61914],
+            [0.20755, 0.85856, 0.39431],
+            [0.53284, 0.95750, 0.16637],
+            [1.30327, 0.99490, 0.03051],
+            [2.14714, 0.99933, 0.00539],
+        ]
+    )
     w = np.array(WEIGHTS)
     x = attractor(w)
     found = np.stack([threshold(w), x, w * (1 - x * x)], axis=1)
     lines.append(exact("formulas against a table computed apart", np.abs(found - table).max(), 0.0, 6e-6))
     w2 = rng.uniform(1.05, 4, 50)
-    lines.append(exact("50 random w: error of the attractor in x = tanh(w x)", np.abs(attractor(w2) - np.tanh(w2 * attractor(w2))).max(), 0.0, 1e-12))
+    lines.append(
+        exact(
+            "50 random w: error of the attractor in x = tanh(w x)",
+            np.abs(attractor(w2) - np.tanh(w2 * attractor(w2))).max(),
+            0.0,
+            1e-12,
+        )
+    )
     return lines, np.array(points)
 
 
@@ -113,8 +128,15 @@ def draw_trade(axes: Axes, points: Array) -> None:
     for w_, _, slope in points:
         if w_ in (1.25, 2.0, 4.0):
             steps = np.log(1e-6) / np.log(slope)
-            axes.annotate(f"10⁻⁶ in {steps:.0f} steps", (w_, slope), (w_ + (0.18 if w_ < 4 else 0.1), slope + (0.25 if w_ < 2 else 0.36 if w_ < 4 else 0.3)), fontsize=11,
-                          color=RED, ha="left" if w_ < 4 else "right", arrowprops={"arrowstyle": "-", "color": RED, "linewidth": 0.8})  # fmt: skip
+            axes.annotate(
+                f"10⁻⁶ in {steps:.0f} steps",
+                (w_, slope),
+                (w_ + (0.18 if w_ < 4 else 0.1), slope + (0.25 if w_ < 2 else 0.36 if w_ < 4 else 0.3)),
+                fontsize=11,
+                color=RED,
+                ha="left" if w_ < 4 else "right",
+                arrowprops={"arrowstyle": "-", "color": RED, "linewidth": 0.8},
+            )
     axes.set_xlim(1, 4.2)
     axes.set_ylim(0, 2.3)
     axes.set_xlabel("weight w of the unit on itself", fontsize=11)

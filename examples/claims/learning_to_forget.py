@@ -93,25 +93,56 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     nets = {kind: [read(train(kind, steps, seed), seed) for seed in seeds] for kind in CELLS}
     old, new = nets["1997"], nets["2000"]
     lines = [
-        exact("1997: state minus the sum of all that was written, relative", max(net["sum"] for net in old), 0.0, 1e-10),
+        exact(
+            "1997: state minus the sum of all that was written, relative", max(net["sum"] for net in old), 0.0, 1e-10
+        ),
         exact("states beyond 2 a symbol, the most that can be added", sum(net["over"] for net in [*old, *new]), 0),
     ]
 
     def told(name: str, values: Any, says: str, holds: Any) -> None:
         middle = float(np.median(values))
-        lines.append(trend(name, middle, says, bool(holds(middle)), f"median, {min(values):.3g} to {max(values):.3g} over {len(seeds)} seeds"))
+        lines.append(
+            trend(
+                name,
+                middle,
+                says,
+                bool(holds(middle)),
+                f"median, {min(values):.3g} to {max(values):.3g} over {len(seeds)} seeds",
+            )
+        )
 
     ratios = [a["norm"][-1] / b["norm"][-1] for a, b in zip(old, new, strict=True)]
     told("norm of the state after 200 strings, 1997 over 2000", ratios, "at least 5", lambda m: m >= 5)
-    told("1997: exponent of the norm's growth with time", [net["slope"] for net in old], "0.5 to 1", lambda m: 0.45 <= m <= 1.05)
-    told("1997: legal answers where T or P is to be recalled", [net["outer"] for net in old], "0.5 to 0.7", lambda m: 0.4 <= m <= 0.7)
-    told("2000: legal answers where T or P is to be recalled", [net["outer"] for net in new], "at least 0.97", lambda m: m >= 0.97)
+    told(
+        "1997: exponent of the norm's growth with time",
+        [net["slope"] for net in old],
+        "0.5 to 1",
+        lambda m: 0.45 <= m <= 1.05,
+    )
+    told(
+        "1997: legal answers where T or P is to be recalled",
+        [net["outer"] for net in old],
+        "0.5 to 0.7",
+        lambda m: 0.4 <= m <= 0.7,
+    )
+    told(
+        "2000: legal answers where T or P is to be recalled",
+        [net["outer"] for net in new],
+        "at least 0.97",
+        lambda m: m >= 0.97,
+    )
     told("1997: legal answers anywhere", [net["all"] for net in old], "at least 0.9", lambda m: m >= 0.9)
     told("2000: legal answers anywhere", [net["all"] for net in new], "at least 0.98", lambda m: m >= 0.98)
     gates = np.array([net["places"][net["memory"]] for net in new])
-    for place, says, holds in (("B", "below 0.2", lambda m: m < 0.2), ("the rest\ninside", "above 0.6", lambda m: m > 0.6),
-                               ("E", "below 0.2", lambda m: m < 0.2)):  # fmt: skip
-        name = f"2000: forget gate of the memory block at {'the outer ' + place if len(place) == 1 else 'most inner symbols'}"
+    for place, says, holds in (
+        ("B", "below 0.2", lambda m: m < 0.2),
+        ("the rest\ninside", "above 0.6", lambda m: m > 0.6),
+        ("E", "below 0.2", lambda m: m < 0.2),
+    ):
+        name = (
+            "2000: forget gate of the memory block at"
+            f" {'the outer ' + place if len(place) == 1 else 'most inner symbols'}"
+        )
         told(name, gates[:, PLACES.index(place)], says, holds)
     return lines, nets
 
@@ -127,9 +158,25 @@ def draw(found: Any, path: Path) -> None:
     top.plot(steps, bound, color="#57606A", linewidth=1, linestyle=(0, (4, 3)))
     top.text(8, 100, "the most that can be added", color="#57606A", fontsize=10.5, ha="right")
     old, new = (np.median([net["outer"] for net in found[kind]]) for kind in CELLS)
-    top.text(TESTED / 1.1, 200, f"1997: can only add;\nrecalls T or P {old:.0%} of the time", color=COLOURS["1997"], fontsize=12, ha="right")
-    top.text(TESTED / 1.1, 18, f"2000: with a forget gate; recalls T or P {new:.0%} of the time", color=COLOURS["2000"], fontsize=12, ha="right")
-    top.set(yscale="log", xscale="log", xlim=(1, TESTED), ylabel="norm of the state", xlabel="symbols read without a reset")
+    top.text(
+        TESTED / 1.1,
+        200,
+        f"1997: can only add;\nrecalls T or P {old:.0%} of the time",
+        color=COLOURS["1997"],
+        fontsize=12,
+        ha="right",
+    )
+    top.text(
+        TESTED / 1.1,
+        18,
+        f"2000: with a forget gate; recalls T or P {new:.0%} of the time",
+        color=COLOURS["2000"],
+        fontsize=12,
+        ha="right",
+    )
+    top.set(
+        yscale="log", xscale="log", xlim=(1, TESTED), ylabel="norm of the state", xlabel="symbols read without a reset"
+    )
     top.set_title("A memory that only adds grows with all it reads", loc="left", fontsize=12.5)
     best = max(found["2000"], key=lambda net: net["outer"])
     shown = slice(TESTED - 60, TESTED)
@@ -138,7 +185,11 @@ def draw(found: Any, path: Path) -> None:
     panel.set_yticks(range(UNITS // BLOCK), [f"block {k + 1}" for k in range(UNITS // BLOCK)])
     panel.get_yticklabels()[best["memory"]].set(weight="bold", color=COLOURS["2000"])
     panel.tick_params(length=0)
-    panel.set_title(f"Forget gates of one net: yellow keeps, dark forgets; block {best['memory'] + 1} keeps most", loc="left", fontsize=12.5)
+    panel.set_title(
+        f"Forget gates of one net: yellow keeps, dark forgets; block {best['memory'] + 1} keeps most",
+        loc="left",
+        fontsize=12.5,
+    )
     values = np.array([net["places"][net["memory"]] for net in found["2000"] if net["outer"] > 0.97])
     if len(values):
         below.bar(range(len(PLACES)), np.median(values, axis=0), color="#56B4E9", width=0.6)

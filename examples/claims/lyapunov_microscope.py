@@ -29,7 +29,11 @@ Array = npt.NDArray[np.float64]
 GAINS = (0.5, 1.0, 2.0, 4.0, 8.0)
 CELLS: dict[str, Any] = {"RNN": tg.cells.RNNCell, "GRU": tg.cells.GRUCell, "LSTM": tg.cells.LSTMCell}
 COLOURS = {"RNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
-EARLIER = {"RNN": (-1.13, -0.49, -0.04, 0.28, 0.51), "GRU": (-0.54, -0.45, -0.20, 0.07, 0.33), "LSTM": (-0.28, -0.21, -0.08, -0.004, 0.06)}
+EARLIER = {
+    "RNN": (-1.13, -0.49, -0.04, 0.28, 0.51),
+    "GRU": (-0.54, -0.45, -0.20, 0.07, 0.33),
+    "LSTM": (-0.28, -0.21, -0.08, -0.004, 0.06),
+}
 """Of one earlier run, n = 32."""
 
 
@@ -43,7 +47,10 @@ def step_jacobians(cell: tg.Cell, inputs: Array, start: Array | None = None) -> 
     before = [run.initial_state, *run.states[:-1]]
     state = cell.State(*[tg.tensor(np.concatenate([s[k].data for s in before])) for k in range(len(cell.state_names))])
     after = tg.concatenate(list(cell(tg.tensor(inputs[:, 0]), state)), axis=1)
-    rows = [np.concatenate([g.data for g in tg.grad(tg.sum(after[:, k]), list(state))], axis=1) for k in range(after.shape[1])]
+    rows = [
+        np.concatenate([g.data for g in tg.grad(tg.sum(after[:, k]), list(state))], axis=1)
+        for k in range(after.shape[1])
+    ]
     return np.stack(rows, axis=1)
 
 
@@ -87,8 +94,18 @@ def known(rng: np.random.Generator, steps: int) -> list[Line]:
     alone = exponents(step_jacobians(gru, inputs))
     return [
         exact("0.9 Q, Q orthogonal: largest |exponent - ln 0.9|", np.abs(scaled - np.log(0.9)).max(), 0.0, 1e-12),
-        exact("constant weights: largest |exponent - ln |eigenvalue||", np.abs(upright - np.log(np.linspace(1.4, 0.3, n))).max(), 0.0, 1e-6),
-        exact("minGRU: largest |exponent - mean ln(1 - z)|", np.abs(np.sort(alone) - np.sort(np.log1p(-z).mean(axis=0))).max(), 0.0, 1e-12),
+        exact(
+            "constant weights: largest |exponent - ln |eigenvalue||",
+            np.abs(upright - np.log(np.linspace(1.4, 0.3, n))).max(),
+            0.0,
+            1e-6,
+        ),
+        exact(
+            "minGRU: largest |exponent - mean ln(1 - z)|",
+            np.abs(np.sort(alone) - np.sort(np.log1p(-z).mean(axis=0))).max(),
+            0.0,
+            1e-12,
+        ),
     ]
 
 
@@ -104,14 +121,30 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     largest = {name: np.array([spectra[name, g][:, 0] for g in GAINS]) for name in CELLS}
     for name, values in largest.items():
         for gain, here, before in zip(GAINS, values, EARLIER[name], strict=True):
-            lines.append(trend(f"{name}, g = {gain:g}: largest exponent (median)", np.median(here), f"near {before:g}",
-                               bool(abs(np.median(here) - before) < 0.1), f"{seeds} nets; {here.min():.3f} to {here.max():.3f}"))  # fmt: skip
+            lines.append(
+                trend(
+                    f"{name}, g = {gain:g}: largest exponent (median)",
+                    np.median(here),
+                    f"near {before:g}",
+                    bool(abs(np.median(here) - before) < 0.1),
+                    f"{seeds} nets; {here.min():.3f} to {here.max():.3f}",
+                )
+            )
     medians = {name: np.median(values, axis=1) for name, values in largest.items()}
-    crossings = {name: float(np.exp(np.interp(0, m, np.log(GAINS)))) if m[-1] > 0 else np.inf for name, m in medians.items()}
+    crossings = {
+        name: float(np.exp(np.interp(0, m, np.log(GAINS)))) if m[-1] > 0 else np.inf for name, m in medians.items()
+    }
     for name, g in crossings.items():
         lines.append(trend(f"{name}: crosses 0 at g", g, "below 8", bool(g < 8)))
     spread = {name: np.ptp(m) for name, m in medians.items()}
-    lines.append(trend("LSTM over RNN: range of the largest exponent", spread["LSTM"] / spread["RNN"], "flatter: below 1/2", bool(spread["LSTM"] < spread["RNN"] / 2)))
+    lines.append(
+        trend(
+            "LSTM over RNN: range of the largest exponent",
+            spread["LSTM"] / spread["RNN"],
+            "flatter: below 1/2",
+            bool(spread["LSTM"] < spread["RNN"] / 2),
+        )
+    )
     return lines, (largest, {name: spectra[name, 2.0] for name in CELLS}, crossings)
 
 
@@ -128,7 +161,16 @@ def draw(found: Any, path: Path) -> None:
         left.plot(GAINS, middle, "o-", color=COLOURS[name], linewidth=2.4, markersize=6)
         left.text(8.5, middle[-1], name, color=COLOURS[name], fontsize=13, va="center")
         if np.isfinite(crossings[name]):
-            left.plot(crossings[name], 0, "D", color="white", markeredgecolor=COLOURS[name], markeredgewidth=2, markersize=8, zorder=5)
+            left.plot(
+                crossings[name],
+                0,
+                "D",
+                color="white",
+                markeredgecolor=COLOURS[name],
+                markeredgewidth=2,
+                markersize=8,
+                zorder=5,
+            )
     left.axhline(0, color="black", linewidth=1)
     left.set_xscale("log")
     left.set_xticks(GAINS, [f"{g:g}" for g in GAINS])

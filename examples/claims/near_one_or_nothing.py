@@ -31,7 +31,9 @@ Array = npt.NDArray[np.float64]
 RHOS = (0.5, 0.9, 1.0, 1.1, 2.0)
 STEPS, FAR = 20, 100
 NON_NORMAL = np.array([[0.9, 10.0], [0.0, 0.9]])
-TINTS = LinearSegmentedColormap.from_list("vanish, keep, explode", ["#0072B2", "#56B4E9", "#B8BFC6", "#E69F00", "#D55E00"])
+TINTS = LinearSegmentedColormap.from_list(
+    "vanish, keep, explode", ["#0072B2", "#56B4E9", "#B8BFC6", "#E69F00", "#D55E00"]
+)
 
 
 def norms(matrix: Array, nonlinearity: str, inputs: Array, towards: Array) -> Array:
@@ -54,7 +56,9 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         linear = norms(rho * q, "identity", noise, towards)
         asleep = norms(rho * q, "tanh", silence, towards)
         awake = norms(rho * q, "tanh", noise, towards)
-        lines.append(exact(f"linear, rho = {rho:g}: gradient {STEPS} steps back", linear[-1], rho**STEPS, 1e-10, relative=True))
+        lines.append(
+            exact(f"linear, rho = {rho:g}: gradient {STEPS} steps back", linear[-1], rho**STEPS, 1e-10, relative=True)
+        )
         deviations.append([np.abs(found / rho**k - 1).max() for found in (linear, asleep)])
         less.append(bool((awake[1:] < rho ** k[1:]).all()))
         ladders[f"linear, ρ = {rho:g}"] = linear
@@ -74,9 +78,12 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         exact("not normal: d h1_T / d h2_{T-9}", off_diagonal[0], 10 * 9 * 0.9**8, 1e-12, relative=True),
         exact("not normal: d h1_T / d h2_{T-10}", off_diagonal[1], 10 * 10 * 0.9**9, 1e-12, relative=True),
         exact("not normal: norm against 0.9^k sqrt(1 + (10k/0.9)^2)", np.abs(surprise / closed - 1).max(), 0.0, 1e-12),
-        exact("not normal: steps back until it is below 1 again", int(np.argmax((surprise < 1) & (far > 0))),
-              int(np.argmax((closed < 1) & (far > 0)))),
-    ]  # fmt: skip
+        exact(
+            "not normal: steps back until it is below 1 again",
+            int(np.argmax((surprise < 1) & (far > 0))),
+            int(np.argmax((closed < 1) & (far > 0))),
+        ),
+    ]
     ladders["linear, eigenvalues 0.9\nand 0.9, not normal"] = surprise
     return lines, ladders
 
@@ -95,12 +102,30 @@ def ladder(axes: Axes, y: float, label: str, found: Array, peak: str = "") -> No
     logs = np.interp(k, np.arange(STEPS + 1), np.log10(found[: STEPS + 1]))
     half = 0.21 + 0.03 * logs
     edges = np.stack([y - half, y + half])
-    axes.pcolormesh(np.stack([-k, -k]), edges, np.stack([logs, logs]), cmap=TINTS, vmin=-4, vmax=4, shading="gouraud", rasterized=True)
-    axes.scatter(-np.arange(STEPS + 1), np.full(STEPS + 1, y), s=24, color="white", edgecolor="#1B1F24", linewidth=0.9, zorder=3)
+    axes.pcolormesh(
+        np.stack([-k, -k]),
+        edges,
+        np.stack([logs, logs]),
+        cmap=TINTS,
+        vmin=-4,
+        vmax=4,
+        shading="gouraud",
+        rasterized=True,
+    )
+    axes.scatter(
+        -np.arange(STEPS + 1), np.full(STEPS + 1, y), s=24, color="white", edgecolor="#1B1F24", linewidth=0.9, zorder=3
+    )
     axes.text(-STEPS - 0.5, y, f"×{_short(found[STEPS])}", fontsize=12.5, ha="right", va="center")
     axes.text(0.5, y, label, fontsize=12.5, va="center")
     if peak:
-        axes.text(-float(np.argmax(found)), y + half.max() + 0.05, f"×{found.max():.3g}{peak}", fontsize=12.5, ha="center", va="bottom")
+        axes.text(
+            -float(np.argmax(found)),
+            y + half.max() + 0.05,
+            f"×{found.max():.3g}{peak}",
+            fontsize=12.5,
+            ha="center",
+            va="bottom",
+        )
 
 
 def _short(value: float) -> str:
@@ -127,7 +152,11 @@ def draw(found: Any, path: Path) -> None:
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title("The gradient on the unrolled net: ρᵏ, unless tanh damps it or the matrix is not normal", loc="left", fontsize=14.5)
+    axes.set_title(
+        "The gradient on the unrolled net: ρᵏ, unless tanh damps it or the matrix is not normal",
+        loc="left",
+        fontsize=14.5,
+    )
     plot.save(figure, path)
 
 

@@ -95,25 +95,56 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     for rho in (1.0, 0.9, 1.1):
         linear = Pascanu(rho * Q, "identity")
         value = omega(linear, *errors(linear, inputs[:, :1], target[:1]))[0].item()
-        lines.append(exact(f"linear, R = {rho:g} x orthogonal: Omega", value, steps * (rho - 1) ** 2, 1e-24 if rho == 1 else 1e-10))
+        lines.append(
+            exact(
+                f"linear, R = {rho:g} x orthogonal: Omega", value, steps * (rho - 1) ** 2, 1e-24 if rho == 1 else 1e-10
+            )
+        )
     cell = Pascanu(0.9 * Q)
     states, by = errors(cell, inputs[:, :1], target[:1])
     given, hand = tg.grad(omega(cell, states, by)[0], cell.R)[0].data, by_hand(cell, states, by)
-    lines.append(exact("derivative of Omega against the formula: largest relative difference", np.abs(given - hand).max() / np.abs(hand).max(), 0.0, 1e-12))
+    lines.append(
+        exact(
+            "derivative of Omega against the formula: largest relative difference",
+            np.abs(given - hand).max() / np.abs(hand).max(),
+            0.0,
+            1e-12,
+        )
+    )
     found: dict[str, Any] = {}
     for name, gain in (("vanishing", 0.7), ("exploding", 2.5)):
-        runs = [descend(one.normal(0, gain / np.sqrt(n), (n, n)), inputs, target, updates) for one in rng.spawn(3 if quick else 5)]
-        factors = np.array([[(r["norms"][k][10] / r["norms"][k][-1]) ** (1 / (steps - 10)) for k in (0, -1)] for r in runs])
+        runs = [
+            descend(one.normal(0, gain / np.sqrt(n), (n, n)), inputs, target, updates)
+            for one in rng.spawn(3 if quick else 5)
+        ]
+        factors = np.array(
+            [[(r["norms"][k][10] / r["norms"][k][-1]) ** (1 / (steps - 10)) for k in (0, -1)] for r in runs]
+        )
         lost = np.array([np.mean(r["stretch"] < 0.1) for r in runs])
         found[name] = runs[0]
         lines += [
-            trend(f"{name} at first: factor of the gradient a step", np.median(factors[:, 0]), "away from 1", bool(abs(np.median(factors[:, 0]) - 1) > 0.05),
-                  f"{len(runs)} nets; {factors[:, 0].min():.3f} to {factors[:, 0].max():.3f}"),
-            trend(f"{name} at first: the same after {updates} updates", np.median(factors[:, 1]), "above 0.9" if gain < 1 else "still above 1.05", bool(np.median(factors[:, 1]) > (0.9 if gain < 1 else 1.05)),
-                  f"{factors[:, 1].min():.3f} to {factors[:, 1].max():.3f}"),
-            trend(f"{name} at first: share of directions still lost (below 0.1)", np.median(lost), "most", bool(np.median(lost) > 0.5),
-                  f"{lost.min():.2f} to {lost.max():.2f}"),
-        ]  # fmt: skip
+            trend(
+                f"{name} at first: factor of the gradient a step",
+                np.median(factors[:, 0]),
+                "away from 1",
+                bool(abs(np.median(factors[:, 0]) - 1) > 0.05),
+                f"{len(runs)} nets; {factors[:, 0].min():.3f} to {factors[:, 0].max():.3f}",
+            ),
+            trend(
+                f"{name} at first: the same after {updates} updates",
+                np.median(factors[:, 1]),
+                "above 0.9" if gain < 1 else "still above 1.05",
+                bool(np.median(factors[:, 1]) > (0.9 if gain < 1 else 1.05)),
+                f"{factors[:, 1].min():.3f} to {factors[:, 1].max():.3f}",
+            ),
+            trend(
+                f"{name} at first: share of directions still lost (below 0.1)",
+                np.median(lost),
+                "most",
+                bool(np.median(lost) > 0.5),
+                f"{lost.min():.2f} to {lost.max():.2f}",
+            ),
+        ]
     return lines, found
 
 
@@ -125,9 +156,22 @@ def draw(found: Any, path: Path) -> None:
         shown = [0, 5, 15, len(norms) - 1] if name == "vanishing" else [0, len(norms) - 1]
         for k in shown:
             back = np.arange(len(norms[k]))[::-1]
-            axes.plot(back, norms[k] / norms[k][-1], color=colour, linewidth=2.6 if k in (0, shown[-1]) else 1.2, alpha=0.25 + 0.75 * (k > 0) * min(1, k / 30))
+            axes.plot(
+                back,
+                norms[k] / norms[k][-1],
+                color=colour,
+                linewidth=2.6 if k in (0, shown[-1]) else 1.2,
+                alpha=0.25 + 0.75 * (k > 0) * min(1, k / 30),
+            )
             y = norms[k][0] / norms[k][-1]
-            axes.text(back[0] + 1, y, "before" if not k else f"{k} updates" if k == shown[-1] else str(k), color=colour, fontsize=11.5, va="center")
+            axes.text(
+                back[0] + 1,
+                y,
+                "before" if not k else f"{k} updates" if k == shown[-1] else str(k),
+                color=colour,
+                fontsize=11.5,
+                va="center",
+            )
         axes.set_yscale("log")
         axes.set_xlim(0, len(back) + 16)
         axes.set_xticks(range(0, 61, 20))
@@ -145,7 +189,12 @@ def draw(found: Any, path: Path) -> None:
     for axes in (left, middle, right):
         axes.grid(True, axis="y", color="#D8DEE4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("Descending Ω cures a vanishing gradient, hardly an exploding one, and keeps few directions", x=0.01, ha="left", fontsize=14)
+    figure.suptitle(
+        "Descending Ω cures a vanishing gradient, hardly an exploding one, and keeps few directions",
+        x=0.01,
+        ha="left",
+        fontsize=14,
+    )
     plot.save(figure, path)
 
 

@@ -112,8 +112,14 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         bars["weights"][name] = matrices / (n * (m + n))
         bars["state"][name] = sum(part.size for part in cell.initial_state(1)) / n
         bars["kept"][name] = (difference(saved, cell) - m) / n  # every cell keeps its input
-        lines.append(exact(f"{name}: weights of {m} inputs and {n} units over n(m + n)", bars["weights"][name], LAYERS[name]))
-        lines.append(exact(f"{name}: multiply-adds of a step over n(m + n)", rows[name].multiply_adds / (n * (m + n)), LAYERS[name]))
+        lines.append(
+            exact(f"{name}: weights of {m} inputs and {n} units over n(m + n)", bars["weights"][name], LAYERS[name])
+        )
+        lines.append(
+            exact(
+                f"{name}: multiply-adds of a step over n(m + n)", rows[name].multiply_adds / (n * (m + n)), LAYERS[name]
+            )
+        )
     lines += [
         exact("gru over lstm: all parameters, biases too", rows["gru"].parameters / rows["lstm"].parameters, 0.75),
         exact("gru over lstm: carried state", bars["state"]["gru"] / bars["state"]["lstm"], 0.5),
@@ -126,8 +132,9 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     for kind in ("RTRL, plain net", "BPTT, LSTM", "truncated rule of 1997", "BPTT, plain net"):
         counted = []
         for k in sizes:
-            cell = {"BPTT, LSTM": tg.cells.LSTMCell, "truncated rule of 1997": tg.cells.LSTM1997Cell}.get(kind, tg.cells.RNNCell)(
-                k, k, bias=False, seed=0, **({"truncated": True} if "1997" in kind else {}))  # fmt: skip
+            cell = {"BPTT, LSTM": tg.cells.LSTMCell, "truncated rule of 1997": tg.cells.LSTM1997Cell}.get(
+                kind, tg.cells.RNNCell
+            )(k, k, bias=False, seed=0, **({"truncated": True} if "1997" in kind else {}))
             weights = sum(p.size for p in cell.parameters())
             if "RTRL" in kind:
                 counted.append((weights, operations(forwards(cell, np.ones(k), np.ones(k), np.ones((k, weights)))[1])))
@@ -139,7 +146,15 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     taken = seconds(64 if quick else 128, 12 if quick else 40)
     bars["time"] = {name: taken[name] / taken["rnn"] for name in NAMES}
     ratio = bars["time"]["gru"] / bars["time"]["lstm"]
-    lines.append(trend("gru over lstm: time of a training pass, compiled", ratio, "between 0.5 and 1", bool(0.5 < ratio < 1), "told only"))
+    lines.append(
+        trend(
+            "gru over lstm: time of a training pass, compiled",
+            ratio,
+            "between 0.5 and 1",
+            bool(0.5 < ratio < 1),
+            "told only",
+        )
+    )
     return lines, (bars, slopes)
 
 
@@ -147,7 +162,12 @@ def draw(found: Any, path: Path) -> None:
     bars, slopes = found
     figure = Figure(figsize=(13, 5), layout="constrained")
     *panels, curves = figure.subplots(1, 5, width_ratios=[1, 0.7, 1.1, 1, 2.6])
-    titles = {"weights": "weights,\n× n(m + n)", "state": "carried\nstate, × n", "kept": "kept for the way\nback, × n a step", "time": "measured time,\n× plain net"}
+    titles = {
+        "weights": "weights,\n× n(m + n)",
+        "state": "carried\nstate, × n",
+        "kept": "kept for the way\nback, × n a step",
+        "time": "measured time,\n× plain net",
+    }
     shown = {"rnn": "plain", "mgu": "MGU", "janet": "JANET", "gru": "GRU", "cifg": "CIFG", "lstm": "LSTM"}
     colours = {"gru": "#009E73", "lstm": "#0072B2", "rnn": "#D55E00"}
     for axes, (kind, title) in zip(panels, titles.items(), strict=True):
@@ -161,14 +181,25 @@ def draw(found: Any, path: Path) -> None:
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.spines[["top", "right", "bottom"]].set_visible(False)
-    looks = {"RTRL, plain net": ("#CC79A7", "RTRL: slope 2", 1, 0.45, "left"), "BPTT, LSTM": ("#0072B2", "BPTT, LSTM: slope 1", -1, 2.6, "right"),
-             "truncated rule of 1997": ("#E69F00", "rule of 1997: slope 1", -1, 0.11, "right"),
-             "BPTT, plain net": ("#D55E00", "BPTT, plain net: slope 1", 0, 0.45, "left")}  # fmt: skip
+    looks = {
+        "RTRL, plain net": ("#CC79A7", "RTRL: slope 2", 1, 0.45, "left"),
+        "BPTT, LSTM": ("#0072B2", "BPTT, LSTM: slope 1", -1, 2.6, "right"),
+        "truncated rule of 1997": ("#E69F00", "rule of 1997: slope 1", -1, 0.11, "right"),
+        "BPTT, plain net": ("#D55E00", "BPTT, plain net: slope 1", 0, 0.45, "left"),
+    }
     for kind, counted in slopes.items():
         colour, text, k, lift, side = looks[kind]
         weights, counts = counted.T
         curves.plot(weights, counts, "o-", color=colour, linewidth=2, markersize=6)
-        curves.text(weights[k] * (1.15 if "RTRL" in kind else 1), counts[k] * lift, text, color=colour, fontsize=12, ha=side, va="center")
+        curves.text(
+            weights[k] * (1.15 if "RTRL" in kind else 1),
+            counts[k] * lift,
+            text,
+            color=colour,
+            fontsize=12,
+            ha=side,
+            va="center",
+        )
     curves.set_ylim(1500, 3 * slopes["RTRL, plain net"].max())
     curves.set_xscale("log")
     curves.set_yscale("log")
@@ -176,7 +207,9 @@ def draw(found: Any, path: Path) -> None:
     curves.set_title("Operations a step of learning", loc="left", fontsize=12.5)
     curves.grid(True, color="#D8DEE4", linewidth=0.6)
     curves.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("A GRU costs three quarters of an LSTM, and half only in carried state", x=0.01, ha="left", fontsize=14)
+    figure.suptitle(
+        "A GRU costs three quarters of an LSTM, and half only in carried state", x=0.01, ha="left", fontsize=14
+    )
     plot.save(figure, path)
 
 

@@ -50,8 +50,12 @@ def train(lags: list[int], rng: np.random.Generator) -> tuple[TransitionHierarch
 
 def answers(net: TransitionHierarchy, longest: int) -> Array:
     """The share of both symbols that are told at lags 1 to `longest`."""
-    return np.array([np.mean([np.argmax(net.predict(sequence(first, lag)[0])[-1]) == first for first in (0, 1)])
-                     for lag in range(1, longest + 1)])  # fmt: skip
+    return np.array(
+        [
+            np.mean([np.argmax(net.predict(sequence(first, lag)[0])[-1]) == first for first in (0, 1)])
+            for lag in range(1, longest + 1)
+        ]
+    )
 
 
 def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
@@ -69,8 +73,14 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
             exact(f"lag {lag}: fewest units", min(counts), 2 * lag),
             exact(f"lag {lag}: answers right at that lag", told[:, lag - 1].min(), 1.0),
             exact(f"lag {lag}: answers right at any other lag up to {longest}", np.abs(others - 0.5).max() + 0.5, 0.5),
-            trend(f"lag {lag}: sequences until solved (median)", int(np.median(taken)), "fewer than 5000", taken[-1] < 5000, f"{taken[0]} to {taken[-1]}"),
-        ]  # fmt: skip
+            trend(
+                f"lag {lag}: sequences until solved (median)",
+                int(np.median(taken)),
+                "fewer than 5000",
+                taken[-1] < 5000,
+                f"{taken[0]} to {taken[-1]}",
+            ),
+        ]
     for most in (4, 8):
         net, _, _ = train(list(range(1, most + 1)), rng)
         told = answers(net, longest)

@@ -89,18 +89,36 @@ def train(seed: int, steps: int, truncated: bool) -> tuple[Array, float]:
             b = flat_gradient(half_sse(outputs, step.batch.targets, step.batch.mask), other)
             cosines.append(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
-    history = tg.fit(net, tg.tasks.EmbeddedReber(), steps=steps, batch=8, optimizer=tg.optim.SGD(net.parameters(), lr=0.2),
-                     loss="half_sse", seed=seed, hooks=[compare] if truncated else [], every=steps // 5, progress=False)  # fmt: skip
+    history = tg.fit(
+        net,
+        tg.tasks.EmbeddedReber(),
+        steps=steps,
+        batch=8,
+        optimizer=tg.optim.SGD(net.parameters(), lr=0.2),
+        loss="half_sse",
+        seed=seed,
+        hooks=[compare] if truncated else [],
+        every=steps // 5,
+        progress=False,
+    )
     return np.array(cosines), history.rows[-1]["loss"] / 8
 
 
 def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     lines = [
-        exact("20 nets of 1997: equations 19-28 against the cut graph",
-              np.max([by_hand_and_by_cut(rng) for _ in range(20)]), 0.0, 1e-12),
-        exact("Elman nets: full RTRL against BPTT",
-              np.max([forwards_and_backwards(rng) for _ in range(2 if quick else 10)]), 0.0, 1e-12),
-    ]  # fmt: skip
+        exact(
+            "20 nets of 1997: equations 19-28 against the cut graph",
+            np.max([by_hand_and_by_cut(rng) for _ in range(20)]),
+            0.0,
+            1e-12,
+        ),
+        exact(
+            "Elman nets: full RTRL against BPTT",
+            np.max([forwards_and_backwards(rng) for _ in range(2 if quick else 10)]),
+            0.0,
+            1e-12,
+        ),
+    ]
     steps, seeds = (400, 3) if quick else (3000, 5)
     chosen = [int(seed) for seed in rng.integers(2**31, size=seeds)]
     runs = [(*train(seed, steps, truncated=True), train(seed, steps, truncated=False)[1]) for seed in chosen]
@@ -108,12 +126,35 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     cut, full = (np.array([run[k] for run in runs]) for k in (1, 2))
     first, last = cosines[:, 0], np.median(cosines[:, -cosines.shape[1] // 5 :], axis=1)
     lines += [
-        trend("cosine of truncated and full gradient, first step", np.median(first), "close to 1", bool((first > 0.99).all()), _range(first)),
-        trend("cosine of truncated and full gradient, last fifth", np.median(last), "below that of the start", bool((last < first).all()), _range(last)),
-        trend("loss a string at the end, truncated gradient", np.median(cut), "below 9.6 of outputs 1/2", bool((cut < 9.6).all()), _range(cut)),
-        published("loss at the end, truncated over full gradient", np.median(cut / full), "no significant difference", _range(cut / full),
-                  bool((cut / full).min() < 1 < (cut / full).max())),
-    ]  # fmt: skip
+        trend(
+            "cosine of truncated and full gradient, first step",
+            np.median(first),
+            "close to 1",
+            bool((first > 0.99).all()),
+            _range(first),
+        ),
+        trend(
+            "cosine of truncated and full gradient, last fifth",
+            np.median(last),
+            "below that of the start",
+            bool((last < first).all()),
+            _range(last),
+        ),
+        trend(
+            "loss a string at the end, truncated gradient",
+            np.median(cut),
+            "below 9.6 of outputs 1/2",
+            bool((cut < 9.6).all()),
+            _range(cut),
+        ),
+        published(
+            "loss at the end, truncated over full gradient",
+            np.median(cut / full),
+            "no significant difference",
+            _range(cut / full),
+            bool((cut / full).min() < 1 < (cut / full).max()),
+        ),
+    ]
     return lines, int(rng.integers(2**31))
 
 

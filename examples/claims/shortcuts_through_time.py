@@ -76,7 +76,12 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     for D, norms in single.items():
         q = np.arange(0, steps + 1, D)
         lines += [
-            exact(f"delay {D}: largest |gradient / rho^(q/D) - 1|", np.abs(norms[q] / RHO ** (q / D) - 1).max(), 0.0, 1e-10),
+            exact(
+                f"delay {D}: largest |gradient / rho^(q/D) - 1|",
+                np.abs(norms[q] / RHO ** (q / D) - 1).max(),
+                0.0,
+                1e-10,
+            ),
             exact(f"delay {D}: slope over ln(rho)", slope(norms) / np.log(RHO), 1 / D, 1e-10),
             exact(f"delay {D}: steps reached of {steps}", int(np.count_nonzero(norms[1:])), steps // D),
         ]
@@ -86,21 +91,45 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         tail = shared[D][2 * steps :]
         lines += [
             exact(f"delays 1 to {D}: slope in the long run", slope(tail), np.log(root), 1e-6),
-            trend(f"delays 1 to {D}: reach over that of delay 1", np.log(RHO) / slope(tail), f"about (D + 1)/2 = {(D + 1) / 2:g}",
-                  bool(abs(np.log(RHO) / slope(tail) / ((D + 1) / 2) - 1) < 0.2), "within 20 %"),
-        ]  # fmt: skip
+            trend(
+                f"delays 1 to {D}: reach over that of delay 1",
+                np.log(RHO) / slope(tail),
+                f"about (D + 1)/2 = {(D + 1) / 2:g}",
+                bool(abs(np.log(RHO) / slope(tail) / ((D + 1) / 2) - 1) < 0.2),
+                "within 20 %",
+            ),
+        ]
     alone = clockwork(steps, rng, coupled=False)
     for period, norms in alone.items():
         rests = np.diff(np.round(np.log(norms) / np.log(RHO))) == 0
         lines += [
-            exact(f"clockwork, period {period}: gradient over {steps} steps", norms[-1], RHO ** (steps / period), 1e-10, relative=True),
-            exact(f"clockwork, period {period}: steps at which nothing is lost", int(rests.sum()), steps - steps // period),
+            exact(
+                f"clockwork, period {period}: gradient over {steps} steps",
+                norms[-1],
+                RHO ** (steps / period),
+                1e-10,
+                relative=True,
+            ),
+            exact(
+                f"clockwork, period {period}: steps at which nothing is lost", int(rests.sum()), steps - steps // period
+            ),
         ]
-    ratios = np.array([[slope(found[1]) / slope(found[T]) for T in PERIODS[1:]]
-                       for found in (clockwork(steps, one, coupled=True) for one in rng.spawn(3 if quick else 7))])  # fmt: skip
+    ratios = np.array(
+        [
+            [slope(found[1]) / slope(found[T]) for T in PERIODS[1:]]
+            for found in (clockwork(steps, one, coupled=True) for one in rng.spawn(3 if quick else 7))
+        ]
+    )
     for period, found in zip(PERIODS[1:], ratios.T, strict=True):
-        lines.append(trend(f"coupled tanh clockwork, noise: reach of period {period} over that of 1", np.median(found), f"{period} ±10 %",
-                           bool(abs(np.median(found) / period - 1) < 0.1), f"{len(found)} nets; {found.min():.2f} to {found.max():.2f}"))  # fmt: skip
+        lines.append(
+            trend(
+                f"coupled tanh clockwork, noise: reach of period {period} over that of 1",
+                np.median(found),
+                f"{period} ±10 %",
+                bool(abs(np.median(found) / period - 1) < 0.1),
+                f"{len(found)} nets; {found.min():.2f} to {found.max():.2f}",
+            )
+        )
     return lines, (single, shared, alone)
 
 
@@ -117,10 +146,26 @@ def draw(found: Any, path: Path) -> None:
         top.plot(np.arange(17), np.full(17, y), "o", color="#C8D1DA", markersize=5, zorder=2)
         top.plot(np.arange(0, 17, D), np.full(16 // D + 1, y), "o", color=colour, markersize=7, zorder=3)
         for start in range(0, 16, D):
-            hop = FancyArrowPatch((start, y), (start + D, y), connectionstyle=f"arc3,rad={-0.5 if D < 4 else -0.9 / D}", arrowstyle="-|>",
-                                  mutation_scale=11, color=colour, linewidth=1.6, shrinkA=3, shrinkB=4)  # fmt: skip
+            hop = FancyArrowPatch(
+                (start, y),
+                (start + D, y),
+                connectionstyle=f"arc3,rad={-0.5 if D < 4 else -0.9 / D}",
+                arrowstyle="-|>",
+                mutation_scale=11,
+                color=colour,
+                linewidth=1.6,
+                shrinkA=3,
+                shrinkB=4,
+            )
             top.add_patch(hop)
-        top.text(16.7, y, f"delay {D}: {16 // D} hops, gradient ρ$^{{{16 // D}}}$ = {RHO ** (16 / D):.3g}", color=colour, fontsize=12, va="center")
+        top.text(
+            16.7,
+            y,
+            f"delay {D}: {16 // D} hops, gradient ρ$^{{{16 // D}}}$ = {RHO ** (16 / D):.3g}",
+            color=colour,
+            fontsize=12,
+            va="center",
+        )
     top.set_xlim(-0.5, 23)
     top.set_ylim(-5.1, 1.3)
     top.set_xticks(range(0, 17, 4), ["T", "T−4", "T−8", "T−12", "T−16"], fontsize=11)
@@ -128,8 +173,10 @@ def draw(found: Any, path: Path) -> None:
     top.spines[:].set_visible(False)
     top.tick_params(length=0)
     top.set_title(f"Sixteen steps back through connections that skip steps, each hop ×{RHO:g}", loc="left", fontsize=13)
-    for axes, curves, title in ((left, single, "One delay D: slope ln(ρ)/D, between hops exactly 0"),
-                                (right, alone, "Clockwork: a module loses nothing while it rests")):  # fmt: skip
+    for axes, curves, title in (
+        (left, single, "One delay D: slope ln(ρ)/D, between hops exactly 0"),
+        (right, alone, "Clockwork: a module loses nothing while it rests"),
+    ):
         for (D, norms), colour in zip(curves.items(), COLOURS, strict=True):
             q = np.arange(reach + 1)
             if axes is left:
@@ -138,7 +185,14 @@ def draw(found: Any, path: Path) -> None:
                 axes.plot(hit, norms[hit], "o", color=colour, markersize=4.5)
             else:
                 axes.plot(q, norms[q], color=colour, linewidth=2.2)
-            axes.text(reach + 0.8, RHO ** (reach / D), f"{'D' if axes is left else 'period'} = {D}", color=colour, fontsize=11.5, va="center")
+            axes.text(
+                reach + 0.8,
+                RHO ** (reach / D),
+                f"{'D' if axes is left else 'period'} = {D}",
+                color=colour,
+                fontsize=11.5,
+                va="center",
+            )
         axes.set_yscale("log")
         axes.set_ylim(1e-8, 3)
         axes.set_xlim(-1, reach + (7 if axes is left else 11))
@@ -148,9 +202,16 @@ def draw(found: Any, path: Path) -> None:
         axes.grid(True, axis="y", color="#D8DEE4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     D = DELAYS[-1]
-    left.plot(np.arange(reach + 1), shared[D][: reach + 1] / shared[D][0], color="black", linewidth=1.3, linestyle=(0, (4, 2)))
-    left.annotate("all delays from 1 to 8,\neach with ρ/8", (20, shared[D][20]), (3, 2e-6), fontsize=11.5,
-                  arrowprops={"arrowstyle": "-", "linewidth": 0.8})  # fmt: skip
+    left.plot(
+        np.arange(reach + 1), shared[D][: reach + 1] / shared[D][0], color="black", linewidth=1.3, linestyle=(0, (4, 2))
+    )
+    left.annotate(
+        "all delays from 1 to 8,\neach with ρ/8",
+        (20, shared[D][20]),
+        (3, 2e-6),
+        fontsize=11.5,
+        arrowprops={"arrowstyle": "-", "linewidth": 0.8},
+    )
     left.set_ylabel("size of the gradient", fontsize=11)
     plot.save(figure, path)
 

@@ -29,8 +29,12 @@ Array = npt.NDArray[np.float64]
 Squash = Callable[[Any], Any]
 
 CURVES: dict[str, Squash] = {
-    "logistic": tg.sigmoid, "tanh": tg.tanh, "relu": tg.relu, "g of 1997": SQUASH["g"], "h of 1997": SQUASH["h"],
-}  # fmt: skip
+    "logistic": tg.sigmoid,
+    "tanh": tg.tanh,
+    "relu": tg.relu,
+    "g of 1997": SQUASH["g"],
+    "h of 1997": SQUASH["h"],
+}
 CEILINGS = {"logistic": 0.25, "tanh": 1.0, "relu": 1.0, "g of 1997": 1.0, "h of 1997": 0.5}
 COLOURS = {"logistic": "#D55E00", "tanh": "#0072B2", "relu": "#000000", "g of 1997": "#009E73", "h of 1997": "#CC79A7"}
 
@@ -99,8 +103,16 @@ def draw(found: Any, path: Path) -> None:
     axes.text(1.15, 0.82, "g = 4σ − 2", color=COLOURS["g of 1997"], fontsize=12.5, va="center")
     axes.text(2.2, 1.02, "relu: 1 for every x > 0", color=COLOURS["relu"], fontsize=12.5, va="bottom")
     axes.text(1.92, 0.51, "g′ at half its height: x = ±1.76", color=COLOURS["g of 1997"], fontsize=11.5, va="bottom")
-    axes.annotate("tanh′ at half its height: x = ±0.88", (-0.93, 0.505), (-2.0, 0.62), color=COLOURS["tanh"], fontsize=11.5,
-                  ha="right", va="center", arrowprops={"arrowstyle": "-", "color": COLOURS["tanh"], "linewidth": 0.9})  # fmt: skip
+    axes.annotate(
+        "tanh′ at half its height: x = ±0.88",
+        (-0.93, 0.505),
+        (-2.0, 0.62),
+        color=COLOURS["tanh"],
+        fontsize=11.5,
+        ha="right",
+        va="center",
+        arrowprops={"arrowstyle": "-", "color": COLOURS["tanh"], "linewidth": 0.9},
+    )
     axes.set_xlim(-5.2, 5.2)
     axes.set_ylim(0, 1.1)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "1/4", "1/2", "3/4", "1"])

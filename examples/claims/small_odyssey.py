@@ -28,10 +28,20 @@ BLOCKS = {  # blocks of weights (W, R, b), peepholes or second biases, and furth
     "mingru": (2, 0, -2),
 }  # fmt: skip
 SAID = {
-    "peephole": "V: vanilla, with peepholes", "nig": "NIG: no input gate", "nfg": "NFG: no forget gate", "nog": "NOG: no output gate",
-    "niaf": "NIAF: no input squashing", "noaf": "NOAF: no output squashing", "cifg": "CIFG: forgets what it overwrites",
-    "np": "NP: no peepholes", "fgr": "FGR: gates see gates", "gru": "GRU", "mgu": "MGU", "janet": "JANET", "mingru": "minGRU",
-}  # fmt: skip
+    "peephole": "V: vanilla, with peepholes",
+    "nig": "NIG: no input gate",
+    "nfg": "NFG: no forget gate",
+    "nog": "NOG: no output gate",
+    "niaf": "NIAF: no input squashing",
+    "noaf": "NOAF: no output squashing",
+    "cifg": "CIFG: forgets what it overwrites",
+    "np": "NP: no peepholes",
+    "fgr": "FGR: gates see gates",
+    "gru": "GRU",
+    "mgu": "MGU",
+    "janet": "JANET",
+    "mingru": "minGRU",
+}
 INPUTS, UNITS, LENGTH, STEPS = 2, 16, 50, 1500
 QUICK_LENGTH, QUICK_STEPS = 20, 350
 
@@ -69,14 +79,24 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     for place, name in enumerate(order):
         errors, middle = found[name], float(np.median(found[name]))
         span = f"median, {errors.min():.3g} to {errors.max():.3g} over {len(seeds)} seeds, place {place + 1}"
-        lines.append(trend(f"{name}: error after {steps} steps, {length} pairs", middle, "below 0.01", middle < 0.01, span))
+        lines.append(
+            trend(f"{name}: error after {steps} steps, {length} pairs", middle, "below 0.01", middle < 0.01, span)
+        )
     apart = abs(order.index("cifg") - order.index("peephole"))
     lines.append(trend("places between CIFG and V", apart, "at most 3", apart <= 3))
     logs = {name: np.log10(errors) for name, errors in found.items()}
     within = float(np.median([values.max() - values.min() for values in logs.values()]))
     between = float(np.std([np.median(values) for values in logs.values()]))
     span = f"the medians of the cells have a standard deviation of {between:.3g}"
-    lines.append(trend("decades between the best and the worst seed of a cell, median", within, "more than between cells", within > between, span))
+    lines.append(
+        trend(
+            "decades between the best and the worst seed of a cell, median",
+            within,
+            "more than between cells",
+            within > between,
+            span,
+        )
+    )
     return lines, (length, steps, order, found)
 
 
@@ -86,9 +106,18 @@ def draw(found: Any, path: Path) -> None:
     panel = figure.add_subplot()
     for y, name in enumerate(reversed(order)):
         colour = "#D55E00" if name in ("gru", "mgu", "janet", "mingru") else "#0072B2"
-        panel.plot(errors[name], np.full(len(errors[name]), y), "o", color=colour, markersize=7, alpha=0.55, markeredgewidth=0)
+        panel.plot(
+            errors[name], np.full(len(errors[name]), y), "o", color=colour, markersize=7, alpha=0.55, markeredgewidth=0
+        )
         panel.plot([np.median(errors[name])] * 2, [y - 0.33, y + 0.33], color=colour, linewidth=3)
-        panel.text(1.02, y, f"{weights(name, INPUTS, UNITS):,}", transform=panel.get_yaxis_transform(), va="center", fontsize=11)
+        panel.text(
+            1.02,
+            y,
+            f"{weights(name, INPUTS, UNITS):,}",
+            transform=panel.get_yaxis_transform(),
+            va="center",
+            fontsize=11,
+        )
     panel.text(1.02, len(order) - 0.45, "weights", transform=panel.get_yaxis_transform(), fontsize=11, color="#57606A")
     for value, text in ((1 / 6, "always\nsays 1"), (1 / 12, "knows one\nnumber"), (0.01, "counts as\nlearned")):
         panel.axvline(value, color="#57606A", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
@@ -99,8 +128,14 @@ def draw(found: Any, path: Path) -> None:
     low = min(0.005, *(values.min() for values in errors.values()))
     high = max(0.35, *(values.max() for values in errors.values()))
     panel.set(xscale="log", xlim=(low / 1.5, high * 1.2), ylim=(-0.6, len(order) + 0.4))
-    panel.set_xlabel(f"mean squared error on new sequences of {length} pairs after {steps:,} steps; dots are seeds, bars medians")
-    panel.set_title("Almost any LSTM will do: variants (blue) and smaller relatives (orange) learn to add", loc="left", fontsize=12.5)
+    panel.set_xlabel(
+        f"mean squared error on new sequences of {length} pairs after {steps:,} steps; dots are seeds, bars medians"
+    )
+    panel.set_title(
+        "Almost any LSTM will do: variants (blue) and smaller relatives (orange) learn to add",
+        loc="left",
+        fontsize=12.5,
+    )
     panel.spines[["top", "right"]].set_visible(False)
     plot.save(figure, path)
 

@@ -112,19 +112,36 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     at5 = int(np.argmin(np.abs(w - 5)))
     tangent = tangent_norm(5.0, ridge[at5])
     lines.append(exact("w = 5: gradient at the wall (tangents by hand)", heights[at5], tangent, 1e-9, relative=True))
-    lines.append(trend("w = 5: gradient at the wall", heights[at5], "about 6.8e3", bool(abs(heights[at5] / 6.8e3 - 1) < 0.05)))
+    lines.append(
+        trend("w = 5: gradient at the wall", heights[at5], "about 6.8e3", bool(abs(heights[at5] / 6.8e3 - 1) < 0.05))
+    )
     b = np.linspace(-4.5, -1.5, 3001)
     plain = np.median(gradient_norm(np.full_like(b, 5.0), b))
-    lines.append(trend("w = 5: median gradient over b in [-4.5, -1.5]", plain, "about 1e-5 of the wall's", bool(plain < 1e-4 * heights[at5])))
+    lines.append(
+        trend(
+            "w = 5: median gradient over b in [-4.5, -1.5]",
+            plain,
+            "about 1e-5 of the wall's",
+            bool(plain < 1e-4 * heights[at5]),
+        )
+    )
     sites = rng.uniform([4.0, -4.5], [6.5, -1.5], (20, 2))
     by_graph = gradient_norm(sites[:, 0], sites[:, 1])
     by_hand = np.array([tangent_norm(*site) for site in sites])
-    lines.append(exact("20 places: largest difference to tangents by hand", np.abs(by_graph / by_hand - 1).max(), 0.0, 1e-9))
+    lines.append(
+        exact("20 places: largest difference to tangents by hand", np.abs(by_graph / by_hand - 1).max(), 0.0, 1e-9)
+    )
     edges = bistable_edges(5.0, 2000 if quick else 20000)
     for name, edge, theory in zip(("lower", "upper"), edges, folds(5.0), strict=True):
         lines.append(exact(f"w = 5: {name} edge of the bistable window", edge, theory, 1e-4))
-        lines.append(trend(f"w = 5: gradient at the {name} edge over the wall's", float(gradient_norm(np.array([5.0]), np.array([edge]))[0] / heights[at5]),
-                           "small", bool(gradient_norm(np.array([5.0]), np.array([edge]))[0] < 1e-3 * heights[at5])))  # fmt: skip
+        lines.append(
+            trend(
+                f"w = 5: gradient at the {name} edge over the wall's",
+                float(gradient_norm(np.array([5.0]), np.array([edge]))[0] / heights[at5]),
+                "small",
+                bool(gradient_norm(np.array([5.0]), np.array([edge]))[0] < 1e-3 * heights[at5]),
+            )
+        )
     return lines, (map_of_largest(60 if quick else 150), edges)
 
 
@@ -145,7 +162,9 @@ def draw(found: Any, path: Path) -> None:
     largest, edges = found
     figure = Figure(figsize=(13, 5.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
-    image = left.imshow(np.log10(largest).T, extent=(4, 6.5, -4.5, -1.5), origin="lower", aspect="auto", cmap="cividis", vmin=-4, vmax=6)
+    image = left.imshow(
+        np.log10(largest).T, extent=(4, 6.5, -4.5, -1.5), origin="lower", aspect="auto", cmap="cividis", vmin=-4, vmax=6
+    )
     bar = figure.colorbar(image, ax=left, ticks=range(-4, 7, 2), extend="both", pad=0.02)
     bar.ax.set_yticklabels([f"$10^{{{k}}}$" for k in range(-4, 7, 2)])
     bar.set_label("largest |∂E/∂(w, b)| in a cell of the map", fontsize=11)
@@ -154,8 +173,14 @@ def draw(found: Any, path: Path) -> None:
         left.plot(line, fold, color="#56B4E9", linewidth=1.6, linestyle=(0, (5, 3)))
     left.plot(at, wall(at), "o", markersize=10, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.6)
     left.text(4.12, -3.05, "circles: b = ½ − w σ(½)", color="white", fontsize=12.5)
-    left.annotate("between the dashes\nthere are two attractors", (5.9, folds(5.9)[1]), (5.42, -1.95), color="#9AD3F5", fontsize=12.5,
-                  arrowprops={"arrowstyle": "-", "color": "#9AD3F5"})  # fmt: skip
+    left.annotate(
+        "between the dashes\nthere are two attractors",
+        (5.9, folds(5.9)[1]),
+        (5.42, -1.95),
+        color="#9AD3F5",
+        fontsize=12.5,
+        arrowprops={"arrowstyle": "-", "color": "#9AD3F5"},
+    )
     left.set_xlim(4, 6.5)
     left.set_ylim(-4.5, -1.5)
     left.set_xlabel("weight w", fontsize=11)
@@ -169,8 +194,13 @@ def draw(found: Any, path: Path) -> None:
     right.plot(steady[~stable], x[~stable], color="#D55E00", linewidth=2, linestyle=(0, (4, 2)))
     right.axhline(START, color="black", linewidth=1)
     right.plot(wall(5.0), START, "o", color="black", markersize=9)
-    right.annotate("the wall: the start lies\non the unstable fixed point", (wall(5.0) + 0.008, START + 0.03), (-2.5, 1.0), fontsize=12,
-                   arrowprops={"arrowstyle": "-", "color": "black"})  # fmt: skip
+    right.annotate(
+        "the wall: the start lies\non the unstable fixed point",
+        (wall(5.0) + 0.008, START + 0.03),
+        (-2.5, 1.0),
+        fontsize=12,
+        arrowprops={"arrowstyle": "-", "color": "black"},
+    )
     right.text(-2.99, START + 0.06, "start x₀ = ½", fontsize=12)
     right.text(-2.67, 1.35, "stable", color="#0072B2", fontsize=12, ha="right")
     right.text(-2.33, -1.5, "stable", color="#0072B2", fontsize=12)

@@ -123,7 +123,11 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
     for kind in KINDS[:3]:
         ratios = np.divide(found[kind, True, 10], found["gated", True, 10])
         middle, span = float(np.median(ratios)), f"median, {ratios.min():.3g} to {ratios.max():.3g}"
-        lines.append(trend(f"{kind}: loss over that of the gated net, at a changing pace", middle, "above 1.5", middle > 1.5, span))
+        lines.append(
+            trend(
+                f"{kind}: loss over that of the gated net, at a changing pace", middle, "above 1.5", middle > 1.5, span
+            )
+        )
     return lines, (factors, found)
 
 
@@ -139,15 +143,27 @@ def draw(found: Any, path: Path) -> None:
             values = np.array([losses[kind, variable, factor] for factor in factors])
             middle = np.median(values, axis=1)
             panel.plot(places, middle, color=COLOURS[kind], linewidth=2.4, label=kind, zorder=3)
-            panel.plot(places + 0.03 * (k - 1.5), values, "o", color=COLOURS[kind], markersize=4.5, alpha=0.55, markeredgewidth=0)
+            panel.plot(
+                places + 0.03 * (k - 1.5),
+                values,
+                "o",
+                color=COLOURS[kind],
+                markersize=4.5,
+                alpha=0.55,
+                markeredgewidth=0,
+            )
         low = 0.0
         for kind in sorted(KINDS, key=lambda kind: np.median(losses[kind, variable, factors[-1]])):
             low = max(1.5 * low, float(np.median(losses[kind, variable, factors[-1]])))  # no label upon another
             panel.text(places[-1] + 0.12, low, kind, color=COLOURS[kind], fontsize=11, va="center")
         panel.axhline(log(9), color="#57606A", linewidth=0.9, linestyle=(0, (4, 3)))
         panel.text(0, log(9) * 1.08, "no memory: ln 9", color="#57606A", fontsize=10, va="bottom")
-        panel.set_xticks(places, [str(factor) if not variable or factor == 1 else f"1 to {factor}" for factor in factors])
-        panel.set(yscale="log", xlabel="steps that a character lasts", ylim=(lowest, 9.0), xlim=(-0.15, places[-1] + 1.3))
+        panel.set_xticks(
+            places, [str(factor) if not variable or factor == 1 else f"1 to {factor}" for factor in factors]
+        )
+        panel.set(
+            yscale="log", xlabel="steps that a character lasts", ylim=(lowest, 9.0), xlim=(-0.15, places[-1] + 1.3)
+        )
         panel.set_title(title, loc="left", fontsize=12)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("cross-entropy on new texts; lines are medians, dots seeds")

@@ -25,9 +25,12 @@ from inspector.plots import curves as plot
 Net = tg.models.SequenceModel
 
 COLOURS = {
-    "from inputs": "#56B4E9", "from cells and units": "#0072B2", "from gates": "#E69F00", "biases": "#B8BFC6",
+    "from inputs": "#56B4E9",
+    "from cells and units": "#0072B2",
+    "from gates": "#E69F00",
+    "biases": "#B8BFC6",
     "to outputs": "#009E73",
-}  # fmt: skip
+}
 
 
 def recurrent_net(symbols: int) -> Net:
@@ -36,14 +39,18 @@ def recurrent_net(symbols: int) -> Net:
     return Net(cell, symbols, bias=False, see_inputs=True)
 
 
-def blocks_net(inputs: int, cells: int, outputs: int, *, size: int = 1, bias: bool | str = False, readout_bias: bool = False) -> Net:
+def blocks_net(
+    inputs: int, cells: int, outputs: int, *, size: int = 1, bias: bool | str = False, readout_bias: bool = False
+) -> Net:
     """Memory blocks of 1997 and outputs that see the memory cells."""
     return Net(tg.cells.LSTM1997Cell(inputs, cells, block_size=size, bias=bias), outputs, bias=readout_bias)
 
 
 def one_cell_net(symbols: int) -> Net:
     """A memory cell with an input gate, neither of them fed back."""
-    cell = tg.cells.LSTM1997Cell(symbols, 1, bias=False, output_gate=False, recurrent=False, cell_input="sigmoid", cell_output="identity")
+    cell = tg.cells.LSTM1997Cell(
+        symbols, 1, bias=False, output_gate=False, recurrent=False, cell_input="sigmoid", cell_output="identity"
+    )
     return Net(cell, symbols, bias=False, see_inputs=True)
 
 
@@ -62,11 +69,23 @@ CENSUS: list[tuple[str, int, Callable[[], list[Any]]]] = [
     ("Long lags 2c, p = 1000: 2 blocks of 1", 6064, lambda: [blocks_net(1004, 2, 2)]),
     ("Two sequences: 3 blocks of 1", 102, lambda: [blocks_net(1, 3, 1, bias=True)]),
     ("Adding: 2 blocks of 2", 93, lambda: [blocks_net(2, 4, 1, size=2, bias=True, readout_bias=True)]),
-    ("Temporal order, 4 classes: 2 blocks of 2", 156, lambda: [blocks_net(8, 4, 4, size=2, bias=True, readout_bias=True)]),
-    ("Temporal order, 8 classes: 3 blocks of 2", 308, lambda: [blocks_net(8, 6, 8, size=2, bias=True, readout_bias=True)]),
-    ("Forget gates (2000): 4 blocks of 2", 424, lambda: [Net(tg.cells.LSTM2000Cell(7, 8, block_size=2, bias="gates"), 7, see_inputs=True)]),
+    (
+        "Temporal order, 4 classes: 2 blocks of 2",
+        156,
+        lambda: [blocks_net(8, 4, 4, size=2, bias=True, readout_bias=True)],
+    ),
+    (
+        "Temporal order, 8 classes: 3 blocks of 2",
+        308,
+        lambda: [blocks_net(8, 6, 8, size=2, bias=True, readout_bias=True)],
+    ),
+    (
+        "Forget gates (2000): 4 blocks of 2",
+        424,
+        lambda: [Net(tg.cells.LSTM2000Cell(7, 8, block_size=2, bias="gates"), 7, see_inputs=True)],
+    ),
     ("Peepholes (2002): one cell", 17, lambda: [Net(tg.cells.PeepholeLSTMCell(1, 1), 1)]),
-]  # fmt: skip
+]
 FORMULA = {  # inputs, blocks, cells a block, outputs, biases
     264: (7, 4, 1, 7, 8), 276: (7, 3, 2, 7, 6), 364: (54, 2, 1, 2, 0), 664: (104, 2, 1, 2, 0), 1264: (204, 2, 1, 2, 0),
     3064: (504, 2, 1, 2, 0), 6064: (1004, 2, 1, 2, 0), 102: (1, 3, 1, 1, 9), 93: (2, 2, 2, 1, 9), 156: (8, 2, 2, 4, 12),
@@ -140,7 +159,9 @@ def draw(found: Any, path: Path) -> None:
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.suptitle("All 18 published numbers of weights come out, once gates feed back (orange)", x=0.01, ha="left", fontsize=15)
+    figure.suptitle(
+        "All 18 published numbers of weights come out, once gates feed back (orange)", x=0.01, ha="left", fontsize=15
+    )
     plot.save(figure, path)
 
 

@@ -88,7 +88,14 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         state, whole, credits[fade] = credit(fade, WORDS)
         cut_state, kept, words = credit(fade, WINDOW)
         share = WINDOW / WORDS if fade == 1 else (1 - fade**WINDOW) / (1 - fade**WORDS)
-        lines.append(exact(f"share of the credit in the last {WINDOW} of {WORDS} words, fading by {fade:g}", kept / whole, share, 1e-10))
+        lines.append(
+            exact(
+                f"share of the credit in the last {WINDOW} of {WORDS} words, fading by {fade:g}",
+                kept / whole,
+                share,
+                1e-10,
+            )
+        )
         moved, reached = max(moved, abs(cut_state / state - 1)), reached + np.count_nonzero(words[:-WINDOW])
     lines.append(exact("words before the window that get credit", reached, 0))
     lines.append(exact("relative change of the state by the cut", moved, 0.0, 1e-12))
@@ -104,10 +111,27 @@ def measure(quick: bool, rng: np.random.Generator) -> tuple[list[Line], Any]:
         inside = [value for (lag, window), all_seeds in found.items() if lag == window for value in all_seeds]
         span = f"median, {min(inside):.3g} to {max(inside):.3g} over lags and {len(seeds)} seeds"
         middle = float(np.median(inside))
-        lines.append(trend(f"{kind}: accuracy for a bit at the far end of the window", middle, "at least 0.98", middle >= 0.98, span))
-        solved = [sum(found[lag, window][k] >= 0.98 for k in range(len(seeds))) for lag, window in found if lag > window]
+        lines.append(
+            trend(
+                f"{kind}: accuracy for a bit at the far end of the window",
+                middle,
+                "at least 0.98",
+                middle >= 0.98,
+                span,
+            )
+        )
+        solved = [
+            sum(found[lag, window][k] >= 0.98 for k in range(len(seeds))) for lag, window in found if lag > window
+        ]
         said = f"{sum(solved)} of {len(solved) * len(seeds)}"
-        lines.append(trend(f"{kind}: trainings that learn a bit beyond the window", said, "none, if what is cut were lost", not sum(solved)))
+        lines.append(
+            trend(
+                f"{kind}: trainings that learn a bit beyond the window",
+                said,
+                "none, if what is cut were lost",
+                not sum(solved),
+            )
+        )
     return lines, (credits, maps, lags, windows)
 
 
@@ -121,7 +145,9 @@ def draw(found: Any, path: Path) -> None:
         text = f"fading by {fade:g}: {words[-WINDOW:].sum() / words.sum():.0%} in the window"
         panel.text(-WORDS, y, text, color=COLOURS[fade], fontsize=10)
     panel.axvspan(-WINDOW - 0.5, -0.5, color="#F0E442", alpha=0.5, linewidth=0)
-    panel.annotate("the last ten\nwords", (-WINDOW, 0.82), (-45, 0.8), fontsize=10, va="center", arrowprops={"arrowstyle": "->"})
+    panel.annotate(
+        "the last ten\nwords", (-WINDOW, 0.82), (-45, 0.8), fontsize=10, va="center", arrowprops={"arrowstyle": "->"}
+    )
     panel.set(xlabel="words ago", ylabel="credit of a word", ylim=(0, 1.16), xlim=(-WORDS - 1, 0))
     panel.set_xticks([-100, -50, -10, -1], ["100", "50", "10", "1"])
     panel.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,6 @@
-"""Products with a sum in them, whichever way a cell writes them: ``einsum``, or elementwise products that are then summed."""
+"""Products with a sum in them, whichever way a cell writes them: ``einsum``, or elementwise products that are then
+summed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class Side(NamedTuple):
 
 
 def lifted(e: Expression) -> str:
-    """``"column"`` or ``"row"``, if a vector for each sequence was made that of a matrix, as ``v[:, :, None]`` does; else empty."""
+    """``"column"`` or ``"row"``, if a vector for each sequence was made that of a matrix, as ``v[:, :, None]``
+    does; else empty.
+    """
     if e.op not in ("getitem", "reshape") or not (e.batched and e.operands[0].batched):
         return ""
     if e.op == "getitem" and not _only_adds_axes(e.attributes["index"]):
@@ -43,7 +47,9 @@ def contraction(e: Expression) -> tuple[Side, Side] | None:
         return None
     if e.batched:
         sequence, output = output[:1], output[1:]
-        if any(operand.batched and not term.startswith(sequence) for term, operand in zip(terms, e.operands, strict=True)):
+        if any(
+            operand.batched and not term.startswith(sequence) for term, operand in zip(terms, e.operands, strict=True)
+        ):
             return None
         terms = [term[1:] if operand.batched else term for term, operand in zip(terms, e.operands, strict=True)]
         if any(sequence in term for term in terms):
@@ -66,11 +72,18 @@ def contraction(e: Expression) -> tuple[Side, Side] | None:
 def summed_product(e: Expression) -> Expression:
     """``(S * c[:, None]).sum(2)`` as the product of a matrix and a vector that it is; anything else as it is."""
     axis, product = e.attributes.get("axis"), e.operands[0]
-    if not isinstance(axis, int) or e.attributes.get("keepdims") or product.op != "multiply" or len(features(product)) != 2:
+    if (
+        not isinstance(axis, int)
+        or e.attributes.get("keepdims")
+        or product.op != "multiply"
+        or len(features(product)) != 2
+    ):
         return e
     summed = axis % len(product.shape) - product.batched
     for matrix, vector in (product.operands, product.operands[::-1]):
         if lifted(vector) == ("column", "row")[summed] and features(matrix) == features(product):
             subscripts = f"{'b' if matrix.batched else ''}ij,b{'ij'[summed]}->b{'ji'[summed]}"
-            return Expression("einsum", (matrix, vector.operands[0]), {"subscripts": subscripts}, e.shape, e.batched, e.node)
+            return Expression(
+                "einsum", (matrix, vector.operands[0]), {"subscripts": subscripts}, e.shape, e.batched, e.node
+            )
     return e

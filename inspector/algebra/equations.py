@@ -1,4 +1,6 @@
-"""equations: what one timestep of a cell computes, and the derivative along its highways, as LaTeX and as plain text."""
+"""equations: what one timestep of a cell computes, and the derivative along its highways, as LaTeX and as plain
+text.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,9 @@ class Highway(Brief):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """The equations of a single cell: `name` is empty unless there are several, `timestep` is the one they were read at."""
+    """The equations of a single cell: `name` is empty unless there are several, `timestep` is the one they were
+    read at.
+    """
 
     name: str
     timestep: int
@@ -308,19 +312,25 @@ class _Shown:
         left, right = statement.symbol, statement.expression
         value = self.statements.values[left]
         return Equation(
-            left.name, (LATEX.symbol(left), LATEX(right)), f"{UNICODE.symbol(left)} = {UNICODE(right)}",
-            self._drawn([statement.node]), statement.node, value, self._computed(right, value.shape),
-        )  # fmt: skip
+            left.name,
+            (LATEX.symbol(left), LATEX(right)),
+            f"{UNICODE.symbol(left)} = {UNICODE(right)}",
+            self._drawn([statement.node]),
+            statement.node,
+            value,
+            self._computed(right, value.shape),
+        )
 
     def highway(self, derivative: Derivative) -> Highway:
         of, by, inside = derivative.of, derivative.by, derivative.diagonal
         return Highway(
-            of.name, (LATEX.derivative(of, by), LATEX.diagonal(inside)),
+            of.name,
+            (LATEX.derivative(of, by), LATEX.diagonal(inside)),
             f"{UNICODE.derivative(of, by)} = {UNICODE.diagonal(inside)}",
             tuple(tuple(self._factors(sign, way)) for sign, way in ways(inside)),
             self._computed(inside, self.statements.values[of].shape),
             tuple(self.equation(statement) for statement in derivative.where),
-        )  # fmt: skip
+        )
 
     def _drawn(self, nodes: Iterable[int]) -> tuple[str, ...]:
         return tuple(self.keys[node] for node in nodes if node in self.keys)
@@ -333,7 +343,9 @@ class _Shown:
             yield Factor("-1", "−1", (), (), np.asarray(-1.0))
         for factor in factors(way):
             nodes = tuple(dict.fromkeys(_nodes(factor)))
-            yield Factor(LATEX(factor), UNICODE(factor), self._drawn(nodes), nodes, evaluate(factor, self.statements.values))
+            yield Factor(
+                LATEX(factor), UNICODE(factor), self._drawn(nodes), nodes, evaluate(factor, self.statements.values)
+            )
 
 
 def _nodes(expression: Expression) -> Iterator[int]:

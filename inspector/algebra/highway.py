@@ -1,4 +1,6 @@
-"""The derivative of a state by itself one step before, along the highway: through elementwise sums, products and choices alone."""
+"""The derivative of a state by itself one step before, along the highway: through elementwise sums, products and
+choices alone.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Derivative:
 
 
 def along(statements: Statements, state: str) -> Derivative | None:
-    """The sum over all ways along which `state` gets through the step on diagonal Jacobians; None if there is no way."""
+    """The sum over all ways along which `state` gets through the step on diagonal Jacobians; None if there is no
+    way.
+    """
     by, of = statements.before[state], statements.after[state]
     written = Counter(e.symbol for s in statements.all for e in subtrees(s.expression) if e.op == "symbol")
     ways: dict[Symbol, Expression] = {by: number(1.0)}
@@ -84,7 +88,9 @@ def _reshaped(e: Expression, inner: Expression) -> Expression:
     """The diagonal in the shape that the values have from here on."""
     if inner.op == "number" or e.shape == e.operands[0].shape:
         return inner
-    full = Expression("broadcast_to", (inner,), {"shape": e.operands[0].shape}, e.operands[0].shape, e.operands[0].batched)
+    full = Expression(
+        "broadcast_to", (inner,), {"shape": e.operands[0].shape}, e.operands[0].shape, e.operands[0].batched
+    )
     return Expression("reshape", (full,), e.attributes, e.shape, e.batched)
 
 

@@ -1,4 +1,6 @@
-"""How a name is written in a formula: ``weight_ih`` as a W with a subscript, ``tau`` as a Greek letter, anything else as text."""
+"""How a name is written in a formula: ``weight_ih`` as a W with a subscript, ``tau`` as a Greek letter, anything
+else as text.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,41 @@ from ..picture.theme import visible
 __all__ = ["latex_name", "latex_text", "spelt", "subscripts", "superscripts", "unicode_name"]
 
 GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ", "iota": "ι",
-    "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ",
-    "upsilon": "υ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "Gamma": "Γ", "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ",
-    "Xi": "Ξ", "Pi": "Π", "Sigma": "Σ", "Upsilon": "Υ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
-}  # fmt: skip
+    "alpha": "α",
+    "beta": "β",
+    "gamma": "γ",
+    "delta": "δ",
+    "epsilon": "ε",
+    "zeta": "ζ",
+    "eta": "η",
+    "theta": "θ",
+    "iota": "ι",
+    "kappa": "κ",
+    "lambda": "λ",
+    "mu": "μ",
+    "nu": "ν",
+    "xi": "ξ",
+    "pi": "π",
+    "rho": "ρ",
+    "sigma": "σ",
+    "tau": "τ",
+    "upsilon": "υ",
+    "phi": "φ",
+    "chi": "χ",
+    "psi": "ψ",
+    "omega": "ω",
+    "Gamma": "Γ",
+    "Delta": "Δ",
+    "Theta": "Θ",
+    "Lambda": "Λ",
+    "Xi": "Ξ",
+    "Pi": "Π",
+    "Sigma": "Σ",
+    "Upsilon": "Υ",
+    "Phi": "Φ",
+    "Psi": "Ψ",
+    "Omega": "Ω",
+}
 _LETTERS = {letter: word for word, letter in GREEK.items()}
 _CUSTOMARY = {"weight": "W", "bias": "b"}
 _WELL_FORMED = re.compile(rf"([A-Za-z]+|[{''.join(_LETTERS)}])(\d*)((?:_[A-Za-z0-9]+)*)")
@@ -22,9 +54,16 @@ _LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈
 _HIGH = dict(zip("0123456789+-=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
 
 _ESCAPES = {
-    "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': "''", "\n": " ", **{c: "\\" + c for c in "{}$&#_%"},
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "\n": " ",
+    **{c: "\\" + c for c in "{}$&#_%"},
+}
 
 
 def spelt(name: str, timed: bool = False) -> tuple[str, tuple[str, ...]] | None:
@@ -59,7 +98,9 @@ def _latex_letters(word: str, most: int) -> str:
 
 def latex_text(name: str) -> str:
     """Any text as LaTeX that every engine sets; what its fonts may lack is given by number."""
-    escaped = "".join(_ESCAPES.get(c, c if c.isascii() or "À" <= c <= "ÿ" else f"U+{ord(c):04X}") for c in visible(name, "\n"))
+    escaped = "".join(
+        _ESCAPES.get(c, c if c.isascii() or "À" <= c <= "ÿ" else f"U+{ord(c):04X}") for c in visible(name, "\n")
+    )
     return rf"\text{{{escaped}}}"
 
 

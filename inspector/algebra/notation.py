@@ -17,14 +17,26 @@ CHOICE, COMPARISON, SUM, PRODUCT, APPLIED, POWER, ATOM = range(7)
 """What binds more tightly has the higher number."""
 
 _COMPARISONS = {
-    "greater": (">", ">"), "greater_equal": (r"\ge", "≥"), "less": ("<", "<"), "less_equal": (r"\le", "≤"),
-    "equal": ("=", "="), "not_equal": (r"\ne", "≠"),
-}  # fmt: skip
+    "greater": (">", ">"),
+    "greater_equal": (r"\ge", "≥"),
+    "less": ("<", "<"),
+    "less_equal": (r"\le", "≤"),
+    "equal": ("=", "="),
+    "not_equal": (r"\ne", "≠"),
+}
 _FUNCTIONS = {
-    "sigmoid": (r"\sigma", "σ"), "tanh": (r"\tanh", "tanh"), "exp": (r"\exp", "exp"), "log": (r"\log", "log"),
-    "sin": (r"\sin", "sin"), "cos": (r"\cos", "cos"), "maximum": (r"\max", "max"), "max": (r"\max", "max"),
-    "minimum": (r"\min", "min"), "min": (r"\min", "min"), "stop_gradient": (r"\operatorname{stop}", "stop"),
-}  # fmt: skip
+    "sigmoid": (r"\sigma", "σ"),
+    "tanh": (r"\tanh", "tanh"),
+    "exp": (r"\exp", "exp"),
+    "log": (r"\log", "log"),
+    "sin": (r"\sin", "sin"),
+    "cos": (r"\cos", "cos"),
+    "maximum": (r"\max", "max"),
+    "max": (r"\max", "max"),
+    "minimum": (r"\min", "min"),
+    "min": (r"\min", "min"),
+    "stop_gradient": (r"\operatorname{stop}", "stop"),
+}
 _ONLY_SHAPE = frozenset({"identity", "astype", "broadcast_to"})
 
 
@@ -175,7 +187,12 @@ class Notation:
             entries[at : at + 1] = [slice(None)] * (len(sizes) - len(entries) + 1)
         if operand.batched and entries and isinstance(entries[0], slice) and entries[0] == slice(None):
             entries, sizes = entries[1:], sizes[1:]
-        while entries and isinstance(entries[-1], slice) and len(entries) <= len(sizes) and _whole(entries[-1], sizes[len(entries) - 1]):
+        while (
+            entries
+            and isinstance(entries[-1], slice)
+            and len(entries) <= len(sizes)
+            and _whole(entries[-1], sizes[len(entries) - 1])
+        ):
             entries.pop()
         return self.comma.join(self._entry(entry, sizes[k] if k < len(sizes) else 0) for k, entry in enumerate(entries))
 
@@ -325,7 +342,9 @@ class _Latex(Notation):
 
     def _choice(self, e: Expression, parts: list[Printed]) -> Printed:
         condition, a, b = (part.text for part in parts)
-        return Printed(rf"\begin{{cases}} {a} & \text{{if }} {condition} \\ {b} & \text{{otherwise}} \end{{cases}}", CHOICE)
+        return Printed(
+            rf"\begin{{cases}} {a} & \text{{if }} {condition} \\ {b} & \text{{otherwise}} \end{{cases}}", CHOICE
+        )
 
     def _colon(self) -> str:
         return "{:}"
@@ -340,7 +359,9 @@ class _Unicode(Notation):
 
     def symbol(self, symbol: Symbol, label: str = "") -> str:
         base, below = unicode_name(symbol.name, symbol.time is not None)
-        under = "".join(subscripts(part) if len(part) < 3 or part.isdigit() else f"_{part}" for part in below) + ("" if symbol.time is None else subscripts(_time(symbol.time)))
+        under = "".join(subscripts(part) if len(part) < 3 or part.isdigit() else f"_{part}" for part in below) + (
+            "" if symbol.time is None else subscripts(_time(symbol.time))
+        )
         head, rest = unicode_name(label) if label else ("", [])
         return base + under + "′" * symbol.primes + (superscripts(f"({'_'.join([head, *rest])})") if label else "")
 
@@ -393,12 +414,25 @@ def _below(parts: Sequence[str]) -> str:
 
 
 _FORMS: dict[str, Callable[[Notation, Expression, list[Printed]], Printed]] = {
-    "symbol": Notation._leaf, "number": Notation._number, "add": Notation._sum, "subtract": Notation._sum,
-    "negative": Notation._negative, "multiply": Notation._product, "apply": Notation._applied, "matmul": Notation._applied,
-    "power": Notation._power, "square": Notation._power, "transpose": Notation._transposed, "getitem": Notation._indexed,
-    "concatenate": Notation._joined, "einsum": Notation._contracted,
-    "divide": lambda n, e, p: n._quotient(e, p), "sqrt": lambda n, e, p: n._root(e, p), "root": lambda n, e, p: n._root(e, p),
-    "abs": lambda n, e, p: n._size(e, p), "where": lambda n, e, p: n._choice(e, p),
-}  # fmt: skip
+    "symbol": Notation._leaf,
+    "number": Notation._number,
+    "add": Notation._sum,
+    "subtract": Notation._sum,
+    "negative": Notation._negative,
+    "multiply": Notation._product,
+    "apply": Notation._applied,
+    "matmul": Notation._applied,
+    "power": Notation._power,
+    "square": Notation._power,
+    "transpose": Notation._transposed,
+    "getitem": Notation._indexed,
+    "concatenate": Notation._joined,
+    "einsum": Notation._contracted,
+    "divide": lambda n, e, p: n._quotient(e, p),
+    "sqrt": lambda n, e, p: n._root(e, p),
+    "root": lambda n, e, p: n._root(e, p),
+    "abs": lambda n, e, p: n._size(e, p),
+    "where": lambda n, e, p: n._choice(e, p),
+}
 
 LATEX, UNICODE = _Latex(), _Unicode()

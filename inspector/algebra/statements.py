@@ -163,7 +163,9 @@ class _Reader:
 
     def _name_leaves(self) -> None:
         """Parameters, constants, and what comes from other timesteps or from outside."""
-        read = {k for node in self.nodes if node.index in self.own for k in node.inputs} | {index for _, index in self.aliases}
+        read = {k for node in self.nodes if node.index in self.own for k in node.inputs} | {
+            index for _, index in self.aliases
+        }
         for index in sorted(read - self.own - set(self.symbols)):
             node = self.graph.nodes[index]
             if node.op == "constant":
@@ -193,10 +195,18 @@ class _Reader:
             return None
         operand = self.graph.nodes[node.inputs[0]]
         index = node.attributes["index"]
-        if not self.is_data.get(operand.index) or len(operand.shape) != 2 or not isinstance(index, tuple) or len(index) != 2:
+        if (
+            not self.is_data.get(operand.index)
+            or len(operand.shape) != 2
+            or not isinstance(index, tuple)
+            or len(index) != 2
+        ):
             return None
         rows, columns = index
-        if not (isinstance(columns, slice) and isinstance(rows, (slice, type(Ellipsis)))) or rows not in (slice(None), Ellipsis):
+        if not (isinstance(columns, slice) and isinstance(rows, (slice, type(Ellipsis)))) or rows not in (
+            slice(None),
+            Ellipsis,
+        ):
             return None
         start, stop, step = columns.indices(operand.shape[1])
         return (start, stop) if step == 1 else None
@@ -230,7 +240,10 @@ class _Reader:
         if node.op not in _ARITHMETIC:
             return False
         kinds = [k in sliced for k in node.inputs]
-        fits = [s or not self.is_data[k] or self.graph.nodes[k].shape[-1] == 1 for s, k in zip(kinds, node.inputs, strict=True)]
+        fits = [
+            s or not self.is_data[k] or self.graph.nodes[k].shape[-1] == 1
+            for s, k in zip(kinds, node.inputs, strict=True)
+        ]
         return any(kinds) and all(fits)
 
     def _is_light(self, node: Node) -> bool:

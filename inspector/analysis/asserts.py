@@ -9,8 +9,8 @@ import numpy as np
 
 from tinygrad_rnn import Graph, Tensor, grad, parts
 from tinygrad_rnn.autodiff.ancestry import ancestors
-from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.plurals import counted
 
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import norm_of
@@ -20,7 +20,9 @@ __all__ = ["assert_gradient_reaches", "assert_no_detach", "assert_same_graph"]
 
 
 @np.errstate(all="ignore")
-def assert_gradient_reaches(loss: Tensor, value: Tensor, *, at_least: float = 1e-3, relative_to: Tensor | None = None) -> None:
+def assert_gradient_reaches(
+    loss: Tensor, value: Tensor, *, at_least: float = 1e-3, relative_to: Tensor | None = None
+) -> None:
     """Assert that the gradient of `loss` by `value` is not too small.
 
     Parameters
@@ -62,7 +64,8 @@ def assert_gradient_reaches(loss: Tensor, value: Tensor, *, at_least: float = 1e
 
 
 def assert_no_detach(loss: Tensor) -> None:
-    """Assert that nothing `loss` was computed from was cut from its history, by ``detach``, ``stop_gradient`` or ``no_grad``.
+    """Assert that nothing `loss` was computed from was cut from its history, by ``detach``, ``stop_gradient`` or
+    ``no_grad``.
 
     Raises
     ------
@@ -72,7 +75,9 @@ def assert_no_detach(loss: Tensor) -> None:
     found = [f"{node.path}: {where}" for node, where in cuts(ancestors([loss]))]
     if found:
         more = [f"and {len(found) - 10} more"] if len(found) > 10 else []
-        raise AssertionError("\n".join(["the loss was computed from values cut from their history:", *found[:10], *more]))
+        raise AssertionError(
+            "\n".join(["the loss was computed from values cut from their history:", *found[:10], *more])
+        )
 
 
 def assert_same_graph(a: Any, b: Any) -> None:
@@ -90,14 +95,21 @@ def assert_same_graph(a: Any, b: Any) -> None:
     first, second = (one if isinstance(one, Graph) else Graph(one) for one in (a, b))
     for x, y in zip(first.nodes, second.nodes, strict=False):
         for what, one, other in (
-            ("operation", x.op, y.op), ("operands", x.inputs, y.inputs), ("shape", x.shape, y.shape), ("dtype", x.dtype, y.dtype),
-            ("name", x.name, y.name), ("settings", repr(sorted(x.attributes.items())), repr(sorted(y.attributes.items()))),
-        ):  # fmt: skip
+            ("operation", x.op, y.op),
+            ("operands", x.inputs, y.inputs),
+            ("shape", x.shape, y.shape),
+            ("dtype", x.dtype, y.dtype),
+            ("name", x.name, y.name),
+            ("settings", repr(sorted(x.attributes.items())), repr(sorted(y.attributes.items()))),
+        ):
             if one != other:
                 raise AssertionError(f"node {x.index}, {x.path} and {y.path}: {what} {one} and {other}")
     if len(first) != len(second):
         longer, shorter = (first, second) if len(first) > len(second) else (second, first)
-        raise AssertionError(f"{counted(len(first), 'node')} and {len(second)}; node {len(shorter)} of the larger is {longer.nodes[len(shorter)].path}")
+        raise AssertionError(
+            f"{counted(len(first), 'node')} and {len(second)}; node {len(shorter)} of the larger is"
+            f" {longer.nodes[len(shorter)].path}"
+        )
 
 
 def _blame(loss: Tensor, value: Tensor) -> str:
@@ -106,7 +118,9 @@ def _blame(loss: Tensor, value: Tensor) -> str:
     behind = descendants(order, value)
     size: dict[int, float] = {}
     best: dict[int, tuple[float, Tensor]] = {}
-    for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in behind]):
+    for node, total, edges in sweep(
+        [loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in behind]
+    ):
         size[node.id] = norm_of(total)
         ways = [(norm_of(part), node.inputs[k]) for k, part in edges if node.inputs[k].id in behind]
         if ways:

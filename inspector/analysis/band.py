@@ -1,4 +1,6 @@
-"""Band: gradient decay over many initialisations or all sequences of a batch, so that one run is not taken for the rule."""
+"""Band: gradient decay over many initialisations or all sequences of a batch, so that one run is not taken for the
+rule.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import styles
@@ -58,7 +60,9 @@ class Band(Finding):
         return tuple(map(str, self.norms.axes["state"]))
 
     @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
+    def plot(
+        self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None
+    ) -> Path | Axes:
         """Plot the median and the band over all curves, with lines where number formats underflow.
 
         Raises
@@ -70,25 +74,37 @@ class Band(Finding):
         looks, lines, zeros, broken = styles(self.states), [], [], []
         for name in self.states if states is None else states:
             rows = self.quantiles["state", name]
-            lines.append(draw_band(axes, self.norms.axes["t"], rows, looks[name], f"{name}, median: {decay_rate(rows[2])}"))
+            lines.append(
+                draw_band(axes, self.norms.axes["t"], rows, looks[name], f"{name}, median: {decay_rate(rows[2])}")
+            )
             zeros.append(((self.norms["state", name] == 0).all(axis=1), looks[name].colour))
             broken.append((~np.isfinite(self.norms["state", name]).all(axis=1), looks[name].colour))
         along_time(axes, "state_t")
         mark_rows(axes, zeros, broken)
         draw_limits(axes)
         count = len(self.norms.axes[self.over])
-        title(axes, f"{self.cell}: gradient of the loss along time, {counted(count, self.over)}",
-              f"initialisation: {self.initialisation}; bands: half and nine tenths of all")  # fmt: skip
+        title(
+            axes,
+            f"{self.cell}: gradient of the loss along time, {counted(count, self.over)}",
+            f"initialisation: {self.initialisation}; bands: half and nine tenths of all",
+        )
         legend(axes, lines)
         return finish(axes, path, self.not_finite)
 
     def _text(self) -> str:
         wide = max(map(len, self.states))
-        lines = [f"gradient along time in {self.cell}, {counted(len(self.norms.axes[self.over]), self.over)}, initialisation {self.initialisation}"]
+        lines = [
+            f"gradient along time in {self.cell}, {counted(len(self.norms.axes[self.over]), self.over)}, initialisation"
+            f" {self.initialisation}"
+        ]
         for name in self.states:
             (low,), (middle,), (high,) = quantiles([self.factor["state", name]], (0.05, 0.5, 0.95))
             curve = sparkline(self.quantiles["state", name][2], 40)
-            rate = "no decay to measure" if math.isnan(middle) else f"×{middle:.3g} a step back (5 to 95 %: {low:.3g} to {high:.3g})"
+            rate = (
+                "no decay to measure"
+                if math.isnan(middle)
+                else f"×{middle:.3g} a step back (5 to 95 %: {low:.3g} to {high:.3g})"
+            )
             lines.append(f"  {name:<{wide}}  {curve}  {rate}")
         return "\n".join(lines)
 
@@ -112,8 +128,8 @@ def band(run: Run | Sequence[Run], loss: Tensor | Sequence[Tensor]) -> Band:
     Raises
     ------
     TypeError, ValueError
-        As from :func:`inspector.trace`; ValueError also if there is no run, not one loss for each, or the runs differ in
-        length or states.
+        As from :func:`inspector.trace`; ValueError also if there is no run, not one loss for each, or the runs differ
+        in length or states.
 
     Examples
     --------
@@ -128,12 +144,17 @@ def band(run: Run | Sequence[Run], loss: Tensor | Sequence[Tensor]) -> Band:
     if isinstance(run, Sequence):
         losses = list(loss) if isinstance(loss, Sequence) else [loss]
         if not run or len(run) != len(losses):
-            raise ValueError(f"band: {counted(len(run), 'run needs', plural='runs need')} as many losses, at least one; got {len(losses)}")
+            raise ValueError(
+                f"band: {counted(len(run), 'run needs', plural='runs need')} as many losses, at least one; got"
+                f" {len(losses)}"
+            )
         traces = [trace(one, of) for one, of in zip(run, losses, strict=True)]
         kinds = {(found.steps, found.states) for found in traces}
         if len(kinds) > 1:
             raise ValueError(f"band: runs must be alike in length and states, got {sorted(kinds)}")
-        return _measured(traces, "run", [np.stack([found.norm(name) for found in traces], axis=1) for name in traces[0].states])
+        return _measured(
+            traces, "run", [np.stack([found.norm(name) for found in traces], axis=1) for name in traces[0].states]
+        )
     if not isinstance(loss, Tensor):
         raise TypeError(f"band: one run needs one loss, a Tensor, got {type(loss).__name__}")
     found = trace(run, loss)
@@ -148,10 +169,16 @@ def _measured(traces: Sequence[GradientTrace], over: str, curves: list[npt.NDArr
     rates = [[decay_rate(curve) for curve in one.T] for one in values]
     state, steps, each = {"state": found.states}, range(found.steps), {over: range(values.shape[2])}
     return Band(
-        found.label, found.initialisation, over,
+        found.label,
+        found.initialisation,
+        over,
         Labelled(values, {**state, "t": steps, **each}, "‖∂L/∂state_t‖₂"),
-        Labelled(np.stack([quantiles(rows, list(QUANTILES.values())) for rows in values]), {**state, "quantile": list(QUANTILES), "t": steps}, "‖∂L/∂state_t‖₂"),
+        Labelled(
+            np.stack([quantiles(rows, list(QUANTILES.values())) for rows in values]),
+            {**state, "quantile": list(QUANTILES), "t": steps},
+            "‖∂L/∂state_t‖₂",
+        ),
         Labelled([[rate.factor for rate in row] for row in rates], {**state, **each}, "factor a step back"),
         Labelled([[rate.half_life for rate in row] for row in rates], {**state, **each}, "half-life in steps"),
         not_finite=next((one.not_finite for one in traces if one.not_finite), None),
-    )  # fmt: skip
+    )

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.curves import plot_decay
@@ -31,7 +31,9 @@ from .whatif import WhatIf, what_if
 __all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Remedy", "diagnose"]
 
 VANISHES, EXPLODES = 1e-2, 1e3
-"""What is left of the state's gradient at the other end of time; in between all is well. From nets that were trained: docs/diagnose.md."""
+"""What is left of the state's gradient at the other end of time; in between all is well. From nets that were
+trained: docs/diagnose.md.
+"""
 _GOAL = 0.1
 """What a remedy should leave at the other end of time."""
 _BIASES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
@@ -61,7 +63,10 @@ class Remedy:
     tried: WhatIf = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{self.change}: {_kept(self.kept)} would arrive instead of {_kept(self.kept_before)}, {_life(self.half_life, len(self.tried.before.axes['t']))}"
+        return (
+            f"{self.change}: {_kept(self.kept)} would arrive instead of {_kept(self.kept_before)},"
+            f" {_life(self.half_life, len(self.tried.before.axes['t']))}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +109,14 @@ class Diagnosis(Finding):
         return plot_decay(traces, path, ax)
 
     def to_dict(self) -> dict[str, Any]:
-        remedies = [{"change": r.change, "kept": r.kept if math.isfinite(r.kept) else None, "half_life": r.half_life if math.isfinite(r.half_life) else None} for r in self.remedies]
+        remedies = [
+            {
+                "change": r.change,
+                "kept": r.kept if math.isfinite(r.kept) else None,
+                "half_life": r.half_life if math.isfinite(r.half_life) else None,
+            }
+            for r in self.remedies
+        ]
         return {**super().to_dict(), "evidence": list(self.evidence), "remedies": remedies}
 
     def __str__(self) -> str:
@@ -172,17 +184,33 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     fall = waterfall(run, loss)
     verdict = "vanishes" if kept < VANISHES else "explodes" if kept > EXPLODES else "well"
     rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {_life(half_life, len(run))}"
-    finding = {"vanishes": f"the gradient vanishes: {rate}", "explodes": f"the gradient explodes: {rate}", "well": f"all is well: {rate}"}[verdict]
+    finding = {
+        "vanishes": f"the gradient vanishes: {rate}",
+        "explodes": f"the gradient explodes: {rate}",
+        "well": f"all is well: {rate}",
+    }[verdict]
     remedies = () if verdict == "well" else tuple(_remedies(run, loss, fall, kept, verdict))
-    return Diagnosis(verdict, finding, tuple(_evidence(run, fall)), remedies, fall.state, float(kept), half_life, fall, found)
+    return Diagnosis(
+        verdict, finding, tuple(_evidence(run, fall)), remedies, fall.state, float(kept), half_life, fall, found
+    )
 
 
 # ----------------------------------------------------------------------------------------- verdicts
 
 
 def _whole(found: GradientTrace) -> Any:
-    """The norm of the gradient by all states together, at every timestep; a state without a value there has no part in it."""
-    return norms(np.stack([[norm if found.has(state, t) else 0.0 for t, norm in enumerate(found.norm(state))] for state in found.states], axis=1))
+    """The norm of the gradient by all states together, at every timestep; a state without a value there has no
+    part in it.
+    """
+    return norms(
+        np.stack(
+            [
+                [norm if found.has(state, t) else 0.0 for t, norm in enumerate(found.norm(state))]
+                for state in found.states
+            ],
+            axis=1,
+        )
+    )
 
 
 def _ends(whole: Any, found: GradientTrace) -> tuple[int, int]:
@@ -204,9 +232,15 @@ def _stopped(run: Run, found: GradientTrace, whole: Any, far: int) -> Diagnosis:
 def _broken(found: GradientTrace, whole: Any) -> Diagnosis:
     ill = np.flatnonzero(~np.isfinite(whole))
     reverse = all(part.reverse for part in found.run.cells)
-    states = f"the gradient by the states is not finite from t = {ill[0] if reverse else ill[-1]} back" if len(ill) else "the gradient by the states is finite"
+    states = (
+        f"the gradient by the states is not finite from t = {ill[0] if reverse else ill[-1]} back"
+        if len(ill)
+        else "the gradient by the states is finite"
+    )
     finding = f"{found.not_finite}; {states}" if found.not_finite is not None else states
-    return Diagnosis("not finite", finding, (), (), found.states[0], math.nan, math.nan, None, found, not_finite=found.not_finite)
+    return Diagnosis(
+        "not finite", finding, (), (), found.states[0], math.nan, math.nan, None, found, not_finite=found.not_finite
+    )
 
 
 # ----------------------------------------------------------------------------------------- evidence
@@ -228,7 +262,9 @@ def _evidence(run: Run, fall: Waterfall) -> Iterator[str]:
     against = {name: -sign * value for name, value in parts.items() if -sign * value > 0.05 * much}
     if against:
         ways = ", ".join(f"{name}{_typical(run, name)}" for name in sorted(against, key=lambda name: -against[name]))
-        yield f"{sum(against.values()) / much:.0%} of that is {'taken back by' if total > 0 else 'made up for by'} {ways}"
+        yield (
+            f"{sum(against.values()) / much:.0%} of that is {'taken back by' if total > 0 else 'made up for by'} {ways}"
+        )
 
 
 def _typical(run: Run, part: str) -> str:
@@ -310,4 +346,8 @@ def _kept(share: float) -> str:
 def _life(half_life: float, steps: int) -> str:
     if not abs(half_life) <= steps:
         return "level along the way"
-    return f"half-life {counted(half_life, 'step', '.3g')}" if half_life > 0 else f"doubling every {counted(-half_life, 'step', '.3g')}"
+    return (
+        f"half-life {counted(half_life, 'step', '.3g')}"
+        if half_life > 0
+        else f"doubling every {counted(-half_life, 'step', '.3g')}"
+    )

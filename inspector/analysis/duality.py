@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from tinygrad_rnn import Bidirectional, Tensor, grad, tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import dense
-from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.states import leaves_of
 from tinygrad_rnn.recurrent.unroll import Run
 
@@ -63,22 +63,30 @@ class Duality(Finding):
 
     def _title(self) -> str:
         finite = np.isfinite(self.products.values).all()
-        return f"Duality: the same at every cut, to {self.deviation:.1e}" if finite else "Duality: not finite at every cut"
+        return (
+            f"Duality: the same at every cut, to {self.deviation:.1e}" if finite else "Duality: not finite at every cut"
+        )
 
     def _text(self) -> str:
         values = self.products.values
         if not np.isfinite(values).all():
-            return f"⟨cotangent, tangent⟩ is finite at {np.isfinite(values).sum()} of {counted(len(values), 'cut')}: nothing to compare"
-        return f"⟨cotangent, tangent⟩ is {values.mean():.6g} at each of {counted(len(values), 'cut')}, to {self.deviation:.1e}"
+            return (
+                f"⟨cotangent, tangent⟩ is finite at {np.isfinite(values).sum()} of {counted(len(values), 'cut')}:"
+                " nothing to compare"
+            )
+        return (
+            f"⟨cotangent, tangent⟩ is {values.mean():.6g} at each of {counted(len(values), 'cut')}, to"
+            f" {self.deviation:.1e}"
+        )
 
 
 @np.errstate(all="ignore")
 def duality(run: Run, loss: Tensor, seed: int = 0) -> Duality:
     """Push a random tangent of the initial state forward, pull the cotangent of `loss` back, and multiply at every cut.
 
-    With J_t the Jacobian of the steps up to t, ⟨λ_t, J_t v⟩ = ⟨J_tᵀ λ_t, v⟩ is the same number wherever the sequence is cut:
-    the derivative of the loss along v. The forward half uses no rule of its own: as uᵀ(J v) is linear in u, its gradient by
-    u is J v.
+    With J_t the Jacobian of the steps up to t, ⟨λ_t, J_t v⟩ = ⟨J_tᵀ λ_t, v⟩ is the same number wherever the sequence is
+    cut: the derivative of the loss along v. The forward half uses no rule of its own: as uᵀ(J v) is linear in u, its
+    gradient by u is J v.
 
     Parameters
     ----------
@@ -127,7 +135,9 @@ def duality(run: Run, loss: Tensor, seed: int = 0) -> Duality:
         sizes.append(sum(map(abs, seen)) + sum(map(abs, crossing)))
     labels = ["start", *order]
     deviation = float(np.abs(np.array(products) - np.mean(products)).max() / max(*sizes, 1e-300))
-    return Duality(Labelled(products, {"behind t": labels}, "inner product"), deviation, not_finite=trace(run, loss).not_finite)
+    return Duality(
+        Labelled(products, {"behind t": labels}, "inner product"), deviation, not_finite=trace(run, loss).not_finite
+    )
 
 
 def _pushed(run: Run, start: list[Tensor], seed: int) -> dict[int, npt.NDArray[Any]]:
@@ -138,7 +148,9 @@ def _pushed(run: Run, start: list[Tensor], seed: int) -> dict[int, npt.NDArray[A
     values |= {h.id: h for part in run.cells for h in part.outputs}
     inside = {node.id for node in ancestors(list(values.values()))}
     roots = [leaf for leaf in start if leaf.id in inside]
-    probes = {key: tensor(np.zeros(value.shape), dtype=value.dtype, requires_grad=True) for key, value in values.items()}
+    probes = {
+        key: tensor(np.zeros(value.shape), dtype=value.dtype, requires_grad=True) for key, value in values.items()
+    }
     found = {leaf.id: v for leaf, v in zip(start, direction, strict=True)}
     reached = {key: value for key, value in values.items() if key not in found}
     total = sum(((probes[key] * value).sum() for key, value in reached.items()), tensor(0.0))
@@ -152,7 +164,9 @@ Parts = dict[int | None, list[tuple[int, npt.NDArray[Any]]]]
 
 
 def _pulled(run: Run, loss: Tensor, wanted: set[int]) -> tuple[Parts, Parts]:
-    """What flows back, by the value's id: into the next step, by the timestep that the value leaves; and from outside all steps."""
+    """What flows back, by the value's id: into the next step, by the timestep that the value leaves; and from
+    outside all steps.
+    """
     at: dict[int, int | None] = {leaf.id: None for own in run.cells for leaf in leaves_of(own.initial_state)}
     for own in run.cells:
         for t in range(len(run)):
@@ -161,7 +175,9 @@ def _pulled(run: Run, loss: Tensor, wanted: set[int]) -> tuple[Parts, Parts]:
     order = ancestors([loss])
     cut: Parts = {}
     read: Parts = {}
-    for node, _, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in wanted]):
+    for node, _, edges in sweep(
+        [loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in wanted]
+    ):
         step = node.scope.step if node.scope is not None else None
         for operand, part in edges:
             source = node.inputs[operand].id

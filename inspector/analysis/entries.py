@@ -16,14 +16,28 @@ __all__ = ["Entries", "entries"]
 
 _LARGEST = 2**23
 """Entries of a Jacobian that we are willing to form where nothing is known of its pattern."""
-_COPIES = frozenset({
-    "getitem", "reshape", "transpose", "stack", "concatenate", "flip", "pad", "take", "broadcast_to", "identity", "astype",
-})  # fmt: skip
+_COPIES = frozenset(
+    {
+        "getitem",
+        "reshape",
+        "transpose",
+        "stack",
+        "concatenate",
+        "flip",
+        "pad",
+        "take",
+        "broadcast_to",
+        "identity",
+        "astype",
+    }
+)
 """Operations of whose result every element is one of an operand's, or a constant."""
 
 
 class Entries(NamedTuple):
-    """Where a Jacobian may differ from 0: elements of the result, elements of the operand, values; in the operand's order."""
+    """Where a Jacobian may differ from 0: elements of the result, elements of the operand, values; in the
+    operand's order.
+    """
 
     rows: Places
     columns: Places
@@ -53,9 +67,14 @@ def entries(node: Tensor, operand: int) -> Entries:
 def _copied(node: Tensor, operand: int) -> Entries:
     """The operation is applied to numbers of elements, from 1 on; what is 0 comes from elsewhere."""
     assert node.op is not None
-    sizes = [np.zeros(np.shape(value), np.intp) if node.op.rule(k) is not None else value for k, value in enumerate(node.values)]
+    sizes = [
+        np.zeros(np.shape(value), np.intp) if node.op.rule(k) is not None else value
+        for k, value in enumerate(node.values)
+    ]
     sizes[operand] = np.arange(1, sizes[operand].size + 1).reshape(sizes[operand].shape)
-    changed = {"dtype": np.intp} if node.op.name == "astype" else {"constant_values": 0} if node.op.name == "pad" else {}
+    changed = (
+        {"dtype": np.intp} if node.op.name == "astype" else {"constant_values": 0} if node.op.name == "pad" else {}
+    )
     origin = np.ravel(node.op.forward(*sizes, **{**node.attributes, **changed}))
     rows = np.flatnonzero(origin)
     return _by_column(rows, origin[rows] - 1, np.ones(len(rows)))
@@ -95,7 +114,8 @@ def _dense(node: Tensor, operand: int) -> Entries:
     leaf = Tensor(np.asarray(node.values[operand]))
     if node.size * leaf.size > _LARGEST:
         raise ValueError(
-            f"strongest_path: the Jacobian of {node.path}, {node.shape} by {leaf.shape}, is too large; run fewer sequences or units"
+            f"strongest_path: the Jacobian of {node.path}, {node.shape} by {leaf.shape}, is too large; run fewer"
+            " sequences or units"
         )
     operands = [leaf if k == operand else value for k, value in enumerate(node.values)]
     whole = jacobian(node.op.on(tuple(operands), dict(node.attributes)), leaf).reshape(node.size, leaf.size)

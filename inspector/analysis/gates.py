@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import PRIMITIVES, Tensor
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..lettering import shortened
@@ -56,12 +56,14 @@ class Gates(Finding):
     counts : Labelled (gate, t, bin)
         How many values lie between the edges of each bin.
     edges : Labelled (gate, edge)
-        Between the primitive's ``bounds``, 0 to 1 for a sigmoid and -1 to 1 for tanh; otherwise from the least to the largest value of all.
+        Between the primitive's ``bounds``, 0 to 1 for a sigmoid and -1 to 1 for tanh; otherwise from the least to the
+        largest value of all.
     ill : Labelled (gate, t)
         How many values are not finite, and so in no bin.
     saturated : Labelled (nonlinearity, t, side)
-        The share of values on the ``"low"`` side, at or below 0.05 (sigmoid), -0.95 (tanh) or 0 (a dead ReLU), and on the
-        ``"high"`` side, at or above 0.95: within 0.05 of the primitive's ``bounds``, or at the only one; NaN where it has none.
+        The share of values on the ``"low"`` side, at or below 0.05 (sigmoid), -0.95 (tanh) or 0 (a dead ReLU), and on
+        the ``"high"`` side, at or above 0.95: within 0.05 of the primitive's ``bounds``, or at the only one; NaN where
+        it has none.
     derivatives : Labelled (nonlinearity, t)
         The mean of φ'(z).
     log_ratios : Labelled (nonlinearity, t), or None
@@ -69,7 +71,8 @@ class Gates(Finding):
         arrives; minus infinity where none leaves; infinity where one of the two is not finite.
     ranking : Labelled (nonlinearity, quantity), or None
         Worst first: ``"mean log ratio"`` over the steps at which a gradient gets through, the ``"factor"`` whose
-        logarithm that is, and at how many ``"steps"`` a gradient arrives, is ``"stopped"`` altogether, and is ``"not finite"``.
+        logarithm that is, and at how many ``"steps"`` a gradient arrives, is ``"stopped"`` altogether, and is ``"not
+        finite"``.
     """
 
     cell: str
@@ -87,7 +90,9 @@ class Gates(Finding):
     states: tuple[str, ...] = ()
 
     @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None, gates: Sequence[str] | None = None) -> Path | Axes:
+    def plot(
+        self, path: str | Path | None = None, ax: Axes | None = None, gates: Sequence[str] | None = None
+    ) -> Path | Axes:
         """Plot a strip a gate with the distribution of its values over time, and the mean derivatives below.
 
         Parameters
@@ -119,8 +124,12 @@ class Gates(Finding):
         for axis, gate in zip(axes, shown, strict=False):
             self._plot_strip(axis, gate)
         plot.head(figure, "Gates over time", f"{self.cell}, initialisation: {self.initialisation}")
-        axes[0].set_title("shade: share of values;  line: median;  dotted: 5 % and 95 %;  orange: limits of saturation", loc="left",
-                          color=plot.GREY, fontsize=8.5)  # fmt: skip
+        axes[0].set_title(
+            "shade: share of values;  line: median;  dotted: 5 % and 95 %;  orange: limits of saturation",
+            loc="left",
+            color=plot.GREY,
+            fontsize=8.5,
+        )
         self._plot_derivatives(axes[-1])
         return plot.finish(axes[-1], path, self.not_finite)
 
@@ -129,9 +138,13 @@ class Gates(Finding):
         sums = counts.sum(axis=1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = np.where(counts > 0, counts / sums, np.nan)
-        axes.pcolormesh(np.arange(self.steps + 1) - 0.5, edges, shares.T, cmap="Blues", vmin=0, vmax=0.5, rasterized=True)
+        axes.pcolormesh(
+            np.arange(self.steps + 1) - 0.5, edges, shares.T, cmap="Blues", vmin=0, vmax=0.5, rasterized=True
+        )
         t, quantiles = np.arange(self.steps), self.quantiles["gate", gate]
-        axes.plot(t, quantiles[:, 2], color=plot.INK, linewidth=1.5, marker="o" if self.steps == 1 else None, markersize=3.5)
+        axes.plot(
+            t, quantiles[:, 2], color=plot.INK, linewidth=1.5, marker="o" if self.steps == 1 else None, markersize=3.5
+        )
         axes.plot(t, quantiles[:, [0, 4]], color=plot.INK, linewidth=0.8, linestyle=":")
         note = plot.visible(op)
         limits = _limits(op)
@@ -153,25 +166,43 @@ class Gates(Finding):
         for label in worst:
             text = label
             if self.ranking is not None:
-                text += f": gradient {_passing(dict(zip(self.ranking.axes['quantity'], self.ranking['nonlinearity', label], strict=True)))}"
+                quantities = zip(self.ranking.axes["quantity"], self.ranking["nonlinearity", label], strict=True)
+                text += f": gradient {_passing(dict(quantities))}"
             shown = np.abs(self.derivatives["nonlinearity", label])
-            lines += axes.plot(np.where(shown > 0, shown, np.nan), linewidth=1.8, label=plot.visible(text), **looks[label].line(len(shown)))
+            lines += axes.plot(
+                np.where(shown > 0, shown, np.nan),
+                linewidth=1.8,
+                label=plot.visible(text),
+                **looks[label].line(len(shown)),
+            )
         for ceiling, op, law in ((0.25, "sigmoid", "σ′ ≤ ¼"), (1.0, "tanh", "tanh′ ≤ 1")):
             if op in self.ops.values:
                 axes.axhline(ceiling, color=plot.GREY, linewidth=0.8, linestyle=(0, (1, 2)))
-                axes.annotate(law, (0.995, ceiling), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7.5, color=plot.GREY)
+                axes.annotate(
+                    law,
+                    (0.995, ceiling),
+                    xycoords=("axes fraction", "data"),
+                    ha="right",
+                    va="bottom",
+                    fontsize=7.5,
+                    color=plot.GREY,
+                )
         plot.log_scale(axes)
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, high / 20), high * 1.5)
         axes.set_xlim(-0.5, self.steps - 0.5)
         axes.set_xlabel("timestep t", color=plot.INK)
         axes.set_ylabel("mean φ′(z_t)", color=plot.INK)
-        title = "Derivative of each nonlinearity" + ("; what each leaves of the gradient's norm, worst first" if self.ranking else "")
+        title = "Derivative of each nonlinearity" + (
+            "; what each leaves of the gradient's norm, worst first" if self.ranking else ""
+        )
         plot.title(axes, title)
         plot.plain_axes(axes)
         plot.legend(axes, lines)
         if not lines:
-            axes.annotate("no nonlinearity", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=plot.GREY)
+            axes.annotate(
+                "no nonlinearity", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=plot.GREY
+            )
 
     def _saturation(self, label: str) -> Floats:
         """The shares on both sides over the whole run."""
@@ -185,12 +216,17 @@ class Gates(Finding):
         width = max([len(str(gate)) for gate in self.ops.axes["gate"]], default=0)
         for k, gate in enumerate(self.ops.axes["gate"]):
             edges, counts = self.edges.values[k], self.counts.values[k].sum(axis=0)
-            line = f"{gate!s:{width}}  {self.ops.values[k]:9} {edges[0]:6.2g} {sparkline(counts, BINS, log=False)} {edges[-1]:<6.2g}"
+            line = (
+                f"{gate!s:{width}}  {self.ops.values[k]:9} {edges[0]:6.2g} {sparkline(counts, BINS, log=False)}"
+                f" {edges[-1]:<6.2g}"
+            )
             ill = int(self.ill.values[k].sum())
             line += f"  {_percent(ill / (ill + counts.sum()))} not finite" if ill else ""
             if gate in nonlinear:
                 slopes = self.derivatives["nonlinearity", gate]
-                line += f"  mean derivative {np.mean(slopes[np.isfinite(slopes)]):.3g}" if np.isfinite(slopes).any() else ""
+                line += (
+                    f"  mean derivative {np.mean(slopes[np.isfinite(slopes)]):.3g}" if np.isfinite(slopes).any() else ""
+                )
                 low, high = self._saturation(str(gate))
                 line += f", saturated {_percent(low)} low, {_percent(high)} high" if low >= 0 else ""
             lines.append(line)
@@ -256,14 +292,29 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
     saturated, slopes = _saturations(nonlinear, labels["nonlinearity"], len(run))
     each: Mapping[str, Sequence[Label]] = {"gate": tuple(values), "t": range(len(run))}
     along: Mapping[str, Sequence[Label]] = {**labels, "t": range(len(run))}
-    ratios = None if loss is None else Labelled(_log_ratios(run, loss, nonlinear, labels["nonlinearity"]), along, "log of norm after to norm before")
+    ratios = (
+        None
+        if loss is None
+        else Labelled(
+            _log_ratios(run, loss, nonlinear, labels["nonlinearity"]), along, "log of norm after to norm before"
+        )
+    )
     return Gates(
-        repr(run.cell), run.cell.initialisation, len(run), Labelled([ops[name] for name in values], {"gate": tuple(values)}, "operation"),
-        Labelled(quantiles, {**each, "quantile": QUANTILES}, "value"), Labelled(counts, {**each, "bin": range(BINS)}, "values in bin"),
+        repr(run.cell),
+        run.cell.initialisation,
+        len(run),
+        Labelled([ops[name] for name in values], {"gate": tuple(values)}, "operation"),
+        Labelled(quantiles, {**each, "quantile": QUANTILES}, "value"),
+        Labelled(counts, {**each, "bin": range(BINS)}, "values in bin"),
         Labelled(edges, {"gate": tuple(values), "edge": range(BINS + 1)}, "edge of bin"),
-        Labelled(ill, each, "values that are not finite"), Labelled(saturated, {**along, "side": ("low", "high")}, "share saturated"), Labelled(slopes, along, "mean derivative"),
-        ratios, None if ratios is None else _ranked(ratios), states_of(run), not_finite=first_not_finite(run) if loss is None else trace(run, loss).not_finite,
-    )  # fmt: skip
+        Labelled(ill, each, "values that are not finite"),
+        Labelled(saturated, {**along, "side": ("low", "high")}, "share saturated"),
+        Labelled(slopes, along, "mean derivative"),
+        ratios,
+        None if ratios is None else _ranked(ratios),
+        states_of(run),
+        not_finite=first_not_finite(run) if loss is None else trace(run, loss).not_finite,
+    )
 
 
 def _operation(value: Tensor, t: int) -> str:
@@ -271,7 +322,9 @@ def _operation(value: Tensor, t: int) -> str:
     return value.op.name if value.op is not None and value.timestep == t else "handed on"
 
 
-def _distributions(values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str, str], steps: int) -> tuple[Floats, Floats, Floats, Floats]:
+def _distributions(
+    values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str, str], steps: int
+) -> tuple[Floats, Floats, Floats, Floats]:
     """Edges of bins, counts, quantiles, and how many values are not finite, of each gate at each step."""
     edges, counts = np.zeros((len(values), BINS + 1)), np.zeros((len(values), steps, BINS), dtype=int)
     quantiles, ill = np.full((len(values), steps, len(QUANTILES)), math.nan), np.zeros((len(values), steps), dtype=int)
@@ -280,8 +333,14 @@ def _distributions(values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str,
         ill[k, list(series)] = [value.size - usual[t].size for t, value in series.items()]
         usual = {t: value for t, value in usual.items() if value.size}
         low, high = _range(ops[label]) or (
-            min((float(v.min()) for v in usual.values()), default=0.0), max((float(v.max()) for v in usual.values()), default=1.0))  # fmt: skip
-        edges[k] = np.linspace(low, high, BINS + 1) if high - low > 1e-9 * abs(high) else np.linspace(low - 0.5, high + 0.5, BINS + 1)
+            min((float(v.min()) for v in usual.values()), default=0.0),
+            max((float(v.max()) for v in usual.values()), default=1.0),
+        )
+        edges[k] = (
+            np.linspace(low, high, BINS + 1)
+            if high - low > 1e-9 * abs(high)
+            else np.linspace(low - 0.5, high + 0.5, BINS + 1)
+        )
         for t, value in usual.items():
             counts[k, t] = np.histogram(value, edges[k])[0]
             quantiles[k, t] = np.quantile(value, QUANTILES)
@@ -327,16 +386,30 @@ def _ranked(ratios: Labelled) -> Labelled:
     for label, row in zip(ratios.axes["nonlinearity"], ratios.values, strict=True):
         through = row[np.isfinite(row)]
         mean = float(through.mean()) if through.size else -math.inf if np.isneginf(row).any() else math.nan
-        rows[label] = (mean, math.exp(mean), float(np.sum(~np.isnan(row))), float(np.isneginf(row).sum()), float(np.isposinf(row).sum()))
+        rows[label] = (
+            mean,
+            math.exp(mean),
+            float(np.sum(~np.isnan(row))),
+            float(np.isneginf(row).sum()),
+            float(np.isposinf(row).sum()),
+        )
     order = sorted(rows, key=lambda label: (math.isnan(rows[label][0]), -rows[label][3], rows[label][0]))
     quantities = ("mean log ratio", "factor", "steps", "stopped", "not finite")
-    return Labelled(np.array([rows[label] for label in order]).reshape(len(order), len(quantities)), {"nonlinearity": order, "quantity": quantities}, "ranking")
+    return Labelled(
+        np.array([rows[label] for label in order]).reshape(len(order), len(quantities)),
+        {"nonlinearity": order, "quantity": quantities},
+        "ranking",
+    )
 
 
 def _passing(numbers: Mapping[Label, float]) -> str:
     if not numbers["steps"]:
         return "no gradient arrives"
-    hits = [f"{what} at {numbers[what]:.0f} of {counted(numbers['steps'], 'step', '.0f')}" for what in ("stopped", "not finite") if numbers[what]]
+    hits = [
+        f"{what} at {numbers[what]:.0f} of {counted(numbers['steps'], 'step', '.0f')}"
+        for what in ("stopped", "not finite")
+        if numbers[what]
+    ]
     return ", ".join([*([] if math.isnan(numbers["factor"]) else [f"×{numbers['factor']:.3g}"]), *hits])
 
 

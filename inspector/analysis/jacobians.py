@@ -1,4 +1,6 @@
-"""Jacobians: how each step stretches, turns and flattens small changes of the full state, and what is left after many."""
+"""Jacobians: how each step stretches, turns and flattens small changes of the full state, and what is left after
+many.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import Style, styles
@@ -102,7 +104,11 @@ class Jacobians(Finding):
             return finish(ax, path, self.not_finite)
         figure = Canvas(8.4, 9.0)
         top, middle, bottom = figure.subplots(3, 1, sharex=True)
-        head(figure, f"{self.cell}: Jacobians of the full state {self.states}, n = {self.size}", f"initialisation: {self.initialisation}")
+        head(
+            figure,
+            f"{self.cell}: Jacobians of the full state {self.states}, n = {self.size}",
+            f"initialisation: {self.initialisation}",
+        )
         self._plot_values(top)
         self._plot_products(middle, time="")
         self._plot_ranks(bottom)
@@ -114,8 +120,21 @@ class Jacobians(Finding):
         largest = np.asarray(line.get_ydata())
         low, quarter, upper = quantiles(values.reshape(len(values), -1), (0.0, 0.25, 0.75))
         bottom = 1e-6 * float(np.min(largest, initial=1.0, where=largest > 0))
-        bands = [axes.fill_between(t, np.maximum(down, bottom), np.maximum(up, bottom), color=_LOOKS["values"].colour, alpha=alpha, linewidth=0, label=text)
-                 for down, up, alpha, text in ((low, largest, 0.14, "all singular values"), (quarter, upper, 0.24, "the middle half of them"))]  # fmt: skip
+        bands = [
+            axes.fill_between(
+                t,
+                np.maximum(down, bottom),
+                np.maximum(up, bottom),
+                color=_LOOKS["values"].colour,
+                alpha=alpha,
+                linewidth=0,
+                label=text,
+            )
+            for down, up, alpha, text in (
+                (low, largest, 0.14, "all singular values"),
+                (quarter, upper, 0.24, "the middle half of them"),
+            )
+        ]
         radius = _curve(axes, t, self.radius.values, _LOOKS["radius"], "spectral radius |λ|ₘₐₓ of J_t", zero=0.0)
         axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
         log_scale(axes)
@@ -124,8 +143,12 @@ class Jacobians(Finding):
 
     def _plot_products(self, axes: Axes, time: str = "timestep t") -> None:
         t, tens = self.product.axes["t"], math.log(10.0)
-        bound = _curve(axes, t, self.bound.values / tens, _LOOKS["bound"], "bound: product of the norms, Π ‖J_k‖₂", zero=-math.inf)
-        truth = _curve(axes, t, self.product.values / tens, _LOOKS["values"], "truth: norm of the product", zero=-math.inf)
+        bound = _curve(
+            axes, t, self.bound.values / tens, _LOOKS["bound"], "bound: product of the norms, Π ‖J_k‖₂", zero=-math.inf
+        )
+        truth = _curve(
+            axes, t, self.product.values / tens, _LOOKS["values"], "truth: norm of the product", zero=-math.inf
+        )
         axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
         _mark(axes, t, self.product.values, -math.inf, _LOOKS["values"])
         _dress(axes, "log₁₀ ‖∂s_T/∂s_t‖₂", [bound, truth], time)
@@ -133,26 +156,49 @@ class Jacobians(Finding):
     def _plot_ranks(self, axes: Axes) -> None:
         t = self.rank.axes["t"]
         one = _curve(axes, t, self.rank.values, _LOOKS["rank"], "J_t: directions one step keeps")
-        end = _curve(axes, t, self.surviving.values, _LOOKS["surviving"], "∂s_T/∂s_t: directions that survive to the end")
+        end = _curve(
+            axes, t, self.surviving.values, _LOOKS["surviving"], "∂s_T/∂s_t: directions that survive to the end"
+        )
         axes.set_ylim(0, 1.05 * self.size)
         _mark(axes, t, self.surviving.values, 0.0, _LOOKS["surviving"])
         _dress(axes, "effective rank (Σσ²)²/Σσ⁴", [one, end])
 
     def _text(self) -> str:
         t = self.singular_values.axes["t"]
-        median = {name: _median(table.values) for name, table in self.tables().items() if table.axes.keys() == {"t", "sequence"}}
+        median = {
+            name: _median(table.values)
+            for name, table in self.tables().items()
+            if table.axes.keys() == {"t", "sequence"}
+        }
         first, bound = (_power(np.median(table.values[_first(self)])) for table in (self.product, self.bound))
         if not np.isfinite(self.singular_values.values).any():
-            return f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {counted(len(t), 'step')}: none is finite"
+            return (
+                f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {counted(len(t), 'step')}: none is"
+                " finite"
+            )
         peak = np.fmax.reduce(self.transient.values, axis=(0, 1))
-        return "\n".join([
-            f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {counted(len(t), 'step')}, initialisation {self.initialisation}",
-            f"  ‖∂s_T/∂s_t‖    {sparkline(np.median(self.product.values, axis=1), 40, log=False)}  {first} over all steps, bound {bound}",
-            f"  one step       largest singular value {_median(self.singular_values.values[:, :, 0]):.3g}, spectral radius {median['radius']:.3g}, "
-            f"non-normality {in_words(median['non_normality'], '.3g', 'undefined')}",
-            f"  directions     effective rank {median['rank']:.3g} of {self.size} for one step, {_median(self.surviving.values[_first(self)]):.3g} for all",
-            f"  repeated step  ‖J^k‖ reaches {float(np.nanmax(peak)):.3g} at k = {int(np.nanargmax(peak))}",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                (
+                    f"Jacobians of {self.cell}, state {self.states}, n = {self.size}, {counted(len(t), 'step')},"
+                    f" initialisation {self.initialisation}"
+                ),
+                (
+                    f"  ‖∂s_T/∂s_t‖    {sparkline(np.median(self.product.values, axis=1), 40, log=False)}  {first} over"
+                    f" all steps, bound {bound}"
+                ),
+                (
+                    f"  one step       largest singular value {_median(self.singular_values.values[:, :, 0]):.3g},"
+                    f" spectral radius {median['radius']:.3g}, non-normality"
+                    f" {in_words(median['non_normality'], '.3g', 'undefined')}"
+                ),
+                (
+                    f"  directions     effective rank {median['rank']:.3g} of {self.size} for one step,"
+                    f" {_median(self.surviving.values[_first(self)]):.3g} for all"
+                ),
+                f"  repeated step  ‖J^k‖ reaches {float(np.nanmax(peak)):.3g} at k = {int(np.nanargmax(peak))}",
+            ]
+        )
 
 
 @np.errstate(all="ignore")
@@ -188,9 +234,15 @@ def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) ->
     shape = (len(chosen), maps.batch)
     values = np.empty((*shape, maps.size))
     radius, surviving, product, bound = np.empty((4, *shape))
-    thinned = np.unique(np.linspace(0, len(chosen) - 1, min(len(chosen), max(1, _MATRICES // maps.batch))).round().astype(int))
+    thinned = np.unique(
+        np.linspace(0, len(chosen) - 1, min(len(chosen), max(1, _MATRICES // maps.batch))).round().astype(int)
+    )
     powers: dict[int, Array] = {}
-    chain, scale, total = np.broadcast_to(np.eye(maps.size), (maps.batch, maps.size, maps.size)), np.zeros(maps.batch), np.zeros(maps.batch)
+    chain, scale, total = (
+        np.broadcast_to(np.eye(maps.size), (maps.batch, maps.size, maps.size)),
+        np.zeros(maps.batch),
+        np.zeros(maps.batch),
+    )
     for block, found in maps.jacobians(chosen, last_first=not maps.reverse):
         matrices = found.astype(np.float64)
         for k in range(len(block)) if maps.reverse else reversed(range(len(block))):
@@ -212,7 +264,10 @@ def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) ->
         gap = np.where(left_to_go[:, None] > 0, (bound - product) / left_to_go[:, None], np.nan)
         normal = np.where(values[:, :, 0] > 0, values[:, :, 0] / radius, np.nan)
     return Jacobians(
-        maps.label, maps.cell.initialisation, f"({', '.join(maps.names)})" if len(maps.names) > 1 else maps.names[0], maps.size,
+        maps.label,
+        maps.cell.initialisation,
+        f"({', '.join(maps.names)})" if len(maps.names) > 1 else maps.names[0],
+        maps.size,
         Labelled(values, {**axes, "rank": range(maps.size)}, "singular value of J_t"),
         Labelled(radius, axes, "spectral radius of J_t"),
         Labelled(normal, axes, "largest singular value / spectral radius"),
@@ -221,9 +276,13 @@ def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) ->
         Labelled(product, axes, "ln ‖∂s_T/∂s_t‖₂"),
         Labelled(bound, axes, "Σ ln ‖J_k‖₂, k > t"),
         Labelled(gap, axes, "nats a step by which the bound is too large"),
-        Labelled(np.stack([powers[place] for place in thinned]), {**axes, "t": [chosen[place] for place in thinned], "k": range(_POWERS + 1)}, "‖J_t^k‖₂"),
+        Labelled(
+            np.stack([powers[place] for place in thinned]),
+            {**axes, "t": [chosen[place] for place in thinned], "k": range(_POWERS + 1)},
+            "‖J_t^k‖₂",
+        ),
         not_finite=first_not_finite(run),
-    )  # fmt: skip
+    )
 
 
 def _each(measure: Callable[[Array], Array], matrices: Array, *shape: int) -> Array:
@@ -289,7 +348,9 @@ def _power(logarithm: float) -> str:
 
 
 def _curve(axes: Axes, t: Sequence[Any], values: Array, look: Style, label: str, zero: float | None = None) -> Line2D:
-    """A median with its band, over the sequences that are finite there; `zero` is the value that has no place on the scale."""
+    """A median with its band, over the sequences that are finite there; `zero` is the value that has no place on
+    the scale.
+    """
     levels = quantiles(np.where(values == zero, np.nan, values), (0.05, 0.5, 0.95))
     if values.shape[1] > 1:
         axes.fill_between(t, levels[0], levels[2], color=look.colour, alpha=0.2, linewidth=0)

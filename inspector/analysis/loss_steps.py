@@ -100,8 +100,9 @@ class LossSteps:
     def blocks(self, apart: bool = False) -> Iterator[tuple[slice, Iterator[Piece]]]:
         """The same for every loss step, in batches: a slice of steps, and pieces with these steps in front.
 
-        Steps swept together meet on edges that only some of them take, where the others have 0 times the derivative. What
-        is not finite there stays out of their gradients if they are kept `apart`, at the cost of a second look at every edge.
+        Steps swept together meet on edges that only some of them take, where the others have 0 times the derivative.
+        What is not finite there stays out of their gradients if they are kept `apart`, at the cost of a second look at
+        every edge.
         """
         widest = max((value.size for part in self._cells for value in part.states[0]), default=1)
         size = int(np.clip(_BLOCK // widest, 16, self.steps))
@@ -113,7 +114,9 @@ class LossSteps:
             yield rows, self._pieces(nodes, seeds, partial(_only, senders, rows) if apart else None)
 
     def _senders(self) -> dict[int, int]:
-        """The steps whose loss sends a gradient to each node, by id and as bits: along the edges that a sweep follows."""
+        """The steps whose loss sends a gradient to each node, by id and as bits: along the edges that a sweep
+        follows.
+        """
         visits = sweep(list(self._seeds), list(self._seeds.values()), self._states())
         edges = {node.id: [node.inputs[k].id for k, _ in passed] for node, _, passed in visits}
         senders = {node.id: 1 << self._owner[node.id][1] for node in self._seeds}
@@ -136,7 +139,9 @@ class LossSteps:
                 places.setdefault(key, []).append(_Place(name, cell, t))
 
     def _owners(self, loss: Tensor) -> dict[int, tuple[int, int]]:
-        """The cell and the step that each value belongs to; a state that no step has computed to the first that has it."""
+        """The cell and the step that each value belongs to; a state that no step has computed to the first that
+        has it.
+        """
         steps = {scope: (k, t) for k, part in enumerate(self._cells) for t, scope in enumerate(part.scopes)}
         order = {scope: t for scope, (_, t) in steps.items()}
         known: dict[Scope | None, Scope | None] = {}
@@ -160,7 +165,9 @@ class LossSteps:
         visits = sweep([loss], [one], reached, ends=self._owner)
         return {node: np.asarray(dense(total)) for node, total, _ in visits if node.id in self._owner}
 
-    def _pieces(self, nodes: list[Tensor], seeds: Sequence[Any], edit: Callable[[Tensor, int, Any], Any] | None = None) -> Iterator[Piece]:
+    def _pieces(
+        self, nodes: list[Tensor], seeds: Sequence[Any], edit: Callable[[Tensor, int, Any], Any] | None = None
+    ) -> Iterator[Piece]:
         """The adjoints of all states, as the sweep meets them."""
         arriving: dict[tuple[int, _Place], Any] = {}
         for node, seed in zip(nodes, seeds, strict=True):

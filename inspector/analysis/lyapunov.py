@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tinygrad_rnn import Cell
 from tinygrad_rnn.autodiff.anomaly import kind_of
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.stacks import Stacked
 from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
 from tinygrad_rnn.recurrent.unroll import Run, unroll
@@ -80,7 +80,11 @@ class Lyapunov(Finding):
             return finish(ax, path, self.not_finite)
         figure = Canvas(11.0, 4.4)
         left, right = figure.subplots(1, 2)
-        head(figure, f"{self.cell}: Lyapunov exponents of {counted(self.steps, 'step')}".lstrip(": "), f"initialisation: {self.initialisation}" if self.initialisation else "")
+        head(
+            figure,
+            f"{self.cell}: Lyapunov exponents of {counted(self.steps, 'step')}".lstrip(": "),
+            f"initialisation: {self.initialisation}" if self.initialisation else "",
+        )
         self._plot_spectrum(left)
         self._plot_running(right)
         return finish(left, path, self.not_finite)
@@ -89,14 +93,34 @@ class Lyapunov(Finding):
         i = np.arange(1, len(self.exponents.values) + 1)
         values = np.where(np.isfinite(self.exponents.values), self.exponents.values, np.nan)
         axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-        axes.errorbar(i, values, np.nan_to_num(self.errors.values), color=_looks(1)["λ_1"].colour, marker="o", markersize=4 if len(i) > 20 else 5,
-                      linewidth=1.0, elinewidth=1.6, capsize=3, label="λ_i ± standard error")  # fmt: skip
+        axes.errorbar(
+            i,
+            values,
+            np.nan_to_num(self.errors.values),
+            color=_looks(1)["λ_1"].colour,
+            marker="o",
+            markersize=4 if len(i) > 20 else 5,
+            linewidth=1.0,
+            elinewidth=1.6,
+            capsize=3,
+            label="λ_i ± standard error",
+        )
         plain_axes(axes)
         axes.set_xlabel("i", color=INK)
         axes.set_ylabel("Lyapunov exponent λ_i in nats a step", color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        told = [f"λ_1 = {self._largest('.3g')}", self._life(), f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step"] if self.steps else [self._life()]
-        axes.annotate("\n".join(told), (0.03, 0.04), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=INK)
+        told = (
+            [
+                f"λ_1 = {self._largest('.3g')}",
+                self._life(),
+                f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step",
+            ]
+            if self.steps
+            else [self._life()]
+        )
+        axes.annotate(
+            "\n".join(told), (0.03, 0.04), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=INK
+        )
 
     def _plot_running(self, axes: Axes) -> None:
         lines = []
@@ -122,18 +146,27 @@ class Lyapunov(Finding):
             return "changes die within a step"
         if math.isinf(self.half_life):
             return "changes neither grow nor die"
-        return f"half-life {counted(self.half_life, 'step', '.3g')}" if self.half_life > 0 else f"changes double in {counted(-self.half_life, 'step', '.3g')}"
+        return (
+            f"half-life {counted(self.half_life, 'step', '.3g')}"
+            if self.half_life > 0
+            else f"changes double in {counted(-self.half_life, 'step', '.3g')}"
+        )
 
     def _text(self) -> str:
         head = f"Lyapunov exponents of {self.cell or 'given matrices'}"
         if not self.steps:
             return f"{head}: no step after the first {self.discarded} is finite"
-        return "\n".join([
-            f"{head}, {counted(self.steps, 'step')} after {self.discarded}",
-            f"  {sparkline(self.exponents.values, 40, log=False)}",
-            f"  largest {self._largest('.4g')} nats a step, {self._life()}",
-            f"  sum {in_words(self.exponents.values.sum(), instead='minus infinity')}, dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                f"{head}, {counted(self.steps, 'step')} after {self.discarded}",
+                f"  {sparkline(self.exponents.values, 40, log=False)}",
+                f"  largest {self._largest('.4g')} nats a step, {self._life()}",
+                (
+                    f"  sum {in_words(self.exponents.values.sum(), instead='minus infinity')}, dimension"
+                    f" {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step"
+                ),
+            ]
+        )
 
 
 def _looks(count: int) -> dict[str, Style]:
@@ -214,12 +247,23 @@ def lyapunov(
         raise ValueError(f"lyapunov: blocks must be at least 1, got {blocks}")
     label = repr(cell) + (f", {layer}" if layer else "") if cell is not None else ""
     usable = [rates for rates in logs[first:] if (rates < np.inf).all()]
-    found = _averaged(label, cell.initialisation if cell is not None else "", np.stack(usable or [np.full_like(logs[0], np.nan)]), first, blocks, next(iter(ill), None))
+    found = _averaged(
+        label,
+        cell.initialisation if cell is not None else "",
+        np.stack(usable or [np.full_like(logs[0], np.nan)]),
+        first,
+        blocks,
+        next(iter(ill), None),
+    )
     return replace(found, steps=len(usable))
 
 
-def _matrices(source: Any, inputs: Any, state: Any, layer: str | None, ill: list[NotFinite]) -> tuple[Iterator[npt.NDArray[Any]], Any]:
-    """Jacobians (steps, batch, n, n) in the order of processing, block by block, and the cell; `ill` gets what is not finite."""
+def _matrices(
+    source: Any, inputs: Any, state: Any, layer: str | None, ill: list[NotFinite]
+) -> tuple[Iterator[npt.NDArray[Any]], Any]:
+    """Jacobians (steps, batch, n, n) in the order of processing, block by block, and the cell; `ill` gets what is
+    not finite.
+    """
     if isinstance(source, (Cell, Stacked)):
         if inputs is None:
             raise TypeError("lyapunov: a cell needs inputs (T, batch, input_size) to run over")
@@ -247,7 +291,9 @@ def _of_run(run: Run, layer: str | None) -> Iterator[npt.NDArray[Any]]:
         yield found[::-1] if maps.reverse else found
 
 
-def _running(cell: Any, inputs: npt.NDArray[Any], state: Any, layer: str | None, ill: list[NotFinite]) -> Iterator[npt.NDArray[Any]]:
+def _running(
+    cell: Any, inputs: npt.NDArray[Any], state: Any, layer: str | None, ill: list[NotFinite]
+) -> Iterator[npt.NDArray[Any]]:
     for start in range(0, max(len(inputs), 1), _CHUNK):
         run = unroll(cell, inputs[start : start + _CHUNK], state)
         found = first_not_finite(run)
@@ -256,7 +302,9 @@ def _running(cell: Any, inputs: npt.NDArray[Any], state: Any, layer: str | None,
         state = rebuilt(run.final_state, (np.array(leaf.data) for leaf in leaves_of(run.final_state)))
 
 
-def _averaged(cell: str, initialisation: str, logs: Array, discarded: int, blocks: int, not_finite: NotFinite | None) -> Lyapunov:
+def _averaged(
+    cell: str, initialisation: str, logs: Array, discarded: int, blocks: int, not_finite: NotFinite | None
+) -> Lyapunov:
     """The exponents from the local rates (T, batch, k)."""
     exponents = logs.mean(axis=(0, 1))
     order = np.argsort(-exponents, kind="stable")
@@ -270,13 +318,18 @@ def _averaged(cell: str, initialisation: str, logs: Array, discarded: int, block
     largest = float(exponents[0])
     flat = abs(largest) < 1e-12
     return Lyapunov(
-        cell, initialisation, len(logs), discarded,
+        cell,
+        initialisation,
+        len(logs),
+        discarded,
         Labelled(exponents, i, "Lyapunov exponent in nats a step"),
         Labelled(errors, i, "standard error in nats a step"),
         Labelled(sums[points - 1] / points[:, None], {"step": points.tolist(), **i}, "mean up to a step"),
-        math.inf if flat else math.log(2) / -largest, _dimension(exponents), float(exponents[~(exponents <= 0)].sum()),
+        math.inf if flat else math.log(2) / -largest,
+        _dimension(exponents),
+        float(exponents[~(exponents <= 0)].sum()),
         not_finite=not_finite,
-    )  # fmt: skip
+    )
 
 
 def _dimension(exponents: Array) -> float:

@@ -134,12 +134,13 @@ def path_orders(
         A single number computed from the run.
     edges : pair of names, or function, optional
         ``(from, to)``: a path crosses when it goes from a value called `from` to one called `to` and meets no other
-        named value, state or gate, between. Each is a name, several of them, ``"states"`` or ``"gates"``. Or a
-        function of two Tensors, an operand and what was computed from it, that is true for the edges that count.
-        From the outputs' states to the gates when omitted; from all states if the next step does not read the output's, and
-        to all states if none of the gates does.
+        named value, state or gate, between. Each is a name, several of them, ``"states"`` or ``"gates"``. Or a function
+        of two Tensors, an operand and what was computed from it, that is true for the edges that count. From the
+        outputs' states to the gates when omitted; from all states if the next step does not read the output's, and to
+        all states if none of the gates does.
     wrt : pair (name, timestep), optional
-        Where to take the gradient; when omitted at the first step, by the state that the cell keeps to itself, such as c.
+        Where to take the gradient; when omitted at the first step, by the state that the cell keeps to itself, such as
+        c.
     orders : int, optional
         K, how many orders to tell apart; at most 32 when omitted.
 
@@ -183,7 +184,9 @@ def path_orders(
             found[node.id] = ladder.read(node, total)
     zeros = np.zeros((count + 1, *value.shape))
     along = [found.get(series[s].id) if s in series else None for s in range(len(run))]
-    return _result(run, (name, int(t) % len(run)), ladder.told, found.get(value.id, zeros), along, trace(run, loss).not_finite)
+    return _result(
+        run, (name, int(t) % len(run)), ladder.told, found.get(value.id, zeros), along, trace(run, loss).not_finite
+    )
 
 
 class _Ladder:
@@ -206,7 +209,13 @@ class _Ladder:
     """
 
     def __init__(
-        self, owner: dict[int, str], sources: frozenset[str], targets: frozenset[str], crosses: Any, count: int, told: str
+        self,
+        owner: dict[int, str],
+        sources: frozenset[str],
+        targets: frozenset[str],
+        crosses: Any,
+        count: int,
+        told: str,
     ) -> None:
         self.owner, self.sources, self.targets = owner, sources, targets
         self.crosses, self.count, self.told = crosses, count, told
@@ -249,9 +258,18 @@ def _ladder(run: Run, loss: Tensor, edges: Edges | None, count: int) -> _Ladder:
     if edges is None:
         edges = _recurrent(run, loss, states, gates)
     if callable(edges):
-        return _Ladder({}, frozenset(), frozenset(), edges, count, getattr(edges, "__name__", "the chosen edges").replace("<lambda>", "the chosen edges"))
+        return _Ladder(
+            {},
+            frozenset(),
+            frozenset(),
+            edges,
+            count,
+            getattr(edges, "__name__", "the chosen edges").replace("<lambda>", "the chosen edges"),
+        )
     if isinstance(edges, str) or not isinstance(edges, (tuple, list)) or len(edges) != 2:
-        raise TypeError(f"path_orders: edges must be a pair (from, to) of names, or a function of two Tensors, got {edges!r}")
+        raise TypeError(
+            f"path_orders: edges must be a pair (from, to) of names, or a function of two Tensors, got {edges!r}"
+        )
     words = {"states": states, "gates": gates}
     ends = []
     for end in edges:
@@ -262,8 +280,12 @@ def _ladder(run: Run, loss: Tensor, edges: Edges | None, count: int) -> _Ladder:
     return _Ladder(owner, frozenset(ends[0]), frozenset(ends[1]), None, count, told)
 
 
-def _recurrent(run: Run, loss: Tensor, states: Sequence[str], gates: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """From the outputs' states to the gates; from all states where a step does not read the output's, to all where no gate does."""
+def _recurrent(
+    run: Run, loss: Tensor, states: Sequence[str], gates: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """From the outputs' states to the gates; from all states where a step does not read the output's, to all where
+    no gate does.
+    """
     values, named = state_values(run), cut_set(run, loss, [*states, *gates], "path_orders")
     readers: dict[int, list[Tensor]] = {}
     for node in ancestors([loss, *run.names.values()]):
@@ -292,7 +314,12 @@ def _read_by_next(value: Tensor, readers: dict[int, list[Tensor]], named: dict[i
 
 
 def _result(
-    run: Run, key: tuple[str, int], told: str, parts: Array, series: Sequence[Array | None], not_finite: NotFinite | None
+    run: Run,
+    key: tuple[str, int],
+    told: str,
+    parts: Array,
+    series: Sequence[Array | None],
+    not_finite: NotFinite | None,
 ) -> PathOrders:
     count = len(parts) - 1
     labels: list[str | int] = [*range(count), f"≥{count}"]
@@ -302,14 +329,21 @@ def _result(
     rows = parts.reshape(len(parts), parts.shape[1] if parts.ndim == 3 else 1, -1)[:kept]
     steps = [np.full(kept, np.nan) if s is None else projections(s[:kept]) for s in series]
     return PathOrders(
-        repr(run.cell), f"{key[0]}_{key[1]}", told, float(norms(rows.sum(axis=0)[None])[0]),
+        repr(run.cell),
+        f"{key[0]}_{key[1]}",
+        told,
+        float(norms(rows.sum(axis=0)[None])[0]),
         Labelled(projections(rows), {"order": labels}, "signed share of the gradient"),
         Labelled(norms_of(rows), {"order": labels}, "gradient norm"),
         Labelled(steps, {"t": range(len(series)), "order": labels}, "signed share of the gradient"),
-        Labelled([0.0 if s is None else float(norms(s.sum(axis=0)[None])[0]) for s in series], {"t": range(len(series))}, "gradient norm"),
+        Labelled(
+            [0.0 if s is None else float(norms(s.sum(axis=0)[None])[0]) for s in series],
+            {"t": range(len(series))},
+            "gradient norm",
+        ),
         Labelled(rows, {"order": labels, "batch": range(rows.shape[1]), "unit": range(rows.shape[2])}, "gradient"),
         not_finite=not_finite,
-    )  # fmt: skip
+    )
 
 
 # ------------------------------------------------------------------------------------------- pictures
@@ -326,7 +360,13 @@ def _bars(axes: Axes, found: PathOrders) -> None:
     axes.set_ylabel("share ⟨part k, g⟩ / ⟨g, g⟩", color=INK)
     title(axes, f"{found.label}: g = ∂L/∂{found.value} by order")
     if not np.isfinite(found.projections.values).any():
-        axes.annotate("g is 0" if found.total == 0 else "g is not finite", (0.5, 0.8), xycoords="axes fraction", ha="center", color=INK if found.total == 0 else ALARM)
+        axes.annotate(
+            "g is 0" if found.total == 0 else "g is not finite",
+            (0.5, 0.8),
+            xycoords="axes fraction",
+            ha="center",
+            color=INK if found.total == 0 else ALARM,
+        )
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=GREY)
 
@@ -335,7 +375,9 @@ def _map(axes: Axes, found: PathOrders) -> None:
     table = found.by_step.values.T
     largest = float(np.abs(np.nan_to_num(table)).max()) or 1.0
     axes.patch.set(hatch="///", facecolor="#FFFFFF", edgecolor="#C8D1DA")
-    image = axes.imshow(table, cmap="PuOr_r", vmin=-largest, vmax=largest, origin="lower", aspect="auto", interpolation="none")
+    image = axes.imshow(
+        table, cmap="PuOr_r", vmin=-largest, vmax=largest, origin="lower", aspect="auto", interpolation="none"
+    )
     _ordinal(axes.yaxis, found)
     axes.set_ylim(-0.5, _last_shown(found) + 0.5)
     mark_rows(axes, [], [(~np.isfinite(found.totals.values), ALARM)])
@@ -366,4 +408,12 @@ def _ordinal(axis: Any, found: PathOrders) -> None:
         places = [*(k for k in places if last - k > 1), last]
     axis.set_ticks(places, [found.orders[k] for k in places])
     if last + 1 < len(found.orders) and np.isfinite(found.by_step.values).any():
-        axis.axes.annotate(f"higher orders: less than {_LITTLE:.1%} each", (1.0, 0.98), xycoords="axes fraction", ha="right", va="top", fontsize=8, color=GREY)
+        axis.axes.annotate(
+            f"higher orders: less than {_LITTLE:.1%} each",
+            (1.0, 0.98),
+            xycoords="axes fraction",
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=GREY,
+        )

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import Cell
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 
 from ..plots.curves import ALARM, GREY, INK, axes_of, finish, legend, visible
 from ..plots.maps import title
@@ -40,9 +40,9 @@ class Phases(Finding):
     cell, x, y : str
         The cell, and what the two settings are.
     rate : Labelled (y, x)
-        Growth of the gradient in nats for one step back: ``ln(‖∂L/∂s_0‖ / ‖∂L/∂s_t‖)/t``, in long runs the largest Lyapunov
-        exponent. Below 0 it vanishes, with a half-life of ``ln 2 / -rate`` steps; above, it explodes. Minus infinity where it is 0 at
-        once, infinity where it overflows at once, NaN where the run itself is not finite.
+        Growth of the gradient in nats for one step back: ``ln(‖∂L/∂s_0‖ / ‖∂L/∂s_t‖)/t``, in long runs the largest
+        Lyapunov exponent. Below 0 it vanishes, with a half-life of ``ln 2 / -rate`` steps; above, it explodes. Minus
+        infinity where it is 0 at once, infinity where it overflows at once, NaN where the run itself is not finite.
     """
 
     cell: str
@@ -59,7 +59,9 @@ class Phases(Finding):
         known = np.abs(rate[np.isfinite(rate)])
         bound = max(float(np.quantile(known, 0.9)) if known.size else 1.0, 1e-12)
         axes.patch.set(hatch="xxx", facecolor="#FFFFFF", edgecolor=ALARM)  # seen where a rate is NaN
-        image = axes.pcolormesh(xs, ys, rate, cmap="RdBu_r", vmin=-bound, vmax=bound, shading="nearest", rasterized=True)
+        image = axes.pcolormesh(
+            xs, ys, rate, cmap="RdBu_r", vmin=-bound, vmax=bound, shading="nearest", rasterized=True
+        )
         lines = _contours(axes, xs, ys, rate) if min(rate.shape) > 1 else []
         figure = axes.get_figure()
         assert figure is not None
@@ -144,7 +146,9 @@ def phase_diagram(
     label = getattr(make_cell, "__name__", "cell")
     if isinstance(make_cell, str):
         if make_cell not in _NAMED:
-            raise KeyError(f"phase_diagram: no cell called {make_cell!r}; there are {', '.join(_NAMED)}, or give a function")
+            raise KeyError(
+                f"phase_diagram: no cell called {make_cell!r}; there are {', '.join(_NAMED)}, or give a function"
+            )
         build, names, default = _NAMED[make_cell]
         xs, ys = default[0] if xs is None else xs, default[1] if ys is None else ys
         make_cell = build
@@ -181,7 +185,9 @@ def _noise(cell: Cell) -> Array:
 
 def _alike(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
     """All cells together if they can be an ensemble, otherwise each by itself."""
-    kinds = {(type(c), repr(c), c.dtype, c.state_names, tuple((n, p.shape) for n, p in c.named_parameters())) for c in cells}
+    kinds = {
+        (type(c), repr(c), c.dtype, c.state_names, tuple((n, p.shape) for n, p in c.named_parameters())) for c in cells
+    }
     yield from [list(cells)] if len(kinds) == 1 else ([cell] for cell in cells)
 
 
@@ -235,7 +241,12 @@ def _contours(axes: Axes, xs: Array, ys: Array, rate: Array) -> list[Line2D]:
 def _rnn(x: float, y: float) -> Cell:
     cell = tg.cells.RNNCell(1, _HIDDEN, bias=False)
     rng = np.random.default_rng(0)
-    cell.load_state_dict({"weight_hh": rng.normal(0.0, x / math.sqrt(_HIDDEN), (_HIDDEN, _HIDDEN)), "weight_ih": y * rng.normal(size=(_HIDDEN, 1))})
+    cell.load_state_dict(
+        {
+            "weight_hh": rng.normal(0.0, x / math.sqrt(_HIDDEN), (_HIDDEN, _HIDDEN)),
+            "weight_ih": y * rng.normal(size=(_HIDDEN, 1)),
+        }
+    )
     return cell
 
 
@@ -243,14 +254,22 @@ def _lstm(x: float, y: float) -> Cell:
     cell = tg.cells.LSTMCell(1, _HIDDEN)
     rng = np.random.default_rng(0)
     bias = np.repeat([0.0, y, 0.0, 0.0], _HIDDEN)
-    cell.load_state_dict({
-        "weight_hh": rng.normal(0.0, 1.0 / math.sqrt(_HIDDEN), (4 * _HIDDEN, _HIDDEN)) * x, "weight_ih": rng.normal(size=(4 * _HIDDEN, 1)),
-        "bias_ih": bias, "bias_hh": np.zeros(4 * _HIDDEN),
-    })  # fmt: skip
+    cell.load_state_dict(
+        {
+            "weight_hh": rng.normal(0.0, 1.0 / math.sqrt(_HIDDEN), (4 * _HIDDEN, _HIDDEN)) * x,
+            "weight_ih": rng.normal(size=(4 * _HIDDEN, 1)),
+            "bias_ih": bias,
+            "bias_hh": np.zeros(4 * _HIDDEN),
+        }
+    )
     return cell
 
 
 _NAMED: dict[str, tuple[Callable[[float, float], Cell], tuple[str, str], tuple[Array, Array]]] = {
     "rnn": (_rnn, ("recurrent weight scale", "input scale"), (np.linspace(0.2, 4.0, 20), np.linspace(0.1, 2.0, 20))),
-    "lstm": (_lstm, ("recurrent weight scale", "forget bias"), (np.linspace(0.25, 10.0, 20), np.linspace(-2.0, 7.5, 20))),
+    "lstm": (
+        _lstm,
+        ("recurrent weight scale", "forget bias"),
+        (np.linspace(0.25, 10.0, 20), np.linspace(-2.0, 7.5, 20)),
+    ),
 }

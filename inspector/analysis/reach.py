@@ -13,7 +13,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import styles
@@ -63,7 +63,8 @@ class Reach(Finding):
     half_life : Labelled (state,)
         In steps, of the median profile; negative if it grows, see :class:`inspector.Decay`.
     underflow : Labelled (state, format)
-        The steps back after which, by that half-life, the largest norm of the map has sunk to the smallest number of a format.
+        The steps back after which, by that half-life, the largest norm of the map has sunk to the smallest number of a
+        format.
     """
 
     cell: str
@@ -86,7 +87,8 @@ class Reach(Finding):
 
     @np.errstate(all="ignore")
     def plot(self, path: str | Path | None = None, ax: Axes | None = None, state: str | None = None) -> Path | Axes:
-        """Draw the map of one state, the last of :attr:`states` when omitted: loss steps downwards, state steps to the right.
+        """Draw the map of one state, the last of :attr:`states` when omitted: loss steps downwards, state steps to the
+        right.
 
         Only the loss steps from the first to the last that reach it are shown, and a single one as a curve.
 
@@ -104,23 +106,60 @@ class Reach(Finding):
         axes = axes_of(ax, (7.6, min(6.2, 1.9 + 0.35 * (last - first + 1))))
         usual = np.where(np.isfinite(matrix), matrix, 0.0)
         before, after = np.tril(usual, -1).any(), np.triu(usual, 1).any()
-        possible = np.ones(matrix.shape, bool) if before and after else (np.triu if after else np.tril)(np.ones(matrix.shape, bool))
+        possible = (
+            np.ones(matrix.shape, bool)
+            if before and after
+            else (np.triu if after else np.tril)(np.ones(matrix.shape, bool))
+        )
         draw_map(axes, matrix, f"‖∂L_s/∂{state}_t‖₂", 12, possible)
         lines = []
         for level, style in zip(_LEVELS, ("-", (0, (4, 2))), strict=True):
             back = self.horizon["level", level][self.states.index(state)]
             edge = np.arange(steps) + (0.5 + back if after and not before else 0.5 - back)
-            axes.step(np.where(np.isfinite(back), edge, np.nan), np.arange(steps), where="mid", color="#FFFFFF", linewidth=3, zorder=3)
-            lines += axes.step(np.where(np.isfinite(back), edge, np.nan), np.arange(steps), where="mid", color="#D55E00", linestyle=style,
-                               linewidth=1.6, zorder=4, label=f"fallen to {level} of its largest")  # fmt: skip
+            axes.step(
+                np.where(np.isfinite(back), edge, np.nan),
+                np.arange(steps),
+                where="mid",
+                color="#FFFFFF",
+                linewidth=3,
+                zorder=3,
+            )
+            lines += axes.step(
+                np.where(np.isfinite(back), edge, np.nan),
+                np.arange(steps),
+                where="mid",
+                color="#D55E00",
+                linestyle=style,
+                linewidth=1.6,
+                zorder=4,
+                label=f"fallen to {level} of its largest",
+            )
         axes.set(xlim=(-0.5, steps - 0.5), ylim=(last + 0.5, first - 0.5))
-        axes.set_xlabel("timestep t of the state        (the gradient flows from the diagonal to the left)" if before or not after else "timestep t of the state", color=INK)
+        axes.set_xlabel(
+            (
+                "timestep t of the state        (the gradient flows from the diagonal to the left)"
+                if before or not after
+                else "timestep t of the state"
+            ),
+            color=INK,
+        )
         axes.set_ylabel("timestep s of the loss L_s", color=INK)
-        title(axes, f"{self.cell}: where the loss of each step sends its gradient", f"initialisation: {self.initialisation}")
+        title(
+            axes,
+            f"{self.cell}: where the loss of each step sends its gradient",
+            f"initialisation: {self.initialisation}",
+        )
         if len(readers):
             legend(axes, lines)
         else:
-            axes.annotate(visible(f"no step's loss reaches {state}"), (0.98, 0.9), xycoords="axes fraction", ha="right", va="top", color=INK)
+            axes.annotate(
+                visible(f"no step's loss reaches {state}"),
+                (0.98, 0.9),
+                xycoords="axes fraction",
+                ha="right",
+                va="top",
+                color=INK,
+            )
         return finish(axes, path, self.not_finite)
 
     def _plot_row(self, path: str | Path | None, ax: Axes | None, state: str, s: int) -> Path | Axes:
@@ -128,19 +167,36 @@ class Reach(Finding):
         row, look = self.map["state", state][s], styles(self.states)[state]
         axes = axes_of(ax, (8.0, 4.6))
         usual = np.isfinite(row) & (row > 0)
-        lines = axes.plot(np.where(usual, row, np.nan), linewidth=2.0, label=visible(f"{state}{marked(row)}"), **look.line(len(row)))
+        lines = axes.plot(
+            np.where(usual, row, np.nan), linewidth=2.0, label=visible(f"{state}{marked(row)}"), **look.line(len(row))
+        )
         for level, part in _LEVELS.items() if np.isfinite(row).all() else ():
             axes.axhline(part * row.max(), color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-            axes.annotate(level, (1.0, part * row.max()), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
+            axes.annotate(
+                level,
+                (1.0, part * row.max()),
+                xycoords=("axes fraction", "data"),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=INK,
+            )
         along_time(axes, f"{state}_t")
         axes.set_ylabel(visible(f"‖∂L_{s}/∂{state}_t‖₂"), color=INK)
         mark_rows(axes, [(row == 0, look.colour)], [(~np.isfinite(row), look.colour)])
-        title(axes, f"{self.cell}: where the loss, which reads step {s} alone, sends its gradient", f"initialisation: {self.initialisation}; dashed: fallen to that part of its largest")
+        title(
+            axes,
+            f"{self.cell}: where the loss, which reads step {s} alone, sends its gradient",
+            f"initialisation: {self.initialisation}; dashed: fallen to that part of its largest",
+        )
         legend(axes, lines)
         return finish(axes, path, self.not_finite)
 
     @np.errstate(all="ignore")
-    def plot_gradients(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
+    def plot_gradients(
+        self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None
+    ) -> Path | Axes:
         """Plot total and direct gradients along time, with lines where number formats underflow.
 
         Raises
@@ -155,7 +211,12 @@ class Reach(Finding):
             for k, (table, what) in enumerate(((self.total, "total"), (self.direct, "direct, from L_t alone"))):
                 curve = table["state", name]
                 look = looks[name].among(k, 2).line(len(curve))
-                lines += axes.plot(np.where(np.isfinite(curve) & (curve > 0), curve, np.nan), linewidth=2.0, label=visible(f"{name} {what}{marked(curve)}"), **look)
+                lines += axes.plot(
+                    np.where(np.isfinite(curve) & (curve > 0), curve, np.nan),
+                    linewidth=2.0,
+                    label=visible(f"{name} {what}{marked(curve)}"),
+                    **look,
+                )
                 zeros.append((curve == 0, looks[name].colour))
                 broken.append((~np.isfinite(curve), looks[name].colour))
         along_time(axes, "state_t")
@@ -166,7 +227,9 @@ class Reach(Finding):
         return finish(axes, path, self.not_finite)
 
     @np.errstate(all="ignore")
-    def plot_lags(self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None) -> Path | Axes:
+    def plot_lags(
+        self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None
+    ) -> Path | Axes:
         """Plot how the gradient of one step's loss falls with the steps back, median and band over the loss steps.
 
         Raises
@@ -178,12 +241,26 @@ class Reach(Finding):
         looks, lines = styles(self.states), []
         for name in self.states if states is None else states:
             rows = self.profile["state", name]
-            lines.append(draw_band(axes, self.profile.axes["lag"], rows, looks[name], f"{name}: {decay_rate(rows[2][::-1])}"))
+            lines.append(
+                draw_band(axes, self.profile.axes["lag"], rows, looks[name], f"{name}: {decay_rate(rows[2][::-1])}")
+            )
         along_time(axes, "state_t")
         for level, part in _LEVELS.items():
             axes.axhline(part, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-            axes.annotate(level, (1.0, part), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
-        axes.set_xlabel("steps back from the loss        (line: median over loss steps s; bands: half and nine tenths of them)", color=INK)
+            axes.annotate(
+                level,
+                (1.0, part),
+                xycoords=("axes fraction", "data"),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=INK,
+            )
+        axes.set_xlabel(
+            "steps back from the loss        (line: median over loss steps s; bands: half and nine tenths of them)",
+            color=INK,
+        )
         axes.set_ylabel("‖∂L_s/∂state_t‖₂ relative to its largest", color=INK)
         title(axes, f"{self.cell}: how far back the loss of one step reaches", f"initialisation: {self.initialisation}")
         legend(axes, lines)
@@ -191,7 +268,10 @@ class Reach(Finding):
 
     def _text(self) -> str:
         wide = max(map(len, self.states))
-        lines = [f"reach of the loss in {self.cell}, {counted(len(self.map.axes['s']), 'step')}, initialisation {self.initialisation}"]
+        lines = [
+            f"reach of the loss in {self.cell}, {counted(len(self.map.axes['s']), 'step')}, initialisation"
+            f" {self.initialisation}"
+        ]
         for name in self.states:
             median = self.profile["state", name][2]
             if np.isnan(median).all():
@@ -200,7 +280,9 @@ class Reach(Finding):
                 continue
             median = median[~np.isnan(median)]
             told = [f"{level} after {_steps(_fallen(median, part))}" for level, part in _LEVELS.items()]
-            lines.append(f"  {name:<{wide}}  {sparkline(median[::-1], 40)}  {decay_rate(median[::-1])}, {', '.join(told)}")
+            lines.append(
+                f"  {name:<{wide}}  {sparkline(median[::-1], 40)}  {decay_rate(median[::-1])}, {', '.join(told)}"
+            )
         return "\n".join(lines)
 
 
@@ -208,9 +290,9 @@ class Reach(Finding):
 def reach(run: Run, loss: Tensor) -> Reach:
     """Take the gradient apart by the step at which the loss reads the run, in batched sweeps over all these steps.
 
-    The loss of step s is whatever it takes from the values that step s has computed; for a sum over outputs, the term of
-    that step. A gradient taken at the stacked outputs, as other tools take it, is the direct one only: that Tensor stands
-    beside the recurrence.
+    The loss of step s is whatever it takes from the values that step s has computed; for a sum over outputs, the term
+    of that step. A gradient taken at the stacked outputs, as other tools take it, is the direct one only: that Tensor
+    stands beside the recurrence.
 
     Parameters
     ----------
@@ -259,21 +341,33 @@ def reach(run: Run, loss: Tensor) -> Reach:
     lives = np.array([decay_rate(rows[2][::-1]).half_life for rows in profile])
     peaks = np.log2(np.maximum(matrix.max(axis=(1, 2)), 5e-324))[:, None] - np.log2(list(FORMATS.values()))
     return Reach(
-        cell, initialisation, float(loss.item()),
+        cell,
+        initialisation,
+        float(loss.item()),
         Labelled(matrix, {**state, "s": steps, "t": steps}, "‖∂L_s/∂state_t‖₂"),
         Labelled(share, {**state, "s": steps, "t": steps}, "⟨∂L_s/∂state_t, ∂L/∂state_t⟩ / ‖∂L/∂state_t‖²"),
         Labelled(total, {**state, "t": steps}, "‖∂L/∂state_t‖₂"),
         Labelled(np.diagonal(matrix, axis1=1, axis2=2), {**state, "t": steps}, "‖∂L_t/∂state_t‖₂"),
-        Labelled(profile, {**state, "quantile": list(QUANTILES), "lag": steps}, "gradient norm relative to the largest of its loss step"),
+        Labelled(
+            profile,
+            {**state, "quantile": list(QUANTILES), "lag": steps},
+            "gradient norm relative to the largest of its loss step",
+        ),
         Labelled(horizon, {**state, "level": [*_LEVELS, "eps"], "s": steps}, "steps back until below"),
         Labelled(memory, {**state, "s": steps}, "effective memory length in steps"),
         Labelled(lives, state, "half-life in steps"),
-        Labelled(np.where(lives[:, None] > 0, peaks * lives[:, None], np.inf), {**state, "format": list(FORMATS)}, "steps back until below the smallest number"),
+        Labelled(
+            np.where(lives[:, None] > 0, peaks * lives[:, None], np.inf),
+            {**state, "format": list(FORMATS)},
+            "steps back until below the smallest number",
+        ),
         not_finite=trace(run, loss).not_finite,
-    )  # fmt: skip
+    )
 
 
-def _by_loss_step(parts: LossSteps, total: Array, directions: dict[tuple[int, int, int], Array], apart: bool = False) -> tuple[Array, Array]:
+def _by_loss_step(
+    parts: LossSteps, total: Array, directions: dict[tuple[int, int, int], Array], apart: bool = False
+) -> tuple[Array, Array]:
     """The map, and each entry's part in the direction of the total."""
     matrix, share = np.zeros((2, len(parts.names), parts.steps, parts.steps))
     for rows, pieces in parts.blocks(apart):

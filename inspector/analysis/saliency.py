@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from tinygrad_rnn import Graph, Tensor, grad
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots import curves as plot
@@ -111,21 +111,37 @@ class Saliency(Finding):
         return plot.finish(axes, path, self.not_finite)
 
     def _plot_bars(self, axes: Axes, values: Floats) -> None:
-        axes.bar(np.arange(len(values)), np.where(np.isfinite(values), values, 0.0), width=0.86, color=_colours(values), edgecolor=plot.GREY, linewidth=0.4)
+        axes.bar(
+            np.arange(len(values)),
+            np.where(np.isfinite(values), values, 0.0),
+            width=0.86,
+            color=_colours(values),
+            edgecolor=plot.GREY,
+            linewidth=0.4,
+        )
         axes.axhline(0, color=plot.GREY, linewidth=0.8)
         plot.plain_axes(axes)
         if not 1e-4 < _largest(values) < 1e5:
-            axes.yaxis.set_major_formatter("{x:.3g}")    # the usual one puts a common power of ten onto the note above
+            axes.yaxis.set_major_formatter("{x:.3g}")  # the usual one puts a common power of ten onto the note above
         axes.set_xlim(-0.5, len(values) - 0.5)
         plot.mark_rows(axes, [], [(~np.isfinite(values), plot.ALARM)])
         axes.set_xlabel("timestep t", color=plot.INK)
-        axes.set_ylabel(f"‖{_WHAT[self.method]}_t‖₂" if self.method == "gradient" else f"{_WHAT[self.method]}_t", color=plot.INK)
+        axes.set_ylabel(
+            f"‖{_WHAT[self.method]}_t‖₂" if self.method == "gradient" else f"{_WHAT[self.method]}_t", color=plot.INK
+        )
 
     def _plot_map(self, axes: Axes, sequence: int) -> None:
         values = self.contributions["sequence", sequence].T
         largest = _largest(values)
         axes.patch.set(hatch="xxx", facecolor="#FFFFFF", edgecolor=plot.ALARM)  # seen where a value is not finite
-        image = axes.imshow(np.where(np.isfinite(values), values, np.nan), aspect="auto", cmap=_COLOURS, vmin=-largest, vmax=largest, interpolation="nearest")
+        image = axes.imshow(
+            np.where(np.isfinite(values), values, np.nan),
+            aspect="auto",
+            cmap=_COLOURS,
+            vmin=-largest,
+            vmax=largest,
+            interpolation="nearest",
+        )
         axes.set_yticks(range(len(values)) if len(values) <= 12 else range(0, len(values), math.ceil(len(values) / 12)))
         axes.set_ylabel("feature", color=plot.INK)
         axes.set_xlabel("timestep t", color=plot.INK)
@@ -144,21 +160,45 @@ class Saliency(Finding):
         for t, (label, colour) in enumerate(zip(self.labels.values.tolist(), colours, strict=True)):
             row, column = divmod(t, _LINE)
             ill = {} if np.isfinite(values[t]) else {"hatch": "xxx", "edgecolor": plot.ALARM, "linewidth": 0}
-            axes.add_patch(Rectangle((column, -row - 0.9), 0.97, 0.8, **{"facecolor": colour, "edgecolor": "none", **ill}))
+            axes.add_patch(
+                Rectangle((column, -row - 0.9), 0.97, 0.8, **{"facecolor": colour, "edgecolor": "none", **ill})
+            )
             dark = float(np.dot(colour[:3], (0.299, 0.587, 0.114))) < 0.5
-            axes.text(column + 0.48, -row - 0.5, plot.visible(_shown(label)), ha="center", va="center", family="monospace", fontsize=11,
-                      color="#FFFFFF" if dark else plot.INK)  # fmt: skip
+            axes.text(
+                column + 0.48,
+                -row - 0.5,
+                plot.visible(_shown(label)),
+                ha="center",
+                va="center",
+                family="monospace",
+                fontsize=11,
+                color="#FFFFFF" if dark else plot.INK,
+            )
         axes.set_xlim(0, min(_LINE, len(values)))
         axes.set_ylim(-math.ceil(len(values) / _LINE) - 0.1, 0.1)
         axes.set_axis_off()
         largest = _largest(values)
-        axes.annotate(f"{_WHAT[self.method]}:  violet towards a higher score, orange against it; darkest ±{largest:.3g}" if (values < 0).any() else
-                      f"{_WHAT[self.method]}: darkest {largest:.3g}", (0.0, -0.02), xycoords="axes fraction", va="top", fontsize=8, color=plot.GREY)  # fmt: skip
+        axes.annotate(
+            (
+                f"{_WHAT[self.method]}:  violet towards a higher score, orange against it; darkest ±{largest:.3g}"
+                if (values < 0).any()
+                else f"{_WHAT[self.method]}: darkest {largest:.3g}"
+            ),
+            (0.0, -0.02),
+            xycoords="axes fraction",
+            va="top",
+            fontsize=8,
+            color=plot.GREY,
+        )
 
     def _sums(self) -> str:
         if self.method == "gradient":
             return f"score {in_words(self.score)}"
-        missed = f"contributions miss the difference by {self.residual:.2g}" if math.isfinite(self.residual) else "their difference is not finite"
+        missed = (
+            f"contributions miss the difference by {self.residual:.2g}"
+            if math.isfinite(self.residual)
+            else "their difference is not finite"
+        )
         return f"score {in_words(self.score)}, of the baseline {in_words(self.baseline_score)}; {missed}"
 
     def _lines(self, sequence: Any) -> list[str]:
@@ -183,12 +223,20 @@ class Saliency(Finding):
             most.append(f"t = {t}{label} ({sums[t]:.3g})")
         ill = int((~np.isfinite(sizes)).sum())
         told = ["most at " + ", ".join(most)] if most else ["no input contributes"] if not ill else []
-        return "\n".join([*lines, *told, *([f"not finite at {ill} of {counted(len(sizes), 'timestep')}"] if ill else [])])
+        return "\n".join(
+            [*lines, *told, *([f"not finite at {ill} of {counted(len(sizes), 'timestep')}"] if ill else [])]
+        )
 
 
 @np.errstate(all="ignore")
 def saliency(
-    run: Run, score: Tensor, method: str = "gradient_x_input", *, baseline: Any = None, points: int | None = None, labels: Sequence[str] | None = None
+    run: Run,
+    score: Tensor,
+    method: str = "gradient_x_input",
+    *,
+    baseline: Any = None,
+    points: int | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Saliency:
     """What each feature of each timestep's input contributes to a score.
 
@@ -246,7 +294,10 @@ def saliency(
     inputs = np.array([x.data for x in run.inputs], np.float64)
     start = _baseline(baseline, inputs)
     if labels is not None and len(labels) != len(run):
-        raise ValueError(f"saliency: {counted(len(run), 'timestep needs', plural='timesteps need')} as many labels, got {len(labels)}")
+        raise ValueError(
+            f"saliency: {counted(len(run), 'timestep needs', plural='timesteps need')} as many labels, got"
+            f" {len(labels)}"
+        )
     slope = np.array([found.gradient("x", t) for t in range(len(run))], np.float64)
     before = residual = math.nan
     if method != "gradient":
@@ -260,10 +311,17 @@ def saliency(
     short = dict(itertools.islice(axes.items(), 2))
     steps = np.linalg.norm(slope, axis=2) if method == "gradient" else slope.sum(axis=2)
     return Saliency(
-        found.label, method, float(score.item()), before, residual, Labelled(inputs, axes, "x"), Labelled(slope, axes, _WHAT[method]),
-        Labelled(steps, short, _WHAT[method]), None if labels is None else Labelled(np.array(list(labels), dtype=object), {"t": range(len(run))}, "label"),
+        found.label,
+        method,
+        float(score.item()),
+        before,
+        residual,
+        Labelled(inputs, axes, "x"),
+        Labelled(slope, axes, _WHAT[method]),
+        Labelled(steps, short, _WHAT[method]),
+        None if labels is None else Labelled(np.array(list(labels), dtype=object), {"t": range(len(run))}, "label"),
         not_finite=found.not_finite,
-    )  # fmt: skip
+    )
 
 
 def _baseline(given: Any, inputs: Floats) -> Floats:
@@ -274,7 +332,9 @@ def _baseline(given: Any, inputs: Floats) -> Floats:
 
 
 def _along(run: Run, score: Tensor, slope: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """Scores (K,) and gradients with K other inputs: side by side where that gives the score and the gradient there are, else in turn."""
+    """Scores (K,) and gradients with K other inputs: side by side where that gives the score and the gradient
+    there are, else in turn.
+    """
     graph = Graph(score)
     there = [t for t, x in enumerate(run.inputs) if x in graph]
 
@@ -304,10 +364,16 @@ def _along(run: Run, score: Tensor, slope: Floats) -> Callable[[Floats], tuple[F
         return in_turn
     rough = 100 * float(np.finfo(score.dtype).eps)
     same = np.allclose(scores, score.item(), rtol=rough, atol=0, equal_nan=True)
-    return together if same and np.allclose(slopes, slope, rtol=rough, atol=rough * _largest(slope), equal_nan=True) else in_turn
+    return (
+        together
+        if same and np.allclose(slopes, slope, rtol=rough, atol=rough * _largest(slope), equal_nan=True)
+        else in_turn
+    )
 
 
-def _mean_slope(at: Callable[[Floats], tuple[Floats, Floats]], start: Floats, end: Floats, points: int | None) -> Floats:
+def _mean_slope(
+    at: Callable[[Floats], tuple[Floats, Floats]], start: Floats, end: Floats, points: int | None
+) -> Floats:
     """The mean gradient along the straight line between two inputs."""
     between = end - start
     places, weights = np.polynomial.legendre.leggauss(_RULE if points is None else points)
@@ -318,7 +384,10 @@ def _mean_slope(at: Callable[[Floats], tuple[Floats, Floats]], start: Floats, en
         chosen = np.array([*(high for _, high in bounds), *on_line])
         scores, slopes = at(start + chosen.reshape(-1, *(1,) * start.ndim) * between)
         each = slopes[len(bounds) :].reshape(len(bounds), len(places), *start.shape)
-        return scores, [0.5 * (high - low) * np.tensordot(weights, slope, 1) for (low, high), slope in zip(bounds, each, strict=True)]
+        return scores, [
+            0.5 * (high - low) * np.tensordot(weights, slope, 1)
+            for (low, high), slope in zip(bounds, each, strict=True)
+        ]
 
     scores, (slope,) = parts((0.0, 1.0))
     if points is not None:
@@ -339,7 +408,9 @@ def _mean_slope(at: Callable[[Floats], tuple[Floats, Floats]], start: Floats, en
 
 
 class _Piece(NamedTuple):
-    """A part of the line: minus how far its contributions miss the difference of its scores, then where it lies, which orders ties."""
+    """A part of the line: minus how far its contributions miss the difference of its scores, then where it lies,
+    which orders ties.
+    """
 
     miss: float
     low: float

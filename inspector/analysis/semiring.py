@@ -1,4 +1,6 @@
-"""All paths from a value back to another, scalar by scalar: the strongest, their sum, their number and their entropy."""
+"""All paths from a value back to another, scalar by scalar: the strongest, their sum, their number and their
+entropy.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Sums(NamedTuple):
 
 
 class AllPaths:
-    """One sweep from `target` back to `source` that adds up paths instead of derivatives; those on which one is not finite are left out."""
+    """One sweep from `target` back to `source` that adds up paths instead of derivatives; those on which one is
+    not finite are left out.
+    """
 
     def __init__(self, source: Tensor, target: Tensor) -> None:
         self.readers: dict[int, list[tuple[Tensor, int]]] = {}
@@ -64,7 +68,9 @@ class AllPaths:
             for node, operand in self.readers[tensor.id]:
                 rows, columns, values = entries(node, operand)
                 first, last = np.searchsorted(columns, [element, element + 1])
-                gains = self.found[node.id].best[rows[first:last]] + _log(np.where(np.isfinite(values[first:last]), values[first:last], 0.0))
+                gains = self.found[node.id].best[rows[first:last]] + _log(
+                    np.where(np.isfinite(values[first:last]), values[first:last], 0.0)
+                )
                 if gains.size:
                     k = first + int(np.argmax(gains))
                     ways.append((float(gains.max()), node, operand, int(rows[k]), float(values[k])))
@@ -85,7 +91,9 @@ def _log(values: Array) -> Array:
 
 
 def _through(sums: Sums, local: Entries, size: int) -> Sums:
-    """What one edge hands on to its operand of that size: all paths of the consumer's elements, one derivative longer."""
+    """What one edge hands on to its operand of that size: all paths of the consumer's elements, one derivative
+    longer.
+    """
     some = (local.values != 0) & np.isfinite(local.values) & np.isfinite(sums.total[local.rows])
     rows, columns, values = (part[some] for part in local)
     found = Sums(*(np.full(size, -np.inf) for _ in range(3)), *(np.zeros(size) for _ in range(2)))
@@ -112,6 +120,9 @@ def _merged(a: Sums, b: Sums) -> Sums:
     some = np.isfinite(total)
     first = np.exp(np.where(some, a.total, 0.0) - np.where(some, total, 0.0)) * some
     return Sums(
-        np.maximum(a.best, b.best), total, np.logaddexp(a.number, b.number),
-        first * a.mean + (1 - first) * b.mean, first * a.sign + (1 - first) * b.sign,
-    )  # fmt: skip
+        np.maximum(a.best, b.best),
+        total,
+        np.logaddexp(a.number, b.number),
+        first * a.mean + (1 - first) * b.mean,
+        first * a.sign + (1 - first) * b.sign,
+    )

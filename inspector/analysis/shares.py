@@ -98,9 +98,14 @@ class Shares(Finding):
             table = self.shares["state", state]
             known = np.isfinite(table).all(axis=1)
             mean = table[known].mean(axis=0) if known.any() else np.full(len(self.ways), np.nan)
-            parts = ", ".join(f"{way} {share:.1%}" for way, share in zip(self.ways, mean.tolist(), strict=True) if share)
+            parts = ", ".join(
+                f"{way} {share:.1%}" for way, share in zip(self.ways, mean.tolist(), strict=True) if share
+            )
             none = "no gradient" if np.isfinite(self.totals["state", state]).all() else "not finite"
-            lines.append(f"  ∂L/∂{state}_t {sparkline(self.totals['state', state])}  {f'mean shares: {parts}' if known.any() else none}")
+            lines.append(
+                f"  ∂L/∂{state}_t {sparkline(self.totals['state', state])} "
+                f" {f'mean shares: {parts}' if known.any() else none}"
+            )
         return "\n".join(lines)
 
 
@@ -221,7 +226,9 @@ def _highway(
     for node, total, _ in sweep(outputs, starts, list(wanted.values()), edit=edit):
         if node.id in wanted:
             found[node.id] = norms_of(total.array)
-    return np.array([[found[v.id][order[name]] if v.id in found else 0.0 for v in values] for name, values in states.items()])
+    return np.array(
+        [[found[v.id][order[name]] if v.id in found else 0.0 for v in values] for name, values in states.items()]
+    )
 
 
 def _latest_first(values: Sequence[Tensor]) -> list[Tensor]:
@@ -243,16 +250,33 @@ def _areas(axes: Axes, found: Shares, state: str) -> None:
             if np.any(part):
                 top = base + np.append(part, part[-1])
                 colour, hatch = (NEUTRAL, "") if way == LOSS else (looks[way].colour, looks[way].hatch)
-                handles[way] = axes.fill_between(edges, base, top, facecolor=colour, linewidth=0.3, edgecolor="#FFFFFF", step="post", hatch=hatch,
-                                                 label=visible(_title(way, state)))  # fmt: skip
+                handles[way] = axes.fill_between(
+                    edges,
+                    base,
+                    top,
+                    facecolor=colour,
+                    linewidth=0.3,
+                    edgecolor="#FFFFFF",
+                    step="post",
+                    hatch=hatch,
+                    label=visible(_title(way, state)),
+                )
                 base = top
     axes.axhline(1.0, color=INK, linewidth=0.8)
     axes.axhline(0.0, color=INK, linewidth=0.8)
     totals = found.totals["state", state]
     largest = float(np.abs(np.nan_to_num(table)).max())
     if largest > _LIMITS[1]:
-        axes.annotate(f"cut off: parts cancel, shares up to {largest:.2g}", (0.99, 0.95), xycoords="axes fraction", ha="right", va="top",
-                      fontsize=8, color=INK, bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
+        axes.annotate(
+            f"cut off: parts cancel, shares up to {largest:.2g}",
+            (0.99, 0.95),
+            xycoords="axes fraction",
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=INK,
+            bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        )
     axes.set_ylim(max(_LIMITS[0], axes.get_ylim()[0]), min(_LIMITS[1], axes.get_ylim()[1]))
     mark_rows(axes, [(totals == 0, GREY)], [(~np.isfinite(totals), ALARM)])
     axes.set_ylabel(visible(f"share in g = ∂L/∂{state}_t"), color=INK)
@@ -275,6 +299,12 @@ def _decay(axes: Axes, found: Shares, shown: Sequence[str]) -> None:
             norms = table["state", state]
             usual = np.isfinite(norms) & (norms > 0)
             if usual.any():
-                lines += axes.plot(t, np.where(usual, norms, np.nan), linewidth=1.8, label=visible(text), **looks[state].among(k, 2).line(len(t)))
+                lines += axes.plot(
+                    t,
+                    np.where(usual, norms, np.nan),
+                    linewidth=1.8,
+                    label=visible(text),
+                    **looks[state].among(k, 2).line(len(t)),
+                )
     along_time(axes, "state_t")
     legend(axes, lines, beside=True)

@@ -69,7 +69,11 @@ def _sent(node: Tensor, total: Any, value: Any, operands: list[Any]) -> list[tup
     """What a node sends back to each of its operands that differ from value to value."""
     op, found = node.op, []
     assert op is not None
-    every = list(op.rules[0](total, value, *operands, **node.attributes)) if op.variadic and op.rules[0] is not None else None
+    every = (
+        list(op.rules[0](total, value, *operands, **node.attributes))
+        if op.variadic and op.rules[0] is not None
+        else None
+    )
     for k, operand in enumerate(operands):
         rule = op.rule(k)
         if isinstance(operand, Batched) and rule is not None:

@@ -128,7 +128,11 @@ class Steps:
         starts = range(chosen.start, chosen.stop, size)
         for start in reversed(starts) if last_first else starts:
             block = range(start, min(start + size, chosen.stop))
-            found = self._block(len(self) - block.stop, len(self) - block.start) if self.reverse else self._block(block.start, block.stop)
+            found = (
+                self._block(len(self) - block.stop, len(self) - block.start)
+                if self.reverse
+                else self._block(block.start, block.stop)
+            )
             yield block, found[::-1] if self.reverse else found
 
     # ------------------------------------------------------------------------------------- of the run
@@ -142,7 +146,10 @@ class Steps:
         if layer is None and len(parts) == 1:
             return next(iter(parts.values()))
         if layer not in parts:
-            raise ValueError(f"{self._who}: layer must be one of {', '.join(filter(None, parts)) or 'none, there is a single cell'}; got {layer!r}")
+            raise ValueError(
+                f"{self._who}: layer must be one of {', '.join(filter(None, parts)) or 'none, there is a single cell'};"
+                f" got {layer!r}"
+            )
         return parts[layer]
 
     def _masks(self) -> Array | None:
@@ -176,7 +183,10 @@ class Steps:
         """New and old states of a block of steps, run once more as one batch from the states there were."""
         rows = (last - first) * self.batch
         with using(scope=None, recording=True, anomaly=False, names=None):
-            old = [Tensor(values[first:last].reshape(rows, *shape)) for values, shape in zip(self._states, self._shapes, strict=True)]
+            old = [
+                Tensor(values[first:last].reshape(rows, *shape))
+                for values, shape in zip(self._states, self._shapes, strict=True)
+            ]
             x = self._inputs[first:last].reshape(rows, -1)
             if self._mask is not None:
                 x = np.where(self._mask[first:last].reshape(rows, 1), 0.0, x).astype(x.dtype)
@@ -193,7 +203,13 @@ class Steps:
         for value, values in zip(new, self._states, strict=True):
             was = values[first + 1 : last + 1].reshape(value.shape)
             is_now = np.where(ended.reshape(-1, *(1,) * (value.ndim - 1)), was, plain(value))
-            if not np.allclose(is_now, was, rtol=tolerance, atol=tolerance * float(np.abs(was[np.isfinite(was)]).max(initial=0.0)), equal_nan=True):
+            if not np.allclose(
+                is_now,
+                was,
+                rtol=tolerance,
+                atol=tolerance * float(np.abs(was[np.isfinite(was)]).max(initial=0.0)),
+                equal_nan=True,
+            ):
                 return False
         return not _mixed(new, old)
 
@@ -227,15 +243,17 @@ def _pull(new: Sequence[Any], old: Sequence[Tensor], sizes: Sequence[int], *ends
     for node, total, _ in sweep(outputs, seeds, old, ends={value.id for value in [*old, *ends]}):
         for k, value in enumerate(old):
             if value is node:
-                found[:, :, starts[k] : starts[k + 1]] = np.asarray(total.array).reshape(size, rows, sizes[k]).swapaxes(0, 1)
+                found[:, :, starts[k] : starts[k + 1]] = (
+                    np.asarray(total.array).reshape(size, rows, sizes[k]).swapaxes(0, 1)
+                )
     return found
 
 
 def _mixed(new: Sequence[Any], old: Sequence[Tensor], *ends: Tensor) -> bool:
     """Whether a row of the new states depends on another row of the old ones.
 
-    Any two rows differ in some bit of their numbers: for each bit, what is sent back from the rows that have it must not
-    arrive at those that have it not, and the other way round.
+    Any two rows differ in some bit of their numbers: for each bit, what is sent back from the rows that have it must
+    not arrive at those that have it not, and the other way round.
     """
     rows = old[0].shape[0]
     bits = max(1, (rows - 1).bit_length())
@@ -246,7 +264,9 @@ def _mixed(new: Sequence[Any], old: Sequence[Tensor], *ends: Tensor) -> bool:
     seeds = []
     for value in outputs:
         weights = rng.normal(size=value.shape).astype(value.dtype)
-        seeds.append(Batched(np.where(sent.reshape(*sent.shape, *(1,) * (value.ndim - 1)), weights, 0).astype(value.dtype)))
+        seeds.append(
+            Batched(np.where(sent.reshape(*sent.shape, *(1,) * (value.ndim - 1)), weights, 0).astype(value.dtype))
+        )
     keys = {value.id for value in old}
     for node, total, _ in sweep(outputs, seeds, list(old), ends=keys | {value.id for value in ends}):
         if node.id in keys:

@@ -12,8 +12,8 @@ import numpy as np
 from tinygrad_rnn import Tensor, grad, tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import dense
-from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.autodiff.sweep import sweep
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..results import Finding
@@ -62,7 +62,11 @@ class Stops(Finding):
     reasons: tuple[Stop, ...]
 
     def _text(self) -> str:
-        arrives = "a gradient that is not finite arrives" if not np.isfinite(self.norm) else f"a gradient of norm {self.norm:.3g} arrives"
+        arrives = (
+            "a gradient that is not finite arrives"
+            if not np.isfinite(self.norm)
+            else f"a gradient of norm {self.norm:.3g} arrives"
+        )
         head = f"{self.value}: {arrives if self.norm else 'no gradient arrives'}"
         return "\n".join([head, *(f"  {line}" for line in _merged(self.reasons))])
 
@@ -102,16 +106,22 @@ def stops(loss: Tensor, value: Tensor, run: Run | None = None) -> Stops:
       saturated: relu has slope 0 at all 2 elements (relu)
     """
     if not isinstance(loss, Tensor) or loss.size != 1:
-        raise ValueError(f"stops: loss must be a Tensor of a single number, got {getattr(loss, 'shape', type(loss).__name__)}")
+        raise ValueError(
+            f"stops: loss must be a Tensor of a single number, got {getattr(loss, 'shape', type(loss).__name__)}"
+        )
     order = ancestors([loss])
     behind = descendants(order, value)
     node_norms: dict[int, float] = {}
     edge_norms: dict[tuple[int, int], float] = {}
     if loss.id not in behind:
-        return Stops(value.path, 0.0, tuple(_unconnected(order, value, run)), not_finite=_ill(loss, run, node_norms, edge_norms))
+        return Stops(
+            value.path, 0.0, tuple(_unconnected(order, value, run)), not_finite=_ill(loss, run, node_norms, edge_norms)
+        )
     alive: dict[int, Any] = {}
     arrives: dict[tuple[int, int], bool] = {}
-    for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in behind]):
+    for node, total, edges in sweep(
+        [loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in behind]
+    ):
         node_norms[node.id] = norm_of(total)
         edge_norms.update(((node.id, operand), norm_of(part)) for operand, part in edges)
         if node.id in behind and np.any(dense(total)):
@@ -122,10 +132,14 @@ def stops(loss: Tensor, value: Tensor, run: Run | None = None) -> Stops:
         if node.id in alive and node.id != value.id:
             ways = [k for k, source in enumerate(node.inputs) if isinstance(source, Tensor) and source.id in behind]
             found += [_why(node, k, dense(alive[node.id])) for k in ways if not arrives.get((node.id, k), False)]
-    return Stops(value.path, node_norms.get(value.id, 0.0), tuple(found), not_finite=_ill(loss, run, node_norms, edge_norms))
+    return Stops(
+        value.path, node_norms.get(value.id, 0.0), tuple(found), not_finite=_ill(loss, run, node_norms, edge_norms)
+    )
 
 
-def _ill(loss: Tensor, run: Run | None, node_norms: dict[int, float], edge_norms: dict[tuple[int, int], float]) -> NotFinite | None:
+def _ill(
+    loss: Tensor, run: Run | None, node_norms: dict[int, float], edge_norms: dict[tuple[int, int], float]
+) -> NotFinite | None:
     """Where it is not finite on the way, or else in the run."""
     return not_finite_behind(loss, node_norms, edge_norms, run) or (first_not_finite(run) if run is not None else None)
 
@@ -168,7 +182,13 @@ def _reason(node: Tensor, operand: int, total: Any) -> tuple[str, str]:
     if (kind := np.asarray(node.values[operand]).dtype).kind != "f":
         return "no derivative", f"{node.op.name} reads {kind}, and only floating numbers have a derivative"
     if _local(node, operand, total / np.abs(total).max()):
-        return "underflow", f"underflow in {node.op.name}: a cotangent of at most {np.abs(total).max():.1e} times a small derivative is 0 in {total.dtype}"
+        return (
+            "underflow",
+            (
+                f"underflow in {node.op.name}: a cotangent of at most {np.abs(total).max():.1e} times a small"
+                f" derivative is 0 in {total.dtype}"
+            ),
+        )
     other = next((v for k, v in enumerate(node.values) if k != operand), None)
     if node.op.name == "multiply" and other is not None and not np.any(other):
         source = node.inputs[1 - operand]
@@ -213,7 +233,11 @@ def _merged(reasons: tuple[Stop, ...]) -> Iterator[str]:
     named = [(stop, stop.path.rpartition("t=")[2].partition("/")[2] or stop.path) for stop in reasons]
     keys = dict.fromkeys((stop.reason, name, stop.says.replace(f"t={stop.timestep}/", "")) for stop, name in named)
     for (reason, name, says), group in itertools.product(keys, [named]):
-        steps = [s.timestep for s, own in group if (s.reason, own, s.says.replace(f"t={s.timestep}/", "")) == (reason, name, says)]
+        steps = [
+            s.timestep
+            for s, own in group
+            if (s.reason, own, s.says.replace(f"t={s.timestep}/", "")) == (reason, name, says)
+        ]
         known = [t for t in steps if t is not None]
         times = f", t = {known[0]}" if len(set(known)) == 1 else f", t = {max(known)} … {min(known)}" if known else ""
         yield f"{reason}: {says} ({name}{times})"

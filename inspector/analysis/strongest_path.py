@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.autodiff.ancestry import parts
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture import theme
@@ -128,23 +128,42 @@ class StrongestPath(Finding):
         marks = []
         for name, look in styles((*states_of(self.run), *gates_of(self.run))).items():
             if name in at:
-                marks += axes.plot([t[k] for k in at[name]], left[at[name]], label=visible(f"{name} × {len(at[name])}"), zorder=2,
-                                   **{**look.line(1), "linestyle": "none", "markersize": 6.0, "markeredgecolor": INK, "markeredgewidth": 0.5})  # fmt: skip
+                marks += axes.plot(
+                    [t[k] for k in at[name]],
+                    left[at[name]],
+                    label=visible(f"{name} × {len(at[name])}"),
+                    zorder=2,
+                    **{
+                        **look.line(1),
+                        "linestyle": "none",
+                        "markersize": 6.0,
+                        "markeredgecolor": INK,
+                        "markeredgewidth": 0.5,
+                    },
+                )
         along_time(axes, "unit")
         axes.set_ylabel("|product of local derivatives so far|", color=INK)
-        title(axes, f"{self.label}: the strongest of {counted(_many(self.paths), 'path')} from {self.end} to {self.start}",
-              f"{self.share:.3g} of Σ|paths|; {counted(_many(self.effective), 'path carries', plural='paths carry')} the gradient (exp H)")  # fmt: skip
+        title(
+            axes,
+            f"{self.label}: the strongest of {counted(_many(self.paths), 'path')} from {self.end} to {self.start}",
+            f"{self.share:.3g} of Σ|paths|; {counted(_many(self.effective), 'path carries', plural='paths carry')} the"
+            " gradient (exp H)",
+        )
         legend(axes, marks)
         return finish(axes, path, self.not_finite)
 
     def _text(self) -> str:
         names = names_by_id(self.run)
         taken = itertools.groupby(names[place.tensor.id][0] for place in self.named())
-        route = " ← ".join(name if count == 1 else f"{name} ×{count}" for name, count in ((name, len(list(group))) for name, group in taken))
+        route = " ← ".join(
+            name if count == 1 else f"{name} ×{count}"
+            for name, count in ((name, len(list(group))) for name, group in taken)
+        )
         return (
-            f"{self.label}: strongest path {self.end} ← {self.start}: product {self.sign:+.0f} · e^{self.strength:.3f}\n"
-            f"  {self.share:.3g} of the whole of {counted(_many(self.paths), 'path')}; {counted(_many(self.effective), 'carries', plural='carry')} the gradient; |Σ|/Σ|·| = {self.coherence:.3g}\n"
-            f"  {route}"
+            f"{self.label}: strongest path {self.end} ← {self.start}: product {self.sign:+.0f} ·"
+            f" e^{self.strength:.3f}\n  {self.share:.3g} of the whole of {counted(_many(self.paths), 'path')};"
+            f" {counted(_many(self.effective), 'carries', plural='carry')} the gradient; |Σ|/Σ|·| ="
+            f" {self.coherence:.3g}\n  {route}"
         )
 
 
@@ -215,12 +234,25 @@ def strongest_path(
     sums = paths.found[source.id]
     best, total, mean = (float(values[element]) for values in (sums.best, sums.total, sums.mean))
     return StrongestPath(
-        repr(run.cell), places[-1].text, "loss" if end is None else names[target.id], best,
-        math.prod(math.copysign(1.0, place.derivative) for place in places), math.exp(best - total),
-        float(sums.number[element]) / math.log(10), max(0.0, total - mean) / math.log(10), abs(float(sums.sign[element])),
-        Labelled([p.derivative for p in places], {"place": [f"{k}: {p.text}" for k, p in enumerate(places)]}, "local derivative"),
-        places, frozenset(_edges(places, run)), run, not_finite=not_finite,
-    )  # fmt: skip
+        repr(run.cell),
+        places[-1].text,
+        "loss" if end is None else names[target.id],
+        best,
+        math.prod(math.copysign(1.0, place.derivative) for place in places),
+        math.exp(best - total),
+        float(sums.number[element]) / math.log(10),
+        max(0.0, total - mean) / math.log(10),
+        abs(float(sums.sign[element])),
+        Labelled(
+            [p.derivative for p in places],
+            {"place": [f"{k}: {p.text}" for k, p in enumerate(places)]},
+            "local derivative",
+        ),
+        places,
+        frozenset(_edges(places, run)),
+        run,
+        not_finite=not_finite,
+    )
 
 
 def _element(paths: AllPaths, source: Tensor, unit: Sequence[int] | None, not_finite: NotFinite | None) -> int:
@@ -229,7 +261,11 @@ def _element(paths: AllPaths, source: Tensor, unit: Sequence[int] | None, not_fi
         element = int(np.argmax(best))
     else:
         try:
-            element = int(np.ravel_multi_index(tuple(int(k) + n * (k < 0) for k, n in zip(unit, source.shape, strict=True)), source.shape))
+            element = int(
+                np.ravel_multi_index(
+                    tuple(int(k) + n * (k < 0) for k, n in zip(unit, source.shape, strict=True)), source.shape
+                )
+            )
         except (ValueError, TypeError):
             raise IndexError(f"strongest_path: {source.path} of shape {source.shape} has no element {unit!r}") from None
     if not np.isfinite(best[element]):

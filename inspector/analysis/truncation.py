@@ -66,7 +66,8 @@ def kept(run: Run, loss: Tensor) -> dict[str, Kept]:
 
 
 class _Use(NamedTuple):
-    """An operation that one timestep applies to a weight: to a parameter, or to what the step makes of parameters alone.
+    """An operation that one timestep applies to a weight: to a parameter, or to what the step makes of parameters
+    alone.
 
     `cotangents` (T, *shape) are those of its result, row s from what the loss takes from step s.
     """

@@ -88,7 +88,10 @@ class Waterfall(Finding):
     def _text(self) -> str:
         total = _mean(self.total.values)
         if math.isnan(total):
-            return f"{self.label}: log ‖∂L/∂{self.state}‖ has nothing to measure: of every two steps one has no gradient{' that is finite' * bool(self.not_finite)}"
+            return (
+                f"{self.label}: log ‖∂L/∂{self.state}‖ has nothing to measure: of every two steps one has no"
+                f" gradient{' that is finite' * bool(self.not_finite)}"
+            )
         parts = ", ".join(f"{value:+.3f} {name}" for name, value in _ranked(self))
         return (
             f"{self.label}: log ‖∂L/∂{self.state}‖ changes by {total:+.3f} nats a step back (×{math.exp(total):.3g})\n"
@@ -147,7 +150,11 @@ def waterfall(run: Run, loss: Tensor, state: str | None = None) -> Waterfall:
         raise KeyError(f"waterfall: no state is called {state!r}; there are {', '.join(values)}")
     trace = trace_of(run, loss)
     names = _Names(run, loss)
-    found = {name: _falls(trace, names, series, is_reversed(run, name)) for name, series in values.items() if state in (None, name)}
+    found = {
+        name: _falls(trace, names, series, is_reversed(run, name))
+        for name, series in values.items()
+        if state in (None, name)
+    }
     chosen = state if state is not None else max(found, key=lambda name: _kept(found[name]))
     return _result(repr(run.cell), chosen, found[chosen], trace.not_finite)
 
@@ -178,7 +185,9 @@ def _falls(trace: GradientTrace, names: _Names, series: Sequence[Tensor], revers
         bars: dict[str, float] = {}
         for node, operand in _dominant(trace, later, earlier):
             name = names.factor(node, operand)
-            bars[name] = bars.get(name, 0.0) + math.log(trace.edge_norms[node.id, operand]) - math.log(_norm(trace, node))
+            bars[name] = (
+                bars.get(name, 0.0) + math.log(trace.edge_norms[node.id, operand]) - math.log(_norm(trace, node))
+            )
         bars[SIDE] = total - sum(bars.values())
         found.append(_Fall(t, norm, total, bars))
     return sorted(found, key=lambda fall: fall.t)
@@ -265,13 +274,14 @@ def _result(label: str, state: str, falls: Sequence[_Fall], not_finite: NotFinit
     table = np.array([[fall.bars.get(name, 0.0) if fall.bars else math.nan for name in names] for fall in falls])
     t = [fall.t for fall in falls]
     return Waterfall(
-        label, state,
+        label,
+        state,
         Labelled(table, {"t": t, "part": names}, "nats"),
         Labelled([_mean(column) for column in table.T], {"part": names}, "nats"),
         Labelled([fall.total for fall in falls], {"t": t}, "nats"),
         Labelled([fall.norm for fall in falls], {"t": t}, "gradient norm"),
         not_finite=not_finite,
-    )  # fmt: skip
+    )
 
 
 def _mean(values: Any) -> float:
@@ -293,7 +303,10 @@ def _fill(found: Waterfall) -> dict[str, dict[str, Any]]:
     gates_first = sorted(found.names, key=lambda name: not name.startswith("× "))
     by_name = styles(name.removeprefix("× ") for name in gates_first)
     looks = [by_name[name.removeprefix("× ")] for name in found.names]
-    fills = {name: {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "#FFFFFF"} for name, look in zip(found.names, looks, strict=True)}
+    fills = {
+        name: {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "#FFFFFF"}
+        for name, look in zip(found.names, looks, strict=True)
+    }
     return {**fills, SIDE: {"facecolor": NEUTRAL}, "total": {"facecolor": INK}}
 
 
@@ -307,7 +320,15 @@ def _bars(axes: Axes, found: Waterfall) -> None:
     for k, (name, size, end) in enumerate(zip([*found.names, "total"], [*sizes, total], [*ends, total], strict=True)):
         axes.barh(k, size, left=end - size, height=0.66, **fills[name])
         right = max(end, end - size)
-        axes.annotate(f"{size:+.3f}".replace("-", "−"), (right, k), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+        axes.annotate(
+            f"{size:+.3f}".replace("-", "−"),
+            (right, k),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+        )
         if k < len(sizes):
             axes.plot([end, end], [k + 0.33, k + 0.67], color=GREY, linewidth=0.8)
     axes.axvline(0.0, color=INK, linewidth=0.8)

@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tinygrad_rnn import Tensor
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots import curves as plot
@@ -96,13 +96,17 @@ class Weights(Finding):
         windows : {"sliding", "fixed"}
         parameter : str
         """
-        row = Labelled(self.kept_cosines["parameter", parameter], dict(list(self.kept_cosines.axes.items())[1:]))["windows", windows]
+        row = Labelled(self.kept_cosines["parameter", parameter], dict(list(self.kept_cosines.axes.items())[1:]))[
+            "windows", windows
+        ]
         short = np.flatnonzero(~(row >= min(cosine, 1.0 - 1e-12)))
         first = int(short[-1]) + 2 if short.size else 1
         return first if first <= self.steps else None
 
     @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None, parameters: Sequence[str] | None = None) -> Path | Axes:
+    def plot(
+        self, path: str | Path | None = None, ax: Axes | None = None, parameters: Sequence[str] | None = None
+    ) -> Path | Axes:
         """Plot the norm of each step's contribution, coloured by its cosine with the total, and the bias of truncation.
 
         Parameters
@@ -134,7 +138,11 @@ class Weights(Finding):
             self._plot_steps(axis, name)
             axis.tick_params(labelbottom=name == chosen[-1])
         zeros = ";  ▾ exactly 0" if any((self.norms["parameter", name] == 0).any() for name in chosen) else ""
-        plot.head(figure, "Which timesteps train the weights", f"{self.cell}, initialisation: {self.initialisation}{zeros}{self._left_out(chosen)}")
+        plot.head(
+            figure,
+            "Which timesteps train the weights",
+            f"{self.cell}, initialisation: {self.initialisation}{zeros}{self._left_out(chosen)}",
+        )
         axes[len(chosen) - 1].set_xlabel("timestep t of the contribution g_t", color=plot.INK)
         bar = figure.colorbar(ScalarMappable(Normalize(-1, 1), _COLOURS), ax=axes[: len(chosen)], pad=0.02, aspect=30)
         bar.set_label("cos(g_t, G)\n−1 against, 1 with the total", color=plot.INK)
@@ -143,7 +151,9 @@ class Weights(Finding):
         return plot.finish(axes[0], path, self.not_finite)
 
     @np.errstate(all="ignore")
-    def plot_truncation(self, path: str | Path | None = None, ax: Axes | None = None, parameter: str = ALL) -> Path | Axes:
+    def plot_truncation(
+        self, path: str | Path | None = None, ax: Axes | None = None, parameter: str = ALL
+    ) -> Path | Axes:
         """Plot norm and cosine of the truncated gradient against the length of its window.
 
         Parameters
@@ -159,9 +169,27 @@ class Weights(Finding):
             at = list(self.kept_norms.axes["parameter"]).index(parameter)
             found = self.window(windows=windows, parameter=parameter)
             known = np.isfinite(self.kept_cosines.values[at, row]).any()
-            text = f"cos ≥ {_GOAL} from k = {found}" if found is not None else f"cos stays below {_GOAL}" if known else "nothing to compare"
-            lines += axes.plot(k, self.kept_cosines.values[at, row], linewidth=2.2, label=f"cos(G_k, G), {counted(windows, 'window')}: {text}", **look.among(0, 2).line(len(k)))
-            lines += axes.plot(k, self.kept_norms.values[at, row], linewidth=1.4, label=f"‖G_k‖/‖G‖, {counted(windows, 'window')}", **look.among(1, 2).line(len(k)))
+            text = (
+                f"cos ≥ {_GOAL} from k = {found}"
+                if found is not None
+                else f"cos stays below {_GOAL}"
+                if known
+                else "nothing to compare"
+            )
+            lines += axes.plot(
+                k,
+                self.kept_cosines.values[at, row],
+                linewidth=2.2,
+                label=f"cos(G_k, G), {counted(windows, 'window')}: {text}",
+                **look.among(0, 2).line(len(k)),
+            )
+            lines += axes.plot(
+                k,
+                self.kept_norms.values[at, row],
+                linewidth=1.4,
+                label=f"‖G_k‖/‖G‖, {counted(windows, 'window')}",
+                **look.among(1, 2).line(len(k)),
+            )
         axes.axhline(1.0, color=plot.GREY, linewidth=0.8)
         plot.plain_axes(axes)
         axes.set_xlim(0.5, self.steps + 0.5)
@@ -173,7 +201,9 @@ class Weights(Finding):
         return plot.finish(axes, path, self.not_finite)
 
     def _largest(self) -> list[str]:
-        """The parameters of largest gradient in the order of the cell, alike ones once; all together if there is none."""
+        """The parameters of largest gradient in the order of the cell, alike ones once; all together if there is
+        none.
+        """
         sizes = dict(zip(self.total.axes["parameter"][:-1], self.total.values, strict=False))
         rows = {self.norms["parameter", name].tobytes(): str(name) for name in reversed(sizes) if sizes[name] != 0}
         found = sorted(rows.values(), key=lambda name: (-np.nan_to_num(sizes[name], nan=np.inf), name))[:_SHOWN]
@@ -181,7 +211,11 @@ class Weights(Finding):
 
     def _alike(self, name: str) -> list[str]:
         """The parameters to which every step contributes exactly as much, itself among them."""
-        return [str(other) for other in self.norms.axes["parameter"] if np.array_equal(self.norms["parameter", other], self.norms["parameter", name])]
+        return [
+            str(other)
+            for other in self.norms.axes["parameter"]
+            if np.array_equal(self.norms["parameter", other], self.norms["parameter", name])
+        ]
 
     def _left_out(self, chosen: Sequence[str]) -> str:
         shown = {other for name in chosen for other in self._alike(name)}
@@ -193,22 +227,42 @@ class Weights(Finding):
         t, seen = np.arange(self.steps), np.isfinite(norms) & (norms > 0)
         low = _floor(norms[seen])
         colours = ScalarMappable(Normalize(-1, 1), _COLOURS).to_rgba(np.where(np.isfinite(cosines), cosines, 0.0)[seen])
-        axes.bar(t[seen], norms[seen] - low, bottom=low, width=0.86, color=colours, edgecolor=plot.GREY, linewidth=0.3 if self.steps <= 120 else 0)
+        axes.bar(
+            t[seen],
+            norms[seen] - low,
+            bottom=low,
+            width=0.86,
+            color=colours,
+            edgecolor=plot.GREY,
+            linewidth=0.3 if self.steps <= 120 else 0,
+        )
         axes.set_yscale("log")
-        axes.set_ylim(low, min(max(float(norms[seen].max()) * 1.5 if seen.any() else 1.0, low * 10), np.finfo(np.float64).max))
+        axes.set_ylim(
+            low, min(max(float(norms[seen].max()) * 1.5 if seen.any() else 1.0, low * 10), np.finfo(np.float64).max)
+        )
         plot.mark_rows(axes, [(norms == 0, plot.GREY)], [(~np.isfinite(norms), plot.ALARM)])
         axes.set_xlim(-0.5 - 0.01 * self.steps, self.steps - 0.5 + 0.01 * self.steps)
         axes.yaxis.set_minor_formatter(NullFormatter())
         plot.plain_axes(axes)
         axes.set_ylabel("‖g_t‖₂", color=plot.INK)
-        one = {key: float(table["parameter", name]) for key, table in self.tables().items() if list(table.axes) == ["parameter"]}
+        one = {
+            key: float(table["parameter", name])
+            for key, table in self.tables().items()
+            if list(table.axes) == ["parameter"]
+        }
         names = " and ".join([name, *(other for other in self._alike(name) if other not in (name, ALL))])
-        whole = f"‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of {counted(self.steps, 'step')}"
+        whole = (
+            f"‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of"
+            f" {counted(self.steps, 'step')}"
+        )
         said = whole if np.isfinite(one["cancellation"]) else "no gradient" if one["total"] == 0 else "not finite"
         axes.set_title(plot.visible(f"{names}:  {said}"), loc="left", color=plot.INK, fontsize=9.5)
 
     def _text(self) -> str:
-        lines = [f"{self.cell}: which of {counted(self.steps, 'timestep trains', plural='timesteps train')} the weights", ""]
+        lines = [
+            f"{self.cell}: which of {counted(self.steps, 'timestep trains', plural='timesteps train')} the weights",
+            "",
+        ]
         width = max(len(name) for name in map(str, self.norms.axes["parameter"]))
         for k, name in enumerate(self.norms.axes["parameter"]):
             total, index = self.total.values[k], self.cancellation.values[k]
@@ -216,8 +270,11 @@ class Weights(Finding):
             if not (self.norms.values[k].any() and np.isfinite(total)):
                 lines.append(f"{head}  {'not finite' if not np.isfinite(total) else 'no gradient'}")
                 continue
-            lines.append(f"{head}  ‖G‖ {total:.3g}, {100 * (1 - index):.0f} % of the norms cancel, "
-                         f"{counted(self.effective_steps.values[k], 'step trains', '.3g', 'steps train')} it (90 %: {self.steps_for_90.values[k]:.0f})")  # fmt: skip
+            lines.append(
+                f"{head}  ‖G‖ {total:.3g}, {100 * (1 - index):.0f} % of the norms cancel,"
+                f" {counted(self.effective_steps.values[k], 'step trains', '.3g', 'steps train')} it (90 %:"
+                f" {self.steps_for_90.values[k]:.0f})"
+            )
         lines += ["", f"truncated BPTT: window from which on the cosine with the full gradient is at least {_GOAL}"]
         for windows in _WINDOWS:
             found = self.window(windows=windows)
@@ -281,13 +338,20 @@ def weights(run: Run, loss: Tensor) -> Weights:
     windows: Labels = {**names, "windows": tuple(_WINDOWS), "k": range(1, found.steps + 1)}
     ratios, angles = _truncated(run, loss, found.parameters)
     return Weights(
-        found.label, found.initialisation, found.steps,
-        Labelled(norms, along, "‖g_t‖"), Labelled(np.where(norms > 0, cosines, math.nan), along, "cosine of g_t with G"),
-        Labelled(shares, along, "<g_t, G> / <G, G>"), Labelled(lengths, names, "‖G‖"), Labelled(cancellation, names, "‖Σ g_t‖ / Σ ‖g_t‖"),
-        Labelled(effective, names, "(Σ ‖g_t‖)² / Σ ‖g_t‖²"), Labelled([_steps_for(row, 0.9) for row in norms], names, "steps for 90 % of Σ ‖g_t‖"),
-        Labelled(ratios, windows, "‖G_k‖ / ‖G‖"), Labelled(angles, windows, "cosine of G_k with G"),
+        found.label,
+        found.initialisation,
+        found.steps,
+        Labelled(norms, along, "‖g_t‖"),
+        Labelled(np.where(norms > 0, cosines, math.nan), along, "cosine of g_t with G"),
+        Labelled(shares, along, "<g_t, G> / <G, G>"),
+        Labelled(lengths, names, "‖G‖"),
+        Labelled(cancellation, names, "‖Σ g_t‖ / Σ ‖g_t‖"),
+        Labelled(effective, names, "(Σ ‖g_t‖)² / Σ ‖g_t‖²"),
+        Labelled([_steps_for(row, 0.9) for row in norms], names, "steps for 90 % of Σ ‖g_t‖"),
+        Labelled(ratios, windows, "‖G_k‖ / ‖G‖"),
+        Labelled(angles, windows, "cosine of G_k with G"),
         not_finite=found.not_finite,
-    )  # fmt: skip
+    )
 
 
 def _against_total(found: GradientTrace) -> tuple[Floats, Floats, Floats]:

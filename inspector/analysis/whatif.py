@@ -140,13 +140,25 @@ def what_if(
 
 def _compared(change: str, before: GradientTrace, after: GradientTrace) -> WhatIf:
     old, new = (
-        Labelled(np.stack([found.norm(state) for state in before.states], axis=1),
-                 {"t": range(before.steps), "state": before.states}, "gradient norm")
+        Labelled(
+            np.stack([found.norm(state) for state in before.states], axis=1),
+            {"t": range(before.steps), "state": before.states},
+            "gradient norm",
+        )
         for found in (before, after)
-    )  # fmt: skip
+    )
     lives = [[decay_rate(table["state", state]).half_life for table in (old, new)] for state in before.states]
     half_life = Labelled(lives, {"state": before.states, "when": ("before", "after")}, "half-life in steps")
-    return WhatIf(change, old, new, half_life, float(before.loss.item()), float(after.loss.item()), (before, after), not_finite=before.not_finite or after.not_finite)
+    return WhatIf(
+        change,
+        old,
+        new,
+        half_life,
+        float(before.loss.item()),
+        float(after.loss.item()),
+        (before, after),
+        not_finite=before.not_finite or after.not_finite,
+    )
 
 
 class _Edits:
@@ -204,7 +216,9 @@ class _Edits:
                 if value in self.graph:
                     index = self.graph.find(value).index
                     steps = (e for e in self.graph.edges if e.source == index)
-                    own = [e for e in steps if (at := self.graph.nodes[e.target].scope) is not None and at.step is scope]
+                    own = [
+                        e for e in steps if (at := self.graph.nodes[e.target].scope) is not None and at.step is scope
+                    ]
                     self.cuts += [(self.graph.nodes[e.target], e.operand) for e in own]
         self.said.append(f"no gradient through {name}")
 
@@ -212,7 +226,9 @@ class _Edits:
         """The changed run and its loss."""
         if not self.said:
             raise ValueError("what_if: nothing is changed; give hold, bias, scale, swap or cut")
-        loss, *values = self.graph.edit({self.graph.nodes[k]: change for k, change in self.changes.items()}, self.cuts).outputs
+        loss, *values = self.graph.edit(
+            {self.graph.nodes[k]: change for k, change in self.changes.items()}, self.cuts
+        ).outputs
         return _with(self.run, dict(zip(self.tensors, values, strict=True))), loss
 
     # ---------------------------------------------------------------------------------- looking up
@@ -223,7 +239,9 @@ class _Edits:
         self.changes[node.index] = change
 
     def _named(self, name: str) -> list[Node]:
-        found = [value for (own, _), value in sorted(self.run.names.items(), key=lambda item: item[0][1]) if own == name]
+        found = [
+            value for (own, _), value in sorted(self.run.names.items(), key=lambda item: item[0][1]) if own == name
+        ]
         if not found:
             known = ", ".join(dict.fromkeys(own for own, _ in self.run.names))
             raise KeyError(f"what_if: nothing is called {name!r}; there are {known}")
@@ -233,7 +251,9 @@ class _Edits:
         nodes = self._named(name)
         for node in nodes:
             if not node.primitive.activation:
-                raise KeyError(f"what_if: {name} is the result of {node.op}, not of a nonlinearity such as sigmoid or tanh")
+                raise KeyError(
+                    f"what_if: {name} is the result of {node.op}, not of a nonlinearity such as sigmoid or tanh"
+                )
         return nodes
 
     def _state(self, name: str) -> list[tuple[Run, str]]:
@@ -268,11 +288,14 @@ def _with(run: Run, new: Mapping[int, Tensor]) -> Run:
         return rebuilt(old, (new[leaf.id] if isinstance(leaf, Tensor) else leaf for leaf in leaves_of(old)))
 
     return replace(
-        run, inputs=[new[x.id] for x in run.inputs], outputs=[new[h.id] for h in run.outputs],
-        states=[state(s) for s in run.states], initial_state=state(run.initial_state),
+        run,
+        inputs=[new[x.id] for x in run.inputs],
+        outputs=[new[h.id] for h in run.outputs],
+        states=[state(s) for s in run.states],
+        initial_state=state(run.initial_state),
         names={key: new[value.id] for key, value in run.names.items()},
         children={name: _with(child, new) for name, child in run.children.items()},
-    )  # fmt: skip
+    )
 
 
 def _short(value: Any) -> str:

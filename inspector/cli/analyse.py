@@ -1,4 +1,6 @@
-"""Commands that explain where a gradient goes: map, spectrum, paths, weights, gates, saliency, stops, whatif, duality, diagnose."""
+"""Commands that explain where a gradient goes: map, spectrum, paths, weights, gates, saliency, stops, whatif,
+duality, diagnose.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,12 @@ def _outputs(what: str, others: str = "") -> Callable[[Any], None]:
     return add
 
 
-@command("map", run_options(100, loss="all"), option("--state", metavar="NAME", help="the state to draw, such as h (default: all of them as one)"), _outputs("map"))
+@command(
+    "map",
+    run_options(100, loss="all"),
+    option("--state", metavar="NAME", help="the state to draw, such as h (default: all of them as one)"),
+    _outputs("map"),
+)
 def _map(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector map --cell lstm                                     loss step downwards, state step to the right
@@ -70,28 +77,51 @@ def _map(a: argparse.Namespace) -> tuple[int, str]:
 
 
 @command(
-    "spectrum", run_options(100, loss=None),
+    "spectrum",
+    run_options(100, loss=None),
     option("--lyapunov", action="store_true", help="exponents of the long run instead; worth some thousand steps"),
     _outputs("spectrum", ", or CELL-lyapunov.svg"),
-)  # fmt: skip
+)
 def _spectrum(a: argparse.Namespace) -> tuple[int, str]:
-    """Singular values, spectral radius and effective rank of its Jacobian, and the norm of their product with its bound.
-    There is no loss in it.
+    """Singular values, spectral radius and effective rank of its Jacobian, and the norm of their product with its
+    bound. There is no loss in it.
 
     inspector spectrum --cell lstm --init chrono                  of (h, c), not of h alone
     inspector spectrum --cell rnn --lyapunov -T 3000              Lyapunov exponents with error bars
     """
-    return _found(a, "lyapunov" if a.lyapunov else "spectrum", inspector.lyapunov if a.lyapunov else inspector.jacobians)
+    return _found(
+        a, "lyapunov" if a.lyapunov else "spectrum", inspector.lyapunov if a.lyapunov else inspector.jacobians
+    )
 
 
 @command(
-    "paths", run_options(50),
+    "paths",
+    run_options(50),
     either(
-        option("--orders", dest="ways", action="store_const", const="orders", help="by how often paths cross from the output's state to the gates"),
-        option("--waterfall", dest="ways", action="store_const", const="waterfall", help="which operation takes how much on the way one step back"),
-        option("--strongest", dest="ways", action="store_const", const="strongest", help="the one path that carries most to the first step"),
-    ), _outputs("paths", ", or CELL-orders.svg and so on"),
-)  # fmt: skip
+        option(
+            "--orders",
+            dest="ways",
+            action="store_const",
+            const="orders",
+            help="by how often paths cross from the output's state to the gates",
+        ),
+        option(
+            "--waterfall",
+            dest="ways",
+            action="store_const",
+            const="waterfall",
+            help="which operation takes how much on the way one step back",
+        ),
+        option(
+            "--strongest",
+            dest="ways",
+            action="store_const",
+            const="strongest",
+            help="the one path that carries most to the first step",
+        ),
+    ),
+    _outputs("paths", ", or CELL-orders.svg and so on"),
+)
 def _paths(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector paths --cell lstm                                   shares through each gate and state, which sum to 1
@@ -101,8 +131,11 @@ def _paths(a: argparse.Namespace) -> tuple[int, str]:
     """
     what = a.ways or "paths"
     find: dict[str, Callable[[Run, tg.Tensor], Any]] = {
-        "paths": inspector.shares, "orders": inspector.path_orders, "waterfall": inspector.waterfall, "strongest": inspector.strongest_path,
-    }  # fmt: skip
+        "paths": inspector.shares,
+        "orders": inspector.path_orders,
+        "waterfall": inspector.waterfall,
+        "strongest": inspector.strongest_path,
+    }
     return _found(a, what, lambda run: find[what](run, loss_of(run, a)))
 
 
@@ -124,7 +157,12 @@ def _gates(a: argparse.Namespace) -> tuple[int, str]:
     return _found(a, "gates", lambda run: inspector.gates(run, loss_of(run, a)))
 
 
-@command("saliency", run_options(50), option("--method", choices=METHODS, default=METHODS[0], help=f"how to attribute (default: {METHODS[0]})"), _outputs("saliency"))
+@command(
+    "saliency",
+    run_options(50),
+    option("--method", choices=METHODS, default=METHODS[0], help=f"how to attribute (default: {METHODS[0]})"),
+    _outputs("saliency"),
+)
 def _saliency(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector saliency --cell lstm
@@ -134,9 +172,12 @@ def _saliency(a: argparse.Namespace) -> tuple[int, str]:
 
 
 @command(
-    "stops", run_options(50), option("--value", metavar="NAME", help="a state, a gate or x (default: the first state)"),
-    option("--at", type=int, default=0, metavar="T", help="its timestep, negative ones from the end (default: 0)"), tables("json"),
-)  # fmt: skip
+    "stops",
+    run_options(50),
+    option("--value", metavar="NAME", help="a state, a gate or x (default: the first state)"),
+    option("--at", type=int, default=0, metavar="T", help="its timestep, negative ones from the end (default: 0)"),
+    tables("json"),
+)
 def _stops(a: argparse.Namespace) -> tuple[int, str]:
     """Detached, truncated, saturated, multiplied by zero, underflow: every dead end on the way, with its file and line.
 
@@ -175,10 +216,20 @@ def _changed(a: argparse.Namespace, run: Run) -> dict[str, Any]:
     for kind in ("hold", "bias", "swap", "cut", "scale"):
         given = [(name, True) for name in a.cut] if kind == "cut" else getattr(a, kind)
         for name, _ in given:
-            check_name(f"--{kind}", name, parameters if kind == "scale" else [*values, *states] if kind == "cut" else values)
-            what = f"{name} on its way" if kind == "cut" and name in states else f"parameter {name}" if kind == "scale" else name
+            check_name(
+                f"--{kind}", name, parameters if kind == "scale" else [*values, *states] if kind == "cut" else values
+            )
+            what = (
+                f"{name} on its way"
+                if kind == "cut" and name in states
+                else f"parameter {name}"
+                if kind == "scale"
+                else name
+            )
             if what in done:
-                raise ValueError(f"--{kind} {name}: {name} is changed by --{done[what]} already; give one of them, once")
+                raise ValueError(
+                    f"--{kind} {name}: {name} is changed by --{done[what]} already; give one of them, once"
+                )
             done[what] = kind
         changes[kind] = dict(given)
     if not done:
@@ -187,13 +238,15 @@ def _changed(a: argparse.Namespace, run: Run) -> dict[str, Any]:
 
 
 @command(
-    "whatif", run_options(100),
+    "whatif",
+    run_options(100),
     _changes(pair(number), "--hold", "GATE=VALUE", "hold a gate or another named value, as f=1"),
     _changes(pair(number), "--bias", "GATE=VALUE", "add in front of a gate's nonlinearity, as f=2"),
     _changes(pair(number), "--scale", "WEIGHT=FACTOR", "multiply a parameter, as weight_hh=1.5"),
     _changes(pair(_nonlinearity), "--swap", "GATE=FUNCTION", "another nonlinearity for a gate, as g=relu"),
-    _changes(str, "--cut", "NAME", "let no gradient through a gate, or a state on its way into the next step"), _outputs("whatif"),
-)  # fmt: skip
+    _changes(str, "--cut", "NAME", "let no gradient through a gate, or a state on its way into the next step"),
+    _outputs("whatif"),
+)
 def _whatif(a: argparse.Namespace) -> tuple[int, str]:
     """Changes can be given several times, and together; `inspector equations` shows what things are called.
 

@@ -29,10 +29,14 @@ def said(error: BaseException) -> str:
 
 
 def said_of(error: BaseException, function: Any) -> str:
-    """The error on one line, with the place where it arose in a user's file; or else that of a user's function that is to blame."""
+    """The error on one line, with the place where it arose in a user's file; or else that of a user's function
+    that is to blame.
+    """
     function = inspect.unwrap(getattr(function, "__func__", function))
     own = str(getattr(function, "__globals__", {}).get("__name__", "")).startswith(MODULE)
-    return said(error) + (_place(function.__code__, function.__code__.co_firstlineno) if own and not is_users(error) else "")
+    return said(error) + (
+        _place(function.__code__, function.__code__.co_firstlineno) if own and not is_users(error) else ""
+    )
 
 
 def warned() -> Callable[..., str]:
@@ -40,8 +44,13 @@ def warned() -> Callable[..., str]:
     shown: set[str] = set()
 
     def line_of(message: Any, category: type[Warning], filename: str, number: int, line: str | None = None) -> str:
-        own = {getattr(module, "__file__", None) for name, module in list(sys.modules.items()) if name.startswith(MODULE)}
-        text = f"inspector: warning: {' '.join(str(message).split())}{f' ({_shown(filename)}:{number})' if filename in own else ''}\n"
+        own = {
+            getattr(module, "__file__", None) for name, module in list(sys.modules.items()) if name.startswith(MODULE)
+        }
+        text = (
+            "inspector: warning:"
+            f" {' '.join(str(message).split())}{f' ({_shown(filename)}:{number})' if filename in own else ''}\n"
+        )
         if text in shown:
             return ""
         shown.add(text)

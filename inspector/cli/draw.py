@@ -8,7 +8,7 @@ from pathlib import Path
 import shtab
 
 import inspector
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 
 from ..export import EXPORTS
 from ..formats.graphviz import FORMATS
@@ -30,15 +30,24 @@ from .options import (
     unrolled,
 )
 
-_drawing = output((*FORMATS, *EXPORTS), "picture to write: .svg, .png or .pdf; or for other programs: .tex (LaTeX), .dot (Graphviz), "
-                                        ".mmd (Mermaid), .graphml or .json (NetworkX)")  # fmt: skip
-_fold = option("--fold", action=argparse.BooleanOptionalAction, help="show the first three and last two steps alone (default: beyond 20)")
+_drawing = output(
+    (*FORMATS, *EXPORTS),
+    "picture to write: .svg, .png or .pdf; or for other programs: .tex (LaTeX), .dot (Graphviz), "
+    ".mmd (Mermaid), .graphml or .json (NetworkX)",
+)
+_fold = option(
+    "--fold",
+    action=argparse.BooleanOptionalAction,
+    help="show the first three and last two steps alone (default: beyond 20)",
+)
 
 
 def _steps(text: str) -> slice:
     parts = text.split(":")
     try:
-        first, last = (int(part) if part.strip() or len(parts) == 1 else None for part in (parts * 2 if len(parts) == 1 else parts))
+        first, last = (
+            int(part) if part.strip() or len(parts) == 1 else None for part in (parts * 2 if len(parts) == 1 else parts)
+        )
     except ValueError:
         raise argparse.ArgumentTypeError(f"takes FIRST:LAST, such as 48:52, got {text!r}") from None
     if len(parts) == 1 and last is not None:
@@ -69,8 +78,19 @@ def _steps_of(a: argparse.Namespace) -> slice | None:
     return chosen
 
 
-@command("demo", option("-o", "--out", dest="folder", type=path, default=Path("pictures"), metavar="FOLDER", complete=shtab.DIRECTORY,
-                        help="folder for the pictures (default: pictures)"))  # fmt: skip
+@command(
+    "demo",
+    option(
+        "-o",
+        "--out",
+        dest="folder",
+        type=path,
+        default=Path("pictures"),
+        metavar="FOLDER",
+        complete=shtab.DIRECTORY,
+        help="folder for the pictures (default: pictures)",
+    ),
+)
 def _demo(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector demo --out pictures
@@ -84,12 +104,17 @@ def _demo(a: argparse.Namespace) -> tuple[int, str]:
 
 
 @command(
-    "graph", run_options(3), _level("operation"),
+    "graph",
+    run_options(3),
+    _level("operation"),
     option("--plain", action="store_true", help="do not colour the lines by their gradient"),
     option("--equations", action="store_true", help="write the equations below the drawing"),
     option("--values", action="store_true", help="fill shapes by the mean of their values instead of by their kind"),
-    _fold, option("--backward", action="store_true", help="draw what the reverse sweep did in each step, too"), _show, _drawing,
-)  # fmt: skip
+    _fold,
+    option("--backward", action="store_true", help="draw what the reverse sweep did in each step, too"),
+    _show,
+    _drawing,
+)
 def _graph(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector graph --cell lstm -T 3 -o lstm.svg                  every operation, lines coloured by gradient
@@ -100,7 +125,10 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     inspector graph --cell lstm --backward                        with the reverse sweep below
     """
     if a.backward and (a.plain or a.level != "operation"):
-        raise ValueError(f"--backward draws the gradient of every operation: leave out {'--plain' if a.plain else f'--level {a.level}'}")
+        raise ValueError(
+            "--backward draws the gradient of every operation: leave out"
+            f" {'--plain' if a.plain else f'--level {a.level}'}"
+        )
     steps = _steps_of(a)
     cell = one_cell(a)
     run = unrolled(cell, a)
@@ -108,8 +136,21 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     out = a.out or Path(f"{file_name(a.cell[0])}-{a.level}.svg")
     write = inspector.export if suffix(out) in EXPORTS else inspector.render
     a.progress(f"drawing {out}")
-    write(run, out, level=a.level, trace=found, steps=steps, fold=a.fold, values=a.values, equations=a.equations, backward=a.backward)
-    return OK, _warned(found.not_finite if found else inspector.first_not_finite(run), f"{out}: {cell!r} over {counted(a.steps, 'step')}, {a.level} level")
+    write(
+        run,
+        out,
+        level=a.level,
+        trace=found,
+        steps=steps,
+        fold=a.fold,
+        values=a.values,
+        equations=a.equations,
+        backward=a.backward,
+    )
+    return OK, _warned(
+        found.not_finite if found else inspector.first_not_finite(run),
+        f"{out}: {cell!r} over {counted(a.steps, 'step')}, {a.level} level",
+    )
 
 
 @command("figure", run_options(50), _level("cell"), _fold, _show, picture("CELL-figure.svg"))
@@ -126,7 +167,10 @@ def _figure(a: argparse.Namespace) -> tuple[int, str]:
     out = a.out or Path(f"{file_name(a.cell[0])}-figure.svg")
     a.progress(f"drawing {out}")
     inspector.figure(run, loss, out, level=a.level, steps=steps, fold=a.fold)
-    return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {counted(a.steps, 'step')}, and the decay of its gradient")
+    return OK, _warned(
+        inspector.trace(run, loss).not_finite,
+        f"{out}: {cell!r} over {counted(a.steps, 'step')}, and the decay of its gradient",
+    )
 
 
 @command("equations", run_options(2), option("--plain", action="store_true", help="plain text instead of LaTeX"))
@@ -145,7 +189,14 @@ def _defaults(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(steps=3, batch=1, seed=0, init=None, weights=None, random_start=False)
 
 
-@command("compare", cell_names("cell", nargs=2), _defaults, _level("operation"), size_options(3, 4), picture("CELL-CELL-LEVEL.svg"))
+@command(
+    "compare",
+    cell_names("cell", nargs=2),
+    _defaults,
+    _level("operation"),
+    size_options(3, 4),
+    picture("CELL-CELL-LEVEL.svg"),
+)
 def _compare(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector compare lstm peephole                               in words, and every operation in one picture

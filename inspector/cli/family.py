@@ -8,7 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-__all__ = ["BAD_INPUT", "BROKEN_PIPE", "CHECK_FAILED", "COMMANDS", "INTERRUPTED", "OK", "Command", "Option", "Run", "command", "either", "option"]
+__all__ = [
+    "BAD_INPUT",
+    "BROKEN_PIPE",
+    "CHECK_FAILED",
+    "COMMANDS",
+    "INTERRUPTED",
+    "OK",
+    "Command",
+    "Option",
+    "Run",
+    "command",
+    "either",
+    "option",
+]
 
 OK, CHECK_FAILED, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 

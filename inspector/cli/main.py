@@ -22,9 +22,11 @@ _EXPECTED = (ArithmeticError, ImportError, LookupError, MemoryError, OSError, Ru
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0 fine, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody reads on."""
+    """Run the command; returns its exit code: 0 fine, 1 a check failed, 2 bad input, 130 interrupted, 141 nobody
+    reads on.
+    """
     spell_out()
-    usual, warnings.formatwarning = warnings.formatwarning, warned()    # who records warnings, still does
+    usual, warnings.formatwarning = warnings.formatwarning, warned()  # who records warnings, still does
     try:
         try:
             return _main(sys.argv[1:] if argv is None else list(argv))
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())    # or Python complains when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return BROKEN_PIPE
     except OSError as error:
         return _failed(f"cannot write what was found: {error.strerror or error}")
@@ -46,7 +48,7 @@ def _main(argv: list[str]) -> int:
     parser = parser_of(argv)
     try:
         arguments = parser.parse_args(argv)
-    except SystemExit as said_all:    # --help, --version, or an error
+    except SystemExit as said_all:  # --help, --version, or an error
         return int(said_all.code or OK)
     command: Run | None = getattr(arguments, "run", None)
     if command is None:
@@ -90,6 +92,8 @@ def _message(error: BaseException) -> str:
         return f"cannot read or write {error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         return f"a run of this size does not fit into memory{f' ({error})' if str(error) else ''}; choose a smaller one"
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)    # the str of a KeyError is a repr
+    message = (
+        str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    )  # the str of a KeyError is a repr
     function, _, rest = message.partition(": ")
     return (rest if function in dir(inspector) else message) or type(error).__name__

@@ -18,7 +18,7 @@ import numpy as np
 import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 
 from ..load import make_cell
 from ..processes import processes
@@ -47,10 +47,12 @@ from .options import (
 
 
 @command(
-    "decay", run_options(200, several=True),
+    "decay",
+    run_options(200, several=True),
     option("--names", help="what to plot, separated by commas: states, gates, x, z_f (default: the states)"),
-    picture("decay.svg"), tables("json", "csv"),
-)  # fmt: skip
+    picture("decay.svg"),
+    tables("json", "csv"),
+)
 def _decay(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector decay --cell rnn --cell lstm --cell gru -T 200 -o decay.svg --csv decay.csv
@@ -59,7 +61,7 @@ def _decay(a: argparse.Namespace) -> tuple[int, str]:
     names = a.names.split(",") if a.names is not None else None
     labels = [label(name, a.cell) for name in a.cell]
     traces = {}
-    for own, cell in zip(labels, list(cells_of(a)), strict=True):    # all of them before the first is run
+    for own, cell in zip(labels, list(cells_of(a)), strict=True):  # all of them before the first is run
         run = unrolled(cell, a)
         for name in names or []:
             check_name("--names", name, (known for known, _ in recorded_values(run)))
@@ -70,32 +72,53 @@ def _decay(a: argparse.Namespace) -> tuple[int, str]:
     if a.json:
         files.write(a.json, _json(traces))
     if a.csv:
-        rows = ((own, name, t, float(v)) for own, found in traces.items() for name in found.names for t, v in enumerate(found.norm(name)))
+        rows = (
+            (own, name, t, float(v))
+            for own, found in traces.items()
+            for name in found.names
+            for t, v in enumerate(found.norm(name))
+        )
         files.write_csv(a.csv, ("cell", "name", "timestep", "norm"), rows)
     return OK, f"{_table(traces, names)}\n\n{', '.join(str(file) for file in (out, a.json, a.csv) if file)}"
 
 
 def _table(traces: Mapping[str, inspector.GradientTrace], names: list[str] | None) -> str:
-    lines = [f"{'':16}{'factor a step back':>20}{'half-life':>12}{'first norm':>13}{'last norm':>13}  from the first step to the last"]
+    lines = [
+        f"{'':16}{'factor a step back':>20}{'half-life':>12}{'first norm':>13}{'last norm':>13}  from the first step to"
+        " the last"
+    ]
     for own, found in traces.items():
         for name in names or found.states:
             norms = found.norm(name)
             decay = inspector.decay_rate(norms)
             rate = f"{decay!s:>32}" if math.isnan(decay.factor) else f"{decay.factor:20.4g}{decay.half_life:12.4g}"
-            ends = [in_words(norms[t], ".3g", "not finite" if found.has(name, t % found.steps) else "none") for t in (0, -1)]
+            ends = [
+                in_words(norms[t], ".3g", "not finite" if found.has(name, t % found.steps) else "none") for t in (0, -1)
+            ]
             lines.append(f"{f'{own} {name}':16}{rate}{ends[0]:>13}{ends[1]:>13}  {sparkline(norms, 40)}")
     ill = [f"{own}: {found.not_finite}" for own, found in traces.items() if found.not_finite]
     return "\n".join([*ill, *lines])
 
 
 def _json(traces: Mapping[str, inspector.GradientTrace]) -> str:
-    """By cell how it was initialised, its loss, and of everything the norms and their decay; what is not finite is ``null``."""
+    """By cell how it was initialised, its loss, and of everything the norms and their decay; what is not finite is
+    ``null``.
+    """
     cells = {}
     for own, found in traces.items():
         norms = {name: [_finite(v) for v in found.norm(name).tolist()] for name in found.names}
-        decay = {name: {k: _finite(v) for k, v in inspector.decay_rate(found.norm(name))._asdict().items()} for name in found.names}
-        cells[own] = {"cell": found.label, "initialisation": found.initialisation, "loss": _finite(found.loss.item()), "decay": decay, "norms": norms,
-                      "not_finite": found.not_finite and found.not_finite.to_dict()}  # fmt: skip
+        decay = {
+            name: {k: _finite(v) for k, v in inspector.decay_rate(found.norm(name))._asdict().items()}
+            for name in found.names
+        }
+        cells[own] = {
+            "cell": found.label,
+            "initialisation": found.initialisation,
+            "loss": _finite(found.loss.item()),
+            "decay": decay,
+            "norms": norms,
+            "not_finite": found.not_finite and found.not_finite.to_dict(),
+        }
     return json.dumps(cells, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
@@ -107,24 +130,49 @@ def _finite(value: float) -> float | None:
 
 
 def _no_weights(text: str) -> None:
-    raise argparse.ArgumentTypeError("a sweep draws new weights for every seed; `inspector decay --weights` measures trained ones")
+    raise argparse.ArgumentTypeError(
+        "a sweep draws new weights for every seed; `inspector decay --weights` measures trained ones"
+    )
 
 
 @command(
-    "sweep", cell_names("--cell", required=True, action="append", several="; several times for several"),
-    option("-T", "--length", "--steps", action="append", type=positive, metavar="N", help="timesteps; several times for several (default: 100)"),
+    "sweep",
+    cell_names("--cell", required=True, action="append", several="; several times for several"),
+    option(
+        "-T",
+        "--length",
+        "--steps",
+        action="append",
+        type=positive,
+        metavar="N",
+        help="timesteps; several times for several (default: 100)",
+    ),
     initialisation("; several times for several (default: the cell's own)", action="append"),
-    option("--seeds", type=positive, default=10, metavar="N", help="how many seeds, of weights, inputs and targets (default: 10)"),
-    size_options(), option("--batch", type=positive, default=1, metavar="N", help="sequences side by side (default: 1)"),
+    option(
+        "--seeds",
+        type=positive,
+        default=10,
+        metavar="N",
+        help="how many seeds, of weights, inputs and targets (default: 10)",
+    ),
+    size_options(),
+    option("--batch", type=positive, default=1, metavar="N", help="sequences side by side (default: 1)"),
     option("--loss", choices=("last", "all"), default="last", help="outputs that the loss reads (default: last)"),
     option("-j", "--jobs", type=positive, metavar="N", help="runs at a time (default: one a processor)"),
-    option("--resume", type=path, metavar="FILE", help="keep finished runs in this file, and do not repeat those that it holds"),
-    option("--weights", type=_no_weights, help=argparse.SUPPRESS), picture("sweep.svg"), tables("json", "csv"),
+    option(
+        "--resume",
+        type=path,
+        metavar="FILE",
+        help="keep finished runs in this file, and do not repeat those that it holds",
+    ),
+    option("--weights", type=_no_weights, help=argparse.SUPPRESS),
+    picture("sweep.svg"),
+    tables("json", "csv"),
     lambda parser: parser.set_defaults(steps=1, seed=0, random_start=False),
-)  # fmt: skip
+)
 def _sweep(a: argparse.Namespace) -> tuple[int, str]:
-    """Weights are drawn anew for every seed: for trained ones there is `inspector decay --weights`. Runs are made in parallel.
-    With --resume a sweep that was interrupted goes on where it stopped.
+    """Weights are drawn anew for every seed: for trained ones there is `inspector decay --weights`. Runs are made in
+    parallel. With --resume a sweep that was interrupted goes on where it stopped.
 
     inspector sweep --cell rnn --cell lstm --length 50 --length 200 --seeds 20 --csv sweep.csv
     inspector sweep --cell lstm --init pytorch --init chrono --init keras -o inits.png
@@ -133,10 +181,20 @@ def _sweep(a: argparse.Namespace) -> tuple[int, str]:
     inits = a.init or [None]
     for cell, init in itertools.product(a.cell, inits):  # bad input is found before any process is started
         unrolled(make_cell(cell, a.input_size, a.hidden_size, init=init), a)
-    a.progress("" if sys.stderr.isatty() else "sweeping")    # on a terminal the sweep has a bar of its own
+    a.progress("" if sys.stderr.isatty() else "sweeping")  # on a terminal the sweep has a bar of its own
     with _executor(a.jobs) as executor:
-        found = inspector.sweep(a.cell, a.length or [100], inits, range(a.seeds), input_size=a.input_size, hidden_size=a.hidden_size, batch=a.batch,
-                      loss=a.loss, executor=executor, path=a.resume)  # fmt: skip
+        found = inspector.sweep(
+            a.cell,
+            a.length or [100],
+            inits,
+            range(a.seeds),
+            input_size=a.input_size,
+            hidden_size=a.hidden_size,
+            batch=a.batch,
+            loss=a.loss,
+            executor=executor,
+            path=a.resume,
+        )
     out = a.out or Path("sweep.svg")
     found.plot(out)
     if a.json:
@@ -182,8 +240,17 @@ def _check(a: argparse.Namespace) -> tuple[int, str]:
             failures.append(str(error))
     elements = sum(leaf.size for leaf in leaves.values())
     if not failures:
-        return OK, f"{run_of}: all {counted(elements, 'derivative')} by {counted(len(leaves), 'input')} and parameters are right"
-    told = f"{run_of}: {counted(elements, 'derivative')} of {counted(len(leaves), 'input')} and parameters checked, {len(failures)} of them wrong"
+        return (
+            OK,
+            (
+                f"{run_of}: all {counted(elements, 'derivative')} by {counted(len(leaves), 'input')} and parameters are"
+                " right"
+            ),
+        )
+    told = (
+        f"{run_of}: {counted(elements, 'derivative')} of {counted(len(leaves), 'input')} and parameters checked,"
+        f" {len(failures)} of them wrong"
+    )
     return CHECK_FAILED, "\n".join([*(f"WRONG  {failure}" for failure in failures), told])
 
 
@@ -194,7 +261,11 @@ def _cells(a: argparse.Namespace) -> tuple[int, str]:
     inspector cells --input-size 128 --hidden-size 512
     """
     table = tg.cells.table(input_size=a.input_size, hidden_size=a.hidden_size)
-    lines = [f"{table}", "", f"of {counted(a.input_size, 'input')} and {counted(a.hidden_size, 'unit')}, counted in the graph of one step"]
+    lines = [
+        f"{table}",
+        "",
+        f"of {counted(a.input_size, 'input')} and {counted(a.hidden_size, 'unit')}, counted in the graph of one step",
+    ]
     for name in tg.cells.names():
         first = (tg.cells.get(name).__doc__ or "").strip().splitlines()[0].partition(":")[0].rstrip(".")
         lines.append(f"{name:14}{tg.cells.get(name).__name__:20}{first}")

@@ -12,7 +12,7 @@ import numpy as np
 import shtab
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..formats.graphviz import FORMATS
@@ -22,9 +22,28 @@ from .family import Option, either, option
 from .suggest import did_you_mean
 
 __all__ = [
-    "cell_names", "cells_of", "check_name", "ending_in", "file_name", "initialisation", "label", "loss_of", "natural", "number", "one_cell", "output", "pair", "path",
-    "picture", "positive", "run_options", "size_options", "suffix", "tables", "unrolled",
-]  # fmt: skip
+    "cell_names",
+    "cells_of",
+    "check_name",
+    "ending_in",
+    "file_name",
+    "initialisation",
+    "label",
+    "loss_of",
+    "natural",
+    "number",
+    "one_cell",
+    "output",
+    "pair",
+    "path",
+    "picture",
+    "positive",
+    "run_options",
+    "size_options",
+    "suffix",
+    "tables",
+    "unrolled",
+]
 
 _NAMES = " ".join(tg.cells.names())
 _CELL = {
@@ -32,7 +51,9 @@ _CELL = {
     "zsh": "_inspector_cells",
     "fish": f"{_NAMES} (__fish_complete_suffix .py)",
     "preamble": {
-        "bash": f"_inspector_cells() {{ compgen -W '{_NAMES}' -- $1; compgen -f -X '!*.py' -- $1; compgen -d -S / -- $1; }}",
+        "bash": (
+            f"_inspector_cells() {{ compgen -W '{_NAMES}' -- $1; compgen -f -X '!*.py' -- $1; compgen -d -S / -- $1; }}"
+        ),
         "zsh": f"_inspector_cells() {{ _alternative 'cells:cell:({_NAMES})' 'files:file:_files -g \"*.py\"' }}",
     },
 }
@@ -132,42 +153,85 @@ def size_options(input_size: int = 8, hidden_size: int = 16) -> Option:
     """The sizes of a cell."""
 
     def add(parser: Any) -> None:
-        parser.add_argument("--input-size", type=positive, default=input_size, metavar="N", help=f"features of an input (default: {input_size})")
-        parser.add_argument("--hidden-size", "--hidden", type=positive, default=hidden_size, metavar="N", help=f"units of a state (default: {hidden_size})")
+        parser.add_argument(
+            "--input-size",
+            type=positive,
+            default=input_size,
+            metavar="N",
+            help=f"features of an input (default: {input_size})",
+        )
+        parser.add_argument(
+            "--hidden-size",
+            "--hidden",
+            type=positive,
+            default=hidden_size,
+            metavar="N",
+            help=f"units of a state (default: {hidden_size})",
+        )
 
     return add
 
 
 def cell_names(*flags: str, several: str = "", **settings: Any) -> Option:
     """The name of a cell, or of several."""
-    return option(*flags, complete=_CELL, metavar="CELL", help=f"{', '.join(tg.cells.names())}, or path/to/file.py:MyCell{several}", **settings)
+    return option(
+        *flags,
+        complete=_CELL,
+        metavar="CELL",
+        help=f"{', '.join(tg.cells.names())}, or path/to/file.py:MyCell{several}",
+        **settings,
+    )
 
 
 def initialisation(told: str, **settings: Any) -> Option:
     """A preset of initial weights."""
     presets = sorted(tg.init.PRESETS)
-    return option("--init", choices=presets, metavar="NAME", help=f"initialisation: {', '.join(presets)}{told}", **settings)
+    return option(
+        "--init", choices=presets, metavar="NAME", help=f"initialisation: {', '.join(presets)}{told}", **settings
+    )
 
 
 def run_options(
-    steps: int, *, several: bool = False, sizes: tuple[int, int] = (8, 16), loss: str | None = "last", random_start: bool = False
+    steps: int,
+    *,
+    several: bool = False,
+    sizes: tuple[int, int] = (8, 16),
+    loss: str | None = "last",
+    random_start: bool = False,
 ) -> Option:
     """The cell or cells, and over what they are unrolled; `loss` is the one by default, if the command has any."""
     options: list[Option] = [
-        cell_names("--cell", required=True, action="append" if several else _Once, several="; give it several times to compare" if several else ""),
+        cell_names(
+            "--cell",
+            required=True,
+            action="append" if several else _Once,
+            several="; give it several times to compare" if several else "",
+        ),
         option("-T", "--steps", type=positive, default=steps, metavar="N", help=f"timesteps (default: {steps})"),
         size_options(*sizes),
         option("--batch", type=positive, default=1, metavar="N", help="sequences side by side (default: 1)"),
         option("--seed", type=natural, default=0, metavar="N", help="of weights, inputs and target (default: 0)"),
         either(
             initialisation(" (default: pytorch)"),
-            option("--weights", action="append" if several else _Once, type=ending_in("safetensors", "npz"), metavar="FILE", complete=shtab.FILE,
-                   help="trained weights instead: .safetensors or .npz, by the cell's names"
-                        f"{'; give it as often as --cell, in the same order' if several else ''}"),
+            option(
+                "--weights",
+                action="append" if several else _Once,
+                type=ending_in("safetensors", "npz"),
+                metavar="FILE",
+                complete=shtab.FILE,
+                help=(
+                    "trained weights instead: .safetensors or .npz, by the cell's names"
+                    f"{'; give it as often as --cell, in the same order' if several else ''}"
+                ),
+            ),
         ),
-    ]  # fmt: skip
+    ]
     if loss is not None:
-        options.append(option("--loss", choices=("last", "all"), default=loss, help=f"outputs that the loss reads (default: {loss})"))
+        options.append(
+            option(
+                "--loss", choices=("last", "all"), default=loss, help=f"outputs that the loss reads (default: {loss})"
+            )
+        )
 
     def add(parser: Any) -> None:
         for one in options:
@@ -192,7 +256,13 @@ def tables(*kinds: str) -> Option:
 
     def add(parser: Any) -> None:
         for kind in kinds:
-            option(f"--{kind}", type=path, metavar="FILE", complete=shtab.FILE, help=f"write the numbers as {kind.upper()}, too")(parser)
+            option(
+                f"--{kind}",
+                type=path,
+                metavar="FILE",
+                complete=shtab.FILE,
+                help=f"write the numbers as {kind.upper()}, too",
+            )(parser)
 
     return add
 
@@ -218,7 +288,10 @@ def cells_of(a: argparse.Namespace) -> Iterator[tg.Cell]:
     """
     files = a.weights or [None] * len(a.cell)
     if len(files) != len(a.cell):
-        raise ValueError(f"give --weights as often as --cell, in the same order: {counted(len(a.cell), 'cell')}, {counted(len(files), 'file')}")
+        raise ValueError(
+            f"give --weights as often as --cell, in the same order: {counted(len(a.cell), 'cell')},"
+            f" {counted(len(files), 'file')}"
+        )
     for name, weights in zip(a.cell, files, strict=True):
         cell = make_cell(name, a.input_size, a.hidden_size, seed=a.seed, init=a.init)
         if weights is not None:
@@ -240,8 +313,10 @@ def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
             run = _over_random_inputs(cell, a)
         for name, value in zip(cell.state_names, run.states[0], strict=True):
             if not isinstance(value, tg.Tensor):
-                raise TypeError(f"{type(cell).__name__}.step returned a plain {type(value).__name__} for state {name}, through which no gradient "
-                                f"goes; compute it from x and the state with the operations of tinygrad_rnn")  # fmt: skip
+                raise TypeError(
+                    f"{type(cell).__name__}.step returned a plain {type(value).__name__} for state {name}, through"
+                    " which no gradient goes; compute it from x and the state with the operations of tinygrad_rnn"
+                )
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's step may raise
@@ -252,7 +327,9 @@ def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
 def _over_random_inputs(cell: tg.Cell, a: argparse.Namespace) -> Run:
     rng = np.random.default_rng(a.seed)
     start = cell.initial_state(a.batch)
-    state = start._replace(**{k: rng.normal(size=v.shape) for k, v in start._asdict().items()}) if a.random_start else start
+    state = (
+        start._replace(**{k: rng.normal(size=v.shape) for k, v in start._asdict().items()}) if a.random_start else start
+    )
     return tg.unroll(cell, rng.normal(size=(a.steps, a.batch, a.input_size)), state)
 
 

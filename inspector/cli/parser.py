@@ -36,12 +36,21 @@ check found something wrong, 2 when something given was wrong, and 130 after Ctr
 
 
 def parser_of(arguments: Collection[str], commands_help: str = argparse.SUPPRESS) -> argparse.ArgumentParser:
-    """The parser of the command line; the commands among its arguments know their options, for which their files are imported."""
+    """The parser of the command line; the commands among its arguments know their options, for which their files
+    are imported.
+    """
     listed = "\n\n".join(
-        "\n".join([f"{family.title}:", *(f"  {name:11}{says[0].lower()}{says[1:].rstrip('.')}" for name, says in family.commands.items())])
+        "\n".join(
+            [
+                f"{family.title}:",
+                *(f"  {name:11}{says[0].lower()}{says[1:].rstrip('.')}" for name, says in family.commands.items()),
+            ]
+        )
         for family in FAMILIES
     )
-    parser = _Parser(prog="inspector", description=f"{_INTRO}\n\n{listed}", epilog=_START, usage="inspector COMMAND ...")
+    parser = _Parser(
+        prog="inspector", description=f"{_INTRO}\n\n{listed}", epilog=_START, usage="inspector COMMAND ..."
+    )
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(metavar="COMMAND", help=commands_help, prog="inspector")
     for family in FAMILIES:
@@ -71,20 +80,30 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def print_help(self, file: Any = None) -> None:
-        print(self.format_help(), end="", file=file)    # argparse hides when nobody reads
+        print(self.format_help(), end="", file=file)  # argparse hides when nobody reads
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             first = unknown[0].partition("=")[0]
             near = did_you_mean(first, self._option_string_actions) if len(first) > 2 else ""
-            self.error(f"there is no option {first}{near}" if first.startswith("-") else f"what is {first!r} for? It belongs to no option")
+            self.error(
+                f"there is no option {first}{near}"
+                if first.startswith("-")
+                else f"what is {first!r} for? It belongs to no option"
+            )
         return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(map(str, action.choices))}{did_you_mean(value, action.choices)}")
+            raise argparse.ArgumentError(
+                action,
+                f"{value!r} is none of {', '.join(map(str, action.choices))}{did_you_mean(value, action.choices)}",
+            )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"inspector: error: {' '.join(message.removeprefix('argument ').split())} (`{self.prog} --help` has more)\n")
-
+        self.exit(
+            BAD_INPUT,
+            f"inspector: error: {' '.join(message.removeprefix('argument ').split())} (`{self.prog} --help` has"
+            " more)\n",
+        )

@@ -13,8 +13,8 @@ _PATIENCE = 2.0
 
 
 class Progress:
-    """Says what is being done once two seconds have passed: a terminal has one line that is kept up to date and vanishes at
-    the end; elsewhere there is a line now and then, ever more rarely.
+    """Says what is being done once two seconds have passed: a terminal has one line that is kept up to date and
+    vanishes at the end; elsewhere there is a line now and then, ever more rarely.
 
     Examples
     --------
@@ -39,7 +39,9 @@ class Progress:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._over.set()
         self._thread.join()
         if self._shown and self._terminal:
@@ -55,7 +57,7 @@ class Progress:
             wait = 1.0 if self._terminal else passed
 
     def _write(self, text: str) -> None:
-        if self._stream is not None:    # as it is where standard error is closed
+        if self._stream is not None:  # as it is where standard error is closed
             self._shown = True
             self._stream.write(text)
             self._stream.flush()

@@ -9,11 +9,41 @@ import unicodedata
 
 __all__ = ["spell_out"]
 
-_SIGNS = str.maketrans({
-    "×": "x", "ß": "ss", "·": ".", "−": "-", "‖": "|", "∂": "d", "√": "sqrt", "∑": "sum", "∏": "prod", "∈": "in", "≈": "~", "≤": "<=", "≥": ">=", "≠": "!=", "±": "+-",
-    "→": "->", "←": "<-", "∞": "inf", "—": "-", "–": "-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'", "⊙": "*", "∘": "o", "⋅": "*", "⟨": "<", "⟩": ">",
-    **dict(zip("▁▂▃▄▅▆▇█", "_,-~=+*#", strict=True)),
-})  # fmt: skip
+_SIGNS = str.maketrans(
+    {
+        "×": "x",
+        "ß": "ss",
+        "·": ".",
+        "−": "-",
+        "‖": "|",
+        "∂": "d",
+        "√": "sqrt",
+        "∑": "sum",
+        "∏": "prod",
+        "∈": "in",
+        "≈": "~",
+        "≤": "<=",
+        "≥": ">=",
+        "≠": "!=",
+        "±": "+-",
+        "→": "->",
+        "←": "<-",
+        "∞": "inf",
+        "—": "-",
+        "–": "-",
+        "…": "...",
+        "“": '"',
+        "”": '"',
+        "‘": "'",
+        "’": "'",
+        "⊙": "*",
+        "∘": "o",
+        "⋅": "*",
+        "⟨": "<",
+        "⟩": ">",
+        **dict(zip("▁▂▃▄▅▆▇█", "_,-~=+*#", strict=True)),
+    }
+)
 
 
 def spell_out() -> None:
@@ -25,12 +55,17 @@ def spell_out() -> None:
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
-    """``h_t-1`` for hₜ₋₁, ``10^-5`` for 10⁻⁵, ``sigma`` for σ, ``e`` for é; a question mark for what has no such likeness."""
+    """``h_t-1`` for hₜ₋₁, ``10^-5`` for 10⁻⁵, ``sigma`` for σ, ``e`` for é; a question mark for what has no such
+    likeness.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     plain, height = "", ""
     for character in error.object[error.start : error.end]:
-        before, height = height, {"<sub>": "_", "<super>": "^"}.get(unicodedata.decomposition(character).partition(" ")[0], "")
+        before, height = (
+            height,
+            {"<sub>": "_", "<super>": "^"}.get(unicodedata.decomposition(character).partition(" ")[0], ""),
+        )
         plain += height * (height != before) + _letters(character)
     return plain, error.end
 

@@ -102,7 +102,9 @@ class _Shown(NamedTuple):
     nodes: int
 
 
-def compare_graphs(a: Cell | Run, b: Cell | Run, path: str | Path | None = None, *, level: str = "operation") -> Comparison:
+def compare_graphs(
+    a: Cell | Run, b: Cell | Run, path: str | Path | None = None, *, level: str = "operation"
+) -> Comparison:
     """Compare the computation of two cells, in one diagram of one timestep and in words.
 
     Both are first brought to one form, in which a matrix that several gates share is one a gate, and nested
@@ -211,17 +213,25 @@ def _timeless(step: Step, offset: int) -> Step:
         return f"{item.label.removesuffix(theme.subscript(step.timestep - ago))}ₜ{back}"
 
     items = [
-        replace(item, label=said(item), nodes=tuple(map(moved, item.nodes)), value=moved(item.value) if item.value else None)
+        replace(
+            item, label=said(item), nodes=tuple(map(moved, item.nodes)), value=moved(item.value) if item.value else None
+        )
         for item in step.items
-    ]  # fmt: skip
+    ]
     return step.with_items(items)
 
 
 def _renamed(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
-    """States that the same operation gives under another name: from their names in the second cell to those in the first."""
+    """States that the same operation gives under another name: from their names in the second cell to those in the
+    first.
+    """
     found: dict[str, str] = {}
     for name, key in a.exits.items():
-        there = (other for other, given in b.exits.items() if other not in a.exits and other not in found and given == match.get(key))
+        there = (
+            other
+            for other, given in b.exits.items()
+            if other not in a.exits and other not in found and given == match.get(key)
+        )
         twin = next(there, None) if name not in b.exits else None
         if twin is not None:
             found[twin] = name
@@ -233,17 +243,20 @@ def _with_states_called(step: Step, names: Mapping[str, str]) -> Step:
     labels = {f"{old}ₜ": f"{new}ₜ" for old, new in names.items()}
     items = [
         replace(
-            item, links=tuple(link._replace(source=ports.get(link.source, link.source)) for link in item.links),
+            item,
+            links=tuple(link._replace(source=ports.get(link.source, link.source)) for link in item.links),
             label=labels.get(item.label, item.label) if item.value is not None else item.label,
         )
         for item in step.items
-    ]  # fmt: skip
+    ]
     states = tuple((names.get(name, name), ports.get(key, key)) for name, key in step.states)
     return replace(step, items=tuple(items), states=states)
 
 
 def _names(a: Cell, b: Cell) -> tuple[str, str]:
-    """What the cells are called: by their classes, or, if those are the same, in full, or as the first and the second."""
+    """What the cells are called: by their classes, or, if those are the same, in full, or as the first and the
+    second.
+    """
     short = [type(cell).__name__.removesuffix("Cell") or type(cell).__name__ for cell in (a, b)]
     for one, other in (short, (repr(a), repr(b))):
         if one != other:
@@ -259,6 +272,8 @@ def _notes(merged: Merged, names: tuple[str, str]) -> dict[str, str]:
     """Tooltips: what each shape stands for in either cell."""
     notes = {}
     for key, pair in merged.pair.items():
-        lines = [f"{name}: {item.key}, {item.label}" for name, item in zip(names, pair, strict=True) if item is not None]
+        lines = [
+            f"{name}: {item.key}, {item.label}" for name, item in zip(names, pair, strict=True) if item is not None
+        ]
         notes[key] = "\n".join(lines)
     return notes

@@ -80,7 +80,11 @@ class Net:
 
 def net_of(step: Step) -> Net:
     """The operations of `step`, in which lines that were joined on the way are apart again."""
-    away = {item.key: item.links[0].source for item in step.items if item.value is not None and item.links and not item.layer}
+    away = {
+        item.key: item.links[0].source
+        for item in step.items
+        if item.value is not None and item.links and not item.layer
+    }
     values = {away[item.key]: item for item in step.items if item.key in away and item.key != step.output}
     values |= {away[item.key]: item for item in step.items if item.key == step.output and away[item.key] not in values}
     joined = step.by_key[JOIN].links if JOIN in step.by_key else ()
@@ -109,7 +113,11 @@ def _kind(item: Item, timestep: int) -> tuple[Any, ...]:
     if node.op == "getitem":
         return (node.op, _share(node))
     symbol = theme.SYMBOLS.get(node.op, node.op)
-    settings = tuple((name, repr(v)) for name, v in sorted(node.attributes.items()) if isinstance(v, (int, str, bool, tuple)) and "shape" not in name)
+    settings = tuple(
+        (name, repr(v))
+        for name, v in sorted(node.attributes.items())
+        if isinstance(v, (int, str, bool, tuple)) and "shape" not in name
+    )
     return (node.op, item.learned, item.label.startswith(symbol) if item.learned else item.label, settings)
 
 
@@ -119,10 +127,15 @@ def _share(node: Any) -> tuple[Any, ...]:
     parts = index if isinstance(index, tuple) else (index,)
     sizes = node.tensor.values[0].shape
     return tuple(
-        (Fraction(part.start or 0, max(1, size)), Fraction(size if part.stop is None else part.stop, max(1, size)), part.step)
-        if isinstance(part, slice) else repr(part)
+        (
+            Fraction(part.start or 0, max(1, size)),
+            Fraction(size if part.stop is None else part.stop, max(1, size)),
+            part.step,
+        )
+        if isinstance(part, slice)
+        else repr(part)
         for part, size in zip(parts, sizes, strict=False)
-    )  # fmt: skip
+    )
 
 
 # ------------------------------------------------------------------------------------------ matching
@@ -136,7 +149,10 @@ def matched(a: Net, b: Net) -> dict[str, str]:
 
 
 def _text(net: Net) -> list[str]:
-    return [f"{key} {operation.kind} {[link.source for link in operation.links]}" for key, operation in net.operations.items()]
+    return [
+        f"{key} {operation.kind} {[link.source for link in operation.links]}"
+        for key, operation in net.operations.items()
+    ]
 
 
 def _matched(a: Net, b: Net) -> dict[str, str]:
@@ -184,7 +200,9 @@ def _best_first(a: Net, b: Net, below: Likeness, above: Likeness) -> dict[str, s
 
     def rank(pair: tuple[str, str]) -> tuple[float, ...]:
         name, other = (net.operations[key].name for net, key in zip((a, b), pair, strict=True))
-        likeness = below[pair] * above[pair] * (_SAME_STATE if _states_of(a, pair[0]) & _states_of(b, pair[1]) else 1.0) + (_NAMESAKE if name and name == other else 0.0)
+        likeness = below[pair] * above[pair] * (
+            _SAME_STATE if _states_of(a, pair[0]) & _states_of(b, pair[1]) else 1.0
+        ) + (_NAMESAKE if name and name == other else 0.0)
         i, j = place_a[pair[0]], place_b[pair[1]]
         return (-round(likeness, 9), abs(i - j), i, j)
 
@@ -240,7 +258,9 @@ def _leaf(p: str, q: str) -> float:
 
 def _shared(ours: Sequence[str], theirs: Sequence[str], alike: Any) -> float:
     """How much two bags have in common, from 0 to 1, if what is most alike is paired."""
-    pairs = sorted(((alike(p, q), -abs(i - j), i, j) for i, p in enumerate(ours) for j, q in enumerate(theirs)), reverse=True)
+    pairs = sorted(
+        ((alike(p, q), -abs(i - j), i, j) for i, p in enumerate(ours) for j, q in enumerate(theirs)), reverse=True
+    )
     left, right, total = set(range(len(ours))), set(range(len(theirs))), 0.0
     for value, _, i, j in pairs:
         if i in left and j in right:
@@ -273,9 +293,19 @@ def _completed(a: Net, b: Net, match: dict[str, str], below: Likeness) -> None:
         left = _left_below(a, ours, match)
         right = _left_below(b, theirs, taken)
         pairs = [
-            (*_urgency(a.operations[p], below.get((p, q), 0.0)), -_agreeing(a.operations[p], b.operations[q], match), i + j, i, j, p, q)
-            for p, i in left.items() for q, j in right.items() if a.operations[p].kind == b.operations[q].kind
-        ]  # fmt: skip
+            (
+                *_urgency(a.operations[p], below.get((p, q), 0.0)),
+                -_agreeing(a.operations[p], b.operations[q], match),
+                i + j,
+                i,
+                j,
+                p,
+                q,
+            )
+            for p, i in left.items()
+            for q, j in right.items()
+            if a.operations[p].kind == b.operations[q].kind
+        ]
         for *_, p, q in sorted(pairs, key=lambda pair: pair[:6]):
             if p not in match and q not in taken:
                 match[p] = q
@@ -295,8 +325,12 @@ def _grounded(a: Net, b: Net, match: dict[str, str], same: Mapping[str, str]) ->
                 del match[key]
 
 
-def _near(step: Callable[[Net, str], Sequence[str]], a: Net, b: Net, key: str, match: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """For both of a match the operands, or readers, that are matched or ports; of others their kinds, and theirs in turn."""
+def _near(
+    step: Callable[[Net, str], Sequence[str]], a: Net, b: Net, key: str, match: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """For both of a match the operands, or readers, that are matched or ports; of others their kinds, and theirs
+    in turn.
+    """
     return _near_in(step, a, key, set(match)), _near_in(step, b, match[key], set(match.values()))
 
 
@@ -306,7 +340,10 @@ def _near_in(step: Callable[[Net, str], Sequence[str]], net: Net, key: str, take
         if s not in net.operations or s in taken:
             near.append(s)
         else:
-            near += [f"kind:{net.operations[s].kind}", *(t for t in step(net, s) if t not in net.operations or t in taken)]
+            near += [
+                f"kind:{net.operations[s].kind}",
+                *(t for t in step(net, s) if t not in net.operations or t in taken),
+            ]
     return near
 
 
@@ -366,7 +403,9 @@ def _mixed_up(one: Operation, other: Operation, match: Mapping[str, str]) -> boo
 
 
 def _cycle(a: Net, b: Net, match: Mapping[str, str]) -> list[str]:
-    """Operations each of which the next one needs, round in a circle; those of `b` alone under their key with a mark."""
+    """Operations each of which the next one needs, round in a circle; those of `b` alone under their key with a
+    mark.
+    """
     back = {other: key for key, other in match.items()}
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for key, source in _lines(a):

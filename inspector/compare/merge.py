@@ -60,9 +60,12 @@ class _Merger:
         taken = {*a.by_key}
         self.name_b = {key: back[key] if key in back else _unused(key, taken) for key in nets[1].operations}
         self.operations: dict[str, tuple[Operation | None, Operation | None]] = {
-            key: (one, nets[1].operations[match[key]] if key in match else None) for key, one in nets[0].operations.items()
+            key: (one, nets[1].operations[match[key]] if key in match else None)
+            for key, one in nets[0].operations.items()
         }
-        self.operations |= {self.name_b[key]: (None, other) for key, other in nets[1].operations.items() if key not in back}
+        self.operations |= {
+            self.name_b[key]: (None, other) for key, other in nets[1].operations.items() if key not in back
+        }
         self.taken = {*taken, *self.operations}
         self.merged = Merged(a)
         self.values: dict[str, tuple[Item, int]] = {}
@@ -125,7 +128,10 @@ class _Merger:
         """A merged operation, and its value if it has a name in one of the steps."""
         one, other = self.operations[key]
         change = _change(one, other)
-        links = tuple(link._replace(source=self._read(source), edge=self._edge(source.change)) for source, link in self._sources(key))
+        links = tuple(
+            link._replace(source=self._read(source), edge=self._edge(source.change))
+            for source, link in self._sources(key)
+        )
         pair = (one.item if one else None, other.item if other else None)
         items = [replace(_twin(*pair), key=key, links=links)]
         self._note(key, change, pair)
@@ -143,12 +149,17 @@ class _Merger:
         first, second = values
         only = first or second
         assert only is not None
-        state = next((name for name in (set(self.nets[0].exits) ^ set(self.nets[1].exits)) if only.label == f"{name}ₜ"), None)
+        state = next(
+            (name for name in (set(self.nets[0].exits) ^ set(self.nets[1].exits)) if only.label == f"{name}ₜ"), None
+        )
         if not (first and second) and state is not None:
             change = REMOVED if first else ADDED
         own = _unused(only.key, self.taken) if not first else only.key
         self._note(own, change, values)
-        self.values[key] = (replace(_twin(*values), key=own, links=(Link(key, self._edge(change), node=only.links[0].node),)), change)
+        self.values[key] = (
+            replace(_twin(*values), key=own, links=(Link(key, self._edge(change), node=only.links[0].node),)),
+            change,
+        )
         return self.values[key][0]
 
     def _note(self, key: str, change: int, pair: tuple[Item | None, Item | None]) -> None:
@@ -199,12 +210,16 @@ class _Merger:
 
 
 def _joined_again(step: Step) -> Step:
-    """Input and state that go to the same layers on one line, if none of the layers treats them differently in the two."""
+    """Input and state that go to the same layers on one line, if none of the layers treats them differently in the
+    two.
+    """
     together = joined(step)
     if JOIN not in together.by_key:
         return step
     sources = {link.source for link in together.by_key[JOIN].links}
-    found = {i.key: {link.edge[1] for link in i.links if link.source in sources and link.edge} for i in step.items if i.layer}
+    found = {
+        i.key: {link.edge[1] for link in i.links if link.source in sources and link.edge} for i in step.items if i.layer
+    }
     if any(len(changes) != 1 for changes in found.values()):
         return step
     every = {change for changes in found.values() for change in changes}
@@ -239,7 +254,9 @@ def _twin(one: Item | None, other: Item | None) -> Item:
     if label == one.label:
         return replace(one, size=(max(one.size[0], other.size[0]), one.size[1]) if one.shape != "circle" else one.size)
     width = max(34.0, theme.label_width(label, 12) + 12)
-    shape, height = ("box" if one.value is None else "ellipse", 22.0) if one.shape == "circle" else (one.shape, one.size[1])
+    shape, height = (
+        ("box" if one.value is None else "ellipse", 22.0) if one.shape == "circle" else (one.shape, one.size[1])
+    )
     return replace(one, label=label, shape=shape, size=(width, height))
 
 
@@ -255,5 +272,3 @@ def _label(one: Item, other: Item) -> str:
     if one.layer and " = " in other.label:
         return f"{names[0]} → {rest}" if names[1] else rest
     return one.label if one.layer else f"{one.label} → {other.label}"
-
-

@@ -1,9 +1,9 @@
 """A timestep in the form of its equations: one affine map a gate, one plus and one bias for a whole sum.
 
-Cells that compute the same thing are written in many ways: one matrix for all gates, cut into slices; one
-matrix for input and state joined; a sum added up in this order or that. A slice of a product is the product
-of a slice, a product of joined values is a sum of products, sums associate, and two biases are one. So
-everything can be brought to one form before two cells are compared. What a slice cuts that is no affine map stays as it is.
+Cells that compute the same thing are written in many ways: one matrix for all gates, cut into slices; one matrix for
+input and state joined; a sum added up in this order or that. A slice of a product is the product of a slice, a product
+of joined values is a sum of products, sums associate, and two biases are one. So everything can be brought to one form
+before two cells are compared. What a slice cuts that is no affine map stays as it is.
 """
 
 from __future__ import annotations
@@ -39,11 +39,16 @@ def _unjoined(step: Step) -> Step:
             items.append(item)
             continue
         product = item.links[0]
-        parts = [replace(item, key=keys.new(item.key), links=(product._replace(source=link.source, node=link.node),)) for link in joined.links]
+        parts = [
+            replace(item, key=keys.new(item.key), links=(product._replace(source=link.source, node=link.node),))
+            for link in joined.links
+        ]
         items += parts
         lines = tuple(Link(part.key, node=item.nodes[0].index) for part in parts)
         total = replace(item.nodes[0], op="add", attributes={})
-        items.append(Item(item.key, "circle", theme.SYMBOLS["add"], item.role, (24.0, 24.0), lines, (total,), diagonal=True))
+        items.append(
+            Item(item.key, "circle", theme.SYMBOLS["add"], item.role, (24.0, 24.0), lines, (total,), diagonal=True)
+        )
     return step.with_items(items)
 
 
@@ -82,7 +87,9 @@ def _sliced(step: Step) -> Step:
                 continue
             own = keys.new(f"{item.key.rpartition('.getitem')[0]}.{_op(inner)}")
             made[inner.key, item.label] = own
-            lines = tuple(link._replace(source=made.get((link.source, item.label), link.source)) for link in inner.links)
+            lines = tuple(
+                link._replace(source=made.get((link.source, item.label), link.source)) for link in inner.links
+            )
             items.append(replace(inner, key=own, role=item.role, links=lines))
         alias[item.key] = made[source, item.label]
     states = tuple((name, alias.get(key, key)) for name, key in step.states)
@@ -105,7 +112,9 @@ def _cuts_features(item: Item) -> bool:
     index = item.nodes[0].attributes.get("index") if _op(item) == "getitem" else None
     if not isinstance(index, tuple) or len(index) != len(item.nodes[0].shape):
         return False
-    return all(part == slice(None) for part in index[:-1]) and isinstance(index[-1], slice) and index[-1].step in (None, 1)
+    return (
+        all(part == slice(None) for part in index[:-1]) and isinstance(index[-1], slice) and index[-1].step in (None, 1)
+    )
 
 
 def _behind(item: Item, affine: dict[str, Item]) -> list[Item]:
@@ -142,7 +151,10 @@ def _flat_sums(step: Step) -> Step:
     items: list[Item] = []
     for item in step.items:
         if item.key in terms and item.key not in inside:
-            summands = [_reading(term, alias) if isinstance(term, Item) else _redirected(term, alias) for term in terms[item.key]]
+            summands = [
+                _reading(term, alias) if isinstance(term, Item) else _redirected(term, alias)
+                for term in terms[item.key]
+            ]
             chain = _chain(_reading(item, alias), summands)
             items += chain
             alias[item.key] = chain[-1].key

@@ -1,4 +1,6 @@
-"""How a merged timestep looks: what both have in grey, what is added solid with a plus, what is removed dashed with a minus."""
+"""How a merged timestep looks: what both have in grey, what is added solid with a plus, what is removed dashed
+with a minus.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,18 @@ class _ChangeInk(Ink):
         change = KEPT if edge is None else edge[1]
         colour = theme.ROLES[CHANGES[change]].stroke
         width = (1.4 if change == KEPT else 2.0) + 1.2 * rail
-        says = {KEPT: "in both", REMOVED: "removed", ADDED: "added"}[change] + (", no gradient flows back here" if cut else "")
+        says = {KEPT: "in both", REMOVED: "removed", ADDED: "added"}[change] + (
+            ", no gradient flows back here" if cut else ""
+        )
         css = f"{CHANGES[change]}-line" + (" cut" if cut else "")
-        return Stroke(colour, width, css, says, change == REMOVED or cut, (2.0 if change == KEPT else 1.0 + change / 10) + 5.0 * rail)
+        return Stroke(
+            colour,
+            width,
+            css,
+            says,
+            change == REMOVED or cut,
+            (2.0 if change == KEPT else 1.0 + change / 10) + 5.0 * rail,
+        )
 
 
 def drawn(merged: Merged, x: Node | None, title: str, names: tuple[str, str], notes: Mapping[str, str]) -> Picture:
@@ -72,7 +83,9 @@ def drawn(merged: Merged, x: Node | None, title: str, names: tuple[str, str], no
 
 def _of_input(merged: Merged) -> int:
     """Whether both steps read the input."""
-    found = {link.edge[1] for item in merged.step.items for link in item.links if link.source == entering("x") and link.edge}
+    found = {
+        link.edge[1] for item in merged.step.items for link in item.links if link.source == entering("x") and link.edge
+    }
     return found.pop() if len(found) == 1 else KEPT
 
 
@@ -82,7 +95,16 @@ def _dressed(shape: Shape, change: int | None, says: str) -> Shape:
     css = CHANGES[change]
     label = "xₜ" if shape.css.startswith("input") else shape.label
     border = 1.2 if change == KEPT else 2.0
-    return replace(shape, label=label, paint=theme.paint(css), css=css, border=border, dashed=change == REMOVED, tooltip=says, nodes=())
+    return replace(
+        shape,
+        label=label,
+        paint=theme.paint(css),
+        css=css,
+        border=border,
+        dashed=change == REMOVED,
+        tooltip=says,
+        nodes=(),
+    )
 
 
 def _mark(shape: Shape, change: int) -> Shape:
@@ -106,25 +128,54 @@ def _name_states(picture: Picture, merged: Merged, prefix: str) -> None:
             width = theme.label_width(text, 12) + 4
             if point.id in read or side > 0:
                 x = point.x + side * (width / 2 + 3)
-                picture.shapes.append(Shape(f"{point.id}.label", "text", x, point.y, width, 14, text, None, "label", "", 12))
+                picture.shapes.append(
+                    Shape(f"{point.id}.label", "text", x, point.y, width, 14, text, None, "label", "", 12)
+                )
 
 
 def _leaving(line: Line, change: int) -> Line:
     stroke = _ChangeInk().stroke((0, change))
-    return replace(line, colour=stroke.colour, width=stroke.width, css=stroke.css, dashed=stroke.dashed, arrow=True, tooltip=stroke.tooltip)
+    return replace(
+        line,
+        colour=stroke.colour,
+        width=stroke.width,
+        css=stroke.css,
+        dashed=stroke.dashed,
+        arrow=True,
+        tooltip=stroke.tooltip,
+    )
 
 
 def _title_and_legend(picture: Picture, tiling: Tiling, merged: Merged, names: tuple[str, str]) -> None:
     left = tiling.left - 10
     width = theme.label_width(picture.title, 16) + 20
-    picture.shapes.append(Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16))
+    picture.shapes.append(
+        Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16)
+    )
     x, y = left, tiling.bottom - 34
     for change, label in ((KEPT, "in both"), (REMOVED, f"only in {names[0]}"), (ADDED, f"only in {names[1]}")):
-        if change != KEPT and change not in (*merged.change.values(), *(e[1] for i in merged.step.items for _, e, *_ in i.links if e)):
+        if change != KEPT and change not in (
+            *merged.change.values(),
+            *(e[1] for i in merged.step.items for _, e, *_ in i.links if e),
+        ):
             continue
         css, width = CHANGES[change], theme.label_width(label, 10) + 18
         border = 1.2 if change == KEPT else 2.0
-        chip = Shape(f"legend.{css}", "box", x + width / 2, y, width, 20, label, theme.paint(css), f"{css} legend", "", 10, border, change == REMOVED)
+        chip = Shape(
+            f"legend.{css}",
+            "box",
+            x + width / 2,
+            y,
+            width,
+            20,
+            label,
+            theme.paint(css),
+            f"{css} legend",
+            "",
+            10,
+            border,
+            change == REMOVED,
+        )
         picture.shapes.append(chip)
         if change != KEPT:
             picture.shapes.append(_mark(chip, change))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 
 from ..picture import theme
 from ..steps.items import Item, entering
@@ -18,8 +18,13 @@ _NAMED = frozenset({"add", "subtract", "multiply", "divide"})
 
 
 def described(
-    names: tuple[str, str], nets: tuple[Net, Net], match: Mapping[str, str], noun: str, sizes: tuple[int, int], renamed: Mapping[str, str],
-) -> str:  # fmt: skip
+    names: tuple[str, str],
+    nets: tuple[Net, Net],
+    match: Mapping[str, str],
+    noun: str,
+    sizes: tuple[int, int],
+    renamed: Mapping[str, str],
+) -> str:
     """The differences, one statement a line.
 
     Parameters
@@ -130,9 +135,14 @@ class _Side:
 
 class _Words:
     def __init__(
-        self, names: tuple[str, str], nets: tuple[Net, Net], match: Mapping[str, str], noun: str, sizes: tuple[int, int],
+        self,
+        names: tuple[str, str],
+        nets: tuple[Net, Net],
+        match: Mapping[str, str],
+        noun: str,
+        sizes: tuple[int, int],
         renamed: Mapping[str, str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.names, self.match, self.noun, self.sizes, self.renamed = names, dict(match), noun, sizes, renamed
         self.back = {other: key for key, other in match.items()}
         self.sides = _Side(nets[0], self.match), _Side(nets[1], self.back)
@@ -165,7 +175,10 @@ class _Words:
             return f"{other} has all {both} {self.noun} of {one}, and {theirs - both} more."
         if both == theirs:
             return f"{other} has {both} of the {ours} {self.noun} of {one}, and no others."
-        return f"{other} has {both} of the {ours} {self.noun} of {one}, and {theirs - both} {'other' if theirs - both == 1 else 'others'}."
+        return (
+            f"{other} has {both} of the {ours} {self.noun} of {one}, and {theirs - both}"
+            f" {'other' if theirs - both == 1 else 'others'}."
+        )
 
     def _states(self) -> Iterator[str]:
         ours, theirs = ([name for name in side.net.exits if name != OUTPUT] for side in self.sides)
@@ -173,18 +186,27 @@ class _Words:
         if both:
             yield f"Both carry {_listed(both)} from step to step."
         yield from (f"State {first} is called {other} in {self.names[1]}." for other, first in self.renamed.items())
-        for word, names in (("removed", [n for n in ours if n not in both]), ("added", [n for n in theirs if n not in both])):
+        for word, names in (
+            ("removed", [n for n in ours if n not in both]),
+            ("added", [n for n in theirs if n not in both]),
+        ):
             if names:
                 yield f"{'State' if len(names) == 1 else 'States'} {_listed(names)} {_is(names)} {word}."
 
     def _gates(self) -> Iterator[str]:
         first, second = (side.gates for side in self.sides)
         both = [(name, second[self.match[key]]) for key, name in first.items() if self.match.get(key) in second]
-        same, other = [a for a, b in both if a == b], [f"{a} is called {b} in {self.names[1]}" for a, b in both if a != b]
+        same, other = (
+            [a for a, b in both if a == b],
+            [f"{a} is called {b} in {self.names[1]}" for a, b in both if a != b],
+        )
         if same:
             yield f"{'Gates' if len(same) > 1 else 'Gate'} {_listed(same)} {_is(same)} in both."
         yield from (f"Gate {text}." for text in other)
-        gone, come = ({name: side.formula(key, 5) for key, name in side.gates.items() if key not in side.match} for side in self.sides)
+        gone, come = (
+            {name: side.formula(key, 5) for key, name in side.gates.items() if key not in side.match}
+            for side in self.sides
+        )
         yield from (f"Gate {name} is removed: {name} = {text}." for name, text in gone.items() if name not in come)
         yield from (f"Gate {name} is added: {name} = {text}." for name, text in come.items() if name not in gone)
         for name in (name for name in gone if name in come):
@@ -206,7 +228,10 @@ class _Words:
                     self.moved |= {key, other}
                     common = _operands(first.net.operations[key])
                     common.remove(was[0])
-                    acts = f"{first.net.operations[key].item.label} {_listed(map(first.said, common))} acts on {second.said(now[0])} instead of {first.said(was[0])}"
+                    acts = (
+                        f"{first.net.operations[key].item.label} {_listed(map(first.said, common))} acts on"
+                        f" {second.said(now[0])} instead of {first.said(was[0])}"
+                    )
                     yield _sentence(f"in {second.owner(other)}, {acts}.")
                     break
 
@@ -215,7 +240,9 @@ class _Words:
         first, second = self.sides
         ours, theirs = _operands(first.net.operations[key]), _operands(second.net.operations[other])
         gone = _left_over([self.match.get(s, f"-{s}") if s in first.net.operations else s for s in ours], theirs, ours)
-        return gone, _left_over([self.back.get(s, f"-{s}") if s in second.net.operations else s for s in theirs], ours, theirs)
+        return gone, _left_over(
+            [self.back.get(s, f"-{s}") if s in second.net.operations else s for s in theirs], ours, theirs
+        )
 
     def _replaced(self) -> Iterator[str]:
         """Shared operations and states that read something else."""
@@ -260,7 +287,10 @@ class _Words:
             items = [side.net.operations[k].item for side, k in zip(self.sides, (key, other), strict=True)]
             counts = [sum(node.op == "add" for node in item.nodes) for item in items]
             if items[0].learned and counts[0] != counts[1]:
-                text = f"{counted(counts[1], 'bias', plural='biases')} in {self.names[1]} where {self.names[0]} has {counts[0]}"
+                text = (
+                    f"{counted(counts[1], 'bias', plural='biases')} in {self.names[1]} where {self.names[0]} has"
+                    f" {counts[0]}"
+                )
                 found.setdefault(text, []).append(self.sides[1].owner(other))
         order = {self.sides[1].owner(key): None for key in self.sides[1].net.operations}
         for text, owners in found.items():

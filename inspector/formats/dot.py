@@ -24,8 +24,16 @@ ARROW = 10.0
 def to_dot(picture: Picture) -> graphviz.Digraph:
     """The picture as a DOT graph for ``neato -n2``, which keeps every position as it is."""
     dot = graphviz.Digraph("run", engine="neato")
-    dot.attr("graph", outputorder="edgesfirst", splines="true", pad="0.25", bgcolor="#FFFFFF",
-             fontname=theme.FONT, forcelabels="false", tooltip=text(picture.title))  # fmt: skip
+    dot.attr(
+        "graph",
+        outputorder="edgesfirst",
+        splines="true",
+        pad="0.25",
+        bgcolor="#FFFFFF",
+        fontname=theme.FONT,
+        forcelabels="false",
+        tooltip=text(picture.title),
+    )
     dot.attr("node", fontname=theme.FONT, fixedsize="true", fontcolor=theme.INK, label="", margin="0")
     dot.attr("edge", fontname=theme.FONT, fontsize="11", arrowsize="0.7", fontcolor=theme.INK)
     shapes = {shape.id: shape for shape in picture.shapes}
@@ -63,26 +71,46 @@ def _frame(dot: graphviz.Digraph, frame: Frame) -> None:
     x = frame.right - 12 - half if frame.label_right else frame.left + 12 + half
     dot.attr(
         bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}",
-        style="rounded,filled", fillcolor=frame.paint.fill, color=frame.paint.stroke, penwidth="1.2",
-        label=_label(frame.label), fontsize="11", fontcolor="#57606A",
-        lp=f"{x:.1f},{frame.top - 12:.1f}", lwidth=f"{half / 36:.3f}", lheight="0.2",
-        id=frame.id, tooltip=text(frame.tooltip or frame.label), **{"class": f"frame {frame.css}"},
-    )  # fmt: skip
+        style="rounded,filled",
+        fillcolor=frame.paint.fill,
+        color=frame.paint.stroke,
+        penwidth="1.2",
+        label=_label(frame.label),
+        fontsize="11",
+        fontcolor="#57606A",
+        lp=f"{x:.1f},{frame.top - 12:.1f}",
+        lwidth=f"{half / 36:.3f}",
+        lheight="0.2",
+        id=frame.id,
+        tooltip=text(frame.tooltip or frame.label),
+        **{"class": f"frame {frame.css}"},
+    )
 
 
 def _band(dot: graphviz.Digraph, band: Band) -> None:
     dot.attr(
-        bb=f"{band.left:.1f},{band.bottom:.1f},{band.right:.1f},{band.top:.1f}", style="filled", fillcolor=band.paint.fill,
-        color=band.paint.stroke, penwidth="0", label="", id=band.id, tooltip=text(band.tooltip), **{"class": band.css},
-    )  # fmt: skip
+        bb=f"{band.left:.1f},{band.bottom:.1f},{band.right:.1f},{band.top:.1f}",
+        style="filled",
+        fillcolor=band.paint.fill,
+        color=band.paint.stroke,
+        penwidth="0",
+        label="",
+        id=band.id,
+        tooltip=text(band.tooltip),
+        **{"class": band.css},
+    )
 
 
 def _shape(dot: graphviz.Digraph, shape: Shape) -> None:
     attributes = {
-        "pos": f"{shape.x:.2f},{shape.y:.2f}!", "width": f"{max(shape.width, 0.4) / 72:.4f}",
-        "height": f"{max(shape.height, 0.4) / 72:.4f}", "label": _label(shape.label),
-        "id": shape.id, "class": shape.css, "fontsize": f"{shape.font_size:g}",
-    }  # fmt: skip
+        "pos": f"{shape.x:.2f},{shape.y:.2f}!",
+        "width": f"{max(shape.width, 0.4) / 72:.4f}",
+        "height": f"{max(shape.height, 0.4) / 72:.4f}",
+        "label": _label(shape.label),
+        "id": shape.id,
+        "class": shape.css,
+        "fontsize": f"{shape.font_size:g}",
+    }
     if shape.kind == "point":
         attributes |= {"shape": "point", "style": "invis"}
     elif shape.kind == "text":
@@ -93,9 +121,12 @@ def _shape(dot: graphviz.Digraph, shape: Shape) -> None:
         assert shape.paint is not None
         style = "filled" + (",rounded" if shape.kind == "box" else "") + (",dashed" if shape.dashed else "")
         attributes |= {
-            "shape": shape.kind, "style": style, "fillcolor": shape.paint.fill,
-            "color": shape.paint.stroke, "penwidth": f"{shape.border:g}",
-        }  # fmt: skip
+            "shape": shape.kind,
+            "style": style,
+            "fillcolor": shape.paint.fill,
+            "color": shape.paint.stroke,
+            "penwidth": f"{shape.border:g}",
+        }
     if shape.tooltip:
         attributes["tooltip"] = text(shape.tooltip)
     dot.node(shape.id, **attributes)
@@ -106,10 +137,14 @@ def _line(dot: graphviz.Digraph, line: Line) -> None:
     last = len(line.pieces) - 1
     pieces = [spline(piece, ARROW * size if line.arrow and k == last else 0.0) for k, piece in enumerate(line.pieces)]
     attributes = {
-        "pos": ";".join(pieces), "color": line.colour, "penwidth": f"{line.width:g}", "id": line.id,
-        "class": line.css, "arrowhead": "normal" if line.arrow else "none",
+        "pos": ";".join(pieces),
+        "color": line.colour,
+        "penwidth": f"{line.width:g}",
+        "id": line.id,
+        "class": line.css,
+        "arrowhead": "normal" if line.arrow else "none",
         "arrowsize": f"{size:.3f}",
-    }  # fmt: skip
+    }
     if line.dashed:
         attributes["style"] = "dashed"
     if line.tooltip:

@@ -110,16 +110,20 @@ def check_size(caller: str, size: tuple[float, float], format: str, dpi: float =
     width, height = (side * (dpi / 72 if format == "png" else 1.0) for side in size)
     if max(width, height) > largest:
         raise ValueError(
-            f"{caller}: the {format} would be {width:,.0f} × {height:,.0f} {unit}, and {largest:,} is the most that one can hold. "
-            "Write an .svg, which has no limit, or draw fewer timesteps: fold the middle away, or choose some"
+            f"{caller}: the {format} would be {width:,.0f} × {height:,.0f} {unit}, and {largest:,} is the most that one"
+            " can hold. Write an .svg, which has no limit, or draw fewer timesteps: fold the middle away, or choose"
+            " some"
         )
 
 
 def _child(program: str, format: str, layout: str, source: str) -> bytes:
     done = subprocess.run(
         [sys.executable, "-I", "-c", program, format, layout],
-        input=source.encode(), capture_output=True, timeout=_TIMEOUT, check=True,
-    )  # fmt: skip
+        input=source.encode(),
+        capture_output=True,
+        timeout=_TIMEOUT,
+        check=True,
+    )
     return done.stdout
 
 

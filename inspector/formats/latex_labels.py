@@ -18,26 +18,75 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _FUNCTIONS = frozenset({"tanh", "exp", "log", "max", "min", "sin", "cos"})
-_SCRIPTS = str.maketrans({
-    **dict(zip("₀₁₂₃₄₅₆₇₈₉₋", "0123456789-", strict=True)), **dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True)), "ᵀ": r"\top ", "ʸ": "y",
-})  # fmt: skip
-_SMALL = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi o pi rho varsigma sigma tau upsilon phi chi psi omega"
-_LARGE = {"Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega"}
+_SCRIPTS = str.maketrans(
+    {
+        **dict(zip("₀₁₂₃₄₅₆₇₈₉₋", "0123456789-", strict=True)),
+        **dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True)),
+        "ᵀ": r"\top ",
+        "ʸ": "y",
+    }
+)
+_SMALL = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi o pi rho varsigma sigma tau upsilon phi"
+    " chi psi omega"
+)
+_LARGE = {
+    "Γ": "Gamma",
+    "Δ": "Delta",
+    "Θ": "Theta",
+    "Λ": "Lambda",
+    "Ξ": "Xi",
+    "Π": "Pi",
+    "Σ": "Sigma",
+    "Φ": "Phi",
+    "Ψ": "Psi",
+    "Ω": "Omega",
+}
 _SIGNS = {
     **{chr(ord("α") + k): f"\\{name}" for k, name in enumerate(_SMALL.split()) if name != "o"},
-    **{letter: f"\\{name}" for letter, name in _LARGE.items()}, **{c: c for c in "+|<>="},
-    "−": "-", "×": r"\times", "÷": r"\div", "·": r"\cdot", "∂": r"\partial", "∇": r"\nabla", "‖": r"\|", "→": r"\to", "√": r"\surd",
-    "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "≈": r"\approx", "∞": r"\infty", "⊙": r"\odot", "…": r"\dots", "↵": r"\hookleftarrow",
-}  # fmt: skip
+    **{letter: f"\\{name}" for letter, name in _LARGE.items()},
+    **{c: c for c in "+|<>="},
+    "−": "-",
+    "×": r"\times",
+    "÷": r"\div",
+    "·": r"\cdot",
+    "∂": r"\partial",
+    "∇": r"\nabla",
+    "‖": r"\|",
+    "→": r"\to",
+    "√": r"\surd",
+    "≥": r"\ge",
+    "≤": r"\le",
+    "≠": r"\ne",
+    "≈": r"\approx",
+    "∞": r"\infty",
+    "⊙": r"\odot",
+    "…": r"\dots",
+    "↵": r"\hookleftarrow",
+}
 _RELATIONS = frozenset({"=", "<", ">", r"\to", r"\ge", r"\le", r"\ne", r"\approx"})
 _BINARY = frozenset({"+", "-", r"\times", r"\div", r"\cdot", r"\odot"})
 _NEUTRAL = {**{c: c for c in "()[]./!?*-"}, " ": "~", ":": "{:}", ",": "{,}", ";": "{;}"}
 _ESCAPES = {
-    **{c: f"\\{c}" for c in "#$%&_{}"}, **{c: f"\\char{ord(c)}{{}}" for c in '"`'}, "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}",
-    "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}",
-}  # fmt: skip
-_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327", "`'^~=u.\"rHvc", strict=True))
+    **{c: f"\\{c}" for c in "#$%&_{}"},
+    **{c: f"\\char{ord(c)}{{}}" for c in '"`'},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "œ": r"\oe{}",
+    "Œ": r"\OE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+}
+_ACCENTS = dict(
+    zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327", "`'^~=u.\"rHvc", strict=True)
+)
 
 
 def tex(label: str) -> str:

@@ -24,11 +24,20 @@ def to_svg(picture: Picture) -> str:
     """The picture as SVG text; tooltips are titles."""
     left, bottom, right, top = picture.bounds()
     width, height = right - left + 2 * _PAD, top - bottom + 2 * _PAD
-    backdrop = _polygon([(left - _PAD, bottom - _PAD), (left - _PAD, top + _PAD), (right + _PAD, top + _PAD), (right + _PAD, bottom - _PAD)])
+    backdrop = _polygon(
+        [
+            (left - _PAD, bottom - _PAD),
+            (left - _PAD, top + _PAD),
+            (right + _PAD, top + _PAD),
+            (right + _PAD, bottom - _PAD),
+        ]
+    )
     parts = [
         '<?xml version="1.0" encoding="UTF-8" standalone="no"?>',
-        f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
-        f'xmlns="http://www.w3.org/2000/svg" font-family={quoteattr(theme.FONT)}>',
+        (
+            f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
+            f'xmlns="http://www.w3.org/2000/svg" font-family={quoteattr(theme.FONT)}>'
+        ),
         f'<g id="graph0" class="graph" transform="translate({_PAD - left:.2f} {_PAD + top:.2f})">',
         f'<polygon fill="#ffffff" stroke="none" points="{backdrop}"/>',
     ]
@@ -59,7 +68,10 @@ def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> Iterator
 
 def _label(value: str, x: float, y: float, size: float, colour: str, anchor: str = "middle") -> str:
     shown = _text(value.replace("\n", "↵"))
-    return f'<text text-anchor="{anchor}" x="{x:.2f}" y="{-y + 0.34 * size:.2f}" font-size="{size:.2f}" fill="{colour}">{shown}</text>'
+    return (
+        f'<text text-anchor="{anchor}" x="{x:.2f}" y="{-y + 0.34 * size:.2f}" font-size="{size:.2f}"'
+        f' fill="{colour}">{shown}</text>'
+    )
 
 
 def _frame(frame: Frame) -> Iterator[str]:
@@ -73,7 +85,10 @@ def _frame(frame: Frame) -> Iterator[str]:
 
 def _band(band: Band) -> Iterator[str]:
     corners = [(band.left, band.bottom), (band.left, band.top), (band.right, band.top), (band.right, band.bottom)]
-    inside = [f'<polygon fill="{band.paint.fill}" stroke="{band.paint.stroke}" stroke-width="0" points="{_polygon(corners)}"/>']
+    inside = [
+        f'<polygon fill="{band.paint.fill}" stroke="{band.paint.stroke}" stroke-width="0"'
+        f' points="{_polygon(corners)}"/>'
+    ]
     return _group(f"cluster {band.css}", band.id, band.tooltip, inside)
 
 
@@ -103,8 +118,9 @@ def _sides(shape: Shape) -> tuple[float, float, float, float]:
 def _box(left: float, bottom: float, right: float, top: float) -> str:
     r = min(_ROUND, (right - left) / 3, (top - bottom) / 3)
     return (
-        f"M{left + r:.2f},{-bottom:.2f} H{right - r:.2f} q{r:.2f},0 {r:.2f},{-r:.2f} V{-top + r:.2f} q0,{-r:.2f} {-r:.2f},{-r:.2f} "
-        f"H{left + r:.2f} q{-r:.2f},0 {-r:.2f},{r:.2f} V{-bottom - r:.2f} q0,{r:.2f} {r:.2f},{r:.2f} Z"
+        f"M{left + r:.2f},{-bottom:.2f} H{right - r:.2f} q{r:.2f},0 {r:.2f},{-r:.2f} V{-top + r:.2f} q0,{-r:.2f}"
+        f" {-r:.2f},{-r:.2f} H{left + r:.2f} q{-r:.2f},0 {-r:.2f},{r:.2f} V{-bottom - r:.2f} q0,{r:.2f}"
+        f" {r:.2f},{r:.2f} Z"
     )
 
 
@@ -119,7 +135,9 @@ def _line(line: Line) -> Iterator[str]:
         inside.append(f'<path fill="none" stroke="{line.colour}" stroke-width="{line.width:g}"{dashes} d="{d}"/>')
         if headed:
             head = _polygon(_head(points[-1], piece[-1], 0.35 * ARROW * size))
-            inside.append(f'<polygon fill="{line.colour}" stroke="{line.colour}" stroke-width="{line.width:g}" points="{head}"/>')
+            inside.append(
+                f'<polygon fill="{line.colour}" stroke="{line.colour}" stroke-width="{line.width:g}" points="{head}"/>'
+            )
     if line.label and line.label_at:
         inside.append(_label(line.label, *line.label_at, 11.0, theme.INK))
     return _group(f"edge {line.css}", line.id, line.tooltip, inside)

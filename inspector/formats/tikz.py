@@ -69,7 +69,11 @@ def to_tikz(picture: Picture) -> str:
     colours = [f"\\definecolor{{{name}}}{{HTML}}{{{value}}}" for value, name in palette.colours.items()]
     styles = [f"  {name}/.style={{{options}}}," for options, name in palette.styles.items()]
     formulas = any(shape.latex for shape in picture.shapes)
-    head = _HEAD.format(title=_comment(picture.title), needs="amsmath, " if formulas else "", packages="\n\\usepackage{amsmath}" if formulas else "")
+    head = _HEAD.format(
+        title=_comment(picture.title),
+        needs="amsmath, " if formulas else "",
+        packages="\n\\usepackage{amsmath}" if formulas else "",
+    )
     return "\n".join([head, *colours, _STYLES, *styles, "}", *body, r"\end{tikzpicture}", r"\end{document}", ""])
 
 
@@ -157,7 +161,10 @@ def _shape(shape: Shape, palette: _Palette) -> str:
     look = []
     if shape.kind != "text":
         assert shape.paint is not None
-        look += [_box(shape.width, shape.height) if shape.kind == "box" else shape.kind, palette.shape(shape.css, shape.paint)]
+        look += [
+            _box(shape.width, shape.height) if shape.kind == "box" else shape.kind,
+            palette.shape(shape.css, shape.paint),
+        ]
         look += [f"line width={shape.border:g}bp"] if shape.border != 1.2 else []
         look += ["dashes"] if shape.dashed else []
     elif shape.paint is not None:

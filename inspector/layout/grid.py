@@ -19,7 +19,9 @@ _TAP = 14.0
 
 
 def pins_of(item: Item) -> tuple[float, ...]:
-    """How far from the middle of an item lines may enter from below or above; one place is enough for up to three lines."""
+    """How far from the middle of an item lines may enter from below or above; one place is enough for up to three
+    lines.
+    """
     beside = round(item.size[0] / 2 - 8, 1)
     return (0.0,) if len({link.source for link in item.links}) <= 3 or beside < 8 else (-beside, 0.0, beside)
 
@@ -49,7 +51,9 @@ def grid(
         ys |= {round(placement.rails[state] + spacing.bus / 2, 1) for state in buses}
         xs |= {4.5, edge - 4.5}
     ys |= {spacing.bus * k + 6 for k in range(1, int(min(rows, default=30) - 14) // int(spacing.bus))}
-    return _thin(xs, 0.0, placement.width, {*centres, *pins}), _thin(ys, 0.0, placement.height, set(rows) | set(placement.rails.values()))  # fmt: skip
+    return _thin(xs, 0.0, placement.width, {*centres, *pins}), _thin(
+        ys, 0.0, placement.height, set(rows) | set(placement.rails.values())
+    )
 
 
 def _thin(values: set[float], low: float, high: float, keep: set[float]) -> list[float]:

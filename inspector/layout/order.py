@@ -30,8 +30,12 @@ class Spacing:
 
 
 def across(
-    items: Sequence[Item], row: dict[str, int], hanging: set[str], rails: dict[str, list[str]], spacing: Spacing,
-) -> dict[str, float]:  # fmt: skip
+    items: Sequence[Item],
+    row: dict[str, int],
+    hanging: set[str],
+    rails: dict[str, list[str]],
+    spacing: Spacing,
+) -> dict[str, float]:
     """The x of every item: rows ordered so that lines rarely cross, then pulled straight."""
     order = _reading_order(items, hanging, rails)
     head = _untangled(strands(items, rails, row), _lanes(items, row, hanging, order))
@@ -39,8 +43,7 @@ def across(
     lanes = _lanes(items, row, hanging, order)
     head = _untangled(head, lanes)
     gaps = {
-        k: [a.reach[1] + b.reach[0] + spacing.gap for a, b in itertools.pairwise(lane)]
-        for k, lane in lanes.items()
+        k: [a.reach[1] + b.reach[0] + spacing.gap for a, b in itertools.pairwise(lane)] for k, lane in lanes.items()
     }
     neighbours = _neighbours(items, rails, row, hanging, spacing.gap)
     x = _pulled(neighbours, lanes, gaps)
@@ -86,9 +89,7 @@ def _untangled(head: dict[str, str], lanes: dict[int, list[Item]]) -> dict[str, 
     return head
 
 
-def _cycle(
-    head: dict[str, str], lanes: dict[int, list[Item]], more: Sequence[tuple[str, str]] = ()
-) -> list[str]:
+def _cycle(head: dict[str, str], lanes: dict[int, list[Item]], more: Sequence[tuple[str, str]] = ()) -> list[str]:
     """Strands each of which has to stand left of the next, and the last left of the first; empty if there are none."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for lane in lanes.values():
@@ -117,9 +118,7 @@ def _right_of_the_gates(
     return [(a, b) for a in left for b in right]
 
 
-def _kept_free(
-    items: Sequence[Item], head: dict[str, str], row: dict[str, int], order: dict[str, int]
-) -> list[Item]:
+def _kept_free(items: Sequence[Item], head: dict[str, str], row: dict[str, int], order: dict[str, int]) -> list[Item]:
     """Stand-ins that keep the rows between two members of a strand free for the line between them."""
     gaps = []
     taken = {(head[item.key], row[item.key]) for item in items}
@@ -163,7 +162,11 @@ def _neighbours(
     on_rail = {key for path in rails.values() for key in path}
     fed = {i.key for i in items if any(s in found and s not in on_rail for s, *_ in i.links)}
     for item in items:
-        sources = [s for s, *_ in item.links if s in found and not ({s, item.key} <= on_rail and (item.key in fed or row[s] != row[item.key]))]
+        sources = [
+            s
+            for s, *_ in item.links
+            if s in found and not ({s, item.key} <= on_rail and (item.key in fed or row[s] != row[item.key]))
+        ]
         for source in sources:
             if row[source] == row[item.key]:
                 found[item.key].append((source, (size[source] + size[item.key]) / 2 + gap))
@@ -177,9 +180,7 @@ def _neighbours(
     return found
 
 
-def strands(
-    items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, int]
-) -> dict[str, str]:
+def strands(items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, int]) -> dict[str, str]:
     """Items that should stand exactly above each other, by the key of their strand's first item.
 
     An item continues the strand of an operand if neither has another partner; what several read goes on to
@@ -227,7 +228,9 @@ def _straightened(
     ]
     pairs += beside
     at = {strand: mean([x[key] for key in keys], 0.0) for strand, keys in members.items()}
-    wishes = {s: [(head[n], d) for key in keys for n, d in neighbours[key] if head[n] != s] for s, keys in members.items()}
+    wishes = {
+        s: [(head[n], d) for key in keys for n, d in neighbours[key] if head[n] != s] for s, keys in members.items()
+    }
     for _ in range(len(at)):
         for a, b, gap in pairs:
             at[b] = max(at[b], at[a] + gap)
@@ -240,9 +243,7 @@ def _straightened(
     return {key: at[strand] for key, strand in head.items()}
 
 
-def _reading_order(
-    items: Sequence[Item], hanging: set[str], rails: dict[str, list[str]]
-) -> dict[str, int]:
+def _reading_order(items: Sequence[Item], hanging: set[str], rails: dict[str, list[str]]) -> dict[str, int]:
     """Columns from left to right: in the order in which the rails, and then their ends, need them."""
     by_key = {item.key: item for item in items}
     ends = [key for path in rails.values() for key in path]
@@ -305,5 +306,3 @@ def spread(wish: Sequence[float], gaps: Sequence[float]) -> list[float]:
         pools.append((mean, count))
     flat = [mean for mean, count in pools for _ in range(count)]
     return [mean + offset for mean, offset in zip(flat, offsets, strict=True)]
-
-

@@ -1,4 +1,6 @@
-"""Lines as corner points, and what is done to them before they are drawn: moved, straightened, freed of shared trunks, led under rails."""
+"""Lines as corner points, and what is done to them before they are drawn: moved, straightened, freed of shared
+trunks, led under rails.
+"""
 
 from __future__ import annotations
 

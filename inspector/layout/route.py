@@ -69,7 +69,9 @@ class _Task(NamedTuple):
         return self.start[1] == self.goal[1]
 
     def may_enter(self, point: Point) -> bool:
-        """Whether a point inside its source or target is on a straight way out or in, and does not merely cut a corner."""
+        """Whether a point inside its source or target is on a straight way out or in, and does not merely cut a
+        corner.
+        """
         columns = {self.start[0], self.goal[0], *(pin[0] for pin in self.pins)}
         return point[0] in columns or point[1] in (self.start[1], self.goal[1])
 
@@ -114,7 +116,13 @@ def _in_order(maze: _Maze, tasks: list[_Task], limit: float = math.inf) -> Route
     for task in tasks:
         if maze.price < limit:
             paths[task.wire] = maze.connect(task)
-    return Routes(paths, maze.price, maze.crowded, tasks, [task for task in tasks if task.wire in maze.crossing and not task.level])
+    return Routes(
+        paths,
+        maze.price,
+        maze.crowded,
+        tasks,
+        [task for task in tasks if task.wire in maze.crossing and not task.level],
+    )
 
 
 class _Maze:
@@ -368,9 +376,7 @@ class _Maze:
             corners[-1] = self._border(task.wire.target, corners[-1], corners[-2])
         return tuple(corners)
 
-    def _border(
-        self, key: str, centre: tuple[float, float], outside: tuple[float, float]
-    ) -> tuple[float, float]:
+    def _border(self, key: str, centre: tuple[float, float], outside: tuple[float, float]) -> tuple[float, float]:
         x0, y0, x1, y1 = self._box(key)
         (x, y), (ox, oy) = centre, outside
         if abs(ox - x) > abs(oy - y):
@@ -387,9 +393,7 @@ def _direction(a: Point, b: Point) -> int:
     return _MOVES.index(((b[0] > a[0]) - (b[0] < a[0]), (b[1] > a[1]) - (b[1] < a[1])))
 
 
-def _walk_back(
-    came: dict[tuple[Point, int], tuple[Point, int] | None], end: tuple[Point, int]
-) -> list[Point]:
+def _walk_back(came: dict[tuple[Point, int], tuple[Point, int] | None], end: tuple[Point, int]) -> list[Point]:
     path = []
     at: tuple[Point, int] | None = end
     while at is not None:

@@ -104,9 +104,15 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, titl
     bottoms = {state: spacing.bus * (k + 1) + 6 for k, state in enumerate(buses)}
     top = max([*row.values(), level if rails else 1])
     return Placement(
-        at, {**tops, **bottoms}, frozenset(rails), _x_port(inside, x, {entering(state) for state in buses}, width),
-        width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42, title,
-    )  # fmt: skip
+        at,
+        {**tops, **bottoms},
+        frozenset(rails),
+        _x_port(inside, x, {entering(state) for state in buses}, width),
+        width - 18.0,
+        width,
+        base + spacing.row * (top - 1) + 14 + 42,
+        title,
+    )
 
 
 def _x_port(items: Sequence[Item], x: dict[str, float], buses: set[str], width: float) -> float:

@@ -1,4 +1,6 @@
-"""What tells of numbers that are no ordinary ones: badges on shapes whose value is not finite, or whose gradient is 0, not finite or not there, and a line above all."""
+"""What tells of numbers that are no ordinary ones: badges on shapes whose value is not finite, or whose gradient
+is 0, not finite or not there, and a line above all.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ BADGES = {
     "on-unreached": ("–", "no gradient: the loss does not depend on it", 1),
     "ill": ("×", "value not finite", -1),
 }
-"""CSS class of the shape to what its badge shows and means, and where it sits: on the right what tells of the gradient."""
+"""CSS class of the shape to what its badge shows and means, and where it sits: on the right what tells of the
+gradient.
+"""
 _SIZE = 15.0
 
 
@@ -27,8 +31,21 @@ def add_badges(picture: Picture) -> None:
             reach = 0.36 if shape.kind in ("circle", "ellipse") else 0.5
             x, y = shape.x + side * reach * shape.width, shape.y + reach * shape.height
             picture.shapes.append(
-                Shape(f"{shape.id}.{'badge' if side > 0 else 'ill'}", "circle", x, y, _SIZE, _SIZE, label, theme.paint("badge"), "badge", says, 11, 0.8)
-            )  # fmt: skip
+                Shape(
+                    f"{shape.id}.{'badge' if side > 0 else 'ill'}",
+                    "circle",
+                    x,
+                    y,
+                    _SIZE,
+                    _SIZE,
+                    label,
+                    theme.paint("badge"),
+                    "badge",
+                    says,
+                    11,
+                    0.8,
+                )
+            )
 
 
 def add_warning(picture: Picture, says: str) -> None:
@@ -40,6 +57,18 @@ def add_warning(picture: Picture, says: str) -> None:
     for k, line in enumerate(reversed(lines)):
         width = theme.label_width(line, 12) + 20
         picture.shapes.append(
-            Shape(f"not-finite.{len(lines) - k}", "text", left + width / 2, y + 14 + 18 * k, width, 18, line, theme.paint("warning"), "warning", says, 12,
-                  align="start")
-        )  # fmt: skip
+            Shape(
+                f"not-finite.{len(lines) - k}",
+                "text",
+                left + width / 2,
+                y + 14 + 18 * k,
+                width,
+                18,
+                line,
+                theme.paint("warning"),
+                "warning",
+                says,
+                12,
+                align="start",
+            )
+        )

@@ -1,7 +1,7 @@
 """The decay of the gradient below the steps: one time axis for the drawing and the plot.
 
-Where steps are folded away, the plot has an even axis of its own, as a straight decay would look like a cliff otherwise, and
-a line leads from each step that is drawn to its place there.
+Where steps are folded away, the plot has an even axis of its own, as a straight decay would look like a cliff
+otherwise, and a line leads from each step that is drawn to its place there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Points = list[tuple[int, float, float]]
 def add_chart(
     picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]], words: Mapping[str, str], title: str
 ) -> None:
-    """Plot norms on a logarithmic scale so that timestep t stands exactly under step t, or where a line from there leads.
+    """Plot norms on a logarithmic scale so that timestep t stands exactly under step t, or where a line from there
+    leads.
 
     Parameters
     ----------
@@ -53,7 +54,11 @@ class _Chart:
         self.shown = sorted({frame.timestep for frame in picture.frames})
         self.folded = len(self.shown) < len(self.columns)
         self.unit = (self.right - self.left) / len(self.columns)
-        self.at = {t: self.left + self.unit * (k + 0.5) for k, t in enumerate(sorted(self.columns))} if self.folded else self.columns
+        self.at = (
+            {t: self.left + self.unit * (k + 0.5) for k, t in enumerate(sorted(self.columns))}
+            if self.folded
+            else self.columns
+        )
         self.top = tiling.bottom - 40 - 20 * len(curves) - _LEADERS * self.folded
         self.bottom = self.top - _HEIGHT
         seen = [math.log10(v) for norms in curves.values() for v in norms if 0 < v < math.inf]
@@ -85,9 +90,17 @@ class _Chart:
         for first, last in self._folds():
             half = self.unit / 2
             self.picture.bands.append(
-                Band(f"chart.fold{first}", self.at[first] - half, self.bottom, self.at[last] + half, self.top,
-                     theme.paint("more"), "more", f"timesteps {first} to {last}")
-            )  # fmt: skip
+                Band(
+                    f"chart.fold{first}",
+                    self.at[first] - half,
+                    self.bottom,
+                    self.at[last] + half,
+                    self.top,
+                    theme.paint("more"),
+                    "more",
+                    f"timesteps {first} to {last}",
+                )
+            )
 
     @property
     def key_top(self) -> float:
@@ -118,7 +131,15 @@ class _Chart:
         for k, (name, says) in enumerate(words.items()):
             y = self.key_top + 20 * (self.keys - 1 - k)
             look = self.looks[name]
-            self._line(f"chart.key{k}", (self.left, y), (self.left + 26, y), look.colour, 2.2, f"curve{look.place}", look.variant % 2 == 1)
+            self._line(
+                f"chart.key{k}",
+                (self.left, y),
+                (self.left + 26, y),
+                look.colour,
+                2.2,
+                f"curve{look.place}",
+                look.variant % 2 == 1,
+            )
             self._mark(f"chart.key{k}.mark", look, self.left + 13, y, "")
             self._text(f"chart.key{k}.name", f"{name}: {says}", self.left + 34, y, 10)
 
@@ -131,7 +152,14 @@ class _Chart:
             path = list(run)
             if positive and len(path) > 1:
                 ends = [(x, self.height(norm)) for _, x, norm in path]
-                self._path(f"chart.{safe(name)}.{number_}", tuple(itertools.pairwise(ends)), look.colour, 2.0, css, look.variant % 2 == 1)
+                self._path(
+                    f"chart.{safe(name)}.{number_}",
+                    tuple(itertools.pairwise(ends)),
+                    look.colour,
+                    2.0,
+                    css,
+                    look.variant % 2 == 1,
+                )
         for t, x, norm in points:
             usual = 0 < norm < math.inf
             if t not in self.shown and usual:
@@ -141,7 +169,22 @@ class _Chart:
                 self._mark(own, look, x, self.height(norm), tooltip)
                 continue
             y, label = (self.bottom + _BADGE * k, "0") if norm == 0 else (self.top - _BADGE * k, "!")
-            self.picture.shapes.append(Shape(own, "circle", x, y, _BADGE, _BADGE, label, theme.paint("badge")._replace(stroke=look.colour), "badge", tooltip, 9, 0.8))
+            self.picture.shapes.append(
+                Shape(
+                    own,
+                    "circle",
+                    x,
+                    y,
+                    _BADGE,
+                    _BADGE,
+                    label,
+                    theme.paint("badge")._replace(stroke=look.colour),
+                    "badge",
+                    tooltip,
+                    9,
+                    0.8,
+                )
+            )
 
     # ------------------------------------------------------------------------------------- primitives
 
@@ -151,7 +194,9 @@ class _Chart:
     def _text(self, own: str, label: str, x: float, y: float, size: float) -> None:
         """Text that begins at x."""
         width = theme.label_width(label, size)
-        self.picture.shapes.append(Shape(own, "text", x + width / 2, y, width, size + 6, label, None, "chart", "", size, align="start"))
+        self.picture.shapes.append(
+            Shape(own, "text", x + width / 2, y, width, size + 6, label, None, "chart", "", size, align="start")
+        )
 
     def _mark(self, own: str, look: Style, x: float, y: float, tooltip: str) -> None:
         """Where a curve has a value; with the dash of its line it tells four curves of one colour apart."""
@@ -159,17 +204,34 @@ class _Chart:
         hollow = look.variant % 4 > 1
         paint = theme.Paint("#FFFFFF" if hollow else light, light, "#0D1117" if hollow else dark, dark)
         css = f"curve{look.place} {'hollow' if hollow else 'mark'}"
-        self.picture.shapes.append(Shape(own, "circle", x, y, _MARK, _MARK, "", paint, css, tooltip, 9, 1.6 if hollow else 0.8))
+        self.picture.shapes.append(
+            Shape(own, "circle", x, y, _MARK, _MARK, "", paint, css, tooltip, 9, 1.6 if hollow else 0.8)
+        )
 
     def _line(
-        self, own: str, a: tuple[float, float], b: tuple[float, float], colour: str, width: float, css: str, dashed: bool = False
+        self,
+        own: str,
+        a: tuple[float, float],
+        b: tuple[float, float],
+        colour: str,
+        width: float,
+        css: str,
+        dashed: bool = False,
     ) -> None:
         self._path(own, ((a, b),), colour, width, css, dashed)
 
     def _path(
-        self, own: str, pieces: tuple[tuple[tuple[float, float], tuple[float, float]], ...], colour: str, width: float, css: str, dashed: bool
+        self,
+        own: str,
+        pieces: tuple[tuple[tuple[float, float], tuple[float, float]], ...],
+        colour: str,
+        width: float,
+        css: str,
+        dashed: bool,
     ) -> None:
         start, end = f"{own}.a", f"{own}.b"
         for key, (x, y) in ((start, pieces[0][0]), (end, pieces[-1][1])):
             self.picture.shapes.append(Shape(key, "point", x, y, 0.4, 0.4, "", None, "anchor"))
-        self.picture.lines.append(Line(own, start, end, pieces, colour, width, f"{css} chart", arrow=False, dashed=dashed))
+        self.picture.lines.append(
+            Line(own, start, end, pieces, colour, width, f"{css} chart", arrow=False, dashed=dashed)
+        )

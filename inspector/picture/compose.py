@@ -55,7 +55,9 @@ def picture(
     decay: bool = False,
     highlight: Iterable[tuple[int, int]] | None = None,
 ) -> Picture:
-    """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.render`, and `decay` for the plot below."""
+    """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.render`, and `decay` for
+    the plot below.
+    """
     runs = in_turn(run, steps)
     _check(level, trace, backward, len(runs), highlight is not None)
     if any(part.tape is not None for part in runs[0].cells):
@@ -67,8 +69,13 @@ def picture(
     highlighted = _highlighted(highlight, graph, with_loss=trace is not None)
     sources = sources_of(runs, graph)
     shown = [steps_shown(len(run), steps, fold) for run in runs]
-    rows = [row_of(layer, shown, upper, DETAIL[level]) for layer, upper in zip(sources, [*sources[1:], None], strict=True)]
-    title = f"{' → '.join(repr(run.cell) for run in runs)} · T = {' + '.join(str(len(run)) for run in runs)} · {level} level"
+    rows = [
+        row_of(layer, shown, upper, DETAIL[level]) for layer, upper in zip(sources, [*sources[1:], None], strict=True)
+    ]
+    title = (
+        f"{' → '.join(repr(run.cell) for run in runs)} · T = {' + '.join(str(len(run)) for run in runs)} · {level}"
+        " level"
+    )
     title += " · forward and backward" if reverse is not None else ""
     drawing = Picture(title, gates=tuple(dict.fromkeys(_gates(rows))))
     drawing.words = description(runs, level, rows, {name: trace.norm(name) for name in trace.states} if trace else {})
@@ -76,7 +83,9 @@ def picture(
     if reverse is not None and norms is not None:
         layers = frozenset(scope for part in runs[0].cells for scope in part.scopes)
         rows = [*(backward_row_of(source, shown[0], reverse, layers, norms) for (source,) in sources), *rows]
-    own_steps = {node.index: t for layer in sources for source in layer for t, nodes in source.nodes.items() for node in nodes}
+    own_steps = {
+        node.index: t for layer in sources for source in layer for t, nodes in source.nodes.items() for node in nodes
+    }
     beside = [node for node in graph.nodes if node.op != "constant" and (node.is_leaf or node.index not in own_steps)]
     ink = Ink(norms, _drawn_edges(rows), valued=[*_drawn_nodes(rows), *beside] if values else (), highlight=highlighted)
     drawn: set[int | None] = {None, *(t for one in shown for t in one)}
@@ -103,7 +112,9 @@ def _check(level: str, trace: GradientTrace | None, backward: bool, runs: int, h
     if level not in LEVELS:
         raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
     if backward and trace is None:
-        raise ValueError("render: backward=True draws the reverse sweep of a loss; pass trace=inspector.trace(run, loss)")
+        raise ValueError(
+            "render: backward=True draws the reverse sweep of a loss; pass trace=inspector.trace(run, loss)"
+        )
     if backward and level != "operation":
         raise ValueError(f"render: backward=True draws at the operation level, got level={level!r}")
     if backward and runs > 1:
@@ -112,8 +123,12 @@ def _check(level: str, trace: GradientTrace | None, backward: bool, runs: int, h
         raise ValueError(f"render: edges are highlighted at the operation level, not at the {level} level")
 
 
-def _highlighted(highlight: Iterable[tuple[int, int]] | None, graph: Graph, with_loss: bool) -> frozenset[tuple[int, int]]:
-    """The edges to highlight, all of them edges of the graph; without a trace, those of a later loss are left out as it is."""
+def _highlighted(
+    highlight: Iterable[tuple[int, int]] | None, graph: Graph, with_loss: bool
+) -> frozenset[tuple[int, int]]:
+    """The edges to highlight, all of them edges of the graph; without a trace, those of a later loss are left out
+    as it is.
+    """
     wanted = frozenset(highlight or ())
     operands = {node.tensor.id: len(node.inputs) for node in graph.nodes if node.tensor is not None}
     newest = max(operands)
@@ -207,7 +222,9 @@ def _formulas(run: Run) -> Iterator[Formula]:
             rail = isinstance(line, Highway)
             places = f"\nin the drawing: {', '.join(line.keys)}" if line.keys else ""
             about = f"{line.name}.highway" if rail else line.name
-            yield Formula(line.unicode, f"{layer.name}.{about}" if layer.name else about, line.latex + places, line.latex, rail)
+            yield Formula(
+                line.unicode, f"{layer.name}.{about}" if layer.name else about, line.latex + places, line.latex, rail
+            )
 
 
 def _gates(rows: Sequence[Row]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..layout.columns import Row
@@ -21,7 +21,9 @@ from .ink import number
 __all__ = ["description", "told"]
 
 
-def description(runs: Sequence[Run], level: str, rows: Sequence[Row], norms: Mapping[str, npt.NDArray[np.float64]]) -> str:
+def description(
+    runs: Sequence[Run], level: str, rows: Sequence[Row], norms: Mapping[str, npt.NDArray[np.float64]]
+) -> str:
     """The cell, the timesteps shown, the states of each layer, and where the gradient stands at both ends of time.
 
     Parameters
@@ -35,10 +37,14 @@ def description(runs: Sequence[Run], level: str, rows: Sequence[Row], norms: Map
     """
     count = sum(len(run) for run in runs)
     cells = _listed([repr(run.cell) for run in runs])
-    return " ".join([
-        f"{cells} unrolled over {counted(count, 'timestep')}, drawn at {level} level.", _steps(rows[0], count),
-        *(_states(row) for row in rows), *_gradient(norms),
-    ])  # fmt: skip
+    return " ".join(
+        [
+            f"{cells} unrolled over {counted(count, 'timestep')}, drawn at {level} level.",
+            _steps(rows[0], count),
+            *(_states(row) for row in rows),
+            *_gradient(norms),
+        ]
+    )
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -58,9 +64,16 @@ def _states(row: Row) -> str:
     straight = [name for name in names if all(name in highways(step) for step in steps)]
     where = f"In {steps[0].layer}, " if steps[0].layer else ""
     direction = "from later to earlier steps" if row.reverse else "from step to step"
-    carried = f"{where}{'states' if len(names) > 1 else 'state'} {_listed(names)} {'are' if len(names) > 1 else 'is'} carried {direction}"
+    carried = (
+        f"{where}{'states' if len(names) > 1 else 'state'} {_listed(names)} {'are' if len(names) > 1 else 'is'} carried"
+        f" {direction}"
+    )
     carried = carried[0].upper() + carried[1:]
-    return f"{carried}; {_listed(straight)} on a highway, a straight line of elementwise operations." if straight else f"{carried}, without a highway."
+    return (
+        f"{carried}; {_listed(straight)} on a highway, a straight line of elementwise operations."
+        if straight
+        else f"{carried}, without a highway."
+    )
 
 
 def _gradient(norms: Mapping[str, npt.NDArray[np.float64]]) -> Iterator[str]:
@@ -78,5 +91,7 @@ def told(svg: str, title: str, words: str) -> str:
     says = f'<title id="title-{own}">{texts[0]}</title>\n<desc id="desc-{own}">{texts[1]}</desc>'
     return re.sub(
         r"<svg\b([^>]*)>",
-        lambda hit: f'<svg{hit[1]} role="img" aria-labelledby="title-{own} desc-{own}">\n{says}', svg, count=1,
-    )  # fmt: skip
+        lambda hit: f'<svg{hit[1]} role="img" aria-labelledby="title-{own} desc-{own}">\n{says}',
+        svg,
+        count=1,
+    )

@@ -33,13 +33,28 @@ def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula]) -> 
         width = _width(formula.text)
         css = "equation rail" if formula.rail else "equation"
         picture.shapes.append(
-            Shape(picture.unused(f"equation.{safe(formula.about)}"), "text", left + width / 2, y, width, _LINE, formula.text,
-                  theme.ROLES["cell"] if formula.rail else None, css, formula.tooltip, _SIZE, align="start", latex=formula.latex)
-        )  # fmt: skip
+            Shape(
+                picture.unused(f"equation.{safe(formula.about)}"),
+                "text",
+                left + width / 2,
+                y,
+                width,
+                _LINE,
+                formula.text,
+                theme.ROLES["cell"] if formula.rail else None,
+                css,
+                formula.tooltip,
+                _SIZE,
+                align="start",
+                latex=formula.latex,
+            )
+        )
         y -= _LINE
 
 
 def _width(text: str) -> float:
     """What the text takes; raised and lowered characters are narrow."""
-    plain = "".join("x" if unicodedata.category(c) == "Lm" or unicodedata.decomposition(c).startswith("<su") else c for c in text)
+    plain = "".join(
+        "x" if unicodedata.category(c) == "Lm" or unicodedata.decomposition(c).startswith("<su") else c for c in text
+    )
     return theme.label_width(plain, _SIZE)

@@ -25,9 +25,7 @@ __all__ = ["tile"]
 _LOOSE = Stroke("#79828D", 1.0, "loose", "", True, -1.0)
 
 
-def tile(
-    rows: Sequence[Row], picture: Picture, ink: Ink, look: str, notes: dict[int, str], spacing: Spacing
-) -> Tiling:
+def tile(rows: Sequence[Row], picture: Picture, ink: Ink, look: str, notes: dict[int, str], spacing: Spacing) -> Tiling:
     """Add the timesteps of all layers to `picture`.
 
     Parameters
@@ -43,9 +41,7 @@ def tile(
 
 
 class _Tiler:
-    def __init__(
-        self, picture: Picture, ink: Ink, look: str, notes: dict[int, str], spacing: Spacing
-    ) -> None:
+    def __init__(self, picture: Picture, ink: Ink, look: str, notes: dict[int, str], spacing: Spacing) -> None:
         self.picture, self.ink, self.look, self.notes, self.spacing = picture, ink, look, notes, spacing
         self.tiling = Tiling()
         self.stood_for: set[int] = set()
@@ -128,28 +124,58 @@ class _Tiler:
         again = node.index in self.tiling.shown
         paint, css, border = inked(self.ink, node, theme.paint("value"), "value", 1.2)
         self.picture.shapes.append(
-            Shape(own, "ellipse", middle, y, width, 20, label, paint, css, self.notes.get(node.index, ""), 11, border,
-                  again, () if again else (node.index,))
-        )  # fmt: skip
+            Shape(
+                own,
+                "ellipse",
+                middle,
+                y,
+                width,
+                20,
+                label,
+                paint,
+                css,
+                self.notes.get(node.index, ""),
+                11,
+                border,
+                again,
+                () if again else (node.index,),
+            )
+        )
         self.tiling.shown[node.index] = (own, middle, y)
         return own, ((middle + (-width / 2 if reverse else width / 2), y),)
 
     def _skip(
         self, row: Row, fold: Fold, left: float, carried: dict[str, tuple[str, Path]], laid: list[Laid | float]
     ) -> dict[str, tuple[str, Path]]:
-        """A box for the steps that are not shown, in the widest gap between the states that pass by, coloured step for step."""
+        """A box for the steps that are not shown, in the widest gap between the states that pass by, coloured step
+        for step.
+        """
         some = next(here for here in laid if isinstance(here, Laid))
         folded, width = fold.steps, fold_width(fold.steps)
-        lanes = sorted({some.bottom, some.bottom + some.placement.height, *(path[-1][1] for _, path in carried.values())})
+        lanes = sorted(
+            {some.bottom, some.bottom + some.placement.height, *(path[-1][1] for _, path in carried.values())}
+        )
         low, high = max(itertools.pairwise(lanes), key=lambda pair: pair[1] - pair[0])
         own = f"{some.prefix.removesuffix(f't{some.step.timestep}.')}t{folded[0]}-t{folded[-1]}"
         label = f"× {len(folded)}, same parameters"
         self.picture.shapes.append(
-            Shape(own, "box", left + width / 2, (low + high) / 2, theme.label_width(label, 12) + 16, min(34.0, high - low - 12),
-                  label, theme.paint("more"), "more",
-                  f"timesteps {folded[0]} to {folded[-1]}, {len(folded)} of them, are not shown; they use the same parameters",
-                  12, 1.2, True)
-        )  # fmt: skip
+            Shape(
+                own,
+                "box",
+                left + width / 2,
+                (low + high) / 2,
+                theme.label_width(label, 12) + 16,
+                min(34.0, high - low - 12),
+                label,
+                theme.paint("more"),
+                "more",
+                f"timesteps {folded[0]} to {folded[-1]}, {len(folded)} of them, are not shown; they use the same"
+                " parameters",
+                12,
+                1.2,
+                True,
+            )
+        )
         unit = (width - 20) / len(folded)
         self.tiling.columns.update((t, left + 10 + unit * (k + 0.5)) for k, t in enumerate(folded))
         following: dict[str, tuple[str, Path]] = {}
@@ -166,18 +192,24 @@ class _Tiler:
         return following
 
     def _ribbon(self, fold: Fold, state: str, anchor: str, y: float, half: float) -> None:
-        """The state's line through a fold, in the colour of its gradient at every step; alike neighbours in one piece."""
+        """The state's line through a fold, in the colour of its gradient at every step; alike neighbours in one
+        piece.
+        """
         if self.ink.norms is None:
             return
         strokes = [(t, self.ink.stroke((fold.run.states[t]._asdict()[state].id, -1))) for t in fold.steps]
         for (css, colour), steps in itertools.groupby(strokes, key=lambda pair: (pair[1].css, pair[1].colour)):
             (first, one), *_, (last, other) = [*steps] * 2
             ends = (self.tiling.columns[first] - half, y), (self.tiling.columns[last] + half, y)
-            tooltip = f"{state}, t = {first}: {one.tooltip}" + (f"\n{state}, t = {last}: {other.tooltip}" if last > first else "")
+            tooltip = f"{state}, t = {first}: {one.tooltip}" + (
+                f"\n{state}, t = {last}: {other.tooltip}" if last > first else ""
+            )
             own = f"{anchor}.t{first}"
             for key, end in zip((own, f"{own}.end"), ends, strict=True):
                 self._anchor(key, *end)
-            ribbon = Line(f"{own}.ribbon", own, f"{own}.end", (ends,), colour, 8.0, f"{css} ribbon", tooltip, arrow=False)
+            ribbon = Line(
+                f"{own}.ribbon", own, f"{own}.end", (ends,), colour, 8.0, f"{css} ribbon", tooltip, arrow=False
+            )
             self.lines.append((0.6, ribbon, ()))
 
     def _draw_step(
@@ -207,11 +239,20 @@ class _Tiler:
         members = tuple(here.prefix + safe(i.key) for i in here.step.items if i.key != here.step.output)
         self.picture.frames.append(
             Frame(
-                f"{here.prefix}step", here.left, here.bottom, here.left + here.placement.width,
-                here.bottom + here.placement.height, label, theme.paint(look), look, label, members,
-                (here.mirror is None) == here.step.backward, here.step.timestep,
+                f"{here.prefix}step",
+                here.left,
+                here.bottom,
+                here.left + here.placement.width,
+                here.bottom + here.placement.height,
+                label,
+                theme.paint(look),
+                look,
+                label,
+                members,
+                (here.mirror is None) == here.step.backward,
+                here.step.timestep,
             )
-        )  # fmt: skip
+        )
 
     def _highways(self, here: Laid) -> None:
         """A band behind each state that crosses the step on diagonal Jacobians alone."""
@@ -220,7 +261,9 @@ class _Tiler:
             says = f"highway of {state}: every operation on it has a diagonal Jacobian"
             right = here.left + here.placement.width
             own = f"{here.prefix}{safe(state)}.highway"
-            self.picture.bands.append(Band(own, here.left, y - 9, right, y + 9, theme.paint("highway"), "highway", says))
+            self.picture.bands.append(
+                Band(own, here.left, y - 9, right, y + 9, theme.paint("highway"), "highway", says)
+            )
 
     def _item(self, here: Laid, item: Item, x: float, y: float) -> str:
         node = item.value or (item.nodes[0] if item.nodes else None)
@@ -235,11 +278,21 @@ class _Tiler:
             paint, css, border = inked(self.ink, node, paint, css, border)
         self.picture.shapes.append(
             Shape(
-                own, item.shape, x, y, *item.size, item.label, paint, css,
-                self.notes.get(node.index, "") if node else "", _font(item), border,
-                theme.dashed(item.role, self.picture.gates), self._stands_for(item),
+                own,
+                item.shape,
+                x,
+                y,
+                *item.size,
+                item.label,
+                paint,
+                css,
+                self.notes.get(node.index, "") if node else "",
+                _font(item),
+                border,
+                theme.dashed(item.role, self.picture.gates),
+                self._stands_for(item),
             )
-        )  # fmt: skip
+        )
         for shown in () if here.step.backward else (*item.nodes, *([item.value] if item.value is not None else [])):
             self.tiling.shown[shown.index] = (own, x, y)
         return own
@@ -259,7 +312,9 @@ class _Tiler:
         return f"gate{number_}" + (" named" if named else "")
 
     def _joint(self, row: Row, k: int, here: Laid) -> None:
-        """What joins the outputs of layers below into this one's input, as two directions are: a box between the frames."""
+        """What joins the outputs of layers below into this one's input, as two directions are: a box between the
+        frames.
+        """
         node = None if here.step.backward else row.inputs[k]
         below = self.columns.get(k, ())
         if node is None or not below or node.index in self.tiling.shown or self.given.keys().isdisjoint(node.inputs):
@@ -267,16 +322,29 @@ class _Tiler:
         assert node.tensor is not None
         frame, beside = below[-1], max(frame.right for frame in below) + 14
         step = node.scope.step if node.scope is not None else None
-        own = f"{layer_prefix(str(step.parent or '') if step else '')}t{here.step.timestep}.{safe(node.name or node.op)}"
+        own = (
+            f"{layer_prefix(str(step.parent or '') if step else '')}t{here.step.timestep}.{safe(node.name or node.op)}"
+        )
         label = node.name or node.op
         width = max(40.0, theme.label_width(label) + 14)
         foot, _ = here.port(here.placement.x_port, 0.0)
         x = foot if frame.left < foot - width / 2 and foot + width / 2 < frame.right else (frame.left + frame.right) / 2
         paint, css, border = inked(self.ink, node, theme.paint("hidden"), "hidden", 1.6)
         box = Shape(
-            own, "box", x, frame.top + ABOVE + 33, width, 24, label, paint, css, self.notes.get(node.index, ""), 11, border,
+            own,
+            "box",
+            x,
+            frame.top + ABOVE + 33,
+            width,
+            24,
+            label,
+            paint,
+            css,
+            self.notes.get(node.index, ""),
+            11,
+            border,
             nodes=(node.index,),
-        )  # fmt: skip
+        )
         self.picture.shapes.append(box)
         for operand, index in enumerate(node.inputs):
             start = self.given.get(index)
@@ -309,14 +377,30 @@ class _Tiler:
         again = node.index in self.tiling.shown
         paint, css, border = inked(self.ink, node, theme.paint("input"), "input copy" if again else "input", 1.6)
         self.picture.shapes.append(
-            Shape(own, "circle", foot[0], y, 34, 34, label, paint, css, self.notes.get(node.index, ""), 12, border, again,
-                  () if again else (node.index,))
-        )  # fmt: skip
+            Shape(
+                own,
+                "circle",
+                foot[0],
+                y,
+                34,
+                34,
+                label,
+                paint,
+                css,
+                self.notes.get(node.index, ""),
+                12,
+                border,
+                again,
+                () if again else (node.index,),
+            )
+        )
         self.tiling.shown.setdefault(node.index, (own, foot[0], y))
         return own, ((foot[0], y + 17), foot)
 
     def _seed(self, here: Laid, foot: tuple[float, float], column: list[Frame]) -> tuple[str, Path]:
-        """What enters a backward step from above: the gradient by the input of the layer above, or what the loss adds."""
+        """What enters a backward step from above: the gradient by the input of the layer above, or what the loss
+        adds.
+        """
         seed = here.step.seed
         if seed is None:
             return "", (foot,)
@@ -333,8 +417,15 @@ class _Tiler:
         return own, (here.port(here.placement.x_port, seed.size[1] / 2 - ABOVE), foot)
 
     def _link(
-        self, here: Laid, item: Item, operand: int, link: Link, carried: dict[str, tuple[str, Path]], source: str, riser: Path,
-    ) -> None:  # fmt: skip
+        self,
+        here: Laid,
+        item: Item,
+        operand: int,
+        link: Link,
+        carried: dict[str, tuple[str, Path]],
+        source: str,
+        riser: Path,
+    ) -> None:
         target = here.prefix + safe(item.key)
         path = here.wire(Wire(link.source, item.key, operand))
         port = link.source.removeprefix(entering(""))
@@ -409,9 +500,7 @@ class _Tiler:
             self._anchor(own, *end)
             self._line(source, own, (*path, end), _LOOSE, arrow=False, over=here)
 
-    def _last_gradient(
-        self, row: Row, here: Laid, state: str, source: str, path: Path, label: str, link: Link
-    ) -> None:
+    def _last_gradient(self, row: Row, here: Laid, state: str, source: str, path: Path, label: str, link: Link) -> None:
         """The gradient by an initial state, behind the step that reads it."""
         width = theme.label_width(label, 10) + 14
         x, y = here.port(here.placement.width + GAP + width / 2 - 10, 0.0)[0], path[-1][1]
@@ -419,7 +508,9 @@ class _Tiler:
         stroke = self.ink.stroke(link.edge)
         paint = theme.paint("value")._replace(stroke=stroke.colour)
         css = f"value on-{stroke.css}"
-        self.picture.shapes.append(Shape(own, "ellipse", x, y, width, 18, label, paint, css, stroke.tooltip, 10, max(1.0, 0.8 * stroke.width)))
+        self.picture.shapes.append(
+            Shape(own, "ellipse", x, y, width, 18, label, paint, css, stroke.tooltip, 10, max(1.0, 0.8 * stroke.width))
+        )
         side = width / 2 * (1 if row.reverse else -1)
         self._line(source, own, (*path, (x + side, y)), stroke, over=here)
 

@@ -24,7 +24,9 @@ _DECADES = 10.0
 
 
 class Stroke(NamedTuple):
-    """Colour, width in points, CSS class, tooltip, whether dashed, rank: higher ones lie on top; and the norm, if known."""
+    """Colour, width in points, CSS class, tooltip, whether dashed, rank: higher ones lie on top; and the norm, if
+    known.
+    """
 
     colour: str
     width: float
@@ -37,7 +39,17 @@ class Stroke(NamedTuple):
     def line(self, own: str, source: str, target: str, path: Path, arrow: bool = True) -> Line:
         """A line that looks like this."""
         return Line(
-            own, source, target, (path,), self.colour, self.width, self.css, self.tooltip, arrow, self.dashed, norm=self.norm
+            own,
+            source,
+            target,
+            (path,),
+            self.colour,
+            self.width,
+            self.css,
+            self.tooltip,
+            arrow,
+            self.dashed,
+            norm=self.norm,
         )
 
 
@@ -95,7 +107,9 @@ class Ink:
             return Stroke(colour, width, "rail" if rail else "plain", "gradient —", False, 1.0 * rail)
         norm = self.norms.get(edge)
         if norm is None:
-            return Stroke(theme.GRADIENT[0][0], 0.9, "unreached", "no gradient: the loss does not depend on this", True, 0.0)
+            return Stroke(
+                theme.GRADIENT[0][0], 0.9, "unreached", "no gradient: the loss does not depend on this", True, 0.0
+            )
         if not math.isfinite(norm):
             return Stroke("#BF3989", 3.0, "bad", f"gradient {norm}", False, 99.0, norm)
         if norm == 0.0:
@@ -106,7 +120,9 @@ class Ink:
 
 
 def inked(ink: Ink, node: Node | None, paint: theme.Paint, css: str, border: float) -> tuple[theme.Paint, str, float]:
-    """A shape's border in the colour and width of the gradient of its value, its fill by the value, where that is asked for; and whether that is finite."""
+    """A shape's border in the colour and width of the gradient of its value, its fill by the value, where that is
+    asked for; and whether that is finite.
+    """
     if node is not None and ink.largest:
         k = theme.value_class(_mean(node), ink.largest)
         paint, css = paint._replace(fill=theme.VALUES[k][0]), f"{css} v{k}"

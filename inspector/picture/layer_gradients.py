@@ -67,7 +67,9 @@ def _annotate(step: Step, graph: Graph, cotangents: dict[int, Tensor], norms: No
                 norms[edge] = _norm(parts[link.node])
             links.append(link._replace(edge=edge))
         items[-1] = replace(item, links=tuple(links))
-    return step.with_items([_annotated_join(item, into_join, items, norms) if item.key == JOIN else item for item in items])
+    return step.with_items(
+        [_annotated_join(item, into_join, items, norms) if item.key == JOIN else item for item in items]
+    )
 
 
 def _annotated_join(join: Item, into: dict[int, Any], items: Sequence[Item], norms: Norms) -> Item:

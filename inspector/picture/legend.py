@@ -15,12 +15,20 @@ from .tiling import Tiling
 __all__ = ["add_legend"]
 
 _LEAST, _PITCH, _SIZE = 400.0, 30.0, 11.0
-"""Points that a row may be wide under a narrow drawing (in print it is then no wider than a page's text), from row to row, and of text."""
+"""Points that a row may be wide under a narrow drawing (in print it is then no wider than a page's text), from row
+to row, and of text.
+"""
 _BIN, _VALUE = 28.0, 22.0
 
 
 def add_legend(
-    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str], names: dict[int, str]
+    picture: Picture,
+    tiling: Tiling,
+    graph: Graph,
+    own_steps: set[int],
+    ink: Ink,
+    notes: dict[int, str],
+    names: dict[int, str],
 ) -> None:
     """The title above, and the parameters and the legend below.
 
@@ -68,9 +76,15 @@ class _Rows:
 
 
 def _parameters(
-    picture: Picture, tiling: Tiling, graph: Graph, own_steps: set[int], ink: Ink, notes: dict[int, str], names: dict[int, str],
+    picture: Picture,
+    tiling: Tiling,
+    graph: Graph,
+    own_steps: set[int],
+    ink: Ink,
+    notes: dict[int, str],
+    names: dict[int, str],
     rows: _Rows,
-) -> bool:  # fmt: skip
+) -> bool:
     """A chip for each parameter, and for each input that is none of the circles.
 
     What is read by other cells' steps only, or by what the box of everything outside stands for, has none.
@@ -88,9 +102,22 @@ def _parameters(
         own = picture.unused(f"parameter.{safe(node.name or node.op)}")
         paint, css, border = inked(ink, node, theme.paint("parameter"), "parameter", 1.4)
         picture.shapes.append(
-            Shape(own, "box", x + width / 2, y, width, 20, label, paint, css, notes.get(node.index, ""), 11, border,
-                  nodes=(node.index,))
-        )  # fmt: skip
+            Shape(
+                own,
+                "box",
+                x + width / 2,
+                y,
+                width,
+                20,
+                label,
+                paint,
+                css,
+                notes.get(node.index, ""),
+                11,
+                border,
+                nodes=(node.index,),
+            )
+        )
         tiling.shown[node.index] = (own, x + width / 2, y)
     return bool(leaves)
 
@@ -106,14 +133,21 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     alike: dict[tuple[theme.Paint, bool], list[int]] = {}
     for k, gate in enumerate(picture.gates):
         if f"gate{k}" in used:
-            alike.setdefault((theme.paint(f"gate:{gate}", picture.gates), theme.dashed(f"gate:{gate}", picture.gates)), []).append(k)
+            alike.setdefault(
+                (theme.paint(f"gate:{gate}", picture.gates), theme.dashed(f"gate:{gate}", picture.gates)), []
+            ).append(k)
     for found in alike.values():
         label = ", ".join(theme.gate_label(picture.gates[k], picture.gates) for k in found)
         chips.append((label, f"gate:{picture.gates[found[0]]}", f"gate{found[0]}"))
     words = {
-        "layer": "learned layer", "pointwise": "pointwise", "shared": "shared by gates", "cell": "state",
-        "hidden": "output", "input": "input x", "loss": "loss",
-    }  # fmt: skip
+        "layer": "learned layer",
+        "pointwise": "pointwise",
+        "shared": "shared by gates",
+        "cell": "state",
+        "hidden": "output",
+        "input": "input x",
+        "loss": "loss",
+    }
     chips += [(word, role, role) for role, word in words.items() if role in used]
     if any(band.css == "highway" for band in picture.bands):
         chips.append(("highway: diagonal Jacobians", "highway", "highway"))
@@ -126,10 +160,25 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
         x, y = rows.place(width)
         paint = theme.paint(role, picture.gates)
         if ink.largest and role not in ("highway", "badge"):  # there, fills are values
-            paint, css = paint._replace(fill=theme.VALUES[len(theme.VALUES) // 2][0]), f"{css} v{len(theme.VALUES) // 2}"
+            paint, css = (
+                paint._replace(fill=theme.VALUES[len(theme.VALUES) // 2][0]),
+                f"{css} v{len(theme.VALUES) // 2}",
+            )
         picture.shapes.append(
-            Shape(picture.unused(f"legend.{safe(label)}"), "box", x + width / 2, y, width, 20, label, paint, f"{css} legend", "", _SIZE,
-                  dashed=theme.dashed(role, picture.gates))
+            Shape(
+                picture.unused(f"legend.{safe(label)}"),
+                "box",
+                x + width / 2,
+                y,
+                width,
+                20,
+                label,
+                paint,
+                f"{css} legend",
+                "",
+                _SIZE,
+                dashed=theme.dashed(role, picture.gates),
+            )
         )
 
 
@@ -145,10 +194,27 @@ def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
     last = len(theme.VALUES) - 1
     for k, (fill, _) in enumerate(theme.VALUES):
         paint = theme.paint("value")._replace(fill=fill)
-        picture.shapes.append(Shape(f"legend.value{k}", "box", x + _VALUE / 2, y + 3, _VALUE, 12, "", paint, f"value v{k} legend", "", 9, 0.6))
+        picture.shapes.append(
+            Shape(
+                f"legend.value{k}",
+                "box",
+                x + _VALUE / 2,
+                y + 3,
+                _VALUE,
+                12,
+                "",
+                paint,
+                f"value v{k} legend",
+                "",
+                9,
+                0.6,
+            )
+        )
         if k in (0, last // 2, last):
             label = number(float(f"{ink.largest * (2 * k / last - 1):.2g}"))
-            picture.shapes.append(Shape(f"legend.value{k}.tick", "text", x + _VALUE / 2, y - 10, 46, 12, label, None, "legend", "", _SIZE))
+            picture.shapes.append(
+                Shape(f"legend.value{k}.tick", "text", x + _VALUE / 2, y - 10, 46, 12, label, None, "legend", "", _SIZE)
+            )
         x += _VALUE
 
 
@@ -163,7 +229,9 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
             picture.shapes.append(Shape(own, "point", at, y + 3, 0.4, 0.4, "", None, "anchor"))
             ends.append(own)
         path: Path = ((x, y + 3), (x + _BIN - 4, y + 3))
-        picture.lines.append(Line(f"legend.bin{k}", ends[0], ends[1], (path,), colour, thickness, f"g{k} legend", "", False))
+        picture.lines.append(
+            Line(f"legend.bin{k}", ends[0], ends[1], (path,), colour, thickness, f"g{k} legend", "", False)
+        )
         if k in (0, steps // 2, steps - 1):
             exact = {0: 0.0, steps - 1: 1.0}.get(k, k / steps)
             value = ink.low * (ink.high / ink.low) ** exact
@@ -176,5 +244,7 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
 
 def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> float:
     width = theme.label_width(caption, _SIZE)
-    picture.shapes.append(Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", _SIZE, align="start"))
+    picture.shapes.append(
+        Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", _SIZE, align="start")
+    )
     return x + width + 12

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tinygrad_rnn import Graph, Node
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 
 from ..layout.polylines import Path, joined
 from ..steps.items import safe
@@ -47,9 +47,15 @@ def of_one_step(after: Sequence[Node], steps: Mapping[int, int]) -> dict[int, in
 
 
 def add_outside(
-    picture: Picture, tiling: Tiling, above: Mapping[int, Sequence[Node]], after: Sequence[Node], graph: Graph, ink: Ink,
-    notes: dict[int, str], together: bool,
-) -> None:  # fmt: skip
+    picture: Picture,
+    tiling: Tiling,
+    above: Mapping[int, Sequence[Node]],
+    after: Sequence[Node],
+    graph: Graph,
+    ink: Ink,
+    notes: dict[int, str],
+    together: bool,
+) -> None:
     """Draw the operations that belong to no step of a cell.
 
     Those `above` stand above their timestep, which is their key. Those `after`, such as the loss, follow to the right
@@ -68,9 +74,15 @@ def add_outside(
 
 
 def _towers(
-    picture: Picture, tiling: Tiling, above: Mapping[int, Sequence[Node]], graph: Graph, ink: Ink, cuts: set[tuple[int, int]],
-    notes: dict[int, str], together: bool,
-) -> None:  # fmt: skip
+    picture: Picture,
+    tiling: Tiling,
+    above: Mapping[int, Sequence[Node]],
+    graph: Graph,
+    ink: Ink,
+    cuts: set[tuple[int, int]],
+    notes: dict[int, str],
+    together: bool,
+) -> None:
     """Operations above their own timestep; lines from lower layers pass through the gap to its right."""
     shapes = {shape.id: shape for shape in picture.shapes}
     columns: dict[int, list[Frame]] = {}
@@ -85,7 +97,12 @@ def _towers(
             for node in block:
                 for operand, index in enumerate(node.inputs):
                     source = tiling.shown.get(index)
-                    if source is not None and source[0] != box.id and graph.nodes[index].op != "parameter" and node.tensor is not None:
+                    if (
+                        source is not None
+                        and source[0] != box.id
+                        and graph.nodes[index].op != "parameter"
+                        and node.tensor is not None
+                    ):
                         start = shapes[source[0]]
                         stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
                         path = up_to(start, box, beside if start.y < frame.bottom else None)
@@ -109,9 +126,16 @@ def _blocks(nodes: Sequence[Node], t: int, together: bool) -> Iterator[list[Node
 
 
 def _block(
-    taken: Container[str], picture: Picture, tiling: Tiling, block: Sequence[Node], graph: Graph, ink: Ink, notes: dict[int, str],
-    t: int, together: bool,
-) -> Shape:  # fmt: skip
+    taken: Container[str],
+    picture: Picture,
+    tiling: Tiling,
+    block: Sequence[Node],
+    graph: Graph,
+    ink: Ink,
+    notes: dict[int, str],
+    t: int,
+    together: bool,
+) -> Shape:
     """The box for some operations that belong to timestep `t`, named after the last of them."""
     last = block[-1]
     label, role = _label(last, graph), "hidden" if last.timestep == t else "shared"
@@ -121,7 +145,9 @@ def _block(
     own = picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
     indices = tuple(k for node in block for k in _stands_for(node, graph, tiling))
     width = max(40.0, theme.label_width(label) + 14)
-    return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, css, notes.get(last.index, ""), 11, border, nodes=indices)
+    return Shape(
+        own, "box", 0.0, 0.0, width, 24, label, paint, css, notes.get(last.index, ""), 11, border, nodes=indices
+    )
 
 
 def up_to(start: Shape, box: Shape, detour: float | None) -> Path:
@@ -135,9 +161,7 @@ def up_to(start: Shape, box: Shape, detour: float | None) -> Path:
     return joined(((start.x, start.y + start.height / 2), (start.x, box.y), (box.x + half, box.y)))
 
 
-def _one_box(
-    picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Graph
-) -> dict[int, str]:
+def _one_box(picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Graph) -> dict[int, str]:
     """All of `nodes` as a single box named after the last of them."""
     counts = Counter(node.op for node in nodes)
     what = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in counts.most_common())
@@ -147,10 +171,22 @@ def _one_box(
     y = _height(tiling)
     inside = dict.fromkeys(k for n in nodes for k in (n.index, *_folded_into(n, graph, tiling)))
     picture.shapes.append(
-        Shape("loss", "box", tiling.right + 70 + width / 2, y, width, 28, label, theme.paint("loss"), "loss",
-              f"{counted(len(nodes), 'operation')} after the timesteps: {what}", 12, 1.8,
-              nodes=tuple(inside))
-    )  # fmt: skip
+        Shape(
+            "loss",
+            "box",
+            tiling.right + 70 + width / 2,
+            y,
+            width,
+            28,
+            label,
+            theme.paint("loss"),
+            "loss",
+            f"{counted(len(nodes), 'operation')} after the timesteps: {what}",
+            12,
+            1.8,
+            nodes=tuple(inside),
+        )
+    )
     return {node.index: "loss" for node in nodes}
 
 
@@ -176,10 +212,22 @@ def _columns(
             y = _height(tiling) - 40.0 * stacked[column]
             stacked[column] += 1
             picture.shapes.append(
-                Shape(own, "box", x, y, width, 24, label, theme.paint("loss" if last else "shared"),
-                      "loss" if last else "shared", notes.get(node.index, ""), 11, 1.8 if last else 1.2,
-                      nodes=_stands_for(node, graph, tiling))
-            )  # fmt: skip
+                Shape(
+                    own,
+                    "box",
+                    x,
+                    y,
+                    width,
+                    24,
+                    label,
+                    theme.paint("loss" if last else "shared"),
+                    "loss" if last else "shared",
+                    notes.get(node.index, ""),
+                    11,
+                    1.8 if last else 1.2,
+                    nodes=_stands_for(node, graph, tiling),
+                )
+            )
             places[node.index] = own
             tiling.shown[node.index] = (own, x, y)
         x += width / 2 + 34
@@ -217,7 +265,9 @@ def _operand(node: Node, graph: Graph) -> str:
 
 def _is_result(node: Node, graph: Graph) -> bool:
     """Whether it is the single number at the very end of the forward graph, a loss."""
-    backwards = (n for n in reversed(graph.nodes) if not n.is_leaf and not (n.scope is not None and n.scope.is_backward))
+    backwards = (
+        n for n in reversed(graph.nodes) if not n.is_leaf and not (n.scope is not None and n.scope.is_backward)
+    )
     return node is next(backwards, None) and node.value.size == 1
 
 
@@ -227,7 +277,12 @@ def _height(tiling: Tiling) -> float:
 
 
 def _connect(
-    picture: Picture, tiling: Tiling, ink: Ink, nodes: Sequence[Node], places: dict[int, str], cuts: set[tuple[int, int]]
+    picture: Picture,
+    tiling: Tiling,
+    ink: Ink,
+    nodes: Sequence[Node],
+    places: dict[int, str],
+    cuts: set[tuple[int, int]],
 ) -> None:
     """Lines into and between the outside nodes; those into one shape from afar share a track above all."""
     shapes = {shape.id: shape for shape in picture.shapes}

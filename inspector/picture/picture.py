@@ -11,6 +11,7 @@ from .theme import Paint
 
 __all__ = ["Band", "Frame", "Line", "Picture", "Shape"]
 
+
 @dataclass(frozen=True)
 class Shape:
     """A box, circle, ellipse or bare text around a centre.
@@ -105,7 +106,9 @@ class Picture:
     words: str = ""
 
     def unused(self, base: str, taken: Container[str] | None = None) -> str:
-        """An id that no shape has yet: `base`, or `base` with a number; `taken` are the shapes' ids, where they are at hand."""
+        """An id that no shape has yet: `base`, or `base` with a number; `taken` are the shapes' ids, where they
+        are at hand.
+        """
         taken = {shape.id for shape in self.shapes} if taken is None else taken
         numbered = (f"{base}.{k}" for k in itertools.count(2))
         return next(own for own in itertools.chain((base,), numbered) if own not in taken)

@@ -8,9 +8,26 @@ from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
-    "CURVES", "FONT", "GATE_WORDS", "GRADIENT", "INK", "SYMBOLS", "VALUES", "Paint", "dashed", "gate_label",
-    "gradient_bin", "label_width", "oval_width", "paint", "style_sheet", "subscript", "superscript", "value_class", "visible",
-]  # fmt: skip
+    "CURVES",
+    "FONT",
+    "GATE_WORDS",
+    "GRADIENT",
+    "INK",
+    "SYMBOLS",
+    "VALUES",
+    "Paint",
+    "dashed",
+    "gate_label",
+    "gradient_bin",
+    "label_width",
+    "oval_width",
+    "paint",
+    "style_sheet",
+    "subscript",
+    "superscript",
+    "value_class",
+    "visible",
+]
 
 FONT = "Helvetica,Arial,sans-serif"
 INK = "#1B1F24"
@@ -32,7 +49,8 @@ GREEN = Paint("#8BCFB5", "#005C3F", "#103E30", "#4FCB9E")
 PINK = Paint("#FFEEFD", "#9F487C", "#3D1A2E", "#D784AB")
 SAND = Paint("#DBD2B1", "#6B5319", "#372D1B", "#D2B571")
 SLATE = Paint("#D4DAE2", "#3D4A5B", "#2D3643", "#ABBBCF")
-# For more gates than those; searched for under the same distances to all others, which tests/inspector/plots/test_colours.py measures.
+# For more gates than those; searched for under the same distances to all others, which
+# tests/inspector/plots/test_colours.py measures.
 VIOLET = Paint("#D2BBFB", "#693073", "#4D335D", "#BC7AC1")
 LEAF = Paint("#9CC391", "#177D4C", "#32502B", "#54AC72")
 GOLD = Paint("#E6CA8F", "#A8763B", "#53400C", "#AF7F47")
@@ -64,21 +82,53 @@ ROLES = {
     "removed": Paint("#FFEBD6", "#B84A00", "#46280F", "#F39A55"),
 }
 GATES = {
-    "f": ORANGE, "r": ORANGE, "i": BLUE, "z": BLUE, "g": GREEN, "n": GREEN, "o": PINK,
-}  # fmt: skip
+    "f": ORANGE,
+    "r": ORANGE,
+    "i": BLUE,
+    "z": BLUE,
+    "g": GREEN,
+    "n": GREEN,
+    "o": PINK,
+}
 SPARE = (SAND, SLATE, ORANGE, BLUE, GREEN, PINK, VIOLET, LEAF, GOLD, INDIGO, ROSE, BRICK)
 
 GATE_WORDS = {
-    "f": "forget", "i": "input", "g": "candidate", "o": "output", "r": "reset", "z": "update", "n": "candidate",
-}  # fmt: skip
+    "f": "forget",
+    "i": "input",
+    "g": "candidate",
+    "o": "output",
+    "r": "reset",
+    "z": "update",
+    "n": "candidate",
+}
 """What the letters mean in the cells of the registry; a legend shows them beside the letter."""
 
 SYMBOLS = {
-    "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "·",
-    "sigmoid": "σ", "square": "x²", "sqrt": "√", "root": "√", "sum": "Σ", "abs": "|x|", "power": "xʸ",
-    "maximum": "max", "minimum": "min", "stop_gradient": "stop", "getitem": "[ ]", "where": "where",
-    "greater": ">", "greater_equal": "≥", "less": "<", "less_equal": "≤", "equal": "=", "not_equal": "≠",
-}  # fmt: skip
+    "add": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "÷",
+    "negative": "−",
+    "matmul": "·",
+    "sigmoid": "σ",
+    "square": "x²",
+    "sqrt": "√",
+    "root": "√",
+    "sum": "Σ",
+    "abs": "|x|",
+    "power": "xʸ",
+    "maximum": "max",
+    "minimum": "min",
+    "stop_gradient": "stop",
+    "getitem": "[ ]",
+    "where": "where",
+    "greater": ">",
+    "greater_equal": "≥",
+    "less": "<",
+    "less_equal": "≤",
+    "equal": "=",
+    "not_equal": "≠",
+}
 
 GRADIENT = (
     ("#C6CCD4", 0.8, "#3A424C"), ("#C3B79E", 1.0, "#544D42"), ("#CFA25F", 1.3, "#75603C"),
@@ -89,14 +139,27 @@ GRADIENT = (
 
 
 CURVES = (
-    ("#7438A8", "#A45CFF"), ("#B88200", "#FFCC33"), ("#0F5BD6", "#8CBFFF"), ("#993D00", "#BF6326"), ("#1F6B49", "#1FE896"),
-    ("#E3307F", "#F0207A"), ("#2A9BC8", "#1B8ABF"), ("#1B1F24", "#E6EDF3"),
-)  # fmt: skip
+    ("#7438A8", "#A45CFF"),
+    ("#B88200", "#FFCC33"),
+    ("#0F5BD6", "#8CBFFF"),
+    ("#993D00", "#BF6326"),
+    ("#1F6B49", "#1FE896"),
+    ("#E3307F", "#F0207A"),
+    ("#2A9BC8", "#1B8ABF"),
+    ("#1B1F24", "#E6EDF3"),
+)
 """Colours of plotted lines in light and in dark mode."""
 VALUES = (
-    ("#7FB2E5", "#1F5C99"), ("#A5CAEE", "#1A4A7A"), ("#C7DFF5", "#17395C"), ("#E3EFFA", "#142A40"), ("#FFFFFF", "#0D1117"),
-    ("#FDEBD7", "#3A2A16"), ("#FAD5AF", "#57391A"), ("#F5BC82", "#75491B"), ("#EFA257", "#94591A"),
-)  # fmt: skip
+    ("#7FB2E5", "#1F5C99"),
+    ("#A5CAEE", "#1A4A7A"),
+    ("#C7DFF5", "#17395C"),
+    ("#E3EFFA", "#142A40"),
+    ("#FFFFFF", "#0D1117"),
+    ("#FDEBD7", "#3A2A16"),
+    ("#FAD5AF", "#57391A"),
+    ("#F5BC82", "#75491B"),
+    ("#EFA257", "#94591A"),
+)
 """Fill in light and in dark mode of the nine classes of values, most negative first."""
 
 
@@ -149,14 +212,19 @@ def _is_usual(gate: str, gates: tuple[str, ...]) -> bool:
 
 def gate_label(gate: str, gates: tuple[str, ...]) -> str:
     """What a legend says of a gate: the letter, with its meaning where that is known."""
-    known = gate in GATE_WORDS and _is_usual(gate, gates) and not (gate == "z" and "o" in gates)  # there z is the block input
+    known = (
+        gate in GATE_WORDS and _is_usual(gate, gates) and not (gate == "z" and "o" in gates)
+    )  # there z is the block input
     return f"{GATE_WORDS[gate]} ({gate})" if known else gate
 
 
 _EMS = {
-    **dict.fromkeys("iljtfrI.,:;·|()[]'! /₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 0.42), **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ", 0.79),
-    **dict.fromkeys("₋⁻αβγδεθλμνσΣτφ∂", 0.69), **dict.fromkeys("+<>=~^×÷−#&", 0.84), **dict.fromkeys("mwMW@%", 1.02),
-}  # fmt: skip
+    **dict.fromkeys("iljtfrI.,:;·|()[]'! /₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 0.42),
+    **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ", 0.79),
+    **dict.fromkeys("₋⁻αβγδεθλμνσΣτφ∂", 0.69),
+    **dict.fromkeys("+<>=~^×÷−#&", 0.84),
+    **dict.fromkeys("mwMW@%", 1.02),
+}
 """Widths of characters in ems that DejaVu Sans, the widest of the usual fonts, does not exceed."""
 
 
@@ -211,7 +279,11 @@ def style_sheet(gates: tuple[str, ...]) -> str:
         rules.append(f" .{change}-line path{{stroke:{dark}}} .{change}-line polygon{{fill:{dark};stroke:{dark}}}")
     rules += [" .named path,.named ellipse{fill:#0D1117}"]
     rules += [f" {_shapes(f'.v{k}')}{{fill:{dark}}}" for k, (_, dark) in enumerate(VALUES)]
-    rules += [f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}} .hollow.curve{k} ellipse{{fill:#0D1117;stroke:{dark}}}" for k, (_, dark) in enumerate(CURVES)]
+    rules += [
+        f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}} .hollow.curve{k}"
+        f" ellipse{{fill:#0D1117;stroke:{dark}}}"
+        for k, (_, dark) in enumerate(CURVES)
+    ]
     rules += [" .grid path{stroke:#21262D}"]
     rules += [f" {_shapes('.on-path')}{{stroke:#FF7B72}}"]
     rules += [f" {_shapes('.on-none')},{_shapes('.on-unreached')}{{stroke:#3A424C}}"]

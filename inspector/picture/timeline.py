@@ -26,8 +26,12 @@ def in_turn(run: Run | Sequence[Run], steps: slice | Sequence[int] | None) -> tu
     for one in runs:
         if not isinstance(one, Run):
             raise TypeError(f"render: run must be what unroll returned, got {type(one).__name__}")
-    if len(runs) > 1 and (steps is not None or any(part.tape is not None or part.reverse for one in runs for part in one.cells)):
-        raise ValueError("render: of several runs, all steps are drawn, or folded; and none may be compiled or run in reverse")
+    if len(runs) > 1 and (
+        steps is not None or any(part.tape is not None or part.reverse for one in runs for part in one.cells)
+    ):
+        raise ValueError(
+            "render: of several runs, all steps are drawn, or folded; and none may be compiled or run in reverse"
+        )
     for before, after in itertools.pairwise(runs):
         ends, starts = (
             [(name, leaf.id) for state in states for name, leaf in state._asdict().items()]

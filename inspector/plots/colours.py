@@ -1,4 +1,6 @@
-"""Which colour, dash, marker and hatching a curve gets: from its name, and from its place among the others of a picture."""
+"""Which colour, dash, marker and hatching a curve gets: from its name, and from its place among the others of a
+picture.
+"""
 
 from __future__ import annotations
 
@@ -65,15 +67,22 @@ class Style(NamedTuple):
         """Keywords for Matplotlib's ``plot``, for a curve of so many points."""
         turn, dash = divmod(self.variant, len(_DASHES))
         marker = _MARKERS[(turn + dash) % len(_MARKERS)] if points <= _MARKED or turn else None
-        return {"color": self.colour, "linestyle": _DASHES[dash], "marker": marker, "markersize": 3.5, "markevery": max(1, points // _MARKS) if points > _MARKED else 1}
+        return {
+            "color": self.colour,
+            "linestyle": _DASHES[dash],
+            "marker": marker,
+            "markersize": 3.5,
+            "markevery": max(1, points // _MARKS) if points > _MARKED else 1,
+        }
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
     """A style for each of the curves of a picture; names that come first keep theirs whatever gates come after them.
 
-    So give all states of a run, then the rest. States ``h`` and ``c`` and the registered cells have their own colours everywhere, and gates those of the drawings unless
-    a state or cell has taken it. Any other name takes the colour that the fewest have, in order. What differs in its
-    layer only, ``layer0/h`` and ``layer1/h``, or is what stands in front of a gate, ``z_f``, has one colour and differs in dash.
+    So give all states of a run, then the rest. States ``h`` and ``c`` and the registered cells have their own colours
+    everywhere, and gates those of the drawings unless a state or cell has taken it. Any other name takes the colour
+    that the fewest have, in order. What differs in its layer only, ``layer0/h`` and ``layer1/h``, or is what stands in
+    front of a gate, ``z_f``, has one colour and differs in dash.
 
     Examples
     --------

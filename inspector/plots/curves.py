@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from tinygrad_rnn import files
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 
 from .. import notebook
 from ..lettering import ALARM, GREY, INK, head, legend, legend_below, shortened, title, visible, wrapped
@@ -28,9 +28,18 @@ from ..tracing.trace import GradientTrace
 from .colours import Style, styles
 
 __all__ = [
-    "ALARM", "GREY", "INK", "head", "legend", "legend_below", "plot_decay", "plot_heat_map", "save",
-    "title", "visible",
-]  # fmt: skip
+    "ALARM",
+    "GREY",
+    "INK",
+    "head",
+    "legend",
+    "legend_below",
+    "plot_decay",
+    "plot_heat_map",
+    "save",
+    "title",
+    "visible",
+]
 
 FORMATS = ("svg", "png", "pdf")
 _DECADES = 6
@@ -80,12 +89,23 @@ def plot_decay(
     shown = {label: list(names if names is not None else trace.states) for label, trace in found.items()}
     curves = {(label, name): trace.norm(name) for label, trace in found.items() for name in shown[label]}
     looks = _looks(found, shown)
-    texts = {(label, name): name if len(found) == 1 else f"{label} {name}" if len(shown[label]) > 1 else label for label, name in curves}
+    texts = {
+        (label, name): name if len(found) == 1 else f"{label} {name}" if len(shown[label]) > 1 else label
+        for label, name in curves
+    }
     lines = [_curve(axes, norms, texts[key], looks[key]) for key, norms in curves.items()]
     _dress(axes, found, names)
-    mark_rows(axes, [(norms == 0, looks[key].colour) for key, norms in curves.items()], [(~np.isfinite(norms), looks[key].colour) for key, norms in curves.items()])
+    mark_rows(
+        axes,
+        [(norms == 0, looks[key].colour) for key, norms in curves.items()],
+        [(~np.isfinite(norms), looks[key].colour) for key, norms in curves.items()],
+    )
     legend(axes, lines)
-    ill = [f"{label}: {trace.not_finite}" if len(found) > 1 else f"{trace.not_finite}" for label, trace in found.items() if trace.not_finite]
+    ill = [
+        f"{label}: {trace.not_finite}" if len(found) > 1 else f"{trace.not_finite}"
+        for label, trace in found.items()
+        if trace.not_finite
+    ]
     return finish(axes, path, *ill)
 
 
@@ -96,12 +116,20 @@ def _looks(traces: Mapping[str, GradientTrace], shown: Mapping[str, Sequence[str
         found = styles((*trace.states, *shown[label]))
         return {(label, name): found[name] for name in shown[label]}
     found, most = styles(traces), max(map(len, shown.values()))
-    return {(label, name): found[label].among(k, most) for label, names in shown.items() for k, name in enumerate(names)}
+    return {
+        (label, name): found[label].among(k, most) for label, names in shown.items() for k, name in enumerate(names)
+    }
 
 
 def _curve(axes: Axes, norms: npt.NDArray[np.float64], text: str, look: Style) -> Line2D:
     shown = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
-    (line,) = axes.plot(np.arange(len(norms)), shown, linewidth=1.8, label=visible(f"{text}: {decay_rate(norms)}{marked(norms)}"), **look.line(len(norms)))
+    (line,) = axes.plot(
+        np.arange(len(norms)),
+        shown,
+        linewidth=1.8,
+        label=visible(f"{text}: {decay_rate(norms)}{marked(norms)}"),
+        **look.line(len(norms)),
+    )
     return line
 
 
@@ -122,7 +150,13 @@ def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str]
         note = f"initialisation: {next(iter(kinds.values()))}"
     else:
         note = "initialisation: " + ", ".join(f"{label} {kind}" for label, kind in kinds.items())
-    title(axes, f"{next(iter(traces))}: gradient of the loss along time" if len(traces) == 1 else "Gradient of the loss along time", note)
+    title(
+        axes,
+        f"{next(iter(traces))}: gradient of the loss along time"
+        if len(traces) == 1
+        else "Gradient of the loss along time",
+        note,
+    )
 
 
 def along_time(axes: Axes, subject: str) -> None:
@@ -135,7 +169,9 @@ def along_time(axes: Axes, subject: str) -> None:
 
 
 def log_scale(axes: Axes, values: npt.ArrayLike | None = None) -> None:
-    """A logarithmic scale for what has been plotted, or for `values`; where nothing is positive, one without numbers."""
+    """A logarithmic scale for what has been plotted, or for `values`; where nothing is positive, one without
+    numbers.
+    """
     usual = None if values is None else np.asarray(values)[np.isfinite(values)]
     highest = float(axes.dataLim.y1 if usual is None else usual.max(initial=0.0))
     if 0 < highest < _TICKS:
@@ -146,7 +182,9 @@ def log_scale(axes: Axes, values: npt.ArrayLike | None = None) -> None:
     axes.set_ylim(lowest, np.finfo(np.float64).max if highest > 0 else 10.0)  # no margin: it would overflow
     axes.set_yscale("log")
     first, last = math.floor(math.log10(lowest)), 308
-    axes.yaxis.set_major_locator(FixedLocator([10.0**k for k in range(last, first, -max(1, (last - first) // 6))] if highest > 0 else []))
+    axes.yaxis.set_major_locator(
+        FixedLocator([10.0**k for k in range(last, first, -max(1, (last - first) // 6))] if highest > 0 else [])
+    )
     axes.yaxis.set_minor_locator(NullLocator())
 
 
@@ -165,7 +203,8 @@ Row: TypeAlias = tuple[npt.NDArray[np.bool_], str]
 def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = (), first: int = 0) -> None:
     """Triangles at the lower edge where norms are exactly 0, crosses at the upper one where they are not finite.
 
-    Each curve has a row of its own, for which room is made beyond the data; their time begins at `first`, and is shown whole.
+    Each curve has a row of its own, for which room is made beyond the data; their time begins at `first`, and is shown
+    whole.
     """
     zeros, broken = list(zeros), list(broken)
     left, right = axes.get_xlim()
@@ -183,8 +222,16 @@ def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = (), firs
     axes.set_ylim(*((10.0 ** max(low, -323.0), 10.0 ** min(high, 308.2)) if log else (low, high)))
     for rows, marker, start, way in ((edges[0], "v", 0.015, 1), (edges[1], "x", 0.985, -1)):
         for k, (hit, colour) in enumerate(rows):
-            axes.scatter(first + np.flatnonzero(hit), np.full(hit.sum(), start + way * k * height), color=colour, marker=marker, s=630 * height, clip_on=False,
-                         transform=axes.get_xaxis_transform(), zorder=5)  # fmt: skip
+            axes.scatter(
+                first + np.flatnonzero(hit),
+                np.full(hit.sum(), start + way * k * height),
+                color=colour,
+                marker=marker,
+                s=630 * height,
+                clip_on=False,
+                transform=axes.get_xaxis_transform(),
+                zorder=5,
+            )
 
 
 @np.errstate(all="ignore")
@@ -202,7 +249,8 @@ def plot_heat_map(
     Parameters
     ----------
     values : array_like (rows, columns)
-        Not negative. What lies below the scale, zeros too, is hatched rather than given a colour; what is not finite is red.
+        Not negative. What lies below the scale, zeros too, is hatched rather than given a colour; what is not finite is
+        red.
     rows, columns : sequences of str
     path, ax
         As for :func:`plot_decay`.
@@ -279,7 +327,10 @@ def written(figure: Any, kind: str) -> bytes:
     """The bytes of a figure, the same for the same one."""
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     data = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}), np.errstate(all="ignore"):  # ticks beyond 1e308
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}),
+        np.errstate(all="ignore"),
+    ):  # ticks beyond 1e308
         figure.savefig(data, format=kind, dpi=144, bbox_inches="tight", metadata=undated)
     return data.getvalue()
 
@@ -320,13 +371,25 @@ def finish(axes: Axes, path: str | Path | None, *notes: object) -> Path | Axes:
 
 
 def _warn(axes: Axes, figure: Any, note: str) -> None:
-    """Say it once above all of a figure of our own; in somebody else's, which may cut off what stands there, in the Axes."""
+    """Say it once above all of a figure of our own; in somebody else's, which may cut off what stands there, in
+    the Axes.
+    """
     own = isinstance(figure, Canvas)
     room = 72 * (figure.get_figwidth() if own else 0.9 * axes.get_position().width * figure.figure.get_figwidth())
     lines = "\n".join(map(visible, wrapped(note, room, 9.0)))
     if not own:
-        axes.annotate(lines, (0.01, 0.98), xycoords="axes fraction", va="top", fontsize=9, color=ALARM, zorder=9,
-                      bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})  # fmt: skip
+        axes.annotate(
+            lines,
+            (0.01, 0.98),
+            xycoords="axes fraction",
+            va="top",
+            fontsize=9,
+            color=ALARM,
+            zorder=9,
+            bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        )
     elif lines not in [one.get_text() for one in figure.texts]:
         above = sum(one.get_text().count("\n") + 1 for one in figure.texts)
-        figure.text(0.01, 1.0 + 0.17 * above / figure.get_figheight(), lines, ha="left", va="bottom", fontsize=9, color=ALARM)
+        figure.text(
+            0.01, 1.0 + 0.17 * above / figure.get_figheight(), lines, ha="left", va="bottom", fontsize=9, color=ALARM
+        )

@@ -21,8 +21,9 @@ Array = npt.NDArray[np.float64]
 
 FORMATS = {
     f"{kind.__name__} {which}": float(getattr(np.finfo(kind), f"smallest_{which}"))
-    for kind in (np.float16, np.float32, np.float64) for which in ("normal", "subnormal")
-}  # fmt: skip
+    for kind in (np.float16, np.float32, np.float64)
+    for which in ("normal", "subnormal")
+}
 """Below the smallest normal number precision is lost, below the smallest subnormal one there is 0."""
 
 QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
@@ -36,7 +37,8 @@ def quantiles(rows: npt.ArrayLike, levels: Sequence[float]) -> Array:
 
 
 def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.NDArray[np.bool_]) -> None:
-    """A matrix as a heat map on a logarithmic scale of so many decades; what lies below, zeros too, is hatched, what is not finite red.
+    """A matrix as a heat map on a logarithmic scale of so many decades; what lies below, zeros too, is hatched, what is
+    not finite red.
 
     Places that are not `possible` stay empty.
     """
@@ -46,11 +48,31 @@ def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.
     ill, lost = possible & ~np.isfinite(matrix), possible & (matrix < low)
     for row in np.flatnonzero(lost.any(axis=1)).tolist():
         starts, ends = np.flatnonzero(np.diff(lost[row], prepend=False, append=False)).reshape(-1, 2).T
-        axes.broken_barh(list(zip(starts - 0.5, ends - starts, strict=True)), (row - 0.5, 1), facecolor="#EEF1F4", edgecolor="#C8D1DA", hatch="////", linewidth=0)
+        axes.broken_barh(
+            list(zip(starts - 0.5, ends - starts, strict=True)),
+            (row - 0.5, 1),
+            facecolor="#EEF1F4",
+            edgecolor="#C8D1DA",
+            hatch="////",
+            linewidth=0,
+        )
     if ill.any():
-        axes.imshow(np.ma.masked_where(~ill, ill.astype(float)), cmap=ListedColormap([ALARM]), aspect="auto", interpolation="nearest", zorder=2)
+        axes.imshow(
+            np.ma.masked_where(~ill, ill.astype(float)),
+            cmap=ListedColormap([ALARM]),
+            aspect="auto",
+            interpolation="nearest",
+            zorder=2,
+        )
     shown = np.ma.masked_where(~possible | ill | (matrix < low), matrix)
-    image = axes.imshow(shown, norm=LogNorm(low if low < high else high / 10, high), cmap="cividis", aspect="auto", interpolation="nearest", zorder=2)
+    image = axes.imshow(
+        shown,
+        norm=LogNorm(low if low < high else high / 10, high),
+        cmap="cividis",
+        aspect="auto",
+        interpolation="nearest",
+        zorder=2,
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.tick_params(colors=GREY)
@@ -79,6 +101,15 @@ def draw_limits(axes: Axes) -> None:
     for name, limit in FORMATS.items():
         if low < limit < high:
             axes.axhline(limit, color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
-            axes.annotate(f"smallest {name}", (1.0, limit), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-                          ha="right", va="bottom", fontsize=7, color=GREY)  # fmt: skip
+            axes.annotate(
+                f"smallest {name}",
+                (1.0, limit),
+                xycoords=("axes fraction", "data"),
+                xytext=(-2, 2),
+                textcoords="offset points",
+                ha="right",
+                va="bottom",
+                fontsize=7,
+                color=GREY,
+            )
     axes.set_ylim(low, high)

@@ -1,9 +1,9 @@
 """The backward step: how the cotangents of one timestep flow, on the operations that the reverse sweep recorded.
 
-Every line carries the cotangent of a forward value, and every shape is an operation of a rule, a sum over the readers of a
-value, or ``δf``, the whole gradient by the named value ``f``. What comes in from the next step, from the loss or from a layer
-above enters by a port; what goes on to the step before, to the inputs or to the parameters leaves by one or as a chip.
-Forward values that a rule reads are chips beside the operation that reads them.
+Every line carries the cotangent of a forward value, and every shape is an operation of a rule, a sum over the readers
+of a value, or ``δf``, the whole gradient by the named value ``f``. What comes in from the next step, from the loss or
+from a layer above enters by a port; what goes on to the step before, to the inputs or to the parameters leaves by one
+or as a chip. Forward values that a rule reads are chips beside the operation that reads them.
 """
 
 from __future__ import annotations
@@ -171,19 +171,27 @@ class _Adjoint(Shapes):
         return self._joined(flows, [use.sum for use in (own if carried else own[1:])], owner) if flows else None
 
     def _from_elsewhere(self, value: Tensor, uses: list[Use]) -> _Flow:
-        """What the loss, another layer or a step that is no neighbour adds: by the port for the output, or a stand-in."""
+        """What the loss, another layer or a step that is no neighbour adds: by the port for the output, or a
+        stand-in.
+        """
         nodes = tuple(self.graph.find(use.sum) for use in uses[1:] if use.sum is not None)
         origin = self._origin(uses[0])
         name = self.names.get(value.id, "·")
         label = f"from t = {abs(origin)}" if isinstance(origin, int) else f"∂L/∂{name}"
         if label.startswith("∂") and name in (*self.states, self.output):
             label += theme.subscript(self.t)
-        item = Item(self._key(f"from.{label}"), "ellipse", label, "loss", (theme.label_width(label, 12) + 14, 20.0), (), nodes)
+        item = Item(
+            self._key(f"from.{label}"), "ellipse", label, "loss", (theme.label_width(label, 12) + 14, 20.0), (), nodes
+        )
         parts = tuple(use.part for use in uses)
         if value is self.run.outputs[self.t] and not isinstance(origin, int) and self.seed is None:
-            self.seed = replace(item, size=(item.size[0], 28.0), value=self.graph.find(value) if origin == "layer" else None)
+            self.seed = replace(
+                item, size=(item.size[0], 28.0), value=self.graph.find(value) if origin == "layer" else None
+            )
             reader = uses[0].consumer
-            self.joined = self.graph.find(reader) if origin == "loss" and len(uses) == 1 and reader in self.graph else None
+            self.joined = (
+                self.graph.find(reader) if origin == "loss" and len(uses) == 1 and reader in self.graph else None
+            )
             return _Flow(entering("x"), parts)
         self.items.append(item)
         return _Flow(item.key, parts)
@@ -204,13 +212,24 @@ class _Adjoint(Shapes):
         label = self._worded(node)
         round_ = len(label) <= 2
         key = self._key(f"d.{owner or 'shared'}.{node.op}")
-        folded = tuple(n for index in dict.fromkeys(node.inputs) if index in self.labels for n in self.factors.pop(index, ()))
+        folded = tuple(
+            n for index in dict.fromkeys(node.inputs) if index in self.labels for n in self.factors.pop(index, ())
+        )
         links = [self._link(_Flow(self.at[index], (self._tensor(index),))) for index in lines]
         links += [Link(chip, None) for chip in chips if chip]
         size = (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0)
         self.items.append(
-            Item(key, "circle" if round_ else "box", label, self._role(owner), size, tuple(links), (node, *folded), is_straight(node) and is_straight(rule))
-        )  # fmt: skip
+            Item(
+                key,
+                "circle" if round_ else "box",
+                label,
+                self._role(owner),
+                size,
+                tuple(links),
+                (node, *folded),
+                is_straight(node) and is_straight(rule),
+            )
+        )
         self.at[node.index] = key
         self._weigh((node,), float(np.linalg.norm(node.value)))
 
@@ -236,11 +255,25 @@ class _Adjoint(Shapes):
             self.labels[index] = formula(node, self.graph, self._called) or ("mask" if node.dtype.kind == "b" else "c")
             return ""
         symbol = theme.SYMBOLS.get(rule.op, rule.op)
-        label = formula(node, self.graph, self._called) or (f"{symbol}′" if index in self.factors else self._short(node))
+        label = formula(node, self.graph, self._called) or (
+            f"{symbol}′" if index in self.factors else self._short(node)
+        )
         inner = tuple(self.factors.pop(index, ()))
         key = self._key(f"with.{label}")
         width = max(24.0, theme.label_width(label, 10) + 10)
-        self.items.append(Item(key, "ellipse", label, self._tint(node, rule, bool(inner)), (width, 17.0), (), inner, value=None if inner else node, beside=True))
+        self.items.append(
+            Item(
+                key,
+                "ellipse",
+                label,
+                self._tint(node, rule, bool(inner)),
+                (width, 17.0),
+                (),
+                inner,
+                value=None if inner else node,
+                beside=True,
+            )
+        )
         return key
 
     def _is_fixed(self, node: Node) -> bool:
@@ -296,7 +329,11 @@ class _Adjoint(Shapes):
         symbol = theme.SYMBOLS.get(node.op, node.op)
         if len(texts) == 2 and any(texts):
             left, right = texts
-            return f"{left} {symbol}" if left and node.op in ("subtract", "divide", "power") else f"{symbol} {left or right}"
+            return (
+                f"{left} {symbol}"
+                if left and node.op in ("subtract", "divide", "power")
+                else f"{symbol} {left or right}"
+            )
         return symbol
 
     # ----------------------------------------------------------------------------------- what leaves
@@ -308,7 +345,9 @@ class _Adjoint(Shapes):
         if flow is None:
             return ""
         label = f"δx{theme.subscript(self.t)}"
-        self.items.append(Item("d.x", "circle", label, "input", (34.0, 34.0), (self._link(flow),), value=self.graph.find(x)))
+        self.items.append(
+            Item("d.x", "circle", label, "input", (34.0, 34.0), (self._link(flow),), value=self.graph.find(x))
+        )
         return "d.x"
 
     def _shares(self) -> None:

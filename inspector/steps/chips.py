@@ -1,7 +1,7 @@
 """The chips by which a step of the reverse sweep adds to the gradients of parameters.
 
-Operations that lead to such a chip and nowhere else are told in it: ``⊗ h₀ → δU`` is an outer product with h₀, ``Σ → δb`` a sum
-over the batch.
+Operations that lead to such a chip and nowhere else are told in it: ``⊗ h₀ → δU`` is an outer product with h₀, ``Σ →
+δb`` a sum over the batch.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ class Step:
     seed : Item or None
         Of a backward step: what enters by the port ``x``, drawn outside the frame.
     joined : Node or None
-        Of a backward step: what the output was joined into; if a layer reads that, the seed is a part of that layer's gradient.
+        Of a backward step: what the output was joined into; if a layer reads that, the seed is a part of that layer's
+        gradient.
     totals : tuple of (name, key) or None
         Of a backward step: for every state the item that shows its whole cotangent, or an empty key.
     """

@@ -1,4 +1,6 @@
-"""How a value that has no name of its own reads, as a short formula of those that have: ``o(1 − o)``, ``1 − tanh²c₁``."""
+"""How a value that has no name of its own reads, as a short formula of those that have: ``o(1 − o)``, ``1 −
+tanh²c₁``.
+"""
 
 from __future__ import annotations
 

@@ -124,9 +124,16 @@ class _Collapse:
         lines = tuple(link._replace(layer=True) for link in self._lines(inside))
         nodes = tuple(dict.fromkeys(node for inner in inside for node in inner.nodes))
         return Item(
-            gate.key if gate else item.key, "box", label, role, (width, 24.0 if textbook else 28.0), lines,
-            nodes, value=gate.value if gate else None, layer=True,
-        )  # fmt: skip
+            gate.key if gate else item.key,
+            "box",
+            label,
+            role,
+            (width, 24.0 if textbook else 28.0),
+            lines,
+            nodes,
+            value=gate.value if gate else None,
+            layer=True,
+        )
 
 
 def _plain(item: Item, textbook: bool) -> Item:
@@ -140,7 +147,11 @@ def _plain(item: Item, textbook: bool) -> Item:
 
 def _without_values(step: Step) -> Step:
     """States are lines here, not shapes; only the output keeps its circle."""
-    away = {i.key: i.links[0].source for i in step.items if i.value is not None and i.links and not i.layer and i.key != step.output}
+    away = {
+        i.key: i.links[0].source
+        for i in step.items
+        if i.value is not None and i.links and not i.layer and i.key != step.output
+    }
 
     def through(key: str) -> str:
         while key in away:

@@ -210,11 +210,17 @@ class _Builder(Shapes):
         folded = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
         self.items.append(
             Item(
-                key, "circle" if round_ else "box", label, self._role(owner),
+                key,
+                "circle" if round_ else "box",
+                label,
+                self._role(owner),
                 (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0),
-                tuple(lines), (node, *folded), is_straight(node), learned=self._reads_parameter(node),
+                tuple(lines),
+                (node, *folded),
+                is_straight(node),
+                learned=self._reads_parameter(node),
             )
-        )  # fmt: skip
+        )
         self.at[node.index] = key
         name = self._name(node)
         if name is not None:
@@ -289,7 +295,9 @@ class _Builder(Shapes):
         return super()._text(index)
 
     def _function(self, node: Node) -> str:
-        """What is computed from parameters alone: ``f(nu, theta)``, and of the same parameters otherwise ``f₂(nu, theta)``."""
+        """What is computed from parameters alone: ``f(nu, theta)``, and of the same parameters otherwise ``f₂(nu,
+        theta)``.
+        """
         operands = (self.graph.nodes[k] for inner in (node, *self.folded[node.index]) for k in inner.inputs)
         names = dict.fromkeys(operand.name for operand in operands if operand.op == "parameter" and operand.name)
         if not names:
@@ -303,7 +311,10 @@ class _Builder(Shapes):
         settings = tuple(sorted((key, repr(value)) for key, value in node.attributes.items()))
         leaves = {k: self.graph.nodes[k] for k in node.inputs if k not in self.recipes}
         operands = tuple(
-            self.recipes[k] if k not in leaves else (leaves[k].value.tobytes() if leaves[k].op == "constant" else -1 - k) for k in node.inputs
+            self.recipes[k]
+            if k not in leaves
+            else (leaves[k].value.tobytes() if leaves[k].op == "constant" else -1 - k)
+            for k in node.inputs
         )
         return self.known.setdefault((node.op, settings, operands), len(self.known))
 

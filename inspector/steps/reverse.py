@@ -65,7 +65,9 @@ def reverse_sweep(run: Run, loss: Tensor) -> Reverse:
     found = Reverse()
     parts: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     done = {one.id}
-    for node, total, edges in sweep([loss], [one], [value for value in _wanted(run) if value.op is not HELD], create_graph=True):
+    for node, total, edges in sweep(
+        [loss], [one], [value for value in _wanted(run) if value.op is not HELD], create_graph=True
+    ):
         found.totals[node.id] = total
         if isinstance(node.op, Recurrent):
             continue

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.anomaly import is_finite, kind_of
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .values import parts_of, recorded_values
@@ -34,8 +34,8 @@ class NotFinite:
     ----------
     kind : {"NaN", "infinity"}
     source : {"value", "parameter", "input", "initial state", "leaf", "constant", "gradient"}
-        A ``"value"`` was computed from finite ones; parameters, inputs and so on brought it along; ``"gradient"`` means that
-        all values are finite, and a gradient on its way back is not.
+        A ``"value"`` was computed from finite ones; parameters, inputs and so on brought it along; ``"gradient"`` means
+        that all values are finite, and a gradient on its way back is not.
     timestep : int or None
         Of the operation; none outside the steps, as in the loss.
     name : str or None
@@ -82,8 +82,8 @@ def in_words(value: float, spec: str = ".4g", instead: str = "not finite") -> st
 def first_not_finite(run: Run, trace: GradientTrace | None = None) -> NotFinite | None:
     """Find where NaN or infinity first appears in a run, or with a trace, where it does in the gradient.
 
-    What is masked out, such as NaN in the padding of a batch, is not counted: a value counts if it leaves a state, a gate,
-    an output, the loss or a gradient not finite.
+    What is masked out, such as NaN in the padding of a batch, is not counted: a value counts if it leaves a state, a
+    gate, an output, the loss or a gradient not finite.
 
     Parameters
     ----------
@@ -114,16 +114,24 @@ def first_not_finite(run: Run, trace: GradientTrace | None = None) -> NotFinite 
         return _by_name(run, trace)
     names, leaves, results = _known(run)
     found = _in_values([*results, *([trace.loss] if trace is not None else [])], names, leaves)
-    return found if found is not None or trace is None else _in_gradient(trace.loss, trace.node_norms, trace.edge_norms, names, leaves)
+    return (
+        found
+        if found is not None or trace is None
+        else _in_gradient(trace.loss, trace.node_norms, trace.edge_norms, names, leaves)
+    )
 
 
 def not_finite_behind(
     loss: Tensor, node_norms: Mapping[int, float], edge_norms: Mapping[tuple[int, int], float], run: Run | None = None
 ) -> NotFinite | None:
-    """The same of what a loss was computed from, if need be without a run; norms are those of a :class:`GradientTrace`."""
+    """The same of what a loss was computed from, if need be without a run; norms are those of a
+    :class:`GradientTrace`.
+    """
     order = ancestors([loss])
     names: Names = {node.id: node.name for node in order if node.name is not None}
-    leaves: Leaves = {node.id: (_source(node), node.name or "without a name", node) for node in order if node.op is None}
+    leaves: Leaves = {
+        node.id: (_source(node), node.name or "without a name", node) for node in order if node.op is None
+    }
     if run is not None and all(part.tape is None for part in run.cells):
         names, leaves, _ = _known(run)
     named = [node for node in order if node.id in names and node.op is not None]
@@ -133,7 +141,9 @@ def not_finite_behind(
 def _known(run: Run) -> tuple[Names, Leaves, list[Tensor]]:
     """The names of values and what was given, by Tensor id, and all named values and outputs."""
     recorded = {key: value for key, value in recorded_values(run).items() if key[0] != "x"}
-    leaves = {x.id: ("input", "x", x) for x in run.inputs} | {leaf.id: (source, name, leaf) for source, name, leaf in _leaves(run)}
+    leaves = {x.id: ("input", "x", x) for x in run.inputs} | {
+        leaf.id: (source, name, leaf) for source, name, leaf in _leaves(run)
+    }
     return {value.id: name for (name, _), value in recorded.items()}, leaves, [*recorded.values(), *run.outputs]
 
 
@@ -153,10 +163,19 @@ def _came_from(value: Tensor, names: Names, leaves: Leaves) -> NotFinite:
     brought = _brought(way, leaves)
     if brought is None:
         return NotFinite(kind_of(origin.data), "value", origin.timestep, _leads_to(origin, way, names), _name(origin))
-    readers = [node for node in way if node.op is not None and not any(np.may_share_memory(node.data, v) for v in node.values)]
+    readers = [
+        node for node in way if node.op is not None and not any(np.may_share_memory(node.data, v) for v in node.values)
+    ]
     reader = next(iter(readers), way[-1])
     source, name, array = brought
-    return NotFinite(kind_of(array), source, reader.timestep, _leads_to(reader, way, names), _name(reader), f"{name} ({_count(array)})")
+    return NotFinite(
+        kind_of(array),
+        source,
+        reader.timestep,
+        _leads_to(reader, way, names),
+        _name(reader),
+        f"{name} ({_count(array)})",
+    )
 
 
 def _brought(way: Sequence[Tensor], leaves: Leaves) -> tuple[str, str, Any] | None:
@@ -166,7 +185,11 @@ def _brought(way: Sequence[Tensor], leaves: Leaves) -> tuple[str, str, Any] | No
             source, name, leaf = leaves[value.id]
             return source, name, leaf.data
     origin = way[0]
-    constants = [v for v in (origin.inputs if origin.op is not None else [origin.data]) if not isinstance(v, Tensor) and not is_finite(v)]
+    constants = [
+        v
+        for v in (origin.inputs if origin.op is not None else [origin.data])
+        if not isinstance(v, Tensor) and not is_finite(v)
+    ]
     return ("constant", origin.name or "without a name", constants[0]) if constants else None
 
 
@@ -176,7 +199,9 @@ def _count(array: Any) -> str:
 
 
 def _source(leaf: Tensor) -> str:
-    """What a leaf is, as far as it can be told without a run: what is trained is a parameter, an ``x`` of a step an input."""
+    """What a leaf is, as far as it can be told without a run: what is trained is a parameter, an ``x`` of a step
+    an input.
+    """
     return "parameter" if leaf.requires_grad else "input" if leaf.name == "x" and leaf.timestep is not None else "leaf"
 
 
@@ -190,7 +215,11 @@ def _leads_to(node: Tensor, way: Sequence[Tensor], names: Names) -> str | None:
 
 
 def _in_gradient(
-    loss: Tensor, node_norms: Mapping[int, float], edge_norms: Mapping[tuple[int, int], float], names: Names, leaves: Leaves
+    loss: Tensor,
+    node_norms: Mapping[int, float],
+    edge_norms: Mapping[tuple[int, int], float],
+    names: Names,
+    leaves: Leaves,
 ) -> NotFinite | None:
     """The first operation, on the way back from the loss, that sends on what is not finite."""
     order = ancestors([loss])
@@ -204,7 +233,13 @@ def _in_gradient(
             if ill:  # as a value that is masked out, whose slope is NaN nevertheless
                 return _came_from(min(ill, key=lambda v: v.id), names, leaves)
         step = [v for v in order if v.scope is node.scope]
-        return NotFinite("NaN" if np.isnan(norm) else "infinity", "gradient", node.timestep, _leads_to(node, step, names), _name(node))
+        return NotFinite(
+            "NaN" if np.isnan(norm) else "infinity",
+            "gradient",
+            node.timestep,
+            _leads_to(node, step, names),
+            _name(node),
+        )
     return None
 
 
@@ -220,7 +255,14 @@ def _by_name(run: Run, trace: GradientTrace | None) -> NotFinite | None:
                 value = part.names.get((name, t))
                 if value is not None and not is_finite(value.data):
                     source = "input" if name == "x" else "value"
-                    return NotFinite(kind_of(value.data), source, t, prefix + name, None, f"x ({_count(value.data)})" if name == "x" else "")
+                    return NotFinite(
+                        kind_of(value.data),
+                        source,
+                        t,
+                        prefix + name,
+                        None,
+                        f"x ({_count(value.data)})" if name == "x" else "",
+                    )
     return None if trace is None else _gradient_by_name(run, trace)
 
 

@@ -55,7 +55,9 @@ class Nonlinearity(NamedTuple):
         assert op is not None
         rule = op.rule(self.operand)
         assert rule is not None
-        slopes: Array = np.broadcast_to(rule(np.ones_like(node.data), node.data, *node.values, **node.attributes), node.shape)[self.rows]
+        slopes: Array = np.broadcast_to(
+            rule(np.ones_like(node.data), node.data, *node.values, **node.attributes), node.shape
+        )[self.rows]
         return slopes
 
 
@@ -76,7 +78,9 @@ def nonlinearities(run: Run) -> Iterator[Nonlinearity]:
     fixed = {parameter.id for parameter in run.cell.parameters()}
     seen: dict[tuple[str, int], int] = {}
     for node in ancestors(outputs):
-        operands = [k for k, operand in enumerate(node.inputs) if isinstance(operand, Tensor) and operand.id not in fixed]
+        operands = [
+            k for k, operand in enumerate(node.inputs) if isinstance(operand, Tensor) and operand.id not in fixed
+        ]
         if node.op is not None and not operands:
             fixed.add(node.id)
         step = node.scope.step if node.scope is not None else None
@@ -125,6 +129,10 @@ def _running(part: Run, t: int) -> Any:
     state = part.states[t][0]
     if state.op is not None and state.op.name == "where":
         chosen = state.inputs[0]
-        if isinstance(chosen, np.ndarray) and chosen.dtype == bool and chosen.shape == (len(state.data), *(1,) * (state.ndim - 1)):
+        if (
+            isinstance(chosen, np.ndarray)
+            and chosen.dtype == bool
+            and chosen.shape == (len(state.data), *(1,) * (state.ndim - 1))
+        ):
             return chosen.reshape(-1)
     return slice(None)

@@ -50,7 +50,9 @@ def step_by_step(run: Run) -> Run:
 
 def loss_step_by_step(loss: Tensor, run: Run, replayed: Run) -> Tensor:
     """The loss of a compiled run, computed from its replay."""
-    parts = {old.tape.id: (old, new) for old, new in zip(run.cells, replayed.cells, strict=True) if old.tape is not None}
+    parts = {
+        old.tape.id: (old, new) for old, new in zip(run.cells, replayed.cells, strict=True) if old.tape is not None
+    }
     graph = Graph(loss)
     feeds: dict[Any, Tensor] = {}
     for old, new in zip(run.cells, replayed.cells, strict=True):

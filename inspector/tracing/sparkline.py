@@ -15,9 +15,8 @@ _BARS = "▁▂▃▄▅▆▇█"
 def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True, like: npt.ArrayLike | None = None) -> str:
     """Draw a curve with blocks, from the lowest ``▁`` to the highest ``█``.
 
-    Zeros on a logarithmic scale show as ``·``, and so do their logarithms, minus infinity; what else is not finite shows as
-    ``!``. A curve longer than `width` is
-    thinned out: each character shows the largest value of its stretch.
+    Zeros on a logarithmic scale show as ``·``, and so do their logarithms, minus infinity; what else is not finite
+    shows as ``!``. A curve longer than `width` is thinned out: each character shows the largest value of its stretch.
 
     Parameters
     ----------
@@ -51,7 +50,9 @@ def sparkline(values: npt.ArrayLike, width: int = 60, *, log: bool = True, like:
         elif not math.isfinite(value):
             marks.append("!")
         else:
-            place = float(high != 0) if high == low and not log else 1.0 if high == low else (height - low) / (high - low)
+            place = (
+                float(high != 0) if high == low and not log else 1.0 if high == low else (height - low) / (high - low)
+            )
             marks.append(_BARS[min(len(_BARS) - 1, max(0, int(place * len(_BARS))))])
     return "".join(marks)
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from tinygrad_rnn import Scope, Tensor, files
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import Product, Scatter, dense, is_basic_index
-from tinygrad_rnn.autodiff.counted import counted
 from tinygrad_rnn.autodiff.sweep import Recurrent, sweep
 from tinygrad_rnn.compiler import CompiledEnsemble
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.inner import RowsOf
 from tinygrad_rnn.recurrent.unroll import Run
 
@@ -40,6 +40,7 @@ from .values import (
 Array = npt.NDArray[Any]
 
 __all__ = ["GradientTrace", "behind", "check", "norm_of", "norms", "timestep_in", "trace"]
+
 
 @dataclass(frozen=True, eq=False)
 class GradientTrace(Shown):
@@ -121,8 +122,14 @@ class GradientTrace(Shown):
     def __str__(self) -> str:
         wide = max(map(len, self.states), default=0)
         lines = [str(self.not_finite)] if self.not_finite else []
-        lines += [f"{self.label}, {counted(self.steps, 'step')}, loss {float(self.loss.item()):.4g}, initialisation {self.initialisation}: ‖∂L/∂state_t‖₂"]
-        lines += [f"  {state:{wide}}  {sparkline(self.norm(state), 40)}  {decay_rate(self.norm(state))}" for state in self.states]
+        lines += [
+            f"{self.label}, {counted(self.steps, 'step')}, loss {float(self.loss.item()):.4g}, initialisation"
+            f" {self.initialisation}: ‖∂L/∂state_t‖₂"
+        ]
+        lines += [
+            f"  {state:{wide}}  {sparkline(self.norm(state), 40)}  {decay_rate(self.norm(state))}"
+            for state in self.states
+        ]
         return "\n".join(lines)
 
     def gradient(self, name: str, t: int) -> Array:
@@ -175,7 +182,8 @@ class GradientTrace(Shown):
         Returns
         -------
         ndarray (T, members)
-            NaN at timesteps at which nothing has this name. Statistics of decay over many initialisations are its means or quantiles along the last axis.
+            NaN at timesteps at which nothing has this name. Statistics of decay over many initialisations are its means
+            or quantiles along the last axis.
 
         Raises
         ------
@@ -256,8 +264,8 @@ class GradientTrace(Shown):
     def to_dict(self) -> dict[str, Any]:
         """All norms as plain lists and strings, fit for JSON.
 
-        JSON has no NaN and no infinity: a norm that is not finite is ``None``, and so is a missing one; ``"not_finite"`` then
-        says where that begins, and is ``None`` if all is finite.
+        JSON has no NaN and no infinity: a norm that is not finite is ``None``, and so is a missing one;
+        ``"not_finite"`` then says where that begins, and is ``None`` if all is finite.
         """
         return {
             "cell": self.label,
@@ -272,14 +280,22 @@ class GradientTrace(Shown):
     def to_csv(self, path: str | Path) -> Path:
         """Write one line a name and timestep: ``kind,name,timestep,norm``; kind is ``value`` or ``parameter``.
 
-        What is not finite is written ``nan`` or ``inf``, as NumPy and pandas read it; what is missing has no line. The file appears only when it is complete.
+        What is not finite is written ``nan`` or ``inf``, as NumPy and pandas read it; what is missing has no line. The
+        file appears only when it is complete.
         """
         return files.write_csv(path, ("kind", "name", "timestep", "norm"), self._table())
 
     def _table(self) -> Iterator[tuple[str, str, int, float]]:
-        for kind, names, found in (("value", self.names, self.norm), ("parameter", self.parameters, self.parameter_norm)):
+        for kind, names, found in (
+            ("value", self.names, self.norm),
+            ("parameter", self.parameters, self.parameter_norm),
+        ):
             for name in names:
-                yield from ((kind, name, t, float(v)) for t, v in enumerate(found(name)) if kind == "parameter" or self.has(name, t))
+                yield from (
+                    (kind, name, t, float(v))
+                    for t, v in enumerate(found(name))
+                    if kind == "parameter" or self.has(name, t)
+                )
 
     def _known(self, name: str, names: tuple[str, ...]) -> None:
         if name not in names:
@@ -324,7 +340,9 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     within: dict[tuple[str, int], Array] = {}
     node_norms: dict[int, float] = {}
     edge_norms: dict[tuple[int, int], float] = {}
-    for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], [*everything, *values.values(), *inside]):
+    for node, total, edges in sweep(
+        [loss], [np.ones(loss.shape, loss.dtype)], [*everything, *values.values(), *inside]
+    ):
         if node in inside:
             prefix, part = inside[node]
             within |= gradients_inside(prefix, part, total)
@@ -339,16 +357,24 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
             shares.add(node, operand, contribution)
     gradients: dict[tuple[str, int], Array] = {}
     for key, value in values.items():
-        gradients[key] = gradient_of(value, key[1], found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape)))
+        gradients[key] = gradient_of(
+            value, key[1], found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape))
+        )
     for prefix, part in inside.values():
         gradients |= zeros_inside(prefix, part)
     gradients |= within
     names = in_order(run, gradients)
     return GradientTrace(
-        run, loss, names, tuple(shares.found), MappingProxyType(node_norms), MappingProxyType(edge_norms),
-        gradients, {key: norm_of(gradient) for key, gradient in gradients.items()},
+        run,
+        loss,
+        names,
+        tuple(shares.found),
+        MappingProxyType(node_norms),
+        MappingProxyType(edge_norms),
+        gradients,
+        {key: norm_of(gradient) for key, gradient in gradients.items()},
         {name: tuple(found) for name, found in shares.found.items()},
-    )  # fmt: skip
+    )
 
 
 def check(run: Any, loss: Any, who: str) -> None:

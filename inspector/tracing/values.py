@@ -15,7 +15,16 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 Array = npt.NDArray[Any]
 
-__all__ = ["gradient_of", "gradients_inside", "in_order", "insides", "parts_of", "recorded_values", "shares_inside", "zeros_inside"]
+__all__ = [
+    "gradient_of",
+    "gradients_inside",
+    "in_order",
+    "insides",
+    "parts_of",
+    "recorded_values",
+    "shares_inside",
+    "zeros_inside",
+]
 
 
 def recorded_values(run: Run) -> dict[tuple[str, int], Tensor]:
@@ -41,12 +50,16 @@ def gradients_inside(prefix: str, part: Run, cotangents: Any) -> dict[tuple[str,
     for (role, name), series in cotangents.inner.items():
         for k, gradient in enumerate(series):
             t = _timestep(part, k)
-            found[prefix + name, t] = gradient if mask is None or role != "state" else _where_running(mask[t], gradient, lead)
+            found[prefix + name, t] = (
+                gradient if mask is None or role != "state" else _where_running(mask[t], gradient, lead)
+            )
     return found
 
 
 def gradient_of(value: Tensor, t: int, gradient: Array) -> Array:
-    """The gradient by a named value of timestep `t`; 0 where that is a state merely held after the end of a sequence."""
+    """The gradient by a named value of timestep `t`; 0 where that is a state merely held after the end of a
+    sequence.
+    """
     return _where_running(value.inputs[0], gradient) if value.op is HELD and value.timestep == t else gradient
 
 
@@ -65,9 +78,7 @@ def zeros_inside(prefix: str, part: Run) -> dict[tuple[str, int], Array]:
     return found
 
 
-def shares_inside(
-    part: Run, cotangents: Any, owner: Mapping[int, str]
-) -> Iterator[tuple[str, Lazy, int]]:
+def shares_inside(part: Run, cotangents: Any, owner: Mapping[int, str]) -> Iterator[tuple[str, Lazy, int]]:
     """What each timestep of a compiled run adds to the gradients of parameters: name, share, timestep."""
     assert part.tape is not None
     first = 1 + len(part.initial_state)

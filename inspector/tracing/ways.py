@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
-from tinygrad_rnn.autodiff.counted import counted
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .replay import loss_step_by_step, step_by_step
@@ -17,8 +17,16 @@ from .trace import behind, check, trace
 from .values import recorded_values
 
 __all__ = [
-    "cut_set", "first_reached", "gates_of", "is_reversed", "names_by_id", "recorded", "state_values", "states_of", "value_at",
-]  # fmt: skip
+    "cut_set",
+    "first_reached",
+    "gates_of",
+    "is_reversed",
+    "names_by_id",
+    "recorded",
+    "state_values",
+    "states_of",
+    "value_at",
+]
 
 
 def recorded(run: Any, loss: Any, who: str) -> tuple[Run, Tensor]:
@@ -120,26 +128,38 @@ def value_at(run: Run, key: tuple[str, int], who: str) -> Tensor:
     KeyError
         If nothing has the name at that timestep.
     """
-    if not (isinstance(key, (tuple, list)) and len(key) == 2 and isinstance(key[0], str) and isinstance(key[1], (int, np.integer))):
+    if not (
+        isinstance(key, (tuple, list))
+        and len(key) == 2
+        and isinstance(key[0], str)
+        and isinstance(key[1], (int, np.integer))
+    ):
         raise TypeError(f"{who}: give a value as (name, timestep), such as ('h', 0), got {key!r}")
     values = recorded_values(run)
     name, t = key[0], int(key[1]) + len(run) * (key[1] < 0)
     if (name, t) not in values:
         known = ", ".join(dict.fromkeys(name for name, _ in values))
-        raise KeyError(f"{who}: there is no {key[0]!r} at timestep {key[1]}; the run has {counted(len(run), 'step')} and {known}")
+        raise KeyError(
+            f"{who}: there is no {key[0]!r} at timestep {key[1]}; the run has {counted(len(run), 'step')} and {known}"
+        )
     return values[name, t]
 
 
 def first_reached(run: Run, loss: Tensor) -> tuple[str, int]:
     """A state, and the timestep that its gradient reaches last: of an LSTM c at 0.
 
-    Of the states that cells keep to themselves the one with the largest gradient there; an output's, if no other has any.
+    Of the states that cells keep to themselves the one with the largest gradient there; an output's, if no other has
+    any.
     """
     found = trace(run, loss)
     outputs = {value.id for part in run.cells for value in part.outputs}
     ends = [(name, len(run) - 1 if is_reversed(run, name) else 0) for name in found.states]
     values = state_values(run)
-    kept = [(name, t) for name, t in ends if values[name][t].id not in outputs and values[name][t].timestep == t and found.norm(name)[t] > 0]
+    kept = [
+        (name, t)
+        for name, t in ends
+        if values[name][t].id not in outputs and values[name][t].timestep == t and found.norm(name)[t] > 0
+    ]
     return max(kept or ends, key=lambda end: float(np.nan_to_num(found.norm(end[0])[end[1]])))
 
 

@@ -16,9 +16,14 @@ from tests.examples.checks import assert_pictures, needs_trained_network
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = ["understanding-decay.png", "understanding-encoder.svg", "understanding-sensitivity.png"]
 OTHERS = [
-    "decay-of-three-cells.png", "lstm-cell.svg", "lstm-gate.svg", "lstm-operation.svg", "own-cell-decay.png",
-    "own-cell.svg", "scalars.svg",
-]  # fmt: skip
+    "decay-of-three-cells.png",
+    "lstm-cell.svg",
+    "lstm-gate.svg",
+    "lstm-operation.svg",
+    "own-cell-decay.png",
+    "own-cell.svg",
+    "scalars.svg",
+]
 
 
 @pytest.mark.slow
@@ -27,8 +32,12 @@ def test_as_a_user_runs_it(tmp_path):
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "demo.py"), "--out", str(tmp_path / "new" / "pictures")],
-        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, encoding="utf-8", timeout=300,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert_pictures(tmp_path / "new" / "pictures", TRAINED + OTHERS, done.stdout)
     assert f"{len(TRAINED + OTHERS)} pictures" in done.stdout

@@ -23,7 +23,9 @@ def test_a_mark_stands_under_its_step_or_where_a_line_leads_at_the_height_of_its
     trace = inspector.trace(run, run.outputs[-1].sum())
     drawing = picture(run, level="cell", trace=trace, decay=True)
     shapes = {s.id: s for s in drawing.shapes}
-    grid = {int(s.id.removeprefix("chart.grid")): s.pieces[0][0][1] for s in drawing.lines if s.id.startswith("chart.grid")}
+    grid = {
+        int(s.id.removeprefix("chart.grid")): s.pieces[0][0][1] for s in drawing.lines if s.id.startswith("chart.grid")
+    }
     powers = sorted(grid)
     scale = (grid[powers[-1]] - grid[powers[0]]) / (powers[-1] - powers[0])
     leads = {line.id: line.pieces[0] for line in drawing.lines if line.id.startswith("chart.leader")}
@@ -38,7 +40,9 @@ def test_a_mark_stands_under_its_step_or_where_a_line_leads_at_the_height_of_its
             if steps > 20:
                 start, end = leads[f"chart.leader{t}"]
                 assert start[0] == pytest.approx(middle)
-                assert (mark.x, mark.x) == pytest.approx((end[0], first + (t + 0.5) * (last - first) / steps)), "an even axis"
+                assert (mark.x, mark.x) == pytest.approx((end[0], first + (t + 0.5) * (last - first) / steps)), (
+                    "an even axis"
+                )
             else:
                 assert mark.x == pytest.approx(middle)
             expected = grid[powers[0]] + scale * (math.log10(trace.norm(state)[t]) - powers[0])
@@ -55,7 +59,9 @@ def test_the_two_layers_of_a_stack_share_the_axis() -> None:
         middles = {round((f.left + f.right) / 2, 6) for f in drawing.frames if f.timestep == t}
         (leader,) = [line.pieces[0] for line in drawing.lines if line.id == f"chart.leader{t}"]
         assert middles == {round(leader[0][0], 6)}
-        marks = {round(s.x, 6) for s in drawing.shapes if s.id in (f"chart.layer0_2f_h.t{t}", f"chart.layer1_2f_h.t{t}")}
+        marks = {
+            round(s.x, 6) for s in drawing.shapes if s.id in (f"chart.layer0_2f_h.t{t}", f"chart.layer1_2f_h.t{t}")
+        }
         assert marks == {round(leader[1][0], 6)}
 
 

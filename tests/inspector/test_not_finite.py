@@ -1,7 +1,8 @@
-"""One NaN or infinity anywhere, a gradient of zero, a single step: whatever is public answers, says so, and draws the rest.
+"""One NaN or infinity anywhere, a gradient of zero, a single step: whatever is public answers, says so, and draws the
+rest.
 
-Functions are collected from what `inspector` makes public: a new one is tested without being mentioned here, if it takes a run, or a
-run and a loss. One that takes something else has to say in CALLS how it is called.
+Functions are collected from what `inspector` makes public: a new one is tested without being mentioned here, if it
+takes a run, or a run and a loss. One that takes something else has to say in CALLS how it is called.
 """
 
 from __future__ import annotations
@@ -60,14 +61,29 @@ def zero_gradient() -> tuple[Run, tg.Tensor]:
 
 
 KINDS: dict[str, tuple[Callable[[], tuple[Run, tg.Tensor]], str | None]] = {
-    "NaN weight": (nan_weight, "not finite since t = 0: NaN in the parameter weight_hh (1 of 36 numbers), first read by matmul for z_i"),
-    "infinite input": (infinite_input, "not finite since t = 3: infinity in the input x (1 of 6 numbers), first read by matmul for z_i"),
-    "overflow at t = 20": (lambda: growing(10 ** (308 / 19.5)), "not finite since t = 20: infinity first appears in matmul for h"),
-    "gradient overflows": (lambda: growing(1e80, 0 * X[:6, :1]),
-                           "gradient not finite from t = 2 back: infinity first appears in what matmul for h sends back; all values are finite"),
+    "NaN weight": (
+        nan_weight,
+        "not finite since t = 0: NaN in the parameter weight_hh (1 of 36 numbers), first read by matmul for z_i",
+    ),
+    "infinite input": (
+        infinite_input,
+        "not finite since t = 3: infinity in the input x (1 of 6 numbers), first read by matmul for z_i",
+    ),
+    "overflow at t = 20": (
+        lambda: growing(10 ** (308 / 19.5)),
+        "not finite since t = 20: infinity first appears in matmul for h",
+    ),
+    "gradient overflows": (
+        lambda: growing(1e80, 0 * X[:6, :1]),
+        (
+            "gradient not finite from t = 2 back: infinity first appears in what matmul for h sends back; all values"
+            " are finite"
+        ),
+    ),
     "zero gradient": (zero_gradient, None),
     "one step": (lambda: lstm(1), None),
-}  # fmt: skip
+}
+
 
 @lru_cache
 def made(kind: str) -> tuple[Run, tg.Tensor]:
@@ -89,16 +105,26 @@ def recorder_of(trace: inspector.GradientTrace) -> inspector.DecayRecorder:
 Call = Callable[[inspector.GradientTrace, Path], Any]
 
 CALLS: dict[str, Call] = {
-    "saliency": lambda t, path: [inspector.saliency(t.run, t.loss, method) for method in ("gradient", "gradient_x_input", "integrated")],
+    "saliency": lambda t, path: [
+        inspector.saliency(t.run, t.loss, method) for method in ("gradient", "gradient_x_input", "integrated")
+    ],
     "what_if": lambda t, path: inspector.what_if(t.run, t.loss, scale={"weight_hh": 1.5}),
     "stops": lambda t, path: inspector.stops(t.loss, t.run.states[0].h, t.run),
-    "lyapunov": lambda t, path: [inspector.lyapunov(t.run), inspector.lyapunov(t.run.cell, np.stack([x.data for x in t.run.inputs]))],
+    "lyapunov": lambda t, path: [
+        inspector.lyapunov(t.run),
+        inspector.lyapunov(t.run.cell, np.stack([x.data for x in t.run.inputs])),
+    ],
     "plot_decay": lambda t, path: inspector.plot_decay(t, path),
-    "plot_heat_map": lambda t, path: inspector.plot_heat_map([t.norm("h")], ["h"], [str(k) for k in range(t.steps)], path),
+    "plot_heat_map": lambda t, path: inspector.plot_heat_map(
+        [t.norm("h")], ["h"], [str(k) for k in range(t.steps)], path
+    ),
     "plot_training": lambda t, path: inspector.plot_training(recorder_of(t), path),
     "plot_snapshots": lambda t, path: inspector.plot_snapshots(recorder_of(t), path),
     "animate_training": lambda t, path: inspector.animate_training(recorder_of(t), path.with_suffix(".gif")),
-    "render": lambda t, path: [inspector.render(t.run, path, trace=t, steps=slice(0, 2), values=True, backward=True), inspector.render(t.run, trace=t, level="cell")],
+    "render": lambda t, path: [
+        inspector.render(t.run, path, trace=t, steps=slice(0, 2), values=True, backward=True),
+        inspector.render(t.run, trace=t, level="cell"),
+    ],
     "figure": lambda t, path: inspector.figure(t.run, t.loss, path),
     "report": lambda t, path: inspector.report(t.run, t.loss, path.with_suffix(".html")),
     "export": lambda t, path: inspector.export(t.run, path.with_suffix(".json"), trace=t, steps=slice(0, 2)),
@@ -106,17 +132,30 @@ CALLS: dict[str, Call] = {
     "equations": lambda t, path: inspector.equations(t.run),
     "decay_rate": lambda t, path: inspector.decay_rate(t.norm("h")),
     "to_networkx": lambda t, path: inspector.to_networkx(t.run, trace=t, steps=slice(0, 2)),
-    "phase_diagram": lambda t, path: inspector.phase_diagram(lambda x, y: t.run.cell, [0.0, 1.0], [0.0, 1.0], inputs=np.stack([x.data for x in t.run.inputs])),
-    "assert_gradient_reaches": lambda t, path: refused(lambda: inspector.assert_gradient_reaches(t.loss, t.run.states[0].h, at_least=np.inf)),
+    "phase_diagram": lambda t, path: inspector.phase_diagram(
+        lambda x, y: t.run.cell, [0.0, 1.0], [0.0, 1.0], inputs=np.stack([x.data for x in t.run.inputs])
+    ),
+    "assert_gradient_reaches": lambda t, path: refused(
+        lambda: inspector.assert_gradient_reaches(t.loss, t.run.states[0].h, at_least=np.inf)
+    ),
     "assert_no_detach": lambda t, path: inspector.assert_no_detach(t.loss),
     "assert_same_graph": lambda t, path: inspector.assert_same_graph(t.loss, t.loss),
 }
-"""How those are called that take more, or something else, than a run and a loss; they are given a trace, and a path for their picture."""
+"""How those are called that take more, or something else, than a run and a loss; they are given a trace, and a
+path for their picture.
+"""
 
 SILENT = {
-    "compare_graphs", "equations", "assert_no_detach", "assert_same_graph",  # numbers play no part
-    "step_jacobians", "decay_rate", "plot_heat_map", "to_networkx",  # numbers alone, without a place for words
-    "phase_diagram", "assert_gradient_reaches",  # of which more below
+    "compare_graphs",
+    "equations",
+    "assert_no_detach",
+    "assert_same_graph",  # numbers play no part
+    "step_jacobians",
+    "decay_rate",
+    "plot_heat_map",
+    "to_networkx",  # numbers alone, without a place for words
+    "phase_diagram",
+    "assert_gradient_reaches",  # of which more below
     "animate_training",  # pixels
 }
 NOT_OF_A_RUN = {"sweep", "render_program"}
@@ -126,7 +165,9 @@ REFUSED = {
 }
 """What cannot be asked."""
 
-FUNCTIONS = [name for name in inspector.__all__ if inspect.isfunction(getattr(inspector, name)) and name not in NOT_OF_A_RUN]
+FUNCTIONS = [
+    name for name in inspector.__all__ if inspect.isfunction(getattr(inspector, name)) and name not in NOT_OF_A_RUN
+]
 
 
 def refused(call: Callable[[], object]) -> str:
@@ -182,13 +223,22 @@ def test_every_public_function(name: str, kind: str, tmp_path: Path) -> None:
         assert all(sentence in text for text in texts), [text[:200] for text in texts if sentence not in text]
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in SILENT and name not in ("render", "figure", "report", "plot_snapshots", "export")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in FUNCTIONS
+        if name not in SILENT and name not in ("render", "figure", "report", "plot_snapshots", "export")
+    ],
+)
 def test_every_analysis_of_a_state_that_overflows(name: str, tmp_path: Path) -> None:
     """The same in little, and without pictures."""
     kind = "overflow at t = 20"
     found = called(name, trace_of(kind), tmp_path / "picture.svg")
     for one in found if isinstance(found, list) else [found]:
-        assert plain(next(iter(told(one, tmp_path)))).startswith(f"{'RNNCell(3, 2), 22 steps: ' * (name == 'diagnose')}{KINDS[kind][1]}") or isinstance(one, Path)
+        assert plain(next(iter(told(one, tmp_path)))).startswith(
+            f"{'RNNCell(3, 2), 22 steps: ' * (name == 'diagnose')}{KINDS[kind][1]}"
+        ) or isinstance(one, Path)
 
 
 WITHOUT_LOSS = {"jacobians", "lyapunov", "first_not_finite"}
@@ -201,7 +251,9 @@ def test_what_has_no_run_names_leaves_by_their_names() -> None:
     assert "not finite since t = 0: NaN in the parameter weight_hh (1 of 36 numbers)" in message
     with np.errstate(all="ignore"):
         run, loss = growing(1.0, np.where(np.arange(4)[:, None, None] == 3, np.inf, X[:4]))
-    assert "not finite since t = 3: infinity in the input x (6 of 6 numbers)" in str(inspector.stops(loss, run.states[0].h))
+    assert "not finite since t = 3: infinity in the input x (6 of 6 numbers)" in str(
+        inspector.stops(loss, run.states[0].h)
+    )
 
 
 @pytest.mark.slow
@@ -243,7 +295,10 @@ def test_a_compiled_run_says_the_same_as_the_recorded_one() -> None:
         compiled = tg.unroll(tg.compile(run.cell, backend="numpy"), X[:5])
         found = inspector.trace(compiled, (compiled.stacked**2).sum())
     assert str(found.not_finite) == KINDS["NaN weight"][1]
-    assert str(inspector.first_not_finite(compiled)) == "not finite since t = 0: NaN in the parameter weight_hh (1 of 36 numbers)"
+    assert (
+        str(inspector.first_not_finite(compiled))
+        == "not finite since t = 0: NaN in the parameter weight_hh (1 of 36 numbers)"
+    )
 
 
 def test_a_loss_that_is_not_finite_by_itself() -> None:
@@ -252,5 +307,11 @@ def test_a_loss_that_is_not_finite_by_itself() -> None:
         found = inspector.trace(run, tg.log(run.outputs[2].sum() * 0.0 - 1.0)).not_finite
     assert str(found) == "not finite in the loss: NaN first appears in log"
     assert found is not None and found.to_dict() == {
-        "says": str(found), "kind": "NaN", "source": "value", "timestep": None, "name": None, "operation": "log", "culprit": ""
-    }  # fmt: skip
+        "says": str(found),
+        "kind": "NaN",
+        "source": "value",
+        "timestep": None,
+        "name": None,
+        "operation": "log",
+        "culprit": "",
+    }

@@ -1,4 +1,6 @@
-"""What a notebook shows of a result: its words and its picture, no wider than the page, and one short line elsewhere."""
+"""What a notebook shows of a result: its words and its picture, no wider than the page, and one short line
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ LOSS = (RUN.outputs[-1] ** 2).sum()
 def recorder() -> inspector.DecayRecorder:
     found = inspector.DecayRecorder(every=2)
     task = tg.tasks.ModernAdding(T=6)
-    tg.fit(tg.models.SequenceModel(tg.cells.RNNCell(task.input_size, 3, seed=0), 1, seed=0), task, steps=4, batch=2, hooks=[found])
+    tg.fit(
+        tg.models.SequenceModel(tg.cells.RNNCell(task.input_size, 3, seed=0), 1, seed=0),
+        task,
+        steps=4,
+        batch=2,
+        hooks=[found],
+    )
     return found
 
 
@@ -44,10 +52,14 @@ SPECIAL: dict[type, Any] = {
     inspector.GradientTrace: lambda: inspector.trace(RUN, LOSS),
     inspector.Jacobians: lambda: inspector.jacobians(RUN),
     inspector.Lyapunov: lambda: inspector.lyapunov(RUN),
-    inspector.Phases: lambda: inspector.Phases("RNN", "x", "y", Labelled([[-0.5, 0.1], [-0.2, 0.3]], {"y": [0.5, 1.0], "x": [0.5, 1.5]}, "nats")),
+    inspector.Phases: lambda: inspector.Phases(
+        "RNN", "x", "y", Labelled([[-0.5, 0.1], [-0.2, 0.3]], {"y": [0.5, 1.0], "x": [0.5, 1.5]}, "nats")
+    ),
     inspector.WhatIf: lambda: inspector.what_if(RUN, LOSS, bias={"f": 1.0}),
     inspector.Stops: lambda: inspector.stops(LOSS, RUN.states[0].h),
-    inspector.Comparison: lambda: inspector.compare_graphs(tg.cells.LSTMCell(3, 4), tg.cells.GRUCell(3, 4), level="cell"),
+    inspector.Comparison: lambda: inspector.compare_graphs(
+        tg.cells.LSTMCell(3, 4), tg.cells.GRUCell(3, 4), level="cell"
+    ),
     inspector.Sweep: swept,
     inspector.DecayRecorder: recorder,
 }
@@ -64,7 +76,11 @@ def made(kind: type, run: Run = RUN, loss: tg.Tensor = LOSS) -> Any:
     """A result of that class."""
     if kind in SPECIAL:
         return SPECIAL[kind]()
-    (maker,) = [f for f in map(inspector.__dict__.get, inspector.__all__) if inspect.isfunction(f) and f.__annotations__.get("return") == kind.__name__]
+    (maker,) = [
+        f
+        for f in map(inspector.__dict__.get, inspector.__all__)
+        if inspect.isfunction(f) and f.__annotations__.get("return") == kind.__name__
+    ]
     return maker(run, loss)
 
 
@@ -74,10 +90,20 @@ def test_all_that_can_be_plotted_or_saved_is_shown() -> None:
     assert drawable <= set(results()) and len(drawable) >= 19
 
 
-QUICK = (inspector.GradientTrace, inspector.Comparison, inspector.DecayRecorder, inspector.Stops, inspector.Duality, inspector.Band)
+QUICK = (
+    inspector.GradientTrace,
+    inspector.Comparison,
+    inspector.DecayRecorder,
+    inspector.Stops,
+    inspector.Duality,
+    inspector.Band,
+)
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.__name__, marks=() if kind in QUICK else pytest.mark.slow) for kind in results()])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, id=kind.__name__, marks=() if kind in QUICK else pytest.mark.slow) for kind in results()],
+)
 def test_a_result_shows_its_words_and_its_picture(kind: type) -> None:
     found = made(kind)
     html = found._repr_html_()
@@ -90,13 +116,21 @@ def test_a_result_shows_its_words_and_its_picture(kind: type) -> None:
     elif kind is inspector.Comparison:
         assert '<svg style="max-width:100%;height:auto"' in html
     else:
-        image = re.search(r'<img [^>]*style="max-width:100%;height:auto" src="data:image/svg\+xml;base64,([^"]*)"', html)
+        image = re.search(
+            r'<img [^>]*style="max-width:100%;height:auto" src="data:image/svg\+xml;base64,([^"]*)"', html
+        )
         assert image is not None and ET.fromstring(base64.b64decode(image[1])).tag.endswith("svg")
 
 
 def test_other_results_are_one_short_line() -> None:
     found = inspector.equations(tg.cells.LSTMCell(3, 4, seed=0))
-    for one in (found, found.equations[0], found.highways[0], found.highways[0].ways[0][0], inspector.gates(RUN).counts):
+    for one in (
+        found,
+        found.equations[0],
+        found.highways[0],
+        found.highways[0].ways[0][0],
+        inspector.gates(RUN).counts,
+    ):
         assert len(repr(one)) < 160 and "\n" not in repr(one)
     table = inspector.gates(RUN).derivatives
     assert repr(table) == "<Labelled: mean derivative (nonlinearity 5, t 6)>" and "t 0, 1, 2, 3, 4, 5" in str(table)
@@ -128,24 +162,42 @@ def test_axes_and_figures_of_ours_show_their_picture_and_those_of_users_stay_the
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium lays the page out")
 def test_nothing_is_cut_off_in_a_narrow_notebook(tmp_path: Path) -> None:
-    """A drawing five times as wide as its cell, and a plot, end where the cell ends: nothing hides behind a scrollbar."""
+    """A drawing five times as wide as its cell, and a plot, end where the cell ends: nothing hides behind a
+    scrollbar.
+    """
     drawing = inspector.render(RUN, trace=inspector.trace(RUN, LOSS), level="operation")
     assert isinstance(drawing, inspector.render.__globals__["Drawing"])
     width = re.search(r'width="(\d+)pt"', drawing)
     assert width is not None and float(width[1]) > 1000
     page = tmp_path / "page.html"
     cell = '<div class="cell" style="width:700px;overflow-x:auto">'
-    page.write_text(
-        f'<!DOCTYPE html><body>{cell}{drawing._repr_svg_()}</div>{cell}{inspector.trace(RUN, LOSS)._repr_html_()}</div>'
-        f"{cell}{made(inspector.Comparison)._repr_html_()}</div><script>onload=()=>document.title="
-        "[...document.querySelectorAll('div.cell')].map(c=>c.scrollWidth+','+Math.max(...[...c.querySelectorAll('svg,img')].map(e=>Math.round(e.getBoundingClientRect().width)))).join(' ')</script>",
-        encoding="utf-8",
-    )  # fmt: skip
+    shown = [drawing._repr_svg_(), inspector.trace(RUN, LOSS)._repr_html_(), made(inspector.Comparison)._repr_html_()]
+    script = """
+        const widest = cell => Math.max(
+            ...[...cell.querySelectorAll('svg,img')].map(one => Math.round(one.getBoundingClientRect().width)))
+        onload = () => document.title = [...document.querySelectorAll('div.cell')].map(
+            cell => cell.scrollWidth + ',' + widest(cell)).join(' ')
+    """
+    cells = "".join(f"{cell}{one}</div>" for one in shown)
+    page.write_text(f"<!DOCTYPE html><body>{cells}<script>{script}</script>", encoding="utf-8")
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={home}", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()],
-            capture_output=True, text=True, timeout=120, check=True, env={**os.environ, "HOME": home},
-        )  # fmt: skip
+            [
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                f"--user-data-dir={home}",
+                "--virtual-time-budget=5000",
+                "--dump-dom",
+                page.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+            env={**os.environ, "HOME": home},
+        )
     title = re.search(r"<title>([\d, ]+)</title>", done.stdout)
     assert title is not None, done.stdout[:300]
     sizes = [tuple(map(int, one.split(","))) for one in title[1].split()]

@@ -90,17 +90,36 @@ def said(phi: Any) -> Iterator[tuple[str, str]]:
     yield "figure", inspector.figure(run, loss)
     yield "unicode", inspector.equations(run).unicode
     yield "latex", inspector.equations(run).latex
-    for analysis in ("diagnose", "duality", "gates", "path_orders", "saliency", "shares", "strongest_path", "waterfall", "weights"):
+    for analysis in (
+        "diagnose",
+        "duality",
+        "gates",
+        "path_orders",
+        "saliency",
+        "shares",
+        "strongest_path",
+        "waterfall",
+        "weights",
+    ):
         yield analysis, str(getattr(inspector, analysis)(run, loss))
     for analysis in ("jacobians", "lyapunov"):
         yield analysis, str(getattr(inspector, analysis)(run))
-    for change in ({"bias": {"n": 0.5}}, {"swap": {"n": tg.sigmoid}}, {"hold": {"n": 1.0}}, {"scale": {"u_n": 2.0}}, {"cut": ["n"]}):
+    for change in (
+        {"bias": {"n": 0.5}},
+        {"swap": {"n": tg.sigmoid}},
+        {"hold": {"n": 1.0}},
+        {"scale": {"u_n": 2.0}},
+        {"cut": ["n"]},
+    ):
         yield f"what_if {change}", str(inspector.what_if(run, loss, **change))
     blocked = tg.unroll(Gated(phi), 1e3 * X)
     yield "stops", str(inspector.stops(loss_of(blocked), blocked.states[0].h, blocked))
     yield "compare", str(inspector.compare_graphs(run, tg.unroll(Ungated(phi), X)))
     with tempfile.TemporaryDirectory() as folder:
-        yield "report", re.sub("base64,[^\"]*", "", inspector.report(run, loss, f"{folder}/a.html").read_text(encoding="utf-8"))
+        yield (
+            "report",
+            re.sub('base64,[^"]*', "", inspector.report(run, loss, f"{folder}/a.html").read_text(encoding="utf-8")),
+        )
 
 
 @pytest.mark.parametrize(("phi", "twin"), TWINS)
@@ -131,9 +150,15 @@ def test_a_function_of_the_library_that_no_cell_uses_has_preactivations_gates_an
     loss = loss_of(run)
     assert {"z_r", "z_n"} <= set(inspector.trace(run, loss).names)
     compiled = tg.unroll(tg.compile(Gated(tg.sin), backend="numpy"), X)
-    np.testing.assert_allclose(inspector.trace(compiled, loss_of(compiled)).norm("z_n"), inspector.trace(run, loss).norm("z_n"))
+    np.testing.assert_allclose(
+        inspector.trace(compiled, loss_of(compiled)).norm("z_n"), inspector.trace(run, loss).norm("z_n")
+    )
     assert list(inspector.gates(run, loss).derivatives.axes["nonlinearity"]) == ["r", "n", "sin in h"]
-    boxes = [s.label for s in picture(run, level="cell").shapes if s.css == "layer" and s.kind == "box" and "legend" not in s.css]
+    boxes = [
+        s.label
+        for s in picture(run, level="cell").shapes
+        if s.css == "layer" and s.kind == "box" and "legend" not in s.css
+    ]
     assert boxes.count("sin") == 2 * len(run)
     changed = inspector.what_if(run, loss, bias={"n": 0.25}).traces[1].run
     np.testing.assert_allclose(changed.names["n", 0].data, np.sin(np.arcsin(run.names["n", 0].data) + 0.25), rtol=1e-12)

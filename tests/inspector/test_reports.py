@@ -126,11 +126,21 @@ def test_a_real_browser_shows_it(scheme: str, tmp_path: Path) -> None:
         pytest.skip("chromium is not installed")
     path, _ = page_of(run_of(), tmp_path)
     flags = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / scheme}", "--enable-logging=stderr",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / scheme}",
+        "--enable-logging=stderr",
         f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
-    ]  # fmt: skip
-    done = subprocess.run([chromium, *flags, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    ]
+    done = subprocess.run(
+        [chromium, *flags, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
     for heading in ("The graph", "Gradient along time", "Gates", "Weights", "Every norm"):
         assert f"<h2>{heading}</h2>" in done.stdout
     assert done.stdout.count('class="node') > 30
@@ -144,7 +154,10 @@ def test_what_is_not_finite_stands_in_the_introduction(tmp_path: Path) -> None:
         run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), x)
         page = inspector.report(run, (run.stacked**2).sum(), tmp_path / "a.html").read_text(encoding="utf-8")
     _, _, rest = page.partition("</h1>")
-    assert rest.startswith('\n<p class="alarm">not finite since t = 3: infinity in the input x (1 of 2 numbers), first read by matmul for z_i</p>\n<p>Batch of 1')
+    assert rest.startswith(
+        '\n<p class="alarm">not finite since t = 3: infinity in the input x (1 of 2 numbers), first read by matmul for'
+        " z_i</p>\n<p>Batch of 1"
+    )
     reader = Checker()
     reader.feed(page)
     assert not {"nan", "inf"} & set(reader.cells) and "not finite" in reader.cells

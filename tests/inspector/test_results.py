@@ -34,7 +34,9 @@ def labelled(shape: tuple[int, ...], values: np.ndarray) -> Labelled:
 
 @FEW
 @given(data=st.data(), shape=st.lists(st.integers(1, 4), min_size=1, max_size=3))
-def test_every_value_is_written_once_under_its_labels(data: st.DataObject, shape: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_value_is_written_once_under_its_labels(
+    data: st.DataObject, shape: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     values = data.draw(arrays(np.float64, tuple(shape), elements=st.floats(width=64)))
     table = labelled(tuple(shape), values)
     found = Both(table, Labelled([1.0], {"t": [3]}), 0.5, "x")
@@ -67,7 +69,9 @@ def test_a_place_is_found_by_its_label() -> None:
 
 def test_pandas_gets_the_labels_as_its_index() -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    series = Both(Labelled([[1.0, 2.0]], {"t": [5], "name": ["f", "i"]}, "norm"), Labelled([0.0], {"t": [0]}), 1.0, "").to_pandas()["norms"]
+    series = Both(
+        Labelled([[1.0, 2.0]], {"t": [5], "name": ["f", "i"]}, "norm"), Labelled([0.0], {"t": [0]}), 1.0, ""
+    ).to_pandas()["norms"]
     assert isinstance(series, pandas.Series) and series[5, "i"] == 2.0 and series.name == "norm"
 
 

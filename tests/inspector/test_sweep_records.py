@@ -1,4 +1,6 @@
-"""The record of a sweep: nothing damaged is taken, nothing is lost, and results of a cell that has changed are noticed."""
+"""The record of a sweep: nothing damaged is taken, nothing is lost, and results of a cell that has changed are
+noticed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ from tests.failures import failing
 
 def small(path: Path | None, cells: Any = ("rnn", "lstm"), seeds: int = 2) -> list[Any]:
     with ThreadPoolExecutor(1) as pool:
-        return list(inspector.sweep(cells, [3], seeds=range(seeds), input_size=1, hidden_size=2, executor=pool, path=path).results)
+        return list(
+            inspector.sweep(
+                cells, [3], seeds=range(seeds), input_size=1, hidden_size=2, executor=pool, path=path
+            ).results
+        )
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +80,22 @@ def test_no_damage_is_taken(record: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"norms": 0}, r"Expected `object`, got `int` - at `\$.norms`"), ({"norms": {"h": [1.0]}}, "one number for each of 3 steps"),
-        ({"norms": {"h": [1.0, "a", 2.0]}}, r"at `\$.norms"), ({"norms": None}, "got `null`"), ({"loss": "0.5"}, r"at `\$.loss`"),
-        ({"loss": True}, r"at `\$.loss`"), ({"job": []}, "job"), ({"job": {"cell": "rnn"}}, r"at `\$.job`"),
-        ({"job": ["rnn", 3.5, None, 0, 1, 2, 1, "last"]}, r"at `\$.job\[1\]`"), ({"version": 1}, r"at `\$.version`"), ({"source": None}, r"at `\$.source`"),
+        ({"norms": 0}, r"Expected `object`, got `int` - at `\$.norms`"),
+        ({"norms": {"h": [1.0]}}, "one number for each of 3 steps"),
+        ({"norms": {"h": [1.0, "a", 2.0]}}, r"at `\$.norms"),
+        ({"norms": None}, "got `null`"),
+        ({"loss": "0.5"}, r"at `\$.loss`"),
+        ({"loss": True}, r"at `\$.loss`"),
+        ({"job": []}, "job"),
+        ({"job": {"cell": "rnn"}}, r"at `\$.job`"),
+        ({"job": ["rnn", 3.5, None, 0, 1, 2, 1, "last"]}, r"at `\$.job\[1\]`"),
+        ({"version": 1}, r"at `\$.version`"),
+        ({"source": None}, r"at `\$.source`"),
     ],
-)  # fmt: skip
-def test_a_line_of_another_shape_is_refused_by_its_field(record: Path, tmp_path: Path, change: Any, message: str) -> None:
+)
+def test_a_line_of_another_shape_is_refused_by_its_field(
+    record: Path, tmp_path: Path, change: Any, message: str
+) -> None:
     """With a checksum that fits."""
     lines = record.read_text().splitlines()
     altered = json.loads(lines[1]) | change
@@ -94,7 +109,9 @@ def test_a_line_of_another_shape_is_refused_by_its_field(record: Path, tmp_path:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"dear diary", b"\x00\xff binary", b"[" * 100_000 + b"\n", b'{"a": 1}\n', b'{"job"', b"\xff\n", b"\n"])
+@pytest.mark.parametrize(
+    "content", [b"dear diary", b"\x00\xff binary", b"[" * 100_000 + b"\n", b'{"a": 1}\n', b'{"job"', b"\xff\n", b"\n"]
+)
 def test_a_file_that_is_something_else_is_left_alone(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "mine"
     path.write_bytes(content)
@@ -134,7 +151,9 @@ def test_whichever_call_fails_no_run_is_lost_or_doubled(tmp_path: Path, for_ever
         there = path.read_bytes() if path.exists() else b""
         assert small(path, ["rnn"]) == right
         lines = path.read_bytes().splitlines(keepends=True)
-        assert lines[: there.count(b"\n")] == there.splitlines(keepends=True)[: there.count(b"\n")], "what was written stays"
+        assert lines[: there.count(b"\n")] == there.splitlines(keepends=True)[: there.count(b"\n")], (
+            "what was written stays"
+        )
         assert len(lines) == len({json.dumps(json.loads(line)["job"]) for line in lines}) == 2
         if not calls.struck:
             break
@@ -150,7 +169,10 @@ def test_results_of_a_cell_that_has_changed_are_made_again(tmp_path: Path) -> No
     old = small(path, [cell, "rnn"])
     assert small(path, [cell, "rnn"]) == old
     cell_file(file, 0.5)
-    with pytest.warns(UserWarning, match=rf"2 runs in {path} were made with another version of {cell}, or of the library; they are made again"):
+    with pytest.warns(
+        UserWarning,
+        match=rf"2 runs in {path} were made with another version of {cell}, or of the library; they are made again",
+    ):
         new = small(path, [cell, "rnn"])
     assert new == small(None, [cell, "rnn"]) and new[0]["loss"] != old[0]["loss"] and new[2:] == old[2:]
     assert small(path, [cell, "rnn"]) == new, "and are there the next time"
@@ -209,8 +231,29 @@ def test_files_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------------------------- strangers
 
-PLANTED = ("multiprocessing", "pickle", "tempfile", "struct", "socket", "csv", "json", "hashlib", "random", "secrets", "numba", "msgspec",
-           "platformdirs", "tqdm", "safetensors", "matplotlib", "graphviz", "threading", "selectors", "sitecustomize", "usercustomize")  # fmt: skip
+PLANTED = (
+    "multiprocessing",
+    "pickle",
+    "tempfile",
+    "struct",
+    "socket",
+    "csv",
+    "json",
+    "hashlib",
+    "random",
+    "secrets",
+    "numba",
+    "msgspec",
+    "platformdirs",
+    "tqdm",
+    "safetensors",
+    "matplotlib",
+    "graphviz",
+    "threading",
+    "selectors",
+    "sitecustomize",
+    "usercustomize",
+)
 SCRIPT = """
 import sys
 import inspector
@@ -219,7 +262,8 @@ if __name__ == "__main__":
     task = tg.tasks.ModernAdding(T=3)
     model = tg.models.SequenceModel(tg.compile(tg.cells.RNNCell(2, 2, seed=0)), 1, seed=0)
     for steps in (1, 2):
-        tg.fit(model, task, steps=steps, every=1, checkpoint="c.safetensors", log="log.csv", hooks=[inspector.DecayRecorder(every=1)])
+        hooks = [inspector.DecayRecorder(every=1)]
+        tg.fit(model, task, steps=steps, every=1, checkpoint="c.safetensors", log="log.csv", hooks=hooks)
     found = inspector.sweep(["rnn"], [3], seeds=range(2), path="sweep.jsonl")
     found.to_csv("sweep.csv")
     print(len(found.results), "runs")
@@ -232,7 +276,9 @@ def planted(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "downloads"
     folder.mkdir()
     for name in PLANTED:
-        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'a').write('{name} ')\nraise SystemExit\n")
+        (folder / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'executed')!r}, 'a').write('{name} ')\nraise SystemExit\n"
+        )
     yield folder
     assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
 
@@ -243,6 +289,12 @@ def test_nothing_in_the_current_directory_is_executed(planted: Path, tmp_path: P
     (tmp_path / "script.py").write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(Path(tg.__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, tmp_path / "script.py"], cwd=planted, env=environment, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, tmp_path / "script.py"],
+        cwd=planted,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0 and done.stdout == "2 runs\n", done.stderr

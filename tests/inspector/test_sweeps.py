@@ -41,9 +41,18 @@ def test_every_combination_is_there_once_and_is_the_run_it_says(reference: sweep
     rng = np.random.default_rng([2, 9])
     run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=2, init="orthogonal"), rng.normal(size=(9, 1, 2)))
     trace = inspector.trace(run, tg.losses.mse_loss(run.outputs[-1], rng.normal(size=(1, 3))))
-    (row,) = [r for r in rows if (r["cell"], r["length"], r["init"], r["seed"], r["state"]) == ("lstm", "9", "orthogonal", "2", "c")]
-    assert float(row["first_norm"]) == trace.norm("c")[0] and float(row["factor"]) == inspector.decay_rate(trace.norm("c")).factor
-    assert len(reference.to_pandas()) == len(rows) == len(json.loads(reference.to_json(tmp_path / "s.json").read_text()))
+    (row,) = [
+        r
+        for r in rows
+        if (r["cell"], r["length"], r["init"], r["seed"], r["state"]) == ("lstm", "9", "orthogonal", "2", "c")
+    ]
+    assert (
+        float(row["first_norm"]) == trace.norm("c")[0]
+        and float(row["factor"]) == inspector.decay_rate(trace.norm("c")).factor
+    )
+    assert (
+        len(reference.to_pandas()) == len(rows) == len(json.loads(reference.to_json(tmp_path / "s.json").read_text()))
+    )
     assert str(reference).count("\n") == 2 * 2 * 3 and isinstance(reference.plot(tmp_path / "s.svg"), Path)
 
 
@@ -96,9 +105,10 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_processes_that_die_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "fatal.py"
     source.write_text(
-        "import os, pathlib\nimport tinygrad_rnn as tg\nHERE = pathlib.Path(__file__).parent\n\n\nclass Fatal(tg.cells.RNNCell):\n"
-        "    def step(self, x, state):\n        if not (HERE / 'died').exists() and os.getppid() == int((HERE / 'parent').read_text()):\n"
-        "            (HERE / 'died').touch()\n            os._exit(9)\n        return super().step(x, state)\n"
+        "import os, pathlib\nimport tinygrad_rnn as tg\nHERE = pathlib.Path(__file__).parent\n\n\nclass"
+        " Fatal(tg.cells.RNNCell):\n    def step(self, x, state):\n        if not (HERE / 'died').exists() and"
+        " os.getppid() == int((HERE / 'parent').read_text()):\n            (HERE / 'died').touch()\n           "
+        " os._exit(9)\n        return super().step(x, state)\n"
     )
     (tmp_path / "parent").write_text(str(os.getpid()))
     found = inspector.sweep([f"{source}:Fatal"], [3], [None], range(3), input_size=2, hidden_size=2)

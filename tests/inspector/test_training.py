@@ -58,7 +58,10 @@ def test_picture_and_file(tmp_path: Path) -> None:
 def test_all_names_and_parameters_can_be_recorded() -> None:
     recorder = inspector.DecayRecorder(every=7, names="all")
     expected: list[np.ndarray] = []
-    trained(recorder, lambda step: expected.append(inspector.trace(step.prediction.run, step.loss).parameter_norm("weight_hh")))
+    trained(
+        recorder,
+        lambda step: expected.append(inspector.trace(step.prediction.run, step.loss).parameter_norm("weight_hh")),
+    )
     assert {"x", "h", "c", "f", "z_f", "weight_ih", "bias_hh"} <= set(recorder.curves)
     np.testing.assert_array_equal(recorder.curves["weight_hh"], [expected[0], expected[6]])
 

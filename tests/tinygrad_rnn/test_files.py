@@ -54,7 +54,9 @@ def test_content_is_written_as_it_is(content: str | bytes, tmp_path: Path, way: 
 
 
 @pytest.mark.parametrize("old", [None, "old"])
-def test_whichever_call_fails_the_file_is_old_or_new_and_nothing_lies_beside_it(old: str | None, tmp_path: Path, way: str) -> None:
+def test_whichever_call_fails_the_file_is_old_or_new_and_nothing_lies_beside_it(
+    old: str | None, tmp_path: Path, way: str
+) -> None:
     path = tmp_path / "file"
     for number, for_ever in itertools.product((errno.ENOSPC, errno.EIO), (False, True)):
         for k in itertools.count(1):
@@ -73,7 +75,9 @@ def test_whichever_call_fails_the_file_is_old_or_new_and_nothing_lies_beside_it(
             else:
                 assert failed.errno == number and failed.filename == str(path)
                 assert found in (old, "new content")
-                assert found == old or calls.made[-1] in ("open", "fsync"), "with the new file there, only its folder can fail"
+                assert found == old or calls.made[-1] in ("open", "fsync"), (
+                    "with the new file there, only its folder can fail"
+                )
             litter = [name for name in names(tmp_path) if name != "file"]
             assert not litter or (calls.struck and calls.made[k - 1] == "unlink")
             for name in litter:
@@ -92,7 +96,10 @@ def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(
 
 
 def test_what_a_failing_system_says_is_said_of_the_file_asked_for(tmp_path: Path) -> None:
-    with failing(1, errno.EROFS, for_ever=True), pytest.raises(OSError, match=r"Read-only file system: '.*picture\.svg'"):
+    with (
+        failing(1, errno.EROFS, for_ever=True),
+        pytest.raises(OSError, match=r"Read-only file system: '.*picture\.svg'"),
+    ):
         files.write(tmp_path / "picture.svg", "text")
 
 
@@ -169,7 +176,9 @@ def test_several_writers_of_one_file_all_succeed(tmp_path: Path, way: str) -> No
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_what_a_killed_process_left_behind_is_removed(tmp_path: Path, way: str, gone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_process_left_behind_is_removed(
+    tmp_path: Path, way: str, gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(BaseException):
         """Stands for a process that ends here: nothing is cleaned up."""
 

@@ -35,18 +35,24 @@ def same(torch: Any, ours: Any, theirs: Any, x: Any, target: Any) -> None:
 @given(x=values((2, 3)), target=values((2, 3)))
 def test_mse(torch: Any, reduction: str, x: Any, target: Any) -> None:
     same(
-        torch, lambda a, b: losses.mse_loss(a, b, reduction),
-        lambda F, a, b: F.mse_loss(a, b, reduction=reduction), x, target,
-    )  # fmt: skip
+        torch,
+        lambda a, b: losses.mse_loss(a, b, reduction),
+        lambda F, a, b: F.mse_loss(a, b, reduction=reduction),
+        x,
+        target,
+    )
 
 
 @reductions
 @given(x=eighths(-5, 5, (4, 3)), labels=st.lists(st.integers(0, 2), min_size=4, max_size=4))
 def test_cross_entropy_of_labels(torch: Any, reduction: str, x: Any, labels: Any) -> None:
     same(
-        torch, lambda a, b: losses.cross_entropy(a, b, reduction),
-        lambda F, a, b: F.cross_entropy(a, b, reduction=reduction), x, np.array(labels),
-    )  # fmt: skip
+        torch,
+        lambda a, b: losses.cross_entropy(a, b, reduction),
+        lambda F, a, b: F.cross_entropy(a, b, reduction=reduction),
+        x,
+        np.array(labels),
+    )
 
 
 @reductions
@@ -70,9 +76,12 @@ def test_cross_entropy_over_time_and_batch(torch: Any) -> None:
 @given(x=eighths(-5, 5, (2, 3)), p=eighths(0, 1, (2, 3)))
 def test_binary_cross_entropy(torch: Any, reduction: str, x: Any, p: Any) -> None:
     same(
-        torch, lambda a, b: losses.binary_cross_entropy_with_logits(a, b, reduction),
-        lambda F, a, b: F.binary_cross_entropy_with_logits(a, b, reduction=reduction), x, p,
-    )  # fmt: skip
+        torch,
+        lambda a, b: losses.binary_cross_entropy_with_logits(a, b, reduction),
+        lambda F, a, b: F.binary_cross_entropy_with_logits(a, b, reduction=reduction),
+        x,
+        p,
+    )
 
 
 def test_extreme_logits() -> None:
@@ -121,7 +130,10 @@ def test_targets_may_be_tensors_or_lists_and_are_copied() -> None:
         (lambda x: losses.cross_entropy(x, [0, 3]), r"cross_entropy: labels must lie in 0..2, got 0..3"),
         (lambda x: losses.cross_entropy(x, [-1, 0]), r"labels must lie in 0..2, got -1..0"),
         (lambda x: losses.cross_entropy(x, np.zeros((2, 2))), r"cross_entropy: shapes \(2, 3\) and \(2, 2\) differ"),
-        (lambda x: losses.mse_loss(x, x, "median"), "mse_loss: reduction must be 'mean', 'sum' or 'none', got 'median'"),
+        (
+            lambda x: losses.mse_loss(x, x, "median"),
+            "mse_loss: reduction must be 'mean', 'sum' or 'none', got 'median'",
+        ),
         (lambda x: losses.cross_entropy(x, [0, 0], "median"), "cross_entropy: reduction must be"),
         (lambda x: losses.cross_entropy(x[0, 0], 0), "cross_entropy: .*classes"),
     ],

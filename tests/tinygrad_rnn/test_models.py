@@ -55,7 +55,10 @@ def as_symbols(symbols: Any, size: int) -> Any:
 def test_what_is_generated_is_what_teacher_forcing_finds_likely() -> None:
     context = RNG.normal(size=(2, 3))
     first = as_symbols([0, 3], 5)
-    for cell in (tg.cells.LSTMCell(5, 6, seed=0), tg.Stacked(tg.cells.GRUCell(5, 6, seed=0), tg.cells.SLSTMCell(6, 4, seed=1))):
+    for cell in (
+        tg.cells.LSTMCell(5, 6, seed=0),
+        tg.Stacked(tg.cells.GRUCell(5, 6, seed=0), tg.cells.SLSTMCell(6, 4, seed=1)),
+    ):
         model = tg.models.Generator(cell, 3, seed=0)
         model.readout.weight.data = 50 * RNG.normal(size=model.readout.weight.shape)
         model.start.weight.data = 5 * model.start.weight.data
@@ -80,18 +83,28 @@ def test_encoder_and_decoder() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: tg.models.SequenceModel(3, 1), TypeError, "SequenceModel: needs a Cell, Stacked or Bidirectional, got int"),
-        (lambda: tg.models.SequenceModel(tg.cells.RNNCell(1, 1), 1, output="sine"), ValueError, "one of identity, sigmoid, tanh, softmax, got 'sine'"),
+        (
+            lambda: tg.models.SequenceModel(3, 1),
+            TypeError,
+            "SequenceModel: needs a Cell, Stacked or Bidirectional, got int",
+        ),
+        (
+            lambda: tg.models.SequenceModel(tg.cells.RNNCell(1, 1), 1, output="sine"),
+            ValueError,
+            "one of identity, sigmoid, tanh, softmax, got 'sine'",
+        ),
         (
             lambda: tg.models.Generator(tg.Bidirectional(tg.cells.RNNCell(1, 1), tg.cells.RNNCell(1, 1)), 2),
-            TypeError, "cannot be read backwards",
+            TypeError,
+            "cannot be read backwards",
         ),
         (
             lambda: tg.models.EncoderDecoder(tg.cells.RNNCell(1, 2), tg.cells.LSTMCell(1, 2)),
-            ValueError, r"states of shapes \[\(1, 2\)\] cannot become states of \[\(1, 2\), \(1, 2\)\]",
+            ValueError,
+            r"states of shapes \[\(1, 2\)\] cannot become states of \[\(1, 2\), \(1, 2\)\]",
         ),
     ],
-)  # fmt: skip
+)
 def test_bad_models_are_explained(make: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         make()
@@ -101,14 +114,39 @@ def test_bad_models_are_explained(make: Any, error: Any, message: str) -> None:
 
 BLOCKS = tg.cells.LSTM1997Cell
 CENSUS = [
-    ("2a, one unit, p = 4", lambda: tg.models.SequenceModel(tg.cells.RNNCell(5, 1, bias=False), 5, bias=False, see_inputs=True), 36),
-    ("2a, one unit, p = 10", lambda: tg.models.SequenceModel(tg.cells.RNNCell(11, 1, bias=False), 11, bias=False, see_inputs=True), 144),
-    ("2a, one unit, p = 100", lambda: tg.models.SequenceModel(tg.cells.RNNCell(101, 1, bias=False), 101, bias=False, see_inputs=True), 10404),
-    ("2a, LSTM", lambda: tg.models.SequenceModel(
-        BLOCKS(101, 1, bias=False, output_gate=False, recurrent=False, cell_input="sigmoid", cell_output="identity"),
-        101, bias=False, see_inputs=True), 10504),
+    (
+        "2a, one unit, p = 4",
+        lambda: tg.models.SequenceModel(tg.cells.RNNCell(5, 1, bias=False), 5, bias=False, see_inputs=True),
+        36,
+    ),
+    (
+        "2a, one unit, p = 10",
+        lambda: tg.models.SequenceModel(tg.cells.RNNCell(11, 1, bias=False), 11, bias=False, see_inputs=True),
+        144,
+    ),
+    (
+        "2a, one unit, p = 100",
+        lambda: tg.models.SequenceModel(tg.cells.RNNCell(101, 1, bias=False), 101, bias=False, see_inputs=True),
+        10404,
+    ),
+    (
+        "2a, LSTM",
+        lambda: tg.models.SequenceModel(
+            BLOCKS(
+                101, 1, bias=False, output_gate=False, recurrent=False, cell_input="sigmoid", cell_output="identity"
+            ),
+            101,
+            bias=False,
+            see_inputs=True,
+        ),
+        10504,
+    ),
     ("1, four blocks of one", lambda: tg.models.SequenceModel(BLOCKS(7, 4, bias="gates"), 7, bias=False), 264),
-    ("1, three blocks of two", lambda: tg.models.SequenceModel(BLOCKS(7, 6, block_size=2, bias="gates"), 7, bias=False), 276),
+    (
+        "1, three blocks of two",
+        lambda: tg.models.SequenceModel(BLOCKS(7, 6, block_size=2, bias="gates"), 7, bias=False),
+        276,
+    ),
     *[
         (f"2c, p = {p}", lambda p=p: tg.models.SequenceModel(BLOCKS(p + 4, 2, bias=False), 2, bias=False), weights)
         for p, weights in ((50, 364), (100, 664), (200, 1264), (500, 3064), (1000, 6064))
@@ -117,10 +155,13 @@ CENSUS = [
     ("4, adding", lambda: tg.models.SequenceModel(BLOCKS(2, 4, block_size=2), 1), 93),
     ("6a, temporal order", lambda: tg.models.SequenceModel(BLOCKS(8, 4, block_size=2), 4), 156),
     ("6b, temporal order", lambda: tg.models.SequenceModel(BLOCKS(8, 6, block_size=2), 8), 308),
-    ("Gers 2000", lambda: tg.models.SequenceModel(
-        tg.cells.LSTM2000Cell(7, 8, block_size=2, bias="gates"), 7, see_inputs=True), 424),
+    (
+        "Gers 2000",
+        lambda: tg.models.SequenceModel(tg.cells.LSTM2000Cell(7, 8, block_size=2, bias="gates"), 7, see_inputs=True),
+        424,
+    ),
     ("Gers 2002", lambda: tg.models.SequenceModel(tg.cells.PeepholeLSTMCell(1, 1), 1), 17),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("make", "weights"), [case[1:] for case in CENSUS], ids=[case[0] for case in CENSUS])

@@ -89,7 +89,9 @@ def test_zero_grad_and_missing_gradients() -> None:
     assert parameter.item() == 0.0
 
 
-@pytest.mark.parametrize("make", [lambda p: optim.SGD(p, 0.3, momentum=0.5), lambda p: optim.RMSprop(p, 0.05), lambda p: optim.Adam(p, 0.05)])
+@pytest.mark.parametrize(
+    "make", [lambda p: optim.SGD(p, 0.3, momentum=0.5), lambda p: optim.RMSprop(p, 0.05), lambda p: optim.Adam(p, 0.05)]
+)
 def test_a_cell_learns(make: Any) -> None:
     """Remember the first input for four steps."""
     cell = tg.cells.GRUCell(1, 4, seed=0)
@@ -179,7 +181,11 @@ def test_clipping_refuses_what_has_no_direction(bad: float) -> None:
         (lambda p: optim.RMSprop([p], eps=0.0), ValueError, "RMSprop: eps must be positive"),
         (lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, r"Adam: beta2 must lie in \[0, 1\)"),
         (lambda p: optim.Adam([p], eps=-1.0), ValueError, "Adam: eps must be positive"),
-        (lambda p: optim.Adam([p * 2.0]), TypeError, "Adam: every parameter must be a leaf Tensor with requires_grad, got"),
+        (
+            lambda p: optim.Adam([p * 2.0]),
+            TypeError,
+            "Adam: every parameter must be a leaf Tensor with requires_grad, got",
+        ),
         (lambda p: optim.Adam([p.detach()]), TypeError, "Adam: every parameter must be a leaf"),
         (lambda p: optim.Adam([p.data]), TypeError, "Adam: every parameter must be a leaf"),
         (lambda p: optim.clip_grad_norm([p], 0.0), ValueError, "clip_grad_norm: max_norm must be positive, got 0.0"),

@@ -7,17 +7,42 @@ from typing import Any
 
 import numpy as np
 
+from ..plurals import counted
 from . import primitives as p
-from .counted import counted
 from .discrete import argsort, zeros_like
 from .functions import concatenate, cut, normal_axis, value_of
 from .primitive import Value
 
 __all__ = [
-    "append", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "column_stack", "diag",
-    "diagonal", "dsplit", "dstack", "fliplr", "flipud", "full_like", "hsplit", "hstack", "moveaxis", "ravel",
-    "repeat", "roll", "rollaxis", "rot90", "sort", "tile", "tril", "triu", "vsplit", "vstack",
-]  # fmt: skip
+    "append",
+    "array_split",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
+    "column_stack",
+    "diag",
+    "diagonal",
+    "dsplit",
+    "dstack",
+    "fliplr",
+    "flipud",
+    "full_like",
+    "hsplit",
+    "hstack",
+    "moveaxis",
+    "ravel",
+    "repeat",
+    "roll",
+    "rollaxis",
+    "rot90",
+    "sort",
+    "tile",
+    "tril",
+    "triu",
+    "vsplit",
+    "vstack",
+]
 
 # ------------------------------------------------------------------------------------ dimensions, axes
 

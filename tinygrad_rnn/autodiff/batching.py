@@ -82,9 +82,7 @@ def _with_rank(batched: Batched, rank: int) -> Array:
 def _full(members: Sequence[Any]) -> list[Array]:
     """Every member with the leading axis, plain arrays repeated along it."""
     count = next(len(o.array) for o in members if isinstance(o, Batched))
-    return [
-        o.array if isinstance(o, Batched) else np.broadcast_to(o, (count, *o.shape)) for o in members
-    ]
+    return [o.array if isinstance(o, Batched) else np.broadcast_to(o, (count, *o.shape)) for o in members]
 
 
 def _shifted(axis: Any, ndim: int) -> Any:
@@ -138,7 +136,9 @@ def _scatter(op: Primitive, members: Sequence[Any], index: Any, shape: tuple[int
 
 
 def _read(index: Any) -> tuple[tuple[Any, ...], int | None]:
-    """The parts of an index, and, where index arrays stand apart, how many axes NumPy puts in front of the leading one."""
+    """The parts of an index, and, where index arrays stand apart, how many axes NumPy puts in front of the leading
+    one.
+    """
     parts = index if isinstance(index, tuple) else (index,)
     arrays = [np.asarray(part) for part in parts if isinstance(part, (np.ndarray, list, int, np.integer, np.bool_))]
     places = [k for k, part in enumerate(parts) if isinstance(part, (np.ndarray, list, int, np.integer, np.bool_))]
@@ -186,17 +186,30 @@ def _einsum(op: Primitive, members: Sequence[Any], subscripts: str) -> Any:
     inputs, output = subscripts.split("->")
     label = next(c for c in "ZYXWVUTSRQPONMLKJIHGFEDCBAzyxwvutsrqponmlkjihgfedcba" if c not in subscripts)
     terms = [
-        label + term if isinstance(o, Batched) else term
-        for term, o in zip(inputs.split(","), members, strict=True)
+        label + term if isinstance(o, Batched) else term for term, o in zip(inputs.split(","), members, strict=True)
     ]
     arrays = [o.array if isinstance(o, Batched) else o for o in members]
     return np.einsum(",".join(terms) + "->" + label + output, *arrays)
 
 
 _BATCH_RULES: dict[str, Callable[..., Any]] = {
-    "sum": _reduce, "max": _reduce, "min": _reduce, "prod": _reduce, "logsumexp": _reduce,
-    "cumsum": _along, "flip": _along, "reshape": _reshape, "transpose": _transpose, "pad": _pad,
-    "getitem": _getitem, "scatter": _scatter, "take": _take, "take_along_axis": _along_indices,
+    "sum": _reduce,
+    "max": _reduce,
+    "min": _reduce,
+    "prod": _reduce,
+    "logsumexp": _reduce,
+    "cumsum": _along,
+    "flip": _along,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "pad": _pad,
+    "getitem": _getitem,
+    "scatter": _scatter,
+    "take": _take,
+    "take_along_axis": _along_indices,
     "scatter_along_axis": _along_indices,
-    "concatenate": _join, "stack": _join, "matmul": _matmul, "einsum": _einsum,
-}  # fmt: skip
+    "concatenate": _join,
+    "stack": _join,
+    "matmul": _matmul,
+    "einsum": _einsum,
+}

@@ -13,10 +13,32 @@ from . import primitives as p
 from .primitive import Primitive, Value, elementwise, primitive
 
 __all__ = [
-    "all", "allclose", "any", "argmax", "argmin", "argsort", "array_equal", "bitwise_and", "bitwise_or", "bitwise_xor",
-    "ceil", "count_nonzero", "floor", "floor_divide", "heaviside", "invert", "isclose", "isfinite", "isinf", "isnan",
-    "ones_like", "rint", "round", "trunc", "zeros_like",
-]  # fmt: skip
+    "all",
+    "allclose",
+    "any",
+    "argmax",
+    "argmin",
+    "argsort",
+    "array_equal",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "ceil",
+    "count_nonzero",
+    "floor",
+    "floor_divide",
+    "heaviside",
+    "invert",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "ones_like",
+    "rint",
+    "round",
+    "trunc",
+    "zeros_like",
+]
 
 # ----------------------------------------------------------------------------------------- rounding
 

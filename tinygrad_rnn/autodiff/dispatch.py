@@ -15,9 +15,16 @@ from .primitive import PRIMITIVES, Primitive
 __all__ = ["NUMPY", "call_function", "call_ufunc", "numpy_name"]
 
 OTHER_NAMES = {
-    "amax": "max", "amin": "min", "around": "round", "copy": "identity", "deg2rad": "radians", "fabs": "abs",
-    "fix": "trunc", "positive": "identity", "rad2deg": "degrees",
-}  # fmt: skip
+    "amax": "max",
+    "amin": "min",
+    "around": "round",
+    "copy": "identity",
+    "deg2rad": "radians",
+    "fabs": "abs",
+    "fix": "trunc",
+    "positive": "identity",
+    "rad2deg": "degrees",
+}
 """Functions of NumPy whose counterpart here is called otherwise."""
 
 
@@ -102,7 +109,9 @@ def _renamed(function: Any, operation: Callable[..., Any], bound: Mapping[str, A
             continue
         elif name in ours:
             given[name] = value
-        elif place < len(names) and names[place] not in theirs and ours[names[place]].default is inspect.Parameter.empty:
+        elif (
+            place < len(names) and names[place] not in theirs and ours[names[place]].default is inspect.Parameter.empty
+        ):
             given[names[place]] = value  # an operand, which has another name here
         else:
             unknown.append(name)

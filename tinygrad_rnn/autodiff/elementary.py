@@ -11,10 +11,34 @@ from .discrete import floor_divide, isinf, isnan
 from .primitive import Value, elementwise
 
 __all__ = [
-    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cosh", "degrees", "divmod", "exp2",
-    "float_power", "fmax", "fmin", "fmod", "hypot", "log2", "log10", "logaddexp", "logaddexp2", "mod",
-    "nan_to_num", "radians", "reciprocal", "root", "sinh", "tan",
-]  # fmt: skip
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "cosh",
+    "degrees",
+    "divmod",
+    "exp2",
+    "float_power",
+    "fmax",
+    "fmin",
+    "fmod",
+    "hypot",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logaddexp2",
+    "mod",
+    "nan_to_num",
+    "radians",
+    "reciprocal",
+    "root",
+    "sinh",
+    "tan",
+]
 
 # ----------------------------------------------------------------------------------------- with a rule
 
@@ -53,7 +77,9 @@ def arctan2(x: Value, y: Value) -> Value:
 
 @elementwise(lambda g, y, x: g * p.where(p.equal(y, 0), 0.0, _over(0.5, y)))
 def root(x: Value) -> Value:
-    """Square root as of lengths and deviations, elementwise: the derivative at 0 is 0, where :func:`sqrt` has infinity."""
+    """Square root as of lengths and deviations, elementwise: the derivative at 0 is 0, where :func:`sqrt` has
+    infinity.
+    """
     return np.sqrt(x)
 
 

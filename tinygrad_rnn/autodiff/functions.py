@@ -9,14 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from ..plurals import counted
 from . import primitives as p
-from .counted import counted
 from .primitive import Value, gathered
 
 __all__ = [
-    "clip", "concatenate", "cumsum", "einsum", "expand_dims", "linear", "log_softmax", "mean", "softmax", "split",
-    "squeeze", "stack", "swapaxes",
-]  # fmt: skip
+    "clip",
+    "concatenate",
+    "cumsum",
+    "einsum",
+    "expand_dims",
+    "linear",
+    "log_softmax",
+    "mean",
+    "softmax",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+]
 
 
 def value_of(x: Value) -> Value:
@@ -210,9 +221,7 @@ def _explicit(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
         if width < 0 or (width and "..." not in term):
             raise ValueError(f"einsum: term {term!r} of {subscripts!r} does not fit {counted(ndim, 'dimension')}")
     rest = "".join(spare[: max([0, *widths])])
-    terms = [
-        t.replace("...", rest[len(rest) - w :]) for t, w in zip(terms, widths, strict=True)
-    ]
+    terms = [t.replace("...", rest[len(rest) - w :]) for t, w in zip(terms, widths, strict=True)]
     if arrow:
         return terms, output.replace("...", rest)
     letters = "".join(terms)

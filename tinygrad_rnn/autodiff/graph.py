@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..plurals import counted
 from .ancestry import ancestors
 from .arrays import plain, real_array
-from .counted import counted
 from .primitive import PRIMITIVES, Primitive
 from .primitives import identity, stop_gradient
 from .scalars import lower
@@ -260,8 +260,8 @@ class Graph:
         Parameters
         ----------
         changes : mapping
-            From a node to a function ``(value, *operands) -> Tensor or array`` of the same shape, which is given what the
-            node would have been, and its operands.
+            From a node to a function ``(value, *operands) -> Tensor or array`` of the same shape, which is given what
+            the node would have been, and its operands.
         cuts : iterable of (node, operand)
             No gradient flows back from the node into that operand.
 
@@ -292,7 +292,10 @@ class Graph:
         return Graph([Tensor(np.asarray(o)) if not isinstance(o, Tensor) else o for o in outputs])
 
     def _rebuilt(
-        self, feeds: Mapping[Any, Any], cuts: frozenset[tuple[int, int]], changes: Mapping[int, Callable[..., Any]] | None = None
+        self,
+        feeds: Mapping[Any, Any],
+        cuts: frozenset[tuple[int, int]],
+        changes: Mapping[int, Callable[..., Any]] | None = None,
     ) -> Graph:
         outputs = self._execute(feeds, cuts, changes or {})
         return Graph(outputs[0] if self._single else outputs)
@@ -359,9 +362,15 @@ class Graph:
         out: Any = networkx.MultiDiGraph()
         for n, place in zip(self.nodes, _places(self.nodes), strict=True):
             out.add_node(
-                n.index, op=n.op, shape=n.shape, dtype=str(n.dtype), scope=str(n.scope or ""),
-                name=n.name, timestep=n.timestep, pos=place,
-            )  # fmt: skip
+                n.index,
+                op=n.op,
+                shape=n.shape,
+                dtype=str(n.dtype),
+                scope=str(n.scope or ""),
+                name=n.name,
+                timestep=n.timestep,
+                pos=place,
+            )
         for e in self.edges:
             out.add_edge(e.source, e.target, key=e.operand, operand=e.operand, cut=e.cut)
         return out
@@ -393,9 +402,17 @@ def _places(nodes: Sequence[Node]) -> list[tuple[float, float]]:
 def _node(index: int, tensor: Tensor, operands: tuple[int, ...]) -> Node:
     kind = tensor.op.name if tensor.op else "parameter" if tensor.requires_grad else "input"
     return Node(
-        index, kind, operands, tensor.attributes, tensor.shape, tensor.dtype, tensor.scope, tensor.name,
-        tensor.data, tensor,
-    )  # fmt: skip
+        index,
+        kind,
+        operands,
+        tensor.attributes,
+        tensor.shape,
+        tensor.dtype,
+        tensor.scope,
+        tensor.name,
+        tensor.data,
+        tensor,
+    )
 
 
 def _constant(index: int, operand: Any, consumer: Tensor) -> Node:
@@ -404,9 +421,7 @@ def _constant(index: int, operand: Any, consumer: Tensor) -> Node:
         value = value.astype(consumer.dtype) if consumer.dtype.kind == "f" else value
     value = value.view()
     value.flags.writeable = False
-    return Node(
-        index, "constant", (), {}, value.shape, value.dtype, consumer.scope, None, value, None
-    )
+    return Node(index, "constant", (), {}, value.shape, value.dtype, consumer.scope, None, value, None)
 
 
 def _is_cut(node: Tensor, operand: int) -> bool:
@@ -439,5 +454,3 @@ def _fed(node: Node, value: Any) -> Tensor:
     if fed.shape != node.shape:
         raise ValueError(f"run: {node.path} has shape {node.shape}, was fed shape {fed.shape}")
     return fed
-
-

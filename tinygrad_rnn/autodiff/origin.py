@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 __all__ = ["Origin", "caller"]
 
-_INSIDE = frozenset(str(Path(__file__).parent / f"{name}.py") for name in ("origin", "tensor", "primitive", "primitives", "operators"))
+_INSIDE = frozenset(
+    str(Path(__file__).parent / f"{name}.py") for name in ("origin", "tensor", "primitive", "primitives", "operators")
+)
 
 
 class Origin(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .counted import counted
+from ..plurals import counted
 
 Value: TypeAlias = Any
 """An ndarray, a Python number, a Tensor, or any other type that brings its own ``_apply``."""
@@ -56,8 +56,9 @@ class Primitive:
         Whether any operand has none.
     kind : str
         What it does, by which drawings, equations and analyses treat it: ``"nonlinear"``, as ``tanh`` and ``maximum``;
-        ``"sum"``; ``"product"``; ``"choice"`` of one operand's elements; ``"comparison"``; ``"view"`` of the same elements;
-        ``"reduction"``; or ``"other"``. An elementwise operation with a derivative is nonlinear unless declared otherwise.
+        ``"sum"``; ``"product"``; ``"choice"`` of one operand's elements; ``"comparison"``; ``"view"`` of the same
+        elements; ``"reduction"``; or ``"other"``. An elementwise operation with a derivative is nonlinear unless
+        declared otherwise.
     commutative : bool
         Whether two operands may change places.
     bounds : (float, float) or None
@@ -146,9 +147,7 @@ class Primitive:
             raise TypeError(f"{self.name}: operand of type {type(operand).__name__} is not numeric")
         return array
 
-    def split_arguments(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def split_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Sort the arguments of a call into operands and attributes."""
         if self.variadic:
             return args, kwargs

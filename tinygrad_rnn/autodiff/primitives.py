@@ -143,7 +143,9 @@ _LARGEST_EXPONENT = {kind: np.array(np.floor(np.log(np.finfo(kind).max)), kind) 
 def sigmoid(x: Value) -> Value:
     """Logistic sigmoid ``1 / (1 + exp(-x))``, elementwise; accurate to rounding in both tails."""
     x = np.asarray(x)
-    if x.dtype.char == "e":  # half precision knows numbers whose exponential overflows and whose sigmoid does not vanish
+    if (
+        x.dtype.char == "e"
+    ):  # half precision knows numbers whose exponential overflows and whose sigmoid does not vanish
         return sigmoid.forward(x.astype(np.float32)).astype(x.dtype)
     limit = _LARGEST_EXPONENT.get(x.dtype.char)
     power = np.exp(x if limit is None else np.minimum(x, limit))  # beyond the limit the quotient is 1
@@ -297,9 +299,7 @@ def flip(x: Value, axis: Any = None) -> Value:
 
 def _unpad(g: Value, y: Value, x: Value, pad_width: Any, constant_values: float = 0.0) -> Value:
     widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (x.ndim, 2))
-    return getitem(
-        g, tuple(slice(int(low), int(low) + n) for (low, _), n in zip(widths, x.shape, strict=True))
-    )
+    return getitem(g, tuple(slice(int(low), int(low) + n) for (low, _), n in zip(widths, x.shape, strict=True)))
 
 
 @primitive(_unpad)
@@ -441,7 +441,9 @@ def min(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
 
 
 def _prod_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:
-    """The product of all *other* factors, those before times those behind, so that zeros among them are no exception."""
+    """The product of all *other* factors, those before times those behind, so that zeros among them are no
+    exception.
+    """
     axes = _axes(axis, x.ndim)
     rest = tuple(k for k in range(x.ndim) if k not in axes)
     order = rest + axes
@@ -462,7 +464,9 @@ def _product_before(rows: Value) -> Value:
 
 
 def running_product(x: Value, axis: int) -> Value:
-    """The product of each element and those before it, by doubling (Hillis and Steele, 1986): n log n, and no division."""
+    """The product of each element and those before it, by doubling (Hillis and Steele, 1986): n log n, and no
+    division.
+    """
     n, shift = x.shape[axis], 1
     before = [slice(None)] * axis
     while shift < n:
@@ -485,9 +489,7 @@ def cumsum(x: Value, axis: int) -> Value:
 
 
 @primitive(
-    lambda g, y, x, axis=None, keepdims=False: (
-        _kept(g, x, axis, keepdims) * exp(x - _kept(y, x, axis, keepdims))
-    ),
+    lambda g, y, x, axis=None, keepdims=False: _kept(g, x, axis, keepdims) * exp(x - _kept(y, x, axis, keepdims)),
     kind="reduction",
 )
 def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
@@ -605,5 +607,3 @@ def stop_gradient(x: Value) -> Value:
 def identity(x: Value) -> Value:
     """`x` as a node of its own."""
     return np.asarray(x)
-
-

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..plurals import counted
 from . import primitives as p
 from .arrangement import moveaxis, ravel, sort
-from .counted import counted
 from .discrete import any, count_nonzero, isinf, isnan
 from .elementary import root
 from .functions import concatenate, mean, normal_axis, squeeze, value_of
@@ -25,7 +25,9 @@ def _axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def var(x: Value, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Value:
-    """Variance over `axis`: the sum of squared deviations divided by ``n - ddof``; that of float16 is added up in float32."""
+    """Variance over `axis`: the sum of squared deviations divided by ``n - ddof``; that of float16 is added up in
+    float32.
+    """
     x = value_of(x)
     if x.dtype == np.float16:
         return p.astype(var(p.astype(x, np.dtype(np.float32)), axis, ddof, keepdims), np.dtype(np.float16))
@@ -146,7 +148,9 @@ def norm(x: Value, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     if len(axes) == 1:
         return _vector_norm(p.abs(x), ord, axes, keepdims)
     if len(axes) != 2 or ord not in (1, -1, np.inf, -np.inf):
-        raise ValueError(f"norm: order {ord!r} over {counted(len(axes), 'axis', plural='axes')} has no derivative rule here")
+        raise ValueError(
+            f"norm: order {ord!r} over {counted(len(axes), 'axis', plural='axes')} has no derivative rule here"
+        )
     summed, chosen = axes if np.isfinite(ord) else axes[::-1]
     lengths = p.sum(p.abs(x), axis=summed, keepdims=True)
     found = (p.max if ord > 0 else p.min)(lengths, axis=chosen, keepdims=True)

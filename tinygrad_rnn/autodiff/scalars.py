@@ -143,7 +143,10 @@ def _along_indices(op: Primitive) -> Callable[..., Cells]:
 
 
 _SPECIAL: dict[str, Callable[..., Any]] = {
-    "max": _max, "min": _min, "logsumexp": _logsumexp, "take": _take,
+    "max": _max,
+    "min": _min,
+    "logsumexp": _logsumexp,
+    "take": _take,
     "take_along_axis": _along_indices(p.take_along_axis),
     "scatter_along_axis": _along_indices(p.scatter_along_axis),
-}  # fmt: skip
+}

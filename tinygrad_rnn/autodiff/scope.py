@@ -30,9 +30,7 @@ class Scope:
 
     timestep: int | None
 
-    def __init__(
-        self, parent: Scope | None, kind: str, name: str, timestep: int | None = None
-    ) -> None:
+    def __init__(self, parent: Scope | None, kind: str, name: str, timestep: int | None = None) -> None:
         self.parent = parent
         self.kind = kind
         self.name = name

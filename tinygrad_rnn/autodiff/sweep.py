@@ -155,7 +155,9 @@ def _inner_values(wanted: Sequence[Any], ends: Container[int]) -> dict[int, list
     return found
 
 
-def _read_inner(inner: dict[int, list[Any]], node: Any, whole: Any, held: dict[int, tuple[Any, list[tuple[int, Any]]]]) -> Iterator[Visit]:
+def _read_inner(
+    inner: dict[int, list[Any]], node: Any, whole: Any, held: dict[int, tuple[Any, list[tuple[int, Any]]]]
+) -> Iterator[Visit]:
     waiting = [(value, whole) for value in inner.get(node.id, ())]
     for value, around in waiting:
         own, edges = held.get(value.id, (None, []))
@@ -203,7 +205,9 @@ def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequenc
             found = [k for k, operand in enumerate(inputs) if getattr(operand, "id", None) in live]
             if op.constant_operands:
                 found = [k for k in found if op.rule(k) is not None]
-        if found and (node._data.dtype is _float64 or node._data.dtype.kind in "fc"):  # what is cast to integers ends here
+        if found and (
+            node._data.dtype is _float64 or node._data.dtype.kind in "fc"
+        ):  # what is cast to integers ends here
             live[node.id] = found
     return live
 

@@ -67,9 +67,19 @@ class Tensor(Operators):
     """
 
     __slots__ = (
-        "__weakref__", "_data", "attributes", "grad", "id", "inputs", "name", "op", "origin", "requires_grad",
-        "scope", "values",
-    )  # fmt: skip
+        "__weakref__",
+        "_data",
+        "attributes",
+        "grad",
+        "id",
+        "inputs",
+        "name",
+        "op",
+        "origin",
+        "requires_grad",
+        "scope",
+        "values",
+    )
 
     op: Primitive | None
     inputs: Sequence[Any]
@@ -325,9 +335,7 @@ def _own(op: Primitive, operand: Any, copy: bool) -> Any:
 # ---------------------------------------------------------------------------------------- making
 
 
-def tensor(
-    data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None
-) -> Tensor:
+def tensor(data: Any, requires_grad: bool = False, dtype: Any = None, name: str | None = None) -> Tensor:
     """A leaf of the graph, holding a copy of `data`.
 
     Parameters

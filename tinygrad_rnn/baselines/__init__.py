@@ -12,6 +12,19 @@ from .pseudo_newton import pseudo_newton_step
 from .truncated_rtrl import truncated_rtrl_gradients
 
 __all__ = [
-    "Candidates", "ExtendedKalmanFilter", "FromModel", "FullyConnected", "Guess", "LatchUnit", "OnlineLSTM1997", "SparselyConnected",
-    "TransitionHierarchy", "guess", "multigrid", "pseudo_newton_step", "solves", "stream", "truncated_rtrl_gradients",
-]  # fmt: skip
+    "Candidates",
+    "ExtendedKalmanFilter",
+    "FromModel",
+    "FullyConnected",
+    "Guess",
+    "LatchUnit",
+    "OnlineLSTM1997",
+    "SparselyConnected",
+    "TransitionHierarchy",
+    "guess",
+    "multigrid",
+    "pseudo_newton_step",
+    "solves",
+    "stream",
+    "truncated_rtrl_gradients",
+]

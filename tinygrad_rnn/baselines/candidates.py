@@ -123,7 +123,9 @@ class SparselyConnected:
 
         def step(x: Array, h: Array, y: Array) -> tuple[Array, Array]:
             h = f(w_x * x + w_y * y + w_h * h + b)
-            return h, f(v[:, None, :n] @ h + v[:, n, None, None] * x + v[:, n + 1, None, None] * y + v[:, n + 2, None, None])
+            return h, f(
+                v[:, None, :n] @ h + v[:, n, None, None] * x + v[:, n + 1, None, None] * y + v[:, n + 2, None, None]
+            )
 
         return _run(step, inputs, len(weights), n)
 

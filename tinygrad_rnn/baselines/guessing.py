@@ -38,9 +38,17 @@ class Guess(NamedTuple):
 
 
 def guess(
-    net: Candidates, task: Task, rng: np.random.Generator, *, low: float = -100.0, high: float = 100.0,
-    train: int = 100, test: int = 100, max_trials: int = 100_000, together: int = 256,
-) -> Guess:  # fmt: skip
+    net: Candidates,
+    task: Task,
+    rng: np.random.Generator,
+    *,
+    low: float = -100.0,
+    high: float = 100.0,
+    train: int = 100,
+    test: int = 100,
+    max_trials: int = 100_000,
+    together: int = 256,
+) -> Guess:
     """Guess all weights uniformly in [low, high] until they solve a training set, and then a test set.
 
     Solving is answering every sequence by the task's criterion. Which weights are found does not depend on
@@ -137,9 +145,11 @@ def beside(outputs: Array, batch: Batch) -> tuple[Array, Batch]:
     """The answers of all candidates side by side, (T, candidates * batch, O), and as many copies of the batch."""
     steps, candidates, size, width = outputs.shape
     many = Batch(
-        np.tile(batch.inputs, (1, candidates, 1)), np.tile(batch.targets, (1, candidates, 1)),
-        np.tile(batch.mask, (1, candidates)), np.tile(batch.lengths, candidates),
-    )  # fmt: skip
+        np.tile(batch.inputs, (1, candidates, 1)),
+        np.tile(batch.targets, (1, candidates, 1)),
+        np.tile(batch.mask, (1, candidates)),
+        np.tile(batch.lengths, candidates),
+    )
     return outputs.reshape(steps, candidates * size, width), many
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..autodiff.counted import counted
+from ..plurals import counted
 from ..tasks import checks
 
 Array = npt.NDArray[Any]
@@ -99,17 +99,26 @@ class TransitionHierarchy:
     """
 
     def __init__(
-        self, input_size: int, output_size: int, *, lr: float = 0.1, threshold: float = 4.0, floor: float = 0.1,
-        rate: float = 0.1, max_units: int = 1000,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        lr: float = 0.1,
+        threshold: float = 4.0,
+        floor: float = 0.1,
+        rate: float = 0.1,
+        max_units: int = 1000,
+    ) -> None:
         who = type(self).__name__
         checks.integer(who, "input_size", input_size, 1)
         checks.integer(who, "output_size", output_size, 1)
         checks.integer(who, "max_units", max_units, 0)
         numbers: dict[str, tuple[Any, float, float]] = {
-            "lr": (lr, 0.0, np.inf), "threshold": (threshold, 1.0, np.inf),
-            "floor": (floor, 0.0, np.inf), "rate": (rate, 0.0, 1.0),
-        }  # fmt: skip
+            "lr": (lr, 0.0, np.inf),
+            "threshold": (threshold, 1.0, np.inf),
+            "floor": (floor, 0.0, np.inf),
+            "rate": (rate, 0.0, 1.0),
+        }
         for name, (number, low, high) in numbers.items():
             if not isinstance(number, Real) or not low < float(number) < high:
                 raise ValueError(f"{who}: {name} must lie between {low:g} and {high:g}, got {number!r}")
@@ -178,8 +187,8 @@ class TransitionHierarchy:
                 largest = max(largest, float(np.abs(error).max()))
                 if not largest < 1e100:
                     raise FloatingPointError(
-                        f"TransitionHierarchy.learn: errors have grown beyond all bounds; lr={self.lr} is too large for "
-                        f"{counted(len(self.units), 'unit')}"
+                        f"TransitionHierarchy.learn: errors have grown beyond all bounds; lr={self.lr} is too large for"
+                        f" {counted(len(self.units), 'unit')}"
                     )
                 self._change(self.lr * self._ascent(x, t, error))
                 if len(self.units) < self.max_units and self._grow():
@@ -197,10 +206,13 @@ class TransitionHierarchy:
         rows, columns = self.weights.shape
         if not (0 <= target < rows and 0 <= source < columns):
             raise ValueError(
-                f"TransitionHierarchy.add_unit: target and source must lie below {rows} and {columns}, got {target} and {source}"
+                f"TransitionHierarchy.add_unit: target and source must lie below {rows} and {columns}, got {target} and"
+                f" {source}"
             )
         if any(unit[:2] == (target, source) for unit in self.units):
-            raise ValueError(f"TransitionHierarchy.add_unit: there is a unit on the connection {(target, source)} already")
+            raise ValueError(
+                f"TransitionHierarchy.add_unit: there is a unit on the connection {(target, source)} already"
+            )
         above = target - self.output_size
         unit = HigherOrderUnit(target, source, 1 + (self.units[above].delay if above >= 0 else 0))
         self.units.append(unit)
@@ -259,7 +271,7 @@ class TransitionHierarchy:
         target, asked = np.asarray(targets, dtype=np.float64), np.asarray(mask, dtype=bool)
         if target.shape != (len(x), self.output_size) or asked.shape != (len(x),):
             raise ValueError(
-                f"TransitionHierarchy.{what}: {counted(len(x), 'input needs', plural='inputs need')} targets {(len(x), self.output_size)} and mask "
-                f"{(len(x),)}, got {target.shape} and {asked.shape}"
+                f"TransitionHierarchy.{what}: {counted(len(x), 'input needs', plural='inputs need')} targets"
+                f" {(len(x), self.output_size)} and mask {(len(x),)}, got {target.shape} and {asked.shape}"
             )
         return x, target, asked

@@ -15,9 +15,19 @@ __all__ = ["judged", "multigrid"]
 
 
 def multigrid(
-    net: Candidates, task: Task, rng: np.random.Generator, *, width: float = 10.0, factor: float = 10.0,
-    levels: int = 3, patience: int = 100, train: int = 100, test: int = 100, max_trials: int = 100_000, together: int = 32,
-) -> Guess:  # fmt: skip
+    net: Candidates,
+    task: Task,
+    rng: np.random.Generator,
+    *,
+    width: float = 10.0,
+    factor: float = 10.0,
+    levels: int = 3,
+    patience: int = 100,
+    train: int = 100,
+    test: int = 100,
+    max_trials: int = 100_000,
+    together: int = 32,
+) -> Guess:
     """Search at random in a box around the best weights until they solve a training set, and then a test set.
 
     Candidates are uniform in a hyper-rectangle around the best point. One with a smaller squared error
@@ -70,8 +80,18 @@ def multigrid(
     >>> bool(found.weights[0] > 0)
     True
     """
-    _check(task, rng, width, factor, levels=levels, patience=patience, train=train, test=test,
-           max_trials=max_trials, together=together)  # fmt: skip
+    _check(
+        task,
+        rng,
+        width,
+        factor,
+        levels=levels,
+        patience=patience,
+        train=train,
+        test=test,
+        max_trials=max_trials,
+        together=together,
+    )
     sets = task.batch(train, rng), task.batch(test, rng)
     moves = _Moves(rng, net.size, together)
     best, error, level = np.zeros(net.size), np.inf, 0

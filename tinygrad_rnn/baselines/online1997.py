@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..autodiff.counted import counted
 from ..models import SequenceModel
+from ..plurals import counted
 from ..tasks import Task, checks
 from .truncated_rtrl import Net, check_net
 
@@ -71,13 +71,20 @@ class OnlineLSTM1997:
     """
 
     def __init__(
-        self, models: Sequence[SequenceModel], streams: Sequence[Iterator[Example]], lr: Any,
-        *, update: str = "step",
-    ) -> None:  # fmt: skip
+        self,
+        models: Sequence[SequenceModel],
+        streams: Sequence[Iterator[Example]],
+        lr: Any,
+        *,
+        update: str = "step",
+    ) -> None:
         who = type(self).__name__
         self.models = _alike(who, models)
         if len(streams) != len(self.models):
-            raise ValueError(f"{who}: {counted(len(self.models), 'model needs', plural='models need')} as many streams, got {len(streams)}")
+            raise ValueError(
+                f"{who}: {counted(len(self.models), 'model needs', plural='models need')} as many streams, got"
+                f" {len(streams)}"
+            )
         if update not in ("step", "string"):
             raise ValueError(f"{who}: update must be 'step' or 'string', got {update!r}")
         self.lr = _rates(who, lr, len(self.models))
@@ -129,7 +136,9 @@ class OnlineLSTM1997:
             return
         error = (y - target) * asked[:, None]
         np.maximum(self.worst, np.abs(error).max(axis=1), out=self.worst)
-        for weight, pending, share in zip(self.weights, self.pending, self.net.gradients(self.weights, error), strict=True):
+        for weight, pending, share in zip(
+            self.weights, self.pending, self.net.gradients(self.weights, error), strict=True
+        ):
             if self.by_string:
                 pending += share
             else:
@@ -205,7 +214,8 @@ class _Reader:
         missing = length - self.mask.shape[1]
         if missing > 0:
             self.inputs, self.targets, self.mask = (
-                np.pad(part, [(0, 0), (0, missing), (0, 0)][: part.ndim]) for part in (self.inputs, self.targets, self.mask)
+                np.pad(part, [(0, 0), (0, missing), (0, 0)][: part.ndim])
+                for part in (self.inputs, self.targets, self.mask)
             )
         self.inputs[k, :length], self.targets[k, :length], self.mask[k, :length] = x, target, asked
         self.lengths[k] = length
@@ -222,7 +232,9 @@ def _alike(who: str, models: Sequence[SequenceModel]) -> list[SequenceModel]:
         cell: Any = model.cell
         check_net(who, cell, model.readout)
         if model.output != "sigmoid":
-            raise ValueError(f"{who}: the rule is for logistic outputs; make the model with output='sigmoid', got {model.output!r}")
+            raise ValueError(
+                f"{who}: the rule is for logistic outputs; make the model with output='sigmoid', got {model.output!r}"
+            )
         shapes = tuple((name, array.shape) for name, array in model.state_dict().items())
         kinds.add((shapes, cell.blocks, cell.g, cell.h))
     if len(kinds) > 1:

@@ -20,9 +20,7 @@ Array = npt.NDArray[Any]
 __all__ = ["in_time", "pseudo_newton_step"]
 
 
-def pseudo_newton_step(
-    parameters: Sequence[Tensor], outputs: Tensor, targets: Any, lr: float, mu: float
-) -> float:
+def pseudo_newton_step(parameters: Sequence[Tensor], outputs: Tensor, targets: Any, lr: float, mu: float) -> float:
     """Move weights so that each of their uses in time counts by its own curvature.
 
     ::

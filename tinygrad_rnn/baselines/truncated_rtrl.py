@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..autodiff.counted import counted
 from ..autodiff.primitives import sigmoid
 from ..cells.lstm1997 import SQUASH, LSTM1997Cell
 from ..models import Linear
+from ..plurals import counted
 from ..recurrent.cell import Parametrised
 
 Array = npt.NDArray[Any]
@@ -147,7 +147,9 @@ class Net:
 
     def unpack(self, matrices: Sequence[Array]) -> dict[str, Array]:
         """The parameters by name."""
-        return {name: matrices[which][..., rows, columns].copy() for name, (which, rows, columns) in self.places.items()}
+        return {
+            name: matrices[which][..., rows, columns].copy() for name, (which, rows, columns) in self.places.items()
+        }
 
     def begin(self, count: int) -> None:
         """Start `count` sequences."""
@@ -221,6 +223,6 @@ def check_net(who: str, cell: Any, readout: Any) -> None:
         raise ValueError(f"{who}: the rule is the truncated gradient; make the cell with truncated=True, got {cell!r}")
     if readout.input_size not in (cell.hidden_size, cell.hidden_size + cell.input_size):
         raise ValueError(
-            f"{who}: readout must see {counted(cell.hidden_size, 'memory cell')}, or {counted(cell.input_size, 'input')} as well, "
-            f"got {counted(readout.input_size, 'feature')}"
+            f"{who}: readout must see {counted(cell.hidden_size, 'memory cell')}, or"
+            f" {counted(cell.input_size, 'input')} as well, got {counted(readout.input_size, 'feature')}"
         )

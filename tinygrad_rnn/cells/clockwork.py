@@ -44,16 +44,22 @@ class ClockworkCell(GatedCell):
     state_names = ("h", "clock")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = True, periods: Sequence[int] | None = None,
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        periods: Sequence[int] | None = None,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(input_size, hidden_size, **options)
         if periods is None:
             periods = [2**k for k in range(max(n for n in (4, 3, 2, 1) if hidden_size % n == 0))]
         whole = all(isinstance(p, (int, np.integer)) and p > 0 for p in periods)
         if not whole or list(periods) != sorted(set(periods)) or not periods or hidden_size % len(periods):
             raise ValueError(
-                f"ClockworkCell: periods must be rising positive integers whose number divides {hidden_size}, got {periods!r}"
+                f"ClockworkCell: periods must be rising positive integers whose number divides {hidden_size}, got"
+                f" {periods!r}"
             )
         self.periods = tuple(int(p) for p in periods)
         self.width = hidden_size // len(self.periods)

@@ -37,9 +37,7 @@ class GRUCell(Cell):
 
     state_names = ("h",)
 
-    def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = True, **options: Any
-    ) -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
         rows, fill = 3 * hidden_size, self.preset
         gates = fill.bias("reset", "forget", "candidate")

@@ -45,7 +45,9 @@ class LeakyCell(GatedCell):
         super().__init__(input_size, hidden_size, **options)
         tau = np.asarray(time_constant, dtype=self.dtype)
         if tau.shape not in ((), (hidden_size,)) or not (tau >= 1).all():
-            raise ValueError(f"LeakyCell: time_constant must be one number or {hidden_size}, at least 1, got {time_constant!r}")
+            raise ValueError(
+                f"LeakyCell: time_constant must be one number or {hidden_size}, at least 1, got {time_constant!r}"
+            )
         self.rate = 1.0 / np.broadcast_to(tau, (hidden_size,))
         self.declare("n", "candidate", bias=bias)
 

@@ -45,9 +45,15 @@ class LRUCell(GatedCell):
     state_names = ("h", "re", "im")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = False, r_min: float = 0.0, r_max: float = 1.0,
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = False,
+        r_min: float = 0.0,
+        r_max: float = 1.0,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(input_size, hidden_size, **options)
         if not 0 <= r_min < r_max <= 1:
             raise ValueError(f"LRUCell: needs 0 <= r_min < r_max <= 1, got {r_min} and {r_max}")

@@ -38,9 +38,7 @@ class LSTMCell(Cell):
 
     state_names = ("h", "c")
 
-    def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = True, **options: Any
-    ) -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
         rows, fill = 4 * hidden_size, self.preset
         gates = fill.bias("input", "forget", "candidate", "output")

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff.counted import counted
 from ..autodiff.functions import concatenate
 from ..autodiff.primitive import Value
 from ..autodiff.primitives import reshape, sigmoid, stop_gradient, tanh
 from ..autodiff.tensor import named
+from ..plurals import counted
 from .gated import GatedCell
 
 __all__ = ["SQUASH", "LSTM1997Cell", "LSTM2000Cell"]
@@ -30,8 +30,12 @@ def _identity(z: Value) -> Value:
 
 
 SQUASH: dict[str, Callable[[Value], Value]] = {
-    "g": _g, "h": _h, "sigmoid": sigmoid, "tanh": tanh, "identity": _identity,
-}  # fmt: skip
+    "g": _g,
+    "h": _h,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "identity": _identity,
+}
 """Squashing functions of a memory cell; g, in (-2, 2), and h, in (-1, 1), are the paper's equations 3 and 4."""
 
 
@@ -39,9 +43,17 @@ class _BlockCell(GatedCell):
     """Memory cells in blocks, the cells of a block behind one gate of each kind."""
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, block_size: int = 1, bias: bool | str = True,
-        cell_input: str = "g", cell_output: str = "h", truncated: bool = False, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        block_size: int = 1,
+        bias: bool | str = True,
+        cell_input: str = "g",
+        cell_output: str = "h",
+        truncated: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(input_size, hidden_size, **options)
         who = type(self).__name__
         if not isinstance(block_size, (int, np.integer)) or block_size < 1 or hidden_size % block_size:
@@ -108,9 +120,15 @@ class LSTM1997Cell(_BlockCell):
     state_names = ("h", "s", "i", "o")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool | str = True, output_gate: bool = True,
-        recurrent: bool = True, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool | str = True,
+        output_gate: bool = True,
+        recurrent: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias=bias, **options)
         self.output_gate, self.recurrent = output_gate, recurrent
         if not output_gate:
@@ -124,7 +142,9 @@ class LSTM1997Cell(_BlockCell):
     def initial_state(self, batch: int) -> Any:
         """Zeros: h and s of shape (batch, hidden_size), gates of shape (batch, blocks)."""
         sizes = (self.hidden_size, self.hidden_size, self.blocks, self.blocks)
-        return self.State(*[np.zeros((batch, size), self.dtype) for size, _ in zip(sizes, self.state_names, strict=False)])
+        return self.State(
+            *[np.zeros((batch, size), self.dtype) for size, _ in zip(sizes, self.state_names, strict=False)]
+        )
 
     def step(self, x: Value, state: Any) -> Any:
         h, s, *gates = state
@@ -173,9 +193,14 @@ class LSTM2000Cell(_BlockCell):
     state_names = ("h", "s")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool | str = True, forget_bias: float | None = None,
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool | str = True,
+        forget_bias: float | None = None,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(input_size, hidden_size, bias=bias, **options)
         for name, role in (("i", "input"), ("f", "forget"), ("o", "output")):
             self.declare(name, role, bias=self.gate_bias, rows=self.blocks)

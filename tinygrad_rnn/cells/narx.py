@@ -42,9 +42,15 @@ class NARXCell(GatedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = True, delays: Sequence[int] = (1, 2, 3),
-        nonlinearity: str = "tanh", **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        delays: Sequence[int] = (1, 2, 3),
+        nonlinearity: str = "tanh",
+        **options: Any,
+    ) -> None:
         super().__init__(input_size, hidden_size, **options)
         whole = all(isinstance(d, (int, np.integer)) and d > 0 for d in delays)
         if not delays or not whole or len(set(delays)) < len(delays):

@@ -117,7 +117,9 @@ class NOGCell(PeepholeLSTMCell):
 
 
 class NIAFCell(PeepholeLSTMCell):
-    """No input activation function: ``z_t = W_z x_t + R_z h_{t-1} + b_z``, ``h_t = o_t * tanh(c_t)``. Greff et al. 2017."""
+    """No input activation function: ``z_t = W_z x_t + R_z h_{t-1} + b_z``, ``h_t = o_t * tanh(c_t)``. Greff et al.
+    2017.
+    """
 
     def step(self, x: Value, state: Any) -> Any:
         h, c = state
@@ -166,9 +168,7 @@ class NPCell(PeepholeLSTMCell):
     def step(self, x: Value, state: Any) -> Any:
         h, c = state
         z = named(z=tanh(self.net("z", x, h)))
-        i, f, o = named(
-            i=sigmoid(self.net("i", x, h)), f=sigmoid(self.net("f", x, h)), o=sigmoid(self.net("o", x, h))
-        )
+        i, f, o = named(i=sigmoid(self.net("i", x, h)), f=sigmoid(self.net("f", x, h)), o=sigmoid(self.net("o", x, h)))
         c = named(c=z * i + c * f)
         h = named(h=o * tanh(c))
         return h, c
@@ -197,7 +197,9 @@ class FGRCell(PeepholeLSTMCell):
 
     def fed_back(self, name: str, gates: Any) -> Value:
         """What the gates of the step before add to the net input of the gate called `name`."""
-        i, f, o = (linear(value, getattr(self, f"R_{name}{source}")) for source, value in zip("ifo", gates, strict=True))
+        i, f, o = (
+            linear(value, getattr(self, f"R_{name}{source}")) for source, value in zip("ifo", gates, strict=True)
+        )
         return i + f + o
 
     def step(self, x: Value, state: Any) -> Any:

@@ -46,9 +46,15 @@ class OrthogonalRNNCell(GatedCell):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = True, reflections: int | None = None,
-        nonlinearity: str = "modrelu", **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        reflections: int | None = None,
+        nonlinearity: str = "modrelu",
+        **options: Any,
+    ) -> None:
         super().__init__(input_size, hidden_size, **options)
         k = min(4, hidden_size) if reflections is None else reflections
         if not isinstance(k, (int, np.integer)) or not 1 <= k <= hidden_size:

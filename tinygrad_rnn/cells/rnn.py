@@ -17,8 +17,11 @@ from ..recurrent.init import Preset
 __all__ = ["NONLINEARITIES", "IRNNCell", "JordanCell", "RNNCell", "nonlinearity_of"]
 
 NONLINEARITIES: dict[str, Callable[[Value], Value]] = {
-    "tanh": p.tanh, "relu": p.relu, "sigmoid": p.sigmoid, "identity": lambda a: a,
-}  # fmt: skip
+    "tanh": p.tanh,
+    "relu": p.relu,
+    "sigmoid": p.sigmoid,
+    "identity": lambda a: a,
+}
 
 
 def nonlinearity_of(who: str, name: str) -> str:
@@ -129,9 +132,15 @@ class JordanCell(Cell):
     state_names = ("y", "s")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = True, decay: float = 0.5, units: int | None = None,
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        decay: float = 0.5,
+        units: int | None = None,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(input_size, hidden_size, **options)
         if not 0 <= decay < 1:
             raise ValueError(f"JordanCell: decay must lie in [0, 1), got {decay}")

@@ -69,7 +69,9 @@ class Table(Mapping[str, Measure]):
         lines = ["  ".join([f"{'cell':{width}}", *heads])]
         for name, row in self._rows.items():
             numbers = [getattr(row, field.name) for field in fields(Measure)]
-            lines.append("  ".join([f"{name:{width}}", *(f"{n:>{len(head)},}" for n, head in zip(numbers, heads, strict=True))]))
+            lines.append(
+                "  ".join([f"{name:{width}}", *(f"{n:>{len(head)},}" for n, head in zip(numbers, heads, strict=True))])
+            )
         return "\n".join(lines)
 
 
@@ -96,7 +98,9 @@ def _multiply_adds(graph: Graph, node: Node) -> int:
     if node.op == "matmul":
         return int(np.prod(node.shape, dtype=int)) * shapes[0][-1]
     labels = node.attributes["subscripts"].split("->")[0].split(",")
-    sizes = {label: size for term, shape in zip(labels, shapes, strict=True) for label, size in zip(term, shape, strict=True)}
+    sizes = {
+        label: size for term, shape in zip(labels, shapes, strict=True) for label, size in zip(term, shape, strict=True)
+    }
     return int(np.prod(list(sizes.values()), dtype=int))
 
 

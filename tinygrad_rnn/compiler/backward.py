@@ -20,12 +20,18 @@ from .tape import place_on_tape
 
 __all__ = ["DETAILS", "AdjointLoop", "Cotangents", "Seeds"]
 
-DETAILS: dict[str, tuple[str, ...]] = {"": (), "states": ("state", "unmasked"), "all": ("state", "unmasked", "value", "before")}
+DETAILS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "states": ("state", "unmasked"),
+    "all": ("state", "unmasked", "value", "before"),
+}
 """How much of a run's inside is wanted: the roles of the values whose cotangents the loop keeps."""
 
 
 class Seeds(NamedTuple):
-    """Cotangents from outside: at every timestep (T, *shape), by key; of the final states, by name; and where there is any."""
+    """Cotangents from outside: at every timestep (T, *shape), by key; of the final states, by name; and where
+    there is any.
+    """
 
     everywhere: Mapping[Key, Array]
     last: Mapping[str, Array]

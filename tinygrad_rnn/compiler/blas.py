@@ -70,9 +70,23 @@ def _gemm(kind: str, bits: int) -> Any:
 
     @intrinsic
     def gemm(
-        typing_context: Any, addresses: Any, m: Any, n: Any, k: Any, left: Any, left_at: Any, left_row: Any,
-        left_flag: Any, right: Any, right_at: Any, right_row: Any, right_flag: Any, out: Any, out_at: Any, out_row: Any,
-    ) -> Any:  # fmt: skip
+        typing_context: Any,
+        addresses: Any,
+        m: Any,
+        n: Any,
+        k: Any,
+        left: Any,
+        left_at: Any,
+        left_row: Any,
+        left_flag: Any,
+        right: Any,
+        right_at: Any,
+        right_row: Any,
+        right_flag: Any,
+        out: Any,
+        out_at: Any,
+        out_row: Any,
+    ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             table, m_, n_, k_, *operands = arguments
             pointer = context.get_value_type(types.voidptr)
@@ -92,22 +106,64 @@ def _gemm(kind: str, bits: int) -> Any:
 
             def letter(flag: Any) -> Any:
                 byte = context.get_value_type(types.uint8)
-                code = builder.add(context.get_constant(types.int64, ord("N")), builder.mul(flag, context.get_constant(types.int64, 6)))
+                code = builder.add(
+                    context.get_constant(types.int64, ord("N")), builder.mul(flag, context.get_constant(types.int64, 6))
+                )
                 return builder.bitcast(cgutils.alloca_once_value(builder, builder.trunc(code, byte)), pointer)
 
-            left_, left_at_, left_row_, left_flag_, right_, right_at_, right_row_, right_flag_, out_, out_at_, out_row_ = operands
+            (
+                left_,
+                left_at_,
+                left_row_,
+                left_flag_,
+                right_,
+                right_at_,
+                right_row_,
+                right_flag_,
+                out_,
+                out_at_,
+                out_row_,
+            ) = operands
             values = [
-                letter(right_flag_), letter(left_flag_), whole_at(n_), whole_at(m_), whole_at(k_), number_at(1.0),
-                element(right, right_, right_at_), whole_at(right_row_), element(left, left_, left_at_), whole_at(left_row_),
-                number_at(0.0), element(out, out_, out_at_), whole_at(out_row_),
-            ]  # fmt: skip
+                letter(right_flag_),
+                letter(left_flag_),
+                whole_at(n_),
+                whole_at(m_),
+                whole_at(k_),
+                number_at(1.0),
+                element(right, right_, right_at_),
+                whole_at(right_row_),
+                element(left, left_, left_at_),
+                whole_at(left_row_),
+                number_at(0.0),
+                element(out, out_, out_at_),
+                whole_at(out_row_),
+            ]
             slots = context.make_array(addresses)(context, builder, table).data
             address = builder.load(builder.gep(slots, [context.get_constant(types.int64, slot)]))
             kind_of_call = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [pointer] * len(values))
             builder.call(builder.inttoptr(address, kind_of_call.as_pointer()), values)
             return context.get_dummy_value()
 
-        return types.void(*[addresses, m, n, k, left, left_at, left_row, left_flag, right, right_at, right_row, right_flag, out, out_at, out_row]), generate
+        return types.void(
+            *[
+                addresses,
+                m,
+                n,
+                k,
+                left,
+                left_at,
+                left_row,
+                left_flag,
+                right,
+                right_at,
+                right_row,
+                right_flag,
+                out,
+                out_at,
+                out_row,
+            ]
+        ), generate
 
     gemm.__name__ = f"gemm_{kind}"
     return gemm

@@ -1,8 +1,8 @@
 """Machine code that outlasts its process, in files that are checked before anything in them is used.
 
-Numba unpickles such files and jumps into them: another user's file would be another user's program, and a damaged one ends
-the process. So a file counts only if it and its folder belong to this user, nobody else may write to them, and its content
-has the SHA-256 that its name tells.
+Numba unpickles such files and jumps into them: another user's file would be another user's program, and a damaged one
+ends the process. So a file counts only if it and its folder belong to this user, nobody else may write to them, and its
+content has the SHA-256 that its name tells.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ __all__ = ["MachineCode"]
 
 
 class MachineCode(IndexDataCacheFile):  # type: ignore[misc]
-    """The cache of one dispatcher: Numba asks it for the code of a signature before it compiles, and gives it the code after.
+    """The cache of one dispatcher: Numba asks it for the code of a signature before it compiles, and gives it the code
+    after.
 
     Parameters
     ----------
@@ -45,7 +46,9 @@ class MachineCode(IndexDataCacheFile):  # type: ignore[misc]
             if not problem:
                 return CompileResult._rebuild(context, *self._load_data(path.name))
             path.unlink(missing_ok=True)
-            warnings.warn(f"compile: {path} cannot be used, since it {problem}; compiling anew", CompileWarning, stacklevel=2)
+            warnings.warn(
+                f"compile: {path} cannot be used, since it {problem}; compiling anew", CompileWarning, stacklevel=2
+            )
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
@@ -66,4 +69,6 @@ def _problem(path: Path) -> str:
     about = path.lstat()
     if not stat.S_ISREG(about.st_mode):
         return "is no plain file"
-    return distrust(about) or ("" if hashlib.sha256(path.read_bytes()).hexdigest() == path.name.split(".")[-2] else "is damaged")
+    return distrust(about) or (
+        "" if hashlib.sha256(path.read_bytes()).hexdigest() == path.name.split(".")[-2] else "is damaged"
+    )

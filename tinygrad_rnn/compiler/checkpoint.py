@@ -60,7 +60,13 @@ def forward(
 
 
 def segment(
-    recurrence: Recurrence, tape: Array, x: Array, operands: Sequence[Array], mask: Array | None, every: int, number: int
+    recurrence: Recurrence,
+    tape: Array,
+    x: Array,
+    operands: Sequence[Array],
+    mask: Array | None,
+    every: int,
+    number: int,
 ) -> Array:
     """The full tape of one segment."""
     return _again(recurrence, tape, x, operands, mask, every, number, {})
@@ -79,9 +85,15 @@ def trajectory(
 
 
 def _again(
-    recurrence: Recurrence, tape: Array, x: Array, operands: Sequence[Array], mask: Array | None, every: int, number: int,
+    recurrence: Recurrence,
+    tape: Array,
+    x: Array,
+    operands: Sequence[Array],
+    mask: Array | None,
+    every: int,
+    number: int,
     room: dict[int, Array],
-) -> Array:  # fmt: skip
+) -> Array:
     """A segment computed again, in the room where one of its length was before."""
     layout = tracks(recurrence, len(x), every)
     start, stop = segments(len(x), every)[number]
@@ -92,9 +104,17 @@ def _again(
 
 
 def backward(
-    recurrence: Recurrence, tape: Array, x: Array, operands: Sequence[Array], mask: Array | None, seeds: Seeds, cut: int,
-    detail: str, wanted: Iterable[Key] | None, every: int,
-) -> Cotangents:  # fmt: skip
+    recurrence: Recurrence,
+    tape: Array,
+    x: Array,
+    operands: Sequence[Array],
+    mask: Array | None,
+    seeds: Seeds,
+    cut: int,
+    detail: str,
+    wanted: Iterable[Key] | None,
+    every: int,
+) -> Cotangents:
     """As :meth:`Recurrence.backward`, segment by segment from the last."""
     loop = recurrence.adjoint_loop(seeds.everywhere, detail)
     ranges = segments(len(x), every)

@@ -66,8 +66,8 @@ def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | No
     Notes
     -----
     Python runs once: a step that draws random numbers draws them once, and one that chooses its way by numbers it
-    computes cannot be compiled. It runs eagerly then, and a :class:`CompileWarning` says why. Attributes of the cell that
-    have changed are noticed at the next run; variables from around the step are read once.
+    computes cannot be compiled. It runs eagerly then, and a :class:`CompileWarning` says why. Attributes of the cell
+    that have changed are noticed at the next run; variables from around the step are read once.
 
     A list of Tensors, one a timestep, enters the run as their stack: if a path leads from the loss to any of them,
     ``backward`` fills the ``grad`` of all, with zeros where eagerly it stays None because no path leads there.
@@ -270,7 +270,9 @@ class CompiledEnsemble(CompiledCell):
     def __init__(self, members: Sequence[Cell], backend: str) -> None:
         if not members or not all(isinstance(member, Cell) for member in members):
             raise TypeError("compile: an ensemble needs a list of Cells, at least one")
-        kinds = {(type(m), m.input_size, m.hidden_size, m.dtype, tuple(n for n, _ in m.named_parameters())) for m in members}
+        kinds = {
+            (type(m), m.input_size, m.hidden_size, m.dtype, tuple(n for n, _ in m.named_parameters())) for m in members
+        }
         if len(kinds) > 1:
             raise ValueError("compile: the cells of an ensemble must be alike in class, sizes, dtype and parameters")
         super().__init__(members[0], None, backend)
@@ -293,7 +295,9 @@ class CompiledEnsemble(CompiledCell):
     def initial_state(self, batch: int) -> Any:
         """The initial states of all members, (members, batch, hidden_size)."""
         single = [member.initial_state(batch) for member in self.members]
-        return self.State(*[np.stack([np.asarray(plain(state)) for state in states]) for states in zip(*single, strict=True)])
+        return self.State(
+            *[np.stack([np.asarray(plain(state)) for state in states]) for states in zip(*single, strict=True)]
+        )
 
     def step(self, x: Value, state: Any) -> Any:
         raise NotImplementedError("an ensemble runs compiled only; take one of its members to run it step by step")
@@ -320,7 +324,9 @@ class CompiledEnsemble(CompiledCell):
             raise ValueError(f"compile: {self!r} runs eagerly, since {found}, which an ensemble cannot")
         own = {parameter.id for parameter in self.cell.parameters()}
         if any(tensor.id not in own for tensor in found.traced.captured):
-            raise ValueError(f"compile: {self.cell!r} reads Tensors that are no parameters, which an ensemble cannot stack")
+            raise ValueError(
+                f"compile: {self.cell!r} reads Tensors that are no parameters, which an ensemble cannot stack"
+            )
         return found
 
 

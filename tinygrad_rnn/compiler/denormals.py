@@ -1,8 +1,8 @@
 """Numbers too small to be normal, taken for zero while a compiled loop runs.
 
 A gradient that vanishes passes through them on its way to zero, and processors compute with them a hundred times
-slower: at T = 200 a float32 LSTM would spend nine tenths of its time there. Only x86 processors are told, by two bits of
-their MXCSR register (0x8040: flush results to zero, take operands for zero); elsewhere the functions do nothing.
+slower: at T = 200 a float32 LSTM would spend nine tenths of its time there. Only x86 processors are told, by two bits
+of their MXCSR register (0x8040: flush results to zero, take operands for zero); elsewhere the functions do nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 __all__ = ["FUNCTIONS"]
 
 _IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+
 
 @intrinsic
 def _read_flags(typing_context: Any) -> Any:

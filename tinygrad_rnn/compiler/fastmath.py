@@ -1,4 +1,5 @@
-"""exp, sigmoid and tanh that a loop can do several of at once, with a bound on their error; erf as the C library has it.
+"""exp, sigmoid and tanh that a loop can do several of at once, with a bound on their error; erf as the C library has
+it.
 
 Each follows Cody and Waite: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r) - 1, and a power of two
 put together from its exponent's bits. Written without branches, so that the compiler turns loops over them
@@ -141,8 +142,13 @@ def erf_float64(x: Any) -> Any:
 
 
 FUNCTIONS = {
-    "exp_float32": exp_float32, "sigmoid_float32": sigmoid_float32, "tanh_float32": tanh_float32,
-    "exp_float64": exp_float64, "sigmoid_float64": sigmoid_float64, "tanh_float64": tanh_float64,
-    "erf_float32": erf_float32, "erf_float64": erf_float64,
-}  # fmt: skip
+    "exp_float32": exp_float32,
+    "sigmoid_float32": sigmoid_float32,
+    "tanh_float32": tanh_float32,
+    "exp_float64": exp_float64,
+    "sigmoid_float64": sigmoid_float64,
+    "tanh_float64": tanh_float64,
+    "erf_float32": erf_float32,
+    "erf_float64": erf_float64,
+}
 """By the name that loops call them."""

@@ -14,9 +14,7 @@ from .program import Array, Key, Program
 __all__ = ["batched", "contiguous_flat", "input_places"]
 
 
-def input_places(
-    loop: Program, forward: Callable[[int], Place]
-) -> tuple[dict[int, Place], dict[str, np.dtype[Any]]]:
+def input_places(loop: Program, forward: Callable[[int], Place]) -> tuple[dict[int, Place], dict[str, np.dtype[Any]]]:
     """Where a loop finds its inputs and constants, and the dtypes of those buffers.
 
     Parameters

@@ -94,6 +94,8 @@ def _content(value: Any, seen: dict[int, Any]) -> Hashable:
     try:
         made = value.__reduce_ex__(2)
         parts = () if isinstance(made, str) else made[1:]
-        return tuple([_frozen(list(part) if k > 1 and part is not None else part, seen) for k, part in enumerate(parts)])
+        return tuple(
+            [_frozen(list(part) if k > 1 and part is not None else part, seen) for k, part in enumerate(parts)]
+        )
     except Exception:  # a lock, a file: what cannot be copied counts by who it is
         return None

@@ -63,7 +63,12 @@ class ForwardLoop:
         return self._layouts[steps]
 
     def run(
-        self, x: Array, states: Sequence[Array], operands: Sequence[Array], mask: Array | None, tape: Array | None = None
+        self,
+        x: Array,
+        states: Sequence[Array],
+        operands: Sequence[Array],
+        mask: Array | None,
+        tape: Array | None = None,
     ) -> Array:
         """Run over all timesteps.
 

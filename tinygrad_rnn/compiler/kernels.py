@@ -159,7 +159,9 @@ def distrust(about: os.stat_result) -> str:
 
 
 def _written(name: str, text: str) -> Path | None:
-    """The file of that name in the cache directory, holding `text`; ``None`` if it cannot be written, or not be trusted."""
+    """The file of that name in the cache directory, holding `text`; ``None`` if it cannot be written, or not be
+    trusted.
+    """
     folder = cache_directory()
     path = folder / f"{name}.py"
     try:

@@ -13,11 +13,39 @@ from .stages import Output
 
 __all__ = ["interpret"]
 
-_UFUNCS = frozenset({
-    "add", "subtract", "multiply", "divide", "negative", "power", "square", "sqrt", "sign", "exp", "log", "log1p",
-    "expm1", "sin", "cos", "tanh", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal",
-    "logical_and", "logical_or", "logical_xor", "logical_not", "maximum", "minimum", "matmul",
-})  # fmt: skip
+_UFUNCS = frozenset(
+    {
+        "add",
+        "subtract",
+        "multiply",
+        "divide",
+        "negative",
+        "power",
+        "square",
+        "sqrt",
+        "sign",
+        "exp",
+        "log",
+        "log1p",
+        "expm1",
+        "sin",
+        "cos",
+        "tanh",
+        "greater",
+        "greater_equal",
+        "less",
+        "less_equal",
+        "equal",
+        "not_equal",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "logical_not",
+        "maximum",
+        "minimum",
+        "matmul",
+    }
+)
 """Primitives that are a ufunc of that name, and can therefore write into a given array."""
 
 

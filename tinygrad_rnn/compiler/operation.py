@@ -138,7 +138,9 @@ class UnrolledRun(Recurrent):
         edges = [(k, found[node.inputs[k].id]) for k in live if node.inputs[k].id in found]
         mask = _mask(node.attributes.get("mask"), bool(node.attributes.get("reverse")))
         for k, running in enumerate(() if mask is None else mask):
-            for name in recurrence.state_names:  # as eagerly: where a state is new, all that the step reads of it counts
+            for (
+                name
+            ) in recurrence.state_names:  # as eagerly: where a state is new, all that the step reads of it counts
                 new, state = values["unmasked", name][k], values["state", name][k]
                 share, held = found.get(new.id, shares["unmasked", name][k]), shares["state", name][k]
                 found[state.id] = where(running.reshape(len(running), *(1,) * (held.ndim - 1)), share, held)
@@ -175,9 +177,13 @@ def _tensor_pieces(
 
 
 def _replay(
-    recurrence: Recurrence, operands: Sequence[Any], truncate: int = 0, reverse: bool = False, mask: Array | None = None,
+    recurrence: Recurrence,
+    operands: Sequence[Any],
+    truncate: int = 0,
+    reverse: bool = False,
+    mask: Array | None = None,
     checkpoint: int = 0,
-) -> dict[Key, list[Any]]:  # fmt: skip
+) -> dict[Key, list[Any]]:
     """The run step by step on Tensors: every state and named value, in the order of processing."""
     x, states, captured = _sorted(recurrence, operands)
     names = recurrence.state_names
@@ -271,9 +277,15 @@ class Recomputed(Primitive):
 
     def __init__(self, name: str, find: Callable[[Sequence[Array], bool], Recurrence]) -> None:
         def forward(
-            tape: Array, *operands: Array, checkpoint: int, segment: int | None = None, key: Key | None = None,
-            truncate: int = 0, reverse: bool = False, mask: Array | None = None,
-        ) -> Array:  # fmt: skip
+            tape: Array,
+            *operands: Array,
+            checkpoint: int,
+            segment: int | None = None,
+            key: Key | None = None,
+            truncate: int = 0,
+            reverse: bool = False,
+            mask: Array | None = None,
+        ) -> Array:
             recurrence = find(operands, mask is not None)
             x, _, captured = _sorted(recurrence, operands)
             x, mask = _ordered(x, reverse), _mask(mask, reverse)

@@ -154,7 +154,9 @@ class Program:
 
     @cached_property
     def _calls(self) -> tuple[dict[int, Any], list[tuple[int, Primitive, tuple[int, ...], Mapping[str, Any]]]]:
-        """The instructions for :meth:`evaluate`, with the literals by negative numbers: each its own, as 1 is not 1.0."""
+        """The instructions for :meth:`evaluate`, with the literals by negative numbers: each its own, as 1 is not
+        1.0.
+        """
         literals: dict[int, Any] = {}
         calls = []
         for step in self.body:

@@ -50,7 +50,10 @@ class Reach:
             for _ in range(start, stop):
                 reached = self._through(carried | seeds, bool(full[start]))
                 found.update(key for key in reached if key[0] != "state")
-                before, carried = carried, frozenset() if cuts[start] else frozenset(k for k in reached if k[0] == "state")
+                before, carried = (
+                    carried,
+                    frozenset() if cuts[start] else frozenset(k for k in reached if k[0] == "state"),
+                )
                 if carried == before:
                     break
         return found | carried

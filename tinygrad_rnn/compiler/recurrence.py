@@ -73,7 +73,12 @@ class Recurrence:
         return self.forward_loop.layout(steps).tracks
 
     def forward(
-        self, x: Array, states: Sequence[Array], operands: Sequence[Array], mask: Array | None, tape: Array | None = None
+        self,
+        x: Array,
+        states: Sequence[Array],
+        operands: Sequence[Array],
+        mask: Array | None,
+        tape: Array | None = None,
     ) -> Array:
         """The tape of a run; parameters as for :meth:`ForwardLoop.run`."""
         return self.forward_loop.run(x, states, operands, mask, tape)

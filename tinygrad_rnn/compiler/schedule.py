@@ -74,12 +74,25 @@ def schedule(program: Program) -> Schedule:
     in_loop = program.needed(loop_outputs.values()) & made - fixed - ahead
     after_outputs |= {("after", str(value)): value for value in _inputs(total, "after")}
     return Schedule(
-        once=_part(program, fixed & made, {}, "once", _read(program, made - fixed, made - fixed) | set(loop_outputs.values())),
-        ahead=_part(program, ahead, {"once": fixed & made}, "ahead", _read(program, made - ahead, made - ahead) | set(loop_outputs.values())),
+        once=_part(
+            program, fixed & made, {}, "once", _read(program, made - fixed, made - fixed) | set(loop_outputs.values())
+        ),
+        ahead=_part(
+            program,
+            ahead,
+            {"once": fixed & made},
+            "ahead",
+            _read(program, made - ahead, made - ahead) | set(loop_outputs.values()),
+        ),
         loop=_part(program, in_loop, {"once": fixed & made, "ahead": ahead}, outputs=loop_outputs),
-        after=_part(program, after, {"once": fixed & made, "ahead": ahead, "keep": in_loop | set(recurrent)}, outputs=after_outputs),
+        after=_part(
+            program,
+            after,
+            {"once": fixed & made, "ahead": ahead, "keep": in_loop | set(recurrent)},
+            outputs=after_outputs,
+        ),
         total=total,
-    )  # fmt: skip
+    )
 
 
 def _by_weights(program: Program, step: Instruction, fixed: set[int]) -> bool:

@@ -33,9 +33,9 @@ class Source:
     Attributes
     ----------
     text : str
-        ``loop(start, stop, cut, shift, blas, d, b0, ...)``: the timesteps from `start` to before `stop`; every
-        `cut` steps, counted from `shift` steps before, the carried cotangents are dropped (0: never); `blas` holds the addresses of the product
-        routines, `d` holds `sizes`; then come the buffers, flat.
+        ``loop(start, stop, cut, shift, blas, d, b0, ...)``: the timesteps from `start` to before `stop`; every `cut`
+        steps, counted from `shift` steps before, the carried cotangents are dropped (0: never); `blas` holds the
+        addresses of the product routines, `d` holds `sizes`; then come the buffers, flat.
     sizes : list of int
     buffers : list of str
         The names of the buffers, in order.
@@ -81,10 +81,16 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
         body.append("if cut > zero and k + shift > zero and (k + shift) % cut == zero:")
         for place in carried:
             body += [f"    {line}" for line in _filled(source, place, place.size, "0")]
-    arguments = ", ".join(["start", "stop", "cut", "shift", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))])
+    arguments = ", ".join(
+        ["start", "stop", "cut", "shift", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))]
+    )
     lines = [f"def loop({arguments}):"]
     lines += [f"    n{k} = d[{k}]" for k in range(len(source.sizes))]
-    lines += ["    zero, one = uint64(0), uint64(1)", "    flags = read_flags()", f"    write_flags(flags | uint32({_FLUSH}))"]
+    lines += [
+        "    zero, one = uint64(0), uint64(1)",
+        "    flags = read_flags()",
+        f"    write_flags(flags | uint32({_FLUSH}))",
+    ]
     lines += ["    for done in range(stop - start):"]
     lines += [f"        k = {'stop - one - done' if backwards else 'start + done'}"]
     lines += [f"        {line}" for line in body]

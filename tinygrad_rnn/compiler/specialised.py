@@ -52,21 +52,27 @@ class Specialised:
 
     @property
     def holds(self) -> bool:
-        """Whether it is still the cell: no attribute has changed, and no Tensor from elsewhere may be another one by now."""
+        """Whether it is still the cell: no attribute has changed, and no Tensor from elsewhere may be another one
+        by now.
+        """
         return not self._foreign and self._attributes == self._read()
 
     def _read(self) -> list[Hashable]:
         return [fingerprint(cell) for cell in (self._cell, *self._twins)]
 
     def recurrence(self, x: Any, state: Sequence[Any], masked: bool, lead: int = 0) -> Recurrence | UntraceableError:
-        """What has been worked out for inputs (T, batch, input_size) and states behind `lead` axes, or why nothing can be."""
+        """What has been worked out for inputs (T, batch, input_size) and states behind `lead` axes, or why nothing
+        can be.
+        """
         key = (masked, x.shape[1:], x.dtype, *[(s.shape[lead:], s.dtype) for s in state])
         with self._lock:
             if key not in self._known:
                 types = [Type(x.shape[1:], x.dtype), *(Type(s.shape[lead:], s.dtype) for s in state)]
                 found = self._known[key] = self._trace(types, masked)
                 own = {parameter.id for parameter in self._cell.parameters()}
-                self._foreign |= isinstance(found, Recurrence) and any(tensor.id not in own for tensor in found.traced.captured)
+                self._foreign |= isinstance(found, Recurrence) and any(
+                    tensor.id not in own for tensor in found.traced.captured
+                )
                 self._attributes = self._read()  # a step may count its calls
             return self._known[key]
 
@@ -76,7 +82,9 @@ class Specialised:
             for number, twin in enumerate(self._twins, 1):
                 other = trace_step(twin, types[0], types[1:], masked)
                 if _recipe(self._cell, traced) != _recipe(twin, other):
-                    raise UntraceableError(f"cell {number} computes something else than cell 0, whatever their parameters hold")
+                    raise UntraceableError(
+                        f"cell {number} computes something else than cell 0, whatever their parameters hold"
+                    )
             return Recurrence(traced, self._backend, self._who)
         except UntraceableError as error:
             return error.with_traceback(None)

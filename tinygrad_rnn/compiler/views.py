@@ -40,9 +40,15 @@ class Views:
     """
 
     def __init__(
-        self, cell: Any, recurrence: Recurrence, tape: Tensor, recomputed: Recomputed, operands: Sequence[Tensor],
-        attributes: dict[str, Any], around: Scope | None,
-    ) -> None:  # fmt: skip
+        self,
+        cell: Any,
+        recurrence: Recurrence,
+        tape: Tensor,
+        recomputed: Recomputed,
+        operands: Sequence[Tensor],
+        attributes: dict[str, Any],
+        around: Scope | None,
+    ) -> None:
         self.cell = cell
         self.recurrence = recurrence
         self.tape = tape
@@ -67,9 +73,7 @@ class Views:
         states = LazySequence(self.steps, lambda t: cell.State(*[names[name][t] for name in fields]))
         masked = ("output", "") in self.recurrence.step.outputs
         outputs = self.series(("output", "")) if masked else names[fields[0]]
-        return Run(
-            cell, inputs, outputs, states, state, LazyMapping(names), {}, self.reverse, self.scopes, self.tape
-        )
+        return Run(cell, inputs, outputs, states, state, LazyMapping(names), {}, self.reverse, self.scopes, self.tape)
 
     def series(self, key: Key) -> LazySequence:
         """A value at every timestep."""

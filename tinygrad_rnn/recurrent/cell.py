@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autodiff.arrays import plain, real_array
-from ..autodiff.counted import counted
 from ..autodiff.primitive import Value
 from ..autodiff.tensor import Tensor
+from ..plurals import counted
 from .init import Init, Preset, preset
 from .state_dicts import fitting
 
@@ -60,8 +60,9 @@ class Parametrised:
     def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
         """Take over parameters from a mapping of the same names and shapes, such as PyTorch's.
 
-        Names may be those of a ``torch.nn`` cell (``weight_ih``), or of a module of one layer (``weight_ih_l0``). The other
-        way, ``tg.Stacked(cell).state_dict()`` has the names that such a module loads. Nothing changes unless everything fits.
+        Names may be those of a ``torch.nn`` cell (``weight_ih``), or of a module of one layer (``weight_ih_l0``). The
+        other way, ``tg.Stacked(cell).state_dict()`` has the names that such a module loads. Nothing changes unless
+        everything fits.
 
         Raises
         ------
@@ -102,7 +103,8 @@ class Cell(Parametrised):
     seed : int, optional
         Of the initial parameters; fresh entropy when omitted.
     init : str or callable
-        A preset of :mod:`tinygrad_rnn.recurrent.init` by name, or what :func:`~tinygrad_rnn.recurrent.init.preset` returns.
+        A preset of :mod:`tinygrad_rnn.recurrent.init` by name, or what :func:`~tinygrad_rnn.recurrent.init.preset`
+        returns.
 
     Attributes
     ----------
@@ -247,9 +249,7 @@ class Cell(Parametrised):
         result = self.step(x, state)
         states = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         if len(states) != len(self.state_names):
-            raise ValueError(
-                f"{who}.step returned {counted(len(states), 'state')}, state_names are {self.state_names}"
-            )
+            raise ValueError(f"{who}.step returned {counted(len(states), 'state')}, state_names are {self.state_names}")
         for name, new, old in zip(self.state_names, states, state, strict=True):
             if not hasattr(new, "shape"):
                 raise TypeError(

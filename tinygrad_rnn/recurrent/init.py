@@ -16,9 +16,18 @@ Rng: TypeAlias = np.random.Generator
 Init: TypeAlias = Callable[[Shape, Rng], Array]
 
 __all__ = [
-    "PRESETS", "Init", "Preset", "glorot_uniform", "identity", "normal", "ones", "orthogonal", "preset",
-    "uniform", "zeros",
-]  # fmt: skip
+    "PRESETS",
+    "Init",
+    "Preset",
+    "glorot_uniform",
+    "identity",
+    "normal",
+    "ones",
+    "orthogonal",
+    "preset",
+    "uniform",
+    "zeros",
+]
 
 
 def zeros(shape: Shape, rng: Rng) -> Array:
@@ -153,9 +162,12 @@ def _chrono(hidden_size: int, t_max: float = 100.0) -> Preset:
 
 
 PRESETS: dict[str, Callable[..., Preset]] = {
-    "pytorch": _pytorch, "keras": _keras, "orthogonal": _orthogonal, "identity": _identity,
+    "pytorch": _pytorch,
+    "keras": _keras,
+    "orthogonal": _orthogonal,
+    "identity": _identity,
     "chrono": _chrono,
-}  # fmt: skip
+}
 
 
 def preset(name: str, **options: Any) -> Callable[[int], Preset]:

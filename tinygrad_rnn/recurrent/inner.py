@@ -34,8 +34,9 @@ class _Inner(Primitive):
 class _Held(Primitive):
     """A new state where sequences are running, the old one where they have ended.
 
-    The step goes on with the new state as it is: what h reads of c is there in the new c alone. The gradient of the state,
-    where it is new, is therefore the whole gradient of the new one, and that of its own uses only where it is held.
+    The step goes on with the new state as it is: what h reads of c is there in the new c alone. The gradient of the
+    state, where it is new, is therefore the whole gradient of the new one, and that of its own uses only where it is
+    held.
     """
 
     inner = True
@@ -126,7 +127,9 @@ class RowsOf(Lazy):
 
     def dense(self) -> Array:
         if self.start is None:
-            raise TypeError(f"the cotangent of {self.key[1]} is not part of a checkpointed tape; ask for that of its values")
+            raise TypeError(
+                f"the cotangent of {self.key[1]} is not part of a checkpointed tape; ask for that of its values"
+            )
         whole = np.zeros(self.shape, self.dtype)
         flat = self.rows if whole.ndim == 1 else np.swapaxes(self.rows, 0, 1)
         flat = flat.reshape((*whole.shape[:-1], -1)) if flat.size else whole[..., :0]
@@ -142,7 +145,9 @@ def _reread_all_rule(g: Value, y: Value, tape: Value, values: Value, key: tuple[
     return RowsOf(key, 0, g, tape)
 
 
-def value_again(tape: Array, values: Array, key: tuple[str, str], row: int, start: int, shape: tuple[int, ...]) -> Array:
+def value_again(
+    tape: Array, values: Array, key: tuple[str, str], row: int, start: int, shape: tuple[int, ...]
+) -> Array:
     """A value of a checkpointed run at one timestep, read from a segment that was computed again."""
     return values[start : start + math.prod(shape)].reshape(shape)
 

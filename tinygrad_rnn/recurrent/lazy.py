@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from ..autodiff.counted import counted
 from ..autodiff.functions import stack
 from ..autodiff.tensor import Tensor
+from ..plurals import counted
 
 __all__ = ["LazyMapping", "LazySequence", "stacked"]
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..autodiff.counted import counted
 from ..autodiff.tensor import Tensor
+from ..plurals import counted
 from .cell import Cell, Parametrised
 
 __all__ = ["Bidirectional", "Layer", "Stacked"]
@@ -48,9 +48,7 @@ class Bidirectional(Parametrised):
         if forward is backward:
             raise ValueError("Bidirectional: the two directions must be two cells, not one used twice")
         if forward.input_size != backward.input_size:
-            raise ValueError(
-                f"Bidirectional: input sizes {forward.input_size} and {backward.input_size} differ"
-            )
+            raise ValueError(f"Bidirectional: input sizes {forward.input_size} and {backward.input_size} differ")
         self.forward = forward
         self.backward = backward
         self.input_size = forward.input_size
@@ -111,7 +109,8 @@ class Stacked(Parametrised):
         for k, (below, above) in enumerate(itertools.pairwise(layers)):
             if above.input_size != below.hidden_size:
                 raise ValueError(
-                    f"Stacked: layer {k + 1} reads {counted(above.input_size, 'feature')}, layer {k} gives {below.hidden_size}"
+                    f"Stacked: layer {k + 1} reads {counted(above.input_size, 'feature')}, layer {k} gives"
+                    f" {below.hidden_size}"
                 )
         if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("Stacked: a layer is used twice; its parameters would be shared")

@@ -1,4 +1,6 @@
-"""What fits into named parameters: names as PyTorch's cells, modules of one layer and stacks have them, shapes, numbers."""
+"""What fits into named parameters: names as PyTorch's cells, modules of one layer and stacks have them, shapes,
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..autodiff.counted import counted
 from ..autodiff.tensor import Tensor
+from ..plurals import counted
 
 Array = npt.NDArray[Any]
 
@@ -78,9 +80,15 @@ def _renamed(who: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> Mapp
         return given
     theirs, ours = len(others or [0]), len(layers or [0])
     if theirs != ours:
-        raise ValueError(f"{who}: was given a network of {counted(theirs, 'layer')}, this one has {ours}; tg.Stacked puts cells above each other")
+        raise ValueError(
+            f"{who}: was given a network of {counted(theirs, 'layer')}, this one has {ours}; tg.Stacked puts cells"
+            " above each other"
+        )
     if _both(given) and not _both(own):
-        raise ValueError(f"{who}: was given a network that reads in both directions, this one reads in one; tg.Bidirectional reads in both")
+        raise ValueError(
+            f"{who}: was given a network that reads in both directions, this one reads in one; tg.Bidirectional reads"
+            " in both"
+        )
     if layers is None:
         return {_LAYER.sub(r"\1\3", name): value for name, value in given.items()}
     if others is None:

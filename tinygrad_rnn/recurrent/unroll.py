@@ -12,12 +12,12 @@ import numpy as np
 from ..autodiff.ancestry import parts
 from ..autodiff.anomaly import AnomalyError, anomaly_error
 from ..autodiff.arrays import real_array
-from ..autodiff.counted import counted
 from ..autodiff.functions import concatenate
 from ..autodiff.primitive import gathered
 from ..autodiff.primitives import identity, stop_gradient, where
 from ..autodiff.scope import Scope, context, scope, timestep, using
 from ..autodiff.tensor import Tensor, named
+from ..plurals import counted
 from .cell import Cell
 from .inner import HELD, rows_of
 from .lazy import LazyMapping, LazySequence, stacked
@@ -115,8 +115,8 @@ def unroll(
         Truncated BPTT: the gradient is cut every `truncate` steps (Williams & Peng 1990), which leaves a
         ``stop_gradient`` node in the graph.
     lengths : (batch,) integers, optional
-        True lengths of padded sequences. Past its length a sequence keeps its state and puts out zeros. The gradient by a
-        state is that which the sequence has alone, and past its length that of whatever reads the state that is kept.
+        True lengths of padded sequences. Past its length a sequence keeps its state and puts out zeros. The gradient by
+        a state is that which the sequence has alone, and past its length that of whatever reads the state that is kept.
     reverse : bool
         Read from the last step to the first; outputs stay at the position of their input.
 
@@ -158,7 +158,8 @@ def _steps(cell: Any, inputs: Any) -> tuple[Sequence[Tensor], int]:
     if len(shape) != 3 or shape[0] < 1 or shape[2] != cell.input_size:
         hint = "; add a batch axis with inputs[:, None, :]" if len(shape) == 2 else ""
         raise ValueError(
-            f"unroll: inputs must be (T, batch, {cell.input_size}) with T at least 1, got {shape or 'unequal steps'}{hint}"
+            f"unroll: inputs must be (T, batch, {cell.input_size}) with T at least 1, got"
+            f" {shape or 'unequal steps'}{hint}"
         )
     if cell.is_compiled and not isinstance(inputs, (list, tuple)):
         whole = identity(inputs) if isinstance(inputs, Tensor) else Tensor(inputs, name="x")
@@ -183,9 +184,7 @@ def _masks(lengths: Any, steps: int, batch: int) -> list[Any]:
     return [None if (counts > t).all() else (counts > t)[:, None] for t in range(steps)]
 
 
-def _unroll(
-    cell: Any, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
-) -> Run:
+def _unroll(cell: Any, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool) -> Run:
     if isinstance(cell, Stacked):
         return _unroll_stack(cell, steps, state, truncate, masks, reverse)
     if isinstance(cell, Bidirectional):
@@ -197,7 +196,9 @@ def _unroll_stack(
     cell: Stacked, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
 ) -> Run:
     if len(state) != len(cell.layers):
-        raise ValueError(f"unroll: {counted(len(cell.layers), 'layer needs', plural='layers need')} as many states, got {len(state)}")
+        raise ValueError(
+            f"unroll: {counted(len(cell.layers), 'layer needs', plural='layers need')} as many states, got {len(state)}"
+        )
     children: dict[str, Run] = {}
     outputs = steps
     for k, (layer, start) in enumerate(zip(cell.layers, state, strict=True)):
@@ -240,17 +241,13 @@ def _merged(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
     tables = {name: run.names for name, run in children.items()}
     if all(isinstance(table, LazyMapping) for table in tables.values()):
         return LazyMapping({f"{c}/{n}": values for c, table in tables.items() for n, values in table.sequences.items()})  # type: ignore[attr-defined]
-    return {
-        (f"{child}/{name}", t): value
-        for child, run in children.items()
-        for (name, t), value in run.names.items()
-    }
+    return {(f"{child}/{name}", t): value for child, run in children.items() for (name, t), value in run.names.items()}
 
 
 def _unroll_cell(
     cell: Cell, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
 ) -> Run:
-    batch = (steps.whole().shape[1] if isinstance(steps, LazySequence) and steps.whole else steps[0].shape[0])
+    batch = steps.whole().shape[1] if isinstance(steps, LazySequence) and steps.whole else steps[0].shape[0]
     state = first = _start(cell, state, batch)
     compiled = cell.run_compiled(steps, state, truncate, masks, reverse)
     if compiled is not None:

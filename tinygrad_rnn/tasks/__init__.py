@@ -21,10 +21,32 @@ from .two_sequence import TwoSequence
 from .warped import Warped
 
 __all__ = [
-    "Adding", "Automaton", "Batch", "Characters", "ContinualReber", "CopyMemory", "Counting", "Countries",
-    "Digits", "EmbeddedReber", "Grammar", "Latch", "LongLag", "ModernAdding", "Multiplication", "NoiseFree",
-    "NoisyLag", "Parity", "Reber", "Task", "TemporalOrder", "TwoSequence", "Warped", "get", "names",
-]  # fmt: skip
+    "Adding",
+    "Automaton",
+    "Batch",
+    "Characters",
+    "ContinualReber",
+    "CopyMemory",
+    "Counting",
+    "Countries",
+    "Digits",
+    "EmbeddedReber",
+    "Grammar",
+    "Latch",
+    "LongLag",
+    "ModernAdding",
+    "Multiplication",
+    "NoiseFree",
+    "NoisyLag",
+    "Parity",
+    "Reber",
+    "Task",
+    "TemporalOrder",
+    "TwoSequence",
+    "Warped",
+    "get",
+    "names",
+]
 
 _REGISTRY: dict[str, type[Task]] = {
     "reber": Reber,

@@ -76,8 +76,10 @@ class Characters(Task):
         vocabulary = "".join(sorted(set(text)))
         place = {character: k for k, character in enumerate(vocabulary)}
         for name, value in (
-            ("text", text), ("vocabulary", vocabulary), ("_codes", np.array([place[c] for c in text])),
-        ):  # fmt: skip
+            ("text", text),
+            ("vocabulary", vocabulary),
+            ("_codes", np.array([place[c] for c in text])),
+        ):
             object.__setattr__(self, name, value)
 
     @property
@@ -99,7 +101,9 @@ class Characters(Task):
         """
         at = rng.integers(len(self._codes), size=size)
         while True:
-            yield next_symbols(self._codes[(at + np.arange(self.window + 1)[:, None]) % len(self._codes)], self.input_size)
+            yield next_symbols(
+                self._codes[(at + np.arange(self.window + 1)[:, None]) % len(self._codes)], self.input_size
+            )
             at = at + self.window
 
     def judge(self, outputs: Array, batch: Batch) -> Array:

@@ -26,9 +26,7 @@ def ordered(task: str, low: str, high: str, least: int, **values: Any) -> None:
     integer(task, low, values[low], least)
     integer(task, high, values[high], least)
     if values[low] > values[high]:
-        raise ValueError(
-            f"{task}: {low} must not exceed {high}, got {low}={values[low]} and {high}={values[high]}"
-        )
+        raise ValueError(f"{task}: {low} must not exceed {high}, got {low}={values[low]} and {high}={values[high]}")
 
 
 def fraction(task: str, name: str, value: Any) -> None:

@@ -14,10 +14,19 @@ from .task import Array, Batch, Task
 __all__ = ["Countries"]
 
 _NATIONS = (
-    ("France", "French"), ("Germany", "German"), ("Spain", "Spanish"), ("Italy", "Italian"),
-    ("Japan", "Japanese"), ("China", "Chinese"), ("Russia", "Russian"), ("Greece", "Greek"),
-    ("Poland", "Polish"), ("Sweden", "Swedish"), ("Turkey", "Turkish"), ("Denmark", "Danish"),
-)  # fmt: skip
+    ("France", "French"),
+    ("Germany", "German"),
+    ("Spain", "Spanish"),
+    ("Italy", "Italian"),
+    ("Japan", "Japanese"),
+    ("China", "Chinese"),
+    ("Russia", "Russian"),
+    ("Greece", "Greek"),
+    ("Poland", "Polish"),
+    ("Sweden", "Swedish"),
+    ("Turkey", "Turkish"),
+    ("Denmark", "Danish"),
+)
 _FILLER = ("and", "then", "we", "often", "walked", "home", "so", "slowly")
 _REST = ("I", "grew", "up", "in", ".", "speak", "fluent", "the", "clouds", "are", "sky")
 

@@ -65,9 +65,7 @@ class Grammar(Task):
         states = self.automaton.states(symbols)
         for k, t in np.argwhere(((states < 0) & (symbols >= 0)).T):
             symbol = _ALPHABET[symbols[t, k]]
-            raise ValueError(
-                f"{type(self).__name__}: string {k} leaves the grammar with {symbol!r} at position {t}"
-            )
+            raise ValueError(f"{type(self).__name__}: string {k} leaves the grammar with {symbol!r} at position {t}")
         return states
 
 
@@ -148,9 +146,7 @@ class Reber(Grammar):
         for k, string in enumerate(strings):
             unknown = set(string) - set(_ALPHABET)
             if unknown:
-                raise ValueError(
-                    f"{name}.encode: string {k} has {min(unknown)!r}; the symbols are {_ALPHABET}"
-                )
+                raise ValueError(f"{name}.encode: string {k} has {min(unknown)!r}; the symbols are {_ALPHABET}")
             symbols[: len(string), k] = [_ALPHABET.index(symbol) for symbol in string]
         states = self._walked(symbols)
         for k, string in enumerate(strings):

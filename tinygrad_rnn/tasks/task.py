@@ -97,8 +97,7 @@ class Task:
         answers = np.asarray(outputs)
         if answers.shape != batch.targets.shape:
             raise ValueError(
-                f"{name}.correct: outputs {answers.shape} must have the shape of the targets, "
-                f"{batch.targets.shape}"
+                f"{name}.correct: outputs {answers.shape} must have the shape of the targets, {batch.targets.shape}"
             )
         return self.judge(answers, batch)
 

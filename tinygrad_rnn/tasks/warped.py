@@ -7,7 +7,7 @@ from math import log
 
 import numpy as np
 
-from ..autodiff.counted import counted
+from ..plurals import counted
 from . import checks, criteria
 from .sequences import one_hot
 from .task import Array, Batch, Task

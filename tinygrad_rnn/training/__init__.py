@@ -9,5 +9,14 @@ from .real_time import RTRL, rtrl
 from .stopping import Solved
 
 __all__ = [
-    "RTRL", "Checkpoint", "History", "Solved", "Step", "evaluate", "fit", "load_safetensors", "rtrl", "save_safetensors",
-]  # fmt: skip
+    "RTRL",
+    "Checkpoint",
+    "History",
+    "Solved",
+    "Step",
+    "evaluate",
+    "fit",
+    "load_safetensors",
+    "rtrl",
+    "save_safetensors",
+]

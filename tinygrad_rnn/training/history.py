@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import files
-from ..autodiff.counted import counted
+from ..plurals import counted
 
 __all__ = ["History"]
 
@@ -41,7 +41,9 @@ class History:
             If it was not measured; the message lists what was.
         """
         if not self.rows or name not in self.rows[0]:
-            raise KeyError(f"history has no column {name!r}; it has {', '.join(self.rows[0]) if self.rows else 'no rows'}")
+            raise KeyError(
+                f"history has no column {name!r}; it has {', '.join(self.rows[0]) if self.rows else 'no rows'}"
+            )
         return np.array([row[name] for row in self.rows])
 
     @property
@@ -85,4 +87,7 @@ class History:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"History({counted(self.steps, 'step')}, {counted(self.sequences, 'sequence')}, {'solved' if self.solved else 'not solved'})"
+        return (
+            f"History({counted(self.steps, 'step')}, {counted(self.sequences, 'sequence')},"
+            f" {'solved' if self.solved else 'not solved'})"
+        )

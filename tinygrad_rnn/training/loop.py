@@ -104,13 +104,14 @@ def fit(
     test_size : int
         Fresh sequences to test on for every row.
     checkpoint : path, optional
-        A safetensors file. If it is there, training goes on from it, bit for bit as if it had never stopped. A file that
-        is damaged, or of another training run, is refused and changes nothing.
+        A safetensors file. If it is there, training goes on from it, bit for bit as if it had never stopped. A file
+        that is damaged, or of another training run, is refused and changes nothing.
     log : path, optional
         The history as CSV or JSON lines, written with every row.
     hooks : sequence of functions of a Step
-        Called at every step before its update, such as :class:`inspector.DecayRecorder`. What a hook with ``state_dict()``
-        and ``load_state_dict(mapping)`` has recorded (arrays by name) is kept in the checkpoint, and it is given back.
+        Called at every step before its update, such as :class:`inspector.DecayRecorder`. What a hook with
+        ``state_dict()`` and ``load_state_dict(mapping)`` has recorded (arrays by name) is kept in the checkpoint, and
+        it is given back.
     predict : function (model, batch) -> Prediction, optional
         ``model(batch.inputs, batch.lengths)`` when omitted.
     progress : bool, optional
@@ -127,11 +128,16 @@ def fit(
     OSError
         If there is no place for the checkpoint or the log.
     FloatingPointError
-        If a loss, gradient, parameter or anything else that is kept is no longer finite, saying at which step and which.
-        Parameters are then as before that step, and the last checkpoint stays as it was; the message says where.
+        If a loss, gradient, parameter or anything else that is kept is no longer finite, saying at which step and
+        which. Parameters are then as before that step, and the last checkpoint stays as it was; the message says where.
     """
     training = _Training(model, task, batch, optimizer, loss, clip, truncate, carry, seed, stop, test_size, predict)
-    for name, number, least in (("steps", steps, 1), ("batch", batch, 1), ("every", every, 1), ("test_size", test_size, 0)):
+    for name, number, least in (
+        ("steps", steps, 1),
+        ("batch", batch, 1),
+        ("every", every, 1),
+        ("test_size", test_size, 0),
+    ):
         if not isinstance(number, (int, np.integer)) or number < least:
             raise ValueError(f"fit: {name} must be a whole number of at least {least}, got {number!r}")
     if clip is not None and not 0 < clip < np.inf:
@@ -148,7 +154,9 @@ def fit(
             bar.update()
             if training.step % every == 0 or training.step == steps or training.history.solved:
                 row = training.record()
-                bar.set_postfix(loss=f"{row['loss']:.4g}", gradient=f"{row['gradient_norm']:.3g}", right=f"{row['accuracy']:.0%}")
+                bar.set_postfix(
+                    loss=f"{row['loss']:.4g}", gradient=f"{row['gradient_norm']:.3g}", right=f"{row['accuracy']:.0%}"
+                )
                 if log is not None:
                     training.history.write(log)
                 if checkpoint is not None:
@@ -163,9 +171,14 @@ def _bar(steps: int, done: int, progress: bool | None) -> Any:
 
 
 def evaluate(
-    model: Any, task: Task, size: int, *, seed: int = 1, loss: str | None = None,
+    model: Any,
+    task: Task,
+    size: int,
+    *,
+    seed: int | Sequence[int] = 1,
+    loss: str | None = None,
     predict: Callable[[Any, Batch], Prediction] | None = None,
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """Loss and share of sequences answered rightly, on fresh sequences.
 
     Parameters
@@ -173,7 +186,7 @@ def evaluate(
     model, task, loss, predict : see :func:`fit`
     size : int
         How many sequences.
-    seed : int
+    seed : int or sequence of int
         Of the sequences.
 
     Returns
@@ -205,22 +218,35 @@ class _Training:
     """A training run at one moment: what a checkpoint holds."""
 
     def __init__(
-        self, model: Any, task: Task, batch: int, optimizer: Optimizer | None, loss: str | None, clip: float | None,
-        truncate: int | None, carry: bool, seed: int, stop: Solved | None, test_size: int, predict: Any,
-    ) -> None:  # fmt: skip
+        self,
+        model: Any,
+        task: Task,
+        batch: int,
+        optimizer: Optimizer | None,
+        loss: str | None,
+        clip: float | None,
+        truncate: int | None,
+        carry: bool,
+        seed: int,
+        stop: Solved | None,
+        test_size: int,
+        predict: Any,
+    ) -> None:
         self.model, self.task, self.batch, self.clip, self.carry = model, task, batch, clip, carry
         self.optimizer = Adam(model.parameters()) if optimizer is None else optimizer
         self.loss = _loss_of(task, loss)
         squashed = getattr(model, "output", "identity")
         if self.loss in ("cross_entropy", "binary") and squashed != "identity":
             raise ValueError(
-                f"fit: the loss {self.loss} takes logits, but the model puts {squashed} on its outputs; leave that out, "
-                "or take loss='mse' or 'half_sse'"
+                f"fit: the loss {self.loss} takes logits, but the model puts {squashed} on its outputs; leave that out,"
+                " or take loss='mse' or 'half_sse'"
             )
         self.options = {} if truncate is None else {"truncate": truncate}
         self.seed, self.stop, self.test_size, self.predict = seed, stop, test_size, predict
         if carry and not hasattr(task, "stream"):
-            raise ValueError(f"fit: carry needs a task whose batches follow each other; {type(task).__name__} has no stream")
+            raise ValueError(
+                f"fit: carry needs a task whose batches follow each other; {type(task).__name__} has no stream"
+            )
         self.rng = np.random.default_rng(seed)
         self.step = 0
         self.sequences = 0
@@ -234,10 +260,18 @@ class _Training:
         """What has to be the same for training to go on."""
         sizes = {name: f"{parameter.dtype}{parameter.shape}" for name, parameter in self.model.named_parameters()}
         return {
-            "model": repr(sizes), "task": repr(self.task), "batch": repr(self.batch), "seed": repr(self.seed),
-            "optimizer": repr(self.optimizer), "loss": self.loss, "clip": repr(self.clip), "carry": repr(self.carry),
-            "options": repr(self.options), "stop": repr(self.stop), "test size": repr(self.test_size),
-        }  # fmt: skip
+            "model": repr(sizes),
+            "task": repr(self.task),
+            "batch": repr(self.batch),
+            "seed": repr(self.seed),
+            "optimizer": repr(self.optimizer),
+            "loss": self.loss,
+            "clip": repr(self.clip),
+            "carry": repr(self.carry),
+            "options": repr(self.options),
+            "stop": repr(self.stop),
+            "test size": repr(self.test_size),
+        }
 
     # ------------------------------------------------------------------------------------------ steps
 
@@ -277,8 +311,15 @@ class _Training:
         optimizer = self.optimizer
         everything = itertools.chain(
             ((f"parameter {name}", parameter.data) for name, parameter in self.model.named_parameters()),
-            ((f"the optimizer's {name}.{k}", v) for name in optimizer.memory for k, v in enumerate(getattr(optimizer, name))),
-            ((f"the carried state {k}", leaf.data) for k, leaf in enumerate(leaves_of(self.state) if self.carry and self.state else ())),
+            (
+                (f"the optimizer's {name}.{k}", v)
+                for name in optimizer.memory
+                for k, v in enumerate(getattr(optimizer, name))
+            ),
+            (
+                (f"the carried state {k}", leaf.data)
+                for k, leaf in enumerate(leaves_of(self.state) if self.carry and self.state else ())
+            ),
         )
         return next((f"{name} is not finite" for name, values in everything if not np.isfinite(values).all()), "")
 
@@ -305,12 +346,23 @@ class _Training:
     def record(self) -> dict[str, float]:
         """A row of the history, over the steps since the last one."""
         loss, norm, accuracy = np.mean(self.since, axis=0).tolist()
-        row = {"step": self.step, "sequences": self.sequences, "loss": loss, "gradient_norm": norm, "accuracy": accuracy}
+        row = {
+            "step": self.step,
+            "sequences": self.sequences,
+            "loss": loss,
+            "gradient_norm": norm,
+            "accuracy": accuracy,
+        }
         if self.test_size:
             seed = [self.seed, self.step]
             row["test_loss"], row["test_accuracy"] = evaluate(
-                self.model, self.task, self.test_size, seed=seed, loss=self.loss, predict=self.predict  # type: ignore[arg-type]
-            )  # fmt: skip
+                self.model,
+                self.task,
+                self.test_size,
+                seed=seed,
+                loss=self.loss,
+                predict=self.predict,
+            )
         for name, number in row.items():
             if not np.isfinite(number):
                 self._fail(self.step, f"the {name.replace('_', ' ')} is {number}")
@@ -325,11 +377,18 @@ class _Training:
         parts = {name: owner.state_dict() for name, owner in self._owners(hooks).items()}
         if self.state is not None:
             parts["state"] = {str(k): leaf.data for k, leaf in enumerate(leaves_of(self.state))}
-        arrays = {f"{part}.{name}": np.asarray(array) for part, inside in parts.items() for name, array in inside.items()}
+        arrays = {
+            f"{part}.{name}": np.asarray(array) for part, inside in parts.items() for name, array in inside.items()
+        }
         facts: Facts = {
-            "step": self.step, "sequences": self.sequences, "rows": self.history.rows, "solved": self.history.solved,
-            "rng": dict(self.rng.bit_generator.state), "settings": self.settings(), "hooks": _kinds(_recording(hooks)),
-        }  # fmt: skip
+            "step": self.step,
+            "sequences": self.sequences,
+            "rows": self.history.rows,
+            "solved": self.history.solved,
+            "rng": dict(self.rng.bit_generator.state),
+            "settings": self.settings(),
+            "hooks": _kinds(_recording(hooks)),
+        }
         Checkpoint(arrays, facts).write(path)
         self.kept = f"the last good checkpoint, of step {self.step}, is {path}"
 
@@ -353,7 +412,9 @@ class _Training:
         for name, now in self.settings().items():
             then = facts["settings"].get(name)
             if then != now:
-                raise ValueError(f"fit: {path} was made with another {name}: {then}, now {now}; remove it or choose another file")
+                raise ValueError(
+                    f"fit: {path} was made with another {name}: {then}, now {now}; remove it or choose another file"
+                )
         recording = _matched(facts["hooks"], _recording(hooks), path)
         rng, state = self._generator(facts["rng"], path), self._carried(saved, path)
         loaded: list[tuple[Any, dict[str, Array]]] = []
@@ -379,7 +440,9 @@ class _Training:
         with contextlib.suppress(Exception):  # NumPy raises of every kind
             rng.bit_generator.state = state
         if json.dumps(rng.bit_generator.state) != json.dumps(state):  # where true is not 1
-            raise ValueError(f"fit: {path} cannot be gone on from: rng: {state} is no state of {type(rng.bit_generator).__name__}")
+            raise ValueError(
+                f"fit: {path} cannot be gone on from: rng: {state} is no state of {type(rng.bit_generator).__name__}"
+            )
         return rng
 
     def _carried(self, saved: Checkpoint, path: str | Path) -> Any:
@@ -388,8 +451,12 @@ class _Training:
             return None
         like = self.model.cell.initial_state(self.batch)
         shapes = {str(k): np.shape(leaf) for k, leaf in enumerate(leaves_of(like))}
-        if {name: leaf.shape for name, leaf in leaves.items()} != shapes or not all(np.isfinite(leaf).all() for leaf in leaves.values()):
-            raise ValueError(f"fit: {path} cannot be gone on from: state: it must hold finite numbers in the shapes {shapes}")
+        if {name: leaf.shape for name, leaf in leaves.items()} != shapes or not all(
+            np.isfinite(leaf).all() for leaf in leaves.values()
+        ):
+            raise ValueError(
+                f"fit: {path} cannot be gone on from: state: it must hold finite numbers in the shapes {shapes}"
+            )
         return rebuilt(like, (Tensor(leaves[str(k)]) for k in range(len(leaves))))
 
 
@@ -410,10 +477,14 @@ def _matched(kinds: Sequence[str], hooks: Sequence[Any], path: str | Path) -> li
         If one is missing: its record would be lost with the next checkpoint.
     """
     left = iter(hooks)
-    matched = [hook for kind in kinds if (hook := next((one for one in left if type(one).__qualname__ == kind), None)) is not None]
+    matched = [
+        hook
+        for kind in kinds
+        if (hook := next((one for one in left if type(one).__qualname__ == kind), None)) is not None
+    ]
     if len(matched) < len(kinds):
         raise ValueError(
-            f"fit: {path} holds what the hooks {', '.join(kinds)} have recorded, now there are {', '.join(_kinds(hooks)) or 'none'}; "
-            "give them again, remove the file or choose another"
+            f"fit: {path} holds what the hooks {', '.join(kinds)} have recorded, now there are"
+            f" {', '.join(_kinds(hooks)) or 'none'}; give them again, remove the file or choose another"
         )
     return matched

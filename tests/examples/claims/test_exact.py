@@ -24,9 +24,16 @@ import tinygrad_rnn as tg
 from tests.examples.checks import assert_picture
 
 EXPERIMENTS = [
-    "slope_ceilings", "hochreiters_envelope", "near_one_or_nothing", "clip_keeps_the_arrow", "the_cliff",
-    "latch_dilemma", "conveyor_belt", "scissors", "weight_census",
-]  # fmt: skip
+    "slope_ceilings",
+    "hochreiters_envelope",
+    "near_one_or_nothing",
+    "clip_keeps_the_arrow",
+    "the_cliff",
+    "latch_dilemma",
+    "conveyor_belt",
+    "scissors",
+    "weight_census",
+]
 SUFFIXES = {"scissors": ".svg"}
 
 
@@ -78,9 +85,10 @@ def test_the_envelope_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hochreiters_envelope, "random_factors", lambda nets, limit, rng: draw_nets(nets, 12.0, rng))
     monkeypatch.setattr(hochreiters_envelope, "worst_net", lambda: 0.75 ** np.arange(1, 51) / 11)
     assert failed(hochreiters_envelope) == {
-        "nets of 40 below n tau^q at every q", "nets of 40 below tau^q / n at every q",
+        "nets of 40 below n tau^q at every q",
+        "nets of 40 below tau^q / n at every q",
         "worst net over tau^q / n: largest deviation from 1",
-    }  # fmt: skip
+    }
 
 
 def test_the_ladder_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +108,9 @@ def test_another_wall_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     wall = the_cliff.wall
     monkeypatch.setattr(the_cliff, "wall", lambda w: wall(w) + 2e-4)
     assert failed(the_cliff) == {
-        "w from 4.5: steepest point off 0.5 - w sigmoid(0.5)", "w from 5: steepest point off 0.5 - w sigmoid(0.5)"
-    }  # fmt: skip
+        "w from 4.5: steepest point off 0.5 - w sigmoid(0.5)",
+        "w from 5: steepest point off 0.5 - w sigmoid(0.5)",
+    }
 
 
 def test_another_latch_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,11 +137,16 @@ def test_another_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scissors, "truncated_rtrl_gradients", lambda *a: off(rule(*a)))
     monkeypatch.setattr(scissors, "rtrl", lambda *a: forwards(*a)._replace(gradients=off(forwards(*a).gradients)))
     monkeypatch.setattr(scissors, "train", lambda *a, **k: (np.ones(10), 1.0))
-    assert failed(scissors) == {"20 nets of 1997: equations 19-28 against the cut graph", "Elman nets: full RTRL against BPTT"}
+    assert failed(scissors) == {
+        "20 nets of 1997: equations 19-28 against the cut graph",
+        "Elman nets: full RTRL against BPTT",
+    }
 
 
 def test_gates_that_do_not_feed_back_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def modern(inputs: int, cells: int, outputs: int, *, size: int = 1, bias: Any = False, readout_bias: bool = False) -> Any:
+    def modern(
+        inputs: int, cells: int, outputs: int, *, size: int = 1, bias: Any = False, readout_bias: bool = False
+    ) -> Any:
         cell = tg.cells.LSTM2000Cell(inputs, cells, block_size=size, bias=bias)
         return tg.models.SequenceModel(cell, outputs, bias=readout_bias)
 

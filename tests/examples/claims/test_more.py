@@ -1,4 +1,6 @@
-"""More experiments: guessing, explosions, shortcuts, prices, spectra, automata: they pass, they draw, and each can fail."""
+"""More experiments: guessing, explosions, shortcuts, prices, spectra, automata: they pass, they draw, and each can
+fail.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,31 @@ from tests.examples.checks import assert_picture
 
 SEQUENCES = kalman_against_sgd.sequences
 EXPERIMENTS = [
-    "dice_beat_gradients", "explosion_clock", "shortcuts_through_time", "price_tags", "lyapunov_microscope",
-    "hand_wired_automaton", "isometry_histogram", "omega_regulariser", "rings_staircase", "kalman_against_sgd",
+    "dice_beat_gradients",
+    "explosion_clock",
+    "shortcuts_through_time",
+    "price_tags",
+    "lyapunov_microscope",
+    "hand_wired_automaton",
+    "isometry_histogram",
+    "omega_regulariser",
+    "rings_staircase",
+    "kalman_against_sgd",
     "counting_beyond_training",
-]  # fmt: skip
+]
 
 
 @pytest.fixture(autouse=True)
 def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that only takes time and is not checked here."""
     trials = dice_beat_gradients.trials
-    monkeypatch.setattr(dice_beat_gradients, "trials", lambda net, *a, **options: (
-        trials(net, *a, **options) if isinstance(net, dice_beat_gradients.LatchUnit) else np.arange(1, 6)))
+    monkeypatch.setattr(
+        dice_beat_gradients,
+        "trials",
+        lambda net, *a, **options: (
+            trials(net, *a, **options) if isinstance(net, dice_beat_gradients.LatchUnit) else np.arange(1, 6)
+        ),
+    )
     monkeypatch.setattr(kalman_against_sgd, "sequences", lambda *a: 3.0)
     trained = counting_beyond_training.trained
     monkeypatch.setattr(counting_beyond_training, "trained", lambda name, steps, seed: trained(name, 3, seed))
@@ -73,7 +88,9 @@ def test_guessing_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
             return super().outputs(weights * [-1, 1, 1], inputs)
 
     monkeypatch.setattr(dice_beat_gradients, "LatchUnit", Wrong)
-    monkeypatch.setattr(dice_beat_gradients, "trials", lambda net, task, runs, rng, **options: np.arange(1, runs + 1) % 5)
+    monkeypatch.setattr(
+        dice_beat_gradients, "trials", lambda net, task, runs, rng, **options: np.arange(1, runs + 1) % 5
+    )
     found = failed(dice_beat_gradients)
     assert {"latch I: mean trials", "latch I with equal lengths: mean trials"} <= found
     assert any("exceptions to the rule" in name for name in found)
@@ -107,7 +124,9 @@ def test_prices_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GRU at half the price of an LSTM, and a rule that is no RTRL."""
     monkeypatch.setitem(price_tags.LAYERS, "gru", 2)
     right = price_tags.forwards
-    monkeypatch.setattr(price_tags, "forwards", lambda cell, x, h, by: (right(cell, x, h, by)[0], right(cell, x, h, by)[1] * 1.01))
+    monkeypatch.setattr(
+        price_tags, "forwards", lambda cell, x, h, by: (right(cell, x, h, by)[0], right(cell, x, h, by)[1] * 1.01)
+    )
     found = failed(price_tags)
     assert {"RTRL by hand against the framework's"} < found and sum(name.startswith("gru") for name in found) == 2
 
@@ -149,20 +168,28 @@ def test_random_strings_are_of_both_kinds(name: str) -> None:
 def test_isometry_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     right = tg.init.orthogonal
     monkeypatch.setattr(tg.init, "orthogonal", lambda shape, rng: right(shape, rng) * np.linspace(1, 1.01, shape[0]))
-    assert {"orthogonal, linear: mean of singular values", "orthogonal, linear: variance of singular values"} <= failed(isometry_histogram)
+    assert {"orthogonal, linear: mean of singular values", "orthogonal, linear: variance of singular values"} <= failed(
+        isometry_histogram
+    )
 
 
 def test_omega_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the squared norms of the authors' code."""
+
     def squared(*arguments: Any) -> Any:
         value, ratio = omega(*arguments)
         return value * 1.001, ratio
 
     omega = omega_regulariser.omega
     monkeypatch.setattr(omega_regulariser, "omega", squared)
-    monkeypatch.setattr(omega_regulariser, "descend", lambda *a: {"norms": [np.ones(61)] * 2, "omega": [], "stretch": np.ones(3)})
+    monkeypatch.setattr(
+        omega_regulariser, "descend", lambda *a: {"norms": [np.ones(61)] * 2, "omega": [], "stretch": np.ones(3)}
+    )
     found = failed(omega_regulariser)
-    assert {"linear, R = 0.9 x orthogonal: Omega", "derivative of Omega against the formula: largest relative difference"} <= found
+    assert {
+        "linear, R = 0.9 x orthogonal: Omega",
+        "derivative of Omega against the formula: largest relative difference",
+    } <= found
 
 
 @pytest.mark.slow
@@ -174,10 +201,15 @@ def test_the_staircase_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_filter_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     right = kalman_against_sgd.ExtendedKalmanFilter
-    monkeypatch.setattr(kalman_against_sgd, "ExtendedKalmanFilter", lambda *a, **options: right(*a, **{**options, "drift": 1e-3}))
+    monkeypatch.setattr(
+        kalman_against_sgd, "ExtendedKalmanFilter", lambda *a, **options: right(*a, **{**options, "drift": 1e-3})
+    )
     monkeypatch.setattr(kalman_against_sgd.Decaying, "step", tg.cells.RNNCell.step)
     found = failed(kalman_against_sgd)
-    assert "linear output: largest |weight - ridge regression|" in found and sum(name.startswith("decay") for name in found) == 2
+    assert (
+        "linear output: largest |weight - ridge regression|" in found
+        and sum(name.startswith("decay") for name in found) == 2
+    )
 
 
 def test_filter_and_gradient_methods_learn_to_recall() -> None:

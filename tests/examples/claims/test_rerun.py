@@ -80,7 +80,8 @@ def test_the_runner_prints_a_table_and_fails_with_its_experiments(
         (tmp_path / f"{name}.py").write_text(
             f'"""E{number}: {name}."""\n'
             "import sys\nfrom claim import exact, main, trend\n"
-            f"def measure(quick, rng):\n    return [exact('one, or not', {found}, 1.0, 1e-9), trend('a', 1, 'more', True)], None\n"
+            f"def measure(quick, rng):\n    return [exact('one, or not', {found}, 1.0, 1e-9), trend('a', 1, 'more',"
+            " True)], None\n"
             "def draw(found, path):\n    path.write_text('drawn')\n"
             "sys.exit(main(__doc__, measure, draw))\n"
         )

@@ -23,7 +23,10 @@ SHORT = {
     window_of_ten: {"QUICK_STEPS": 3},
     chunker_and_noise: {"SHORT": 60, "LONG": 1200, "STEPS": 120, "SHARES": (0.0, 0.0, 0.0, 0.0, 0.2)},
     learning_to_forget: {"QUICK_STEPS": 5, "TESTED": 250},
-    small_odyssey: {"QUICK_STEPS": 3, "BLOCKS": {name: small_odyssey.BLOCKS[name] for name in ("peephole", "cifg", "gru")}},
+    small_odyssey: {
+        "QUICK_STEPS": 3,
+        "BLOCKS": {name: small_odyssey.BLOCKS[name] for name in ("peephole", "cifg", "gru")},
+    },
     warped_time: {"QUICK_STEPS": 5},
     france_french: {"QUICK_STEPS": 8, "KINDS": ("RNN", "LSTM, biases for the gap")},
 }
@@ -42,7 +45,9 @@ def verdicts(lines: list[claim.Line]) -> set[str]:
 
 
 @pytest.mark.parametrize("seed", [1])
-@pytest.mark.parametrize("script", slow_unless(set(SHORT) - {chunker_and_noise}, SHORT), ids=lambda script: script.__name__)
+@pytest.mark.parametrize(
+    "script", slow_unless(set(SHORT) - {chunker_and_noise}, SHORT), ids=lambda script: script.__name__
+)
 def test_exact_lines_hold_and_the_picture_is_drawn(script, seed, short, tmp_path, capsys):
     options = ["--quick", "--seed", str(seed), "--out", str(tmp_path)]
     assert claim.main(script.__doc__, script.measure, script.draw, options) == 0
@@ -56,13 +61,17 @@ def test_weights_of_all_cells_by_formula():
     for name in small_odyssey.BLOCKS:
         for inputs, units in ((10, 20), (2, 3)):
             cell = tg.cells.get(name)(inputs, units, seed=0)
-            assert sum(parameter.data.size for parameter in cell.parameters()) == small_odyssey.weights(name, inputs, units), name
+            assert sum(parameter.data.size for parameter in cell.parameters()) == small_odyssey.weights(
+                name, inputs, units
+            ), name
 
 
 def test_a_window_off_by_one_fails(short, monkeypatch):
     monkeypatch.setattr(window_of_ten, "accuracy", lambda *arguments: 0.5)
     honest = window_of_ten.credit
-    monkeypatch.setattr(window_of_ten, "credit", lambda fade, window: honest(fade, min(window + 1, window_of_ten.WORDS)))
+    monkeypatch.setattr(
+        window_of_ten, "credit", lambda fade, window: honest(fade, min(window + 1, window_of_ten.WORDS))
+    )
     lines, _ = window_of_ten.measure(True, np.random.default_rng(0))
     assert [line.verdict for line in lines if line.name.startswith("share")] == ["FAIL"] * 3
     assert [line.verdict for line in lines if "get credit" in line.name] == ["FAIL"]
@@ -123,7 +132,11 @@ def test_a_missing_weight_fails(short, monkeypatch):
 
 def test_a_rate_that_is_not_slowed_fails(monkeypatch):
     honest = warped_time.slowed
-    monkeypatch.setattr(warped_time, "slowed", lambda rng, rate, factor, recurrent, rates: honest(rng, rate, factor, recurrent, lambda a, c: a))
+    monkeypatch.setattr(
+        warped_time,
+        "slowed",
+        lambda rng, rate, factor, recurrent, rates: honest(rng, rate, factor, recurrent, lambda a, c: a),
+    )
     assert verdicts(warped_time.theory(np.random.default_rng(0))) == {"FAIL"}
 
 
@@ -131,7 +144,9 @@ def test_a_net_with_a_memory_fails_the_floors(monkeypatch):
     """Without the zeros in place of its recurrent weights, the loss looks at all words."""
     honest, ones = tg.models.SequenceModel.load_state_dict, np.ones((france_french.UNITS, france_french.UNITS))
     keep = {"cell.weight_hh": ones / france_french.UNITS}
-    monkeypatch.setattr(tg.models.SequenceModel, "load_state_dict", lambda self, mapping: honest(self, {**mapping, **keep}))
+    monkeypatch.setattr(
+        tg.models.SequenceModel, "load_state_dict", lambda self, mapping: honest(self, {**mapping, **keep})
+    )
     assert france_french.theory()[2].verdict == "FAIL"
 
 

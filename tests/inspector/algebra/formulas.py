@@ -12,18 +12,44 @@ from typing import Any
 import numpy as np
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "σ": lambda a: 1 / (1 + np.exp(-a)), "tanh": np.tanh, "exp": np.exp, "log": np.log, "cos": np.cos, "sin": np.sin,
-    "relu": lambda a: np.maximum(a, 0), "softplus": lambda a: np.log1p(np.exp(a)), "sign": np.sign, "stop": lambda a: a,
-    "sum": np.sum, "mean": np.mean, "flatten": lambda a: np.asarray(a).reshape(-1), "√": np.sqrt,
-    "max": lambda *a: np.maximum(*a) if len(a) == 2 else np.max(*a), "sum₁": lambda a: np.sum(a, axis=1, keepdims=True),
-}  # fmt: skip
+    "σ": lambda a: 1 / (1 + np.exp(-a)),
+    "tanh": np.tanh,
+    "exp": np.exp,
+    "log": np.log,
+    "cos": np.cos,
+    "sin": np.sin,
+    "relu": lambda a: np.maximum(a, 0),
+    "softplus": lambda a: np.log1p(np.exp(a)),
+    "sign": np.sign,
+    "stop": lambda a: a,
+    "sum": np.sum,
+    "mean": np.mean,
+    "flatten": lambda a: np.asarray(a).reshape(-1),
+    "√": np.sqrt,
+    "max": lambda *a: np.maximum(*a) if len(a) == 2 else np.max(*a),
+    "sum₁": lambda a: np.sum(a, axis=1, keepdims=True),
+}
 _COMPARE = {"<": np.less, ">": np.greater, "≥": np.greater_equal, "≤": np.less_equal}
 _LATEX = [
-    (r"\\!|\\,", ""), (r"\\left\(", "("), (r"\\right\)", ")"), (r"\\left\|", "⟨"), (r"\\right\|", "⟩"), (r"\\odot", "⊙"), (r"\\cdot", "·"),
-    (r"\\operatorname\{sum\}_\{1\}", "sum₁"), (r"\\operatorname\{(\w+)\}", r"\1"), (r"\\sigma(?![a-z])", "σ"), (r"\\ge\b", "≥"),
-    (r"\\le\b", "≤"), (r"\\(tanh|exp|log|cos|sin|max|min)", r"\1"), (r"\^\{\\top\}", "ᵀ"), (r"\^\{2\}", "²"), (r"10\^\{(-?\d+)\}", r"1e\1"),
-    (r"\{:\}", ":"), (r"(?<!\de)-", "−"),
-]  # fmt: skip
+    (r"\\!|\\,", ""),
+    (r"\\left\(", "("),
+    (r"\\right\)", ")"),
+    (r"\\left\|", "⟨"),
+    (r"\\right\|", "⟩"),
+    (r"\\odot", "⊙"),
+    (r"\\cdot", "·"),
+    (r"\\operatorname\{sum\}_\{1\}", "sum₁"),
+    (r"\\operatorname\{(\w+)\}", r"\1"),
+    (r"\\sigma(?![a-z])", "σ"),
+    (r"\\ge\b", "≥"),
+    (r"\\le\b", "≤"),
+    (r"\\(tanh|exp|log|cos|sin|max|min)", r"\1"),
+    (r"\^\{\\top\}", "ᵀ"),
+    (r"\^\{2\}", "²"),
+    (r"10\^\{(-?\d+)\}", r"1e\1"),
+    (r"\{:\}", ":"),
+    (r"(?<!\de)-", "−"),
+]
 _TOKEN = re.compile(r"\d+(?:\.\d+)?(?:e-?\d+)?|\\frac|\\sqrt|sum₁|if\b|else\b|[a-z]{2,}|.")
 
 
@@ -119,7 +145,9 @@ class _Reader:
             if sign == "[":
                 ends = "".join(iter(self.take, "]")).split(":")
                 last = int(ends[0]) + 1 if len(ends) == 1 else int(ends[1]) if ends[1] else None
-                value = value[int(ends[0])] if len(ends) == 1 and np.ndim(value) == 2 else value[int(ends[0] or 0) : last]
+                value = (
+                    value[int(ends[0])] if len(ends) == 1 and np.ndim(value) == 2 else value[int(ends[0] or 0) : last]
+                )
             else:
                 value = np.transpose(value) if sign == "ᵀ" else value**2
         return value

@@ -31,7 +31,12 @@ def expression(left: str, right: str, output: str, batched: tuple[bool, bool] = 
     return Expression("einsum", tuple(operands), {"subscripts": subscripts}, shape, any(batched))
 
 
-@given(left=terms, right=terms, output=st.lists(st.sampled_from("ijk"), max_size=2, unique=True).map("".join), batched=st.tuples(st.booleans(), st.booleans()))
+@given(
+    left=terms,
+    right=terms,
+    output=st.lists(st.sampled_from("ijk"), max_size=2, unique=True).map("".join),
+    batched=st.tuples(st.booleans(), st.booleans()),
+)
 def test_what_is_written_is_what_is_computed(left: str, right: str, output: str, batched: tuple[bool, bool]) -> None:
     if not set(output) <= set(left) | set(right):
         return
@@ -49,10 +54,18 @@ def test_what_is_written_is_what_is_computed(left: str, right: str, output: str,
 
 @pytest.mark.parametrize(
     ("form", "written"),
-    [("ij,j->i", [(0, False), (1, False)]), ("ij,i->j", [(0, True), (1, False)]), ("j,ij->i", [(1, False), (0, False)]),
-     ("i,j->ij", [(0, False), (1, True)]), ("i,j->ji", [(1, False), (0, True)]), ("i,i->", [(0, True), (1, False)]),
-     ("ij,jk->ik", [(0, False), (1, False)]), ("ij,kj->ik", [(0, False), (1, True)]), ("ij,jk->ki", [(1, True), (0, True)])],
-)  # fmt: skip
+    [
+        ("ij,j->i", [(0, False), (1, False)]),
+        ("ij,i->j", [(0, True), (1, False)]),
+        ("j,ij->i", [(1, False), (0, False)]),
+        ("i,j->ij", [(0, False), (1, True)]),
+        ("i,j->ji", [(1, False), (0, True)]),
+        ("i,i->", [(0, True), (1, False)]),
+        ("ij,jk->ik", [(0, False), (1, False)]),
+        ("ij,kj->ik", [(0, False), (1, True)]),
+        ("ij,jk->ki", [(1, True), (0, True)]),
+    ],
+)
 @pytest.mark.parametrize("batched", [(True, True), (False, False)])
 def test_matrices_vectors_inner_and_outer_products(form: str, written: list[Any], batched: tuple[bool, bool]) -> None:
     inputs, output = form.split("->")
@@ -83,7 +96,9 @@ class Matrix(tg.Cell):
 
     def gates(self, x: Any) -> Any:
         w = dict(self.named_parameters())
-        return tg.named(q=x @ w["w_q"], k=x @ w["w_k"], v=x @ w["w_v"], a=tg.sigmoid(x @ w["w_a"]), b=tg.sigmoid(x @ w["w_b"]))
+        return tg.named(
+            q=x @ w["w_q"], k=x @ w["w_k"], v=x @ w["w_v"], a=tg.sigmoid(x @ w["w_a"]), b=tg.sigmoid(x @ w["w_b"])
+        )
 
     def step(self, x: Any, state: Any) -> Any:
         q, k, v, a, b = self.gates(x)
@@ -104,10 +119,20 @@ class Otherwise(Matrix):
 
 @pytest.mark.parametrize(
     ("cell", "lines"),
-    [(Matrix(), ["rₜ = Sₜ₋₁ kₜ", "Sₜ = aₜ · Sₜ₋₁ + (bₜ · (vₜ − rₜ)) kₜᵀ", "hₜ = Sₜ qₜ", "∂Sₜ/∂Sₜ₋₁ along the highway = aₜ I"]),
-     (Otherwise(), ["rₜ = Sₜ₋₁ᵀ kₜ", "Sₜ = aₜ · Sₜ₋₁ + kₜ (bₜ · (vₜ − rₜ))ᵀ", "hₜ = Sₜᵀ qₜ"])],
+    [
+        (
+            Matrix(),
+            [
+                "rₜ = Sₜ₋₁ kₜ",
+                "Sₜ = aₜ · Sₜ₋₁ + (bₜ · (vₜ − rₜ)) kₜᵀ",
+                "hₜ = Sₜ qₜ",
+                "∂Sₜ/∂Sₜ₋₁ along the highway = aₜ I",
+            ],
+        ),
+        (Otherwise(), ["rₜ = Sₜ₋₁ᵀ kₜ", "Sₜ = aₜ · Sₜ₋₁ + kₜ (bₜ · (vₜ − rₜ))ᵀ", "hₜ = Sₜᵀ qₜ"]),
+    ],
     ids=["matrix", "otherwise"],
-)  # fmt: skip
+)
 def test_a_matrix_state_reads_as_in_papers(cell: tg.Cell, lines: list[str]) -> None:
     found = inspector.equations(tg.unroll(cell, np.random.default_rng(0).normal(size=(2, 3, 4))))
     assert [line for line in lines if line not in found.unicode.splitlines()] == [], found.unicode

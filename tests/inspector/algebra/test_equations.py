@@ -1,4 +1,6 @@
-"""Equations say what the graph computes: checked on the text itself, worked out for one sequence by a reader of its own."""
+"""Equations say what the graph computes: checked on the text itself, worked out for one sequence by a reader of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,19 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 CELLS = tg.cells.names()
 ROWS = {"lstm": "ifgo", "gru": "rzn", "layernorm": "fiog"}
-DIAGONAL = {"add", "subtract", "multiply", "divide", "negative", "where", "transpose", "reshape", "broadcast_to", "astype", "identity"}
+DIAGONAL = {
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "negative",
+    "where",
+    "transpose",
+    "reshape",
+    "broadcast_to",
+    "astype",
+    "identity",
+}
 
 
 def run_of(name: str, steps: int = 3, **options: Any) -> Run:
@@ -44,31 +58,44 @@ def run_of(name: str, steps: int = 3, **options: Any) -> Run:
 
 RUNS = {name: run_of(name) for name in CELLS}
 VARIANTS = {
-    "1997 truncated": run_of("lstm1997", truncated=True), "1997 blocks": run_of("lstm1997", block_size=2),
-    "2000 blocks": run_of("lstm2000", block_size=2, truncated=True), "peepholes cut": run_of("peephole", cut_peepholes=True),
-    "leaky units": run_of("leaky", time_constant=[1.0, 2.0, 3.0, 4.0]), "slstm exp": run_of("slstm", forget="exp"),
-}  # fmt: skip
+    "1997 truncated": run_of("lstm1997", truncated=True),
+    "1997 blocks": run_of("lstm1997", block_size=2),
+    "2000 blocks": run_of("lstm2000", block_size=2, truncated=True),
+    "peepholes cut": run_of("peephole", cut_peepholes=True),
+    "leaky units": run_of("leaky", time_constant=[1.0, 2.0, 3.0, 4.0]),
+    "slstm exp": run_of("slstm", forget="exp"),
+}
 
 
 def test_the_equations_of_the_standard_cells_are_those_of_the_papers() -> None:
     gate = r"W^{(G)}_{ih} x_t + b^{(G)}_{ih} + W^{(G)}_{hh} h_{t-1} + b^{(G)}_{hh}"
     whole = [line.latex for line in inspector.equations(RUNS["rnn"]).layers[0].lines]
     assert whole == [r"h_t = \tanh\!\left(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}\right)"]
-    lstm = [rf"{g}_t = {s}\!\left({gate.replace('G', g)}\right)" for g, s in zip("ifgo", (r"\sigma", r"\sigma", r"\tanh", r"\sigma"), strict=True)]
+    lstm = [
+        rf"{g}_t = {s}\!\left({gate.replace('G', g)}\right)"
+        for g, s in zip("ifgo", (r"\sigma", r"\sigma", r"\tanh", r"\sigma"), strict=True)
+    ]
     assert [line.latex for line in inspector.equations(RUNS["lstm"]).layers[0].lines] == [
-        *lstm, r"c_t = f_t \odot c_{t-1} + i_t \odot g_t", r"h_t = o_t \odot \tanh(c_t)",
+        *lstm,
+        r"c_t = f_t \odot c_{t-1} + i_t \odot g_t",
+        r"h_t = o_t \odot \tanh(c_t)",
         r"\left.\frac{\partial c_t}{\partial c_{t-1}}\right|_{\text{highway}} = \operatorname{diag}(f_t)",
-    ]  # fmt: skip
+    ]
     gru = [rf"{g}_t = \sigma\!\left({gate.replace('G', g)}\right)" for g in "rz"]
     assert [line.latex for line in inspector.equations(RUNS["gru"]).layers[0].lines] == [
         *gru,
-        r"n_t = \tanh\!\left(W^{(n)}_{ih} x_t + b^{(n)}_{ih} + r_t \odot \left(W^{(n)}_{hh} h_{t-1} + b^{(n)}_{hh}\right)\right)",
+        (
+            r"n_t = \tanh\!\left(W^{(n)}_{ih} x_t + b^{(n)}_{ih} + r_t \odot \left(W^{(n)}_{hh} h_{t-1} +"
+            r" b^{(n)}_{hh}\right)\right)"
+        ),
         r"h_t = \left(1 - z_t\right) \odot n_t + z_t \odot h_{t-1}",
         r"\left.\frac{\partial h_t}{\partial h_{t-1}}\right|_{\text{highway}} = \operatorname{diag}(z_t)",
-    ]  # fmt: skip
+    ]
     assert inspector.equations(RUNS["lstm"]).unicode.splitlines()[-3:] == [
-        "cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ", "hₜ = oₜ ⊙ tanh(cₜ)", "∂cₜ/∂cₜ₋₁ along the highway = diag(fₜ)",
-    ]  # fmt: skip
+        "cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ",
+        "hₜ = oₜ ⊙ tanh(cₜ)",
+        "∂cₜ/∂cₜ₋₁ along the highway = diag(fₜ)",
+    ]
 
 
 # ------------------------------------------------------------------------ the text, read and worked out
@@ -105,14 +132,17 @@ CASES = ("clockwork", "chunker")
 
 
 @pytest.mark.parametrize(
-    ("name", "notation"), [*((name, UNICODE) for name in CELLS), *((name, LATEX) for name in CELLS if name not in CASES)]
+    ("name", "notation"),
+    [*((name, UNICODE) for name in CELLS), *((name, LATEX) for name in CELLS if name not in CASES)],
 )
 def test_what_is_written_gives_what_was_computed(name: str, notation: Any) -> None:
     found = inspector.equations(RUNS[name]).equations
     lines = [line.sides if notation is LATEX else tuple(line.unicode.split(" = ", 1)) for line in found]
     for line, (left, value) in zip(found, follow(iter(lines), name, notation), strict=True):
         parts = line.value[0] if line.value.shape[:1] == (2,) else line.value
-        np.testing.assert_allclose(np.broadcast_to(value, parts.shape), parts, rtol=1e-9, atol=1e-9, err_msg=f"{name}: {left}")
+        np.testing.assert_allclose(
+            np.broadcast_to(value, parts.shape), parts, rtol=1e-9, atol=1e-9, err_msg=f"{name}: {left}"
+        )
 
 
 def leaf(name: str) -> Expression:
@@ -126,7 +156,9 @@ def grown(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]
     unary = st.builds(made, st.sampled_from(["negative", "square", "sigmoid", "abs", "tanh"]), inner)
     binary = st.builds(made, st.sampled_from(["add", "subtract", "multiply", "divide"]), inner, inner)
     matrix = Expression("symbol", (), {}, (3, 3), False, -1, Symbol("W"))
-    vectors = st.builds(made, st.sampled_from(["add", "multiply", "divide", "subtract"]), inner, st.sampled_from("abc").map(leaf))
+    vectors = st.builds(
+        made, st.sampled_from(["add", "multiply", "divide", "subtract"]), inner, st.sampled_from("abc").map(leaf)
+    )
     return st.one_of(unary, binary, vectors.map(lambda v: made("apply", matrix, v)))
 
 
@@ -164,9 +196,13 @@ def test_numbers_and_reductions_read_well() -> None:
     found = inspector.equations(Plain(3, 3))
     recomputed(found)
     assert found.unicode.splitlines() == [
-        "uₜ = mean(xₜ)", "vₜ = sum(xₜ) / 2", "pₜ = 2 · 1 / xₜ", "qₜ = max_batch(xₜ) · (−0.5)",
-        "hₜ = hₜ₋₁ + uₜ · (vₜ − pₜ) ⊙ qₜ · (−3)", "∂hₜ/∂hₜ₋₁ along the highway = I",
-    ]  # fmt: skip
+        "uₜ = mean(xₜ)",
+        "vₜ = sum(xₜ) / 2",
+        "pₜ = 2 · 1 / xₜ",
+        "qₜ = max_batch(xₜ) · (−0.5)",
+        "hₜ = hₜ₋₁ + uₜ · (vₜ − pₜ) ⊙ qₜ · (−3)",
+        "∂hₜ/∂hₜ₋₁ along the highway = I",
+    ]
     assert found.equations[2].sides == ("p_t", r"2 \cdot \frac{1}{x_t}")
     assert found.equations[3].sides == ("q_t", r"\operatorname{max}_{\text{batch}}(x_t) \cdot \left(-0.5\right)")
 
@@ -187,7 +223,9 @@ def test_random_cells_compute_what_their_equations_say(run: Run) -> None:
         recomputed(found)
         well_formed(found)
         assert set(run.states[t]._fields) <= {line.name for line in found.equations}
-        assert {name for name, step in run.names if step == t and name != "x"} <= {line.name for line in found.equations}
+        assert {name for name, step in run.names if step == t and name != "x"} <= {
+            line.name for line in found.equations
+        }
         lefts = [line.sides[0] for line in found.equations]
         assert len(set(lefts)) == len(lefts)
         along_the_highways(run, t, found.layers[0])
@@ -205,7 +243,9 @@ def test_every_cell_has_its_names_and_parameters_in_its_equations(name: str) -> 
     text = "".join(line.latex for line in found.equations)
     for parameter, _ in run.cell.named_parameters():
         base, below = latex_name(parameter)
-        assert re.search(re.escape(base) + r"(\^\{\(\w\)\})?" + ("_" if below else "") + r"\{?" + re.escape(",".join(below)), text), parameter
+        assert re.search(
+            re.escape(base) + r"(\^\{\(\w\)\})?" + ("_" if below else "") + r"\{?" + re.escape(",".join(below)), text
+        ), parameter
 
 
 def well_formed(found: Equations) -> None:
@@ -230,7 +270,9 @@ def along_the_highways(run: Run, t: int, layer: Layer) -> None:
     old = run.states[before] if 0 <= before < len(run) else run.initial_state
     cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
     drawn = highways(operation_step(Source(run, "", graph, {}, {t: nodes}, cuts), t))
-    assert [way.name for way in layer.highways] == [state for state in drawn if state in {w.name for w in layer.highways}]
+    assert [way.name for way in layer.highways] == [
+        state for state in drawn if state in {w.name for w in layer.highways}
+    ]
     for way in layer.highways:
         start = tg.tensor(getattr(old, way.name).data, requires_grad=True)
         now: dict[int, Any] = {graph.find(getattr(old, way.name)).index: start}
@@ -346,12 +388,15 @@ def test_any_name_is_written_so_that_it_means_nothing_else() -> None:
     found = inspector.equations(tg.unroll(Named(), np.random.default_rng(0).normal(size=(3, 2, 3))), 2)
     recomputed(found)
     assert found.equations[0].sides == (
-        r"\text{50\% of \{a\_b\} \textbackslash{} \$x\$ \#1 \& \textasciitilde{}\textasciicircum{}}_t", r"\sigma\!\left(x_t \odot \beta_2\right)"
-    )  # fmt: skip
+        r"\text{50\% of \{a\_b\} \textbackslash{} \$x\$ \#1 \& \textasciitilde{}\textasciicircum{}}_t",
+        r"\sigma\!\left(x_t \odot \beta_2\right)",
+    )
     lines = [line.unicode for line in found.equations[1:]]
     assert lines[0].startswith("hₜ′ = ") and lines[1] == "u₁₀₀ₜ = hₜ′ + 1e-7"
     assert lines[2] == "hₜ = exp(u₁₀₀ₜ₋₂) ⊙ u₁₀₀ₜ" and lines[3] == "my_stateₜ = my_stateₜ₋₁"
-    assert found.equations[2].latex == r"u_{100,t} = h^{\prime}_t + 10^{-7}" and r"\mathrm{my}_{\mathrm{state},t}" in str(found)
+    assert found.equations[
+        2
+    ].latex == r"u_{100,t} = h^{\prime}_t + 10^{-7}" and r"\mathrm{my}_{\mathrm{state},t}" in str(found)
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
@@ -360,7 +405,12 @@ def test_latex_sets_all_of_them(tmp_path: Path) -> None:
     pages = "\n\\newpage\n".join(str(inspector.equations(run)) for run in [*RUNS.values(), *VARIANTS.values(), named])
     source = f"\\documentclass{{article}}\n\\usepackage{{amsmath}}\n\\begin{{document}}\n{pages}\n\\end{{document}}\n"
     (tmp_path / "all.tex").write_text(source, encoding="utf-8")
-    done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"], cwd=tmp_path, capture_output=True, timeout=60)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-1500:]
 
 

@@ -52,7 +52,9 @@ def test_the_remedy_holds_in_a_cell_that_is_really_changed() -> None:
     run = run_of("lstm", forgetful)
     remedy = inspector.diagnose(run, last(run)).remedies[0]
     more = float(remedy.change.split()[0])
-    other = run_of("lstm", lambda k, v: forgetful(k, v) + (np.repeat([0.0, more, 0.0, 0.0], 6) if k == "bias_ih" else 0.0))
+    other = run_of(
+        "lstm", lambda k, v: forgetful(k, v) + (np.repeat([0.0, more, 0.0, 0.0], 6) if k == "bias_ih" else 0.0)
+    )
     trace = inspector.trace(other, last(other))
     whole = np.hypot(trace.norm("h"), trace.norm("c"))
     assert whole[0] / whole[-1] == pytest.approx(remedy.kept, rel=1e-9)
@@ -92,7 +94,9 @@ def remedies_of(gain: float, bias: float, steps: int) -> tuple[Remedy, ...]:
     return inspector.diagnose(run, last(run)).remedies
 
 
-@pytest.mark.parametrize(("steps", "enough"), [(50, 1.06), *((13, enough) for enough in (1.3, 1.5, 1.9, 2.1, 2.6, 3.1, 3.9))])
+@pytest.mark.parametrize(
+    ("steps", "enough"), [(50, 1.06), *((13, enough) for enough in (1.3, 1.5, 1.9, 2.1, 2.6, 3.1, 3.9))]
+)
 def test_weights_are_enlarged_no_more_than_is_needed(steps: int, enough: float) -> None:
     """`enough` is the factor with which a tenth of the gradient arrives."""
     (remedy,) = remedies_of(0.1 ** (1 / (steps - 1)) / enough, 50.0, steps)
@@ -147,7 +151,11 @@ def test_a_gradient_that_is_no_number_is_told() -> None:
 @pytest.mark.parametrize("kind", ["stack", "directions", "compiled"])
 def test_other_runs(kind: str) -> None:
     cells = [tg.cells.LSTMCell(3, 4, seed=0), tg.cells.GRUCell(4 if kind == "stack" else 3, 4, seed=1)]
-    made: Any = {"stack": lambda: tg.Stacked(*cells), "directions": lambda: tg.Bidirectional(*cells), "compiled": lambda: tg.compile(cells[0])}
+    made: Any = {
+        "stack": lambda: tg.Stacked(*cells),
+        "directions": lambda: tg.Bidirectional(*cells),
+        "compiled": lambda: tg.compile(cells[0]),
+    }
     run = tg.unroll(made[kind](), X)
     found = inspector.diagnose(run, run.outputs[-1].sum())
     assert found.verdict in ("vanishes", "well") and len(str(found).splitlines()) > 2

@@ -42,14 +42,18 @@ def loss_of(run: Run) -> tg.Tensor:
 def test_distributions_are_those_of_the_named_values(kind: str) -> None:
     run = RUNS[kind]
     found = inspector.gates(run, loss_of(run))
-    lengths = {"masked": [6, 4, 3, 2, 2], "masked and cut": [5, 4, 3, 2, 2], "reversed": [6, 4, 3, 2, 2]}.get(kind, [6] * 5)
+    lengths = {"masked": [6, 4, 3, 2, 2], "masked and cut": [5, 4, 3, 2, 2], "reversed": [6, 4, 3, 2, 2]}.get(
+        kind, [6] * 5
+    )
     for (name, t), value in run.names.items():
         if name == "x":
             continue
         values = value.data[np.array(lengths) > t].reshape(-1) if value.ndim else value.data.reshape(-1)
         assert found.counts["gate", name][t].sum() == values.size
         if values.size:
-            np.testing.assert_allclose(found.quantiles["gate", name][t], np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95]), rtol=1e-12)
+            np.testing.assert_allclose(
+                found.quantiles["gate", name][t], np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95]), rtol=1e-12
+            )
         else:
             assert np.isnan(found.quantiles["gate", name][t]).all()
         op = found.ops["gate", name]
@@ -57,17 +61,25 @@ def test_distributions_are_those_of_the_named_values(kind: str) -> None:
             expected = [np.mean(values <= (0.05 if op == "sigmoid" else -0.95)), np.mean(values >= 0.95)]
             np.testing.assert_allclose(found.saturated["nonlinearity", name][t], expected)
             slopes = values * (1 - values) if op == "sigmoid" else 1 - values**2
-            np.testing.assert_allclose(found.derivatives["nonlinearity", name][t], slopes.mean(), rtol=1e-10, atol=1e-15)
+            np.testing.assert_allclose(
+                found.derivatives["nonlinearity", name][t], slopes.mean(), rtol=1e-10, atol=1e-15
+            )
 
 
 @pytest.mark.parametrize(
     ("kind", "labels"),
     [
-        ("rnn", {"h"}), ("masked and cut", {"h"}), ("lstm", {"i", "f", "g", "o", "tanh(c)"}), ("masked", {"i", "f", "g", "o", "tanh(c)"}),
-        ("gru", {"r", "z", "n"}), ("lru", set()), ("directions", {f"forward/{g}" for g in ("i", "f", "g", "o", "tanh(c)")} | {"backward/h"}),
-        ("slstm", {"z", "o", "i", "f", "softplus"}), ("narx", {"h"}),
+        ("rnn", {"h"}),
+        ("masked and cut", {"h"}),
+        ("lstm", {"i", "f", "g", "o", "tanh(c)"}),
+        ("masked", {"i", "f", "g", "o", "tanh(c)"}),
+        ("gru", {"r", "z", "n"}),
+        ("lru", set()),
+        ("directions", {f"forward/{g}" for g in ("i", "f", "g", "o", "tanh(c)")} | {"backward/h"}),
+        ("slstm", {"z", "o", "i", "f", "softplus"}),
+        ("narx", {"h"}),
     ],
-)  # fmt: skip
+)
 def test_every_nonlinearity_is_found_under_its_name(kind: str, labels: set[str]) -> None:
     found = inspector.gates(RUNS[kind])
     assert set(found.derivatives.axes["nonlinearity"]) == labels
@@ -86,7 +98,9 @@ def test_what_is_left_of_the_gradient_is_the_gradient_times_the_derivative(kind:
         after = rule(before.data, one.node.data, *one.node.values, **one.node.attributes)
         ratio = found.log_ratios["nonlinearity", one.label][one.t]
         if np.linalg.norm(before.data):
-            assert ratio == pytest.approx(math.log(np.linalg.norm(after) / np.linalg.norm(before.data)), rel=1e-9, abs=1e-12)
+            assert ratio == pytest.approx(
+                math.log(np.linalg.norm(after) / np.linalg.norm(before.data)), rel=1e-9, abs=1e-12
+            )
         else:
             assert math.isnan(ratio)
     means = found.ranking["quantity", "mean log ratio"]
@@ -115,18 +129,24 @@ def test_derivatives_are_pytorchs(torch: Any) -> None:
     class Many(tg.Cell):
         def step(self, x: Any, state: Any) -> Any:
             z = 0.5 * state[0] + x[:, :1] + 4.0
-            return (tg.tanh(tg.log(tg.softplus(tg.sin(z)) + tg.sqrt(tg.exp(tg.relu(z) * 0.1)) + tg.square(tg.sigmoid(z)))),)
+            return (
+                tg.tanh(tg.log(tg.softplus(tg.sin(z)) + tg.sqrt(tg.exp(tg.relu(z) * 0.1)) + tg.square(tg.sigmoid(z)))),
+            )
 
     run = tg.unroll(Many(3, 1, seed=0), X)
     found = inspector.gates(run)
-    functions = {**{op: getattr(torch, op) for op in ("tanh", "log", "sin", "sqrt", "exp", "relu", "square", "sigmoid")},
-                 "softplus": torch.nn.functional.softplus}  # fmt: skip
+    functions = {
+        **{op: getattr(torch, op) for op in ("tanh", "log", "sin", "sqrt", "exp", "relu", "square", "sigmoid")},
+        "softplus": torch.nn.functional.softplus,
+    }
     there = list(nonlinearities(run))
     assert {one.node.op.name for one in there} == set(functions)
     for one in there:
         z = torch.tensor(one.node.inputs[0].data, requires_grad=True)
         (slope,) = torch.autograd.grad(functions[one.node.op.name](z).sum(), z)
-        assert found.derivatives["nonlinearity", one.label][one.t] == pytest.approx(float(slope.mean()), rel=1e-10, abs=1e-12)
+        assert found.derivatives["nonlinearity", one.label][one.t] == pytest.approx(
+            float(slope.mean()), rel=1e-10, abs=1e-12
+        )
 
 
 def test_a_dead_relu_stops_the_gradient_and_is_first_in_the_list() -> None:
@@ -153,7 +173,10 @@ def test_a_dead_relu_stops_the_gradient_and_is_first_in_the_list() -> None:
 def test_a_compiled_run_has_the_gates_of_its_replay() -> None:
     fast = tg.unroll(tg.compile(cell("lstm"), backend="numpy"), X, lengths=[6, 4, 3, 2, 2])
     for loss in (None, loss_of(fast)):
-        found, expected = inspector.gates(fast, loss), inspector.gates(RUNS["masked"], None if loss is None else loss_of(RUNS["masked"]))
+        found, expected = (
+            inspector.gates(fast, loss),
+            inspector.gates(RUNS["masked"], None if loss is None else loss_of(RUNS["masked"])),
+        )
         assert found.tables().keys() == expected.tables().keys()
         for name, table in expected.tables().items():
             if name != "ops":

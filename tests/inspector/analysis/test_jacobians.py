@@ -71,7 +71,9 @@ def test_jacobians_are_of_the_dynamics_however_it_was_run(options: dict[str, Any
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_padded_steps_are_the_identity(compiled: bool, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps.Steps, "_recorded", None)  # nor does what stands in the padding keep steps from being repeated
+    monkeypatch.setattr(
+        steps.Steps, "_recorded", None
+    )  # nor does what stands in the padding keep steps from being repeated
     made, x = cell("lstm"), X.copy()
     x[3:, 1] = np.nan
     run = tg.unroll(tg.compile(made, backend="numpy") if compiled else made, x, lengths=[5, 3], reverse=reverse)
@@ -84,8 +86,12 @@ def test_padded_steps_are_the_identity(compiled: bool, reverse: bool, monkeypatc
 def test_layers_and_directions_are_chosen_by_name() -> None:
     below, above = cell("lstm"), cell("gru", 1, 4)
     run = tg.unroll(tg.Stacked(below, above), X)
-    np.testing.assert_array_equal(inspector.step_jacobians(run, "layer0"), inspector.step_jacobians(tg.unroll(below, X)))
-    np.testing.assert_array_equal(inspector.step_jacobians(run, "layer1"), inspector.step_jacobians(run.children["layer1"]))
+    np.testing.assert_array_equal(
+        inspector.step_jacobians(run, "layer0"), inspector.step_jacobians(tg.unroll(below, X))
+    )
+    np.testing.assert_array_equal(
+        inspector.step_jacobians(run, "layer1"), inspector.step_jacobians(run.children["layer1"])
+    )
     both = tg.unroll(tg.Bidirectional(cell("lstm"), cell("rnn", 1)), X)
     alone = tg.unroll(cell("rnn", 1), X, reverse=True)
     np.testing.assert_array_equal(inspector.step_jacobians(both, "backward"), inspector.step_jacobians(alone))
@@ -110,7 +116,12 @@ def test_a_jacobian_times_a_vector_is_what_grad_gives(made: tg.Cell, seed: int, 
         loss = sum((value * w).sum() for value, w in zip(new, weights, strict=True))
         pulled = np.concatenate([g.data for g in tg.grad(loss, old)], axis=1)
         found = inspector.step_jacobians(run)[t]
-        np.testing.assert_allclose(np.einsum("bi,bij->bj", np.concatenate(weights, axis=1), found), pulled, rtol=1e-9, atol=1e-9 * np.abs(found).max(initial=1.0))
+        np.testing.assert_allclose(
+            np.einsum("bi,bij->bj", np.concatenate(weights, axis=1), found),
+            pulled,
+            rtol=1e-9,
+            atol=1e-9 * np.abs(found).max(initial=1.0),
+        )
 
 
 def test_pytorch_agrees_on_an_lstm(torch: Any) -> None:
@@ -121,6 +132,7 @@ def test_pytorch_agrees_on_an_lstm(torch: Any) -> None:
     found = inspector.step_jacobians(run)
     for t in range(1, T):
         for b in range(2):
+
             def step(s: Any, t: int = t, b: int = b) -> Any:
                 return torch.cat(theirs(torch.from_numpy(X[t, b]), (s[:4], s[4:])))
 
@@ -176,7 +188,9 @@ class Patterned(tg.Cell):
 def test_steps_that_cannot_be_repeated_are_read_off_the_record() -> None:
     run = tg.unroll(Noisy(3, 3, seed=0), X, [np.ones((2, 3))])
     ratios = np.array([run.states[t].h.data[0, 0] / (run.states[t - 1].h.data[0, 0] if t else 1.0) for t in range(T)])
-    np.testing.assert_allclose(inspector.step_jacobians(run), ratios[:, None, None, None] * np.broadcast_to(np.eye(3), (T, 2, 3, 3)))
+    np.testing.assert_allclose(
+        inspector.step_jacobians(run), ratios[:, None, None, None] * np.broadcast_to(np.eye(3), (T, 2, 3, 3))
+    )
     masked = inspector.step_jacobians(tg.unroll(Patterned(3, 3), X))
     assert masked[:, 0].any(axis=(1, 2)).all() and not masked[:, 1].any()
 
@@ -255,7 +269,9 @@ def test_a_non_normal_matrix_explodes_before_it_vanishes() -> None:
     assert found.non_normality.values[3, 0] > 11.0
     curve = found.transient.values[0, 0]
     corner = 10 * np.arange(51) * 0.9 ** (np.arange(51) - 1.0)
-    np.testing.assert_allclose(curve, [np.linalg.norm([[0.9**k, c], [0, 0.9**k]], 2) for k, c in enumerate(corner)], rtol=1e-10)
+    np.testing.assert_allclose(
+        curve, [np.linalg.norm([[0.9**k, c], [0, 0.9**k]], 2) for k, c in enumerate(corner)], rtol=1e-10
+    )
     assert curve.argmax() in (9, 10) and curve.max() == pytest.approx(38.742, rel=1e-3)
     np.testing.assert_allclose(found.product.values[::-1, 0][:51], np.log(curve), rtol=1e-9, atol=1e-9)
     assert (found.gap.values[:-1] >= -1e-12).all() and found.gap.values[0, 0] > 2.0

@@ -72,7 +72,13 @@ def test_gates() -> None:
     found, axes = axes_of("gates")
     strip, slopes = axes[0], axes[len(found.derivatives.axes["nonlinearity"])]
     assert strip.get_ylim() == pytest.approx((0.0, 1.0), abs=0.06) and slopes.get_xlim() == (-0.5, 11.5)
-    assert slopes.get_yscale() == "log" and slopes.get_ylim()[0] < np.nanmin(np.abs(found.derivatives.values)) < np.nanmax(found.derivatives.values) < slopes.get_ylim()[1]
+    assert (
+        slopes.get_yscale() == "log"
+        and slopes.get_ylim()[0]
+        < np.nanmin(np.abs(found.derivatives.values))
+        < np.nanmax(found.derivatives.values)
+        < slopes.get_ylim()[1]
+    )
 
 
 def test_jacobians() -> None:
@@ -84,5 +90,9 @@ def test_jacobians() -> None:
 
 def test_path_orders() -> None:
     found, (bars, over_time, *_) = axes_of("path_orders")
-    last = int(np.flatnonzero(np.abs(np.nan_to_num(np.vstack([found.by_step.values, found.projections.values]))).max(axis=0) >= 1e-3).max())
+    last = int(
+        np.flatnonzero(
+            np.abs(np.nan_to_num(np.vstack([found.by_step.values, found.projections.values]))).max(axis=0) >= 1e-3
+        ).max()
+    )
     assert bars.get_xlim() == (-0.6, last + 0.6) and over_time.get_ylim() == (-0.5, last + 0.5)

@@ -39,7 +39,9 @@ def linear(matrix: Any, length: int) -> inspector.Lyapunov:
 
 
 def test_henon() -> None:
-    found = inspector.lyapunov(Henon(1, 1), np.zeros((3000, 4, 1)), state=[0.1 * np.array([[1.0], [2.0], [-1.0], [0.5]])] * 2)
+    found = inspector.lyapunov(
+        Henon(1, 1), np.zeros((3000, 4, 1)), state=[0.1 * np.array([[1.0], [2.0], [-1.0], [0.5]])] * 2
+    )
     assert found.exponents.values.sum() == pytest.approx(math.log(0.3), abs=1e-12)
     assert found.exponents.values[0] == pytest.approx(0.41922, abs=0.01)
     assert abs(found.exponents.values[0] - 0.41922) < 4 * found.errors.values[0] < 0.03
@@ -101,7 +103,10 @@ def test_a_run_and_its_jacobians_and_its_cell_agree(reverse: bool) -> None:
 
 
 def test_a_long_run_is_taken_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    cell, x = tg.Stacked(tg.cells.LSTMCell(2, 3, seed=0), tg.cells.GRUCell(3, 3, seed=1)), np.random.default_rng(0).normal(size=(50, 1, 2))
+    cell, x = (
+        tg.Stacked(tg.cells.LSTMCell(2, 3, seed=0), tg.cells.GRUCell(3, 3, seed=1)),
+        np.random.default_rng(0).normal(size=(50, 1, 2)),
+    )
     whole = inspector.lyapunov(cell, x, layer="layer1")
     monkeypatch.setattr("inspector.analysis.lyapunov._CHUNK", 7)
     np.testing.assert_allclose(inspector.lyapunov(cell, x, layer="layer1").exponents, whole.exponents, rtol=1e-9)
@@ -110,7 +115,9 @@ def test_a_long_run_is_taken_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_largest_exponent_is_the_growth_of_a_small_change() -> None:
     cell = tg.cells.RNNCell(1, 12, bias=False)
-    cell.load_state_dict({"weight_hh": np.random.default_rng(0).normal(0, 2.5 / math.sqrt(12), (12, 12)), "weight_ih": np.zeros((12, 1))})
+    cell.load_state_dict(
+        {"weight_hh": np.random.default_rng(0).normal(0, 2.5 / math.sqrt(12), (12, 12)), "weight_ih": np.zeros((12, 1))}
+    )
     found = inspector.lyapunov(cell, np.zeros((3000, 1, 1)), state=[np.ones((1, 12))], count=1, discard=200)
     x, h, logs = np.zeros((1, 1)), np.ones((1, 12)), []
     with tg.no_grad():
@@ -155,7 +162,11 @@ def test_pictures_files_and_errors(tmp_path: Path) -> None:
         inspector.lyapunov("lstm")
     with pytest.raises(ValueError, match=r"matrices must be \(T, batch, n, n\), got \(2, 3, 3\)"):
         inspector.lyapunov(np.ones((2, 3, 3)))
-    for options, message in (({"count": 4}, "count must lie in 1..3"), ({"discard": 2}, "discard must lie in 0..1"), ({"blocks": 0}, "blocks must be")):
+    for options, message in (
+        ({"count": 4}, "count must lie in 1..3"),
+        ({"discard": 2}, "discard must lie in 0..1"),
+        ({"blocks": 0}, "blocks must be"),
+    ):
         with pytest.raises(ValueError, match=message):
             inspector.lyapunov(np.ones((2, 1, 3, 3)), **options)
 
@@ -201,7 +212,9 @@ def test_the_rate_is_the_largest_lyapunov_exponent() -> None:
 def test_cells_given_by_name_have_an_edge(name: str, tmp_path: Path) -> None:
     xs = np.array([0.3, 1.0, 9.0])
     found = inspector.phase_diagram(name, xs, [0.2, 0.5], progress=False)
-    assert (found.rate["recurrent weight scale", 0.3] < 0).all() and (found.rate["recurrent weight scale", 9.0] > 0).all()
+    assert (found.rate["recurrent weight scale", 0.3] < 0).all() and (
+        found.rate["recurrent weight scale", 9.0] > 0
+    ).all()
     assert found.plot(tmp_path / "phases.png").stat().st_size > 10_000
 
 
@@ -215,8 +228,14 @@ def test_a_rate_leaves_out_what_is_lost_and_the_last_tenth(lost: int, ill: float
 
 @pytest.mark.parametrize(
     ("sizes", "rate"),
-    [([0.0, 0.0, 1.0], -np.inf), ([np.inf, np.inf, 1.0], np.inf), ([np.nan, np.nan, 1.0], np.nan), ([2.0, 1.0], math.log(2.0)), ([1e-139, 1e139], -278 * math.log(10.0))],
-)  # fmt: skip
+    [
+        ([0.0, 0.0, 1.0], -np.inf),
+        ([np.inf, np.inf, 1.0], np.inf),
+        ([np.nan, np.nan, 1.0], np.nan),
+        ([2.0, 1.0], math.log(2.0)),
+        ([1e-139, 1e139], -278 * math.log(10.0)),
+    ],
+)
 def test_the_rate_where_little_is_left(sizes: list[float], rate: float) -> None:
     assert _slope(np.array(sizes)) == pytest.approx(rate, nan_ok=True)
 
@@ -225,9 +244,13 @@ def test_cells_given_by_name_are_what_the_documentation_says() -> None:
     x, y, n = 1.5, 3.0, 32
     for build, names, settings in _NAMED.values():
         state = build(x, y).state_dict()
-        assert state["weight_hh"].std() == pytest.approx(x / math.sqrt(n), rel=0.05) and len(names) == len(settings) == 2
+        assert (
+            state["weight_hh"].std() == pytest.approx(x / math.sqrt(n), rel=0.05) and len(names) == len(settings) == 2
+        )
         assert build(2 * x, y).state_dict()["weight_hh"] == pytest.approx(2 * state["weight_hh"])
-        assert [grid.shape for grid in settings] == [(20,), (20,)] and all((np.diff(grid) > 0).all() for grid in settings)
+        assert [grid.shape for grid in settings] == [(20,), (20,)] and all(
+            (np.diff(grid) > 0).all() for grid in settings
+        )
     rnn, lstm = (_NAMED[name][0](x, y).state_dict() for name in ("rnn", "lstm"))
     assert set(rnn) == {"weight_ih", "weight_hh"} and rnn["weight_ih"].std() == pytest.approx(y, rel=0.3)
     np.testing.assert_array_equal(lstm["bias_ih"] + lstm["bias_hh"], np.repeat([0.0, y, 0.0, 0.0], n))
@@ -242,7 +265,9 @@ def test_two_sequences_of_noise_drive_a_single_setting_and_a_row_of_them(tmp_pat
     noise = np.random.default_rng(0).normal(size=(100, 2, 1))
     for xs in ([1.0], [0.5, 2.0]):
         found = inspector.phase_diagram(leaning, xs, [0.5], progress=False)
-        np.testing.assert_array_equal(found.rate, inspector.phase_diagram(leaning, xs, [0.5], inputs=noise, progress=False).rate)
+        np.testing.assert_array_equal(
+            found.rate, inspector.phase_diagram(leaning, xs, [0.5], inputs=noise, progress=False).rate
+        )
         found.plot(tmp_path / "row.png")
 
 

@@ -28,7 +28,9 @@ def test_orders_of_every_cell_add_up_to_its_gradient(kind: str) -> None:
     found = inspector.path_orders(run, loss)
     name, _, t = found.value.rpartition("_")
     gradient = trace.gradient(name, int(t))
-    np.testing.assert_allclose(found.parts.values.sum(axis=0), gradient.reshape(found.parts.shape[1:]), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        found.parts.values.sum(axis=0), gradient.reshape(found.parts.shape[1:]), rtol=1e-12, atol=1e-14
+    )
     assert found.projections.values.sum() == pytest.approx(1, abs=1e-11)
     assert found.total == pytest.approx(np.linalg.norm(gradient), rel=1e-12)
     known = ~np.isnan(found.by_step.values).any(axis=1)
@@ -62,7 +64,12 @@ def gradient_in_torch(torch: Any, run: Run, z: float) -> np.ndarray:
     c, loss = h, torch.zeros((), dtype=torch.float64)
     for t in range(len(run)):
         weighted = z * h + (1 - z) * h.detach()
-        gates = x[t] @ parameters["weight_ih"].T + parameters["bias_ih"] + weighted @ parameters["weight_hh"].T + parameters["bias_hh"]
+        gates = (
+            x[t] @ parameters["weight_ih"].T
+            + parameters["bias_ih"]
+            + weighted @ parameters["weight_hh"].T
+            + parameters["bias_hh"]
+        )
         i, f, g, o = (part.tanh() if k == 2 else part.sigmoid() for k, part in enumerate(gates.chunk(4, 1)))
         c = f * c + i * g
         if t == 1:
@@ -74,7 +81,9 @@ def gradient_in_torch(torch: Any, run: Run, z: float) -> np.ndarray:
 
 
 def test_orders_are_the_coefficients_of_the_weight_of_an_edge(torch: Any) -> None:
-    """Checked at more points than the polynomial has coefficients; 0 leaves the cell state alone, h.detach() elsewhere."""
+    """Checked at more points than the polynomial has coefficients; 0 leaves the cell state alone, h.detach()
+    elsewhere.
+    """
     run, loss = network("lstm")
     parts = inspector.path_orders(run, loss, wrt=("c", 1)).parts.values
     assert len(parts) == 5 and parts[3].all() and not parts[4].any()  # from step 1, h can enter steps 2, 3 and 4
@@ -132,7 +141,9 @@ def test_orders_beyond_the_last_are_in_its_remainder() -> None:
 def test_a_function_chooses_edges_like_names(kind: str) -> None:
     run, loss = network(kind)
     by_name = inspector.path_orders(run, loss, wrt=("c", 0))
-    by_function = inspector.path_orders(run, loss, lambda source, target: source.name == "h" and target.op.name == "matmul", ("c", 0))
+    by_function = inspector.path_orders(
+        run, loss, lambda source, target: source.name == "h" and target.op.name == "matmul", ("c", 0)
+    )
     np.testing.assert_allclose(by_function.parts.values, by_name.parts.values, rtol=1e-12, atol=1e-15)
     assert by_function.edges == "the chosen edges"
 
@@ -140,7 +151,9 @@ def test_a_function_chooses_edges_like_names(kind: str) -> None:
 def test_order_zero_is_the_gradient_of_the_graph_with_those_edges_cut() -> None:
     run, loss = network("gru")
     graph = tg.Graph(loss)
-    while edges := [e for e in graph.edges if graph.nodes[e.target].op == "matmul" and graph.nodes[e.source].name == "h"]:
+    while edges := [
+        e for e in graph.edges if graph.nodes[e.target].op == "matmul" and graph.nodes[e.source].name == "h"
+    ]:
         graph = graph.cut(graph.nodes[edges[0].target], edges[0].operand)
     h = next(n.tensor for n in graph.nodes if n.name == "h" and n.timestep == 0)
     (expected,) = tg.grad(graph.outputs[0], h)
@@ -183,13 +196,21 @@ def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     assert found.value in text and found.edges.split(" ")[0] in text
     assert found.value in str(found) and found.edges in str(found)
     assert found.to_dict()["value"] == found.value
-    assert found.plot(ax=inspector.plot_decay(inspector.trace(run, loss)).figure.add_subplot()).get_ylabel().startswith("share")
+    assert (
+        found.plot(ax=inspector.plot_decay(inspector.trace(run, loss)).figure.add_subplot())
+        .get_ylabel()
+        .startswith("share")
+    )
 
 
 def test_a_value_without_a_gradient_is_drawn_as_nothing() -> None:
     run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), X, truncate=1)
     found = inspector.path_orders(run, run.outputs[-1].sum() * 0.0, wrt=("c", 0))
-    assert found.total == 0 and np.isnan(found.projections.values).all() and str(found).endswith("(norm 0) by how often its paths crossed h → i, f, g, o\n  no gradient arrives")
+    assert (
+        found.total == 0
+        and np.isnan(found.projections.values).all()
+        and str(found).endswith("(norm 0) by how often its paths crossed h → i, f, g, o\n  no gradient arrives")
+    )
     assert found.plot().get_xlabel().endswith(found.edges)
 
 
@@ -200,7 +221,9 @@ class Matrix(tg.Cell):
 
     def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.w_q, self.w_k, self.w_f = (self.parameter(name, (input_size, hidden_size)) for name in ("w_q", "w_k", "w_f"))
+        self.w_q, self.w_k, self.w_f = (
+            self.parameter(name, (input_size, hidden_size)) for name in ("w_q", "w_k", "w_f")
+        )
 
     def initial_state(self, batch: int) -> Any:
         size = self.hidden_size
@@ -221,7 +244,16 @@ def test_a_state_that_nothing_reads_is_not_counted() -> None:
     assert found.projections["order", f"≥{len(run)}" if steps + 1 >= len(run) else steps + 1] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("name", "edges"), [("lstm", "h → i, f, g, o"), ("mingru", "h → h"), ("lru", "re, im → h, re, im"), ("sru", "c → f, r, n"), ("narx", "h → h, h_1, h_2")])
+@pytest.mark.parametrize(
+    ("name", "edges"),
+    [
+        ("lstm", "h → i, f, g, o"),
+        ("mingru", "h → h"),
+        ("lru", "re, im → h, re, im"),
+        ("sru", "c → f, r, n"),
+        ("narx", "h → h, h_1, h_2"),
+    ],
+)
 def test_edges_are_those_by_which_the_next_step_reads(name: str, edges: str) -> None:
     run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), X)
     assert inspector.path_orders(run, run.outputs[-1].sum()).edges == edges

@@ -39,7 +39,9 @@ RUNS = {
     "stacked": tg.unroll(tg.Stacked(cell("lstm"), cell("gru", 1, 4)), X),
     "directions": tg.unroll(tg.Bidirectional(cell("lstm"), cell("rnn", 1)), X),
     "compiled": tg.unroll(tg.compile(cell("lstm"), backend="numpy"), X, lengths=[6, 3]),
-    "compiled stack": tg.unroll(tg.compile(tg.Stacked(cell("lstm"), cell("gru", 1, 4)), backend="numpy"), X, reverse=True),
+    "compiled stack": tg.unroll(
+        tg.compile(tg.Stacked(cell("lstm"), cell("gru", 1, 4)), backend="numpy"), X, reverse=True
+    ),
 }
 
 
@@ -89,13 +91,17 @@ def test_what_is_not_finite_stays_in_the_gradients_of_its_own_loss_steps(kind: s
     run = RUNS[kind]
     x = X.copy()
     x[3] = np.inf
-    run = tg.unroll(run.cell, x, reverse=run.reverse, **{"masked": {"lengths": [6, 3]}, "truncated": {"truncate": 2}}.get(kind, {}))
+    run = tg.unroll(
+        run.cell, x, reverse=run.reverse, **{"masked": {"lengths": [6, 3]}, "truncated": {"truncate": 2}}.get(kind, {})
+    )
     found = inspector.reach(run, loss_of(run))
     single = [name for name in found.states if "(" not in name]
     for s, term in enumerate(terms(run)):
         gradients = tg.grad(term, [run.names[name, t] for name in single for t in range(T)])
         expected = np.array([np.linalg.norm(g.data) for g in gradients]).reshape(len(single), T)
-        np.testing.assert_allclose(found.map.values[[found.states.index(name) for name in single], s], expected, rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(
+            found.map.values[[found.states.index(name) for name in single], s], expected, rtol=1e-10, atol=1e-14
+        )
     assert not np.isfinite(found.map.values).all()
 
 
@@ -233,7 +239,9 @@ def test_steps_the_loss_does_not_read_have_empty_rows() -> None:
 
 
 def test_norms_do_not_underflow_before_the_numbers_do() -> None:
-    np.testing.assert_allclose(norms(np.array([[3e-200, 4e-200], [3.0, 4.0], [3e200, 4e200], [0.0, 0.0]])), [5e-200, 5.0, 5e200, 0.0])
+    np.testing.assert_allclose(
+        norms(np.array([[3e-200, 4e-200], [3.0, 4.0], [3e200, 4e200], [0.0, 0.0]])), [5e-200, 5.0, 5e200, 0.0]
+    )
     assert linear(0.1, 250).map["state", "h"][-1, 0] == pytest.approx(1e-249, rel=1e-9)
 
 
@@ -264,7 +272,9 @@ def test_pytorch_agrees(torch: Any) -> None:
             np.testing.assert_allclose(found.map["state", name][s], expected, rtol=1e-10, atol=1e-15)
 
 
-@pytest.mark.parametrize("kind", slow_unless(["lstm", "stacked"], ["lstm", "reversed", "directions", "truncated", "stacked"]))
+@pytest.mark.parametrize(
+    "kind", slow_unless(["lstm", "stacked"], ["lstm", "reversed", "directions", "truncated", "stacked"])
+)
 def test_pictures_and_words(kind: str, tmp_path: Path) -> None:
     found = inspector.reach(RUNS[kind], loss_of(RUNS[kind]))
     for k, draw in enumerate((found.plot, found.plot_gradients, found.plot_lags)):
@@ -332,11 +342,15 @@ def test_a_bands_picture_and_its_errors(tmp_path: Path) -> None:
 
 def test_what_lies_after_the_loss_is_no_path_even_beside_nan() -> None:
     """0 times NaN is NaN in a batched sweep: what no way leads to stays 0, in every shape of run."""
+
     def ill(cell: tg.Cell) -> tg.Cell:
         cell.weight_hh.data = np.full_like(cell.weight_hh.data, np.nan)
         return cell
 
-    for made in (lambda: ill(tg.cells.LSTMCell(2, 3, seed=0)), lambda: tg.Stacked([ill(tg.cells.GRUCell(2, 3, seed=0)), tg.cells.GRUCell(3, 3, seed=1)])):
+    for made in (
+        lambda: ill(tg.cells.LSTMCell(2, 3, seed=0)),
+        lambda: tg.Stacked([ill(tg.cells.GRUCell(2, 3, seed=0)), tg.cells.GRUCell(3, 3, seed=1)]),
+    ):
         run = tg.unroll(made(), np.ones((5, 1, 2)))
         found = inspector.reach(run, (run.stacked**2).sum())
         for name in found.states:

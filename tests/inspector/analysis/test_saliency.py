@@ -58,7 +58,9 @@ def test_integrated_gradients_are_complete(name: str) -> None:
     expected = (before.stacked * np.random.default_rng(1).normal(size=run.stacked.shape)).sum()
     assert found.baseline_score == pytest.approx(expected.item(), rel=1e-12)
     assert abs(found.residual) < 1e-5
-    assert found.residual == pytest.approx(found.contributions.values.sum() - (score.item() - expected.item()), abs=1e-12)
+    assert found.residual == pytest.approx(
+        found.contributions.values.sum() - (score.item() - expected.item()), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["orthogonal", "layernorm"])
@@ -71,6 +73,7 @@ def test_where_a_score_has_kinks_more_points_help(name: str) -> None:
 
 def test_a_switch_on_the_way_is_found() -> None:
     """A sigmoid that jumps within a hundredth of the line, which a few fixed points would step over."""
+
     class Switch(tg.Cell):
         def step(self, x: Any, state: Any) -> Any:
             return (state[0] + tg.sigmoid(1000.0 * (x[:, :1] - 0.3)),)
@@ -90,7 +93,9 @@ def test_contributions_are_those_of_the_formula_in_pytorch(torch: Any) -> None:
     def score(x: Any) -> Any:
         h = torch.zeros(2, 4, dtype=torch.float64)
         for row in x:
-            h = torch.tanh(row @ weights["weight_ih"].T + weights["bias_ih"] + h @ weights["weight_hh"].T + weights["bias_hh"])
+            h = torch.tanh(
+                row @ weights["weight_ih"].T + weights["bias_ih"] + h @ weights["weight_hh"].T + weights["bias_hh"]
+            )
         return (h * h)[:, 0].sum()
 
     x, base = torch.tensor(X), torch.full((6, 2, 3), 0.25, dtype=torch.float64)

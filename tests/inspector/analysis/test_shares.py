@@ -130,7 +130,9 @@ def test_a_state_that_is_handed_on_keeps_its_name() -> None:
 def test_any_named_values_and_parameters_tell_ways_apart() -> None:
     run, loss = network("rnn")
     by_matrix, by_state = inspector.shares(run, loss, by=["weight_hh"]), inspector.shares(run, loss)
-    np.testing.assert_allclose(by_matrix.shares["way", "weight_hh"], by_state.shares["way", "h"], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        by_matrix.shares["way", "weight_hh"], by_state.shares["way", "h"], rtol=1e-12, atol=1e-15
+    )
     assert by_matrix.ways == ("weight_hh", "loss")
     run, loss = network("lstm")
     gates = inspector.shares(run, loss, by=list("ifgo"))
@@ -183,7 +185,9 @@ def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     drawn = found.plot(tmp_path / "shares.svg")
     text = Path(str(drawn)).read_text(encoding="utf-8")
     assert all(f"∂L/∂{state}_t" in text for state in found.states) and "loss, direct" in text
-    assert json.loads(found.to_json(tmp_path / "shares.json").read_text(encoding="utf-8"))["shares"]["axes"]["way"] == list(found.ways)
+    assert json.loads(found.to_json(tmp_path / "shares.json").read_text(encoding="utf-8"))["shares"]["axes"][
+        "way"
+    ] == list(found.ways)
     assert found.label in str(found) and all(f"∂L/∂{state}_t" in str(found) for state in found.states)
     axes = found.plot(ax=inspector.plot_decay(inspector.trace(run, loss)).figure.add_subplot())
     assert axes.get_ylabel() == f"share in g = ∂L/∂{found.states[0]}_t"

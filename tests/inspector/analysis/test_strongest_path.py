@@ -79,7 +79,9 @@ def check_path(found: StrongestPath, loss: tg.Tensor, end: tg.Tensor) -> None:
     assert found.strength == pytest.approx(np.log(np.abs(found.derivatives.values)).sum(), abs=1e-9 * len(found.places))
     (gradient,) = tg.grad(end, last.tensor, np.ones(end.shape))
     whole = math.exp(found.strength) / found.share * found.coherence
-    assert abs(gradient.data[last.element]) == pytest.approx(whole, rel=1e-8, abs=1e-13 * math.exp(found.strength) / found.share)
+    assert abs(gradient.data[last.element]) == pytest.approx(
+        whole, rel=1e-8, abs=1e-13 * math.exp(found.strength) / found.share
+    )
     assert 0 <= found.effective <= found.paths + 1e-9
 
 
@@ -115,15 +117,26 @@ def test_the_end_may_be_any_value() -> None:
 
 
 CALLS = {
-    "multiply by a row": lambda v: v * tg.tensor(np.arange(1.0, 4.0)), "row": lambda v: tg.tensor(np.ones((5, 2, 3))) * v[0],
-    "sum": lambda v: tg.sum(v, axis=0), "keep": lambda v: tg.sum(v, axis=(1,), keepdims=True), "all": lambda v: tg.sum(v),
-    "pad": lambda v: tg.pad(v, ((1, 2), (0, 1)), 3.0), "flip": lambda v: tg.flip(v, 1), "twice": lambda v: v[np.array([1, 1, 0])],
-    "take": lambda v: tg.take(v, np.array([2, 0, 2]), axis=1), "join": lambda v: tg.concatenate([tg.tanh(v), v], axis=1),
-    "stack": lambda v: tg.stack([v * 2.0, v], axis=1), "spread": lambda v: tg.broadcast_to(v, (2, 2, 3)), "turned": lambda v: v.T,
-    "where": lambda v: tg.where(np.array([True, False, True]), v, 0.0), "softmax": lambda v: tg.softmax(v, axis=1),
-    "product": lambda v: tg.prod(v, axis=1), "einsum": lambda v: tg.einsum("ab,cb->ac", v, v),
-    "matmul": lambda v: v @ v.T, "vector": lambda v: v @ v[0],
-}  # fmt: skip
+    "multiply by a row": lambda v: v * tg.tensor(np.arange(1.0, 4.0)),
+    "row": lambda v: tg.tensor(np.ones((5, 2, 3))) * v[0],
+    "sum": lambda v: tg.sum(v, axis=0),
+    "keep": lambda v: tg.sum(v, axis=(1,), keepdims=True),
+    "all": lambda v: tg.sum(v),
+    "pad": lambda v: tg.pad(v, ((1, 2), (0, 1)), 3.0),
+    "flip": lambda v: tg.flip(v, 1),
+    "twice": lambda v: v[np.array([1, 1, 0])],
+    "take": lambda v: tg.take(v, np.array([2, 0, 2]), axis=1),
+    "join": lambda v: tg.concatenate([tg.tanh(v), v], axis=1),
+    "stack": lambda v: tg.stack([v * 2.0, v], axis=1),
+    "spread": lambda v: tg.broadcast_to(v, (2, 2, 3)),
+    "turned": lambda v: v.T,
+    "where": lambda v: tg.where(np.array([True, False, True]), v, 0.0),
+    "softmax": lambda v: tg.softmax(v, axis=1),
+    "product": lambda v: tg.prod(v, axis=1),
+    "einsum": lambda v: tg.einsum("ab,cb->ac", v, v),
+    "matmul": lambda v: v @ v.T,
+    "vector": lambda v: v @ v[0],
+}
 
 
 @pytest.mark.parametrize("kind", CALLS)
@@ -175,10 +188,15 @@ def test_it_is_drawn_in_red_on_the_graph(tmp_path: Path) -> None:
         steps = {line.target.partition(".")[0] for line in red}
         assert {"t1", "t2"} <= steps and all(line.width == 5.0 and line.colour == "#D1242F" for line in red)
         assert "t0.h.multiply" in {line.source for line in red}
-        assert not any(line.target.startswith("t0.") for line in red)  # neither back from the start, nor out to its circle
+        assert not any(
+            line.target.startswith("t0.") for line in red
+        )  # neither back from the start, nor out to its circle
         assert any(shape.label == "highlighted path" for shape in drawing.shapes)
     assert not [line for line in picture(run).lines if line.css == "path"]
-    assert "#D1242F" in Path(str(inspector.render(run, tmp_path / "path.svg", highlight=found))).read_text(encoding="utf-8").upper()
+    assert (
+        "#D1242F"
+        in Path(str(inspector.render(run, tmp_path / "path.svg", highlight=found))).read_text(encoding="utf-8").upper()
+    )
     with pytest.raises(ValueError, match="edges are highlighted at the operation level, not at the cell level"):
         inspector.render(run, level="cell", highlight=found)
 

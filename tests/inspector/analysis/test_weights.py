@@ -1,4 +1,6 @@
-"""Contributions of timesteps to a weight: exact sums, PyTorch with a copy of the weights a step, truncation really run."""
+"""Contributions of timesteps to a weight: exact sums, PyTorch with a copy of the weights a step, truncation really
+run.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ def test_shares_sum_to_one_and_norms_are_those_of_the_trace(kind: str) -> None:
         if np.linalg.norm(total) > 1e-12 * norms.sum():
             expected = shares @ total / np.linalg.norm(total)
             np.testing.assert_allclose((cosines * norms)[norms > 0], expected[norms > 0], rtol=1e-8, atol=1e-12)
-            np.testing.assert_allclose(found.cancellation["parameter", name], np.linalg.norm(total) / norms.sum(), rtol=1e-9)
+            np.testing.assert_allclose(
+                found.cancellation["parameter", name], np.linalg.norm(total) / norms.sum(), rtol=1e-9
+            )
 
 
 @pytest.mark.parametrize("kind", UNROLLS)
@@ -121,7 +125,9 @@ def test_fixed_windows_of_cells_nobody_has_seen(cell: tg.Cell, k: int, reverse: 
 
 
 def by_hand(torch: Any, window: int | None = None, last: int | None = None) -> Any:
-    """An Elman net in PyTorch with a copy of its weights for every step; the states cut behind step `last` - `window`."""
+    """An Elman net in PyTorch with a copy of its weights for every step; the states cut behind step `last` -
+    `window`.
+    """
     own = dict(cell("rnn").named_parameters())
     copies = [{name: torch.tensor(p.data, requires_grad=True) for name, p in own.items()} for _ in X]
     h, total = torch.zeros(2, 4, dtype=torch.float64), 0.0
@@ -132,8 +138,10 @@ def by_hand(torch: Any, window: int | None = None, last: int | None = None) -> A
         if last in (None, t):
             total = total + (h * h * torch.tensor(OF_ALL[t, :, :4])).sum()
     grads = torch.autograd.grad(total, [w[name] for w in copies for name in own], allow_unused=True)
-    return [flat(np.zeros(p.shape) if g is None else g for g, p in zip(grads[k : k + len(own)], own.values(), strict=True))
-            for k in range(0, len(grads), len(own))]  # fmt: skip
+    return [
+        flat(np.zeros(p.shape) if g is None else g for g, p in zip(grads[k : k + len(own)], own.values(), strict=True))
+        for k in range(0, len(grads), len(own))
+    ]
 
 
 def test_contributions_are_pytorchs_for_a_copy_of_the_weights_at_each_step(torch: Any) -> None:
@@ -145,7 +153,9 @@ def test_contributions_are_pytorchs_for_a_copy_of_the_weights_at_each_step(torch
     np.testing.assert_allclose(found.shares["parameter", ALL], parts @ total / (total @ total), rtol=1e-9)
     for k in range(1, 8):
         left = sum(np.sum(by_hand(torch, k, last), axis=0) for last in range(7))
-        assert found.kept_norms["parameter", ALL][0, k - 1] == pytest.approx(np.linalg.norm(left) / np.linalg.norm(total), rel=1e-9)
+        assert found.kept_norms["parameter", ALL][0, k - 1] == pytest.approx(
+            np.linalg.norm(left) / np.linalg.norm(total), rel=1e-9
+        )
         cosine = left @ total / np.linalg.norm(left) / np.linalg.norm(total)
         assert found.kept_cosines["parameter", ALL][0, k - 1] == pytest.approx(cosine, rel=1e-9)
 
@@ -188,7 +198,9 @@ def test_cancelling_is_told_from_vanishing() -> None:
     np.testing.assert_allclose(found.cosines["parameter", "b"], signs)
     assert "98 % of the norms cancel" in str(found)
     fading = tg.unroll(Linear(0.1), np.ones((20, 1, 1)))
-    assert inspector.weights(fading, 1e-9 * fading.outputs[-1].sum()).cancellation["parameter", "b"] == pytest.approx(1.0)
+    assert inspector.weights(fading, 1e-9 * fading.outputs[-1].sum()).cancellation["parameter", "b"] == pytest.approx(
+        1.0
+    )
 
 
 def test_the_shortest_window_that_is_good_enough() -> None:

@@ -45,7 +45,10 @@ def changed(name: str, parameter: str, change: Any) -> Run:
 def test_a_scaled_weight(name: str) -> None:
     run = run_of(name)
     for parameter in list(run.cell.state_dict())[:2]:
-        same(inspector.what_if(run, last(run), scale={parameter: 1.7}), changed(name, parameter, lambda w: 1.7 * np.asarray(w)))
+        same(
+            inspector.what_if(run, last(run), scale={parameter: 1.7}),
+            changed(name, parameter, lambda w: 1.7 * np.asarray(w)),
+        )
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -125,7 +128,9 @@ def test_it_draws_and_says_the_difference(tmp_path: Path) -> None:
     found = inspector.what_if(run, last(run), bias={"f": 3.0})
     assert isinstance(found.plot(tmp_path / "what.svg"), Path)
     said = str(found).splitlines()
-    assert len(said) == 5 and said[0].startswith("+3 of bias in f: loss ") and "before" in said[3] and "after" in said[4]
+    assert (
+        len(said) == 5 and said[0].startswith("+3 of bias in f: loss ") and "before" in said[3] and "after" in said[4]
+    )
     assert found.to_dict()["change"] == "+3 of bias in f"
 
 
@@ -133,9 +138,12 @@ def test_what_cannot_be_changed_is_refused() -> None:
     run = run_of("lstm")
     loss = last(run)
     for options, says in (
-        ({}, "nothing is changed"), ({"hold": {"q": 1.0}}, "nothing is called 'q'; there are .*f"), ({"bias": {"c": 1.0}}, "c is the result of add"),
-        ({"scale": {"w": 1.0}}, "no parameter is called 'w'; there are weight_ih"), ({"hold": {"f": np.ones(3)}}, r"f has shape \(2, 4\)"),
+        ({}, "nothing is changed"),
+        ({"hold": {"q": 1.0}}, "nothing is called 'q'; there are .*f"),
+        ({"bias": {"c": 1.0}}, "c is the result of add"),
+        ({"scale": {"w": 1.0}}, "no parameter is called 'w'; there are weight_ih"),
+        ({"hold": {"f": np.ones(3)}}, r"f has shape \(2, 4\)"),
         ({"hold": {"f": 1.0}, "cut": ["f"]}, "changed twice"),
-    ):  # fmt: skip
+    ):
         with pytest.raises((ValueError, KeyError), match=says):
             inspector.what_if(run, loss, **options)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from inspector.cli import FAMILIES, tour
 from inspector.cli.family import COMMANDS
 from inspector.cli.main import main
 
-OWN = '''
+OWN = """
 import numpy as np
 import tinygrad_rnn as tg
 
@@ -54,7 +54,7 @@ class Bare(tg.Cell):
     pass
 
 number = 3
-'''
+"""
 
 
 @pytest.fixture
@@ -86,7 +86,12 @@ def test_graph_draws_at_every_level(folder: Path, capsys: pytest.CaptureFixture[
 def test_graph_writes_what_other_programs_read(folder: Path) -> None:
     starts = {"tex": "% RNNCell", "dot": "digraph", "mmd": "flowchart", "json": "{", "graphml": "<graphml"}
     for kind, start in starts.items():
-        assert main(["graph", "--cell", "rnn", "-T", "30", "--show", "2:4", "--level", "cell", "--plain", "-o", f"a.{kind}"]) == 0
+        assert (
+            main(
+                ["graph", "--cell", "rnn", "-T", "30", "--show", "2:4", "--level", "cell", "--plain", "-o", f"a.{kind}"]
+            )
+            == 0
+        )
         text = (folder / f"a.{kind}").read_text()
         assert text.startswith(start) and {"tex": "t3-h-tanh", "mmd": "step t = 3"}.get(kind, "t3.h.tanh") in text
         assert "t5" not in text, "--show chooses"
@@ -164,21 +169,33 @@ BAD_OPTIONS = {
     "near command": (["grpah"], "did you mean graph"),
     "no cell": (["graph"], "--cell"),
     "no steps": (["graph", "--cell", "rnn", "-T", "0"], "--steps: must be a whole number of at least 1, got '0'"),
-    "steps below 0": (["graph", "--cell", "rnn", "-T", "-3"], "--steps: must be a whole number of at least 1, got '-3'"),
+    "steps below 0": (
+        ["graph", "--cell", "rnn", "-T", "-3"],
+        "--steps: must be a whole number of at least 1, got '-3'",
+    ),
     "batch": (["graph", "--cell", "rnn", "--batch", "x"], "--batch: must be a whole number"),
     "seed": (["graph", "--cell", "rnn", "--seed", "-1"], "--seed: must be a whole number of at least 0, got '-1'"),
     "picture": (["graph", "--cell", "rnn", "-o", "a.jpg"], "--out: 'a.jpg' must end in .svg, .png, .pdf"),
     "suffix of a plot": (["decay", "--cell", "rnn", "-o", "a.tex"], "'a.tex' must end in .svg, .png or .pdf"),
     "suffix of a page": (["report", "--cell", "rnn", "-o", "rnn.txt"], "'rnn.txt' must end in .html"),
-    "level": (["graph", "--cell", "rnn", "--level", "gates"], "--level: 'gates' is none of operation, gate, cell; did you mean gate?"),
+    "level": (
+        ["graph", "--cell", "rnn", "--level", "gates"],
+        "--level: 'gates' is none of operation, gate, cell; did you mean gate?",
+    ),
     "two cells": (["graph", "--cell", "rnn", "--cell", "gru"], "give --cell once; `inspector decay` compares several"),
-    "init": (["graph", "--cell", "lstm", "--init", "chorno"], "--init: 'chorno' is none of chrono, identity, keras, orthogonal, pytorch; did you mean chrono?"),
+    "init": (
+        ["graph", "--cell", "lstm", "--init", "chorno"],
+        "--init: 'chorno' is none of chrono, identity, keras, orthogonal, pytorch; did you mean chrono?",
+    ),
     "show": (["graph", "--cell", "rnn", "--show", "a:b"], "--show: takes FIRST:LAST, such as 48:52, got 'a:b'"),
     "unknown option": (["graph", "--cell", "rnn", "--levl=cell"], "there is no option --levl; did you mean --level"),
     "stray word": (["graph", "rnn"], "--cell"),
     "stray words": (["graph", "--cell", "rnn", "gru"], "what is 'gru' for?"),
     "weights and init": (["map", "--cell", "rnn", "--init", "keras", "--weights", "a.npz"], "not allowed with"),
-    "weights of a sweep": (["sweep", "--cell", "rnn", "--weights", "a.npz"], "draws new weights for every seed; `inspector decay --weights`"),
+    "weights of a sweep": (
+        ["sweep", "--cell", "rnn", "--weights", "a.npz"],
+        "draws new weights for every seed; `inspector decay --weights`",
+    ),
     "number": (["whatif", "--cell", "lstm", "--hold", "f=much"], "--hold: must be a number, got 'much'"),
     "pair": (["whatif", "--cell", "lstm", "--hold", "f"], "--hold: must be NAME=VALUE, got 'f'"),
     "function": (["whatif", "--cell", "lstm", "--swap", "f=tahn"], "did you mean tanh"),

@@ -1,4 +1,6 @@
-"""Whatever is given to whatever option: an answer or one line that says what was wrong, in the words of the command line."""
+"""Whatever is given to whatever option: an answer or one line that says what was wrong, in the words of the
+command line.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +21,50 @@ from inspector.cli.main import main
 from inspector.cli.parser import parser_of
 
 COMMANDS = [name for family in FAMILIES for name in family.commands]
-NAMES = ["h", "c", "f", "x", "z_f", "h,c", "weight_hh"], ["h,nope", "nope", "", " ", "-", "-1", "é", "\n", "a=b", "h\x00", "layer0/h", "%s"]
+NAMES = (
+    ["h", "c", "f", "x", "z_f", "h,c", "weight_hh"],
+    ["h,nope", "nope", "", " ", "-", "-1", "é", "\n", "a=b", "h\x00", "layer0/h", "%s"],
+)
 NUMBERS = ["1", "2", "3", "٣"], ["-1", "x", "", "1.5", " 2", "9" * 5000]
 PAIRS = (
     [f"{name}={value}" for name in ("f", "h", "g", "n", "weight_hh") for value in ("1", "0", "-2.5", "1e308", "relu")],
     ["=1", "f", "f=", "f=nan", "f=inf", "f=x", "f=tahn", "nope=1", "nope=relu", "w\n=1", "z_f=1"],
-)  # fmt: skip
-CELLS = ["rnn", "lstm", "gru", "own.py:Plain"], ["own.py:Raises", "own.py:None_", "own.py", "lsmt", "", "none.py:A", "notpy.txt:A", "folder"]
+)
+CELLS = (
+    ["rnn", "lstm", "gru", "own.py:Plain"],
+    ["own.py:Raises", "own.py:None_", "own.py", "lsmt", "", "none.py:A", "notpy.txt:A", "folder"],
+)
 PATHS = (
     ["a.svg", "a.png", "a.pdf", "A.SVG"],
-    ["a", "", ".svg", "none/a.svg", "folder.svg", "folder", "own.py/a.svg", "/proc/a.svg",
-     "a\x00.svg", "n" * 300 + ".svg"],
-)  # fmt: skip
+    [
+        "a",
+        "",
+        ".svg",
+        "none/a.svg",
+        "folder.svg",
+        "folder",
+        "own.py/a.svg",
+        "/proc/a.svg",
+        "a\x00.svg",
+        "n" * 300 + ".svg",
+    ],
+)
 SUFFIXES = ["a.tex", "a.dot", "a.mmd", "a.json", "a.html", "a.csv", "a.jpg"]
 FILES = ["a.json", "b.txt", "c"], ["", "none/a.json", "folder", "own.py/a", "a\x00", "n" * 300, "/proc/a.json"]
 FOLDERS = ["folder", "new"], ["own.py", "none/new", "/proc/new", "", "a\x00"]
 WEIGHTS = ["lstm.npz", "rnn.npz"], ["text.npz", "none.npz", "none.safetensors", "a.txt", "", "folder.npz"]
 SHOWN = ["0", "1:", ":1", ":", "-1", "-1:"], ["5:2", "9:12", "a:b", "1:2:3", "", "0:0", "-3", "9" * 30 + ":"]
 TIMES = ["0", "1", "-1"], ["2", "-3", "x", "1.5", "", "9" * 30]
-API = re.compile(r"slice\(|trace=|inspector\.[a-z]|loss=|steps=|level=|backward=|\btg\.|\bNone\b|object at 0x|what_if|value_at|load_state_dict|Traceback")
+API = re.compile(
+    r"slice\(|trace=|inspector\.[a-z]|loss=|steps=|level=|backward=|\btg\.|\bNone\b|object at"
+    r" 0x|what_if|value_at|load_state_dict|Traceback"
+)
 OWN = ["0", "1:", ":1", "5:2", "9:12", "-1:", ":", "a:b", "1:2:3", "", "0:0", "-3", "999999999999999999999:"]
-API = re.compile(r"slice\(|trace=|inspector\.|loss=|steps=|run, |tg\.|None\b|_[a-z]+\(|<[a-z]+ object|\bwhat_if\b|\bvalue_at\b|Traceback")
-OWN = '''
+API = re.compile(
+    r"slice\(|trace=|inspector\.|loss=|steps=|run, |tg\.|None\b|_[a-z]+\(|<[a-z]+"
+    r" object|\bwhat_if\b|\bvalue_at\b|Traceback"
+)
+OWN = """
 import tinygrad_rnn as tg
 class Plain(tg.Cell):
     def __init__(self, input_size, hidden_size):
@@ -51,7 +75,7 @@ class Plain(tg.Cell):
 class Raises(Plain):
     def step(self, x, state):
         return (x @ self.v,)
-'''
+"""
 
 
 def options_of(command: str) -> list[argparse.Action]:
@@ -69,7 +93,10 @@ def values_of(action: argparse.Action) -> tuple[list[str], list[str]]:
             return values
     right, wrong = PATHS
     told = [name for name in SUFFIXES if Path(name).suffix in str(action.help)]
-    paths = [*(right if ".svg" in str(action.help) else []), *told], [*wrong, *(name for name in SUFFIXES if name not in told)]
+    paths = (
+        [*(right if ".svg" in str(action.help) else []), *told],
+        [*wrong, *(name for name in SUFFIXES if name not in told)],
+    )
     kinds = {"CELL": CELLS, "FIRST:LAST": SHOWN, "FILE": paths, "FOLDER": FOLDERS, "N": NUMBERS, "T": TIMES}
     return kinds.get(metavar, PAIRS if "=" in metavar else NAMES)
 
@@ -105,7 +132,10 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("inspector.cli.progress._PATIENCE", 1000.0)
-    monkeypatch.setattr("inspector.cli.tour.pictures", lambda folder: folder.mkdir(exist_ok=True) or iter([(folder / "a.svg", "a picture")]))
+    monkeypatch.setattr(
+        "inspector.cli.tour.pictures",
+        lambda folder: folder.mkdir(exist_ok=True) or iter([(folder / "a.svg", "a picture")]),
+    )
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "notpy.txt").touch()
     (tmp_path / "text.npz").write_text("text")
@@ -141,7 +171,9 @@ def wrong_lines(command: str, each: slice) -> Iterator[list[str]]:
     """The command with one wrong value, for each of its options and each of the chosen wrong values."""
     actions = options_of(command)
     needed = [word for action in actions if "--cell" in action.option_strings for word in ("--cell", "lstm", "-T", "2")]
-    several = [["rnn"] * action.nargs for action in actions if isinstance(action.nargs, int) and not action.option_strings]
+    several = [
+        ["rnn"] * action.nargs for action in actions if isinstance(action.nargs, int) and not action.option_strings
+    ]
     for action in actions:
         if action.nargs == 0:
             continue
@@ -149,13 +181,20 @@ def wrong_lines(command: str, each: slice) -> Iterator[list[str]]:
             if not action.option_strings:
                 line = [command, *["rnn"] * ((action.nargs or 1) - 1), value]
             else:
-                line = [command, *(["-T", "2"] if "--cell" in action.option_strings else needed), *itertools.chain(*several), f"{action.option_strings[-1]}={value}"]
+                line = [
+                    command,
+                    *(["-T", "2"] if "--cell" in action.option_strings else needed),
+                    *itertools.chain(*several),
+                    f"{action.option_strings[-1]}={value}",
+                ]
             yield line
 
 
 @pytest.mark.parametrize("each", [slice(1), pytest.param(slice(1, None), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_wrong_value_of_every_option_is_refused(command: str, each: slice, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_wrong_value_of_every_option_is_refused(
+    command: str, each: slice, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for line in wrong_lines(command, each):
         before = {path.name for path in folder.iterdir()} | {"__pycache__"}
         code, said = answer(line, capsys)

@@ -1,4 +1,6 @@
-"""NaN or infinity anywhere, a gradient of zero, a single step: every command answers in words, says where it begins, and draws the rest."""
+"""NaN or infinity anywhere, a gradient of zero, a single step: every command answers in words, says where it
+begins, and draws the rest.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ import tinygrad_rnn as tg
 from inspector.cli import FAMILIES, options
 from inspector.cli.main import main
 
-CELLS = '''
+CELLS = """
 import numpy as np
 import tinygrad_rnn as tg
 
@@ -36,24 +38,46 @@ class Dead(tg.cells.RNNCell):
     def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size, nonlinearity="relu", seed=0)
         self.bias_hh.data = self.bias_hh.data - 1e3
-'''
+"""
 SIZES = ["--input-size", "2", "--hidden-size", "3"]
 KINDS: dict[str, tuple[list[str], str | None]] = {
-    "NaN weight": (["--cell", "rnn", "--weights", "nan.npz", "-T", "4"],
-                   "not finite since t = 0: NaN in the parameter weight_hh (1 of 9 numbers), first read by matmul for z_h"),
-    "infinite input": (["--cell", "rnn", "-T", "4"], "not finite since t = 2: infinity in the input x (1 of 2 numbers), first read by matmul for z_h"),
-    "overflow at t = 20": (["--cell", "own.py:Growing", "-T", "22"], "not finite since t = 20: infinity first appears in matmul for h"),
+    "NaN weight": (
+        ["--cell", "rnn", "--weights", "nan.npz", "-T", "4"],
+        "not finite since t = 0: NaN in the parameter weight_hh (1 of 9 numbers), first read by matmul for z_h",
+    ),
+    "infinite input": (
+        ["--cell", "rnn", "-T", "4"],
+        "not finite since t = 2: infinity in the input x (1 of 2 numbers), first read by matmul for z_h",
+    ),
+    "overflow at t = 20": (
+        ["--cell", "own.py:Growing", "-T", "22"],
+        "not finite since t = 20: infinity first appears in matmul for h",
+    ),
     "zero gradient": (["--cell", "lstm", "-T", "4"], None),
     "dead units": (["--cell", "own.py:Dead", "-T", "4"], None),
     "one step": (["--cell", "lstm", "-T", "1"], None),
-}  # fmt: skip
+}
 """How each is asked for on the command line, and the sentence in every answer."""
 
 DRAWN = [
-    "decay --csv a.csv --json a.json", "graph --level cell", "figure", "report", "map", "spectrum", "spectrum --lyapunov", "paths", "paths --orders",
-    "paths --waterfall", "paths --strongest", "weights", "gates", "saliency --method integrated", "whatif --scale weight_hh=1.5", "duality",
+    "decay --csv a.csv --json a.json",
+    "graph --level cell",
+    "figure",
+    "report",
+    "map",
+    "spectrum",
+    "spectrum --lyapunov",
+    "paths",
+    "paths --orders",
+    "paths --waterfall",
+    "paths --strongest",
+    "weights",
+    "gates",
+    "saliency --method integrated",
+    "whatif --scale weight_hh=1.5",
+    "duality",
     "diagnose --json a.json",
-]  # fmt: skip
+]
 OF_DEAD_UNITS = {"decay --csv a.csv --json a.json", "map", "spectrum", "spectrum --lyapunov", "gates"}
 """What would meet a logarithm of zero."""
 SAID = ["check", "stops", "equations --plain", "graph --plain -o a.json"]
@@ -117,7 +141,7 @@ def check(command: str, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         return
     sentence = KINDS[kind][1]
     if name == "check" and sentence:
-        sentence = sentence.replace("t = 20", "t = 19")    # its start is no zero
+        sentence = sentence.replace("t = 20", "t = 19")  # its start is no zero
     assert code == (1 if name == "check" and sentence else 0)
     first = said.splitlines()[0]
     if sentence is None or name in ALIKE:
@@ -128,13 +152,20 @@ def check(command: str, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("command", SAID)
-def test_what_draws_nothing(command: str, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_draws_nothing(
+    command: str, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     check(command, kind, monkeypatch, capsys)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "kind"), [(command, kind) for command in DRAWN for kind in KINDS if kind != "dead units" or command in OF_DEAD_UNITS])
-def test_what_draws(command: str, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [(command, kind) for command in DRAWN for kind in KINDS if kind != "dead units" or command in OF_DEAD_UNITS],
+)
+def test_what_draws(
+    command: str, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     check(command, kind, monkeypatch, capsys)
     sentence = KINDS[kind][1]
     drawn = [path for path in folder.iterdir() if path.suffix in (".svg", ".html")]
@@ -151,8 +182,12 @@ def test_what_draws(command: str, kind: str, folder: Path, monkeypatch: pytest.M
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["own.py:Broken", "own.py:Growing", "own.py:Dead"])
 def test_what_takes_cells_alone(cell: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = answered(["sweep", "--cell", cell, "-T", "22", "--seeds", "2", "-j", "1", *SIZES, "--json", "a.json"], capsys)
-    assert code == 0 and ("not finite in 2 of 2 runs" in said) == (cell != "own.py:Dead") and "no decay to measure" in said
+    code, said = answered(
+        ["sweep", "--cell", cell, "-T", "22", "--seeds", "2", "-j", "1", *SIZES, "--json", "a.json"], capsys
+    )
+    assert (
+        code == 0 and ("not finite in 2 of 2 runs" in said) == (cell != "own.py:Dead") and "no decay to measure" in said
+    )
     assert Path("sweep.svg").stat().st_size
     json.loads(Path("a.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     code, said = answered(["compare", cell, "rnn", *SIZES], capsys)

@@ -36,11 +36,19 @@ def test_a_script_knows_all_commands_options_and_cells(shell: str, scripts: dict
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize(
     ("line", "offered", "not_offered"),
-    [("inspector dia", {"diagnose"}, {"decay"}), ("inspector graph --cell ls", {"lstm", "lstm1997", "lstm2000"}, {"rnn", "peephole"}),
-     ("inspector graph --cell my", {"my_cells.py"}, {"my_notes.txt", "lstm"}), ("inspector graph --level ", {"operation", "gate", "cell"}, {"lstm"}),
-     ("inspector whatif --sca", {"--scale"}, {"--swap"}), ("inspector decay --weights w", {"w.npz"}, set()), ("inspector completion z", {"zsh"}, {"bash"})],
-)  # fmt: skip
-def test_what_bash_offers(line: str, offered: set[str], not_offered: set[str], scripts: dict[str, str], tmp_path: Path) -> None:
+    [
+        ("inspector dia", {"diagnose"}, {"decay"}),
+        ("inspector graph --cell ls", {"lstm", "lstm1997", "lstm2000"}, {"rnn", "peephole"}),
+        ("inspector graph --cell my", {"my_cells.py"}, {"my_notes.txt", "lstm"}),
+        ("inspector graph --level ", {"operation", "gate", "cell"}, {"lstm"}),
+        ("inspector whatif --sca", {"--scale"}, {"--swap"}),
+        ("inspector decay --weights w", {"w.npz"}, set()),
+        ("inspector completion z", {"zsh"}, {"bash"}),
+    ],
+)
+def test_what_bash_offers(
+    line: str, offered: set[str], not_offered: set[str], scripts: dict[str, str], tmp_path: Path
+) -> None:
     for name in ("my_cells.py", "my_notes.txt", "w.npz"):
         (tmp_path / name).touch()
     (tmp_path / "completion").write_text(scripts["bash"])
@@ -48,10 +56,13 @@ def test_what_bash_offers(line: str, offered: set[str], not_offered: set[str], s
     ask = """
         source ./completion
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
-        $(complete -p inspector | sed 's/.*-F \\([^ ]*\\) .*/\\1/') inspector "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        function=$(complete -p inspector | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
+        $function inspector "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
         printf '%s\\n' "${COMPREPLY[@]}"
     """
-    done = subprocess.run(["bash", "-c", ask, "bash", *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        ["bash", "-c", ask, "bash", *words], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert done.stderr == ""
     got = set(done.stdout.split())
     assert offered <= got and not got & not_offered

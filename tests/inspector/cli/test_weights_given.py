@@ -1,4 +1,6 @@
-"""``--weights``: what a run computes with is what the file holds, and what does not fit is told by file, key and shape."""
+"""``--weights``: what a run computes with is what the file holds, and what does not fit is told by file, key and
+shape.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ def test_what_does_not_fit_is_told_by_file_key_and_shape(tmp_path: Path) -> None
         assert str(path) in str(error.value) and "load_state_dict" not in str(error.value)
         for part in says:
             assert part in str(error.value), name
-        np.testing.assert_array_equal(cell.state_dict()["bias_hh"], tg.cells.LSTMCell(3, 4, seed=0).state_dict()["bias_hh"])
+        np.testing.assert_array_equal(
+            cell.state_dict()["bias_hh"], tg.cells.LSTMCell(3, 4, seed=0).state_dict()["bias_hh"]
+        )
 
 
 class Bomb:
@@ -120,7 +124,9 @@ def test_damaged_files_are_refused(tmp_path_factory: pytest.TempPathFactory, dat
     path = folder / data.draw(st.sampled_from(["a.npz", "a.safetensors"]))
     whole = path.read_bytes()
     cut = data.draw(st.integers(0, len(whole) - 1))
-    path.write_bytes(data.draw(st.sampled_from([whole[:cut], whole[:cut] + b"\xff" * 8 + whole[cut + 8 :], b"\x00" * cut])))
+    path.write_bytes(
+        data.draw(st.sampled_from([whole[:cut], whole[:cut] + b"\xff" * 8 + whole[cut + 8 :], b"\x00" * cut]))
+    )
     try:
         load_weights(tg.cells.LSTMCell(3, 4), path)
     except LoadError as error:

@@ -84,7 +84,9 @@ def test_a_coupled_lstm_has_one_minus_f_for_the_input_gate() -> None:
     assert found.added == ("c.subtract",)
     assert {key.split(".")[0] for key in found.removed} == {"i"} and len(found.removed) == 5
     assert "cₜ reads 1 − f instead of i." in found.words.splitlines()
-    assert "Gate i is removed: i = σ(weight_ih · xₜ + weight_hh · hₜ₋₁ + bias_ih + bias_hh)." in found.words.splitlines()
+    assert (
+        "Gate i is removed: i = σ(weight_ih · xₜ + weight_hh · hₜ₋₁ + bias_ih + bias_hh)." in found.words.splitlines()
+    )
 
 
 def test_lstm_and_gru_share_the_forget_gate_and_the_candidate() -> None:
@@ -93,7 +95,12 @@ def test_lstm_and_gru_share_the_forget_gate_and_the_candidate() -> None:
     assert {key.split(".")[0] for key in found.removed} == {"i", "o", "h"}
     assert {key for key in found.added if not key.startswith("r.")} == {"n.add.3", "n.multiply", "h.subtract"}
     lines = found.words.splitlines()
-    for line in ("State c is removed.", "Gate f is called z in GRU.", "Gate g is called n in GRU.", "hₜ reads 1 − z instead of i."):
+    for line in (
+        "State c is removed.",
+        "Gate f is called z in GRU.",
+        "Gate g is called n in GRU.",
+        "hₜ reads 1 − z instead of i.",
+    ):
         assert line in lines
     assert "hₜ is o × tanh(cₜ) in LSTM, (1 − z) × n + z × hₜ₋₁ in GRU." in lines
     assert sum(line.startswith("Gate r is added") for line in lines) == 1
@@ -105,10 +112,18 @@ def test_between_the_grus_one_product_is_moved() -> None:
     assert "In gate n, × r acts on hₜ₋₁ instead of weight_hh · hₜ₋₁ + bias_hh." in found.words.splitlines()
 
 
-@pytest.mark.parametrize(("a", "b", "removed", "added"), [
-    ("np", "peephole", 0, 3), ("peephole", "nog", 7, 0), ("peephole", "cifg", 6, 1), ("rnn", "irnn", 1, 1), ("rnn", "lstm", 0, 20),
-    ("gru_before", "mgu", 5, 0), ("lstm", "slstm", 8, 17),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("a", "b", "removed", "added"),
+    [
+        ("np", "peephole", 0, 3),
+        ("peephole", "nog", 7, 0),
+        ("peephole", "cifg", 6, 1),
+        ("rnn", "irnn", 1, 1),
+        ("rnn", "lstm", 0, 20),
+        ("gru_before", "mgu", 5, 0),
+        ("lstm", "slstm", 8, 17),
+    ],
+)
 def test_variants_differ_by_what_their_papers_say(a: str, b: str, removed: int, added: int) -> None:
     found = compared(a, b)
     assert (len(found.removed), len(found.added)) == (removed, added)
@@ -293,7 +308,9 @@ def test_neighbours_in_the_registry_are_drawn_cleanly(a: str, b: str) -> None:
 
 
 @pytest.mark.parametrize("level", slow_unless(["cell"], ["gate", "cell"]))
-@pytest.mark.parametrize(("a", "b"), [("lstm", "peephole"), ("lstm", "coupled"), ("lstm", "gru"), ("gru", "gru_before")])
+@pytest.mark.parametrize(
+    ("a", "b"), [("lstm", "peephole"), ("lstm", "coupled"), ("lstm", "gru"), ("gru", "gru_before")]
+)
 def test_the_known_pairs_are_drawn_cleanly_at_every_level(a: str, b: str, level: str) -> None:
     found = compared(a, b, level)
     assert_clean(found)
@@ -377,7 +394,9 @@ def test_what_is_no_single_cell_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_says_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_and_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["compare", "np", "peephole", "--level", "cell"]) == 0
     said = capsys.readouterr().out

@@ -64,9 +64,21 @@ def test_tooltips_tell_shape_values_and_gradient() -> None:
 # ------------------------------------------------------------------------------------------ escaping
 
 NASTY = [
-    'a"b', "<b>x</b>", "&lt;i&gt;", r"\N\G\l\n", "new\nline", "ü→✓", '"];evil[label="x', "</svg><script>alert(1)</script>",
-    "]]>", "a:b:c", "-->", "\x00\x07", "%s{}", "$x$",
-]  # fmt: skip
+    'a"b',
+    "<b>x</b>",
+    "&lt;i&gt;",
+    r"\N\G\l\n",
+    "new\nline",
+    "ü→✓",
+    '"];evil[label="x',
+    "</svg><script>alert(1)</script>",
+    "]]>",
+    "a:b:c",
+    "-->",
+    "\x00\x07",
+    "%s{}",
+    "$x$",
+]
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -85,8 +97,17 @@ def test_names_are_shown_and_never_obeyed(name: str) -> None:
     for level in LEVELS:
         root = parsed(inspector.render(run, level=level, trace=trace))
         assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
-            "svg", "style", "g", "title", "desc", "polygon", "path", "ellipse", "text", "a",
-        }  # fmt: skip
+            "svg",
+            "style",
+            "g",
+            "title",
+            "desc",
+            "polygon",
+            "path",
+            "ellipse",
+            "text",
+            "a",
+        }
         assert not [k for element in root.iter() for k in element.attrib if k.lower().startswith("on")]
         shown = "".join(c if c.isprintable() else "↵" if c == "\n" else "�" for c in name)
         assert any(shown in "".join(t.itertext()) for t in root.iter(f"{SVG}text"))
@@ -171,7 +192,9 @@ def test_no_file_of_the_current_directory_runs(name: str, monkeypatch: pytest.Mo
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(("suffix", "unit"), [(".png", r"34,\d{3} × \d+ pixels, and 32,767"), (".pdf", r"17,\d{3} × \d+ points, and 14,400")])
+@pytest.mark.parametrize(
+    ("suffix", "unit"), [(".png", r"34,\d{3} × \d+ pixels, and 32,767"), (".pdf", r"17,\d{3} × \d+ points, and 14,400")]
+)
 def test_what_its_format_cannot_hold_is_refused_with_the_way_out(suffix: str, unit: str, tmp_path: Path) -> None:
     """Cairo would shrink it to a stripe."""
     run = tg.unroll(tg.cells.RNNCell(1, 1, seed=0), np.zeros((102, 1, 1)))
@@ -184,7 +207,9 @@ def test_what_its_format_cannot_hold_is_refused_with_the_way_out(suffix: str, un
 def test_a_png_is_as_large_as_was_foretold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """So that what is refused is what cairo would shrink."""
     told: list[tuple[float, float]] = []
-    monkeypatch.setattr(sys.modules["inspector.render"], "check_size", lambda caller, size, format, dpi: told.append(size))
+    monkeypatch.setattr(
+        sys.modules["inspector.render"], "check_size", lambda caller, size, format, dpi: told.append(size)
+    )
     for level in LEVELS:
         data = inspector.render(run_of("lstm"), tmp_path / "run.png", level=level).read_bytes()
         pixels = [int.from_bytes(data[at : at + 4], "big") for at in (16, 20)]

@@ -40,7 +40,9 @@ def test_the_graph_is_the_drawing(name: str, level: str) -> None:
         facts = graph.nodes[key]
         assert (facts["label"], facts["x"], facts["y"]) == (shape.label, shape.x, shape.y)
     lines = {line.id: line for line in drawing.lines if line.source in graph and line.target in graph}
-    assert {key: (u, v) for u, v, key in graph.edges(keys=True)} == {key: (line.source, line.target) for key, line in lines.items()}
+    assert {key: (u, v) for u, v, key in graph.edges(keys=True)} == {
+        key: (line.source, line.target) for key, line in lines.items()
+    }
     assert {facts["timestep"] for _, facts in graph.nodes(data=True) if "timestep" in facts} == {0, 1, 2}
 
 
@@ -55,7 +57,9 @@ def test_edges_carry_their_gradient() -> None:
 
 def test_cuts_are_cuts() -> None:
     graph = inspector.to_networkx(run_of("lstm1997", truncated=True), level="cell")
-    assert {target for _, target, facts in graph.edges(data=True) if facts["cut"]} == {f"t{t}.shared.stop_gradient" for t in range(3)}
+    assert {target for _, target, facts in graph.edges(data=True) if facts["cut"]} == {
+        f"t{t}.shared.stop_gradient" for t in range(3)
+    }
 
 
 def test_graphml_and_json_come_back(tmp_path: Path) -> None:
@@ -63,7 +67,9 @@ def test_graphml_and_json_come_back(tmp_path: Path) -> None:
     trace = inspector.trace(run, run.outputs[-1].sum())
     graph = inspector.to_networkx(run, trace=trace)
     read = nx.read_graphml(inspector.export(run, tmp_path / "a.graphml", trace=trace))
-    again = nx.node_link_graph(json.loads(inspector.export(run, tmp_path / "a.json", trace=trace).read_text()), edges="links")
+    again = nx.node_link_graph(
+        json.loads(inspector.export(run, tmp_path / "a.json", trace=trace).read_text()), edges="links"
+    )
     for other in (read, again):
         assert set(other) == set(graph) and other.number_of_edges() == graph.number_of_edges()
         assert other.nodes["t1.f"]["label"] == "f" and other.nodes["t1.f"]["x"] == graph.nodes["t1.f"]["x"]
@@ -100,7 +106,9 @@ def test_names_are_data_everywhere(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\x01b", "a\x1b[0m", "a\ud800b", "a\ufffeb"])
 def test_what_xml_cannot_hold_is_replaced_wherever_it_stands(name: str, tmp_path: Path) -> None:
-    """In the name of a class, a layer, a gate, a parameter: control characters, half a surrogate pair, a noncharacter."""
+    """In the name of a class, a layer, a gate, a parameter: control characters, half a surrogate pair, a
+    noncharacter.
+    """
 
     class Named(tg.Cell):
         def __init__(self) -> None:
@@ -119,7 +127,9 @@ def test_what_xml_cannot_hold_is_replaced_wherever_it_stands(name: str, tmp_path
     for suffix in ("svg", "graphml", "dot", "mmd", "tex"):
         write = inspector.render if suffix == "svg" else inspector.export
         text = Path(write(run, tmp_path / f"a.{suffix}", trace=trace)).read_text(encoding="utf-8")
-        assert name not in text and (suffix not in ("svg", "graphml") or ElementTree.fromstring(text.encode()) is not None)
+        assert name not in text and (
+            suffix not in ("svg", "graphml") or ElementTree.fromstring(text.encode()) is not None
+        )
     assert "�" in nx.read_graphml(tmp_path / "a.graphml").name
 
 
@@ -141,7 +151,9 @@ def test_no_name_breaks_a_table_or_a_page(name: str, tmp_path: Path) -> None:
     with trace.to_csv(tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert {len(row) for row in rows} == {4}
-    assert {row[1].removeprefix("'") for row in rows} >= {visible, "h"} and not any(row[1].startswith("=") for row in rows)
+    assert {row[1].removeprefix("'") for row in rows} >= {visible, "h"} and not any(
+        row[1].startswith("=") for row in rows
+    )
     assert "<html" in inspector.report(run, loss, tmp_path / "a.html").read_text("utf-8")
 
 
@@ -149,12 +161,19 @@ def test_no_name_breaks_a_table_or_a_page(name: str, tmp_path: Path) -> None:
 @given(run=runs())
 def test_random_cells_can_be_exported(run: Run) -> None:
     graph = inspector.to_networkx(run)
-    assert len(graph) > 0 and nx.node_link_graph(nx.node_link_data(graph, edges="links"), edges="links").nodes == graph.nodes
+    assert (
+        len(graph) > 0
+        and nx.node_link_graph(nx.node_link_data(graph, edges="links"), edges="links").nodes == graph.nodes
+    )
 
 
 def test_drawings_show_themselves_in_notebooks() -> None:
     drawn = inspector.render(run_of("rnn"))
-    assert isinstance(drawn, str) and drawn._repr_svg_().replace(' style="max-width:100%;height:auto"', "", 1) == drawn and "<svg" in drawn
+    assert (
+        isinstance(drawn, str)
+        and drawn._repr_svg_().replace(' style="max-width:100%;height:auto"', "", 1) == drawn
+        and "<svg" in drawn
+    )
 
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:

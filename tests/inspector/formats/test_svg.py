@@ -83,7 +83,9 @@ def test_everything_lies_within_the_view() -> None:
 def test_arrowheads_end_where_their_lines_do() -> None:
     drawing = picture(run_of("gru"), level="cell")
     root = ET.fromstring(to_svg(drawing).encode())
-    heads = {g.get("id"): g.find(f"{SVG}polygon") for g in root.iter(f"{SVG}g") if (g.get("class") or "").startswith("edge")}
+    heads = {
+        g.get("id"): g.find(f"{SVG}polygon") for g in root.iter(f"{SVG}g") if (g.get("class") or "").startswith("edge")
+    }
     for line in drawing.lines:
         head = heads[line.id]
         assert (head is not None) == line.arrow
@@ -98,7 +100,14 @@ def test_text_is_shown_and_never_obeyed(name: str) -> None:
     drawing = Picture(name)
     drawing.shapes.append(Shape("one", "box", 0, 0, 90, 20, name, theme.paint("value"), "value", name))
     root = ET.fromstring(to_svg(drawing).encode())
-    assert {element.tag.removeprefix(SVG) for element in root.iter()} == {"svg", "title", "g", "polygon", "path", "text"}
+    assert {element.tag.removeprefix(SVG) for element in root.iter()} == {
+        "svg",
+        "title",
+        "g",
+        "polygon",
+        "path",
+        "text",
+    }
     shown = "".join(c if c.isprintable() else "↵" if c == "\n" else "�" for c in name)
     assert "".join(next(root.iter(f"{SVG}text")).itertext()) == shown
 

@@ -47,9 +47,11 @@ class Box(NamedTuple):
 
     def holds(self, other: Box, slack: float = 0.0) -> bool:
         return (
-            self.left - slack <= other.left and other.right <= self.right + slack
-            and self.top - slack <= other.top and other.bottom <= self.bottom + slack
-        )  # fmt: skip
+            self.left - slack <= other.left
+            and other.right <= self.right + slack
+            and self.top - slack <= other.top
+            and other.bottom <= self.bottom + slack
+        )
 
     def grown(self, by: float) -> Box:
         return Box(self.left - by, self.top - by, self.right + by, self.bottom + by)
@@ -121,7 +123,15 @@ def read(svg: str) -> Drawn:
             continue
         outline, is_round = _shape(g)
         words = "".join("".join(text.itertext()) for text in texts)
-        kept = drawn.bands if css == "highway" else drawn.frames if kind == "cluster" else drawn.badges if css == "badge" else drawn.nodes
+        kept = (
+            drawn.bands
+            if css == "highway"
+            else drawn.frames
+            if kind == "cluster"
+            else drawn.badges
+            if css == "badge"
+            else drawn.nodes
+        )
         kept[key] = Node(key, css, outline, is_round, words, ink, characters)
     return drawn
 
@@ -188,9 +198,18 @@ def text_width(words: str, size: float) -> float:
 
 @lru_cache(maxsize=1)
 def fonts() -> tuple[str, ...]:
-    """DejaVu Sans, which Matplotlib brings along, and Liberation Sans, which has Arial's widths, where it is installed."""
+    """DejaVu Sans, which Matplotlib brings along, and Liberation Sans, which has Arial's widths, where it is
+    installed.
+    """
     own = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return (str(own), *sorted(f.fname for f in font_manager.fontManager.ttflist if f.name == "Liberation Sans" and f.weight == 400 and f.style == "normal")[:1])  # fmt: skip
+    return (
+        str(own),
+        *sorted(
+            f.fname
+            for f in font_manager.fontManager.ttflist
+            if f.name == "Liberation Sans" and f.weight == 400 and f.style == "normal"
+        )[:1],
+    )
 
 
 @lru_cache(maxsize=4096)

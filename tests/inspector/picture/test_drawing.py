@@ -88,9 +88,11 @@ def overlapping(drawing: Picture) -> list[tuple[str, str]]:
     """Pairs of shapes that lie on each other."""
     solid = [s for s in drawing.shapes if s.kind not in ("point", "text") and s.css != "badge"]
     return [
-        (a.id, b.id) for k, a in enumerate(solid) for b in solid[:k]
+        (a.id, b.id)
+        for k, a in enumerate(solid)
+        for b in solid[:k]
         if abs(a.x - b.x) < (a.width + b.width) / 2 - 0.5 and abs(a.y - b.y) < (a.height + b.height) / 2 - 0.5
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(("kind", "level"), slow_unless(QUICK, itertools.product(RUNS, LEVELS)))

@@ -28,7 +28,9 @@ def ribbons(drawing: Picture, state: str) -> list[Line]:
     return sorted(found, key=lambda line: line.pieces[0][0][0])
 
 
-@pytest.mark.parametrize(("steps", "fold", "frames"), [(20, None, 20), (21, None, 5), (7, True, 5), (6, True, 6), (40, False, 40)])
+@pytest.mark.parametrize(
+    ("steps", "fold", "frames"), [(20, None, 20), (21, None, 5), (7, True, 5), (6, True, 6), (40, False, 40)]
+)
 def test_what_is_folded(steps: int, fold: bool | None, frames: int) -> None:
     drawing = picture(run_of("rnn", steps), fold=fold, level="cell")
     assert len(drawing.frames) == frames
@@ -45,8 +47,12 @@ def test_chosen_steps_are_folded_on_request_alone() -> None:
 
 
 @settings(max_examples=8)
-@given(name=st.sampled_from(["rnn", "lstm", "gru"]), steps=st.integers(8, 60), reverse=st.booleans(), at=st.floats(0, 1))
-def test_a_ribbon_has_one_place_for_every_step_in_the_colour_of_its_gradient(name: str, steps: int, reverse: bool, at: float) -> None:
+@given(
+    name=st.sampled_from(["rnn", "lstm", "gru"]), steps=st.integers(8, 60), reverse=st.booleans(), at=st.floats(0, 1)
+)
+def test_a_ribbon_has_one_place_for_every_step_in_the_colour_of_its_gradient(
+    name: str, steps: int, reverse: bool, at: float
+) -> None:
     run = run_of(name, steps, reverse)
     trace = inspector.trace(run, run.outputs[round(at * (steps - 1))].sum())
     drawing = picture(run, trace=trace, fold=True, level="cell")

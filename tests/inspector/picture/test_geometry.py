@@ -40,7 +40,9 @@ def distance(point: Point, segment: Segment) -> float:
     """From a point to an upright or level stretch, or to the hull of a bend."""
     (ax, ay), (bx, by) = segment
     length = math.dist(*segment) ** 2
-    along = 0.0 if length == 0 else max(0.0, min(1.0, ((point[0] - ax) * (bx - ax) + (point[1] - ay) * (by - ay)) / length))
+    along = (
+        0.0 if length == 0 else max(0.0, min(1.0, ((point[0] - ax) * (bx - ax) + (point[1] - ay) * (by - ay)) / length))
+    )
     return math.dist(point, (ax + along * (bx - ax), ay + along * (by - ay)))
 
 
@@ -52,7 +54,12 @@ def to_border(point: Point, node: Node) -> float:
         rx, ry = (node.box.right - node.box.left) / 2, (node.box.bottom - node.box.top) / 2
         away = math.hypot((x - cx) / rx, (y - cy) / ry)
         return abs(away - 1) * math.dist(point, node.box.centre) / away if away else min(rx, ry)
-    corners = [(node.box.left, node.box.top), (node.box.right, node.box.top), (node.box.right, node.box.bottom), (node.box.left, node.box.bottom)]
+    corners = [
+        (node.box.left, node.box.top),
+        (node.box.right, node.box.top),
+        (node.box.right, node.box.bottom),
+        (node.box.left, node.box.bottom),
+    ]
     return min(distance(point, side) for side in itertools.pairwise([*corners, corners[0]]))
 
 
@@ -88,8 +95,13 @@ def spilling(drawn: Drawn) -> Iterator[str]:
         if not node.box.holds(node.text):
             yield f"{node.id}: {node.words!r} {node.text} leaves {node.box}"
         elif node.round:
-            (cx, cy), corners = node.box.centre, [(x, y) for c in node.characters for x in (c.left, c.right) for y in (c.top, c.bottom)]
-            if any(math.hypot((x - cx) / (node.box.right - cx), (y - cy) / (node.box.bottom - cy)) > 1 for x, y in corners):
+            (cx, cy), corners = (
+                node.box.centre,
+                [(x, y) for c in node.characters for x in (c.left, c.right) for y in (c.top, c.bottom)],
+            )
+            if any(
+                math.hypot((x - cx) / (node.box.right - cx), (y - cy) / (node.box.bottom - cy)) > 1 for x, y in corners
+            ):
                 yield f"{node.id}: {node.words!r} leaves its ellipse"
 
 
@@ -107,7 +119,11 @@ def astray(drawn: Drawn, drawing: Picture) -> Iterator[str]:
                 yield f"{line.id} runs askew from {ax, ay} to {bx, by}"
         start = edge.pieces[0][0]
         trunks = [s for other in siblings[line.source] if other != line.id for s in segments(drawn.edges[other])]
-        away = math.dist(start, anchors[line.source]) if line.source in anchors else to_border(start, drawn.nodes[line.source])
+        away = (
+            math.dist(start, anchors[line.source])
+            if line.source in anchors
+            else to_border(start, drawn.nodes[line.source])
+        )
         if min([away, *(distance(start, s) for s in trunks)]) > 1.5:
             yield f"{line.id} begins {away:.1f} from {line.source}"
         for one, other in itertools.pairwise(edge.pieces):
@@ -116,7 +132,9 @@ def astray(drawn: Drawn, drawing: Picture) -> Iterator[str]:
         if (edge.tip is not None) != line.arrow:
             yield f"{line.id}: arrowhead {edge.tip}"
         end = edge.tip or edge.pieces[-1][-1]
-        missed = math.dist(end, anchors[line.target]) if line.target in anchors else to_border(end, drawn.nodes[line.target])
+        missed = (
+            math.dist(end, anchors[line.target]) if line.target in anchors else to_border(end, drawn.nodes[line.target])
+        )
         if missed > 1.5:
             yield f"{line.id} ends {missed:.1f} from {line.target}"
 
@@ -132,7 +150,11 @@ def shift(drawn: Drawn, drawing: Picture) -> Point:
 def trespassing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
     """Lines that run through shapes other than their source and target, or through words."""
     solid = [(n.id, n.box.grown(-1.0)) for n in drawn.nodes.values() if n.box is not None]
-    solid += [(n.id, n.text) for n in [*drawn.nodes.values(), *drawn.frames.values()] if n.text is not None and (n.box is None or n.id in drawn.frames)]
+    solid += [
+        (n.id, n.text)
+        for n in [*drawn.nodes.values(), *drawn.frames.values()]
+        if n.text is not None and (n.box is None or n.id in drawn.frames)
+    ]
     solid.sort(key=lambda entry: entry[1].left)
     for line in drawing.lines:
         for (ax, ay), (bx, by) in segments(drawn.edges[line.id]):
@@ -145,7 +167,9 @@ def trespassing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
 
 
 def stretches(drawn: Drawn, drawing: Picture) -> Iterator[tuple[bool, float, float, float, Line]]:
-    """The straight parts of all lines: whether upright, the coordinate that they keep, and from where to where they run."""
+    """The straight parts of all lines: whether upright, the coordinate that they keep, and from where to where
+    they run.
+    """
     inside = {key for frame in drawing.frames for key in frame.members}
     for line in drawing.lines:
         if (line.target.startswith(("out.", "loss")) and line.target not in inside) or "ribbon" in line.css:
@@ -161,11 +185,14 @@ def crossings(drawn: Drawn, drawing: Picture) -> int:
     """How often lines of different sources cross, where the one does not open for the other."""
     found = list(stretches(drawn, drawing))
     level, upright = [s for s in found if not s[0]], [s for s in found if s[0]]
-    return len({
-        (round(x), round(y), frozenset((one.source, other.source)))
-        for _, y, left, right, one in level for _, x, top, bottom, other in upright
-        if one.source != other.source and left < x < right and top < y < bottom
-    })  # fmt: skip
+    return len(
+        {
+            (round(x), round(y), frozenset((one.source, other.source)))
+            for _, y, left, right, one in level
+            for _, x, top, bottom, other in upright
+            if one.source != other.source and left < x < right and top < y < bottom
+        }
+    )
 
 
 def hiding(drawn: Drawn, drawing: Picture) -> Iterator[str]:
@@ -209,7 +236,11 @@ def missing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
     yield from {band.id for band in drawing.bands} ^ set(drawn.bands)
     yield from {line.id for line in drawing.lines} ^ set(drawn.edges)
     yield from {frame.id for frame in drawing.frames} ^ set(drawn.frames)
-    yield from (shape.id for shape in drawing.shapes if shape.kind != "point" and (drawn.nodes | drawn.badges)[shape.id].words != shape.label.replace("\n", "↵"))
+    yield from (
+        shape.id
+        for shape in drawing.shapes
+        if shape.kind != "point" and (drawn.nodes | drawn.badges)[shape.id].words != shape.label.replace("\n", "↵")
+    )
 
 
 def broken_laws(svg: str, drawing: Picture) -> list[str]:
@@ -237,10 +268,14 @@ def test_the_laws_of_geometry_hold_for_cells_nobody_has_drawn_yet(level: str, ru
     assert broken_laws(to_svg(drawing), drawing) == []
 
 
-@pytest.mark.parametrize(("kind", "level"), slow_unless(zip(OTHERS, [*LEVELS] * 3, strict=False), itertools.product(OTHERS, LEVELS)))
+@pytest.mark.parametrize(
+    ("kind", "level"), slow_unless(zip(OTHERS, [*LEVELS] * 3, strict=False), itertools.product(OTHERS, LEVELS))
+)
 def test_the_laws_of_geometry_hold_for_other_runs(kind: str, level: str) -> None:
     run = run_of("narx" if kind == "three folded" else "lstm", 30) if "folded" in kind else RUNS[kind]
-    drawing = picture(run, level=level, trace=inspector.trace(run, tg.losses.mse_loss(run.stacked, np.zeros(run.stacked.shape))))
+    drawing = picture(
+        run, level=level, trace=inspector.trace(run, tg.losses.mse_loss(run.stacked, np.zeros(run.stacked.shape)))
+    )
     assert broken_laws(to_svg(drawing), drawing) == []
 
 

@@ -45,7 +45,10 @@ def runs(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Run:
 
 def drawn(drawing: Picture) -> nx.DiGraph:
     """The shapes that stand for something, and the lines between; the copies of an input are that input."""
-    places = {shape.id: shape.label if shape.css.startswith("input") and shape.label[0] == "x" else shape.id for shape in drawing.shapes}
+    places = {
+        shape.id: shape.label if shape.css.startswith("input") and shape.label[0] == "x" else shape.id
+        for shape in drawing.shapes
+    }
     graph = nx.DiGraph()
     for shape in drawing.shapes:
         graph.add_node(places[shape.id])
@@ -69,7 +72,11 @@ def assert_as_connected(run: Run, level: str, trace: Any = None) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("plan", [[["gru", "gru"], ["lstm"]], [["rnn"], ["gru", "rnn"]], [["rnn", "rnn"], ["rnn", "rnn"]]], ids=["above", "below", "both"])
+@pytest.mark.parametrize(
+    "plan",
+    [[["gru", "gru"], ["lstm"]], [["rnn"], ["gru", "rnn"]], [["rnn", "rnn"], ["rnn", "rnn"]]],
+    ids=["above", "below", "both"],
+)
 def test_two_directions_in_a_stack_are_joined(plan: list[list[str]], level: str) -> None:
     run = tg.unroll(stack(plan), X)
     assert_as_connected(run, level, inspector.trace(run, (run.outputs[-1] ** 2).sum()))
@@ -95,12 +102,17 @@ def test_a_join_stands_between_its_layers_and_no_line_crosses_a_frame_to_get_pas
         box = shapes[f"layer0.t{t}.concatenate"]
         assert frames[f"layer0_2f_backward.t{t}.step"].top < box.y < frames[f"layer1_2f_forward.t{t}.step"].bottom
         passed = frames[f"layer1_2f_forward.t{t}.step"]
-        (line,) = [one for one in drawing.lines if one.source == box.id and one.target.startswith(f"layer1_2f_backward.t{t}.")]
+        (line,) = [
+            one for one in drawing.lines if one.source == box.id and one.target.startswith(f"layer1_2f_backward.t{t}.")
+        ]
         assert_passes(line, passed)
 
 
 def test_compiled_layers_are_joined_too() -> None:
-    layers = [tg.Bidirectional(*(tg.compile(tg.cells.RNNCell(3, 2, seed=k), backend="numpy") for k in range(2))), tg.cells.RNNCell(4, 2, seed=2)]
+    layers = [
+        tg.Bidirectional(*(tg.compile(tg.cells.RNNCell(3, 2, seed=k), backend="numpy") for k in range(2))),
+        tg.cells.RNNCell(4, 2, seed=2),
+    ]
     labels = [shape.label for shape in picture(tg.unroll(tg.Stacked(*layers), X), level="cell").shapes]
     assert labels.count("concatenate") == 3
 
@@ -108,11 +120,15 @@ def test_compiled_layers_are_joined_too() -> None:
 def test_in_the_reverse_sweep_a_layer_below_gets_its_gradient_from_the_layer_above() -> None:
     run = tg.unroll(stack([["rnn", "rnn"], ["rnn"]]), X[:2])
     drawing = picture(run, trace=inspector.trace(run, (run.outputs[-1] ** 2).sum()), backward=True)
-    assert [s.id for s in drawing.shapes if s.label.startswith("∂L/∂")] == ["layer1.t1.back.from._2202_L_2f__2202_h_2081_"], "the loss reads one output"
+    assert [s.id for s in drawing.shapes if s.label.startswith("∂L/∂")] == [
+        "layer1.t1.back.from._2202_L_2f__2202_h_2081_"
+    ], "the loss reads one output"
     shown = drawn(drawing)
     (source,) = [s.id for s in drawing.shapes if s.label == "δx₀" and s.id.startswith("layer1.")]
     for direction in ("forward", "backward"):
-        (below,) = [s.id for s in drawing.shapes if s.label == "δh₀" and s.id.startswith(f"layer0_2f_{direction}.t0.back.")]
+        (below,) = [
+            s.id for s in drawing.shapes if s.label == "δh₀" and s.id.startswith(f"layer0_2f_{direction}.t0.back.")
+        ]
         assert below in nx.descendants(shown, source)
     passed = next(f for f in drawing.frames if f.id == "layer0_2f_backward.t0.back.step")
     (line,) = [one for one in drawing.lines if one.source == source and one.target.startswith("layer0_2f_forward.")]

@@ -52,18 +52,34 @@ def test_what_reads_one_step_stands_above_it(kind: str, level: str) -> None:
     shapes = {node: s for s in drawing.shapes for node in s.nodes}
     for t, output in enumerate(run.outputs):
         frame = max((f for f in drawing.frames if f.timestep == t), key=lambda f: f.top)
-        (reader,) = [shapes[e.target] for e in graph.edges if e.source == graph.find(output).index and graph.nodes[e.target] in behind]
+        (reader,) = [
+            shapes[e.target]
+            for e in graph.edges
+            if e.source == graph.find(output).index and graph.nodes[e.target] in behind
+        ]
         assert frame.left < reader.x < frame.right and reader.y > frame.top
     labels = [s.label for s in drawing.shapes if s.id.startswith(("t0.", "t1.", "t2.")) and s.css.split()[0] == "loss"]
     assert labels == ([] if level == "operation" else ["L₀", "L₁", "L₂"])
-    assert {s.label for s in drawing.shapes if s.css.startswith("parameter")} >= {"weight 2×4" if kind != "directions" else "weight 2×8", "bias 2"}
+    assert {s.label for s in drawing.shapes if s.css.startswith("parameter")} >= {
+        "weight 2×4" if kind != "directions" else "weight 2×8",
+        "bias 2",
+    }
 
 
 def test_towers_rise_in_the_order_of_computation() -> None:
     run = run_of("gru", 2)
     drawing = picture(run, trace=inspector.trace(run, read_at_every_step(run)))
-    tower = sorted((s for s in drawing.shapes if s.id.startswith("t1.") and s.css.startswith("shared") and "step" not in s.id
-                    and s.y > max(f.top for f in drawing.frames)), key=lambda s: s.y)  # fmt: skip
+    tower = sorted(
+        (
+            s
+            for s in drawing.shapes
+            if s.id.startswith("t1.")
+            and s.css.startswith("shared")
+            and "step" not in s.id
+            and s.y > max(f.top for f in drawing.frames)
+        ),
+        key=lambda s: s.y,
+    )
     assert [s.label for s in tower] == ["weight ·", "+ bias", "−", "x²", "Σ", "÷ 4"]
     assert len({s.x for s in tower}) == 1
 
@@ -81,4 +97,10 @@ def test_towers_of_folded_steps_are_not_drawn() -> None:
     run = run_of("lstm", 30)
     drawing = picture(run, level="cell", trace=inspector.trace(run, read_at_every_step(run)))
     assert_sound(drawing)
-    assert [s.label for s in drawing.shapes if s.css.split()[0] == "loss" and s.id.startswith("t")] == ["L₀", "L₁", "L₂", "L₂₈", "L₂₉"]
+    assert [s.label for s in drawing.shapes if s.css.split()[0] == "loss" and s.id.startswith("t")] == [
+        "L₀",
+        "L₁",
+        "L₂",
+        "L₂₈",
+        "L₂₉",
+    ]

@@ -43,11 +43,15 @@ def assert_each_as_alone(one: Any, x: np.ndarray, lengths: tuple[int, ...], **op
             for t in range(len(x)):
                 found = trace.gradient(name, t)[b]
                 expected = alone.gradient(name, t)[0] if t < length else np.zeros(found.shape)
-                np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9, err_msg=f"{name} of sequence {b} at {t}")
+                np.testing.assert_allclose(
+                    found, expected, rtol=1e-8, atol=1e-9, err_msg=f"{name} of sequence {b} at {t}"
+                )
         for name in one.state_names:
             for t in range(length):
                 (by,) = tg.grad(loss, getattr(run.states[t], name))
-                np.testing.assert_allclose(by.data[b], alone.gradient(name, t)[0], rtol=1e-8, atol=1e-9, err_msg=f"{name} at {t}")
+                np.testing.assert_allclose(
+                    by.data[b], alone.gradient(name, t)[0], rtol=1e-8, atol=1e-9, err_msg=f"{name} at {t}"
+                )
 
 
 @pytest.mark.parametrize("options", [{}, {"reverse": True}, {"truncate": 2}], ids=str)
@@ -75,7 +79,9 @@ def test_no_gradient_of_a_padded_batch_is_missing(name: str) -> None:
 @settings(parent=FEW, suppress_health_check=list(HealthCheck))
 @given(cell=wide_cells(mixing=False, dtypes=(np.float64,)), compiled=st.booleans(), reverse=st.booleans())
 @pytest.mark.filterwarnings("ignore::tinygrad_rnn.CompileWarning")
-def test_sequences_of_a_padded_batch_of_a_random_cell_are_as_alone(cell: tg.Cell, compiled: bool, reverse: bool) -> None:
+def test_sequences_of_a_padded_batch_of_a_random_cell_are_as_alone(
+    cell: tg.Cell, compiled: bool, reverse: bool
+) -> None:
     x = np.random.default_rng(0).normal(size=(5, ROWS, cell.input_size))
     assert_each_as_alone(tg.compile(cell, backend="numpy") if compiled else cell, x, LENGTHS, reverse=reverse)
 

@@ -33,13 +33,19 @@ def test_the_state_goes_on_from_one_run_to_the_next(level: str, stacked: bool) -
     assert_sound(drawing)
     assert len(drawing.frames) == 5 * (1 + stacked)
     between = [
-        line for line in drawing.lines
-        if line.source.startswith("encoder") and ".t2." in line.source and line.target.startswith("decoder") and ".t0." in line.target
-    ]  # fmt: skip
+        line
+        for line in drawing.lines
+        if line.source.startswith("encoder")
+        and ".t2." in line.source
+        and line.target.startswith("decoder")
+        and ".t0." in line.target
+    ]
     assert {line.css[0] for line in between} == {"g"} and len(between) >= 2 * (1 + stacked)
     assert not [s for s in drawing.shapes if s.id.startswith("decoder") and s.id.endswith(".initial")]
     assert {s.label.split()[0] for s in drawing.shapes if s.css.startswith("parameter")} >= {
-        f"{of}.{name}" + ("_l1" if stacked else "") for of in ("encoder", "decoder") for name in ("weight_ih", "bias_hh")
+        f"{of}.{name}" + ("_l1" if stacked else "")
+        for of in ("encoder", "decoder")
+        for name in ("weight_ih", "bias_hh")
     }
 
 
@@ -47,7 +53,11 @@ def test_the_numbers_are_those_of_each_run_alone() -> None:
     first, second, loss = encoder_decoder()
     trace = inspector.trace(second, loss)
     both = {line.id: line.norm for line in picture((first, second), trace=trace).lines}
-    alone = {line.id: line.norm for line in picture(second, trace=trace).lines if ".t1." in line.source and ".t1." in line.target}
+    alone = {
+        line.id: line.norm
+        for line in picture(second, trace=trace).lines
+        if ".t1." in line.source and ".t1." in line.target
+    }
     assert alone and all(both[own] == norm for own, norm in alone.items())
 
 
@@ -55,7 +65,10 @@ def test_each_run_is_folded_on_its_own() -> None:
     first, second, loss = encoder_decoder(steps=(40, 30))
     drawing = picture((first, second), level="cell", trace=inspector.trace(second, loss))
     assert_sound(drawing)
-    assert [s.label for s in drawing.shapes if "more" in s.css.split()] == ["× 35, same parameters", "× 25, same parameters"]
+    assert [s.label for s in drawing.shapes if "more" in s.css.split()] == [
+        "× 35, same parameters",
+        "× 25, same parameters",
+    ]
 
 
 def test_runs_without_names_are_told_apart() -> None:

@@ -31,8 +31,9 @@ def test_what_the_loss_does_not_depend_on_is_told_from_an_exact_zero() -> None:
     assert "t1.open" not in found and "t0.open" not in found
     assert {found[own] for own in ("t2.open", "t2.shut", "t2.h.tanh", "t2.x", "t2.h")} == {"–"}
     assert {s.label for s in drawing.shapes if "legend" in s.css.split() and "badge" in s.css} == {
-        "0 = gradient exactly 0", "– = no gradient: the loss does not depend on it",
-    }  # fmt: skip
+        "0 = gradient exactly 0",
+        "– = no gradient: the loss does not depend on it",
+    }
 
 
 def test_what_is_not_finite_has_a_badge() -> None:
@@ -51,7 +52,11 @@ def test_a_value_that_is_not_finite_has_a_badge_of_its_own_beside_that_of_its_gr
     with np.errstate(all="ignore"):
         run = tg.unroll(tg.cells.RNNCell(3, 4, seed=0, nonlinearity="relu"), x)
         trace = inspector.trace(run, run.outputs[1].sum())
-    drawings = [picture(run, level=level), picture(run, level=level, trace=trace, decay=True), picture(run, level=level, trace=trace, values=True)]
+    drawings = [
+        picture(run, level=level),
+        picture(run, level=level, trace=trace, decay=True),
+        picture(run, level=level, trace=trace, values=True),
+    ]
     for drawing in drawings:
         shapes = {s.id: s for s in drawing.shapes}
         ill = {own.removesuffix(".ill") for own in shapes if own.endswith(".ill")}
@@ -95,15 +100,28 @@ def test_values_fill_the_shapes(level: str) -> None:
         assert abs((k - 4) / 4 * largest - mean) < 0.13 * largest
         assert shape.paint is not None and shape.paint.fill == theme.VALUES[k][0]
     assert shapes["legend.value0.tick"].label == f"-{shapes['legend.value8.tick'].label}"
-    assert "t0.f" in {s.id for s in picture(run, level=level).shapes if not any(c[0] == "v" and c[1:].isdigit() for c in s.css.split())}
+    assert "t0.f" in {
+        s.id
+        for s in picture(run, level=level).shapes
+        if not any(c[0] == "v" and c[1:].isdigit() for c in s.css.split())
+    }
 
 
-@pytest.mark.parametrize(("name", "states"), [("rnn", set()), ("lstm", {"c"}), ("gru", {"h"}), ("peephole", {"c"}), ("mingru", {"h"})])
+@pytest.mark.parametrize(
+    ("name", "states"), [("rnn", set()), ("lstm", {"c"}), ("gru", {"h"}), ("peephole", {"c"}), ("mingru", {"h"})]
+)
 def test_highways_have_a_band_in_every_step(name: str, states: set[str]) -> None:
     drawing = picture(run_of(name), level="cell")
     assert {band.id for band in drawing.bands} == {f"t{t}.{state}.highway" for t in range(3) for state in states}
     for band in drawing.bands:
         (frame,) = [f for f in drawing.frames if f.id == band.id.split(".")[0] + ".step"]
-        assert (band.left, band.right) == (frame.left, frame.right) and frame.bottom < band.bottom < band.top < frame.top
-        rails = [line for line in drawing.lines if line.css == "rail" and any(y == (band.bottom + band.top) / 2 for p in line.pieces for _, y in p)]
+        assert (band.left, band.right) == (
+            frame.left,
+            frame.right,
+        ) and frame.bottom < band.bottom < band.top < frame.top
+        rails = [
+            line
+            for line in drawing.lines
+            if line.css == "rail" and any(y == (band.bottom + band.top) / 2 for p in line.pieces for _, y in p)
+        ]
         assert rails

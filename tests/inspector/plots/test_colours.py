@@ -33,14 +33,26 @@ EYES = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
-XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 JND = 2.3
 """A distance in CIELAB that is just noticed (Mahy, Van Eycken and Oosterlinck, 1994)."""
 
 GATES = {
-    "f": theme.ORANGE, "i": theme.BLUE, "g": theme.GREEN, "o": theme.PINK, "sand": theme.SAND, "slate": theme.SLATE,
-    "violet": theme.VIOLET, "leaf": theme.LEAF, "gold": theme.GOLD, "indigo": theme.INDIGO, "rose": theme.ROSE, "brick": theme.BRICK,
-}  # fmt: skip
+    "f": theme.ORANGE,
+    "i": theme.BLUE,
+    "g": theme.GREEN,
+    "o": theme.PINK,
+    "sand": theme.SAND,
+    "slate": theme.SLATE,
+    "violet": theme.VIOLET,
+    "leaf": theme.LEAF,
+    "gold": theme.GOLD,
+    "indigo": theme.INDIGO,
+    "rose": theme.ROSE,
+    "brick": theme.BRICK,
+}
 PARTS = {"fill": 3, "stroke": 4, "dark_fill": 3, "dark_stroke": 4}
 """By how many just noticeable differences two colours have to differ: areas, and thin borders."""
 TOGETHER = {
@@ -106,7 +118,10 @@ def test_curves_are_told_apart_and_stand_out(eye: str, mode: int) -> None:
 @pytest.mark.parametrize("eye", EYES)
 def test_roles_that_stand_together_are_told_apart(eye: str, part: str, level: str) -> None:
     for a, b in itertools.combinations(TOGETHER[level], 2):
-        assert difference(getattr(theme.ROLES[a], part), getattr(theme.ROLES[b], part), eye) >= PARTS[part] * JND, (a, b)
+        assert difference(getattr(theme.ROLES[a], part), getattr(theme.ROLES[b], part), eye) >= PARTS[part] * JND, (
+            a,
+            b,
+        )
 
 
 @pytest.mark.parametrize("mode", [0, 2])
@@ -132,7 +147,9 @@ def test_text_can_be_read_on_every_fill(role: str) -> None:
     assert contrast(paints()[role].dark_fill, "#E6EDF3") >= 4.5
 
 
-@pytest.mark.parametrize("role", [role for role in paints() if role not in ("step", "cellbox", "backward", "highway")])  # frames have a fill and a label
+@pytest.mark.parametrize(
+    "role", [role for role in paints() if role not in ("step", "cellbox", "backward", "highway")]
+)  # frames have a fill and a label
 def test_borders_stand_out_from_what_lies_behind(role: str) -> None:
     behind = slice(0, 1) if role == "more" else slice(None)
     for part, grounds in (("stroke", LIGHT), ("dark_stroke", DARK)):
@@ -140,14 +157,21 @@ def test_borders_stand_out_from_what_lies_behind(role: str) -> None:
 
 
 def test_lines_without_a_gradient_stand_out_and_the_upper_half_of_the_scale_does() -> None:
-    plain = [ink.Ink(None, []).stroke(None, cut, rail).colour for cut, rail in ((False, False), (False, True), (True, False))]
+    plain = [
+        ink.Ink(None, []).stroke(None, cut, rail).colour for cut, rail in ((False, False), (False, True), (True, False))
+    ]
     strong = [str(colour) for colour, _, _ in theme.GRADIENT[4:]]
     assert all(contrast(colour, ground) >= 3 for colour in [*plain, *strong, tile._LOOSE.colour] for ground in LIGHT)
     assert all(contrast(str(dark), ground) >= 3 for _, _, dark in theme.GRADIENT[4:] for ground in DARK)
-    assert contrast(str(theme.GRADIENT[0][0]), "#FFFFFF") >= 1.5 and contrast(str(theme.GRADIENT[0][2]), "#0D1117") >= 1.5
+    assert (
+        contrast(str(theme.GRADIENT[0][0]), "#FFFFFF") >= 1.5 and contrast(str(theme.GRADIENT[0][2]), "#0D1117") >= 1.5
+    )
 
 
-@pytest.mark.parametrize("gates", [("z", "i", "f", "o"), ("f", "r"), ("a", "b", "f", "i"), tuple("fiabcd"), tuple("nrzifgo"), tuple("ifgonrzabcde")])
+@pytest.mark.parametrize(
+    "gates",
+    [("z", "i", "f", "o"), ("f", "r"), ("a", "b", "f", "i"), tuple("fiabcd"), tuple("nrzifgo"), tuple("ifgonrzabcde")],
+)
 def test_gates_of_one_picture_have_colours_of_their_own(gates: tuple[str, ...]) -> None:
     assert set(theme.SPARE) == set(GATES.values())
     assert len({theme.paint(f"gate:{gate}", gates) for gate in gates}) == len(gates)

@@ -46,8 +46,14 @@ def test_zeros_and_what_is_not_finite_are_left_out_of_the_fit() -> None:
 
 @pytest.mark.parametrize(
     ("norms", "says"),
-    [([1, 1, 1], "×1 a step back"), ([0, 0, 2], "no decay"), ([], "no decay"), ([1, 2, 4], "half-life 1 step"), ([4, 2, 1], "doubles in 1 step")],
-)  # fmt: skip
+    [
+        ([1, 1, 1], "×1 a step back"),
+        ([0, 0, 2], "no decay"),
+        ([], "no decay"),
+        ([1, 2, 4], "half-life 1 step"),
+        ([4, 2, 1], "doubles in 1 step"),
+    ],
+)
 def test_a_decay_in_words(norms: list[float], says: str) -> None:
     assert says in str(inspector.decay_rate(norms))
 
@@ -114,7 +120,9 @@ def test_a_title_set_anew_stays_clear_of_the_note() -> None:
         assert not note.get_window_extent().overlaps(title.get_window_extent())
 
 
-@pytest.mark.parametrize(("suffix", "start"), slow_unless([("svg", b"<?xml")], [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]))
+@pytest.mark.parametrize(
+    ("suffix", "start"), slow_unless([("svg", b"<?xml")], [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+)
 def test_the_same_trace_gives_the_same_bytes(suffix: str, start: bytes, tmp_path: Path) -> None:
     paths = [inspector.plot_decay(TRACES, tmp_path / f"{k}.{suffix}") for k in range(2)]
     first, second = (path.read_bytes() for path in paths)

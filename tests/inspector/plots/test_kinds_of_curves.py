@@ -26,10 +26,37 @@ from inspector.plots.colours import Style, styles
 from tests.inspector.test_notebook import SPECIAL, made, results
 
 NAMES = st.one_of(
-    st.sampled_from([*tg.cells.names(), "h", "c", "f", "i", "z", "z_f", "layer0/h", "layer1/h", "layer1/c", "_x", "$x$", "LSTMCell(3, 4)"]),
+    st.sampled_from(
+        [
+            *tg.cells.names(),
+            "h",
+            "c",
+            "f",
+            "i",
+            "z",
+            "z_f",
+            "layer0/h",
+            "layer1/h",
+            "layer1/c",
+            "_x",
+            "$x$",
+            "LSTMCell(3, 4)",
+        ]
+    ),
     st.text(min_size=1, max_size=8),
 )
-HOSTILE = ("_x", "_child0", "$x$", "$", "a_1$^{", "<b>&amp;", "new\nline", "\\$", "very long name " * 20, "unbroken" * 40)
+HOSTILE = (
+    "_x",
+    "_child0",
+    "$x$",
+    "$",
+    "a_1$^{",
+    "<b>&amp;",
+    "new\nline",
+    "\\$",
+    "very long name " * 20,
+    "unbroken" * 40,
+)
 
 
 # ------------------------------------------------------------------------------------------------ styles
@@ -55,14 +82,22 @@ def test_curves_that_belong_together_have_one_colour_and_are_told_apart(names: l
     assert all(style.among(0, count).colour == style.colour for style in styles(names).values())
 
 
-@given(states=st.lists(st.sampled_from(["h", "c", "n", "m", "a", "s", "layer0/h", "layer1/h"]), min_size=1, unique=True), others=st.lists(st.sampled_from([*"figozrxn", "k", "tanh(c)", "(h, c)"])))
+@given(
+    states=st.lists(st.sampled_from(["h", "c", "n", "m", "a", "s", "layer0/h", "layer1/h"]), min_size=1, unique=True),
+    others=st.lists(st.sampled_from([*"figozrxn", "k", "tanh(c)", "(h, c)"])),
+)
 def test_a_state_keeps_its_style_whatever_stands_beside_it(states: list[str], others: list[str]) -> None:
     assert list(styles([*states, *others]).items())[: len(states)] == list(styles(states).items())
 
 
 def test_states_and_registered_cells_have_colours_of_their_own() -> None:
     alone = {name: styles([name])[name].colour for name in [*tg.cells.names(), "h", "c"]}
-    for family in (["lstm", "slstm", "minlstm", "lstm1997"], ["gru", "mingru", "gru_before"], ["rnn", "lstm", "gru"], ["h", "c"]):
+    for family in (
+        ["lstm", "slstm", "minlstm", "lstm1997"],
+        ["gru", "mingru", "gru_before"],
+        ["rnn", "lstm", "gru"],
+        ["h", "c"],
+    ):
         assert len({alone[name] for name in family}) == len(family), family
         assert {name: style.colour for name, style in styles(family).items()} == {name: alone[name] for name in family}
     for name in tg.cells.names():
@@ -107,7 +142,11 @@ def plots() -> Iterator[Any]:
     for kind in results():
         for name, _method in inspect.getmembers(kind, inspect.isfunction):
             if name.startswith("plot"):
-                yield pytest.param(lambda kind=kind, name=name: getattr(result(kind), name)(), id=f"{kind.__name__}.{name}", marks=pytest.mark.slow)
+                yield pytest.param(
+                    lambda kind=kind, name=name: getattr(result(kind), name)(),
+                    id=f"{kind.__name__}.{name}",
+                    marks=pytest.mark.slow,
+                )
     for name in inspector.__all__:
         if name.startswith("plot_"):
             yield pytest.param(FUNCTIONS[name], id=name, marks=() if name == "plot_decay" else pytest.mark.slow)
@@ -150,7 +189,9 @@ def check(figure: Figure) -> None:
     for one, box in zip(legends, boxes, strict=True):
         handles = one.legend_handles
         assert len({look(handle) for handle in handles}) == len(handles)
-        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, "inside what is saved"
+        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, (
+            "inside what is saved"
+        )
         one.set_visible(False)
     for axes in figure.axes:
         axes.grid(False, which="both")
@@ -175,7 +216,12 @@ def test_a_legend_stands_in_the_corner_that_is_free_or_else_below(corner: str | 
     axes = inspector.plots.curves.axes_of(None, (6.0, 4.0))
     handles = axes.plot([0.1, 0.9], [0.5, 0.5], label="a curve")
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    for name, x, y in (("upper right", 0.55, 0.55), ("upper left", 0.0, 0.55), ("lower left", 0.0, 0.0), ("lower right", 0.55, 0.0)):
+    for name, x, y in (
+        ("upper right", 0.55, 0.55),
+        ("upper left", 0.0, 0.55),
+        ("lower left", 0.0, 0.0),
+        ("lower right", 0.55, 0.0),
+    ):
         if name != corner:
             axes.fill_between([x, x + 0.45], [y, y], [y + 0.45, y + 0.45])
     legend(axes, handles)
@@ -204,7 +250,9 @@ def test_every_curve_is_in_the_legend_by_its_very_name(count: int) -> None:
     else:
         wanted = ["".join(f"{HOSTILE[k % len(HOSTILE)]}#{k}".replace("\n", "↵").split()) for k in range(count)]
         assert [text.rpartition(":")[0] for text in told] == wanted
-    assert not any(text.get_text().replace("\\$", "").count("$") for text in key.get_texts()), "nothing is set as mathematics"
+    assert not any(text.get_text().replace("\\$", "").count("$") for text in key.get_texts()), (
+        "nothing is set as mathematics"
+    )
     check(axes.get_figure())
 
 
@@ -217,7 +265,9 @@ def test_rows_of_exact_zeros_do_not_hide_each_other() -> None:
     canvas = FigureCanvasAgg(axes.get_figure())
     canvas.draw()
     heights = sorted(one.get_offset_transform().transform(one.get_offsets())[0][1] for one in axes.collections)
-    lowest = min(line.get_transform().transform(np.c_[line.get_xdata(), line.get_ydata()])[3:, 1].min() for line in axes.lines)
+    lowest = min(
+        line.get_transform().transform(np.c_[line.get_xdata(), line.get_ydata()])[3:, 1].min() for line in axes.lines
+    )
     size = 0.9 * np.sqrt(axes.collections[0].get_sizes()[0]) * axes.get_figure().dpi / 72
     assert (np.diff(heights) > 0.6 * size).all() and heights[-1] < lowest, "apart, and below the curves"
 
@@ -245,11 +295,20 @@ def test_a_state_has_one_colour_in_all_pictures_of_a_run(make: type) -> None:
     names = trace.states
     usual = colours_of(trace.plot(), names)
     assert set(usual) == set(names) and len(set(usual.values())) == len(names)
-    others = [trace.plot(names=["x", *names]), reach.plot_gradients(), reach.plot_lags(), inspector.band(run, loss).plot(),
-              inspector.shares(run, loss).plot(), inspector.strongest_path(run, loss).plot(), inspector.gates(run, loss).plot()]  # fmt: skip
+    others = [
+        trace.plot(names=["x", *names]),
+        reach.plot_gradients(),
+        reach.plot_lags(),
+        inspector.band(run, loss).plot(),
+        inspector.shares(run, loss).plot(),
+        inspector.strongest_path(run, loss).plot(),
+        inspector.gates(run, loss).plot(),
+    ]
     for drawn in others:
         found = colours_of(drawn, names)
         assert found == {name: usual[name] for name in found}
     svg = inspector.figure(run, loss)
     places = {name: styles(names)[name].place for name in names}
-    assert all(f'curve{place} mark' in svg and usual[name].upper() == CURVES[place][0] for name, place in places.items())
+    assert all(
+        f"curve{place} mark" in svg and usual[name].upper() == CURVES[place][0] for name, place in places.items()
+    )

@@ -1,4 +1,6 @@
-"""The backward drawing: every operation of the reverse sweep once, with the right values, in the places of the forward steps."""
+"""The backward drawing: every operation of the reverse sweep once, with the right values, in the places of the
+forward steps.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +44,19 @@ def loss_of(run: Run) -> tg.Tensor:
     return tg.sum(tg.stack([output * weight for output, weight in zip(run.outputs, weights, strict=True)]))
 
 
-def drawn(run: Run, loss: tg.Tensor | None = None, steps: slice | None = None) -> tuple[Picture, inspector.GradientTrace]:
+def drawn(
+    run: Run, loss: tg.Tensor | None = None, steps: slice | None = None
+) -> tuple[Picture, inspector.GradientTrace]:
     trace = inspector.trace(run, loss_of(run) if loss is None else loss)
     return picture(run, trace=trace, backward=True, steps=steps), trace
 
 
-def backward_steps(run: Run, loss: tg.Tensor) -> tuple[list[Step], list[dict[str, float]], dict[tuple[int, int], float]]:
-    """The backward steps of a single cell's run, the norm of what leaves each by which state, and that of every line."""
+def backward_steps(
+    run: Run, loss: tg.Tensor
+) -> tuple[list[Step], list[dict[str, float]], dict[tuple[int, int], float]]:
+    """The backward steps of a single cell's run, the norm of what leaves each by which state, and that of every
+    line.
+    """
     reverse = reverse_sweep(run, loss)
     graph = tg.Graph([*run.names.values(), *run.outputs, *reverse.totals.values()])
     nodes = step_nodes(graph)
@@ -75,10 +83,15 @@ def assert_complete(run: Run, drawing: Picture, loss: tg.Tensor, shown: list[int
     sums = {use.sum.id for uses in reverse.uses.values() for use in uses if use.sum is not None}
     everything = len(shown) == len(run)
     expected = {
-        node.index for node in graph.nodes
-        if node.tensor is not None and not node.is_leaf and node.scope is not None and node.scope.is_backward
-        and node.scope.step in scopes and (everything or node.tensor.id not in sums)
-    }  # fmt: skip
+        node.index
+        for node in graph.nodes
+        if node.tensor is not None
+        and not node.is_leaf
+        and node.scope is not None
+        and node.scope.is_backward
+        and node.scope.step in scopes
+        and (everything or node.tensor.id not in sums)
+    }
     assert [graph.nodes[k] for k in sorted(expected - set(found))] == [], "not drawn"
     assert {graph.nodes[k].op for k in set(found) - expected} <= {"add"}, "a sum of shares of a parameter at most"
 
@@ -205,7 +218,11 @@ def test_a_backward_step_stands_in_the_column_of_its_step() -> None:
 
 def test_time_runs_backwards_and_the_rail_of_the_cell_state_stays_straight() -> None:
     drawing, _ = drawn(RUNS["lstm"])
-    between = [line for line in drawing.lines if {line.source[:8], line.target[:8]} in ({"t2.back.", "t1.back."}, {"t1.back.", "t0.back."})]
+    between = [
+        line
+        for line in drawing.lines
+        if {line.source[:8], line.target[:8]} in ({"t2.back.", "t1.back."}, {"t1.back.", "t0.back."})
+    ]
     assert len(between) == 4
     for line in between:
         assert line.source > line.target
@@ -220,7 +237,9 @@ def test_the_loss_enters_where_it_reads_an_output() -> None:
     run = run_of("lstm")
     last, _ = drawn(run, tg.sum(run.outputs[-1]))
     assert [s.label for s in last.shapes if s.label.startswith("∂L")] == ["∂L/∂h₂"]
-    inner, _ = drawn(run, tg.sum(run.outputs[-1]) + tg.sum(run.names["f", 1] * run.names["f", 1]) + tg.sum(run.states[0].c))
+    inner, _ = drawn(
+        run, tg.sum(run.outputs[-1]) + tg.sum(run.names["f", 1] * run.names["f", 1]) + tg.sum(run.states[0].c)
+    )
     assert sorted(s.label for s in inner.shapes if s.label.startswith("∂L")) == ["∂L/∂c₀", "∂L/∂f", "∂L/∂h₂"]
     assert_sound(inner)
 
@@ -229,7 +248,9 @@ def test_a_layer_is_fed_by_the_layer_above() -> None:
     drawing, _ = drawn(RUNS["stacked"])
     for t in range(3):
         upper = f"layer1.t{t}.back.d.x"
-        assert [line.target.startswith(f"layer0.t{t}.back.") for line in drawing.lines if line.source == upper] == [True]
+        assert [line.target.startswith(f"layer0.t{t}.back.") for line in drawing.lines if line.source == upper] == [
+            True
+        ]
     assert {s.id[:6] for s in drawing.shapes if s.label.startswith("∂L")} == {"layer1"}
 
 
@@ -239,7 +260,9 @@ def test_every_layer_has_the_gradient_by_its_input() -> None:
 
 
 def test_the_loss_is_still_known_as_the_loss() -> None:
-    assert [s.label for s in drawn(RUNS["lstm"])[0].shapes if s.css.startswith("loss") and s.id.startswith("out.")] == ["L = Σ"]
+    assert [s.label for s in drawn(RUNS["lstm"])[0].shapes if s.css.startswith("loss") and s.id.startswith("out.")] == [
+        "L = Σ"
+    ]
 
 
 def test_four_gates_flow_together_into_one_arrow() -> None:
@@ -252,14 +275,22 @@ def test_four_gates_flow_together_into_one_arrow() -> None:
 def test_what_reads_a_state_beside_its_rail_stands_below_the_gates_in_both_directions() -> None:
     drawing, _ = drawn(RUNS["gru"])
     for prefix, gate in (("t1.", "z"), ("t1.back.", "δz")):
-        heights = {s.label.removesuffix("ᵀ ·").removesuffix(" ·"): s.y for s in drawing.shapes if s.id.startswith(prefix) and (".back." in s.id) == ("back" in prefix)}
+        heights = {
+            s.label.removesuffix("ᵀ ·").removesuffix(" ·"): s.y
+            for s in drawing.shapes
+            if s.id.startswith(prefix) and (".back." in s.id) == ("back" in prefix)
+        }
         assert heights["weight_hh"] < heights[gate]
 
 
 @pytest.mark.slow
 def test_no_cotangent_passes_a_cut() -> None:
     drawing, _ = drawn(RUNS["truncated"])
-    crossing = {(line.source[:2], line.target[:2]) for line in drawing.lines if ".back." in line.source and ".back." in line.target}
+    crossing = {
+        (line.source[:2], line.target[:2])
+        for line in drawing.lines
+        if ".back." in line.source and ".back." in line.target
+    }
     assert ("t1", "t0") in crossing and ("t2", "t1") not in crossing
 
 
@@ -268,7 +299,11 @@ def test_a_value_read_by_a_later_step_that_is_no_state_gets_its_share_from_there
     drawing, trace = drawn(run)
     assert_complete(run, drawing, trace.loss, list(range(4)))
     assert sorted(s.label for s in drawing.shapes if s.label.startswith("from t")) == ["from t = 2", "from t = 3"]
-    assert [s.label for s in drawing.shapes if s.id.startswith(("t2.back.d.h", "t3.back.d.h")) and "₂" not in s.label and "₃" not in s.label]
+    assert [
+        s.label
+        for s in drawing.shapes
+        if s.id.startswith(("t2.back.d.h", "t3.back.d.h")) and "₂" not in s.label and "₃" not in s.label
+    ]
 
 
 def test_forward_values_are_chips_beside_the_operation_that_reads_them() -> None:
@@ -286,8 +321,11 @@ def test_forward_values_are_chips_beside_the_operation_that_reads_them() -> None
 def test_white_boxes_say_how_a_share_comes_about() -> None:
     drawing, _ = drawn(RUNS["lstm"], steps=slice(1, 2))
     assert sorted(s.label for s in drawing.shapes if "→" in s.label) == [
-        "Σ → δbias_hh", "Σ → δbias_ih", "⊗ h₀ → δweight_hh", "⊗ x₁ → δweight_ih"
-    ]  # fmt: skip
+        "Σ → δbias_hh",
+        "Σ → δbias_ih",
+        "⊗ h₀ → δweight_hh",
+        "⊗ x₁ → δweight_ih",
+    ]
 
 
 def test_long_runs_are_folded_in_both_rows() -> None:
@@ -302,7 +340,9 @@ def test_a_compiled_run_is_drawn_like_the_cell_itself() -> None:
     x = np.random.default_rng(0).normal(size=(3, 2, 3))
     cell = tg.cells.LSTMCell(3, 4, seed=0)
     plain, compiled = tg.unroll(cell, x), tg.unroll(tg.compile(cell, backend="numpy"), x)
-    pictures = [picture(run, trace=inspector.trace(run, tg.sum(run.outputs[-1])), backward=True) for run in (plain, compiled)]
+    pictures = [
+        picture(run, trace=inspector.trace(run, tg.sum(run.outputs[-1])), backward=True) for run in (plain, compiled)
+    ]
     labels = [[s.label for s in p.shapes if ".back." in s.id] for p in pictures]
     assert labels[0] == labels[1] and len(labels[0]) > 100
 
@@ -310,12 +350,18 @@ def test_a_compiled_run_is_drawn_like_the_cell_itself() -> None:
 @pytest.mark.parametrize(
     ("x", "text"),
     [
-        (lambda f, c: f * (1.0 - f), "f(1 − f)"), (lambda f, c: 1.0 - tg.tanh(c) * tg.tanh(c), "1 − tanh c·tanh c"),
-        (lambda f, c: tg.square(tg.tanh(c)), "tanh²c"), (lambda f, c: -(f + c) * c, "(−(f + c))·c"), (lambda f, c: (f + c) / c, "(f + c)/c"),
-        (lambda f, c: tg.sigmoid(f + c), "σ(f + c)"), (lambda f, c: -f, "−f"), (lambda f, c: f - (c - 2.0), "f − (c − 2)"),
-        (lambda f, c: tg.transpose(f * f), "f²"), (lambda f, c: tg.sum(f), None),
+        (lambda f, c: f * (1.0 - f), "f(1 − f)"),
+        (lambda f, c: 1.0 - tg.tanh(c) * tg.tanh(c), "1 − tanh c·tanh c"),
+        (lambda f, c: tg.square(tg.tanh(c)), "tanh²c"),
+        (lambda f, c: -(f + c) * c, "(−(f + c))·c"),
+        (lambda f, c: (f + c) / c, "(f + c)/c"),
+        (lambda f, c: tg.sigmoid(f + c), "σ(f + c)"),
+        (lambda f, c: -f, "−f"),
+        (lambda f, c: f - (c - 2.0), "f − (c − 2)"),
+        (lambda f, c: tg.transpose(f * f), "f²"),
+        (lambda f, c: tg.sum(f), None),
     ],
-)  # fmt: skip
+)
 def test_formulas_of_unnamed_values(x: object, text: str | None) -> None:
     value = np.ones((2, 2))
     graph = tg.Graph(x(tg.tensor(value, name="f"), tg.tensor(value, name="c")))  # type: ignore[operator]

@@ -45,12 +45,17 @@ def test_the_description_says_what_is_drawn(writer: str, monkeypatch: pytest.Mon
     trace = inspector.trace(run, run.outputs[-1].sum())
     title, words = described(inspector.render(run, level="gate", trace=trace))
     assert title == "LSTMCell(3, 4) · T = 30 · gate level"
-    assert words.startswith("LSTMCell(3, 4) unrolled over 30 timesteps, drawn at gate level. Shown: t = 0, 1, 2, 28 and 29; 25 steps folded away.")
+    assert words.startswith(
+        "LSTMCell(3, 4) unrolled over 30 timesteps, drawn at gate level. Shown: t = 0, 1, 2, 28 and 29; 25 steps folded"
+        " away."
+    )
     assert "States h and c are carried from step to step; c on a highway" in words
     for name in "hc":
         norm = trace.norm(name)
-        ends = [float(words.split(f"by {name}: ")[1].split(" at")[0].replace("×10⁻", "e-").translate(DIGITS)),
-                float(words.split(f"by {name}: ")[1].split(", ")[1].split(" at")[0])]  # fmt: skip
+        ends = [
+            float(words.split(f"by {name}: ")[1].split(" at")[0].replace("×10⁻", "e-").translate(DIGITS)),
+            float(words.split(f"by {name}: ")[1].split(", ")[1].split(" at")[0]),
+        ]
         assert ends == pytest.approx([norm[0], norm[-1]], rel=0.01)
 
 
@@ -65,7 +70,9 @@ def test_the_description_tells_layers_and_directions_and_no_gradient_without_a_t
 
 
 def test_two_drawings_on_one_page_have_names_of_their_own() -> None:
-    one, two = (ET.fromstring(inspector.render(run_of(name)).encode()).get("aria-labelledby") for name in ("rnn", "gru"))
+    one, two = (
+        ET.fromstring(inspector.render(run_of(name)).encode()).get("aria-labelledby") for name in ("rnn", "gru")
+    )
     assert one and two and not set(one.split()) & set(two.split())
 
 
@@ -102,7 +109,16 @@ def test_pdf_holds_real_text(level: str, tmp_path: Path) -> None:
     run = run_of("lstm", 13)
     (page,) = pypdf.PdfReader(inspector.render(run, tmp_path / "run.pdf", level=level, steps=[0, 12])).pages
     text = "".join(page.extract_text().split())
-    for words in ("LSTMCell(3, 4) · T = 13", "step t = 12", "× 11, same parameters", "h₀", "h₁₂", "weight_ih 16×3", "c_init", "input x"):
+    for words in (
+        "LSTMCell(3, 4) · T = 13",
+        "step t = 12",
+        "× 11, same parameters",
+        "h₀",
+        "h₁₂",
+        "weight_ih 16×3",
+        "c_init",
+        "input x",
+    ):
         assert "".join(words.split()) in text, words
 
 

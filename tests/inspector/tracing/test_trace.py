@@ -62,12 +62,16 @@ def test_shares_of_the_timesteps_add_up_to_the_whole_gradient(kind: str) -> None
     trace, loss = traced(run)
     parameters = dict(run.cell.named_parameters())
     assert trace.parameters == tuple(parameters)
-    for name, (parameter, whole) in zip(parameters, zip(parameters.values(), tg.grad(loss, list(parameters.values())), strict=True), strict=True):
+    for name, (parameter, whole) in zip(
+        parameters, zip(parameters.values(), tg.grad(loss, list(parameters.values())), strict=True), strict=True
+    ):
         shares = [trace.parameter_gradient(name, t) for t in range(trace.steps)]
         assert shares[0].shape == parameter.shape
         np.testing.assert_allclose(sum(shares), whole.data, rtol=1e-12, atol=1e-13)
         np.testing.assert_allclose(trace.parameter_gradient(name), whole.data, rtol=1e-12, atol=1e-13)
-        np.testing.assert_allclose(trace.parameter_norm(name), [np.linalg.norm(s) for s in shares], rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(
+            trace.parameter_norm(name), [np.linalg.norm(s) for s in shares], rtol=1e-10, atol=1e-14
+        )
 
 
 @FEW
@@ -146,8 +150,9 @@ def test_norms_cover_exactly_the_nodes_and_edges_that_the_loss_depends_on() -> N
     tensors = {n.tensor.id for n in graph.nodes if n.tensor is not None}
     edges = {
         (graph.nodes[e.target].tensor.id, e.operand)  # type: ignore[union-attr]
-        for e in graph.edges if graph.nodes[e.source].tensor is not None and not e.cut
-    }  # fmt: skip
+        for e in graph.edges
+        if graph.nodes[e.source].tensor is not None and not e.cut
+    }
     assert set(trace.node_norms) == tensors
     assert set(trace.edge_norms) == edges
 
@@ -164,8 +169,18 @@ def test_norms_of_factored_cotangents_are_those_of_their_arrays(n: int, p: int, 
 
 def test_names_of_preactivations_states_and_layers() -> None:
     assert set(inspector.trace(RUNS["lstm"], RUNS["lstm"].outputs[-1].sum()).names) == {
-        "x", "i", "f", "g", "o", "c", "h", "z_i", "z_f", "z_g", "z_o",
-    }  # fmt: skip
+        "x",
+        "i",
+        "f",
+        "g",
+        "o",
+        "c",
+        "h",
+        "z_i",
+        "z_f",
+        "z_g",
+        "z_o",
+    }
     stacked = traced(RUNS["stacked"])[0].names
     assert {"x", "layer0/f", "layer0/z_f", "layer1/r", "layer1/z_r", "layer1/h"} <= set(stacked)
     assert {"forward/c", "backward/h", "backward/z_h"} <= set(traced(RUNS["directions"])[0].names)
@@ -239,7 +254,9 @@ def test_shares_are_those_of_this_run_when_another_uses_the_same_weights() -> No
 
 
 @pytest.mark.parametrize("compiled", [(True, False), (False, True), (True, True)])
-def test_a_stack_that_is_compiled_in_part_is_drawn_and_measured_like_one_that_is_not(compiled: tuple[bool, bool]) -> None:
+def test_a_stack_that_is_compiled_in_part_is_drawn_and_measured_like_one_that_is_not(
+    compiled: tuple[bool, bool],
+) -> None:
     x = np.random.default_rng(0).normal(size=(4, 2, 3))
     cells = tg.cells.LSTMCell(3, 4, seed=0), tg.cells.GRUCell(4, 4, seed=1)
     layers = [tg.compile(cell) if hurry else cell for cell, hurry in zip(cells, compiled, strict=True)]
@@ -253,8 +270,15 @@ def test_a_stack_that_is_compiled_in_part_is_drawn_and_measured_like_one_that_is
 
 
 def test_a_compiled_layer_that_the_loss_does_not_read_has_gradients_of_zero() -> None:
-    stack = tg.Stacked(tg.compile(tg.cells.LSTMCell(3, 4, seed=0), backend="numpy"), tg.compile(tg.cells.GRUCell(4, 2, seed=1), backend="numpy"))
+    stack = tg.Stacked(
+        tg.compile(tg.cells.LSTMCell(3, 4, seed=0), backend="numpy"),
+        tg.compile(tg.cells.GRUCell(4, 2, seed=1), backend="numpy"),
+    )
     run = tg.unroll(stack, np.random.default_rng(0).normal(size=(5, 2, 3)))
     found = inspector.trace(run, (run.children["layer0"].outputs[3] ** 2).sum())
     assert {"layer1/h", "layer1/z", "layer1/z_z"} <= set(found.names)
-    assert not found.norm("layer1/h").any() and found.gradient("layer1/z", 2).shape == (2, 2) and found.norm("layer0/h")[:4].all()
+    assert (
+        not found.norm("layer1/h").any()
+        and found.gradient("layer1/z", 2).shape == (2, 2)
+        and found.norm("layer0/h")[:4].all()
+    )

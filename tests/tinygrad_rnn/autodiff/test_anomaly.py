@@ -17,7 +17,9 @@ def test_forward() -> None:
     with tg.detect_anomaly(), tg.scope("layer0"), timestep(3):
         x = tg.tensor([1.0, -1.0])
         y = x * 2.0
-        with pytest.raises(tg.AnomalyError, match=r"NaN in the output of log \(shape \(2,\)\) at layer layer0, timestep 3") as caught:
+        with pytest.raises(
+            tg.AnomalyError, match=r"NaN in the output of log \(shape \(2,\)\) at layer layer0, timestep 3"
+        ) as caught:
             tg.log(y)
     assert caught.value.node.op is tg.log and isinstance(caught.value, ArithmeticError)
 
@@ -39,7 +41,9 @@ def test_backward() -> None:
     assert (caught.value.gate, caught.value.node) == ("r", y)
 
 
-@pytest.mark.parametrize("consume", [lambda y, x: tg.grad(y, x), lambda y, x: tg.grad(y, x, create_graph=True), tg.jacobian])
+@pytest.mark.parametrize(
+    "consume", [lambda y, x: tg.grad(y, x), lambda y, x: tg.grad(y, x, create_graph=True), tg.jacobian]
+)
 def test_every_consumer_of_the_sweep_notices(consume: Any) -> None:
     x = tg.tensor(0.0)
     y = tg.sqrt(x)
@@ -123,7 +127,9 @@ def test_a_backward_step_names_timestep_and_gate() -> None:
     assert "at timestep 2, gate o" in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "gate"), [("lstm", k) for k in range(4)] + [("gru", k) for k in range(3)] + [("rnn", 0)])
+@pytest.mark.parametrize(
+    ("name", "gate"), [("lstm", k) for k in range(4)] + [("gru", k) for k in range(3)] + [("rnn", 0)]
+)
 def test_weights_that_are_not_finite_are_found_at_once(name: str, gate: int) -> None:
     with pytest.raises(tg.AnomalyError, match=r"NaN in the output of .* timestep 0"):
         run_and_loss(poisoned(name, gate), np.ones((3, 1, 1)))

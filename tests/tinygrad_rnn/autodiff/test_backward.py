@@ -222,7 +222,9 @@ def test_bad_arguments_are_explained(call: Any, error: Any, message: str) -> Non
 def test_a_rule_of_the_wrong_shape_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tg.flip, "rules", (lambda g, y, x, axis=None: g[:1],))
     x = tg.tensor([1.0, 2.0])
-    with pytest.raises(AssertionError, match=r"rule of flip for operand 0 returned shape \(1,\), the operand has shape \(2,\)"):
+    with pytest.raises(
+        AssertionError, match=r"rule of flip for operand 0 returned shape \(1,\), the operand has shape \(2,\)"
+    ):
         tg.grad(tg.flip(x), x, [1.0, 1.0])
 
 

@@ -58,12 +58,27 @@ MASK = np.array([True, False, True])
 @pytest.mark.parametrize(
     "index",
     [
-        (ROW, slice(None), [1, 2, 1]), (COLUMN[:, 0], slice(None), COLUMN), (MASK, ..., 0), (0, slice(1), ROW), (ROW, None, slice(None), 2), (slice(None), ROW, None, ROW),
-        (MASK, slice(None), [True, False, False, True]), (slice(None), ROW), (ROW,), ROW, (slice(None), COLUMN, ROW), (0, ROW), (..., ROW, 1), (COLUMN, ROW, ROW), [1, 0], [],
-        (True, slice(None), ROW), (np.array(1), slice(None), np.array(2)),
+        (ROW, slice(None), [1, 2, 1]),
+        (COLUMN[:, 0], slice(None), COLUMN),
+        (MASK, ..., 0),
+        (0, slice(1), ROW),
+        (ROW, None, slice(None), 2),
+        (slice(None), ROW, None, ROW),
+        (MASK, slice(None), [True, False, False, True]),
+        (slice(None), ROW),
+        (ROW,),
+        ROW,
+        (slice(None), COLUMN, ROW),
+        (0, ROW),
+        (..., ROW, 1),
+        (COLUMN, ROW, ROW),
+        [1, 0],
+        [],
+        (True, slice(None), ROW),
+        (np.array(1), slice(None), np.array(2)),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_every_form_of_index(index: Any) -> None:
     """NumPy puts the axes of index arrays that stand apart in front, and so must the batch."""
     x = tg.tensor(np.arange(36.0).reshape(3, 3, 4))

@@ -1,4 +1,6 @@
-"""NumPy's functions on Tensors: NumPy's numbers for NumPy's arguments, gradients checked and compared with HIPS autograd's."""
+"""NumPy's functions on Tensors: NumPy's numbers for NumPy's arguments, gradients checked and compared with HIPS
+autograd's.
+"""
 
 from __future__ import annotations
 
@@ -131,67 +133,172 @@ PLACES = st.sampled_from([2, 3, [1], [1, 2], []])
 
 CASES: dict[str, Case | tuple[Case, ...]] = {
     # elementary functions
-    "arccos": of(lambda m, x: m.arccos(x), lambda s: eighths(-0.75, 0.75, s)), "arcsinh": of(lambda m, x: m.arcsinh(x), values),
-    "arcsin": of(lambda m, x: m.arcsin(x), lambda s: eighths(-0.75, 0.75, s)), "cosh": of(lambda m, x: m.cosh(x), values),
-    "arccosh": of(lambda m, x: m.arccosh(x), lambda s: eighths(1.25, 3, s)), "tan": of(lambda m, x: m.tan(x), lambda s: eighths(-1, 1, s)),
-    "arctanh": of(lambda m, x: m.arctanh(x), lambda s: eighths(-0.75, 0.75, s)), "sinh": of(lambda m, x: m.sinh(x), values),
-    "deg2rad": of(lambda m, x: m.deg2rad(x), values), "degrees": of(lambda m, x: m.degrees(x), values),
-    "exp2": of(lambda m, x: m.exp2(x), values), "float_power": of(lambda m, x, y: m.float_power(x, y), positive, values),
+    "arccos": of(lambda m, x: m.arccos(x), lambda s: eighths(-0.75, 0.75, s)),
+    "arcsinh": of(lambda m, x: m.arcsinh(x), values),
+    "arcsin": of(lambda m, x: m.arcsin(x), lambda s: eighths(-0.75, 0.75, s)),
+    "cosh": of(lambda m, x: m.cosh(x), values),
+    "arccosh": of(lambda m, x: m.arccosh(x), lambda s: eighths(1.25, 3, s)),
+    "tan": of(lambda m, x: m.tan(x), lambda s: eighths(-1, 1, s)),
+    "arctanh": of(lambda m, x: m.arctanh(x), lambda s: eighths(-0.75, 0.75, s)),
+    "sinh": of(lambda m, x: m.sinh(x), values),
+    "deg2rad": of(lambda m, x: m.deg2rad(x), values),
+    "degrees": of(lambda m, x: m.degrees(x), values),
+    "exp2": of(lambda m, x: m.exp2(x), values),
+    "float_power": of(lambda m, x, y: m.float_power(x, y), positive, values),
     "fmax": of(lambda m, x, y: m.fmax(x, y), values, lambda s: eighths(-2, 2, s).map(lambda y: y + 1 / 16)),
     "fmin": of(lambda m, x, y: m.fmin(x, y), values, lambda s: eighths(-2, 2, s).map(lambda y: y + 1 / 16)),
-    "fmod": of(lambda m, x, y: m.fmod(x, y), lambda s: eighths(-2, 2, s).map(lambda x: x + 1 / 16), lambda s: st.just(np.full(s, 0.5))),
-    "divmod": of(lambda m, x, y: list(m.divmod(x, y)), lambda s: eighths(-2, 2, s).map(lambda x: x + 1 / 16), lambda s: st.just(np.full(s, 0.5))),
-    "logaddexp2": of(lambda m, x, y: m.logaddexp2(x, y), values, values), "rad2deg": of(lambda m, x: m.rad2deg(x), values),
-    "nan_to_num": of(lambda m, x: m.nan_to_num(x), values), "radians": of(lambda m, x: m.radians(x), values),
+    "fmod": of(
+        lambda m, x, y: m.fmod(x, y),
+        lambda s: eighths(-2, 2, s).map(lambda x: x + 1 / 16),
+        lambda s: st.just(np.full(s, 0.5)),
+    ),
+    "divmod": of(
+        lambda m, x, y: list(m.divmod(x, y)),
+        lambda s: eighths(-2, 2, s).map(lambda x: x + 1 / 16),
+        lambda s: st.just(np.full(s, 0.5)),
+    ),
+    "logaddexp2": of(lambda m, x, y: m.logaddexp2(x, y), values, values),
+    "rad2deg": of(lambda m, x: m.rad2deg(x), values),
+    "nan_to_num": of(lambda m, x: m.nan_to_num(x), values),
+    "radians": of(lambda m, x: m.radians(x), values),
     "reciprocal": of(lambda m, x: m.reciprocal(x), nonzero),
     # arrangement
-    "append": along(lambda m, x, axis: m.append(x, 2 * x, axis=axis), none=True), "array_split": along(lambda m, x, axis, k: m.array_split(x, k, axis), PLACES),
-    "atleast_1d": on(lambda m, x: m.atleast_1d(x)), "atleast_2d": on(lambda m, x: m.atleast_2d(x)), "atleast_3d": on(lambda m, x: m.atleast_3d(x)),
+    "append": along(lambda m, x, axis: m.append(x, 2 * x, axis=axis), none=True),
+    "array_split": along(lambda m, x, axis, k: m.array_split(x, k, axis), PLACES),
+    "atleast_1d": on(lambda m, x: m.atleast_1d(x)),
+    "atleast_2d": on(lambda m, x: m.atleast_2d(x)),
+    "atleast_3d": on(lambda m, x: m.atleast_3d(x)),
     "broadcast_arrays": of(lambda m, x, y: list(m.broadcast_arrays(x, y)), values, values),
-    "column_stack": either(sized(lambda m, x, y: m.column_stack([x, y]), (2,), (2, 3)), sized(lambda m, x, y: m.column_stack((x, y)), *ONES)),
-    "diag": either(*(sized(lambda m, x: m.diag(x, 1), s) for s in [(3,), (2, 3)]), *(sized(lambda m, x: m.diag(x, -2), s) for s in [(2,), (3, 2)])),
-    "diagonal": on(lambda m, x, k: m.diagonal(x, k, -1, 0), SMALL, min_dims=2), "fliplr": on(lambda m, x: m.fliplr(x), min_dims=2),
-    "dsplit": on(lambda m, x, k: m.dsplit(x, k), st.sampled_from([1, [1], []]), min_dims=3), "flipud": on(lambda m, x: m.flipud(x), min_dims=1),
+    "column_stack": either(
+        sized(lambda m, x, y: m.column_stack([x, y]), (2,), (2, 3)),
+        sized(lambda m, x, y: m.column_stack((x, y)), *ONES),
+    ),
+    "diag": either(
+        *(sized(lambda m, x: m.diag(x, 1), s) for s in [(3,), (2, 3)]),
+        *(sized(lambda m, x: m.diag(x, -2), s) for s in [(2,), (3, 2)]),
+    ),
+    "diagonal": on(lambda m, x, k: m.diagonal(x, k, -1, 0), SMALL, min_dims=2),
+    "fliplr": on(lambda m, x: m.fliplr(x), min_dims=2),
+    "dsplit": on(lambda m, x, k: m.dsplit(x, k), st.sampled_from([1, [1], []]), min_dims=3),
+    "flipud": on(lambda m, x: m.flipud(x), min_dims=1),
     "dstack": either(*(sized(lambda m, x, y: m.dstack([x, y]), s, s) for s in [(), (2,), (2, 3), (2, 1, 2)])),
     "full_like": either(*(sized(lambda m, x, y: m.full_like(x, y), (2, 3), s) for s in [(), (3,), (2, 1)])),
-    "hsplit": on(lambda m, x, k: m.hsplit(x, k), st.sampled_from([1, [1], []]), min_dims=1), "moveaxis": _moveaxis,
+    "hsplit": on(lambda m, x, k: m.hsplit(x, k), st.sampled_from([1, [1], []]), min_dims=1),
+    "moveaxis": _moveaxis,
     "hstack": either(*(sized(lambda m, x, y: m.hstack([x, y]), s, s) for s in [(), (2,), (2, 3)])),
-    "rollaxis": either(_rollaxis, *(sized(lambda m, x, a=a, b=b: m.rollaxis(x, a, b), (1, 2, 3)) for a, b in [(0, 3), (2, 0), (1, -1), (-1, 1)])),
+    "rollaxis": either(
+        _rollaxis,
+        *(sized(lambda m, x, a=a, b=b: m.rollaxis(x, a, b), (1, 2, 3)) for a, b in [(0, 3), (2, 0), (1, -1), (-1, 1)]),
+    ),
     "repeat": either(_repeat, sized(lambda m, x: m.repeat(x, 2), (2, 3))),
     "ravel": on(lambda m, x: m.ravel(x), min_side=0),
-    "roll": either(along(lambda m, x, axis, k: m.roll(x, k, axis), SMALL, none=True), sized(lambda m, x: m.roll(x, (1, -1), (0, 1)), (2, 3))),
-    "rot90": either(*(sized(lambda m, x, k=k: m.rot90(x, k, axes=(2, 0)), (2, 1, 3)) for k in range(-2, 4)), on(lambda m, x: m.rot90(x), min_dims=2)),
+    "roll": either(
+        along(lambda m, x, axis, k: m.roll(x, k, axis), SMALL, none=True),
+        sized(lambda m, x: m.roll(x, (1, -1), (0, 1)), (2, 3)),
+    ),
+    "rot90": either(
+        *(sized(lambda m, x, k=k: m.rot90(x, k, axes=(2, 0)), (2, 1, 3)) for k in range(-2, 4)),
+        on(lambda m, x: m.rot90(x), min_dims=2),
+    ),
     "sort": along(lambda m, x, axis: m.sort(x, axis=axis), kind=distinct, none=True),
     "take": on(lambda m, x: m.take(x, [0, -1, 0], axis=None)),
     "tile": on(lambda m, x, k: m.tile(x, k), st.integers(0, 2) | st.lists(st.integers(0, 2), max_size=3)),
-    "tril": on(lambda m, x, k: m.tril(x, k), SMALL, min_dims=2), "triu": on(lambda m, x, k: m.triu(x, k), SMALL, min_dims=2),
+    "tril": on(lambda m, x, k: m.tril(x, k), SMALL, min_dims=2),
+    "triu": on(lambda m, x, k: m.triu(x, k), SMALL, min_dims=2),
     "vsplit": on(lambda m, x, k: m.vsplit(x, k), st.sampled_from([1, [1], []]), min_dims=2),
     "vstack": either(*(sized(lambda m, x, y: m.vstack([x, y]), s, s) for s in [(), (2,), (2, 3)])),
     # products
-    "cross": either(sized(lambda m, x, y: m.cross(x, y), (2, 3), (3,)), sized(lambda m, x, y: m.cross(x, y, 0, 1, 0), (3, 2), (2, 3))),
-    "dot": either(*(sized(lambda m, x, y: m.dot(x, y), *s) for s in [((), (2,)), ((2,), (2,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 2)), ((2, 2, 3), (3,)), ((2, 3), (2, 3, 2))])),
-    "inner": either(*(sized(lambda m, x, y: m.inner(x, y), *s) for s in [((2,), ()), ((2,), (2,)), ((2, 3), (3,)), ((2, 3), (2, 3)), ((2, 2, 3), (2, 3))])),
-    "kron": either(*(sized(lambda m, x, y: m.kron(x, y), *s) for s in [((2,), (3,)), ((2, 2), (1, 3)), ((2,), (2, 2)), ((2, 1, 2), (2, 2)), ((), (2,))])),
-    "outer": either(sized(lambda m, x, y: m.outer(x, y), (2,), (3,)), sized(lambda m, x, y: m.outer(x, y), (2, 2), (1, 3))),
-    "tensordot": either(_tensordot, sized(lambda m, x, y: m.tensordot(x, y), (2, 2, 3), (2, 3)), sized(lambda m, x, y: m.tensordot(x, y, 1), (2, 3), (3, 2))),
+    "cross": either(
+        sized(lambda m, x, y: m.cross(x, y), (2, 3), (3,)),
+        sized(lambda m, x, y: m.cross(x, y, 0, 1, 0), (3, 2), (2, 3)),
+    ),
+    "dot": either(
+        *(
+            sized(lambda m, x, y: m.dot(x, y), *s)
+            for s in [
+                ((), (2,)),
+                ((2,), (2,)),
+                ((2, 3), (3,)),
+                ((3,), (3, 2)),
+                ((2, 3), (3, 2)),
+                ((2, 2, 3), (3,)),
+                ((2, 3), (2, 3, 2)),
+            ]
+        )
+    ),
+    "inner": either(
+        *(
+            sized(lambda m, x, y: m.inner(x, y), *s)
+            for s in [((2,), ()), ((2,), (2,)), ((2, 3), (3,)), ((2, 3), (2, 3)), ((2, 2, 3), (2, 3))]
+        )
+    ),
+    "kron": either(
+        *(
+            sized(lambda m, x, y: m.kron(x, y), *s)
+            for s in [((2,), (3,)), ((2, 2), (1, 3)), ((2,), (2, 2)), ((2, 1, 2), (2, 2)), ((), (2,))]
+        )
+    ),
+    "outer": either(
+        sized(lambda m, x, y: m.outer(x, y), (2,), (3,)), sized(lambda m, x, y: m.outer(x, y), (2, 2), (1, 3))
+    ),
+    "tensordot": either(
+        _tensordot,
+        sized(lambda m, x, y: m.tensordot(x, y), (2, 2, 3), (2, 3)),
+        sized(lambda m, x, y: m.tensordot(x, y, 1), (2, 3), (3, 2)),
+    ),
     "trace": on(lambda m, x, k: m.trace(x, k, 0, -1), SMALL, min_dims=2),
-    "vdot": either(sized(lambda m, x, y: m.vdot(x, y), (2, 3), (3, 2)), sized(lambda m, x, y: m.vdot(x, y), (2,), (2,))),
+    "vdot": either(
+        sized(lambda m, x, y: m.vdot(x, y), (2, 3), (3, 2)), sized(lambda m, x, y: m.vdot(x, y), (2,), (2,))
+    ),
     # reductions
-    "average": either(_average, over(lambda m, x, **k: m.average(x, **k))), "cumprod": along(lambda m, x, axis: m.cumprod(x, axis=axis), none=True),
-    "diff": either(along(lambda m, x, axis, n: m.diff(x, n, axis), st.integers(0, 3)), sized(lambda m, x, y: m.diff(x, axis=0, prepend=0.5, append=y), (2, 3), (1, 3))),
-    "linalg.norm": either(*(sized(lambda m, x, o=o: m.linalg.norm(x, o, axis=1), (2, 3), kind=apart) for o in (None, 0, 0.5, 1, 2, 3, -1, np.inf, -np.inf)),
-                          *(sized(lambda m, x, o=o: m.linalg.norm(x, o, axis=(2, 0)), (3, 1, 2), kind=apart) for o in (None, "fro", 1, -1, np.inf, -np.inf)),
-                          on(lambda m, x, o: m.linalg.norm(x, o, axis=(1, 0), keepdims=True), st.sampled_from([None, 1, -np.inf]), min_dims=2, kind=apart),
-                          along(lambda m, x, axis: m.linalg.norm(x, 1, axis, keepdims=True), kind=apart), on(lambda m, x: m.linalg.norm(x), min_dims=1, kind=positive)),
-    "median": over(lambda m, x, **k: m.median(x, **k), kind=distinct), "ptp": over(lambda m, x, **k: m.ptp(x, **k), kind=distinct),
-    "percentile": over(lambda m, x, q, **k: m.percentile(x, q, **k), st.sampled_from([0, 30, [25, 100], [[10.0], [60.0]]]), kind=distinct),
+    "average": either(_average, over(lambda m, x, **k: m.average(x, **k))),
+    "cumprod": along(lambda m, x, axis: m.cumprod(x, axis=axis), none=True),
+    "diff": either(
+        along(lambda m, x, axis, n: m.diff(x, n, axis), st.integers(0, 3)),
+        sized(lambda m, x, y: m.diff(x, axis=0, prepend=0.5, append=y), (2, 3), (1, 3)),
+    ),
+    "linalg.norm": either(
+        *(
+            sized(lambda m, x, o=o: m.linalg.norm(x, o, axis=1), (2, 3), kind=apart)
+            for o in (None, 0, 0.5, 1, 2, 3, -1, np.inf, -np.inf)
+        ),
+        *(
+            sized(lambda m, x, o=o: m.linalg.norm(x, o, axis=(2, 0)), (3, 1, 2), kind=apart)
+            for o in (None, "fro", 1, -1, np.inf, -np.inf)
+        ),
+        on(
+            lambda m, x, o: m.linalg.norm(x, o, axis=(1, 0), keepdims=True),
+            st.sampled_from([None, 1, -np.inf]),
+            min_dims=2,
+            kind=apart,
+        ),
+        along(lambda m, x, axis: m.linalg.norm(x, 1, axis, keepdims=True), kind=apart),
+        on(lambda m, x: m.linalg.norm(x), min_dims=1, kind=positive),
+    ),
+    "median": over(lambda m, x, **k: m.median(x, **k), kind=distinct),
+    "ptp": over(lambda m, x, **k: m.ptp(x, **k), kind=distinct),
+    "percentile": over(
+        lambda m, x, q, **k: m.percentile(x, q, **k),
+        st.sampled_from([0, 30, [25, 100], [[10.0], [60.0]]]),
+        kind=distinct,
+    ),
     "quantile": over(lambda m, x, q, **k: m.quantile(x, q, **k), st.sampled_from([0.5, 1, [0.25, 0.8]]), kind=distinct),
-    "std": over(lambda m, x, **k: m.std(x, **k), kind=distinct), "var": over(lambda m, x, d, **k: m.var(x, ddof=d, **k), st.sampled_from([0, 0.5])),
-}  # fmt: skip
+    "std": over(lambda m, x, **k: m.std(x, **k), kind=distinct),
+    "var": over(lambda m, x, d, **k: m.var(x, ddof=d, **k), st.sampled_from([0, 0.5])),
+}
 
 PLAIN = {
-    "allclose", "array_equal", "bitwise_and", "bitwise_or", "bitwise_xor", "count_nonzero", "invert", "ndim", "shape", "size",
-}  # fmt: skip
+    "allclose",
+    "array_equal",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "count_nonzero",
+    "invert",
+    "ndim",
+    "shape",
+    "size",
+}
 """Answers without a gradient, tested by themselves."""
 
 EACH = [
@@ -200,7 +307,9 @@ EACH = [
     for k, case in enumerate(CASES[name] if isinstance(CASES[name], tuple) else [CASES[name]])
 ]
 
-COMPOSED = {dispatch.numpy_name(f).removeprefix("np.") for f, op in dispatch.NUMPY.items() if not isinstance(op, tg.Primitive)}
+COMPOSED = {
+    dispatch.numpy_name(f).removeprefix("np.") for f, op in dispatch.NUMPY.items() if not isinstance(op, tg.Primitive)
+}
 DIRECT = {f.__name__: (f, op.name) for f, op in dispatch.NUMPY.items() if isinstance(op, tg.Primitive)}
 
 
@@ -238,10 +347,37 @@ def test_a_composition_is_numpys_function(name: str, case: Case, data: st.DataOb
 
 
 WITHOUT_REFERENCE = {
-    "array_split", "average", "broadcast_arrays", "cumprod", "diagonal", "divmod", "dsplit", "float_power", "fmod", "full_like",
-    "hsplit", "median", "outer", "percentile", "ptp", "quantile", "rot90", "take", "tile", "trace", "vdot", "vsplit",
-    "cross", "diag", "diff", "linalg.norm", "repeat", "roll", "rollaxis", "sort",
-}  # fmt: skip
+    "array_split",
+    "average",
+    "broadcast_arrays",
+    "cumprod",
+    "diagonal",
+    "divmod",
+    "dsplit",
+    "float_power",
+    "fmod",
+    "full_like",
+    "hsplit",
+    "median",
+    "outer",
+    "percentile",
+    "ptp",
+    "quantile",
+    "rot90",
+    "take",
+    "tile",
+    "trace",
+    "vdot",
+    "vsplit",
+    "cross",
+    "diag",
+    "diff",
+    "linalg.norm",
+    "repeat",
+    "roll",
+    "rollaxis",
+    "sort",
+}
 """What HIPS autograd has no rule for, or (second half) not for every argument, or with the wrong shape."""
 
 
@@ -295,19 +431,49 @@ X = np.array([[0.5, -1.25, 2.0], [1.5, 0.25, -0.75]])
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x: np.sum(a=x, keepdims=True), lambda x: np.sum(x, 0, None, None, True), lambda x: np.var(a=x, axis=1, ddof=1),
-        lambda x: np.mean(x, -1, keepdims=True), lambda x: np.pad(array=x, pad_width=1, mode="constant", constant_values=2.0),
-        lambda x: np.reshape(x, (3, 2), order="C"), lambda x: np.hstack((x, x), dtype=None), lambda x: np.roll(a=x, shift=1),
-        lambda x: np.linalg.norm(x=x, ord=1, axis=0), lambda x: np.max(a=x, axis=0), lambda x: np.clip(x, -1.0, None),
-        lambda x: np.amax(x), lambda x: np.amin(x, axis=1), lambda x: np.vstack(tup=[x, x]), lambda x: np.tile(A=x, reps=2),
-        lambda x: np.where(X > 0, x, x * 2), lambda x: np.einsum("ij->i", x), lambda x: np.sort(x, axis=0, kind=None),
-        lambda x: np.diff(x, prepend=0.0), lambda x: x % 0.5, lambda x: 7.0 % (x + 3), lambda x: np.full_like(x, 3.0, dtype=np.float32),
-        lambda x: x // 0.5, lambda x: 7.0 // (x + 3), lambda x: np.zeros_like(x), lambda x: np.ones_like(a=x, dtype=int),
-        lambda x: x.var(axis=0, ddof=1), lambda x: x.std(), lambda x: x.any(axis=0), lambda x: x.all(), lambda x: x.argmax(1),
-        lambda x: x.argmin(), lambda x: x.argsort(0), lambda x: x.round(1), lambda x: x.dot(np.ones(3)), lambda x: x.trace(),
-        lambda x: x.diagonal(1), lambda x: x.ravel(), lambda x: x.flatten(), lambda x: x.repeat(2, axis=1), lambda x: x.cumprod(1),
+        lambda x: np.sum(a=x, keepdims=True),
+        lambda x: np.sum(x, 0, None, None, True),
+        lambda x: np.var(a=x, axis=1, ddof=1),
+        lambda x: np.mean(x, -1, keepdims=True),
+        lambda x: np.pad(array=x, pad_width=1, mode="constant", constant_values=2.0),
+        lambda x: np.reshape(x, (3, 2), order="C"),
+        lambda x: np.hstack((x, x), dtype=None),
+        lambda x: np.roll(a=x, shift=1),
+        lambda x: np.linalg.norm(x=x, ord=1, axis=0),
+        lambda x: np.max(a=x, axis=0),
+        lambda x: np.clip(x, -1.0, None),
+        lambda x: np.amax(x),
+        lambda x: np.amin(x, axis=1),
+        lambda x: np.vstack(tup=[x, x]),
+        lambda x: np.tile(A=x, reps=2),
+        lambda x: np.where(X > 0, x, x * 2),
+        lambda x: np.einsum("ij->i", x),
+        lambda x: np.sort(x, axis=0, kind=None),
+        lambda x: np.diff(x, prepend=0.0),
+        lambda x: x % 0.5,
+        lambda x: 7.0 % (x + 3),
+        lambda x: np.full_like(x, 3.0, dtype=np.float32),
+        lambda x: x // 0.5,
+        lambda x: 7.0 // (x + 3),
+        lambda x: np.zeros_like(x),
+        lambda x: np.ones_like(a=x, dtype=int),
+        lambda x: x.var(axis=0, ddof=1),
+        lambda x: x.std(),
+        lambda x: x.any(axis=0),
+        lambda x: x.all(),
+        lambda x: x.argmax(1),
+        lambda x: x.argmin(),
+        lambda x: x.argsort(0),
+        lambda x: x.round(1),
+        lambda x: x.dot(np.ones(3)),
+        lambda x: x.trace(),
+        lambda x: x.diagonal(1),
+        lambda x: x.ravel(),
+        lambda x: x.flatten(),
+        lambda x: x.repeat(2, axis=1),
+        lambda x: x.cumprod(1),
     ],
-)  # fmt: skip
+)
 def test_places_and_names_of_arguments_are_numpys(call: Any) -> None:
     expected, out = call(X), call(tg.tensor(X))
     assert out.shape == np.shape(expected) and out.dtype == expected.dtype
@@ -344,7 +510,7 @@ def test_defaults_are_numpys() -> None:
         (lambda x: np.linalg.inv(x), r"np\.linalg\.inv has no derivative rule for Tensors.*\.data"),
         (lambda x: np.linalg.norm(x, foo=1), "foo"),
     ],
-)  # fmt: skip
+)
 def test_an_argument_without_a_meaning_is_refused(call: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         call(tg.tensor(X))
@@ -408,7 +574,14 @@ def test_infinities_and_nan() -> None:
     for call in (lambda x: np.median(x, axis=1), lambda x: np.percentile(x, [10, 50], axis=1)):
         np.testing.assert_array_equal(call(tg.tensor(x)).data, call(x))
     special = np.array([nan, inf, -inf, 1.0, 0.0])
-    for call in (np.isnan, np.isinf, np.isfinite, np.nan_to_num, lambda x: np.fmin(x, 0.5), lambda x: np.heaviside(x, 0.5)):
+    for call in (
+        np.isnan,
+        np.isinf,
+        np.isfinite,
+        np.nan_to_num,
+        lambda x: np.fmin(x, 0.5),
+        lambda x: np.heaviside(x, 0.5),
+    ):
         np.testing.assert_array_equal(call(tg.tensor(special)).data, call(special))
     assert tg.nan_to_num(np.float32(inf)) == np.finfo(np.float32).max
 
@@ -416,11 +589,17 @@ def test_infinities_and_nan() -> None:
 @pytest.mark.parametrize(
     ("row", "q", "expected"),
     [
-        ([1.0, np.inf, np.inf], 0.5, np.inf), ([np.inf, np.inf], 0.5, np.inf), ([-np.inf, -np.inf, 1.0], 0.5, -np.inf),
-        ([1.0, 2.0, np.inf], 0.5, 2.0), ([1.0, np.inf], 0.0, 1.0), ([-np.inf, 1.0], 1.0, 1.0), ([-np.inf, 1.0], 0.25, -np.inf),
-        ([1.0, np.inf], 0.25, np.inf), ([-np.inf, np.inf], 0.5, np.nan),
+        ([1.0, np.inf, np.inf], 0.5, np.inf),
+        ([np.inf, np.inf], 0.5, np.inf),
+        ([-np.inf, -np.inf, 1.0], 0.5, -np.inf),
+        ([1.0, 2.0, np.inf], 0.5, 2.0),
+        ([1.0, np.inf], 0.0, 1.0),
+        ([-np.inf, 1.0], 1.0, 1.0),
+        ([-np.inf, 1.0], 0.25, -np.inf),
+        ([1.0, np.inf], 0.25, np.inf),
+        ([-np.inf, np.inf], 0.5, np.nan),
     ],
-)  # fmt: skip
+)
 def test_quantiles_beside_infinities(row: Any, q: float, expected: float) -> None:
     """NumPy's median has the first four; its quantile takes infinite differences, which are NaN next to themselves."""
     with np.errstate(invalid="ignore"):
@@ -446,9 +625,13 @@ def test_what_is_one_operation_is_one_node_and_what_changes_nothing_none() -> No
         assert out.op.name == "matmul" and all(getattr(x, "op", None) is None for x in out.inputs)
     empty = tg.tensor(X[:, :0])
     for x, same in (
-        (matrix, np.roll(matrix, 0, 0)), (matrix, np.roll(matrix, (2, -3), (0, 1))), (empty, np.roll(empty, 1, 1)),
-        (matrix, np.rot90(matrix, 4)), (matrix, np.atleast_1d(matrix)), (matrix, np.atleast_2d(matrix)),
-    ):  # fmt: skip
+        (matrix, np.roll(matrix, 0, 0)),
+        (matrix, np.roll(matrix, (2, -3), (0, 1))),
+        (empty, np.roll(empty, 1, 1)),
+        (matrix, np.rot90(matrix, 4)),
+        (matrix, np.atleast_1d(matrix)),
+        (matrix, np.atleast_2d(matrix)),
+    ):
         assert same is x
 
 
@@ -457,7 +640,9 @@ def test_what_is_one_operation_is_one_node_and_what_changes_nothing_none() -> No
 def test_more_degrees_of_freedom_than_elements_leave_no_variance(ddof: int) -> None:
     for call in (np.var, np.std):
         for row in (X, X * 0.0):
-            np.testing.assert_allclose(call(tg.tensor(row), axis=1, ddof=ddof).data, call(row, axis=1, ddof=ddof), rtol=1e-12)
+            np.testing.assert_allclose(
+                call(tg.tensor(row), axis=1, ddof=ddof).data, call(row, axis=1, ddof=ddof), rtol=1e-12
+            )
 
 
 def test_ties_and_zeros() -> None:
@@ -531,7 +716,9 @@ class Bounded(tg.Cell):
         return (np.where(np.isnan(z), 0.0, kept) + np.where(np.isinf(z), 1.0, 0.0),)
 
 
-@pytest.mark.parametrize(("kind", "backend"), [(Sorted, "numpy"), (Bounded, "numpy"), pytest.param(Bounded, "numba", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kind", "backend"), [(Sorted, "numpy"), (Bounded, "numpy"), pytest.param(Bounded, "numba", marks=pytest.mark.slow)]
+)
 def test_a_compiled_cell_may_use_them(kind: type[tg.Cell], backend: str) -> None:
     if backend == "numba":
         pytest.importorskip("numba")

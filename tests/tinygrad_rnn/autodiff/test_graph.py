@@ -97,7 +97,9 @@ def test_places_go_from_left_to_right_in_time(kind: str) -> None:
     assert len(spans) == 4 and all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
     before = [places[node.index][0] for node in graph if node.timestep is None and node.is_leaf]
     assert max(before) < spans[0][0] and sorted(outside)[len(before)] > spans[-1][1], "the sum comes last"
-    middle = [{(places[n.index][0] - spans[t][0], places[n.index][1]) for n in graph if n.timestep == t} for t in (1, 2)]
+    middle = [
+        {(places[n.index][0] - spans[t][0], places[n.index][1]) for n in graph if n.timestep == t} for t in (1, 2)
+    ]
     assert middle[0] == middle[1], "alike steps are placed alike"
 
 

@@ -37,12 +37,17 @@ def read_only(x: Any) -> Any:
 
 
 LAYOUTS: dict[str, Callable[[Any], Any]] = {
-    "Fortran": lambda x: np.array(x, order="F"), "strided": strided, "backwards": backwards, "read-only": read_only,
-}  # fmt: skip
+    "Fortran": lambda x: np.array(x, order="F"),
+    "strided": strided,
+    "backwards": backwards,
+    "read-only": read_only,
+}
 
 
 def results(call: Call, cotangent: Any) -> list[Any]:
-    """The value on arrays; on Tensors whose data lie just like that the value, the gradients and their graph's values."""
+    """The value on arrays; on Tensors whose data lie just like that the value, the gradients and their graph's
+    values.
+    """
     leaves = [tg.Tensor(call.operands[k], True) for k in call.smooth]
     found = [np.asarray(call(*call.operands)), call.of_smooth(*leaves) if leaves else None]
     if not leaves:
@@ -78,27 +83,36 @@ NONE, FLAT, INTEGERS = np.zeros((0, 3)), np.zeros((0,)), np.zeros((0,), int)
 EMPTY: dict[str, list[Call]] = {
     name: [Call(tg.PRIMITIVES[name], operands, attributes) for operands, attributes in forms]
     for name, forms in {
-        "all": [((NONE,), {}), ((NONE,), {"axis": 0})], "any": [((NONE,), {}), ((NONE,), {"axis": 1})],
-        "argmax": [((NONE,), {"axis": 1})], "argmin": [((NONE,), {"axis": 1})], "argsort": [((NONE,), {}), ((NONE,), {"axis": 0})],
+        "all": [((NONE,), {}), ((NONE,), {"axis": 0})],
+        "any": [((NONE,), {}), ((NONE,), {"axis": 1})],
+        "argmax": [((NONE,), {"axis": 1})],
+        "argmin": [((NONE,), {"axis": 1})],
+        "argsort": [((NONE,), {}), ((NONE,), {"axis": 0})],
         "concatenate": [((NONE, NONE), {"axis": 0}), ((NONE, np.ones((2, 3))), {"axis": 0})],
         "cumsum": [((NONE,), {"axis": 0}), ((NONE,), {"axis": 1})],
         "einsum": [((NONE, np.ones((3, 2))), {"subscripts": "ab,bc->ac"}), ((NONE, NONE), {"subscripts": "ab,ac->bc"})],
         "flip": [((NONE,), {}), ((NONE,), {"axis": 0})],
-        "getitem": [((NONE,), {"index": (slice(None), 1)}), ((np.ones((2, 3)),), {"index": INTEGERS}), ((np.ones((2, 3)),), {"index": []})],
+        "getitem": [
+            ((NONE,), {"index": (slice(None), 1)}),
+            ((np.ones((2, 3)),), {"index": INTEGERS}),
+            ((np.ones((2, 3)),), {"index": []}),
+        ],
         "logsumexp": [((NONE,), {"axis": 1}), ((NONE,), {"axis": 0}), ((NONE,), {})],
         "matmul": [((NONE, np.ones((3, 2))), {}), ((NONE.T, NONE), {}), ((FLAT, FLAT), {})],
-        "max": [((NONE,), {"axis": 1})], "min": [((NONE,), {"axis": 1, "keepdims": True})],
+        "max": [((NONE,), {"axis": 1})],
+        "min": [((NONE,), {"axis": 1, "keepdims": True})],
         "pad": [((NONE,), {"pad_width": 1}), ((NONE,), {"pad_width": [(0, 0), (1, 0)]})],
         "prod": [((NONE,), {}), ((NONE,), {"axis": 0}), ((NONE,), {"axis": 1})],
         "reshape": [((NONE,), {"shape": (3, 0)}), ((FLAT,), {"shape": (2, 0, 5)})],
         "scatter": [((NONE,), {"index": INTEGERS, "shape": (2, 3)}), ((FLAT,), {"index": [], "shape": (2,)})],
         "scatter_along_axis": [((NONE, np.zeros((0, 3), int)), {"length": 2, "axis": 0})],
-        "stack": [((NONE, NONE), {"axis": 1})], "sum": [((NONE,), {}), ((NONE,), {"axis": 0}), ((NONE,), {"axis": 1})],
+        "stack": [((NONE, NONE), {"axis": 1})],
+        "sum": [((NONE,), {}), ((NONE,), {"axis": 0}), ((NONE,), {"axis": 1})],
         "take": [((np.ones((2, 3)), INTEGERS), {"axis": 1}), ((np.ones((2, 3)), INTEGERS), {"axis": None})],
         "take_along_axis": [((np.ones((2, 3)), np.zeros((0, 3), int)), {"axis": 0})],
         "transpose": [((NONE,), {}), ((NONE,), {"axes": (1, 0)})],
     }.items()
-}  # fmt: skip
+}
 """Operands or results of size zero, where broadcasting alone does not say."""
 
 SETTINGS: dict[str, dict[str, Any]] = {"broadcast_to": {"shape": (2, 0, 3)}, "astype": {"dtype": np.dtype(np.float32)}}

@@ -89,19 +89,33 @@ def into(array: Any, place: Any, value: Any) -> None:
 
 
 LOST: list[Any] = [
-    lambda x: np.array(x), lambda x: np.asarray(x), lambda x: np.array([x, x]), lambda x: np.array([[x], [x]]),
-    lambda x: np.array([x, 1.0], dtype=object), lambda x: np.sum([x, x]), lambda x: np.mean([x, x]), lambda x: np.add([x, x], 1.0),
-    lambda x: np.tanh([x]), lambda x: np.full(2, x), lambda x: into(np.zeros((2, 2)), (slice(None), 0), x),
-    lambda x: into(np.zeros(2), slice(None), [x, x]), lambda x: np.zeros(2).__iadd__(x), lambda x: np.put(np.zeros(2), [0], x),
-    lambda x: tg.tensor(x), lambda x: tg.tensor([x, x]), lambda x: tg.tensor([1.0]).__setattr__("data", [x]),
+    lambda x: np.array(x),
+    lambda x: np.asarray(x),
+    lambda x: np.array([x, x]),
+    lambda x: np.array([[x], [x]]),
+    lambda x: np.array([x, 1.0], dtype=object),
+    lambda x: np.sum([x, x]),
+    lambda x: np.mean([x, x]),
+    lambda x: np.add([x, x], 1.0),
+    lambda x: np.tanh([x]),
+    lambda x: np.full(2, x),
+    lambda x: into(np.zeros((2, 2)), (slice(None), 0), x),
+    lambda x: into(np.zeros(2), slice(None), [x, x]),
+    lambda x: np.zeros(2).__iadd__(x),
+    lambda x: np.put(np.zeros(2), [0], x),
+    lambda x: tg.tensor(x),
+    lambda x: tg.tensor([x, x]),
+    lambda x: tg.tensor([1.0]).__setattr__("data", [x]),
     lambda x: tg.init.normal(1.0)((2,), np.random.default_rng(0)).__setitem__(slice(None), x),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("number", range(len(LOST)))
 @pytest.mark.parametrize("of", [lambda x: x, lambda x: x * 2.0], ids=["leaf", "computed"])
 def test_an_array_refuses_what_requires_a_gradient(number: int, of: Any) -> None:
-    with pytest.raises(TypeError, match=r"an array cannot carry the gradient.*tg\.stack.*\.data|has no derivative rule|takes no out"):
+    with pytest.raises(
+        TypeError, match=r"an array cannot carry the gradient.*tg\.stack.*\.data|has no derivative rule|takes no out"
+    ):
         LOST[number](of(leaf()))
 
 
@@ -127,10 +141,18 @@ def test_soft_targets_differentiate_and_labels_are_read() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: tg.pad(tg.tensor([1.0]), 1, constant_values=x), TypeError, r"pad: there is no derivative by constant_values.*\.data"),
+        (
+            lambda x: tg.pad(tg.tensor([1.0]), 1, constant_values=x),
+            TypeError,
+            r"pad: there is no derivative by constant_values.*\.data",
+        ),
         (lambda x: tg.pad(tg.tensor([1.0]), 1, [x, 1.0]), TypeError, "pad: there is no derivative by constant_values"),
         (lambda x: tg.sum(tg.tensor([1.0]), axis=x), TypeError, "sum: there is no derivative by axis"),
-        (lambda x: tg.tensor([1.0, 2.0])[x], IndexError, "getitem: an index must be integers or booleans, got a Tensor of dtype float64"),
+        (
+            lambda x: tg.tensor([1.0, 2.0])[x],
+            IndexError,
+            "getitem: an index must be integers or booleans, got a Tensor of dtype float64",
+        ),
         (lambda x: tg.tensor([1.0, 2.0])[:, x], IndexError, "getitem: an index must be integers or booleans"),
         (lambda x: tg.take(tg.tensor([1.0, 2.0]), x), TypeError, "take"),
     ],
@@ -160,19 +182,32 @@ def test_other_libraries_take_values_and_no_gradients(torch: Any) -> None:
 # --------------------------------------------------------------------------------- complex numbers
 
 COMPLEX: list[Any] = [
-    lambda x: x * (3.0 + 4.0j), lambda x: 1j + x, lambda x: x * np.array([1j]), lambda x: np.multiply(np.array([1j]), x), lambda x: x**1j,
-    lambda x: x.astype(complex), lambda x: tg.astype(x, np.complex64), lambda x: tg.matmul(x[None], np.array([[1j]])),
-    lambda x: tg.where(np.array([True]), x, 1j), lambda x: tg.stack([x, [1j]]), lambda x: tg.tensor(1j), lambda x: tg.tensor([1.0], dtype=complex),
-    lambda x: x.backward([1j]), lambda x: tg.grad(x, x, np.array([1j])), lambda x: x.__setattr__("data", [1j]),
+    lambda x: x * (3.0 + 4.0j),
+    lambda x: 1j + x,
+    lambda x: x * np.array([1j]),
+    lambda x: np.multiply(np.array([1j]), x),
+    lambda x: x**1j,
+    lambda x: x.astype(complex),
+    lambda x: tg.astype(x, np.complex64),
+    lambda x: tg.matmul(x[None], np.array([[1j]])),
+    lambda x: tg.where(np.array([True]), x, 1j),
+    lambda x: tg.stack([x, [1j]]),
+    lambda x: tg.tensor(1j),
+    lambda x: tg.tensor([1.0], dtype=complex),
+    lambda x: x.backward([1j]),
+    lambda x: tg.grad(x, x, np.array([1j])),
+    lambda x: x.__setattr__("data", [1j]),
     lambda x: tg.unroll(tg.cells.RNNCell(1, 1), np.ones((2, 1, 1), complex)),
     lambda x: tg.unroll(tg.cells.RNNCell(1, 1), np.ones((2, 1, 1)), state=(np.ones((1, 1), complex),)),
     lambda x: tg.Graph(x * 1.0).run({0: np.array([1j])}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("number", range(len(COMPLEX)))
 def test_complex_numbers_are_refused(number: int) -> None:
-    with pytest.raises(TypeError, match="complex numbers have no gradient here; keep the real and the imaginary part as two Tensors"):
+    with pytest.raises(
+        TypeError, match="complex numbers have no gradient here; keep the real and the imaginary part as two Tensors"
+    ):
         COMPLEX[number](leaf([2.0]))
 
 

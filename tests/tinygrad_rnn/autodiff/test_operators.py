@@ -21,7 +21,11 @@ Y = np.array([[1.5, 2.25, 0.5], [-1.5, 3.0, 1.0]])
 @pytest.mark.parametrize("other", [Y, 2.0, 3, np.float64(1.5), np.array(2.0)])
 def test_arithmetic_from_both_sides(op: Any, other: Any) -> None:
     x = tg.tensor(X)
-    for out, expected in ((op(x, other), op(X, other)), (op(other, x), op(other, X)), (op(x, tg.tensor(other)), op(X, other))):
+    for out, expected in (
+        (op(x, other), op(X, other)),
+        (op(other, x), op(other, X)),
+        (op(x, tg.tensor(other)), op(X, other)),
+    ):
         assert isinstance(out, tg.Tensor), "an ndarray on the left must not swallow the Tensor"
         np.testing.assert_array_equal(out.data, expected)
     assert tg.gradcheck(lambda t: op(t, other), X) and tg.gradcheck(lambda t: op(other, t), X)
@@ -48,12 +52,18 @@ def test_divmod_from_both_sides(other: Any) -> None:
             np.testing.assert_array_equal(ours.data, theirs)
     whole, rest = divmod(x, other)
     assert tg.grad(rest.sum(), [x])[0].data.tolist() == np.ones_like(X).tolist()
-    assert tg.grad(whole.sum() + x.sum(), [x])[0].data.tolist() == np.ones_like(X).tolist(), "the whole part has no slope"
+    assert tg.grad(whole.sum() + x.sum(), [x])[0].data.tolist() == np.ones_like(X).tolist(), (
+        "the whole part has no slope"
+    )
 
 
 def test_round_is_numpys_and_has_no_slope() -> None:
     x = tg.tensor(X * 1.01, requires_grad=True)
-    for found, expected in ((round(x), np.round(x.data)), (round(x, 1), np.round(x.data, 1)), (round(x, -1), np.round(x.data, -1))):
+    for found, expected in (
+        (round(x), np.round(x.data)),
+        (round(x, 1), np.round(x.data, 1)),
+        (round(x, -1), np.round(x.data, -1)),
+    ):
         np.testing.assert_array_equal(found.data, expected)
     assert tg.grad((round(x) * x).sum(), [x])[0].data.tolist() == np.round(x.data).tolist()
     assert round(tg.tensor([0.5, 1.5, 2.5])).data.tolist() == [0.0, 2.0, 2.0]
@@ -95,12 +105,26 @@ def test_indexing_with_lists_and_tensors() -> None:
 def test_methods_agree_with_numpys() -> None:
     x = tg.tensor(X)
     for name, args, kwargs in [
-        ("sum", (), {}), ("sum", (0,), {}), ("sum", (), {"axis": (0, 1), "keepdims": True}), ("mean", (1,), {}),
-        ("max", (-1,), {}), ("min", (), {"axis": 0}), ("prod", (1,), {"keepdims": True}), ("cumsum", (1,), {}),
-        ("cumsum", (), {}), ("reshape", (3, 2), {}), ("reshape", ((3, -1),), {}), ("reshape", (-1,), {}),
-        ("transpose", (), {}), ("transpose", (1, 0), {}), ("transpose", ((1, 0),), {}), ("swapaxes", (0, 1), {}),
-        ("clip", (-1.0, 1.0), {}), ("clip", (), {"max": 1.0}), ("squeeze", (), {}),
-    ]:  # fmt: skip
+        ("sum", (), {}),
+        ("sum", (0,), {}),
+        ("sum", (), {"axis": (0, 1), "keepdims": True}),
+        ("mean", (1,), {}),
+        ("max", (-1,), {}),
+        ("min", (), {"axis": 0}),
+        ("prod", (1,), {"keepdims": True}),
+        ("cumsum", (1,), {}),
+        ("cumsum", (), {}),
+        ("reshape", (3, 2), {}),
+        ("reshape", ((3, -1),), {}),
+        ("reshape", (-1,), {}),
+        ("transpose", (), {}),
+        ("transpose", (1, 0), {}),
+        ("transpose", ((1, 0),), {}),
+        ("swapaxes", (0, 1), {}),
+        ("clip", (-1.0, 1.0), {}),
+        ("clip", (), {"max": 1.0}),
+        ("squeeze", (), {}),
+    ]:
         expected = getattr(X, name)(*args, **kwargs)
         out = getattr(x, name)(*args, **kwargs)
         assert isinstance(out, tg.Tensor) and out.shape == np.shape(expected), name
@@ -112,9 +136,30 @@ def test_methods_agree_with_numpys() -> None:
 # ---------------------------------------------------------------------------------- NumPy's protocols
 
 UFUNCS = [
-    "add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "matmul", "negative", "exp", "log",
-    "log1p", "expm1", "sqrt", "square", "abs", "sin", "cos", "tanh", "sign", "greater", "less_equal", "equal",
-]  # fmt: skip
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "power",
+    "maximum",
+    "minimum",
+    "matmul",
+    "negative",
+    "exp",
+    "log",
+    "log1p",
+    "expm1",
+    "sqrt",
+    "square",
+    "abs",
+    "sin",
+    "cos",
+    "tanh",
+    "sign",
+    "greater",
+    "less_equal",
+    "equal",
+]
 
 
 @pytest.mark.parametrize("name", UFUNCS)
@@ -131,18 +176,31 @@ def test_numpy_ufuncs_record(name: str) -> None:
 
 
 FUNCTIONS: list[tuple[str, Any]] = [
-    ("sum", lambda m, x: m.sum(x, axis=1, keepdims=True)), ("mean", lambda m, x: m.mean(x, axis=(0, 1))),
-    ("max", lambda m, x: m.max(x, axis=0)), ("min", lambda m, x: m.min(x)), ("prod", lambda m, x: m.prod(x, axis=1)),
-    ("cumsum", lambda m, x: m.cumsum(x, axis=0)), ("concatenate", lambda m, x: m.concatenate([x, x], axis=1)),
-    ("concatenate flat", lambda m, x: m.concatenate((x, x), axis=None)), ("stack", lambda m, x: m.stack([x, x], axis=-1)),
-    ("split", lambda m, x: m.split(x, 3, axis=1)[1]), ("reshape", lambda m, x: m.reshape(x, (3, 2))),
-    ("transpose", lambda m, x: m.transpose(x, (1, 0))), ("swapaxes", lambda m, x: m.swapaxes(x, 0, 1)),
-    ("expand_dims", lambda m, x: m.expand_dims(x, 0)), ("squeeze", lambda m, x: m.squeeze(x[:1], 0)),
-    ("broadcast_to", lambda m, x: m.broadcast_to(x, (2, 2, 3))), ("take", lambda m, x: m.take(x, [2, 0, 0], axis=1)),
-    ("pad", lambda m, x: m.pad(x, 1)), ("flip", lambda m, x: m.flip(x, 1)), ("clip", lambda m, x: m.clip(x, -1.0, 1.0)),
-    ("where", lambda m, x: m.where(X > 0, x, 0.0)), ("einsum", lambda m, x: m.einsum("ij,kj->ik", x, x)),
-    ("abs", lambda m, x: m.abs(x)), ("absolute", lambda m, x: m.absolute(x)),
-]  # fmt: skip
+    ("sum", lambda m, x: m.sum(x, axis=1, keepdims=True)),
+    ("mean", lambda m, x: m.mean(x, axis=(0, 1))),
+    ("max", lambda m, x: m.max(x, axis=0)),
+    ("min", lambda m, x: m.min(x)),
+    ("prod", lambda m, x: m.prod(x, axis=1)),
+    ("cumsum", lambda m, x: m.cumsum(x, axis=0)),
+    ("concatenate", lambda m, x: m.concatenate([x, x], axis=1)),
+    ("concatenate flat", lambda m, x: m.concatenate((x, x), axis=None)),
+    ("stack", lambda m, x: m.stack([x, x], axis=-1)),
+    ("split", lambda m, x: m.split(x, 3, axis=1)[1]),
+    ("reshape", lambda m, x: m.reshape(x, (3, 2))),
+    ("transpose", lambda m, x: m.transpose(x, (1, 0))),
+    ("swapaxes", lambda m, x: m.swapaxes(x, 0, 1)),
+    ("expand_dims", lambda m, x: m.expand_dims(x, 0)),
+    ("squeeze", lambda m, x: m.squeeze(x[:1], 0)),
+    ("broadcast_to", lambda m, x: m.broadcast_to(x, (2, 2, 3))),
+    ("take", lambda m, x: m.take(x, [2, 0, 0], axis=1)),
+    ("pad", lambda m, x: m.pad(x, 1)),
+    ("flip", lambda m, x: m.flip(x, 1)),
+    ("clip", lambda m, x: m.clip(x, -1.0, 1.0)),
+    ("where", lambda m, x: m.where(X > 0, x, 0.0)),
+    ("einsum", lambda m, x: m.einsum("ij,kj->ik", x, x)),
+    ("abs", lambda m, x: m.abs(x)),
+    ("absolute", lambda m, x: m.absolute(x)),
+]
 
 
 @pytest.mark.parametrize(("name", "call"), FUNCTIONS, ids=[name for name, _ in FUNCTIONS])
@@ -225,7 +283,10 @@ def test_logical_operators(name: str) -> None:
     np.testing.assert_array_equal(op(x > 0, True).data, op(B, True))
     np.testing.assert_array_equal(ufunc(x, y - 1.5).data, ufunc(X, Y - 1.5))
     np.testing.assert_array_equal(tg.where(op(x > 0, y > 1), x, 0.0).data, np.where(op(B, C), X, 0))
-    with pytest.raises(TypeError, match=rf"^[&|^]: needs booleans, such as x > 0, got float64; logical_{name.strip('_')} takes any numbers"):
+    with pytest.raises(
+        TypeError,
+        match=rf"^[&|^]: needs booleans, such as x > 0, got float64; logical_{name.strip('_')} takes any numbers",
+    ):
         op(x, y > 1)
     with pytest.raises(TypeError, match=r"needs booleans, such as x > 0, got int64"):
         op(B, tg.tensor([1, 0, 1], dtype=int))
@@ -271,10 +332,17 @@ def test_empty_indices(index: Any) -> None:
 def test_arguments_that_numpy_has_besides() -> None:
     x = tg.tensor(X, requires_grad=True)
     for call in (
-        lambda m, x: m.clip(x, min=0), lambda m, x: m.clip(x, max=0.5), lambda m, x: m.clip(x, min=-1, max=1),
-        lambda m, x: m.amax(x, axis=1), lambda m, x: m.amin(x), lambda m, x: m.pad(x, 1, "constant"), lambda m, x: m.take(x, [1, 4]),
-        lambda m, x: m.pad(x, ((1, 0), (0, 2)), mode="constant", constant_values=3.0), lambda m, x: m.take(x, [1], axis=1), lambda m, x: m.take(x, 2),
-    ):  # fmt: skip
+        lambda m, x: m.clip(x, min=0),
+        lambda m, x: m.clip(x, max=0.5),
+        lambda m, x: m.clip(x, min=-1, max=1),
+        lambda m, x: m.amax(x, axis=1),
+        lambda m, x: m.amin(x),
+        lambda m, x: m.pad(x, 1, "constant"),
+        lambda m, x: m.take(x, [1, 4]),
+        lambda m, x: m.pad(x, ((1, 0), (0, 2)), mode="constant", constant_values=3.0),
+        lambda m, x: m.take(x, [1], axis=1),
+        lambda m, x: m.take(x, 2),
+    ):
         np.testing.assert_array_equal(call(np, x).data, call(np, X))
         assert tg.gradcheck(lambda t, call=call: call(np, t), X)
     with pytest.raises(ValueError, match="clip: min is a_min"):

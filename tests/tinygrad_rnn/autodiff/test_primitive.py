@@ -55,9 +55,12 @@ def test_attributes_come_by_position_or_by_name(registry: None) -> None:
 
     x = tg.tensor(2.0)
     for out, attributes in (
-        (shift(x), {}), (shift(x, 3.0), {"by": 3.0}), (shift(x, sign=-1.0), {"sign": -1.0}),
-        (shift(x, 3.0, -1.0), {"by": 3.0, "sign": -1.0}), (shift(x=x, by=3.0), {"by": 3.0}),
-    ):  # fmt: skip
+        (shift(x), {}),
+        (shift(x, 3.0), {"by": 3.0}),
+        (shift(x, sign=-1.0), {"sign": -1.0}),
+        (shift(x, 3.0, -1.0), {"by": 3.0, "sign": -1.0}),
+        (shift(x=x, by=3.0), {"by": 3.0}),
+    ):
         assert out.attributes == attributes and list(out.inputs) == [x]
         assert tg.grad(out, x)[0].item() == attributes.get("sign", 1.0)
     assert (shift.arity, shift.attributes, repr(shift)) == (1, ("by", "sign"), "<primitive shift>")
@@ -84,7 +87,9 @@ def test_traits_have_defaults_and_unknown_kinds_are_refused(registry: None) -> N
     assert (cube.kind, cube.activation, cube.bounds, cube.commutative) == ("nonlinear", True, None, False)
     activations = {name for name, op in tg.PRIMITIVES.items() if op is not None and op.activation}
     assert {"tanh", "sigmoid", "relu", "softplus", "exp", "sin", "abs", "cube"} <= activations
-    assert activations.isdisjoint({"maximum", "power", "add", "negative", "sign", "sum", "transpose", "identity", "stop_gradient", "astype"})
+    assert activations.isdisjoint(
+        {"maximum", "power", "add", "negative", "sign", "sum", "transpose", "identity", "stop_gradient", "astype"}
+    )
     assert {op.kind for op in map(tg.PRIMITIVES.get, ("greater", "sign", "equal")) if op is not None} == {"comparison"}
     with pytest.raises(ValueError, match=r"mix: kind must be one of nonlinear, sum, .*, got 'linear'"):
 
@@ -108,10 +113,13 @@ def test_commutative_is_what_may_change_places(name: str) -> None:
 def test_bounds_are_reached_and_not_passed(name: str) -> None:
     op = tg.PRIMITIVES[name]
     (low, high), values = op.bounds, op(np.linspace(-60.0, 60.0, 999))
-    assert low <= values.min() < low + 0.05 and (values.max() > 50.0 if high == np.inf else high - 0.05 < values.max() <= high)
+    assert low <= values.min() < low + 0.05 and (
+        values.max() > 50.0 if high == np.inf else high - 0.05 < values.max() <= high
+    )
 
 
 A = np.ones((2, 3))
+
 
 def test_an_omitted_attribute_costs_none_of_the_others() -> None:
     for x in (A, tg.tensor(A)):
@@ -158,11 +166,27 @@ BAD_CALLS: list[tuple[Any, Any, str]] = [
     (lambda x: tg.argmax(x, axis=2), ValueError, r"argmax\(shapes \(2, 3\), axis=2"),
     (lambda x: tg.argmin(x[:, :0], axis=1), ValueError, r"argmin\(shapes \(2, 0\), axis=1"),
     (lambda x: tg.argsort(x, axis=2), ValueError, r"argsort\(shapes \(2, 3\), axis=2"),
-    (lambda x: tg.PRIMITIVES["concatenate"](x, np.ones((3, 3)), axis=1), ValueError, r"concatenate\(shapes \(2, 3\), \(3, 3\), axis=1\)"),
-    (lambda x: tg.PRIMITIVES["stack"](x, np.ones((3, 3)), axis=0), ValueError, r"stack\(shapes \(2, 3\), \(3, 3\), axis=0\)"),
-    (lambda x: tg.PRIMITIVES["einsum"](x, x, subscripts="ab,bc->ac"), ValueError, r"einsum\(shapes \(2, 3\), \(2, 3\), subscripts="),
+    (
+        lambda x: tg.PRIMITIVES["concatenate"](x, np.ones((3, 3)), axis=1),
+        ValueError,
+        r"concatenate\(shapes \(2, 3\), \(3, 3\), axis=1\)",
+    ),
+    (
+        lambda x: tg.PRIMITIVES["stack"](x, np.ones((3, 3)), axis=0),
+        ValueError,
+        r"stack\(shapes \(2, 3\), \(3, 3\), axis=0\)",
+    ),
+    (
+        lambda x: tg.PRIMITIVES["einsum"](x, x, subscripts="ab,bc->ac"),
+        ValueError,
+        r"einsum\(shapes \(2, 3\), \(2, 3\), subscripts=",
+    ),
     (lambda x: tg.take_along_axis(x, [[9]], 1), IndexError, r"take_along_axis\(shapes \(2, 3\), \(1, 1\)"),
-    (lambda x: tg.PRIMITIVES["scatter_along_axis"](x, np.zeros((2, 1), int), 2, 1), (ValueError, IndexError), r"scatter_along_axis\(shapes"),
+    (
+        lambda x: tg.PRIMITIVES["scatter_along_axis"](x, np.zeros((2, 1), int), 2, 1),
+        (ValueError, IndexError),
+        r"scatter_along_axis\(shapes",
+    ),
     (lambda x: tg.sum(x, axis="time"), TypeError, r"sum\(shapes \(2, 3\), axis='time'\)"),
     (lambda x: tg.reshape(x, "ab"), TypeError, r"reshape\(shapes \(2, 3\), shape='ab'\)"),
 ]

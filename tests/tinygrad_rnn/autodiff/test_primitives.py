@@ -18,10 +18,7 @@ from tinygrad_rnn.autodiff.cotangent import dense
 EVERY = sorted(tg.PRIMITIVES)
 DIFFERENTIABLE = [name for name in EVERY if tg.PRIMITIVES[name].differentiable]
 ANALYTIC = [name for name in DIFFERENTIABLE if tg.PRIMITIVES[name].analytic and name != "astype"]
-PAIRS = [
-    name for name in DIFFERENTIABLE
-    if tg.PRIMITIVES[name].elementwise and tg.PRIMITIVES[name].arity > 1
-]  # fmt: skip
+PAIRS = [name for name in DIFFERENTIABLE if tg.PRIMITIVES[name].elementwise and tg.PRIMITIVES[name].arity > 1]
 
 each = pytest.mark.parametrize("name", EVERY)
 each_differentiable = pytest.mark.parametrize("name", DIFFERENTIABLE)
@@ -59,12 +56,53 @@ def test_a_primitive_without_arguments_to_draw_is_reported(monkeypatch: pytest.M
 
 def test_the_public_primitives_are_all_there() -> None:
     named = [
-        "add", "subtract", "multiply", "divide", "negative", "power", "matmul", "exp", "log", "log1p", "expm1",
-        "sqrt", "square", "abs", "sin", "cos", "tanh", "sigmoid", "relu", "softplus", "maximum", "minimum",
-        "where", "clip", "sum", "mean", "max", "min", "prod", "cumsum", "logsumexp", "softmax", "log_softmax",
-        "concatenate", "stack", "split", "reshape", "transpose", "swapaxes", "expand_dims", "squeeze",
-        "broadcast_to", "take", "pad", "einsum", "flip",
-    ]  # fmt: skip
+        "add",
+        "subtract",
+        "multiply",
+        "divide",
+        "negative",
+        "power",
+        "matmul",
+        "exp",
+        "log",
+        "log1p",
+        "expm1",
+        "sqrt",
+        "square",
+        "abs",
+        "sin",
+        "cos",
+        "tanh",
+        "sigmoid",
+        "relu",
+        "softplus",
+        "maximum",
+        "minimum",
+        "where",
+        "clip",
+        "sum",
+        "mean",
+        "max",
+        "min",
+        "prod",
+        "cumsum",
+        "logsumexp",
+        "softmax",
+        "log_softmax",
+        "concatenate",
+        "stack",
+        "split",
+        "reshape",
+        "transpose",
+        "swapaxes",
+        "expand_dims",
+        "squeeze",
+        "broadcast_to",
+        "take",
+        "pad",
+        "einsum",
+        "flip",
+    ]
     assert [name for name in named if not callable(getattr(tg, name, None))] == []
 
 
@@ -166,7 +204,9 @@ def test_complex_numbers_may_stand_in_any_one_operand_of_what_is_analytic(name: 
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if tg.PRIMITIVES[name].kind == "comparison" and tg.PRIMITIVES[name].arity == 1])
+@pytest.mark.parametrize(
+    "name", [name for name in EVERY if tg.PRIMITIVES[name].kind == "comparison" and tg.PRIMITIVES[name].arity == 1]
+)
 def test_steps_do_not_disturb_a_gradient_check(name: str) -> None:
     """Between its jumps the derivative is 0, for a complex step, too."""
     assert tg.gradcheck(lambda x: x * tg.PRIMITIVES[name](x), np.array([0.3, -1.7, 2.6]))

@@ -14,8 +14,14 @@ from tinygrad_rnn.baselines import FromModel, FullyConnected, LatchUnit, Sparsel
 from tinygrad_rnn.baselines.guessing import beside, some
 
 Array = np.ndarray
-NETS = [FullyConnected(1), FullyConnected(3, logistic=False), SparselyConnected(4), SparselyConnected(2, False),
-        LatchUnit("I"), LatchUnit("II")]  # fmt: skip
+NETS = [
+    FullyConnected(1),
+    FullyConnected(3, logistic=False),
+    SparselyConnected(4),
+    SparselyConnected(2, False),
+    LatchUnit("I"),
+    LatchUnit("II"),
+]
 
 
 def logistic(z: float) -> float:
@@ -113,8 +119,10 @@ def test_any_model_can_be_guessed() -> None:
 @given(seed=st.integers(0, 1000), together=st.integers(1, 50))
 def test_what_is_found_does_not_depend_on_how_many_run_at_once(seed: int, together: int) -> None:
     task = tg.tasks.Latch("II", 10, 12, variance=0.04)
-    runs = [guess(LatchUnit("II"), task, np.random.default_rng(seed), train=20, test=20, max_trials=400, together=n)
-            for n in (together, 400)]  # fmt: skip
+    runs = [
+        guess(LatchUnit("II"), task, np.random.default_rng(seed), train=20, test=20, max_trials=400, together=n)
+        for n in (together, 400)
+    ]
     assert runs[0].trials == runs[1].trials and runs[0].failed_tests == runs[1].failed_tests
     np.testing.assert_array_equal(runs[0].weights, runs[1].weights)
 
@@ -136,14 +144,17 @@ def test_a_failure_on_the_test_set_is_counted_and_the_search_goes_on() -> None:
     assert all(f.weights is not None and f.weights[1] > 0 > f.weights[2] for f in found)
 
 
-@pytest.mark.parametrize(("change", "error", "says"), [
-    ({"task": "latch"}, TypeError, "guess: task must be a Task, got str"),
-    ({"rng": 0}, TypeError, "Generator"),
-    ({"low": 1.0, "high": 1.0}, ValueError, "low < high, got 1.0 and 1.0"),
-    ({"high": np.inf}, ValueError, "finite"),
-    ({"train": 0}, ValueError, "train must be at least 1"),
-    ({"together": 2.5}, TypeError, "together must be an integer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"task": "latch"}, TypeError, "guess: task must be a Task, got str"),
+        ({"rng": 0}, TypeError, "Generator"),
+        ({"low": 1.0, "high": 1.0}, ValueError, "low < high, got 1.0 and 1.0"),
+        ({"high": np.inf}, ValueError, "finite"),
+        ({"train": 0}, ValueError, "train must be at least 1"),
+        ({"together": 2.5}, TypeError, "together must be an integer"),
+    ],
+)
 def test_what_does_not_fit_is_refused(change: dict[str, Any], error: type[Exception], says: str) -> None:
     arguments: dict[str, Any] = {"task": tg.tasks.Latch(), "rng": np.random.default_rng(0), **change}
     with pytest.raises(error, match=says):

@@ -157,14 +157,17 @@ def test_no_more_units_than_allowed() -> None:
     assert len(net.units) == 3
 
 
-@pytest.mark.parametrize(("options", "error", "says"), [
-    ({"lr": 0.0}, ValueError, "TransitionHierarchy: lr must lie between 0 and inf, got 0.0"),
-    ({"threshold": 0.5}, ValueError, "threshold must lie between 1 and inf"),
-    ({"rate": 1.0}, ValueError, "rate must lie between 0 and 1"),
-    ({"floor": "low"}, ValueError, "floor must lie"),
-    ({"input_size": 0}, ValueError, "input_size must be at least 1"),
-    ({"max_units": 1.5}, TypeError, "max_units must be an integer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"lr": 0.0}, ValueError, "TransitionHierarchy: lr must lie between 0 and inf, got 0.0"),
+        ({"threshold": 0.5}, ValueError, "threshold must lie between 1 and inf"),
+        ({"rate": 1.0}, ValueError, "rate must lie between 0 and 1"),
+        ({"floor": "low"}, ValueError, "floor must lie"),
+        ({"input_size": 0}, ValueError, "input_size must be at least 1"),
+        ({"max_units": 1.5}, TypeError, "max_units must be an integer"),
+    ],
+)
 def test_what_does_not_fit_is_refused(options: dict[str, Any], error: type[Exception], says: str) -> None:
     arguments: dict[str, Any] = {"input_size": 2, "output_size": 2, **options}
     with pytest.raises(error, match=says):

@@ -27,7 +27,9 @@ def test_linear_outputs_are_least_squares_in_closed_form(seed: int, together: in
     for k in range(0, count, together):
         kalman.step(X[k : k + together] @ w, y[k : k + together])
     precision = X.T @ X / noise + np.eye(n) / uncertainty
-    np.testing.assert_allclose(w.data, np.linalg.solve(precision, X.T @ y / noise + w0 / uncertainty), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(
+        w.data, np.linalg.solve(precision, X.T @ y / noise + w0 / uncertainty), rtol=1e-9, atol=1e-11
+    )
     np.testing.assert_allclose(kalman.P, np.linalg.inv(precision), rtol=1e-8, atol=1e-11)
 
 
@@ -89,13 +91,16 @@ def test_a_number_is_recalled_after_a_fraction_of_the_sequences_that_gradient_de
     assert max(kalman) <= 150 and descent == [most] * 2, (kalman, descent)
 
 
-@pytest.mark.parametrize(("options", "error", "says"), [
-    ({"uncertainty": 0.0}, ValueError, "ExtendedKalmanFilter: uncertainty must be positive, got 0.0"),
-    ({"noise": "loud"}, ValueError, "noise must be positive, got 'loud'"),
-    ({"drift": -1.0}, ValueError, "drift must not be negative"),
-    ({"parameters": []}, ValueError, "no parameters"),
-    ({"parameters": [np.ones(2)]}, TypeError, "leaf Tensor"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"uncertainty": 0.0}, ValueError, "ExtendedKalmanFilter: uncertainty must be positive, got 0.0"),
+        ({"noise": "loud"}, ValueError, "noise must be positive, got 'loud'"),
+        ({"drift": -1.0}, ValueError, "drift must not be negative"),
+        ({"parameters": []}, ValueError, "no parameters"),
+        ({"parameters": [np.ones(2)]}, TypeError, "leaf Tensor"),
+    ],
+)
 def test_what_does_not_fit_is_refused(options: dict[str, Any], error: type[Exception], says: str) -> None:
     arguments = {"parameters": [tg.tensor([1.0], requires_grad=True)], **options}
     with pytest.raises(error, match=says):

@@ -72,9 +72,7 @@ class Deceptive(Always):
 
 def test_after_a_failure_on_the_test_set_the_search_begins_anew() -> None:
     net = Constant()
-    found = multigrid(
-        net, Deceptive("I", 2, 2), np.random.default_rng(0), train=3, test=4, max_trials=60, together=1
-    )
+    found = multigrid(net, Deceptive("I", 2, 2), np.random.default_rng(0), train=3, test=4, max_trials=60, together=1)
     assert found.weights is None and found.failed_tests == found.trials == 60
     moves = np.diff(np.concatenate(net.tried)[::2, 0])  # every second was run for the test set
     assert np.mean(np.abs(moves) > 1.0) > 0.7  # in the narrower rectangles none would be
@@ -107,8 +105,10 @@ def test_two_sequences_are_told_apart() -> None:
 
 @given(seed=st.integers(0, 1000), together=st.integers(1, 40))
 def test_what_is_found_does_not_depend_on_how_many_run_at_once(seed: int, together: int) -> None:
-    runs = [multigrid(LatchUnit("I"), LATCH, np.random.default_rng(seed), train=10, test=10, max_trials=150, together=n)
-            for n in (together, 17)]  # fmt: skip
+    runs = [
+        multigrid(LatchUnit("I"), LATCH, np.random.default_rng(seed), train=10, test=10, max_trials=150, together=n)
+        for n in (together, 17)
+    ]
     assert runs[0].trials == runs[1].trials and runs[0].failed_tests == runs[1].failed_tests
     np.testing.assert_array_equal(runs[0].weights, runs[1].weights)
 
@@ -123,14 +123,17 @@ def test_errors_are_means_over_what_is_asked() -> None:
         assert right[k] == LATCH.correct(outputs, batch).all()
 
 
-@pytest.mark.parametrize(("change", "error", "says"), [
-    ({"task": None}, TypeError, "multigrid: task must be a Task, got NoneType"),
-    ({"rng": 1}, TypeError, "Generator"),
-    ({"width": 0.0}, ValueError, "width must be positive"),
-    ({"factor": 1.0}, ValueError, "factor must be more than 1"),
-    ({"levels": 0}, ValueError, "levels must be at least 1"),
-    ({"patience": 1.5}, TypeError, "patience must be an integer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"task": None}, TypeError, "multigrid: task must be a Task, got NoneType"),
+        ({"rng": 1}, TypeError, "Generator"),
+        ({"width": 0.0}, ValueError, "width must be positive"),
+        ({"factor": 1.0}, ValueError, "factor must be more than 1"),
+        ({"levels": 0}, ValueError, "levels must be at least 1"),
+        ({"patience": 1.5}, TypeError, "patience must be an integer"),
+    ],
+)
 def test_what_does_not_fit_is_refused(change: dict[str, Any], error: type[Exception], says: str) -> None:
     arguments: dict[str, Any] = {"task": LATCH, "rng": np.random.default_rng(0), **change}
     with pytest.raises(error, match=says):

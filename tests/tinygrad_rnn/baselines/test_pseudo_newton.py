@@ -93,16 +93,26 @@ def test_a_latch_over_ten_steps_is_learned_where_gradient_descent_crawls() -> No
     assert min(sequences_to_latch(10, seed, False, 150) for seed in range(2)) == 150
 
 
-@pytest.mark.parametrize(("change", "error", "says"), [
-    ({"lr": 0.0}, ValueError, "pseudo_newton_step: lr must be positive, got 0.0"),
-    ({"mu": -1}, ValueError, "mu must be positive"),
-    ({"mu": float("nan")}, ValueError, "mu must be positive"),
-    ({"targets": [1.0, 2.0]}, ValueError, r"outputs \(1,\) need targets"),
-    ({"outputs": np.ones(1)}, TypeError, "outputs must be a Tensor, got ndarray"),
-    ({"parameters": [1.0]}, TypeError, "a parameter must be a Tensor, got float"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"lr": 0.0}, ValueError, "pseudo_newton_step: lr must be positive, got 0.0"),
+        ({"mu": -1}, ValueError, "mu must be positive"),
+        ({"mu": float("nan")}, ValueError, "mu must be positive"),
+        ({"targets": [1.0, 2.0]}, ValueError, r"outputs \(1,\) need targets"),
+        ({"outputs": np.ones(1)}, TypeError, "outputs must be a Tensor, got ndarray"),
+        ({"parameters": [1.0]}, TypeError, "a parameter must be a Tensor, got float"),
+    ],
+)
 def test_what_does_not_fit_is_refused(change: dict[str, Any], error: type[Exception], says: str) -> None:
     w = tg.tensor([1.0], requires_grad=True)
-    arguments: dict[str, Any] = {"parameters": [w], "outputs": w * 2.0, "targets": [1.0], "lr": 0.1, "mu": 0.1, **change}
+    arguments: dict[str, Any] = {
+        "parameters": [w],
+        "outputs": w * 2.0,
+        "targets": [1.0],
+        "lr": 0.1,
+        "mu": 0.1,
+        **change,
+    }
     with pytest.raises(error, match=says):
         pseudo_newton_step(**arguments)

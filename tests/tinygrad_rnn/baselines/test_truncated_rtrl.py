@@ -34,7 +34,9 @@ def net(seed: int, **options: Any) -> tg.models.SequenceModel:
     return model
 
 
-def drawn(model: tg.models.SequenceModel, steps: int, batch: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def drawn(
+    model: tg.models.SequenceModel, steps: int, batch: int, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
     inputs = rng.normal(size=(steps, batch, model.cell.input_size))
     return inputs, rng.random((steps, batch, model.readout.output_size)), rng.random((steps, batch)) < 0.6
 
@@ -196,17 +198,20 @@ def endless(model: Any) -> Iterator[Any]:
         yield tuple(part[:, 0] for part in drawn(model, 3, 1, np.random.default_rng(0)))
 
 
-@pytest.mark.parametrize(("change", "error", "says"), [
-    ({"update": "epoch"}, ValueError, "update"),
-    ({"lr": -0.5}, ValueError, "lr must be positive"),
-    ({"lr": [0.1, 0.2, 0.3]}, ValueError, "one number or 2"),
-    ({"models": []}, ValueError, "at least one"),
-    ({"models": [net(0), net(1)]}, ValueError, "one architecture"),
-    ({"models": [net(0), "net"]}, TypeError, "SequenceModels, got str"),
-    ({"streams": []}, ValueError, "as many streams"),
-    ({"models": [net(0, truncated=False)] * 2}, ValueError, "truncated=True"),
-    ({"streams": [iter([(np.zeros((2, 9)), np.zeros((2, 1)), np.ones(2))])] * 2}, ValueError, "must be inputs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"update": "epoch"}, ValueError, "update"),
+        ({"lr": -0.5}, ValueError, "lr must be positive"),
+        ({"lr": [0.1, 0.2, 0.3]}, ValueError, "one number or 2"),
+        ({"models": []}, ValueError, "at least one"),
+        ({"models": [net(0), net(1)]}, ValueError, "one architecture"),
+        ({"models": [net(0), "net"]}, TypeError, "SequenceModels, got str"),
+        ({"streams": []}, ValueError, "as many streams"),
+        ({"models": [net(0, truncated=False)] * 2}, ValueError, "truncated=True"),
+        ({"streams": [iter([(np.zeros((2, 9)), np.zeros((2, 1)), np.ones(2))])] * 2}, ValueError, "must be inputs"),
+    ],
+)
 def test_what_does_not_fit_is_refused(change: dict[str, Any], error: type[Exception], says: str) -> None:
     arguments: dict[str, Any] = {"models": [net(0), net(0)], "lr": 0.1, **change}
     arguments.setdefault("streams", [endless(model) for model in arguments["models"]])

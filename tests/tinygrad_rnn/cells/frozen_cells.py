@@ -1,11 +1,12 @@
-"""Writes frozen_cells.safetensors: every cell's numbers and gradients, by PyTorch, from the equations in the docstrings.
+"""Writes frozen_cells.safetensors: every cell's numbers and gradients, by PyTorch, from the equations in the
+docstrings.
 
     python tests/tinygrad_rnn/cells/frozen_cells.py
 
 Nothing of tinygrad_rnn is used: each step below is written down from the cell's equations in plain float64 PyTorch, and
-differentiated by PyTorch. The loss is a weighted sum of all states at all timesteps, so that every value has a cotangent of
-its own. Keys are ``case/kind/name``; kinds are what was drawn (parameters, inputs, initial, weights) and what came out (states,
-loss, by_parameters, by_inputs, by_initial).
+differentiated by PyTorch. The loss is a weighted sum of all states at all timesteps, so that every value has a
+cotangent of its own. Keys are ``case/kind/name``; kinds are what was drawn (parameters, inputs, initial, weights) and
+what came out (states, loss, by_parameters, by_inputs, by_initial).
 """
 
 from __future__ import annotations
@@ -326,7 +327,13 @@ CASES = [
     Case("irnn", irnn, stacked(1), ONE),
     Case("jordan", jordan, {"W_h": (H, N), "R_h": (H, H), "V": (H, H), "b_h": (H,), "c": (H,)}, {"y": H, "s": H}),
     Case("lstm1997", lstm1997, blocks("io", H, 3 * H), {"h": H, "s": H, "i": H, "o": H}),
-    Case("lstm1997", lstm1997_truncated, blocks("io", 2, H + 4), {"h": H, "s": H, "i": 2, "o": 2}, {"block_size": 2, "truncated": True}),
+    Case(
+        "lstm1997",
+        lstm1997_truncated,
+        blocks("io", 2, H + 4),
+        {"h": H, "s": H, "i": 2, "o": 2},
+        {"block_size": 2, "truncated": True},
+    ),
     Case("lstm1997", lstm1997, blocks("io", 2, H + 4), {"h": H, "s": H, "i": 2, "o": 2}, {"block_size": 2}),
     Case("lstm2000", lstm2000, blocks("ifo", H, H), {"h": H, "s": H}),
     Case("lstm2000", lstm2000_truncated, blocks("ifo", 2, H), {"h": H, "s": H}, {"block_size": 2, "truncated": True}),
@@ -347,24 +354,44 @@ CASES = [
     Case("gru_before", gru_before, gates("rzn"), ONE),
     Case("mgu", mgu, gates("fn"), ONE),
     Case("janet", janet, gates("fn"), ONE),
-    Case("narx", narx, {**gates("h", sources=0), **{f"R_{d}": (H, H) for d in (1, 2, 3)}}, {"h": H, "h_1": H, "h_2": H}),
+    Case(
+        "narx", narx, {**gates("h", sources=0), **{f"R_{d}": (H, H) for d in (1, 2, 3)}}, {"h": H, "h_1": H, "h_2": H}
+    ),
     Case("leaky", leaky, gates("n"), ONE),
     Case("mozer", mozer, {"q": (H,), **gates("n")}, ONE),
     Case("second_order", second_order, {"W": (H, H * N), "b": (H,)}, ONE),
-    Case("clockwork", clockwork, {**gates("n", sources=0), **{f"R_{k}": (1, H - k) for k in range(4)}}, {"h": H, "clock": H}),
+    Case(
+        "clockwork",
+        clockwork,
+        {**gates("n", sources=0), **{f"R_{k}": (1, H - k) for k in range(4)}},
+        {"h": H, "clock": H},
+    ),
     Case("chunker", chunker, {**gates("ha"), "V": (N, H), "d": (N,)}, {"h": H, "a": H, "p": N}),
     Case("mingru", mingru, gates("zn", sources=0), ONE),
     Case("minlstm", minlstm, gates("fin", sources=0), ONE),
-    Case("sru", sru, {**gates("fr", sources=0), **vectors("v_f", "v_r"), **gates("n", sources=0, bias=False), "P": (H, N)}, TWO),
     Case(
-        "lru", lru,
-        {**vectors("nu", "theta", "gamma"), "B_re": (H, N), "B_im": (H, N), "C_re": (H, H), "C_im": (H, H), "D": (H, N)},
+        "sru",
+        sru,
+        {**gates("fr", sources=0), **vectors("v_f", "v_r"), **gates("n", sources=0, bias=False), "P": (H, N)},
+        TWO,
+    ),
+    Case(
+        "lru",
+        lru,
+        {
+            **vectors("nu", "theta", "gamma"),
+            "B_re": (H, N),
+            "B_im": (H, N),
+            "C_re": (H, H),
+            "C_im": (H, H),
+            "D": (H, N),
+        },
         {"h": H, "re": H, "im": H},
     ),
     Case("slstm", slstm, gates("ifzo"), {"h": H, "c": H, "n": H, "m": H}),
     Case("slstm", slstm_exponential, gates("ifzo"), {"h": H, "c": H, "n": H, "m": H}, {"forget": "exp"}),
     Case("orthogonal", orthogonal, {"W_h": (H, N), "v": (4, H), "b": (H,)}, ONE),
-]  # fmt: skip
+]
 
 
 def drawn(case: Case, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -389,7 +416,9 @@ def drawn(case: Case, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 def computed(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """States of every timestep, loss and gradients, by PyTorch."""
-    leaves = {key: torch.tensor(value, requires_grad=True) for key, value in given.items() if not key.startswith("weights/")}
+    leaves = {
+        key: torch.tensor(value, requires_grad=True) for key, value in given.items() if not key.startswith("weights/")
+    }
     p = {name: leaves[f"parameters/{name}"] for name in case.shapes}
     state = tuple(leaves[f"initial/{name}"] for name in case.states)
     over_time = []
@@ -399,7 +428,9 @@ def computed(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     states = {name: torch.stack(values) for name, values in zip(case.states, zip(*over_time, strict=True), strict=True)}
     loss = sum((torch.tensor(given[f"weights/{name}"]) * value).sum() for name, value in states.items())
     slopes = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-    found = {f"states/{name}": value.detach().numpy() for name, value in states.items()} | {"loss": loss.detach().numpy()}
+    found = {f"states/{name}": value.detach().numpy() for name, value in states.items()} | {
+        "loss": loss.detach().numpy()
+    }
     for (key, leaf), slope in zip(leaves.items(), slopes, strict=True):
         found[f"by_{key}"] = np.zeros(leaf.shape) if slope is None else slope.numpy()
     return found

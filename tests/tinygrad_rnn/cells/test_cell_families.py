@@ -154,9 +154,16 @@ def test_variants_differ_from_the_vanilla_lstm_by_one_change(name: str) -> None:
 def test_numbers_of_parameters_of_the_variants() -> None:
     found = {name: tg.cells.table([name], 10, 20)[name].parameters for name in ODYSSEY}
     assert found == {
-        "peephole": 2540, "nig": 1900, "nfg": 1900, "nog": 1900, "niaf": 2540, "noaf": 2540, "cifg": 1900, "np": 2480,
+        "peephole": 2540,
+        "nig": 1900,
+        "nfg": 1900,
+        "nog": 1900,
+        "niaf": 2540,
+        "noaf": 2540,
+        "cifg": 1900,
+        "np": 2480,
         "fgr": 6140,
-    }  # fmt: skip
+    }
 
 
 def test_no_peepholes_and_torchs_lstm_are_the_same_cell(torch: Any) -> None:
@@ -164,10 +171,14 @@ def test_no_peepholes_and_torchs_lstm_are_the_same_cell(torch: Any) -> None:
     w = cell.state_dict()
     theirs = torch.nn.LSTMCell(N, H).double()
     stacked = {kind: np.concatenate([w[f"{kind}_{g}"] for g in "ifzo"]) for kind in "WRb"}
-    theirs.load_state_dict({
-        "weight_ih": torch.tensor(stacked["W"]), "weight_hh": torch.tensor(stacked["R"]),
-        "bias_ih": torch.tensor(stacked["b"]), "bias_hh": torch.zeros(4 * H).double(),
-    })  # fmt: skip
+    theirs.load_state_dict(
+        {
+            "weight_ih": torch.tensor(stacked["W"]),
+            "weight_hh": torch.tensor(stacked["R"]),
+            "bias_ih": torch.tensor(stacked["b"]),
+            "bias_hh": torch.zeros(4 * H).double(),
+        }
+    )
     x, old, new, _ = one(cell)
     h, c = theirs(torch.tensor(x), (torch.tensor(old.h), torch.tensor(old.c)))
     close(new.h, h.detach().numpy())
@@ -435,17 +446,40 @@ def test_the_table_counts_what_texts_state() -> None:
     assert measures["gru"] == (1, 3, 2, 1)
     assert measures["lstm1997"][1] == 3 and measures["lstm2000"][1] == 4 and measures["layernorm"][1] == 4
     assert {name: row.layers for name, row in found.items() if name in ODYSSEY} == {
-        "peephole": 4, "nig": 3, "nfg": 3, "nog": 3, "niaf": 4, "noaf": 4, "cifg": 3, "np": 4, "fgr": 4,
-    }  # fmt: skip
+        "peephole": 4,
+        "nig": 3,
+        "nfg": 3,
+        "nog": 3,
+        "niaf": 4,
+        "noaf": 4,
+        "cifg": 3,
+        "np": 4,
+        "fgr": 4,
+    }
     assert {name: found[name].layers for name in ("slstm", "sru", "mingru", "minlstm", "lru", "chunker", "narx")} == {
-        "slstm": 4, "sru": 4, "mingru": 2, "minlstm": 3, "lru": 3, "chunker": 3, "narx": 1,
-    }  # fmt: skip
+        "slstm": 4,
+        "sru": 4,
+        "mingru": 2,
+        "minlstm": 3,
+        "lru": 3,
+        "chunker": 3,
+        "narx": 1,
+    }
 
 
 def test_what_cells_cost_against_each_other() -> None:
     cost = {name: row.multiply_adds for name, row in tg.cells.table(input_size=8, hidden_size=16).items()}
     assert cost["rnn"] == 16 * (8 + 16)
-    for name, times in {"mgu": 2, "janet": 2, "gru": 3, "gru_before": 3, "coupled": 3, "cifg": 3, "lstm": 4, "peephole": 4}.items():
+    for name, times in {
+        "mgu": 2,
+        "janet": 2,
+        "gru": 3,
+        "gru_before": 3,
+        "coupled": 3,
+        "cifg": 3,
+        "lstm": 4,
+        "peephole": 4,
+    }.items():
         assert cost[name] == times * cost["rnn"], name
     parameters = {name: tg.cells.table([name], 10, 20)[name].parameters for name in ("lstm", "gru")}
     assert parameters["gru"] * 4 == parameters["lstm"] * 3
@@ -474,23 +508,35 @@ def test_the_table_counts_any_cell_and_prints() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: tg.cells.LSTM1997Cell(2, 5, block_size=2), "LSTM1997Cell: block_size must divide 5 memory cells, got 2"),
+        (
+            lambda: tg.cells.LSTM1997Cell(2, 5, block_size=2),
+            "LSTM1997Cell: block_size must divide 5 memory cells, got 2",
+        ),
         (lambda: tg.cells.LSTM1997Cell(2, 4, bias="some"), "bias must be True, False or 'gates', got 'some'"),
-        (lambda: tg.cells.LSTM2000Cell(2, 4, cell_input="sine"), "LSTM2000Cell: cell_input must be one of g, h, sigmoid, tanh, identity"),
+        (
+            lambda: tg.cells.LSTM2000Cell(2, 4, cell_input="sine"),
+            "LSTM2000Cell: cell_input must be one of g, h, sigmoid, tanh, identity",
+        ),
         (lambda: tg.cells.JordanCell(2, 4, decay=1.0), r"decay must lie in \[0, 1\), got 1.0"),
         (lambda: tg.cells.JordanCell(2, 4, units=0), "units must be a positive integer, got 0"),
-        (lambda: tg.cells.LeakyCell(2, 4, time_constant=0.5), "time_constant must be one number or 4, at least 1, got 0.5"),
+        (
+            lambda: tg.cells.LeakyCell(2, 4, time_constant=0.5),
+            "time_constant must be one number or 4, at least 1, got 0.5",
+        ),
         (lambda: tg.cells.LeakyCell(2, 4, time_constant=[1, 2]), "time_constant must be one number or 4"),
         (lambda: tg.cells.NARXCell(2, 4, delays=()), "delays must be different positive integers"),
         (lambda: tg.cells.NARXCell(2, 4, delays=(1, 1)), "delays must be different positive integers"),
-        (lambda: tg.cells.ClockworkCell(2, 4, periods=(2, 1)), "periods must be rising positive integers whose number divides 4"),
+        (
+            lambda: tg.cells.ClockworkCell(2, 4, periods=(2, 1)),
+            "periods must be rising positive integers whose number divides 4",
+        ),
         (lambda: tg.cells.ClockworkCell(2, 4, periods=(1, 2, 4)), "whose number divides 4"),
         (lambda: tg.cells.LRUCell(2, 4, r_min=0.9, r_max=0.5), "needs 0 <= r_min < r_max <= 1, got 0.9 and 0.5"),
         (lambda: tg.cells.SLSTMCell(2, 4, forget="relu"), "forget must be 'sigmoid' or 'exp', got 'relu'"),
         (lambda: tg.cells.OrthogonalRNNCell(2, 4, reflections=5), r"reflections must lie in 1..4, got 5"),
         (lambda: tg.cells.OrthogonalRNNCell(2, 4, nonlinearity="x"), "OrthogonalRNNCell: nonlinearity must be one of"),
     ],
-)  # fmt: skip
+)
 def test_bad_options_are_explained(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

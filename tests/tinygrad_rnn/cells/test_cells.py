@@ -199,7 +199,10 @@ def test_a_cell_of_pytorchs_fits_a_stack_of_one_and_a_module_both_directions(tor
     ("options", "message"),
     [
         ({"num_layers": 2}, r"LSTMCell.load_state_dict: was given a network of 2 layers, this one has 1; tg.Stacked"),
-        ({"bidirectional": True}, r"LSTMCell.load_state_dict: was given a network that reads in both directions, .*tg.Bidirectional"),
+        (
+            {"bidirectional": True},
+            r"LSTMCell.load_state_dict: was given a network that reads in both directions, .*tg.Bidirectional",
+        ),
         ({"proj_size": 1}, r"unknown \['weight_hr'\]; nearest to weight_hr is weight_[ih]h"),
     ],
 )
@@ -209,7 +212,9 @@ def test_a_network_that_is_more_than_a_cell_is_refused(torch: Any, options: Any,
     with pytest.raises((ValueError, KeyError), match=message):
         cell.load_state_dict(torch.nn.LSTM(2, 3, **options).state_dict())
     with pytest.raises(ValueError, match="of 2 layers, this one has 3"):
-        tg.Stacked(cell, tg.cells.LSTMCell(3, 3), tg.cells.LSTMCell(3, 3)).load_state_dict(torch.nn.LSTM(2, 3, 2).state_dict())
+        tg.Stacked(cell, tg.cells.LSTMCell(3, 3), tg.cells.LSTMCell(3, 3)).load_state_dict(
+            torch.nn.LSTM(2, 3, 2).state_dict()
+        )
     for key, value in cell.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
 
@@ -221,7 +226,9 @@ def test_parameters_of_others_load_where_they_are_numbers(torch: Any) -> None:
     cell.load_state_dict(dict(other.named_parameters()))
     np.testing.assert_array_equal(cell.weight_hh.data, other.weight_hh.data.astype(np.float32))
     cell.load_state_dict(weights | {"bias_hh": [1, 2, 3], "bias_ih": np.array([np.nan, np.inf, 0.0])})
-    assert cell.bias_hh.data.tolist() == [1.0, 2.0, 3.0] and np.isnan(cell.bias_ih.data[0]), "what is not finite can be looked at"
+    assert cell.bias_hh.data.tolist() == [1.0, 2.0, 3.0] and np.isnan(cell.bias_ih.data[0]), (
+        "what is not finite can be looked at"
+    )
     for value, message in (
         (np.full(3, 1j), "bias_hh: could not convert complex128 to real numbers"),
         (np.array(["1", "2", "3"]), "bias_hh: could not convert strings"),
@@ -348,8 +355,16 @@ def test_one_state_may_come_back_bare() -> None:
         (lambda: tg.cells.LSTMCell(0, 3), ValueError, "LSTMCell: input_size must be a positive integer, got 0"),
         (lambda: tg.cells.GRUCell(2, -1), ValueError, "GRUCell: hidden_size must be a positive integer, got -1"),
         (lambda: tg.cells.RNNCell(2, 1.5), ValueError, "hidden_size must be a positive integer, got 1.5"),
-        (lambda: tg.cells.RNNCell(2, 3, nonlinearity="sine"), ValueError, "must be one of tanh, relu, sigmoid, identity, got 'sine'"),
-        (lambda: tg.cells.RNNCell(2, 3, init="nonsense"), ValueError, "no initialisation called 'nonsense'; choose from pytorch"),
+        (
+            lambda: tg.cells.RNNCell(2, 3, nonlinearity="sine"),
+            ValueError,
+            "must be one of tanh, relu, sigmoid, identity, got 'sine'",
+        ),
+        (
+            lambda: tg.cells.RNNCell(2, 3, init="nonsense"),
+            ValueError,
+            "no initialisation called 'nonsense'; choose from pytorch",
+        ),
         (lambda: tg.cells.RNNCell(2, True), ValueError, "hidden_size must be a positive integer, got True"),
         (lambda: tg.cells.RNNCell(2, 3, init=3), TypeError, "RNNCell: init must be a preset or its name, got 3"),
         (lambda: tg.cells.RNNCell(2, 3, dtype=int), ValueError, "RNNCell: dtype must be a floating one, got int64"),
@@ -358,11 +373,12 @@ def test_one_state_may_come_back_bare() -> None:
         (lambda: tg.Cell(2, 3).step(None, None), NotImplementedError, r"Cell must define step\(self, x, state\)"),
         (lambda: Leaky(2, 3).parameter("w", (1, 1)), ValueError, "Leaky: parameter 'w' is declared twice"),
         (
-            lambda: Leaky(2, 3).parameter("v", (2, 2), init=np.ones(3)), ValueError,
+            lambda: Leaky(2, 3).parameter("v", (2, 2), init=np.ones(3)),
+            ValueError,
             r"parameter 'v' has shape \(2, 2\), its initial value \(3,\)",
         ),
     ],
-)  # fmt: skip
+)
 def test_bad_cells_are_explained(make: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         make()

@@ -16,8 +16,11 @@ FROZEN, _ = tg.load_safetensors(frozen_cells.FILE)
 WITHOUT_SLOPE = {
     "lstm1997 block_size=2 truncated=True": ("initial/h", "initial/i", "initial/o"),
     "lstm2000 block_size=2 truncated=True": ("initial/h",),
-    "clockwork": ("initial/clock",), "chunker": ("initial/p",), "sru": ("initial/h",), "lru": ("initial/h",),
-}  # fmt: skip
+    "clockwork": ("initial/clock",),
+    "chunker": ("initial/p",),
+    "sru": ("initial/h",),
+    "lru": ("initial/h",),
+}
 """What has no part in the loss, or only behind a cut."""
 
 
@@ -63,4 +66,6 @@ def test_the_file_is_what_pytorch_makes_today() -> None:
     made = frozen_cells.make()
     assert set(made) == set(FROZEN)
     for key, value in made.items():
-        np.testing.assert_allclose(value, FROZEN[key], rtol=1e-11, atol=1e-12, err_msg=f"{key}: run frozen_cells.py again")
+        np.testing.assert_allclose(
+            value, FROZEN[key], rtol=1e-11, atol=1e-12, err_msg=f"{key}: run frozen_cells.py again"
+        )

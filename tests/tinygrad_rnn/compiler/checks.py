@@ -98,8 +98,12 @@ def same_in_everything(cell: Any, way: tuple[int, int, dict[str, Any], Any], see
     return run.tape is not None
 
 
-def same_in_an_ensemble(cell: Any, way: tuple[int, int, dict[str, Any], Any], seed: int, backend: str, members: int = 2) -> bool:
-    """Run cells of one plan one by one and as an ensemble, with one random loss, and compare; whether there can be an ensemble."""
+def same_in_an_ensemble(
+    cell: Any, way: tuple[int, int, dict[str, Any], Any], seed: int, backend: str, members: int = 2
+) -> bool:
+    """Run cells of one plan one by one and as an ensemble, with one random loss, and compare; whether there can be
+    an ensemble.
+    """
     steps, batch, options, _ = way
     rng = np.random.default_rng(seed)
     cells = [cell.twin(number) for number in range(members)]
@@ -114,7 +118,9 @@ def same_in_an_ensemble(cell: Any, way: tuple[int, int, dict[str, Any], Any], se
             assert "which an ensemble cannot" in str(error)
             assert tg.unroll(tg.compile(cell, backend=backend), x, **options).tape is None
             return False
-        runs = [tg.unroll(one, inputs[0][0], tuple(s[k] for s in inputs[0][1:]), **options) for k, one in enumerate(cells)]
+        runs = [
+            tg.unroll(one, inputs[0][0], tuple(s[k] for s in inputs[0][1:]), **options) for k, one in enumerate(cells)
+        ]
         found = _members_found(runs, run, inputs, seed)
         with pytest.raises(NotImplementedError, match="members one by one"):
             tg.grad(run.stacked.sum(), run.names[sorted(run.names)[0]], create_graph=True)
@@ -171,7 +177,10 @@ def _by_names(run: Any, loss: Any, names: list[Any]) -> list[Any]:
     if not isinstance(run, _Together):
         return list(tg.grad(loss, [run.names[key] for key in names]))
     alone = [tg.grad(loss, [one.names[key] for key in names]) for one in run.runs]
-    return [sum(parts) if key[0] == "x" else tg.stack(parts) for key, parts in zip(names, zip(*alone, strict=True), strict=True)]
+    return [
+        sum(parts) if key[0] == "x" else tg.stack(parts)
+        for key, parts in zip(names, zip(*alone, strict=True), strict=True)
+    ]
 
 
 def _same_findings(cell: Any, eager: dict[Any, Any], compiled: dict[Any, Any]) -> None:
@@ -213,7 +222,9 @@ def _everything(cell: Any, run: Any, inputs: list[Any], rng: Any) -> dict[Any, A
     found |= {("grad of input", k): tensor.grad for k, tensor in enumerate(inputs)}
     found |= {("grad of", name): tensor.grad for name, tensor in parameters.items()}
     names = sorted(run.names)
-    found |= {("by", *key): g.data for key, g in zip(names, tg.grad(loss, [run.names[key] for key in names]), strict=True)}
+    found |= {
+        ("by", *key): g.data for key, g in zip(names, tg.grad(loss, [run.names[key] for key in names]), strict=True)
+    }
     for key in names[:: max(1, len(names) // 3)]:
         found[("by alone", *key)] = tg.grad(loss, run.names[key])[0].data
     try:

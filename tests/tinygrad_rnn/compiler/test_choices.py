@@ -35,7 +35,8 @@ class Listing(tg.Cell):
 
 
 @pytest.mark.parametrize(
-    ("kind", "backend"), [(Choosing, "numpy"), (Listing, "numpy"), pytest.param(Choosing, "numba", marks=pytest.mark.slow)]
+    ("kind", "backend"),
+    [(Choosing, "numpy"), (Listing, "numpy"), pytest.param(Choosing, "numba", marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize("bad", [None, np.nan, np.inf])
 def test_compiled_is_eager(kind: Any, backend: str, bad: float | None) -> None:

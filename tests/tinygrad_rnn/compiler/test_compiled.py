@@ -25,8 +25,12 @@ from tinygrad_rnn.compiler import CompileWarning, kernels, uncompiled
 T, B, N, H = 6, 3, 2, 4
 X = np.random.default_rng(0).normal(size=(T, B, N))
 OPTIONS: list[dict[str, Any]] = [
-    {}, {"reverse": True}, {"truncate": 2}, {"lengths": [6, 2, 4]}, {"reverse": True, "truncate": 4, "lengths": [1, 6, 3]},
-]  # fmt: skip
+    {},
+    {"reverse": True},
+    {"truncate": 2},
+    {"lengths": [6, 2, 4]},
+    {"reverse": True, "truncate": 4, "lengths": [1, 6, 3]},
+]
 
 
 class Peephole(tg.Cell):
@@ -107,7 +111,9 @@ QUICK = [*((kind, "numpy") for kind in CELLS), (tg.cells.get("lstm"), "numba"), 
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize(("kind", "backend"), slow_unless(QUICK, itertools.product(CELLS, BACKENDS)), indirect=["backend"])
+@pytest.mark.parametrize(
+    ("kind", "backend"), slow_unless(QUICK, itertools.product(CELLS, BACKENDS)), indirect=["backend"]
+)
 @pytest.mark.filterwarnings("ignore::tinygrad_rnn.CompileWarning")
 def test_compiled_equals_eager(kind: Any, options: dict[str, Any], backend: str) -> None:
     cell = kind(N, H, seed=0)
@@ -169,10 +175,13 @@ def test_random_cells_give_the_same_in_numba_and_numpy(drawn: tg.Cell, seed: int
     [
         tg.Stacked(tg.cells.LSTMCell(N, H, seed=0), tg.cells.GRUCell(H, 5, seed=1)),
         tg.Bidirectional(tg.cells.LSTMCell(N, H, seed=0), tg.cells.RNNCell(N, 3, seed=1)),
-        tg.Stacked(tg.Bidirectional(tg.cells.GRUCell(N, H, seed=0), tg.cells.GRUCell(N, 3, seed=1)), tg.cells.LSTMCell(7, 2, seed=2)),
+        tg.Stacked(
+            tg.Bidirectional(tg.cells.GRUCell(N, H, seed=0), tg.cells.GRUCell(N, 3, seed=1)),
+            tg.cells.LSTMCell(7, 2, seed=2),
+        ),
     ],
     ids=str,
-)  # fmt: skip
+)
 @pytest.mark.parametrize("options", [{}, {"lengths": [6, 2, 4]}], ids=str)
 def test_stacks_and_directions_compiled_equal_eager(cell: Any, options: dict[str, Any], backend: str) -> None:
     same(cell, X, tg.compile(cell, backend=backend), **options)
@@ -182,8 +191,12 @@ def test_layers_may_be_compiled_one_by_one(backend: str) -> None:
     lower, upper = tg.cells.LSTMCell(N, H, seed=0), tg.cells.GRUCell(H, 5, seed=1)
     runs = [
         tg.unroll(cell, X)
-        for cell in (tg.Stacked(lower, upper), tg.Stacked(tg.compile(lower, backend=backend), upper), tg.Stacked(lower, tg.compile(upper, backend=backend)))
-    ]  # fmt: skip
+        for cell in (
+            tg.Stacked(lower, upper),
+            tg.Stacked(tg.compile(lower, backend=backend), upper),
+            tg.Stacked(lower, tg.compile(upper, backend=backend)),
+        )
+    ]
     found = [tg.grad(loss_of(run, 3), [*lower.parameters(), *upper.parameters()]) for run in runs]
     for other in found[1:]:
         for left, right in zip(found[0], other, strict=True):
@@ -195,7 +208,10 @@ def test_inputs_may_be_computed_and_states_carried_on(backend: str) -> None:
     compiled = tg.compile(cell, backend=backend)
     found = []
     for one in (cell, compiled):
-        table, h = tg.tensor(np.ones((5, N)) * 0.3, requires_grad=True), tg.tensor(np.full((B, H), 0.2), requires_grad=True)
+        table, h = (
+            tg.tensor(np.ones((5, N)) * 0.3, requires_grad=True),
+            tg.tensor(np.full((B, H), 0.2), requires_grad=True),
+        )
         embedded = tg.take(table, np.arange(T * B).reshape(T, B) % 5)
         first = tg.unroll(one, embedded, (h, np.zeros((B, H))))
         second = tg.unroll(one, [x * 2.0 for x in first.inputs], first.final_state)
@@ -493,7 +509,11 @@ def _boxed(value: float) -> Any:
 HOLDERS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any], None]]] = {
     "namespace": (lambda: types.SimpleNamespace(a=0.5), lambda v: v.a, lambda v: setattr(v, "a", 0.9)),
     "slots": (Slotted, lambda v: v.a, lambda v: setattr(v, "a", 0.9)),
-    "slots inside": (lambda: types.SimpleNamespace(b=[{"k": Slotted()}]), lambda v: v.b[0]["k"].a, lambda v: setattr(v.b[0]["k"], "a", 0.9)),
+    "slots inside": (
+        lambda: types.SimpleNamespace(b=[{"k": Slotted()}]),
+        lambda v: v.b[0]["k"].a,
+        lambda v: setattr(v.b[0]["k"], "a", 0.9),
+    ),
     "callable": (Called, lambda v: v(), lambda v: setattr(v, "a", 0.9)),
     "bound method": (lambda: Called().__call__, lambda v: v(), lambda v: setattr(v.__self__, "a", 0.9)),
     "partial": (lambda: functools.partial(lambda a: a, a=0.5), lambda v: v(), lambda v: v.keywords.update(a=0.9)),
@@ -503,7 +523,7 @@ HOLDERS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any]
     "default mapping": (lambda: collections.defaultdict(float, a=0.5), lambda v: v["a"], lambda v: v.update(a=0.9)),
     "bytes": (lambda: bytearray([1]), lambda v: float(v[0]), lambda v: v.__setitem__(0, 2)),
     "array of objects": (lambda: _boxed(0.5), lambda v: v[0], lambda v: v.__setitem__(0, 0.9)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("holder", HOLDERS)

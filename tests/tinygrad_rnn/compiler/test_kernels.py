@@ -54,9 +54,12 @@ def test_a_loop_is_kept_and_loaded_again(folder: Path, monkeypatch: Any) -> None
 
 
 DAMAGE: dict[str, Any] = {
-    "other": lambda data: b"nonsense", "empty": lambda data: b"", "cut": lambda data: data[: len(data) // 2],
-    "longer": lambda data: data + b"x", "flipped": lambda data: data[:-200] + bytes([data[-200] ^ 1]) + data[-199:],
-}  # fmt: skip
+    "other": lambda data: b"nonsense",
+    "empty": lambda data: b"",
+    "cut": lambda data: data[: len(data) // 2],
+    "longer": lambda data: data + b"x",
+    "flipped": lambda data: data[:-200] + bytes([data[-200] ^ 1]) + data[-199:],
+}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -141,7 +144,9 @@ def test_the_planted_program_would_run_if_it_were_ours(planted: Path, tmp_path: 
 def test_a_folder_that_others_may_write_to_is_not_used(planted: Path, folder: Path, tmp_path: Path, mode: int) -> None:
     folder.chmod(mode)
     before = sorted(folder.iterdir())
-    with pytest.warns(CompileWarning, match=rf"the cache directory {folder} may be written to by others \(mode {mode:o}\)"):
+    with pytest.warns(
+        CompileWarning, match=rf"the cache directory {folder} may be written to by others \(mode {mode:o}\)"
+    ):
         np.testing.assert_array_equal(run(8.0), 8)
     assert not (tmp_path / "executed").exists() and sorted(folder.iterdir()) == before
 
@@ -166,7 +171,8 @@ def renamed(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"), [(loose, r"may be written to by others \(mode 666\)"), (linked, "is no plain file"), (renamed, "is damaged")]
+    ("change", "problem"),
+    [(loose, r"may be written to by others \(mode 666\)"), (linked, "is no plain file"), (renamed, "is damaged")],
 )
 def test_a_file_that_may_be_anothers_is_not_used(planted: Path, tmp_path: Path, change: Any, problem: str) -> None:
     change(planted)
@@ -221,7 +227,10 @@ def test_the_cache_has_a_place_of_its_own(monkeypatch: Any) -> None:
 
 @pytest.mark.slow
 def test_another_process_uses_what_this_one_compiled(folder: Path) -> None:
-    script = "import numpy as np, tinygrad_rnn as tg; print(tg.unroll(tg.compile(tg.cells.GRUCell(2, 3, seed=0)), np.ones((3, 2, 2))).stacked.data.sum())"
+    script = (
+        "import numpy as np, tinygrad_rnn as tg; print(tg.unroll(tg.compile(tg.cells.GRUCell(2, 3, seed=0)),"
+        " np.ones((3, 2, 2))).stacked.data.sum())"
+    )
     for _ in range(2):
         done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     expected = tg.unroll(tg.cells.GRUCell(2, 3, seed=0), np.ones((3, 2, 2))).stacked.data.sum()

@@ -127,14 +127,18 @@ def test_recomputation_keeps_what_the_adjoint_computes() -> None:
         adjoint = derive_adjoint(step, [next(key for key in step.outputs if key[0] == "state")])
         again = recompute(adjoint, step, worth_keeping(adjoint, step))
         inputs = feeds(step)
-        every = step.with_body(step.body, {("forward", str(v)): v for v in range(max(step.types) + 1) if v in _known(step)})
+        every = step.with_body(
+            step.body, {("forward", str(v)): v for v in range(max(step.types) + 1) if v in _known(step)}
+        )
         with np.errstate(all="ignore"):
             values = {**every.evaluate(inputs), **inputs}
             rest = {key: value for key, value in feeds(adjoint).items() if key[0] in ("carry", "seed")}
             left, right = adjoint.evaluate(values | rest), again.evaluate(values | rest)
         for key in left:
             close(left[key], right[key], f"{kind.__name__} {key}")
-        assert len([key for key in again.inputs if key[0] == "forward"]) < len([key for key in adjoint.inputs if key[0] == "forward"])
+        assert len([key for key in again.inputs if key[0] == "forward"]) < len(
+            [key for key in adjoint.inputs if key[0] == "forward"]
+        )
 
 
 def test_what_is_kept_is_neither_given_nor_one_cheap_operation_on_what_is_at_hand() -> None:
@@ -145,9 +149,15 @@ def test_what_is_kept_is_neither_given_nor_one_cheap_operation_on_what_is_at_han
     costly = tg.tanh(h @ w)
     twice, unread = costly * 2.0, tg.exp(x)
     values = {
-        "costly": costly, "of a costly one": twice, "of a cheap one": twice + x, "of an unread one": unread + x,
-        "of the given": x - h, "of weights alone": tg.exp(w), "a state": tg.exp(costly), "an input": x,
-    }  # fmt: skip
+        "costly": costly,
+        "of a costly one": twice,
+        "of a cheap one": twice + x,
+        "of an unread one": unread + x,
+        "of the given": x - h,
+        "of weights alone": tg.exp(w),
+        "a state": tg.exp(costly),
+        "an input": x,
+    }
     step = builder.program({("state", "h"): values["a state"], **{("output", name): v for name, v in values.items()}})
     number = {name: step.outputs["output", name] for name in values}
     step = step.with_body(step.body, {("state", "h"): number["a state"]})
@@ -161,7 +171,9 @@ def _known(step: Program) -> set[int]:
     return {*step.inputs.values(), *step.constants, *(one.target for one in step.body)}
 
 
-@pytest.mark.parametrize("apply", [(apply,) for apply in PASSES] + [FORWARD], ids=lambda ps: ps[0].__name__ if len(ps) == 1 else "all")
+@pytest.mark.parametrize(
+    "apply", [(apply,) for apply in PASSES] + [FORWARD], ids=lambda ps: ps[0].__name__ if len(ps) == 1 else "all"
+)
 def test_what_reads_an_output_goes_on_reading_it(apply: Any) -> None:
     """Its gradient is that of its own uses; a pass that lets them read what lies behind it would lose them."""
 
@@ -247,9 +259,12 @@ def test_slices_are_put_together_again() -> None:
     assert ops(assemble(gap)) == {"broadcast_to": 2, "concatenate": 1}
     assert_same(gap, assemble(gap))
     overlapping = written(
-        lambda a, b: tg.scatter(a, (slice(0, B), slice(0, 3)), (B, 5)) + tg.scatter(b, (slice(0, B), slice(2, 5)), (B, 5)),
-        (B, 3), (B, 3),
-    )  # fmt: skip
+        lambda a, b: (
+            tg.scatter(a, (slice(0, B), slice(0, 3)), (B, 5)) + tg.scatter(b, (slice(0, B), slice(2, 5)), (B, 5))
+        ),
+        (B, 3),
+        (B, 3),
+    )
     assert_same(overlapping, assemble(overlapping))
 
 

@@ -1,4 +1,6 @@
-"""A net under the compiler: random cells, run in every way, are eagerly and compiled the same in everything there is to see."""
+"""A net under the compiler: random cells, run in every way, are eagerly and compiled the same in everything there
+is to see.
+"""
 
 from __future__ import annotations
 

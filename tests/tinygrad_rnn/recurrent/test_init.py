@@ -147,7 +147,11 @@ def test_the_printed_name_gives_the_options() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: init.preset("nonsense"), ValueError, "no initialisation called 'nonsense'; choose from pytorch, keras"),
+        (
+            lambda: init.preset("nonsense"),
+            ValueError,
+            "no initialisation called 'nonsense'; choose from pytorch, keras",
+        ),
         (lambda: init.preset("chrono", t_max=2)(3), ValueError, "chrono: t_max must be more than 2 steps, got 2"),
         (lambda: init.preset("pytorch", t_max=2)(3), TypeError, "t_max"),
     ],

@@ -30,9 +30,7 @@ def close(ours: Any, theirs: Any, what: str) -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("lengths", [None, [5, 3, 1]])
-def test_forward_and_every_gradient_are_pytorchs(
-    torch: Any, name: str, layers: int, both: bool, lengths: Any
-) -> None:
+def test_forward_and_every_gradient_are_pytorchs(torch: Any, name: str, layers: int, both: bool, lengths: Any) -> None:
     features, hidden, batch, steps = 2, 3, 3, 5
     network = getattr(torch.nn, NETWORKS[name])(features, hidden, num_layers=layers, bidirectional=both).double()
     ours = stack_of(name, features, hidden, layers, both)
@@ -146,7 +144,11 @@ def test_stacked_takes_a_list_too() -> None:
     ("make", "error", "message"),
     [
         (lambda c: tg.Stacked(c(1, 2), "gru"), TypeError, "Stacked: a layer must be a Cell or Bidirectional, got str"),
-        (lambda c: tg.Bidirectional(c(1, 2), None), TypeError, "Bidirectional: a direction must be a Cell, got NoneType"),
+        (
+            lambda c: tg.Bidirectional(c(1, 2), None),
+            TypeError,
+            "Bidirectional: a direction must be a Cell, got NoneType",
+        ),
         (lambda c: tg.Stacked(), ValueError, "Stacked: give at least one layer"),
         (lambda c: tg.Stacked(c(1, 2), c(3, 2)), ValueError, "Stacked: layer 1 reads 3 features, layer 0 gives 2"),
         (lambda c: tg.Stacked(*[c(2, 2)] * 2), ValueError, "a layer is used twice"),
@@ -154,14 +156,16 @@ def test_stacked_takes_a_list_too() -> None:
         (lambda c: tg.Bidirectional(*[c(1, 2)] * 2), ValueError, "must be two cells, not one used twice"),
         (
             lambda c: tg.unroll(tg.Stacked(c(1, 2), c(2, 2)), np.ones((2, 1, 1)), [np.zeros((1, 2))]),
-            ValueError, "2 layers need as many states, got 1",
+            ValueError,
+            "2 layers need as many states, got 1",
         ),
         (
             lambda c: tg.unroll(tg.Bidirectional(c(1, 2), c(1, 2)), np.ones((2, 1, 1)), [np.zeros((1, 2))]),
-            ValueError, "two directions need two states, got 1",
+            ValueError,
+            "two directions need two states, got 1",
         ),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments_are_explained(make: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         make(tg.cells.RNNCell)

@@ -203,7 +203,13 @@ def test_every_form_of_inputs_gives_the_same() -> None:
     cell = tg.cells.GRUCell(2, 3, seed=0)
     array = np.random.default_rng(0).normal(size=(3, 2, 2))
     expected = tg.unroll(cell, array).stacked.data
-    for form in (array.tolist(), list(array), tg.tensor(array), [tg.tensor(x) for x in array], array.astype(np.float32).astype(float)):
+    for form in (
+        array.tolist(),
+        list(array),
+        tg.tensor(array),
+        [tg.tensor(x) for x in array],
+        array.astype(np.float32).astype(float),
+    ):
         np.testing.assert_allclose(tg.unroll(cell, form).stacked.data, expected, rtol=1e-6)
     mixed = [array[0], tg.tensor(array[1]), array[2]]
     np.testing.assert_array_equal(tg.unroll(cell, mixed).stacked.data, expected)
@@ -243,7 +249,12 @@ def test_under_no_grad_nothing_is_recorded() -> None:
     ("args", "options", "error", "message"),
     [
         (("lstm", np.ones((2, 1, 2))), {}, TypeError, "unroll: cell must be a Cell, Stacked or Bidirectional, got str"),
-        ((None, np.ones((2, 1, 5))), {}, ValueError, r"inputs must be \(T, batch, 2\) with T at least 1, got \(2, 1, 5\)"),
+        (
+            (None, np.ones((2, 1, 5))),
+            {},
+            ValueError,
+            r"inputs must be \(T, batch, 2\) with T at least 1, got \(2, 1, 5\)",
+        ),
         ((None, np.ones((2, 2))), {}, ValueError, r"got \(2, 2\); add a batch axis with inputs\[:, None, :\]"),
         ((None, np.ones((0, 1, 2))), {}, ValueError, "T at least 1"),
         ((None, np.ones(2)), {}, ValueError, r"got \(2,\)"),
@@ -251,19 +262,31 @@ def test_under_no_grad_nothing_is_recorded() -> None:
         ((None, [tg.tensor(np.ones((1, 2))), tg.tensor(np.ones((2, 2)))]), {}, ValueError, "got unequal steps"),
         ((None, [np.ones((1, 2)), np.ones((2, 2))]), {}, ValueError, "inhomogeneous|unequal"),
         ((None, [["a", "b"]]), {}, ValueError, "could not convert"),
-        ((None, np.ones((2, 1, 2)), [np.zeros((1, 3))]), {}, ValueError, r"LSTMCell has states \('h', 'c'\), got 1 value"),
         (
-            (None, np.ones((2, 1, 2)), [np.zeros((1, 3)), np.zeros((3,))]), {}, ValueError,
+            (None, np.ones((2, 1, 2)), [np.zeros((1, 3))]),
+            {},
+            ValueError,
+            r"LSTMCell has states \('h', 'c'\), got 1 value",
+        ),
+        (
+            (None, np.ones((2, 1, 2)), [np.zeros((1, 3)), np.zeros((3,))]),
+            {},
+            ValueError,
             r"unroll: state c must have shape \(1, 3\), got \(3,\)",
         ),
         ((None, np.ones((2, 1, 2))), {"truncate": 0}, ValueError, "truncate must be a positive number of steps, got 0"),
-        ((None, np.ones((2, 1, 2))), {"truncate": 1.5}, ValueError, "truncate must be a positive number of steps, got 1.5"),
+        (
+            (None, np.ones((2, 1, 2))),
+            {"truncate": 1.5},
+            ValueError,
+            "truncate must be a positive number of steps, got 1.5",
+        ),
         ((None, np.ones((2, 1, 2))), {"lengths": [1, 2]}, ValueError, "lengths must be 1 integer,"),
         ((None, np.ones((2, 1, 2))), {"lengths": [1.0]}, ValueError, "lengths must be 1 integer,"),
         ((None, np.ones((2, 1, 2))), {"lengths": [3]}, ValueError, r"lengths must lie in 1..2, got 3..3"),
         ((None, np.ones((2, 1, 2))), {"lengths": [0]}, ValueError, r"lengths must lie in 1..2, got 0..0"),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments_are_explained(args: Any, options: Any, error: Any, message: str) -> None:
     cell = tg.cells.LSTMCell(2, 3, seed=0) if args[0] is None else args[0]
     with pytest.raises(error, match=message):

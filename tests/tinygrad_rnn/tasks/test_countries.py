@@ -14,10 +14,19 @@ from tests.tinygrad_rnn.tasks.instances import at_end, cost, drawn, is_mean, see
 from tinygrad_rnn.tasks import Countries
 
 LANGUAGES = {
-    "France": "French", "Germany": "German", "Spain": "Spanish", "Italy": "Italian", "Japan": "Japanese",
-    "China": "Chinese", "Russia": "Russian", "Greece": "Greek", "Poland": "Polish", "Sweden": "Swedish",
-    "Turkey": "Turkish", "Denmark": "Danish",
-}  # fmt: skip
+    "France": "French",
+    "Germany": "German",
+    "Spain": "Spanish",
+    "Italy": "Italian",
+    "Japan": "Japanese",
+    "China": "Chinese",
+    "Russia": "Russian",
+    "Greece": "Greek",
+    "Poland": "Polish",
+    "Sweden": "Swedish",
+    "Turkey": "Turkish",
+    "Denmark": "Danish",
+}
 
 
 @given(seed=seeds, d=st.integers(0, 12), K=st.integers(2, 12), clouds=st.sampled_from([0.0, 0.5, 1.0]))

@@ -23,7 +23,7 @@ def test_lengths_and_signal(variant: str, seed: int, T: int, N: int) -> None:
         assert not (np.abs(signal) == 1).any()
         return
     assert (np.abs(signal) == 1).all() and (signal == signal[0]).all()
-    assert not (np.abs(batch.inputs[N : T, :, 0]) == 1).any()
+    assert not (np.abs(batch.inputs[N:T, :, 0]) == 1).any()
     if variant == "3a":
         assert (at_end(batch.targets, batch)[:, 0] == (signal[0] > 0)).all()
 

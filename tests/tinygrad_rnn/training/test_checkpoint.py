@@ -1,4 +1,6 @@
-"""A checkpoint is taken whole or refused whole: damage, wrong types, failing disks, what hooks recorded, numbers that are not finite."""
+"""A checkpoint is taken whole or refused whole: damage, wrong types, failing disks, what hooks recorded, numbers
+that are not finite.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +54,17 @@ class Training:
 
     def run(self, steps: int) -> tg.training.History:
         return tg.fit(
-            self.model, TASK, steps=steps, batch=2, optimizer=self.optimizer, stop=self.stop, every=self.every,
-            hooks=self.hooks, checkpoint=self.path, **self.options,
-        )  # fmt: skip
+            self.model,
+            TASK,
+            steps=steps,
+            batch=2,
+            optimizer=self.optimizer,
+            stop=self.stop,
+            every=self.every,
+            hooks=self.hooks,
+            checkpoint=self.path,
+            **self.options,
+        )
 
     def state(self) -> str:
         """Everything that may change, to the last bit."""
@@ -90,7 +100,9 @@ def test_no_damage_goes_unnoticed(good: Path, tmp_path: Path) -> None:
     refusals = 0
     for k in range(150):
         found = bytearray(data)
-        place = int(rng.integers(len(data))) if k % 2 else int(rng.integers(struct.unpack("<Q", data[:8])[0] + 8))  # half of them in the header
+        place = (
+            int(rng.integers(len(data))) if k % 2 else int(rng.integers(struct.unpack("<Q", data[:8])[0] + 8))
+        )  # half of them in the header
         match k % 5:
             case 0 | 1:
                 found[place] ^= 1 << int(rng.integers(8))
@@ -134,7 +146,11 @@ def test_facts_of_another_type_are_refused_by_their_name(good: Path, tmp_path: P
         inner = facts
         for key in way:
             inner = inner[key]
-        if type(inner[last]) is type(other) or (isinstance(inner[last], float) and type(other) is int) or (last == "loss" and type(other) in (int, float)):
+        if (
+            type(inner[last]) is type(other)
+            or (isinstance(inner[last], float) and type(other) is int)
+            or (last == "loss" and type(other) in (int, float))
+        ):
             continue
         inner[last] = other
         Checkpoint(whole.arrays, facts).write(path)
@@ -146,8 +162,20 @@ def test_arrays_that_do_not_fit_are_refused_by_their_name(good: Path, tmp_path: 
     path = tmp_path / "arrays.safetensors"
     for name, array in whole.arrays.items():
         part, _, own = name.partition(".")
-        for changed in ({}, {name: np.zeros((*array.shape, 2))}, {f"{name}x": array}, {name: np.full(array.shape, 0.5)}, {name: np.full(array.shape, np.nan)}):
-            if changed and name in changed and array.dtype.kind == "f" and (changed[name] == 0.5).all() and changed[name].shape == array.shape:
+        for changed in (
+            {},
+            {name: np.zeros((*array.shape, 2))},
+            {f"{name}x": array},
+            {name: np.full(array.shape, 0.5)},
+            {name: np.full(array.shape, np.nan)},
+        ):
+            if (
+                changed
+                and name in changed
+                and array.dtype.kind == "f"
+                and (changed[name] == 0.5).all()
+                and changed[name].shape == array.shape
+            ):
                 continue  # numbers like any other
             Checkpoint({**{k: v for k, v in whole.arrays.items() if k != name}, **changed}, whole.facts).write(path)
             if part == "hook1" and changed and f"{name}x" not in changed:
@@ -167,11 +195,16 @@ def test_hostile_files_are_value_errors(tmp_path: Path) -> None:
 
     one = {"shape": [2], "data_offsets": [0, 4]}
     for header, body in (
-        ({"a": {"dtype": "BF16", **one}}, b"1234"), ({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}, b"1234"),
+        ({"a": {"dtype": "BF16", **one}}, b"1234"),
+        ({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}, b"1234"),
         ({"a": {"dtype": "F64", "shape": [2**62], "data_offsets": [0, 8]}}, b"12345678"),
-        ({"a": {"dtype": "F64", "shape": [0, 2**62], "data_offsets": [0, 0]}}, b""), (b"[" * 100_000, b""), (b"[]", b""), (b"", b""),
-        ({"__metadata__": {"training": "[" * 100_000}}, b""), ({"__metadata__": {"training": "{}"}}, b""),
-    ):  # fmt: skip
+        ({"a": {"dtype": "F64", "shape": [0, 2**62], "data_offsets": [0, 0]}}, b""),
+        (b"[" * 100_000, b""),
+        (b"[]", b""),
+        (b"", b""),
+        ({"__metadata__": {"training": "[" * 100_000}}, b""),
+        ({"__metadata__": {"training": "{}"}}, b""),
+    ):
         with pytest.raises(ValueError, match="hostile"):
             Checkpoint.read(write(header, body))
     with pytest.raises(ValueError, match=r"hostile\.safetensors: a cannot be read: .*bfloat16"):
@@ -223,7 +256,10 @@ def test_a_record_is_not_lost_by_leaving_its_hook_out(tmp_path: Path) -> None:
     Training(path).run(4)
     without = Training(path)
     without.hooks = [without.counting]
-    with pytest.raises(ValueError, match="holds what the hooks DecayRecorder, Counting have recorded, now there are Counting; give them again"):
+    with pytest.raises(
+        ValueError,
+        match="holds what the hooks DecayRecorder, Counting have recorded, now there are Counting; give them again",
+    ):
         without.run(6)
     other = Training(path)
     other.hooks[0] = inspector.DecayRecorder(every=3, names=["h", "weight_hh"])
@@ -258,7 +294,10 @@ def test_an_update_that_overflows_is_neither_returned_nor_written(tmp_path: Path
     training = Training(path, every=1)
     training.optimizer = tg.optim.SGD(training.model.parameters(), lr=1.7e308)
     before = training.model.state_dict()
-    with pytest.raises(FloatingPointError, match=r"after the update, parameter [\w.]+ is not finite at step 1; .*; no checkpoint was written"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"after the update, parameter [\w.]+ is not finite at step 1; .*; no checkpoint was written",
+    ):
         training.run(1)
     assert not path.exists()
     for name, array in training.model.state_dict().items():
@@ -274,11 +313,15 @@ def test_an_update_that_overflows_is_neither_returned_nor_written(tmp_path: Path
         (steep, r"the gradient of [\w.]+ is not finite at step 4"),
     ],
 )
-def test_what_is_not_finite_ends_the_training_and_keeps_the_checkpoint(predict: Any, message: str, tmp_path: Path) -> None:
+def test_what_is_not_finite_ends_the_training_and_keeps_the_checkpoint(
+    predict: Any, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "c.safetensors"
     Training(path, every=1).run(3)
     kept = path.read_bytes()
-    with pytest.raises(FloatingPointError, match=rf"fit: {message}; .*; the last good checkpoint, of step 3, is {path}"):
+    with pytest.raises(
+        FloatingPointError, match=rf"fit: {message}; .*; the last good checkpoint, of step 3, is {path}"
+    ):
         Training(path, every=1, predict=predict).run(5)
     assert path.read_bytes() == kept
 

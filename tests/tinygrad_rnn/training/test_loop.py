@@ -96,9 +96,14 @@ def test_truncation_reaches_the_cell() -> None:
         model = model_for(TASK)
         cuts: list[int] = []
         tg.fit(
-            model, TASK, steps=1, truncate=truncate,
-            hooks=[lambda step, cuts=cuts: cuts.append(sum(n.op == "stop_gradient" for n in tg.Graph(step.loss).nodes))],
-        )  # fmt: skip
+            model,
+            TASK,
+            steps=1,
+            truncate=truncate,
+            hooks=[
+                lambda step, cuts=cuts: cuts.append(sum(n.op == "stop_gradient" for n in tg.Graph(step.loss).nodes))
+            ],
+        )
         lost.append(cuts[0])
     assert lost[0] == 0 < lost[1]
 
@@ -163,9 +168,17 @@ def test_resuming_is_bit_for_bit(kind: str, tmp_path: Path) -> None:
         optimizer = getattr(tg.optim, kind)(model.parameters(), lr=0.01, **settings)
         stop = Solved(last=500)
         history = tg.fit(
-            model, TASK, steps=steps, batch=4, optimizer=optimizer, clip=1.0, stop=stop, every=5, test_size=20,
+            model,
+            TASK,
+            steps=steps,
+            batch=4,
+            optimizer=optimizer,
+            clip=1.0,
+            stop=stop,
+            every=5,
+            test_size=20,
             checkpoint=checkpoint,
-        )  # fmt: skip
+        )
         return model, history, stop
 
     straight, history, stop = run(20, None)
@@ -244,9 +257,12 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     model = model_for(TASK)
     tg.fit(model, TASK, steps=2, optimizer=adam(model), checkpoint=path)
     for options, named in (
-        ({"batch": 7}, "batch: 32, now 7"), ({"seed": 1}, "seed: 0, now 1"), ({"clip": 1.0}, "clip"),
-        ({"optimizer": adam(model, 0.5)}, "lr=0.5"), ({"stop": Solved()}, "stop"),
-    ):  # fmt: skip
+        ({"batch": 7}, "batch: 32, now 7"),
+        ({"seed": 1}, "seed: 0, now 1"),
+        ({"clip": 1.0}, "clip"),
+        ({"optimizer": adam(model, 0.5)}, "lr=0.5"),
+        ({"stop": Solved()}, "stop"),
+    ):
         with pytest.raises(ValueError, match=named):
             tg.fit(model, TASK, steps=4, **{"optimizer": adam(model), **options}, checkpoint=path)
     whole = path.read_bytes()
@@ -334,7 +350,9 @@ def test_bad_settings_are_explained(options: dict[str, Any], message: str) -> No
 def test_logits_are_not_squashed_twice() -> None:
     task = tg.tasks.EmbeddedReber()
     model = model_for(task, output="sigmoid")
-    with pytest.raises(ValueError, match="the loss cross_entropy takes logits, but the model puts sigmoid on its outputs"):
+    with pytest.raises(
+        ValueError, match="the loss cross_entropy takes logits, but the model puts sigmoid on its outputs"
+    ):
         tg.fit(model, task, steps=1)
     tg.fit(model, task, steps=1, loss="half_sse")
 

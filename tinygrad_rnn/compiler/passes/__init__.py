@@ -14,14 +14,44 @@ from .recompute import recompute
 from .simplify import simplify
 
 __all__ = [
-    "BACKWARD", "FORWARD", "assemble", "distribute", "gather_sums", "merge_products", "optimise", "push_slices", "recompute", "remove_dead",
-    "share_common", "simplify",
-]  # fmt: skip
+    "BACKWARD",
+    "FORWARD",
+    "assemble",
+    "distribute",
+    "gather_sums",
+    "merge_products",
+    "optimise",
+    "push_slices",
+    "recompute",
+    "remove_dead",
+    "share_common",
+    "simplify",
+]
 
-FORWARD = (remove_dead, simplify, share_common, distribute, merge_products, simplify, push_slices, simplify, remove_dead)
+FORWARD = (
+    remove_dead,
+    simplify,
+    share_common,
+    distribute,
+    merge_products,
+    simplify,
+    push_slices,
+    simplify,
+    remove_dead,
+)
 """The passes over a step as it was traced."""
 
-BACKWARD = (remove_dead, simplify, share_common, assemble, simplify, share_common, gather_sums, share_common, remove_dead)
+BACKWARD = (
+    remove_dead,
+    simplify,
+    share_common,
+    assemble,
+    simplify,
+    share_common,
+    gather_sums,
+    share_common,
+    remove_dead,
+)
 """The passes over its adjoint."""
 
 

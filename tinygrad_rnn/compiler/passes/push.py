@@ -28,9 +28,11 @@ def _push_once(program: Program) -> Program:
     made = {
         value: step
         for value, step in program.interior().items()
-        if step.op.elementwise and step.op.name not in ("broadcast_to", "stop_gradient")
-        and uses.get(value) and all(_window(program, use) is not None for use in uses[value])
-    }  # fmt: skip
+        if step.op.elementwise
+        and step.op.name not in ("broadcast_to", "stop_gradient")
+        and uses.get(value)
+        and all(_window(program, use) is not None for use in uses[value])
+    }
     if not made:
         return program
 

@@ -9,10 +9,24 @@ from .dead import remove_dead
 
 __all__ = ["recompute", "worth_keeping"]
 
-_CHEAP = frozenset({
-    "add", "subtract", "multiply", "negative", "square", "identity", "getitem", "where", "greater", "greater_equal",
-    "less", "less_equal", "equal", "not_equal",
-})  # fmt: skip
+_CHEAP = frozenset(
+    {
+        "add",
+        "subtract",
+        "multiply",
+        "negative",
+        "square",
+        "identity",
+        "getitem",
+        "where",
+        "greater",
+        "greater_equal",
+        "less",
+        "less_equal",
+        "equal",
+        "not_equal",
+    }
+)
 
 
 def worth_keeping(adjoint: Program, step: Program) -> set[int]:

@@ -12,8 +12,10 @@ def counted(number: Any, noun: str, spec: str = "", plural: str | None = None) -
 
     Examples
     --------
-    >>> counted(1, "step"), counted(1200, "step", ","), counted(1.004, "step", ".3g"), counted(2, "bias", plural="biases")
-    ('1 step', '1,200 steps', '1 step', '2 biases')
+    >>> counted(1, "step"), counted(1200, "step", ","), counted(1.004, "step", ".3g")
+    ('1 step', '1,200 steps', '1 step')
+    >>> counted(2, "bias", plural="biases")
+    '2 biases'
     """
     text = format(number, spec)
     return f"{text} {noun if text == '1' else plural or noun + 's'}"
