@@ -37,6 +37,16 @@ def test_weights() -> None:
     assert first.get_xlim()[0] <= -0.5 and first.get_xlim()[1] >= 11.5 and found.steps == 12
 
 
+def test_what_truncation_leaves_is_shown_for_every_window() -> None:
+    found = inspector.weights(RUN, LOSS)
+    axes = found.plot_truncation(parameter=str(found.norms.axes["parameter"][0]))
+    assert 0 < axes.get_xlim()[0] <= 1 and 12 <= axes.get_xlim()[1] <= 13
+    assert axes.get_ylim()[0] <= 0.0 or axes.get_ylim()[0] < min(
+        line.get_ydata()[0] for line in axes.lines if len(line.get_ydata()) == 12
+    )
+    assert axes.get_ylim()[1] > max(np.max(line.get_ydata()) for line in axes.lines)
+
+
 def test_weights_marks_steps_without_a_gradient() -> None:
     found = inspector.weights(RUN, (RUN.outputs[4] ** 2).sum())
     bars, *_ = found.plot().figure.axes
@@ -72,12 +82,16 @@ def test_gates() -> None:
     found, axes = axes_of("gates")
     strip, slopes = axes[0], axes[len(found.derivatives.axes["nonlinearity"])]
     assert strip.get_ylim() == pytest.approx((0.0, 1.0), abs=0.06) and slopes.get_xlim() == (-0.5, 11.5)
+    low, high = slopes.get_ylim()
+    smallest, largest = (
+        np.nanmin(np.abs(found.derivatives.values)),
+        max(1.0, np.nanmax(found.derivatives.values)),
+    )  # tanh' <= 1 is marked
     assert (
         slopes.get_yscale() == "log"
-        and slopes.get_ylim()[0]
-        < np.nanmin(np.abs(found.derivatives.values))
-        < np.nanmax(found.derivatives.values)
-        < slopes.get_ylim()[1]
+        and low < smallest
+        and largest < high <= 4 * largest
+        and low >= min(smallest, largest / 20) / 4
     )
 
 
@@ -85,7 +99,7 @@ def test_jacobians() -> None:
     found, (values, products, ranks, *_) = axes_of("jacobians")
     assert values.get_yscale() == "log" and values.get_ylim()[1] > found.singular_values.values.max()
     assert products.get_ylim()[0] < found.product.values.min() / np.log(10) and products.get_ylim()[1] > 0
-    assert ranks.get_ylim()[0] == 0 and ranks.get_ylim()[1] >= found.size
+    assert ranks.get_ylim()[0] == 0 and found.size <= ranks.get_ylim()[1] <= 1.2 * found.size
 
 
 def test_path_orders() -> None:
@@ -96,3 +110,21 @@ def test_path_orders() -> None:
         ).max()
     )
     assert bars.get_xlim() == (-0.6, last + 0.6) and over_time.get_ylim() == (-0.5, last + 0.5)
+
+
+def test_curves_along_time_are_whole() -> None:
+    """No finite point of a curve lies outside; there is room left of the first timestep and right of the last."""
+    reach = inspector.reach(RUN, LOSS)
+    for draw in (
+        inspector.trace(RUN, LOSS).plot,
+        reach.plot_gradients,
+        reach.plot_lags,
+        inspector.band(RUN, LOSS).plot,
+    ):
+        axes = draw()
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        assert -1.5 <= left <= -0.5 and 11.5 <= right <= 12.5, draw
+        curves = [np.asarray(line.get_xydata(), float) for line in axes.lines if len(line.get_xydata()) == 12]
+        assert curves
+        for x, y in np.concatenate(curves):
+            assert np.isnan(y) or (left < x < right and low <= y <= high), draw
