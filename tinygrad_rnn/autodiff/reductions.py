@@ -25,9 +25,7 @@ def _axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def var(x: Value, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Value:
-    """Variance over `axis`: the sum of squared deviations divided by ``n - ddof``; that of float16 is added up in
-    float32.
-    """
+    """Variance over `axis`: squared deviations added up, of float16 in float32, and divided by ``n - ddof``."""
     x = value_of(x)
     if x.dtype == np.float16:
         return p.astype(var(p.astype(x, np.dtype(np.float32)), axis, ddof, keepdims), np.dtype(np.float16))
