@@ -23,6 +23,7 @@ def test_what_is_changed_and_what_is_not() -> None:
     assert written("if not ready:\n    go()") == ["(ready)", "pass"]
     assert written("[x for x in xs if x.good]") == ["True"]
     assert written("def f(x: tuple[int, 3]) -> list[4]:\n    'doc'\n    raise ValueError(1 + 2)") == []
+    assert written("x = np.random.default_rng(0).normal()") == []
     assert written("axes.plot(xs, linewidth=2.0)") == written("axes_of(ax, (8.0, 4.6 * rows))") == ["pass"]
 
 
