@@ -24,13 +24,13 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 
-from .load import make_cell, source_digest
+from .loading.load import make_cell, source_digest
+from .loading.processes import processes
 from .notebook import Shown
 from .plots import curves as plot
 from .plots.colours import styles
 from .plots.maps import QUANTILES, draw_band
 from .plots.maps import quantiles as quantiles_of
-from .processes import processes
 from .tracing.decay import decay_rate
 from .tracing.trace import norms as norms_of
 from .tracing.trace import trace

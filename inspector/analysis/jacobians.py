@@ -19,19 +19,7 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import Style, styles
-from ..plots.curves import (
-    ALARM,
-    GREY,
-    INK,
-    Canvas,
-    finish,
-    head,
-    legend,
-    log_scale,
-    mark_rows,
-    plain_axes,
-    visible,
-)
+from ..plots.curves import ALARM, GREY, INK, Canvas, finish, head, legend, log_scale, mark_rows, plain_axes, visible
 from ..plots.maps import quantiles
 from ..results import Finding, Labelled
 from ..tracing.finite import first_not_finite, in_words

@@ -24,16 +24,7 @@ from ..tracing.lanes import Array, norms_of, projections
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import norms, trace
 from ..tracing.values import recorded_values
-from ..tracing.ways import (
-    cut_set,
-    first_reached,
-    gates_of,
-    is_reversed,
-    recorded,
-    state_values,
-    states_of,
-    value_at,
-)
+from ..tracing.ways import cut_set, first_reached, gates_of, is_reversed, recorded, state_values, states_of, value_at
 
 __all__ = ["PathOrders", "path_orders"]
 

@@ -68,10 +68,6 @@ FAMILIES = (
         },
     ),
     Family(
-        "shell",
-        "set up the shell",
-        {
-            "completion": "Print what makes the shell complete commands, options and cells.",
-        },
+        "shell", "set up the shell", {"completion": "Print what makes the shell complete commands, options and cells."}
     ),
 )

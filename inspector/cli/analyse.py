@@ -14,22 +14,11 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..analysis.saliency import METHODS
+from ..loading.suggest import did_you_mean
 from ..tracing.values import recorded_values
 from ..tracing.ways import value_at
 from .family import OK, command, either, option
-from .options import (
-    check_name,
-    file_name,
-    loss_of,
-    number,
-    one_cell,
-    pair,
-    picture,
-    run_options,
-    tables,
-    unrolled,
-)
-from .suggest import did_you_mean
+from .options import check_name, file_name, loss_of, number, one_cell, pair, picture, run_options, tables, unrolled
 
 
 def _found(a: argparse.Namespace, what: str, find: Callable[[Run], Any], **drawn: Any) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import inspector
 
-from .blame import is_users, said, warned
+from ..loading.blame import is_users, said, warned
 from .family import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, OK, Run
 from .parser import parser_of
 from .progress import Progress

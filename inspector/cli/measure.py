@@ -20,8 +20,8 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 
-from ..load import make_cell
-from ..processes import processes
+from ..loading.load import make_cell
+from ..loading.processes import processes
 from ..tracing.finite import in_words
 from ..tracing.sparkline import sparkline
 from ..tracing.values import recorded_values

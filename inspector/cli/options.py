@@ -16,10 +16,10 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..formats.graphviz import FORMATS
-from ..load import LoadError, load_weights, make_cell
-from .blame import said_of
+from ..loading.blame import said_of
+from ..loading.load import LoadError, load_weights, make_cell
+from ..loading.suggest import did_you_mean
 from .family import Option, either, option
-from .suggest import did_you_mean
 
 __all__ = [
     "cell_names",

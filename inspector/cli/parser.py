@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from ..loading.suggest import did_you_mean
 from . import FAMILIES
 from .family import BAD_INPUT, COMMANDS
-from .suggest import did_you_mean
 
 __all__ = ["parser_of"]
 

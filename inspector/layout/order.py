@@ -30,11 +30,7 @@ class Spacing:
 
 
 def across(
-    items: Sequence[Item],
-    row: dict[str, int],
-    hanging: set[str],
-    rails: dict[str, list[str]],
-    spacing: Spacing,
+    items: Sequence[Item], row: dict[str, int], hanging: set[str], rails: dict[str, list[str]], spacing: Spacing
 ) -> dict[str, float]:
     """The x of every item: rows ordered so that lines rarely cross, then pulled straight."""
     order = _reading_order(items, hanging, rails)

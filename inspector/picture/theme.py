@@ -81,15 +81,7 @@ ROLES = {
     "added": Paint("#CFE6F8", "#00568F", "#0F3350", "#6CB8EE"),
     "removed": Paint("#FFEBD6", "#B84A00", "#46280F", "#F39A55"),
 }
-GATES = {
-    "f": ORANGE,
-    "r": ORANGE,
-    "i": BLUE,
-    "z": BLUE,
-    "g": GREEN,
-    "n": GREEN,
-    "o": PINK,
-}
+GATES = {"f": ORANGE, "r": ORANGE, "i": BLUE, "z": BLUE, "g": GREEN, "n": GREEN, "o": PINK}
 SPARE = (SAND, SLATE, ORANGE, BLUE, GREEN, PINK, VIOLET, LEAF, GOLD, INDIGO, ROSE, BRICK)
 
 GATE_WORDS = {

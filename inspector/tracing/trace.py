@@ -27,15 +27,7 @@ from .decay import decay_rate
 from .finite import NotFinite, first_not_finite
 from .replay import recorded
 from .sparkline import sparkline
-from .values import (
-    gradient_of,
-    gradients_inside,
-    in_order,
-    insides,
-    recorded_values,
-    shares_inside,
-    zeros_inside,
-)
+from .values import gradient_of, gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
 
 Array = npt.NDArray[Any]
 

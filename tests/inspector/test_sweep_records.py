@@ -20,7 +20,8 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import load, sweeps
+from inspector import sweeps
+from inspector.loading import load
 from tests.failures import failing
 
 

@@ -18,7 +18,7 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 from inspector import sweeps
-from inspector.load import LoadError
+from inspector.loading.load import LoadError
 
 GRID: tuple[Any, ...] = (["rnn", "lstm"], [4, 9], [None, "orthogonal"], range(3))
 

@@ -17,10 +17,7 @@ __all__ = ["grad", "jacobian"]
 
 
 def grad(
-    output: Tensor,
-    inputs: Tensor | Sequence[Tensor],
-    grad_output: Any = None,
-    create_graph: bool = False,
+    output: Tensor, inputs: Tensor | Sequence[Tensor], grad_output: Any = None, create_graph: bool = False
 ) -> tuple[Tensor, ...]:
     """Gradients of `output` by `inputs`: leaves or interior values, whether or not they require one.
 

@@ -54,12 +54,7 @@ def _over(x: Value, length: Value) -> Value:
     return x / p.where(p.equal(length, 0), 1.0, length)
 
 
-@elementwise(
-    lambda g, z, x, y: g * _over(x, z),
-    lambda g, z, x, y: g * _over(y, z),
-    analytic=False,
-    commutative=True,
-)
+@elementwise(lambda g, z, x, y: g * _over(x, z), lambda g, z, x, y: g * _over(y, z), analytic=False, commutative=True)
 def hypot(x: Value, y: Value) -> Value:
     """``sqrt(x**2 + y**2)`` without overflow, elementwise; the derivative at the origin is 0."""
     return np.hypot(x, y)
@@ -101,21 +96,13 @@ def _share(x: Value, y: Value) -> Value:
     return p.sigmoid(p.where(same, 0.0, x) - p.where(same, 0.0, y))
 
 
-@elementwise(
-    lambda g, z, x, y: g * _share(x, y),
-    lambda g, z, x, y: g * _share(y, x),
-    commutative=True,
-)
+@elementwise(lambda g, z, x, y: g * _share(x, y), lambda g, z, x, y: g * _share(y, x), commutative=True)
 def logaddexp(x: Value, y: Value) -> Value:
     """``log(exp(x) + exp(y))`` without overflow, elementwise."""
     return np.log(np.exp(x) + np.exp(y)) if np.iscomplexobj(x) or np.iscomplexobj(y) else np.logaddexp(x, y)
 
 
-@elementwise(
-    lambda g, z, x, y: g,
-    lambda g, z, x, y: -g * floor_divide(x, y),
-    analytic=False,
-)
+@elementwise(lambda g, z, x, y: g, lambda g, z, x, y: -g * floor_divide(x, y), analytic=False)
 def mod(x: Value, y: Value) -> Value:
     """``x - y * floor(x / y)``, elementwise, with the sign of `y`."""
     return np.mod(x, y)

@@ -49,12 +49,7 @@ class GradcheckError(AssertionError):
 
 
 def gradcheck(
-    fn: Callable[..., Any],
-    inputs: Any,
-    eps: float = 1e-6,
-    rtol: float = 1e-6,
-    atol: float = 1e-8,
-    seed: int = 0,
+    fn: Callable[..., Any], inputs: Any, eps: float = 1e-6, rtol: float = 1e-6, atol: float = 1e-8, seed: int = 0
 ) -> bool:
     """Compare the gradient of `fn` with a numerical one, element by element.
 
@@ -119,12 +114,7 @@ def gradcheck(
 
 
 def gradgradcheck(
-    fn: Callable[..., Any],
-    inputs: Any,
-    eps: float = 1e-6,
-    rtol: float = 1e-6,
-    atol: float = 1e-8,
-    seed: int = 0,
+    fn: Callable[..., Any], inputs: Any, eps: float = 1e-6, rtol: float = 1e-6, atol: float = 1e-8, seed: int = 0
 ) -> bool:
     """Compare second derivatives with numerical ones: :func:`gradcheck` applied to the gradient of `fn`.
 
@@ -210,11 +200,7 @@ def _derivative(
 
 
 def _note(
-    value: Callable[[Sequence[Array]], Any],
-    arrays: Sequence[Array],
-    k: int,
-    index: tuple[int, ...],
-    step: float,
+    value: Callable[[Sequence[Array]], Any], arrays: Sequence[Array], k: int, index: tuple[int, ...], step: float
 ) -> str:
     """Whether the slopes to the left and to the right differ, as they do at a kink."""
     middle = value(_moved(arrays, k, index, 0.0))

@@ -413,8 +413,7 @@ def _kept(value: Value, x: Value, axis: Any, keepdims: bool) -> Value:
 
 
 @primitive(
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape),
-    kind="reduction",
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape), kind="reduction"
 )
 def sum(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Sum over `axis` (all axes when None)."""

@@ -71,12 +71,7 @@ class OnlineLSTM1997:
     """
 
     def __init__(
-        self,
-        models: Sequence[SequenceModel],
-        streams: Sequence[Iterator[Example]],
-        lr: Any,
-        *,
-        update: str = "step",
+        self, models: Sequence[SequenceModel], streams: Sequence[Iterator[Example]], lr: Any, *, update: str = "step"
     ) -> None:
         who = type(self).__name__
         self.models = _alike(who, models)

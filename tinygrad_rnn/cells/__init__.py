@@ -17,17 +17,7 @@ from .lstm1997 import LSTM1997Cell, LSTM2000Cell
 from .lstm_variants import CoupledLSTMCell, LayerNormLSTMCell
 from .minimal import GRUResetBeforeCell, JANETCell, MGUCell
 from .narx import NARXCell
-from .odyssey import (
-    CIFGCell,
-    FGRCell,
-    NFGCell,
-    NIAFCell,
-    NIGCell,
-    NOAFCell,
-    NOGCell,
-    NPCell,
-    PeepholeLSTMCell,
-)
+from .odyssey import CIFGCell, FGRCell, NFGCell, NIAFCell, NIGCell, NOAFCell, NOGCell, NPCell, PeepholeLSTMCell
 from .orthogonal import OrthogonalRNNCell
 from .parallel import MinGRUCell, MinLSTMCell
 from .rnn import IRNNCell, JordanCell, RNNCell

@@ -59,13 +59,7 @@ class RNNCell(Cell):
     state_names = ("h",)
 
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        **options: Any,
+        self, input_size: int, hidden_size: int, *, bias: bool = True, nonlinearity: str = "tanh", **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         self.nonlinearity = nonlinearity_of(type(self).__name__, nonlinearity)

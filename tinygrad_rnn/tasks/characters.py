@@ -75,11 +75,7 @@ class Characters(Task):
             )
         vocabulary = "".join(sorted(set(text)))
         place = {character: k for k, character in enumerate(vocabulary)}
-        for name, value in (
-            ("text", text),
-            ("vocabulary", vocabulary),
-            ("_codes", np.array([place[c] for c in text])),
-        ):
+        for name, value in (("text", text), ("vocabulary", vocabulary), ("_codes", np.array([place[c] for c in text]))):
             object.__setattr__(self, name, value)
 
     @property

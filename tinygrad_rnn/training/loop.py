@@ -356,12 +356,7 @@ class _Training:
         if self.test_size:
             seed = [self.seed, self.step]
             row["test_loss"], row["test_accuracy"] = evaluate(
-                self.model,
-                self.task,
-                self.test_size,
-                seed=seed,
-                loss=self.loss,
-                predict=self.predict,
+                self.model, self.task, self.test_size, seed=seed, loss=self.loss, predict=self.predict
             )
         for name, number in row.items():
             if not np.isfinite(number):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from inspector.cli.main import main
-from inspector.load import LoadError, load_weights
+from inspector.loading.load import LoadError, load_weights
 
 CELL = tg.cells.LSTMCell(3, 4, seed=7)
 SIZES = ("--input-size", "3", "--hidden-size", "4")

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from inspector.cli.main import main
-from inspector.load import LoadError, cell_class
+from inspector.loading.load import LoadError, cell_class
 
 BEGIN = """\
 import sys

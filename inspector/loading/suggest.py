@@ -13,7 +13,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     Examples
     --------
-    >>> from inspector.cli.suggest import did_you_mean
+    >>> from inspector.loading.suggest import did_you_mean
     >>> did_you_mean("lsmt", ["rnn", "lstm", "gru"])
     '; did you mean lstm?'
     """

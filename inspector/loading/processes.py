@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 
-from .cli.blame import warned
+from .blame import warned
 
 __all__ = ["processes"]
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from tinygrad_rnn import Cell, cells, load_safetensors
 
-from .cli.blame import MODULE, said
-from .cli.suggest import did_you_mean
+from .blame import MODULE, said
+from .suggest import did_you_mean
 
 __all__ = ["LoadError", "cell_class", "load_weights", "make_cell", "source_digest"]
 
