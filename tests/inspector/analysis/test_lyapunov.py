@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
@@ -145,13 +146,40 @@ def test_a_dead_direction_has_no_rate() -> None:
     assert found.to_dict()["exponents"]["values"][1] is None
 
 
+@pytest.mark.parametrize(
+    ("rates", "told", "summed"),
+    [
+        (
+            [1.0, 3.0] * 10,
+            "largest 2 ± 0.2 nats a step, changes double in 0.347 steps",
+            "sum 2, dimension 1, entropy 2",
+        ),
+        (
+            [-2.0, -4.0] * 10,
+            "largest -3 ± 0.2 nats a step, half-life 0.231 steps",
+            "sum -3, dimension 0, entropy 0 nats",
+        ),
+        ([-1.0], "largest -1 nats a step, half-life 0.693 steps", "sum -1, dimension 0, entropy 0 nats a step"),
+        ([-np.inf] * 4, "largest minus infinity nats a step, changes die within a step", "sum minus infinity"),
+        ([0.0] * 4, "largest 0 ± 0 nats a step, changes neither grow nor die", "sum 0, dimension 1, entropy 0"),
+    ],
+)
+def test_a_spectrum_is_told_with_its_error_if_there_is_one(rates: list[float], told: str, summed: str) -> None:
+    found = inspector.lyapunov(np.exp(rates)[:, None, None, None], discard=0, blocks=len(rates))
+    head, _, largest, rest = str(found).splitlines()[:4]
+    assert head == f"Lyapunov exponents of given matrices, {len(rates)} steps after 0".replace(" 1 steps", " 1 step")
+    assert largest.strip() == told and summed in rest
+    axes = found.plot(ax=Figure().add_subplot())
+    assert not isinstance(axes, Path)
+    size, _, life = told.removeprefix("largest ").partition(" nats a step, ")
+    assert any(text.get_text().startswith(f"λ_1 = {size}\n{life}\n") for text in axes.texts)
+
+
 def test_pictures_files_and_errors(tmp_path: Path) -> None:
     found = inspector.lyapunov(tg.cells.GRUCell(1, 3, seed=0), np.zeros((30, 1, 1)))
     assert found.plot(tmp_path / "spectrum.png").stat().st_size > 10_000
     linear(np.diag([0.5, 0.0]), 20).plot(tmp_path / "dead.png")
     assert json.loads(found.to_json(tmp_path / "a.json").read_text())["steps"] == 27
-    from matplotlib.figure import Figure
-
     axes = Figure().add_subplot()
     assert found.plot(ax=axes) is axes
     with pytest.raises(TypeError, match="a cell needs inputs"):
