@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from matplotlib.collections import PolyCollection
 
 import inspector
 import tinygrad_rnn as tg
@@ -260,6 +261,16 @@ def test_a_diagonal_network_has_its_diagonal_far_beyond_underflow() -> None:
     np.testing.assert_allclose(found.gap.values[:-1], 0.0, atol=1e-12)
     assert found.surviving.values[0, 0] == 1.0 and found.surviving.values[-1, 0] == 3.0
     assert math.isnan(found.gap.values[-1, 0])
+
+
+def test_bands_stay_on_the_logarithmic_axis_where_a_jacobian_is_zero() -> None:
+    made = tg.cells.RNNCell(1, 2, nonlinearity="relu", bias=False, seed=0)
+    made.load_state_dict({"weight_hh": np.diag([0.5, 0.0]), "weight_ih": np.ones((2, 1))})
+    found = inspector.jacobians(tg.unroll(made, np.array([1.0, -9.0, 1.0, 1.0]).reshape(4, 1, 1)))
+    assert (found.singular_values.values == 0.0).any(axis=2).all() and not found.singular_values.values[1].any()
+    drawn: Any = found.plot()
+    bands = [band for band in drawn.get_figure().axes[0].collections if isinstance(band, PolyCollection)]
+    assert len(bands) == 2 and all((path.vertices[:, 1] > 0).all() for band in bands for path in band.get_paths())
 
 
 def test_a_non_normal_matrix_explodes_before_it_vanishes() -> None:

@@ -291,6 +291,16 @@ def test_an_lstm_multiplies_once_a_step_and_twice_for_all_steps() -> None:
     assert [ops(part)["matmul"] for part in parts] == [0, 1, 1, 2]
 
 
+@pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
+def test_sums_over_time_have_the_types_of_the_gradients_they_are(kind: Any) -> None:
+    step = optimise(traced(kind(N, H, seed=0)), FORWARD)
+    adjoint = optimise(derive_adjoint(step), BACKWARD)
+    total = schedule(adjoint).total
+    assert {key: total.types[value] for key, value in total.outputs.items()} == {
+        key: adjoint.types[value] for key, value in adjoint.outputs.items() if key[0] == "operand"
+    }
+
+
 def test_separate_weights_cost_no_more_products() -> None:
     """The peephole cell multiplies [x, h] by four matrices; the loop is left with one product."""
     step = optimise(traced(Peephole(N, H, seed=0)), FORWARD)
