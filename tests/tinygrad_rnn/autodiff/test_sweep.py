@@ -1,4 +1,4 @@
-"""An operation that moves cotangents itself is handed all that reach it, and what it passes on is added up."""
+"""What the sweep hands to an operation: of a run all that reaches it, of a weight a product only as far as it pays."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.autodiff.cotangent import dense
-from tinygrad_rnn.autodiff.sweep import Recurrent
+from tinygrad_rnn.autodiff.cotangent import Product, dense
+from tinygrad_rnn.autodiff.sweep import Recurrent, sweep
 
 
 class Doubling(Recurrent):
@@ -44,3 +44,23 @@ def test_whatever_reaches_it_is_handed_over_and_what_it_gives_is_added_to_the_re
     np.testing.assert_array_equal(of_y.data, factors * sum(range(1, uses + 1)))
     np.testing.assert_array_equal(of_x.data, 2.0 * of_y.data + 3.0 * others)
     assert op.handed == [uses]
+
+
+def test_a_product_stays_one_through_a_transpose_and_reaches_every_other_rule_as_an_array() -> None:
+    seen: list[type] = []
+
+    def rule(g: Any, y: Any, x: Any) -> Any:
+        seen.append(type(g))
+        return 2.0 * g
+
+    op = tg.Primitive(doubled, (rule,))
+    x = tg.tensor(np.arange(8.0)[None])
+    weights = [tg.tensor(np.eye(8) + k, requires_grad=True) for k in range(3)]
+    outs = [x @ weights[0], x @ weights[1].T, x @ op(weights[2])]
+    visits = sweep(outs, [np.ones((1, 8))] * 3, weights)
+    totals = {node.id: total for node, total, _ in visits}
+    plain, turned, twice = (totals[weight.id] for weight in weights)
+    assert type(plain) is type(turned) is Product and seen == [np.ndarray]
+    outer = np.outer(np.arange(8.0), np.ones(8))
+    for total, expected in ((plain, outer), (turned, outer.T), (twice, 2.0 * outer)):
+        np.testing.assert_array_equal(dense(total), expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
@@ -266,6 +268,31 @@ def test_slices_are_put_together_again() -> None:
         (B, 3),
     )
     assert_same(overlapping, assemble(overlapping))
+
+
+@given(st.sets(st.integers(1, 5), min_size=1), st.integers(1, 63), st.integers(0, 1))
+def test_zeros_fill_only_what_no_slice_covers(cuts: set[int], chosen: int, axis: int) -> None:
+    spans = list(itertools.pairwise([0, *sorted(cuts), 6]))
+    given = [bool(chosen >> k & 1) for k in range(len(spans))]
+    assume(any(given))
+    parts = [slice(*span) for span, there in zip(spans, given, strict=True) if there]
+
+    def whole(part: slice) -> Any:
+        return (slice(0, B), part) if axis else (part, slice(0, B))
+
+    shape = (B, 6) if axis else (6, B)
+    program = written(
+        lambda *xs: sum_of([tg.scatter(x, whole(part), shape) for x, part in zip(xs, parts, strict=True)]),
+        *(np.zeros(shape)[whole(part)].shape for part in parts),
+    )
+    gaps = [there for there, _ in itertools.groupby(given)].count(False)
+    found = remove_dead(assemble(program))
+    assert ops(found) == Counter({"concatenate": 1} | ({"broadcast_to": gaps} if gaps else {}))
+    assert_same(program, found)
+
+
+def sum_of(values: list[Any]) -> Any:
+    return functools.reduce(tg.add, reversed(values))
 
 
 def test_sums_of_parts_become_the_sum_of_the_whole() -> None:
