@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn import Bidirectional, Cell, Graph, Stacked, Tensor, parts, unroll
+from tinygrad_rnn import Bidirectional, Cell, Graph, Stacked, Tensor, unroll
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..notebook import Brief
 from ..steps.items import Step, highways, safe
-from ..steps.operations import Source, operation_step, step_nodes
+from ..steps.operations import operation_step
+from ..steps.source import Source, sources_of
 from ..tracing.replay import step_by_step
 from .expression import Expression, evaluate, subtrees
 from .highway import Derivative, along, factors, ways
@@ -253,16 +254,9 @@ def equations(run_or_cell: Run | Cell | Stacked | Bidirectional, t: int | None =
         raise ValueError(f"equations: timestep {t} is not among 0..{len(run) - 1}")
     steps = {k: _typical(part) if t is None else t % len(run) for k, part in enumerate(run.cells)}
     graph = Graph([value for k, part in enumerate(run.cells) for value in _values(part, steps[k])])
-    found = parts(graph.outputs)
-    owners = {n.index: found.get(n.tensor.id) for n in graph.nodes if n.tensor is not None}
-    cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
-    by_step = step_nodes(graph)
-    layers = []
-    for k, part in enumerate(run.cells):
-        scope = part.scopes[steps[k]]
-        source = Source(part, str(scope.parent or ""), graph, owners, {steps[k]: by_step.get(scope, [])}, cuts)
-        layers.append(_layer(source, steps[k], len(run.cells) > 1))
-    return Equations(tuple(layers), graph)
+    sources = [source for (source,) in sources_of([run], graph)]
+    layers = tuple(_layer(source, steps[k], len(sources) > 1) for k, source in enumerate(sources))
+    return Equations(layers, graph)
 
 
 def _run(given: Any) -> Run:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_rnn import Node, Tensor
 
-from ..steps.operations import Source
+from ..steps.source import Source
 from .contractions import summed_product
 from .expression import Array, Expression, Symbol, evaluate, number
 from .names import spelt
@@ -125,11 +125,9 @@ class _Reader:
         return Symbol(name, time, primes)
 
     def _name_ports(self) -> None:
-        step = 1 if self.run.reverse else -1
-        inside = 0 <= self.t + step < len(self.run)
-        before = self.run.states[self.t + step] if inside else self.run.initial_state
-        self.out.before = {name: self._claim(name, step) for name in before._fields}
-        for name, value in before._asdict().items():
+        before = self.source.states_before(self.t)
+        self.out.before = {name: self._claim(name, 1 if self.run.reverse else -1) for name in before}
+        for name, value in before.items():
             self._port(value, self.out.before[name])
         self._port(self.run.inputs[self.t], self._claim("x", 0))
         self.ports = set(self.symbols)

@@ -17,10 +17,10 @@ from ..notebook import Shown, drawing
 from ..picture import theme
 from ..picture.compose import DETAIL
 from ..picture.picture import Picture
-from ..picture.timeline import sources_of
 from ..render import LEVELS, finished, suffix_of
 from ..steps.items import Item, Step, entering
 from ..steps.operations import operation_step
+from ..steps.source import sources_of
 from ..tracing.replay import step_by_step
 from .match import Net, matched, net_of
 from .merge import Merged, merge

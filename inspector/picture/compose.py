@@ -16,8 +16,8 @@ from ..layout.columns import Row
 from ..layout.order import Spacing
 from ..steps.items import Step
 from ..steps.levels import cell_step, gate_step
-from ..steps.operations import Source
 from ..steps.reverse import Reverse, reverse_sweep
+from ..steps.source import Source, sources_of
 from ..tracing.decay import decay_rate
 from ..tracing.finite import first_not_finite
 from ..tracing.replay import loss_step_by_step, step_by_step
@@ -33,7 +33,7 @@ from .layer_gradients import layer_flow
 from .legend import add_legend
 from .outside import add_outside, is_folded, of_one_step
 from .picture import Picture
-from .timeline import backward_row_of, in_turn, row_of, sources_of, steps_shown
+from .timeline import backward_row_of, in_turn, row_of, steps_shown
 
 __all__ = ["DETAIL", "LEVELS", "picture"]
 

@@ -6,16 +6,17 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from tinygrad_rnn import Graph, Node, Scope, parts
+from tinygrad_rnn import Node, Scope
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..layout.columns import Fold, Row
 from ..steps.adjoint import adjoint_step
 from ..steps.items import Link, Step
-from ..steps.operations import Source, operation_step, step_nodes
+from ..steps.operations import operation_step
 from ..steps.reverse import Reverse
+from ..steps.source import Source
 
-__all__ = ["backward_row_of", "in_turn", "row_of", "sources_of", "steps_shown"]
+__all__ = ["backward_row_of", "in_turn", "row_of", "steps_shown"]
 
 _ALL, _FIRST, _LAST = 20, 3, 2
 
@@ -57,22 +58,6 @@ def _chosen(count: int, steps: slice | Sequence[int] | None) -> list[int]:
     if not wanted or wanted[0] < 0 or wanted[-1] >= count:
         raise ValueError(f"render: steps {steps!r} choose nothing drawable from timesteps 0..{count - 1}")
     return wanted
-
-
-def sources_of(runs: Sequence[Run], graph: Graph) -> list[list[Source]]:
-    """Layer by layer, what each run in turn has there."""
-    owners = parts(graph.outputs)
-    owned = {n.index: owners.get(n.tensor.id) for n in graph.nodes if n.tensor is not None}
-    cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
-    by_step = step_nodes(graph)
-    layers = []
-    for turns in zip(*(run.cells for run in runs), strict=True):
-        names = [str(part.scopes[0].parent or "") for part in turns]
-        if len(set(names)) < len(names):
-            names = [f"run{k}/{name}".removesuffix("/") for k, name in enumerate(names)]
-        nodes = [{t: by_step.get(scope, []) for t, scope in enumerate(part.scopes)} for part in turns]
-        layers.append([Source(*one[:2], graph, owned, one[2], cuts) for one in zip(turns, names, nodes, strict=True)])
-    return layers
 
 
 def row_of(

@@ -20,8 +20,9 @@ from ..picture import theme
 from .chips import share, with_shares
 from .items import Item, Link, Step, entering
 from .labels import formula
-from .operations import FOLDED, Shapes, Source, is_straight
+from .operations import FOLDED, Shapes, is_straight
 from .reverse import Reverse, Use
+from .source import Source
 
 __all__ = ["adjoint_step"]
 

@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tinygrad_rnn import Graph, Node, Scope, Tensor
-from tinygrad_rnn.recurrent.unroll import Run
+from tinygrad_rnn import Node, Tensor
 
 from ..picture import theme
 from .items import Item, Link, Step, entering
+from .source import Source
 
-__all__ = ["FOLDED", "Shapes", "Source", "is_straight", "operation_step", "step_nodes"]
+__all__ = ["FOLDED", "Shapes", "is_straight", "operation_step"]
 
 _UNREAD = ""
 FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
-
-
-@dataclass
-class Source:
-    """Where a run's graph stands in the drawing: its timesteps, layer by layer.
-
-    Attributes
-    ----------
-    run : Run
-        Of a single cell.
-    layer : str
-        Its layer's path; empty for a single cell.
-    graph : Graph
-        Of everything that is drawn.
-    owners : mapping
-        Node index to the gate or state it serves.
-    nodes : mapping
-        Timestep to the nodes recorded in it.
-    cuts : frozenset of (node index, operand)
-        The edges along which no gradient flows.
-    """
-
-    run: Run
-    layer: str
-    graph: Graph
-    owners: Mapping[int, str | None]
-    nodes: Mapping[int, list[Node]] = field(repr=False)
-    cuts: frozenset[tuple[int, int]] = field(repr=False)
-
-    @cached_property
-    def names(self) -> dict[int, dict[int, str]]:
-        """Timestep to what values are called in it, by Tensor id."""
-        found: dict[int, dict[int, str]] = {}
-        for (name, t), value in self.run.names.items():
-            if name != "x":
-                found.setdefault(t, {})[value.id] = name
-        return found
-
-
-def step_nodes(graph: Graph) -> dict[Scope, list[Node]]:
-    """The nodes of `graph` by the step that they were recorded in."""
-    found: dict[Scope, list[Node]] = {}
-    for node in graph.nodes:
-        step = node.scope.step if node.scope is not None and not node.scope.is_backward else None
-        if step is not None:
-            found.setdefault(step, []).append(node)
-    return found
 
 
 def is_straight(node: Node) -> bool:
@@ -103,9 +54,7 @@ class Shapes:
         self.labels: dict[int, str] = {}
         self.keys: dict[str, int] = {}
         self.names = dict(source.names.get(t, {}))
-        previous = t + 1 if self.run.reverse else t - 1
-        inside = 0 <= previous < len(self.run)
-        self.before: dict[str, Tensor] = (self.run.states[previous] if inside else self.run.initial_state)._asdict()
+        self.before = source.states_before(t)
         self.states: dict[str, Tensor] = self.run.states[t]._asdict()
         output = self.run.outputs[t]
         self.output = next((name for name, value in self.states.items() if value.id == output.id), "out")

@@ -27,7 +27,8 @@ from inspector.algebra.notation import LATEX, UNICODE
 from inspector.cli.main import main
 from inspector.render import picture
 from inspector.steps.items import highways
-from inspector.steps.operations import Source, operation_step, step_nodes
+from inspector.steps.operations import operation_step
+from inspector.steps.source import sources_of
 from tests.inspector.algebra.formulas import read
 from tests.marks import slow_unless
 from tests.random_cells import runs
@@ -265,18 +266,16 @@ PARSER: Any = MathTextParser("path")
 def along_the_highways(run: Run, t: int, layer: Layer) -> None:
     """The derivative is what a sweep finds if gradient flows through operations with a diagonal Jacobian only."""
     graph = tg.Graph([*(v for (_, s), v in run.names.items() if s == t), *run.states[t], run.outputs[t]])
-    nodes = step_nodes(graph).get(run.scopes[t], [])
-    before = t + 1 if run.reverse else t - 1
-    old = run.states[before] if 0 <= before < len(run) else run.initial_state
-    cuts = frozenset((edge.target, edge.operand) for edge in graph.edges if edge.cut)
-    drawn = highways(operation_step(Source(run, "", graph, {}, {t: nodes}, cuts), t))
+    ((source,),) = sources_of([run], graph)
+    old = source.states_before(t)
+    drawn = highways(operation_step(source, t))
     assert [way.name for way in layer.highways] == [
         state for state in drawn if state in {w.name for w in layer.highways}
     ]
     for way in layer.highways:
-        start = tg.tensor(getattr(old, way.name).data, requires_grad=True)
-        now: dict[int, Any] = {graph.find(getattr(old, way.name)).index: start}
-        for node in nodes:
+        start = tg.tensor(old[way.name].data, requires_grad=True)
+        now: dict[int, Any] = {graph.find(old[way.name]).index: start}
+        for node in source.nodes[t]:
             if node.index not in now and not node.is_leaf and node.tensor is not None:
                 operands = [now.get(k, graph.nodes[k].value) for k in node.inputs]
                 if node.op not in DIAGONAL:

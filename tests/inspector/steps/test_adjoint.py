@@ -20,8 +20,8 @@ from inspector.render import picture
 from inspector.steps.adjoint import adjoint_step
 from inspector.steps.items import Step
 from inspector.steps.labels import formula
-from inspector.steps.operations import Source, step_nodes
 from inspector.steps.reverse import reverse_sweep
+from inspector.steps.source import sources_of
 from tests.inspector.picture.test_drawing import (
     CELLS,
     RUNS,
@@ -59,8 +59,7 @@ def backward_steps(
     """
     reverse = reverse_sweep(run, loss)
     graph = tg.Graph([*run.names.values(), *run.outputs, *reverse.totals.values()])
-    nodes = step_nodes(graph)
-    source = Source(run, "", graph, {}, {t: nodes.get(scope, []) for t, scope in enumerate(run.scopes)}, frozenset())
+    ((source,),) = sources_of([run], graph)
     norms: dict[tuple[int, int], float] = {}
     steps, leaving = [], []
     for t in range(len(run)):
