@@ -1,213 +1,31 @@
 """Reverse-mode autodiff on NumPy that builds explicit graphs of recurrent networks over time."""
 
-from . import baselines, cells, losses, models, optim, tasks, training
-from .autodiff import arrangement as _arrangement
-from .autodiff import discrete as _discrete
-from .autodiff import elementary as _elementary
-from .autodiff import products as _products
-from .autodiff import reductions as _reductions
-from .autodiff.ancestry import parts
-from .autodiff.anomaly import AnomalyError
-from .autodiff.arrangement import *  # noqa: F403
-from .autodiff.backward import grad, jacobian
-from .autodiff.discrete import *  # noqa: F403
-from .autodiff.elementary import *  # noqa: F403
-from .autodiff.functions import (
-    clip,
-    concatenate,
-    cumsum,
-    einsum,
-    expand_dims,
-    linear,
-    log_softmax,
-    mean,
-    softmax,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-)
-from .autodiff.gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .autodiff.graph import Edge, Graph, Node
-from .autodiff.primitive import PRIMITIVES, Primitive, elementwise, primitive, variadic
-from .autodiff.primitives import (
-    abs,
-    add,
-    astype,
-    broadcast_to,
-    cos,
-    divide,
-    equal,
-    erf,
-    exp,
-    expm1,
-    flip,
-    getitem,
-    greater,
-    greater_equal,
-    identity,
-    less,
-    less_equal,
-    log,
-    log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    logsumexp,
-    matmul,
-    max,
-    maximum,
-    min,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    pad,
-    power,
-    prod,
-    relu,
-    reshape,
-    scatter,
-    scatter_along_axis,
-    sigmoid,
-    sign,
-    sin,
-    softplus,
-    sqrt,
-    square,
-    stop_gradient,
-    subtract,
-    sum,
-    take,
-    take_along_axis,
-    tanh,
-    transpose,
-    where,
-)
-from .autodiff.products import *  # noqa: F403
-from .autodiff.reductions import *  # noqa: F403
-from .autodiff.scope import Scope, detect_anomaly, no_grad, scope
-from .autodiff.tensor import Tensor, named, tensor
-from .compiler import CompileWarning, compile
-from .recurrent import init
-from .recurrent.cell import Cell
-from .recurrent.stacks import Bidirectional, Stacked
-from .recurrent.unroll import Run, unroll
-from .training import fit, load_safetensors, save_safetensors
+from importlib import import_module
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "PRIMITIVES",
-    "AnomalyError",
-    "Bidirectional",
-    "Cell",
-    "CompileWarning",
-    "Edge",
-    "GradcheckError",
-    "Graph",
-    "Node",
-    "Primitive",
-    "Run",
-    "Scope",
-    "Stacked",
-    "Tensor",
-    "abs",
-    "add",
-    "astype",
-    "baselines",
-    "broadcast_to",
-    "cells",
-    "clip",
-    "compile",
-    "concatenate",
-    "cos",
-    "cumsum",
-    "detect_anomaly",
-    "divide",
-    "einsum",
-    "elementwise",
-    "equal",
-    "erf",
-    "exp",
-    "expand_dims",
-    "expm1",
-    "fit",
-    "flip",
-    "getitem",
-    "grad",
-    "gradcheck",
-    "gradgradcheck",
-    "greater",
-    "greater_equal",
-    "identity",
-    "init",
-    "jacobian",
-    "less",
-    "less_equal",
-    "linear",
-    "load_safetensors",
-    "log",
-    "log1p",
-    "log_softmax",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "logsumexp",
-    "losses",
-    "matmul",
-    "max",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "models",
-    "multiply",
-    "named",
-    "negative",
-    "no_grad",
-    "not_equal",
-    "optim",
-    "pad",
-    "parts",
-    "power",
-    "primitive",
-    "prod",
-    "relu",
-    "reshape",
-    "save_safetensors",
-    "scatter",
-    "scatter_along_axis",
-    "scope",
-    "sigmoid",
-    "sign",
-    "sin",
-    "softmax",
-    "softplus",
-    "split",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "stop_gradient",
-    "subtract",
-    "sum",
-    "swapaxes",
-    "take",
-    "take_along_axis",
-    "tanh",
-    "tasks",
-    "tensor",
-    "training",
-    "transpose",
-    "unroll",
-    "variadic",
-    "where",
+# What is public is imported when it is first used: whoever runs a cell waits for no compiler, task or optimiser. The
+# one list of names is `__init__.pyi`; its stars stand for what the module lists in `__all__`.
+_IMPORTS = [
+    (module, name)
+    for line in __spec__.loader.get_data(f"{__path__[0]}/__init__.pyi").decode().splitlines()
+    if line.startswith("from ")
+    for _, module, _, name, *_ in [line.split()]
 ]
-__all__ += _arrangement.__all__
-__all__ += _discrete.__all__
-__all__ += _elementary.__all__
-__all__ += _products.__all__
-__all__ += _reductions.__all__
+
+
+def __getattr__(name):
+    if name == "__all__":
+        return __dir__()
+    for module, listed in () if name.startswith("_") else _IMPORTS:
+        if listed == name or (listed == "*" and name in import_module(module, __name__).__all__):
+            value = import_module(f".{name}" if module == "." else module, __name__)
+            globals()[name] = value = value if module == "." else getattr(value, name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    stars = {module for module, name in _IMPORTS if name == "*"}
+    names = [name for module in stars for name in import_module(module, __name__).__all__]
+    return sorted([*names, *(name for _, name in _IMPORTS if name != "*")])
