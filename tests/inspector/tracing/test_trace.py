@@ -193,8 +193,14 @@ def test_a_name_missing_at_some_timesteps_is_not_a_number_there() -> None:
             return (tg.named(late=tg.tanh(h)) if h.data.item() > 1.5 else h,)
 
     run = tg.unroll(Sometimes(1.0), np.ones((4, 1, 1)))
-    norms = inspector.trace(run, run.outputs[-1].sum()).norm("late")
+    trace = inspector.trace(run, run.outputs[-1].sum())
+    norms = trace.norm("late")
     assert math.isnan(norms[0]) and norms[1] > 0
+    rows = {(kind, name, t) for kind, name, t, _ in trace._table()}
+    assert {(name, t) for kind, name, t in rows if kind == "value"} == {
+        (name, t) for name in trace.names for t in range(4) if trace.has(name, t)
+    }
+    assert ("value", "late", 0) not in rows
 
 
 def test_csv_and_dict_hold_the_norms(tmp_path: Path) -> None:
@@ -205,6 +211,9 @@ def test_csv_and_dict_hold_the_norms(tmp_path: Path) -> None:
     for name in trace.names:
         found = [float(row["norm"]) for row in rows if row["name"] == name and row["kind"] == "value"]
         np.testing.assert_array_equal(found, trace.norm(name))
+    for name in trace.parameters:
+        found = [float(row["norm"]) for row in rows if row["name"] == name and row["kind"] == "parameter"]
+        np.testing.assert_array_equal(found, trace.parameter_norm(name))
     exported = json.loads(json.dumps(trace.to_dict()))
     assert exported["norms"]["layer0/c"] == list(trace.norm("layer0/c"))
     assert exported["parameters"]["bias_ih_l1"] == list(trace.parameter_norm("bias_ih_l1"))

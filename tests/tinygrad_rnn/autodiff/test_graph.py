@@ -233,6 +233,14 @@ def test_find() -> None:
     assert graph.find("weight_hh").op == "parameter"
 
 
+def test_no_node_of_a_larger_or_smaller_graph_is_found() -> None:
+    small, large = tg.Graph(tg.exp(tg.tensor(1.0))), two_steps()
+    for graph, other in ((small, large), (large, small)):
+        for node in other.nodes:
+            with pytest.raises(KeyError, match="belongs to another graph"):
+                graph.find(node)
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [

@@ -21,6 +21,7 @@ from tests.random_cells import BATCH, SIZE, cells
 from tests.strategies import FEW
 from tests.tinygrad_rnn.compiler.checks import BACKENDS, close, loss_of, same
 from tinygrad_rnn.compiler import CompileWarning, kernels, uncompiled
+from tinygrad_rnn.compiler.loops import Loop
 
 T, B, N, H = 6, 3, 2, 4
 X = np.random.default_rng(0).normal(size=(T, B, N))
@@ -636,6 +637,16 @@ class Matrix(tg.Cell):
     def step(self, x: Any, state: Any) -> Any:
         s = 0.9 * state.s + tg.einsum("bi,bj->bij", x @ self.v, x @ self.k)
         return tg.tanh((s @ (x @ self.k)[:, :, None])[:, :, 0]), s
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [kind for kind in CELLS if kind is not Attentive])
+def test_every_other_cell_is_fused_in_either_precision(kind: Any, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    monkeypatch.setattr(Loop, "_compile", lambda loop: setattr(loop, "_planned", False))  # planned, and run in NumPy
+    cell = kind(N, H, seed=0, dtype=dtype)
+    run = tg.unroll(tg.compile(cell, backend="numba"), X.astype(dtype))  # a warning would say what cannot be fused
+    assert all(gradient.dtype == dtype for gradient in tg.grad(run.stacked.sum(), cell.parameters()))
 
 
 @pytest.mark.parametrize("kind", [Matrix, Attentive])
