@@ -35,6 +35,7 @@ docs: $(VENV)/.test
 bench: $(VENV)/.bench
 	OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 $(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/startup.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .

@@ -1,0 +1,56 @@
+"""`python benchmarks/startup.py`: what it costs to begin, in processor time, always in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+START = [sys.executable, "-m", "inspector"]
+BEGINNINGS = {
+    "python": [sys.executable, "-c", ""],
+    "import numpy": [sys.executable, "-c", "import numpy"],
+    "import tinygrad_rnn": [sys.executable, "-c", "import tinygrad_rnn"],
+    "tinygrad_rnn, a first cell": [sys.executable, "-c", "import tinygrad_rnn as tg; tg.cells.LSTMCell(2, 3)"],
+    "import inspector": [sys.executable, "-c", "import inspector"],
+    "inspector --help": [*START, "--help"],
+    "inspector cells": [*START, "cells"],
+    "inspector diagnose --cell lstm -T 20": [*START, "diagnose", "--cell", "lstm", "-T", "20"],
+}
+GOALS = {
+    "import tinygrad_rnn": 0.25,
+    "tinygrad_rnn, a first cell": 0.25,
+    "import inspector": 0.4,
+    "inspector --help": 0.3,
+}
+"""Seconds that may not be exceeded."""
+
+
+def processor_seconds(command: list[str]) -> float:
+    """Of one process, user's and system's."""
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    times = {name: [] for name in BEGINNINGS}
+    for _ in range(rounds):
+        for name, command in BEGINNINGS.items():
+            times[name].append(processor_seconds(command))
+    for name, seconds in times.items():
+        goal = f"  (at most {GOALS[name]:.2f})" if name in GOALS else ""
+        print(f"{name:<36} {np.median(seconds):6.3f} s{goal}")
+
+
+if __name__ == "__main__":
+    main()
