@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 
 from ..autodiff.primitives import add, astype, broadcast_to, sum_to
-from .program import Instruction, Key, Operand, Program
+from .program import Instruction, Key, Operand, Program, label
 from .symbol import Builder, Symbol
 
 __all__ = ["derive_adjoint"]
 
 
-def derive_adjoint(step: Program, seeded: Iterable[tuple[str, str]] = ()) -> Program:
+def derive_adjoint(step: Program, seeded: Iterable[Key] = ()) -> Program:
     """The program that takes cotangents back through one step.
 
     Its inputs are ``("carry", name)``, the cotangent of each new state that comes from the next step;
-    ``("seed", name)`` for what comes from outside to an output in `seeded`; and ``("forward", value)``, the
-    values of the step that the rules read. Its outputs are ``("carry", name)`` for each old state;
-    ``("operand", number)`` and ``("x", "")``, what this step adds to the cotangents of parameters and input;
-    and ``("state" or "value" or "before", name)``, the whole cotangent of each output of the step.
+    ``("seed", name)`` for what comes from outside to an output in `seeded`; and ``("forward", value)``, the values of
+    the step that the rules read, by the numbers that they have there. Its outputs are ``("carry", name)`` for each old
+    state; ``("operand", number)`` and ``("x", "")``, what this step adds to the cotangents of parameters and input; and
+    ``("state" or "value" or "before", name)``, the whole cotangent of each output of the step.
 
     Parameters
     ----------
     step : Program
         With the inputs and outputs of :class:`~tinygrad_rnn.compiler.tracing.Traced`.
-    seeded : pairs of role and name
+    seeded : Keys
         The outputs that cotangents reach from outside: the loss reads them.
     """
     builder = Builder(step)
@@ -38,7 +38,7 @@ def derive_adjoint(step: Program, seeded: Iterable[tuple[str, str]] = ()) -> Pro
         if role == "state":
             found.setdefault(value, []).append(builder.input(("carry", name), step.types[value]))
         if (role, name) in seeded:
-            found.setdefault(value, []).append(builder.input(("seed", f"{role} {name}".strip()), step.types[value]))
+            found.setdefault(value, []).append(builder.input(("seed", label((role, name))), step.types[value]))
     live = step.depending(value for value in step.inputs.values() if value in floating)
     totals: dict[int, Symbol] = {}
     for instruction in reversed(step.body):
@@ -49,7 +49,7 @@ def derive_adjoint(step: Program, seeded: Iterable[tuple[str, str]] = ()) -> Pro
         for value, share in _shares(builder, step, instruction, totals[target], live & floating):
             found.setdefault(value, []).append(share)
     totals |= {value: _sum(builder, parts) for value, parts in found.items()}
-    outputs: dict[tuple[str, str], Symbol] = {}
+    outputs: dict[Key, Symbol] = {}
     for (role, name), value in step.inputs.items():
         if value in totals and role != "mask":
             outputs["carry" if role == "state" else role, name] = totals[value]
@@ -60,7 +60,7 @@ def derive_adjoint(step: Program, seeded: Iterable[tuple[str, str]] = ()) -> Pro
         if key[0] != "output" and value in totals:
             outputs[key] = totals[value]
     for value in sorted(_read(builder, outputs) & set(step.types) - set(step.constants)):
-        builder.inputs["forward", str(value)] = value
+        builder.inputs["forward", value] = value
     return builder.program(outputs)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from .feeding import batched, contiguous_flat, input_places
 from .forward import ForwardLoop
+from .given import Given
 from .loops import Loop
 from .passes import BACKWARD, optimise
 from .places import Place, Row
-from .program import Array, Key, Program
+from .program import Array, Key, Name, Program, label
 from .schedule import schedule
 from .stages import Output
 from .tape import place_on_tape
@@ -34,7 +35,7 @@ class Seeds(NamedTuple):
     """
 
     everywhere: Mapping[Key, Array]
-    last: Mapping[str, Array]
+    last: Mapping[Name, Array]
     read: Mapping[Key, Array] = {}
 
 
@@ -56,7 +57,7 @@ class Cotangents:
     """
 
     x: Any
-    states: Mapping[str, Any]
+    states: Mapping[Name, Any]
     operands: Sequence[Any]
     inner: Mapping[Key, Any]
     share: Callable[[int], Sequence[Any]]
@@ -67,7 +68,7 @@ class Cotangents:
             self,
             x=self.x if ("x", "") in reached else None,
             states={name: value if ("state", name) in reached else None for name, value in self.states.items()},
-            operands=[o if ("operand", str(k)) in reached else None for k, o in enumerate(self.operands)],
+            operands=[o if ("operand", k) in reached else None for k, o in enumerate(self.operands)],
         )
 
 
@@ -102,53 +103,45 @@ class AdjointLoop:
             loop, places, self._outputs, kinds, backwards=True, carried=self._carried, backend=backend, who=who
         )
         self._fed = {key: places[v].buffer for key, v in loop.inputs.items() if key[0] not in ("carry", "forward")}
-        self._constants = {f"constant {v}": contiguous_flat(array) for v, array in loop.constants.items()}
+        self._constants = {label(("constant", v)): contiguous_flat(array) for v, array in loop.constants.items()}
         outside = [part.inputs for part in (self.schedule.ahead, self.schedule.after)]
-        self._rows = {int(name) for inputs in outside for role, name in inputs if role == "forward"}
-        self._rows |= {int(name) for role, name in self.schedule.total.inputs if role == "keep"} & self._keys.keys()
-        self._seeds = {str(value): key for key, value in adjoint.inputs.items() if key[0] == "seed"}
+        self._rows = {value for inputs in outside for (role, _), value in inputs.items() if role == "forward"}
+        self._rows |= {value for value in self._keys if ("keep", value) in self.schedule.total.inputs}
+        self._seeds = {value: key for key, value in adjoint.inputs.items() if key[0] == "seed"}
         self._parts: dict[frozenset[Key] | None, tuple[Program, Program]] = {}
 
-    def run(
-        self,
-        tape: Array,
-        x: Array,
-        operands: Sequence[Array],
-        mask: Array | None,
-        seeds: Seeds,
-        cut: int,
-        shift: int,
-        wanted: Iterable[Key] | None,
-    ) -> Cotangents:
+    def run(self, tape: Array, given: Given, seeds: Seeds, wanted: Iterable[Key] | None) -> Cotangents:
         """Go back over all timesteps; parameters as for :meth:`Recurrence.backward`."""
         after, total = self._wanted(None if wanted is None else frozenset(wanted))
-        layout = self.forward.layout(len(x))
-        feeds: dict[Key, Any] = {("operand", str(k)): array for k, array in enumerate(operands)}
-        feeds |= {("seed", " ".join(filter(None, key))): array for key, array in seeds.everywhere.items()}
+        layout = self.forward.layout(given.steps)
+        feeds = given.feeds()
+        feeds |= {("seed", label(key)): array for key, array in seeds.everywhere.items()}
         feeds |= {("keep", name): feeds[key] for name, key in self._seeds.items()}
         for value in self._rows:
-            rows = self._all_rows(value, layout.tracks, tape, x, mask)
-            feeds["forward", str(value)] = feeds["keep", str(value)] = rows
+            rows = self._all_rows(value, layout.tracks, tape, given)
+            feeds["forward", value] = feeds["keep", value] = rows
         feeds |= self.schedule.once.evaluate(feeds)
         for (_, name), rows in batched(self.schedule.ahead, feeds).items():
             feeds["ahead", name] = feeds["keep", name] = rows
         buffers = layout.buffers(tape) | self._constants
-        buffers |= {"x ": contiguous_flat(x)} | ({} if mask is None else {"mask ": contiguous_flat(mask)})
+        buffers["x"] = contiguous_flat(given.x)
+        if given.mask is not None:
+            buffers["mask"] = contiguous_flat(given.mask)
         buffers |= {name: contiguous_flat(feeds[key]) for key, name in self._fed.items()}
-        results = self._results(len(x), buffers, seeds.last)
-        self.loop.run(buffers, 0, len(x), cut, shift)
+        results = self._results(given.steps, buffers, seeds.last)
+        self.loop.run(buffers, 0, given.steps, given.cut, given.before)
         feeds |= results
         results |= batched(after, feeds)
         feeds |= {key: array for key, array in results.items() if key[0] == "after"}
         totals = total.evaluate(self._summed(feeds) if self.each else feeds)
         states = {
-            name: buffers[f"carry {name}"].reshape(2, *self.forward.step.types[value].shape)[0]
+            name: buffers[label(("carry", name))].reshape(2, *self.forward.step.types[value].shape)[0]
             for (role, name), value in self.forward.step.inputs.items()
             if role == "state"
         }
         inner = {key: array for key, array in results.items() if key[0] in self.roles}
-        shares = [totals.get(("operand", str(k))) for k in range(len(operands))]
-        share = self._sharing(feeds, len(operands)) if self.each else _unknown
+        shares = [totals.get(("operand", k)) for k in range(len(given.operands))]
+        share = self._sharing(feeds, len(given.operands)) if self.each else _unknown
         return Cotangents(results.get(("x", "")), states, shares, inner, share)
 
     def _place(self, value: int) -> Place:
@@ -156,20 +149,20 @@ class AdjointLoop:
         key = self._keys[value]
         shape = self.forward.step.types[value].shape
         if self.forward.step.inputs.get(key) == value:
-            return Place.whole(f"{key[0]} {key[1]}", Row.NOW, shape)
+            return Place.whole(label(key), Row.NOW, shape)
         return place_on_tape(key, shape)
 
-    def _all_rows(self, value: int, tracks: Any, tape: Array, x: Array, mask: Array | None) -> Any:
+    def _all_rows(self, value: int, tracks: Any, tape: Array, given: Given) -> Any:
         """A value of the step at all timesteps."""
         key = self._keys[value]
         if key[0] in ("x", "mask"):
-            return x if key[0] == "x" else mask
+            return given.x if key[0] == "x" else given.mask
         rows = tracks[key].on(tape)
         if key[0] != "state":
             return rows
         return rows[:-1] if self.forward.step.inputs[key] == value else rows[1:]
 
-    def _results(self, steps: int, buffers: dict[str, Array], last: Mapping[str, Array]) -> dict[Key, Array]:
+    def _results(self, steps: int, buffers: dict[str, Array], last: Mapping[Name, Array]) -> dict[Key, Array]:
         """Room for what the loop puts out, also entered among the buffers; the carried cotangents to begin with."""
         results: dict[Key, Array] = {}
         for (key, value), output in zip(self.schedule.loop.outputs.items(), self._outputs, strict=True):
@@ -201,7 +194,7 @@ class AdjointLoop:
         def share(k: int) -> Sequence[Any]:
             part = {key: value[k] if key[0] == "sum" else value[k : k + 1] for key, value in kept.items()}
             found = self.schedule.total.evaluate(part)
-            return [found.get(("operand", str(number))) for number in range(count)]
+            return [found.get(("operand", number)) for number in range(count)]
 
         return share
 
@@ -214,9 +207,9 @@ def _output(loop: Program, key: Key, value: int, each: bool) -> Output:
     role, name = key
     shape = loop.types[value].shape
     if role == "sum" and not each:
-        return Output(value, Place.whole(f"sum {name}", Row.ONLY, shape), add=True)
+        return Output(value, Place.whole(label(key), Row.ONLY, shape), add=True)
     if role == "carry":
-        return Output(value, Place.whole(f"carry {name}", Row.EVEN, shape))
+        return Output(value, Place.whole(label(("carry", name)), Row.EVEN, shape))
     return Output(value, Place.whole(f"{role}' {name}", Row.NOW, shape))
 
 

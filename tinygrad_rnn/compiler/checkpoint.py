@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from .backward import Cotangents, Seeds
-from .program import Array, Key
+from .given import Given
+from .program import Array, Key, Name
 from .recurrence import Recurrence
 from .tape import Track
 
-__all__ = ["backward", "forward", "interval", "segment", "segments", "tracks", "trajectory"]
+__all__ = ["Checkpointed", "interval"]
 
 
 def interval(checkpoint: str | int, steps: int) -> int:
@@ -25,125 +26,103 @@ def interval(checkpoint: str | int, steps: int) -> int:
     return max(1, round(steps**0.5)) if checkpoint == "sqrt" else min(int(checkpoint), steps)
 
 
-def segments(steps: int, every: int) -> list[tuple[int, int]]:
-    """The ranges of steps between checkpoints."""
-    return [(start, min(start + every, steps)) for start in range(0, steps, every)]
+class Checkpointed:
+    """A recurrence whose tape holds the states in front of each segment of a run, and the final ones.
 
+    Parameters
+    ----------
+    recurrence : Recurrence
+    every : int
+        Steps of a segment.
+    """
 
-def tracks(recurrence: Recurrence, steps: int, every: int) -> dict[Key, Track]:
-    """What a checkpointed tape holds: the states in front of each segment, and the final ones."""
-    rows = len(segments(steps, every)) + 1
-    found: dict[Key, Track] = {}
-    start = 0
-    for name in recurrence.state_names:
-        shape = recurrence.step.types[recurrence.step.outputs["state", name]].shape
-        found["state", name] = Track(start, rows, shape)
-        start = found["state", name].stop
-    return found
+    def __init__(self, recurrence: Recurrence, every: int) -> None:
+        self.recurrence = recurrence
+        self.every = every
+        self._tracks: dict[int, dict[Key, Track]] = {}
 
+    def segments(self, steps: int) -> list[tuple[int, int]]:
+        """The ranges of steps between checkpoints."""
+        return [(start, min(start + self.every, steps)) for start in range(0, steps, self.every)]
 
-def forward(
-    recurrence: Recurrence, x: Array, states: Sequence[Array], operands: Sequence[Array], mask: Array | None, every: int
-) -> Array:
-    """The checkpointed tape of a run."""
-    layout = tracks(recurrence, len(x), every)
-    tape = np.empty(max(track.stop for track in layout.values()), recurrence.dtype)
-    for name, state in zip(recurrence.state_names, states, strict=True):
-        layout["state", name].on(tape)[0] = state
-    room: dict[int, Array] = {}
-    for number, (start, stop) in enumerate(segments(len(x), every)):
-        piece = _again(recurrence, tape, x, operands, mask, every, number, room)
-        inner = recurrence.tracks(stop - start)
-        for name in recurrence.state_names:
-            layout["state", name].on(tape)[number + 1] = inner["state", name].on(piece)[-1]
-    return tape
+    def tracks(self, steps: int) -> dict[Key, Track]:
+        """What the tape of a run of that many timesteps holds, and where."""
+        if steps not in self._tracks:
+            self._tracks[steps] = self._lay_out(len(self.segments(steps)) + 1)
+        return self._tracks[steps]
 
+    def _lay_out(self, rows: int) -> dict[Key, Track]:
+        found: dict[Key, Track] = {}
+        start = 0
+        for name in self.recurrence.state_names:
+            shape = self.recurrence.step.types[self.recurrence.step.outputs["state", name]].shape
+            found["state", name] = Track(start, rows, shape)
+            start = found["state", name].stop
+        return found
 
-def segment(
-    recurrence: Recurrence,
-    tape: Array,
-    x: Array,
-    operands: Sequence[Array],
-    mask: Array | None,
-    every: int,
-    number: int,
-) -> Array:
-    """The full tape of one segment."""
-    return _again(recurrence, tape, x, operands, mask, every, number, {})
+    def forward(self, given: Given) -> Array:
+        """The tape of a run."""
+        tracks = self.tracks(given.steps)
+        tape = np.empty(max(track.stop for track in tracks.values()), self.recurrence.dtype)
+        for track, state in zip(tracks.values(), given.states, strict=True):
+            track.on(tape)[0] = state
+        room: dict[int, Array] = {}
+        for number, (start, stop) in enumerate(self.segments(given.steps)):
+            inner = self.recurrence.tracks(stop - start)
+            piece = self.segment(tape, given, number, room)
+            for key, track in tracks.items():
+                track.on(tape)[number + 1] = inner[key].on(piece)[-1]
+        return tape
 
+    def segment(self, tape: Array, given: Given, number: int, room: dict[int, Array] | None = None) -> Array:
+        """The full tape of one segment, computed again; in the `room` where one of its length was before."""
+        start, stop = self.segments(given.steps)[number]
+        states = [track.on(tape)[number] for track in self.tracks(given.steps).values()]
+        room = {} if room is None else room
+        found = self.recurrence.forward(given.part(start, stop, states), room.get(stop - start))
+        room[stop - start] = found
+        return found
 
-def trajectory(
-    recurrence: Recurrence, tape: Array, x: Array, operands: Sequence[Array], mask: Array | None, every: int, key: Key
-) -> Array:
-    """One value at all timesteps, (T, ...)."""
-    room: dict[int, Array] = {}
-    whole = np.empty((len(x), *recurrence.tracks(1)[key].shape), recurrence.dtype)
-    for number, (start, stop) in enumerate(segments(len(x), every)):
-        piece = _again(recurrence, tape, x, operands, mask, every, number, room)
-        whole[start:stop] = recurrence.tracks(stop - start)[key].on(piece)[int(key[0] == "state") :]
-    return whole
+    def trajectory(self, tape: Array, given: Given, key: Key) -> Array:
+        """One value at all timesteps, (T, ...)."""
+        room: dict[int, Array] = {}
+        whole = np.empty((given.steps, *self.recurrence.tracks(1)[key].shape), self.recurrence.dtype)
+        for number, (start, stop) in enumerate(self.segments(given.steps)):
+            track = self.recurrence.tracks(stop - start)[key]
+            whole[start:stop] = track.on(self.segment(tape, given, number, room))[int(key[0] == "state") :]
+        return whole
 
+    def backward(
+        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Iterable[Key] | None = None
+    ) -> Cotangents:
+        """As :meth:`Recurrence.backward`, segment by segment from the last."""
+        loop = self.recurrence.adjoint_loop(seeds.everywhere, detail)
+        segments = self.segments(given.steps)
+        room: dict[int, Array] | None = None if detail == "all" else {}
+        carry: Mapping[Name, Array] = seeds.last
+        dx: Array | None = None
+        totals: list[Any] = [None] * len(given.operands)
+        inner: dict[Key, Array] = {}
+        shares: list[Callable[[int], Sequence[Any]]] = []
+        for number, (start, stop) in reversed(list(enumerate(segments))):
+            piece = self.segment(tape, given, number, room)
+            outside = Seeds({key: array[start:stop] for key, array in seeds.everywhere.items()}, carry)
+            found = loop.run(piece, given.part(start, stop), outside, wanted)
+            carry = {name: np.array(state) for name, state in found.states.items()}
+            totals = [_plus(total, share) for total, share in zip(totals, found.operands, strict=True)]
+            if found.x is not None:
+                dx = np.empty((given.steps, *found.x.shape[1:]), found.x.dtype) if dx is None else dx
+                dx[start:stop] = found.x
+            for key, rows in found.inner.items():
+                whole = inner.setdefault(key, np.empty((given.steps, *rows.shape[1:]), rows.dtype))
+                whole[start:stop] = rows
+            shares.append(found.share)
 
-def _again(
-    recurrence: Recurrence,
-    tape: Array,
-    x: Array,
-    operands: Sequence[Array],
-    mask: Array | None,
-    every: int,
-    number: int,
-    room: dict[int, Array],
-) -> Array:
-    """A segment computed again, in the room where one of its length was before."""
-    layout = tracks(recurrence, len(x), every)
-    start, stop = segments(len(x), every)[number]
-    states = [layout["state", name].on(tape)[number] for name in recurrence.state_names]
-    part = None if mask is None else mask[start:stop]
-    room[stop - start] = recurrence.forward(x[start:stop], states, operands, part, room.get(stop - start))
-    return room[stop - start]
+        def share(k: int) -> Sequence[Any]:
+            return shares[len(segments) - 1 - k // self.every](k % self.every)
 
-
-def backward(
-    recurrence: Recurrence,
-    tape: Array,
-    x: Array,
-    operands: Sequence[Array],
-    mask: Array | None,
-    seeds: Seeds,
-    cut: int,
-    detail: str,
-    wanted: Iterable[Key] | None,
-    every: int,
-) -> Cotangents:
-    """As :meth:`Recurrence.backward`, segment by segment from the last."""
-    loop = recurrence.adjoint_loop(seeds.everywhere, detail)
-    ranges = segments(len(x), every)
-    room: dict[int, Array] = {}
-    carry: Mapping[str, Array] = seeds.last
-    dx: Array | None = None
-    totals: list[Any] = [None] * len(operands)
-    inner: dict[Key, Array] = {}
-    shares: list[Callable[[int], Sequence[Any]]] = []
-    for number, (start, stop) in reversed(list(enumerate(ranges))):
-        piece = _again(recurrence, tape, x, operands, mask, every, number, room if detail != "all" else {})
-        outside = Seeds({key: array[start:stop] for key, array in seeds.everywhere.items()}, carry)
-        part = None if mask is None else mask[start:stop]
-        found = loop.run(piece, x[start:stop], operands, part, outside, cut, start, wanted)
-        carry = {name: np.array(state) for name, state in found.states.items()}
-        totals = [_plus(total, share) for total, share in zip(totals, found.operands, strict=True)]
-        if found.x is not None:
-            dx = np.empty((len(x), *found.x.shape[1:]), found.x.dtype) if dx is None else dx
-            dx[start:stop] = found.x
-        for key, rows in found.inner.items():
-            whole = inner.setdefault(key, np.empty((len(x), *rows.shape[1:]), rows.dtype))
-            whole[start:stop] = rows
-        shares.append(found.share)
-
-    def share(k: int) -> Sequence[Any]:
-        return shares[len(ranges) - 1 - k // every](k % every)
-
-    result = Cotangents(dx, carry, totals, inner, share)
-    return replace(result, inner=recurrence.as_named(inner, carry, mask, cut)) if detail else result
+        result = Cotangents(dx, carry, totals, inner, share)
+        return replace(result, inner=self.recurrence.as_named(inner, carry, given)) if detail else result
 
 
 def _plus(total: Any, share: Any) -> Any:

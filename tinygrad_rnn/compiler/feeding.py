@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autodiff.batching import Batched
 from .places import Place, Row
-from .program import Array, Key, Program
+from .program import Array, Key, Program, label
 
 __all__ = ["batched", "contiguous_flat", "input_places"]
 
@@ -24,15 +24,12 @@ def input_places(loop: Program, forward: Callable[[int], Place]) -> tuple[dict[i
         From a value of the step to its place on the tape.
     """
     places: dict[int, Place] = {}
-    for (role, name), value in loop.inputs.items():
+    rows = {"once": Row.ONLY, "operand": Row.ONLY, "carry": Row.ODD}
+    for key, value in loop.inputs.items():
         shape = loop.types[value].shape
-        if role == "forward":
-            places[value] = forward(int(name))
-        elif role in ("once", "operand"):
-            places[value] = Place.whole(f"{role} {name}", Row.ONLY, shape)
-        else:
-            places[value] = Place.whole(f"{role} {name}", Row.ODD if role == "carry" else Row.NOW, shape)
-    places |= {v: Place.whole(f"constant {v}", Row.ONLY, array.shape) for v, array in loop.constants.items()}
+        on_tape = key[0] == "forward"
+        places[value] = forward(value) if on_tape else Place.whole(label(key), rows.get(key[0], Row.NOW), shape)
+    places |= {v: Place.whole(label(("constant", v)), Row.ONLY, array.shape) for v, array in loop.constants.items()}
     return places, {place.buffer: loop.types[value].dtype for value, place in places.items()}
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .feeding import batched, contiguous_flat, input_places
+from .given import Given
 from .loops import Loop
-from .program import Array, Key, Program
+from .program import Array, Key, Program, label
 from .schedule import schedule
 from .stages import Output
 from .tape import Layout, place_on_tape
@@ -39,8 +40,8 @@ class ForwardLoop:
         self.state_names = [name for role, name in step.inputs if role == "state"]
         self.taped: dict[Key, int] = {("state", name): step.outputs["state", name] for name in self.state_names}
         self.taped |= {key: value for key, value in step.outputs.items() if key[0] != "state"}
-        kept = {int(name) for role, name in adjoint.inputs if role == "forward"} - set(step.inputs.values())
-        self.taped |= {("kept", str(v)): v for v in sorted(kept - set(self.taped.values()))}
+        kept = {v for (role, _), v in adjoint.inputs.items() if role == "forward"} - set(step.inputs.values())
+        self.taped |= {("kept", v): v for v in sorted(kept - set(self.taped.values()))}
         self.schedule = schedule(step.with_body(step.body, self.taped))
         loop = self.schedule.loop
         self._places, kinds = input_places(loop, self.place)
@@ -48,7 +49,7 @@ class ForwardLoop:
         kinds |= {output.place.buffer: step.types[output.value].dtype for output in outputs}
         self.loop = Loop(loop, self._places, outputs, kinds, backwards=False, backend=backend, who=who)
         self._fed = {key: self._places[v].buffer for key, v in loop.inputs.items() if key[0] != "state"}
-        self._constants = {f"constant {v}": contiguous_flat(array) for v, array in loop.constants.items()}
+        self._constants = {label(("constant", v)): contiguous_flat(array) for v, array in loop.constants.items()}
         self._kept = [(key, loop.types[v]) for key, v in loop.outputs.items() if key[0] == "keep"]
         self._layouts: dict[int, Layout] = {}
 
@@ -62,47 +63,22 @@ class ForwardLoop:
             self._layouts[steps] = Layout(self.step, self.taped, steps)
         return self._layouts[steps]
 
-    def run(
-        self,
-        x: Array,
-        states: Sequence[Array],
-        operands: Sequence[Array],
-        mask: Array | None,
-        tape: Array | None = None,
-    ) -> Array:
-        """Run over all timesteps.
-
-        Parameters
-        ----------
-        x : ndarray (T, batch, input_size)
-        states, operands : sequences of ndarray
-        mask : ndarray of bool (T, batch, 1) or None
-        tape : ndarray, optional
-            To be written; a new one when omitted.
-
-        Returns
-        -------
-        ndarray
-            The tape.
-        """
-        steps = len(x)
-        layout = self.layout(steps)
+    def run(self, given: Given, tape: Array | None = None) -> Array:
+        """Run over all timesteps, and give the tape: the one that is there to be written, or a new one."""
+        layout = self.layout(given.steps)
         if tape is None:
             tape = np.empty(layout.length, self._dtype())
-        for name, state in zip(self.state_names, states, strict=True):
+        for name, state in zip(self.state_names, given.states, strict=True):
             layout.tracks["state", name].on(tape)[0] = state
-        feeds: dict[Key, Any] = {("operand", str(k)): array for k, array in enumerate(operands)}
-        feeds["x", ""] = x
-        if mask is not None:
-            feeds["mask", ""] = mask
+        feeds = given.feeds()
         feeds |= self.schedule.once.evaluate(feeds)
         feeds |= batched(self.schedule.ahead, feeds)
         buffers = layout.buffers(tape) | self._constants
         buffers |= {name: contiguous_flat(feeds[key]) for key, name in self._fed.items()}
         for key, (shape, dtype) in self._kept:
-            feeds[key] = np.empty((steps, *shape), dtype)
-            buffers[f"{key[0]} {key[1]}"] = feeds[key].reshape(-1)
-        self.loop.run(buffers, 0, steps)
+            feeds[key] = np.empty((given.steps, *shape), dtype)
+            buffers[label(key)] = feeds[key].reshape(-1)
+        self.loop.run(buffers, 0, given.steps)
         self._after(feeds, layout, tape)
         return tape
 

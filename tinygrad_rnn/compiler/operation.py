@@ -14,9 +14,10 @@ from ..autodiff.primitives import getitem, reshape, stack, stop_gradient, where
 from ..autodiff.sweep import Recurrent, sweep
 from ..autodiff.tensor import Tensor
 from ..recurrent.inner import RowsOf
-from . import checkpoint as checkpoints
 from .backward import Cotangents, Seeds
-from .program import Array, Key
+from .checkpoint import Checkpointed
+from .given import Given
+from .program import Array, Key, Name
 from .recurrence import Recurrence
 
 __all__ = ["Flow", "Recomputed", "UnrolledRun"]
@@ -56,11 +57,7 @@ class UnrolledRun(Recurrent):
             *operands: Array, truncate: int = 0, reverse: bool = False, mask: Array | None = None, checkpoint: int = 0
         ) -> Array:
             recurrence = find(operands, mask is not None)
-            x, states, captured = _sorted(recurrence, operands)
-            x, mask = _ordered(x, reverse), _mask(mask, reverse)
-            if checkpoint:
-                return checkpoints.forward(recurrence, x, states, captured, mask, checkpoint)
-            return recurrence.forward(x, states, captured, mask)
+            return _loops(recurrence, checkpoint).forward(_given(recurrence, operands, truncate, reverse, mask))
 
         forward.__name__ = name
         forward.__doc__ = "A whole run of a compiled cell."
@@ -84,20 +81,15 @@ class UnrolledRun(Recurrent):
         return {key: program.types[value].shape for key, value in program.outputs.items() if key[0] in wanted}
 
     def _cotangents(self, node: Any, contributions: list[Any], live: Sequence[int], detail: str) -> Cotangents:
-        attributes = node.attributes
+        attributes = dict(node.attributes)
         recurrence = self.find(node.values, attributes.get("mask") is not None)
-        x, states, captured = _sorted(recurrence, node.values)
-        reverse = bool(attributes.get("reverse"))
-        every = attributes.get("checkpoint", 0)
-        seeds = _seeds(recurrence, contributions, len(x), every)
-        first = 1 + len(states)
-        wanted = [("x", "") if k == 0 else ("operand", str(k - first)) for k in live if k == 0 or k >= first]
-        mask = _mask(attributes.get("mask"), reverse)
-        cut = attributes.get("truncate", 0)
-        x = _ordered(x, reverse)
-        run = (recurrence, node._data, x, captured, mask, seeds, cut, detail, wanted)
-        found = checkpoints.backward(*run, every) if every else Recurrence.backward(*run)
-        return found.only(recurrence.reach(seeds.read, len(x), cut, mask))
+        every = attributes.pop("checkpoint", 0)
+        given = _given(recurrence, node.values, **attributes)
+        seeds = _seeds(recurrence, contributions, given.steps, every)
+        first = 1 + len(given.states)
+        wanted: list[Key] = [("x", "") if k == 0 else ("operand", k - first) for k in live if k == 0 or k >= first]
+        found = _loops(recurrence, every).backward(node._data, given, seeds, detail, wanted)
+        return found.only(recurrence.reach(seeds.read, given.steps, given.cut, given.mask))
 
     def _in_order(self, node: Any, found: Cotangents) -> list[Any]:
         """The cotangents of the operands, in their order."""
@@ -167,8 +159,7 @@ def _tensor_pieces(
         yield from ((part.key, part.first + k, getitem(part.rows, k)) for k in range(part.rows.shape[0]))
         return
     steps, every = len(node.values[0]), node.attributes.get("checkpoint", 0)
-    layout = checkpoints.tracks(recurrence, steps, every) if every else recurrence.tracks(steps)
-    for key, track in layout.items():
+    for key, track in _loops(recurrence, every).tracks(steps).items():
         first = int(key[0] == "state")
         for row in range(track.rows - 1 if every else first, track.rows) if key in values else ():
             start = track.start + row * track.size
@@ -188,7 +179,7 @@ def _replay(
     x, states, captured = _sorted(recurrence, operands)
     names = recurrence.state_names
     state = dict(zip(names, states, strict=True))
-    fixed: dict[Key, Any] = {("operand", str(k)): value for k, value in enumerate(captured)}
+    fixed: dict[Key, Any] = {("operand", k): value for k, value in enumerate(captured)}
     series: dict[Key, list[Any]] = {}
     for k in range(x.shape[0]):
         if truncate and k and k % truncate == 0:
@@ -208,6 +199,22 @@ def _sorted(recurrence: Recurrence, operands: Sequence[Any]) -> tuple[Any, Seque
     """Inputs, initial states and captured Tensors."""
     count = len(recurrence.state_names)
     return operands[0], operands[1 : 1 + count], operands[1 + count :]
+
+
+def _given(
+    recurrence: Recurrence,
+    operands: Sequence[Array],
+    truncate: int = 0,
+    reverse: bool = False,
+    mask: Array | None = None,
+) -> Given:
+    """What a run is given, of its operands and attributes."""
+    x, states, captured = _sorted(recurrence, operands)
+    return Given(_ordered(x, reverse), states, captured, _mask(mask, reverse), truncate)
+
+
+def _loops(recurrence: Recurrence, every: int) -> Recurrence | Checkpointed:
+    return Checkpointed(recurrence, every) if every else recurrence
 
 
 def _ordered(x: Array, reverse: bool) -> Array:
@@ -232,7 +239,7 @@ def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int, every: 
     """Cotangents of parts of the tape, sorted by what lies there."""
     tracks = recurrence.tracks(steps)
     everywhere: dict[Key, Array] = {}
-    last: dict[str, Array] = {}
+    last: dict[Name, Array] = {}
     read: dict[Key, Array] = {}
     owned: set[Key] = set()
     for part in contributions:
@@ -261,8 +268,7 @@ def _pieces(recurrence: Recurrence, part: Any, steps: int, every: int) -> Iterat
         yield part.key, part.first, part.rows
         return
     whole = np.asarray(dense(part))
-    tracks = checkpoints.tracks(recurrence, steps, every) if every else recurrence.tracks(steps)
-    for key, track in tracks.items():
+    for key, track in _loops(recurrence, every).tracks(steps).items():
         rows = track.on(whole)[-1 if every else int(key[0] == "state") :]
         if rows.any():
             yield key, steps - 1 if every else 0, rows
@@ -287,12 +293,12 @@ class Recomputed(Primitive):
             mask: Array | None = None,
         ) -> Array:
             recurrence = find(operands, mask is not None)
-            x, _, captured = _sorted(recurrence, operands)
-            x, mask = _ordered(x, reverse), _mask(mask, reverse)
+            given = _given(recurrence, operands, truncate, reverse, mask)
+            checkpointed = Checkpointed(recurrence, checkpoint)
             if segment is not None:
-                return checkpoints.segment(recurrence, tape, x, captured, mask, checkpoint, segment)
+                return checkpointed.segment(tape, given, segment)
             assert key is not None
-            return checkpoints.trajectory(recurrence, tape, x, captured, mask, checkpoint, key)
+            return checkpointed.trajectory(tape, given, key)
 
         forward.__name__ = name
         forward.__doc__ = "Values of a checkpointed run, computed again."

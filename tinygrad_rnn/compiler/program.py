@@ -14,10 +14,13 @@ from ..autodiff.primitive import Primitive
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Instruction", "Key", "Literal", "Operand", "Program", "Type"]
+__all__ = ["Instruction", "Key", "Literal", "Name", "Operand", "Program", "Type", "label"]
 
-Key: TypeAlias = tuple[str, str]
-"""What an input or an output of a program is: its role, such as ``"state"``, and its name."""
+Name: TypeAlias = str | int
+"""The name of a state or another named value, or the number of an operand or a value."""
+
+Key: TypeAlias = tuple[str, Name]
+"""What an input or an output of a program is: its role, such as ``"state"``, and its name, which may be empty."""
 
 
 class Type(NamedTuple):
@@ -82,13 +85,13 @@ class Program:
     outputs: Mapping[Key, int]
 
     def __str__(self) -> str:
-        lines = [f"%{v}: {self.types[v]} = input {_text(key)}" for key, v in self.inputs.items()]
+        lines = [f"%{v}: {self.types[v]} = input {label(key)}" for key, v in self.inputs.items()]
         lines += [f"%{v}: {self.types[v]} = constant" for v in self.constants]
         for step in self.body:
             arguments = [f"%{o}" if isinstance(o, int) else str(o) for o in step.operands]
             arguments += [f"{name}={_setting(value)}" for name, value in step.attributes.items()]
             lines.append(f"%{step.target}: {self.types[step.target]} = {step.op.name}({', '.join(arguments)})")
-        lines += [f"output {_text(key)} = %{v}" for key, v in self.outputs.items()]
+        lines += [f"output {label(key)} = %{v}" for key, v in self.outputs.items()]
         return "\n".join(lines)
 
     def producers(self) -> dict[int, Instruction]:
@@ -169,8 +172,10 @@ class Program:
         return literals, calls
 
 
-def _text(key: Key) -> str:
-    return " ".join(part for part in key if part)
+def label(key: Key) -> str:
+    """A key in words: how programs print it, and what loops call its buffer."""
+    role, name = key
+    return role if name == "" else f"{role} {name}"
 
 
 def _setting(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 from .adjoint import derive_adjoint
 from .backward import AdjointLoop, Cotangents, Seeds
 from .forward import ForwardLoop
+from .given import Given
 from .loops import warn_of
 from .packing import pack
 from .passes import FORWARD, optimise
 from .passes.recompute import recompute, worth_keeping
-from .program import Array, Key, Program
+from .program import Array, Key, Name, Program
 from .reach import Reach
 from .symbol import UntraceableError
 from .tape import Track
@@ -72,46 +73,28 @@ class Recurrence:
         """What the tape of a run of that many timesteps holds, and where."""
         return self.forward_loop.layout(steps).tracks
 
-    def forward(
-        self,
-        x: Array,
-        states: Sequence[Array],
-        operands: Sequence[Array],
-        mask: Array | None,
-        tape: Array | None = None,
-    ) -> Array:
-        """The tape of a run; parameters as for :meth:`ForwardLoop.run`."""
-        return self.forward_loop.run(x, states, operands, mask, tape)
+    def forward(self, given: Given, tape: Array | None = None) -> Array:
+        """The tape of a run: the one that is there to be written, or a new one."""
+        return self.forward_loop.run(given, tape)
 
     def backward(
-        self,
-        tape: Array,
-        x: Array,
-        operands: Sequence[Array],
-        mask: Array | None,
-        seeds: Seeds,
-        cut: int = 0,
-        detail: str = "",
-        wanted: Iterable[Key] | None = None,
-        shift: int = 0,
+        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Iterable[Key] | None = None
     ) -> Cotangents:
         """Take cotangents back from what the run gave to what it was given.
 
         Parameters
         ----------
-        tape, x, operands, mask : as for :meth:`forward`
+        tape : ndarray
+            Of the run.
+        given : Given
         seeds : Seeds
-        cut : int
-            Truncated backpropagation: no cotangent passes from step k to k - 1 for k a multiple of this; 0 never.
         detail : {"", "states", "all"}
             Whether the cotangents of the states, or of all named values, are wanted too.
         wanted : iterable of Key, optional
             ``("x", "")`` and the ``("operand", number)`` to compute; all when omitted.
-        shift : int
-            How many steps lie before these, for `cut`.
         """
-        found = self.adjoint_loop(seeds.everywhere, detail).run(tape, x, operands, mask, seeds, cut, shift, wanted)
-        return replace(found, inner=self.as_named(found.inner, found.states, mask, cut)) if detail else found
+        found = self.adjoint_loop(seeds.everywhere, detail).run(tape, given, seeds, wanted)
+        return replace(found, inner=self.as_named(found.inner, found.states, given)) if detail else found
 
     def adjoint_loop(self, seeded: Iterable[Key], detail: str) -> AdjointLoop:
         """The loop for cotangents that come to the given outputs at every timestep."""
@@ -128,9 +111,7 @@ class Recurrence:
         _, packed = pack(plain, adjoint, self.dtype)
         return AdjointLoop(packed, self.forward_loop, detail, self.backend, self.who)
 
-    def as_named(
-        self, inner: Mapping[Key, Array], first: Mapping[str, Array], mask: Array | None, cut: int
-    ) -> dict[Key, Array]:
+    def as_named(self, inner: Mapping[Key, Array], first: Mapping[Name, Array], given: Given) -> dict[Key, Array]:
         """The cotangents of the values that have the names of states in an eager run.
 
         Where a sequence has not ended, that is what the step computed; and a state that is an earlier state handed on
@@ -139,12 +120,12 @@ class Recurrence:
         found = {key: array for key, array in inner.items() if key[0] != "unmasked"}
         for (role, name), array in inner.items():
             if role == "unmasked":
-                found["state", name] = np.where(_running(mask, array), array, found["state", name])
+                found["state", name] = np.where(_running(given.mask, array), array, found["state", name])
         carried = [pair for pair in self.traced.carried.items() if ("state", pair[0]) in found]
         for k in range(len(found["state", carried[0][0]])) if carried else ():
-            for name, source in carried if not (k and cut and k % cut == 0) else ():
+            for name, source in carried if not (k and given.cut and k % given.cut == 0) else ():
                 earlier, now = found["state", source][k - 1] if k else first[source], found["state", name]
-                now[k] = np.where(_running(mask, now)[k], earlier, now[k])
+                now[k] = np.where(_running(given.mask, now)[k], earlier, now[k])
         return found
 
 

@@ -69,10 +69,10 @@ def schedule(program: Program) -> Schedule:
     after_needs = _read(program, after & program.needed([*after_outputs.values(), *_inputs(total, "after")]), after)
     loop_outputs: dict[Key, int] = {key: value for key, value in outputs.items() if value not in after}
     passing = made - ahead - fixed | set(recurrent)
-    loop_outputs |= {("keep", str(value)): value for value in sorted((after_needs | kept) & passing)}
-    loop_outputs |= {("sum", str(value)): value for value in sorted(sums)}
+    loop_outputs |= {("keep", value): value for value in sorted((after_needs | kept) & passing)}
+    loop_outputs |= {("sum", value): value for value in sorted(sums)}
     in_loop = program.needed(loop_outputs.values()) & made - fixed - ahead
-    after_outputs |= {("after", str(value)): value for value in _inputs(total, "after")}
+    after_outputs |= {("after", value): value for value in _inputs(total, "after")}
     return Schedule(
         once=_part(
             program, fixed & made, {}, "once", _read(program, made - fixed, made - fixed) | set(loop_outputs.values())
@@ -109,7 +109,7 @@ def _read(program: Program, readers: Iterable[int], inside: set[int]) -> set[int
 
 
 def _inputs(total: Program, role: str) -> list[int]:
-    return [int(name) for kind, name in total.inputs if kind == role]
+    return [name for kind, name in total.inputs if kind == role and isinstance(name, int)]
 
 
 def _part(
@@ -123,11 +123,11 @@ def _part(
     """The instructions of `own` as a program, with the results of earlier parts as inputs."""
     body = tuple(step for step in program.body if step.target in own)
     if outputs is None:
-        outputs = {(role, str(value)): value for value in sorted(set(wanted) & own)}
+        outputs = {(role, value): value for value in sorted(set(wanted) & own)}
     kept = known.get("keep", set())
     inputs = {key: value for key, value in program.inputs.items() if value not in kept}
     for name, values in known.items():
-        inputs |= {(name, str(value)): value for value in sorted(values)}
+        inputs |= {(name, value): value for value in sorted(values)}
     part = remove_dead(replace(program, inputs=inputs, body=body, outputs=outputs))
     needed = part.needed(part.outputs.values())
     return replace(part, inputs={key: value for key, value in inputs.items() if value in needed})
@@ -146,9 +146,9 @@ def _totals(program: Program, fixed: set[int], after: set[int]) -> tuple[Program
         """All timesteps of a value, as rows of one matrix."""
         kept.add(value)
         shape, dtype = program.types[value]
-        if (role, str(value)) not in builder.inputs:
-            builder.input((role, str(value)), Type((-1, *shape), dtype))
-        return Symbol(builder, builder.inputs[role, str(value)])
+        if (role, value) not in builder.inputs:
+            builder.input((role, value), Type((-1, *shape), dtype))
+        return Symbol(builder, builder.inputs[role, value])
 
     def rows(value: int) -> Symbol:
         every = whole(value, "keep")
@@ -170,7 +170,7 @@ def _totals(program: Program, fixed: set[int], after: set[int]) -> tuple[Program
             if value in after:
                 return late(step)
         sums.add(value)
-        return builder.input(("sum", str(value)), program.types[value])
+        return builder.input(("sum", value), program.types[value])
 
     def late(step: Instruction) -> Symbol:
         """The total of what is computed after the loop."""

@@ -153,7 +153,7 @@ class Builder:
         for node in self._unknown(tensor):
             if node.id < self._outside or (node.op is None and node.requires_grad):
                 index = self._value(Type(node.shape, node.dtype))
-                self.inputs["operand", str(len(self.captured))] = index
+                self.inputs["operand", len(self.captured)] = index
                 self.captured[index] = node
             elif node.op is None:
                 index = self._value(Type(node.shape, node.dtype))

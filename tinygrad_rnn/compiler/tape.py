@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .places import Place, Row
-from .program import Array, Key, Program
+from .program import Array, Key, Program, label
 
 __all__ = ["Layout", "Track", "place_on_tape"]
 
@@ -56,7 +56,7 @@ class Layout:
             track = Track(self.length, steps + (key[0] == "state"), step.types[value].shape)
             self.tracks[key] = track
             self.length = track.stop
-        self.slices = {f"{role} {name}": slice(t.start, t.stop) for (role, name), t in self.tracks.items()}
+        self.slices = {label(key): slice(t.start, t.stop) for key, t in self.tracks.items()}
 
     def buffers(self, tape: Array) -> dict[str, Array]:
         """Every track as a flat buffer, by the name that places use."""
@@ -65,5 +65,4 @@ class Layout:
 
 def place_on_tape(key: Key, shape: tuple[int, ...]) -> Place:
     """Where step k finds what it has computed itself: a state behind the one it started from."""
-    role, name = key
-    return Place.whole(f"{role} {name}", Row.NEXT if role == "state" else Row.NOW, shape)
+    return Place.whole(label(key), Row.NEXT if key[0] == "state" else Row.NOW, shape)

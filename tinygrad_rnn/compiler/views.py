@@ -13,7 +13,7 @@ from ..recurrent.cell import Cell
 from ..recurrent.inner import TRAJECTORY, TRAJECTORY_AGAIN, VALUE, VALUE_AGAIN
 from ..recurrent.lazy import LazyMapping, LazySequence
 from ..recurrent.unroll import Run
-from . import checkpoint as checkpoints
+from .checkpoint import Checkpointed
 from .operation import Recomputed
 from .program import Key
 from .recurrence import Recurrence
@@ -83,7 +83,7 @@ class Views:
         row = self.steps - 1 - t if self.reverse else t
         with using(scope=self.scopes[t], recording=self.tape.op is not None, anomaly=False, names=None):
             value: Tensor = self._row(key, row)
-        value.name = key[1] or None
+        value.name = str(key[1]) or None
         return value
 
     def _row(self, key: Key, row: int) -> Any:
@@ -91,7 +91,7 @@ class Views:
         if self.every and not (first and row == self.steps - 1):
             return self._row_again(key, row, first)
         if self.every:
-            track = checkpoints.tracks(self.recurrence, self.steps, self.every)[key]
+            track = Checkpointed(self.recurrence, self.every).tracks(self.steps)[key]
             start = track.stop - track.size
         else:
             track = self.recurrence.tracks(self.steps)[key]
@@ -100,7 +100,7 @@ class Views:
 
     def _row_again(self, key: Key, row: int, first: int) -> Any:
         """A value between checkpoints, from its segment computed again."""
-        begin, end = checkpoints.segments(self.steps, self.every)[row // self.every]
+        begin, end = Checkpointed(self.recurrence, self.every).segments(self.steps)[row // self.every]
         track = self.recurrence.tracks(end - begin)[key]
         start = track.start + (row - begin + first) * track.size
         attributes = {"key": key, "row": row, "start": start, "shape": track.shape}

@@ -32,7 +32,7 @@ from tinygrad_rnn.compiler.passes.recompute import recompute, worth_keeping
 from tinygrad_rnn.compiler.passes.simplify import simplify
 from tinygrad_rnn.compiler.program import Program, Type
 from tinygrad_rnn.compiler.schedule import schedule
-from tinygrad_rnn.compiler.symbol import Builder, UntraceableError
+from tinygrad_rnn.compiler.symbol import Builder, Symbol, UntraceableError
 from tinygrad_rnn.compiler.tracing import trace_step
 
 B, N, H = 2, 3, 4
@@ -49,7 +49,7 @@ def written(make: Callable[..., Any], *shapes: tuple[int, ...], weights: int = 0
     """The program of a function of arrays; the last few of them weights."""
     builder = Builder()
     symbols = [
-        builder.input(("operand" if k >= len(shapes) - weights else "x", str(k)), Type(shape, F64))
+        builder.input(("operand" if k >= len(shapes) - weights else "x", k), Type(shape, F64))
         for k, shape in enumerate(shapes)
     ]
     made = make(*symbols)
@@ -129,9 +129,7 @@ def test_recomputation_keeps_what_the_adjoint_computes() -> None:
         adjoint = derive_adjoint(step, [next(key for key in step.outputs if key[0] == "state")])
         again = recompute(adjoint, step, worth_keeping(adjoint, step))
         inputs = feeds(step)
-        every = step.with_body(
-            step.body, {("forward", str(v)): v for v in range(max(step.types) + 1) if v in _known(step)}
-        )
+        every = step.with_body(step.body, {("forward", v): v for v in range(max(step.types) + 1) if v in _known(step)})
         with np.errstate(all="ignore"):
             values = {**every.evaluate(inputs), **inputs}
             rest = {key: value for key, value in feeds(adjoint).items() if key[0] in ("carry", "seed")}
@@ -147,7 +145,7 @@ def test_what_is_kept_is_neither_given_nor_one_cheap_operation_on_what_is_at_han
     builder = Builder()
     x = builder.input(("x", ""), Type((B, H), F64))
     h = builder.input(("state", "h"), Type((B, H), F64))
-    w = builder.input(("operand", "0"), Type((H, H), F64))
+    w = builder.input(("operand", 0), Type((H, H), F64))
     costly = tg.tanh(h @ w)
     twice, unread = costly * 2.0, tg.exp(x)
     values = {
@@ -163,9 +161,9 @@ def test_what_is_kept_is_neither_given_nor_one_cheap_operation_on_what_is_at_han
     step = builder.program({("state", "h"): values["a state"], **{("output", name): v for name, v in values.items()}})
     number = {name: step.outputs["output", name] for name in values}
     step = step.with_body(step.body, {("state", "h"): number["a state"]})
-    builder = Builder()
-    read = [builder.input(("forward", str(v)), step.types[v]) for v in number.values()]
-    adjoint = builder.program({("value", str(k)): tg.negative(symbol) for k, symbol in enumerate(read)})
+    builder = Builder(step)
+    builder.inputs = {("forward", v): v for v in number.values()}
+    adjoint = builder.program({("value", name): tg.negative(Symbol(builder, v)) for name, v in number.items()})
     assert worth_keeping(adjoint, step) == {number["costly"], number["of an unread one"]}
 
 

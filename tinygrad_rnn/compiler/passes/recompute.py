@@ -70,7 +70,7 @@ def recompute(adjoint: Program, step: Program, kept: set[int]) -> Program:
     inputs = {key: v for key, v in adjoint.inputs.items() if key[0] != "forward"}
     inputs |= {key: v for key, v in step.inputs.items() if key[0] == "operand" and v in wanted}
     made = {one.target for one in body} | set(inputs.values()) | set(step.constants) | set(adjoint.constants)
-    inputs |= {("forward", str(v)): v for v in sorted(wanted - made)}
+    inputs |= {("forward", v): v for v in sorted(wanted - made)}
     return replace(adjoint, inputs=inputs, constants={**step.constants, **adjoint.constants}, body=body)
 
 
@@ -82,4 +82,4 @@ def _on_tape(step: Program) -> set[int]:
 
 def _read(adjoint: Program) -> set[int]:
     used = adjoint.needed(adjoint.outputs.values())
-    return {int(name) for role, name in adjoint.inputs if role == "forward" and int(name) in used}
+    return {v for (role, _), v in adjoint.inputs.items() if role == "forward" and v in used}
