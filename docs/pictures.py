@@ -18,11 +18,8 @@ from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.formats.dot import styled
-from inspector.formats.svg import to_svg
-from inspector.picture import theme
+from inspector.formats.svg import complete, to_svg
 from inspector.picture.compose import LEVELS, picture
-from inspector.picture.description import told
 from inspector.picture.picture import Picture
 from inspector.plots import curves as plot
 from tinygrad_rnn import files
@@ -46,7 +43,7 @@ COMPARED = {
 
 def svg(drawing: Picture) -> str:
     """The text that :func:`inspector.render` writes where there is no Graphviz."""
-    return told(styled(to_svg(drawing), theme.style_sheet(drawing.gates)), drawing.title, drawing.words)
+    return complete(to_svg(drawing), drawing)
 
 
 def noise(steps: int, batch: int, features: int) -> np.ndarray:

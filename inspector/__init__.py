@@ -25,15 +25,3 @@ def __getattr__(name):
 
 def __dir__():
     return __all__
-
-
-class _Package(type(sys)):
-    def __setattr__(self, name, value):
-        # Whoever first imports the module `inspector.trace` makes Python put it where the function of that name
-        # belongs.
-        if isinstance(value, type(sys)) and name in _HOMES:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

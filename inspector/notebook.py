@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import re
 from html import escape
 from typing import Any
 
 from .picture import theme
 
-__all__ = ["Brief", "Shown", "drawing", "image"]
+__all__ = ["Brief", "Shown", "image"]
 
 _LIMIT = 100
 
@@ -52,8 +51,3 @@ def image(svg: bytes, words: str = "") -> str:
     """An SVG as an image, so that its ids and its styles stay its own."""
     data = base64.b64encode(svg).decode("ascii")
     return f'<img alt="{escape(words)}" style="max-width:100%;height:auto" src="data:image/svg+xml;base64,{data}">'
-
-
-def drawing(svg: str) -> str:
-    """The text of an SVG that is no wider than the page it is shown on."""
-    return re.sub(r"<svg\b", '<svg style="max-width:100%;height:auto"', svg, count=1)

@@ -53,7 +53,7 @@ def render_program(program: Program, path: str | Path | None = None, *, title: s
     dot = _dot(program, title)
     drawn = draw(dot, "svg", "dot")
     if kind != "svg":
-        check_size("render_program", _size(drawn.decode()), kind)
+        check_size(_size(drawn.decode()), kind)
         drawn = draw(dot, kind, "dot")
     return drawn.decode() if target is None else files.write(target, drawn)
 

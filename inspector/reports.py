@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -15,9 +14,9 @@ from tinygrad_rnn import Tensor, files
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
+from .drawing import draw
 from .picture.ink import number
 from .plots.curves import plot_decay
-from .render import render
 from .tracing.decay import decay_rate
 from .tracing.trace import GradientTrace, norm_of, trace
 
@@ -123,9 +122,8 @@ def _shown(found: GradientTrace) -> list[int]:
 
 def _drawing(found: GradientTrace) -> str:
     """The gate level, as an element of the page, so that its tooltips work."""
-    svg = render(found.run, level="gate", trace=found, steps=_shown(found))
-    assert isinstance(svg, str)
-    return re.sub(r"^.*?(?=<svg\b)", "", svg, flags=re.DOTALL)
+    svg = draw(found.run, "gate", trace=found, steps=_shown(found)).svg
+    return svg[svg.index("<svg") :]
 
 
 def _decay_note(found: GradientTrace) -> str:

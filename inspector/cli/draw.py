@@ -10,9 +10,8 @@ import shtab
 import inspector
 from tinygrad_rnn.plurals import counted
 
-from ..export import EXPORTS
-from ..formats.graphviz import FORMATS
-from ..render import LEVELS
+from ..formats import WRITERS
+from ..picture.compose import LEVELS
 from . import tour
 from .family import OK, Option, command, option
 from .options import (
@@ -26,12 +25,11 @@ from .options import (
     picture,
     run_options,
     size_options,
-    suffix,
     unrolled,
 )
 
 _drawing = output(
-    (*FORMATS, *EXPORTS),
+    tuple(WRITERS),
     "picture to write: .svg, .png or .pdf; or for other programs: .tex (LaTeX), .dot (Graphviz), "
     ".mmd (Mermaid), .graphml or .json (NetworkX)",
 )
@@ -134,19 +132,10 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     run = unrolled(cell, a)
     found = None if a.plain else inspector.trace(run, loss_of(run, a))
     out = a.out or Path(f"{file_name(a.cell[0])}-{a.level}.svg")
-    write = inspector.export if suffix(out) in EXPORTS else inspector.render
     a.progress(f"drawing {out}")
-    write(
-        run,
-        out,
-        level=a.level,
-        trace=found,
-        steps=steps,
-        fold=a.fold,
-        values=a.values,
-        equations=a.equations,
-        backward=a.backward,
-    )
+    inspector.draw(
+        run, a.level, trace=found, steps=steps, fold=a.fold, values=a.values, equations=a.equations, backward=a.backward
+    ).save(out)
     return OK, _warned(
         found.not_finite if found else inspector.first_not_finite(run),
         f"{out}: {cell!r} over {counted(a.steps, 'step')}, {a.level} level",

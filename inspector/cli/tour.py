@@ -9,8 +9,8 @@ import numpy as np
 
 import tinygrad_rnn as tg
 
+from ..drawing import draw
 from ..plots.curves import plot_decay
-from ..render import render
 from ..reports import report
 from ..tracing.trace import GradientTrace, trace
 
@@ -31,14 +31,14 @@ def pictures(folder: Path) -> Iterator[tuple[Path, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     short, long = _traces(3, 4, 4), _traces(200, 8, 16)
     path = folder / "lstm-operations.svg"
-    render(short["LSTM"].run, path, trace=short["LSTM"])
+    draw(short["LSTM"].run, trace=short["LSTM"]).save(path)
     yield path, "every operation of an LSTM over 3 steps; the darker a line, the more gradient flows back along it"
     path = folder / "lstm-gates.svg"
-    render(short["LSTM"].run, path, level="gate", trace=short["LSTM"])
+    draw(short["LSTM"].run, "gate", trace=short["LSTM"]).save(path)
     yield path, "the same with one box a gate"
     for cell in ("RNN", "LSTM", "GRU"):
         path = folder / f"{cell.lower()}-cell.svg"
-        render(short[cell].run, path, level="cell")
+        draw(short[cell].run, "cell").save(path)
         yield path, f"the {cell} in the textbooks' notation, drawn from its graph"
     path = folder / "decay.svg"
     plot_decay(long, path)

@@ -13,11 +13,12 @@ import numpy as np
 from tinygrad_rnn import Bidirectional, Cell, Graph, Node, Stacked, unroll
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..notebook import Shown, drawing
+from ..drawing import Drawing
+from ..formats import writer_of
+from ..notebook import Shown
 from ..picture import theme
-from ..picture.compose import DETAIL
+from ..picture.compose import DETAIL, LEVELS
 from ..picture.picture import Picture
-from ..render import LEVELS, finished, suffix_of
 from ..steps.items import Item, Step, entering
 from ..steps.operations import operation_step
 from ..steps.source import sources_of
@@ -71,20 +72,17 @@ class Comparison(Shown):
         """The diagram as data."""
         return drawn(*self._drawable)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the diagram; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+    @cached_property
+    def drawing(self) -> Drawing:
+        """The diagram, to look at and to save."""
+        return Drawing(self.picture)
 
-        Raises
-        ------
-        ValueError
-            If the suffix is none of these.
-        GraphvizMissingError
-            If a PNG or PDF is asked for and no Graphviz engine is there.
-        """
-        return Path(finished(self.picture, path, "compare_graphs"))
+    def save(self, path: str | Path) -> Path:
+        """Write the diagram; see :meth:`inspector.Drawing.save`."""
+        return self.drawing.save(path)
 
     def _repr_svg_(self) -> str:
-        return drawing(str(finished(self.picture, None, "compare_graphs")))
+        return self.drawing._repr_svg_()
 
     def _picture(self) -> str:
         return self._repr_svg_()
@@ -117,9 +115,9 @@ def compare_graphs(
     a, b : Cell or Run
         A cell is unrolled over three steps, of which the middle one is compared; of a run it is also the middle one.
     path : path, optional
-        Where to write the diagram; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        Where to write the diagram; see :meth:`inspector.Drawing.save`.
     level : {"operation", "gate", "cell"}
-        As for :func:`inspector.render`.
+        As for :func:`inspector.draw`.
 
     Returns
     -------
@@ -149,7 +147,8 @@ def compare_graphs(
     """
     if level not in LEVELS:
         raise ValueError(f"compare_graphs: level must be one of {', '.join(LEVELS)}, got {level!r}")
-    suffix_of(path, "compare_graphs")
+    if path is not None:
+        writer_of(path)
     first = _shown(a, level, 0)
     second = _shown(b, level, first.nodes)
     names = _names(first.cell, second.cell)

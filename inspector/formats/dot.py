@@ -6,29 +6,38 @@ All text is escaped here and nowhere else.
 from __future__ import annotations
 
 import math
-import re
 
 import graphviz
 
 from ..layout.polylines import Path
 from ..picture import theme
-from ..picture.picture import Band, Frame, Line, Picture, Shape
+from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
+from . import Fit
 
-__all__ = ["ARROW", "arrow_size", "curve", "spline", "styled", "text", "to_dot"]
+__all__ = ["ARROW", "arrow_size", "curve", "spline", "text", "to_dot", "write_dot"]
 
 _CORNER = 7.0
+_ENDLESS = 1e6
 ARROW = 10.0
 """Length of an arrowhead of size 1, a constant of Graphviz."""
 
 
-def to_dot(picture: Picture) -> graphviz.Digraph:
+def write_dot(picture: Picture, fit: Fit = None) -> str:
+    """The text of :func:`to_dot`."""
+    source: str = to_dot(picture, fit).source
+    return source
+
+
+def to_dot(picture: Picture, fit: Fit = None) -> graphviz.Digraph:
     """The picture as a DOT graph for ``neato -n2``, which keeps every position as it is."""
     dot = graphviz.Digraph("run", engine="neato")
+    if fit is not None:
+        dot.attr("graph", size=f"{','.join(f'{min(side, _ENDLESS) / 72:.4f}' for side in fit)}!", margin="0")
     dot.attr(
         "graph",
         outputorder="edgesfirst",
         splines="true",
-        pad="0.25",
+        pad=f"{MARGIN / 72:g}",
         bgcolor="#FFFFFF",
         fontname=theme.FONT,
         forcelabels="false",
@@ -197,8 +206,3 @@ def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) ->
 def _straight(bent: list[tuple[float, float]], end: tuple[float, float]) -> None:
     (ax, ay), (bx, by) = bent[-1], end
     bent += [(ax + (bx - ax) / 3, ay + (by - ay) / 3), (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end]
-
-
-def styled(svg: str, style: str) -> str:
-    """The SVG with a style sheet as its first child."""
-    return re.sub(r"(<svg\b[^>]*>)", lambda hit: f"{hit[1]}\n<style><![CDATA[\n{style}\n]]></style>", svg, count=1)

@@ -9,11 +9,17 @@ from typing import Any
 
 import graphviz
 
-__all__ = ["FORMATS", "GraphvizMissingError", "check_size", "draw"]
+from ..picture.picture import Picture
+from . import Fit
+from .dot import to_dot
+
+__all__ = ["FORMATS", "GraphvizMissingError", "check_size", "draw", "write_pdf", "write_png"]
 
 FORMATS = ("svg", "png", "pdf")
 _LARGEST = {"png": (32_767, "pixels"), "pdf": (14_400, "points")}
 """Cairo shrinks a larger PNG without a word; a page's limit is that of ISO 32000-1, Annex C."""
+_DPI = 144
+"""Pixels an inch of a PNG."""
 _TIMEOUT = 120
 
 # The context has to exist before the first graph is read, or default labels are lost. A process of its own
@@ -86,13 +92,25 @@ def draw(dot: graphviz.Digraph, format: str, layout: str = "nop2") -> bytes:
     )
 
 
-def check_size(caller: str, size: tuple[float, float], format: str, dpi: float = 96.0) -> None:
+def write_png(picture: Picture, fit: Fit = None) -> bytes:
+    """The picture as a PNG of 144 pixels an inch."""
+    check_size(picture.page(fit), "png", _DPI)
+    dot = to_dot(picture, fit)
+    dot.attr("graph", dpi=str(_DPI))
+    return draw(dot, "png")
+
+
+def write_pdf(picture: Picture, fit: Fit = None) -> bytes:
+    """The picture as a PDF."""
+    check_size(picture.page(fit), "pdf")
+    return draw(to_dot(picture, fit), "pdf")
+
+
+def check_size(size: tuple[float, float], format: str, dpi: float = 96.0) -> None:
     """Refuse what is too large for its format, which an engine would shrink until nothing can be read.
 
     Parameters
     ----------
-    caller : str
-        In whose name to refuse.
     size : tuple of float
         Width and height of the drawing, in points.
     format : {"svg", "png", "pdf"}
@@ -110,7 +128,7 @@ def check_size(caller: str, size: tuple[float, float], format: str, dpi: float =
     width, height = (side * (dpi / 72 if format == "png" else 1.0) for side in size)
     if max(width, height) > largest:
         raise ValueError(
-            f"{caller}: the {format} would be {width:,.0f} × {height:,.0f} {unit}, and {largest:,} is the most that one"
+            f"the {format} would be {width:,.0f} × {height:,.0f} {unit}, and {largest:,} is the most that one"
             " can hold. Write an .svg, which has no limit, or draw fewer timesteps: fold the middle away, or choose"
             " some"
         )

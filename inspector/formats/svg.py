@@ -1,4 +1,4 @@
-"""A picture as SVG, written by ourselves: the same shapes at the same places as every Graphviz engine draws.
+"""A picture as SVG: by Graphviz, or by ourselves with the same shapes at the same places.
 
 Ids and classes are those that Graphviz would write, so that style sheets and scripts need not know who drew.
 """
@@ -6,30 +6,66 @@ Ids and classes are those that Graphviz would write, so that style sheets and sc
 from __future__ import annotations
 
 import math
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import escape, quoteattr
 
 from ..picture import theme
-from ..picture.picture import Band, Frame, Line, Picture, Shape
-from .dot import ARROW, arrow_size, curve
+from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
+from . import Fit
+from .dot import ARROW, arrow_size, curve, to_dot
+from .graphviz import GraphvizMissingError, draw
 
-__all__ = ["to_svg"]
+__all__ = ["complete", "to_svg", "write_svg"]
 
-_PAD = 18.0
 _ROUND = 12.0
 """Corner radius of boxes, a constant of Graphviz."""
+_LARGE = 1000
+"""Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
+
+
+def write_svg(picture: Picture, fit: Fit = None) -> str:
+    """The picture as a complete SVG, by Graphviz where that is there and does not take long."""
+    if len(picture.shapes) <= _LARGE:
+        try:
+            return complete(draw(to_dot(picture), "svg").decode("utf-8"), picture, fit)
+        except GraphvizMissingError:
+            pass
+    return complete(to_svg(picture), picture, fit)
+
+
+def complete(svg: str, picture: Picture, fit: Fit = None) -> str:
+    """The SVG of a picture with a title and a description that screen readers say, its style sheet, and its size."""
+    title, words = _text(picture.title), _text(picture.words)
+    number = f"{zlib.crc32((title + words).encode()):08x}"
+    width, height = picture.page(fit)
+
+    def root(found: re.Match[str]) -> str:
+        attributes = found[1]
+        if fit is not None:
+            attributes = re.sub(
+                r'width="[^"]*" height="[^"]*"', f'width="{width:.2f}pt" height="{height:.2f}pt"', attributes
+            )
+        return (
+            f'<svg{attributes} role="img" aria-labelledby="title-{number} desc-{number}">\n'
+            f'<title id="title-{number}">{title}</title>\n<desc id="desc-{number}">{words}</desc>\n'
+            f"<style><![CDATA[\n{theme.style_sheet(picture.gates)}\n]]></style>"
+        )
+
+    return re.sub(r"<svg\b([^>]*)>", root, svg, count=1)
 
 
 def to_svg(picture: Picture) -> str:
     """The picture as SVG text; tooltips are titles."""
     left, bottom, right, top = picture.bounds()
-    width, height = right - left + 2 * _PAD, top - bottom + 2 * _PAD
+    width, height = picture.page()
     backdrop = _polygon(
         [
-            (left - _PAD, bottom - _PAD),
-            (left - _PAD, top + _PAD),
-            (right + _PAD, top + _PAD),
-            (right + _PAD, bottom - _PAD),
+            (left - MARGIN, bottom - MARGIN),
+            (left - MARGIN, top + MARGIN),
+            (right + MARGIN, top + MARGIN),
+            (right + MARGIN, bottom - MARGIN),
         ]
     )
     parts = [
@@ -38,7 +74,7 @@ def to_svg(picture: Picture) -> str:
             f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
             f'xmlns="http://www.w3.org/2000/svg" font-family={quoteattr(theme.FONT)}>'
         ),
-        f'<g id="graph0" class="graph" transform="translate({_PAD - left:.2f} {_PAD + top:.2f})">',
+        f'<g id="graph0" class="graph" transform="translate({MARGIN - left:.2f} {MARGIN + top:.2f})">',
         f'<polygon fill="#ffffff" stroke="none" points="{backdrop}"/>',
     ]
     for frame in picture.frames:

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator
 
 from ..picture import theme
 from ..picture.picture import Band, Frame, Line, Picture, Shape
+from . import Fit
 from .dot import ARROW, arrow_size, curve
 from .latex_labels import tex
 
-__all__ = ["to_tikz"]
+__all__ = ["write_tex"]
 
 _ROUND = 12.0
 _WIDEST = 16_000.0
@@ -45,8 +46,8 @@ _STYLES = r"""\tikzset{
   head/.style={-{Triangle[length=#1bp, width=0.8*#1bp]}}, dashes/.style={dash pattern=on 5bp off 2bp},"""
 
 
-def to_tikz(picture: Picture) -> str:
-    """The picture as a LaTeX file; tooltips are left out.
+def write_tex(picture: Picture, fit: Fit = None) -> str:
+    """The picture as a LaTeX file; tooltips are left out, and the paper says how wide it is.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def to_tikz(picture: Picture) -> str:
     """
     if any(abs(at) > _WIDEST for part in picture.frames for at in (part.left, part.right, part.bottom, part.top)):
         raise ValueError(
-            f"to_tikz: TeX holds nothing wider than {_WIDEST:,.0f} points; draw fewer timesteps (steps=slice(0, 10)) "
+            f"TeX holds nothing wider than {_WIDEST:,.0f} points; draw fewer timesteps (steps=slice(0, 10)) "
             'or less detail (level="cell")'
         )
     palette = _Palette(picture.gates)

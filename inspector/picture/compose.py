@@ -55,11 +55,9 @@ def picture(
     decay: bool = False,
     highlight: Iterable[tuple[int, int]] | None = None,
 ) -> Picture:
-    """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.render`, and `decay` for
-    the plot below.
-    """
+    """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.draw`."""
     runs = in_turn(run, steps)
-    _check(level, trace, backward, len(runs), highlight is not None)
+    _check(level, trace, backward, decay, len(runs), highlight is not None)
     if any(part.tape is not None for part in runs[0].cells):
         replayed = step_by_step(runs[0])
         trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, runs[0], replayed))
@@ -108,19 +106,19 @@ def picture(
     return drawing
 
 
-def _check(level: str, trace: GradientTrace | None, backward: bool, runs: int, highlight: bool) -> None:
+def _check(level: str, trace: GradientTrace | None, backward: bool, decay: bool, runs: int, highlight: bool) -> None:
     if level not in LEVELS:
-        raise ValueError(f"render: level must be one of {', '.join(LEVELS)}, got {level!r}")
+        raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
     if backward and trace is None:
-        raise ValueError(
-            "render: backward=True draws the reverse sweep of a loss; pass trace=inspector.trace(run, loss)"
-        )
+        raise ValueError("backward=True draws the reverse sweep of a loss; pass trace=inspector.trace(run, loss)")
+    if decay and trace is None:
+        raise ValueError("decay=True plots the gradient of a loss; pass trace=inspector.trace(run, loss)")
     if backward and level != "operation":
-        raise ValueError(f"render: backward=True draws at the operation level, got level={level!r}")
+        raise ValueError(f"backward=True draws at the operation level, got level={level!r}")
     if backward and runs > 1:
-        raise ValueError("render: backward=True draws the reverse sweep of one run, got several")
+        raise ValueError("backward=True draws the reverse sweep of one run, got several")
     if highlight and level != "operation":
-        raise ValueError(f"render: edges are highlighted at the operation level, not at the {level} level")
+        raise ValueError(f"edges are highlighted at the operation level, not at the {level} level")
 
 
 def _highlighted(
@@ -136,7 +134,7 @@ def _highlighted(
     unknown = sorted(edge for edge in wanted - known if with_loss or edge[0] <= newest)
     if unknown or (wanted and not known):
         raise ValueError(
-            f"render: highlight has {(unknown or sorted(wanted))[0]}, which is no edge of this run's graph; an edge is "
+            f"highlight has {(unknown or sorted(wanted))[0]}, which is no edge of this run's graph; an edge is "
             "(Tensor id of the consumer, operand), as inspector.strongest_path gives them"
         )
     return frozenset(known)

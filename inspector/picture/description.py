@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from xml.sax.saxutils import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +12,9 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..layout.columns import Row
 from ..steps.items import Step, highways
-from . import theme
 from .ink import number
 
-__all__ = ["description", "told"]
+__all__ = ["description"]
 
 
 def description(
@@ -82,16 +78,3 @@ def _gradient(norms: Mapping[str, npt.NDArray[np.float64]]) -> Iterator[str]:
         if len(known):
             first, last = (f"{number(float(values[t]))} at t = {t}" for t in (known[0], known[-1]))
             yield f"Norm of the loss's gradient by {name}: {first}, {last}."
-
-
-def told(svg: str, title: str, words: str) -> str:
-    """The SVG with a title and a description that screen readers say, as the first children of its root."""
-    texts = [escape(theme.visible(text, "\n")) for text in (title, words)]
-    own = f"{zlib.crc32(''.join(texts).encode()):08x}"
-    says = f'<title id="title-{own}">{texts[0]}</title>\n<desc id="desc-{own}">{texts[1]}</desc>'
-    return re.sub(
-        r"<svg\b([^>]*)>",
-        lambda hit: f'<svg{hit[1]} role="img" aria-labelledby="title-{own} desc-{own}">\n{says}',
-        svg,
-        count=1,
-    )

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from ..layout.polylines import Path
 from .theme import Paint
 
-__all__ = ["Band", "Frame", "Line", "Picture", "Shape"]
+__all__ = ["MARGIN", "Band", "Frame", "Line", "Picture", "Shape"]
+
+MARGIN = 18.0
+"""Points that a page leaves free on each side."""
 
 
 @dataclass(frozen=True)
@@ -127,3 +130,10 @@ class Picture:
                 xs += [x for x, _ in piece]
                 ys += [y for _, y in piece]
         return min(xs, default=0.0), min(ys, default=0.0), max(xs, default=0.0), max(ys, default=0.0)
+
+    def page(self, fit: tuple[float, float] | None = None) -> tuple[float, float]:
+        """Width and height of the page that holds it, scaled so that it fills `fit` in one direction."""
+        left, bottom, right, top = self.bounds()
+        width, height = right - left + 2 * MARGIN, top - bottom + 2 * MARGIN
+        scale = 1.0 if fit is None else min(fit[0] / width, fit[1] / height)
+        return scale * width, scale * height

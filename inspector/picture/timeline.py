@@ -26,20 +26,18 @@ def in_turn(run: Run | Sequence[Run], steps: slice | Sequence[int] | None) -> tu
     runs = (run,) if isinstance(run, Run) else tuple(run)
     for one in runs:
         if not isinstance(one, Run):
-            raise TypeError(f"render: run must be what unroll returned, got {type(one).__name__}")
+            raise TypeError(f"run must be what unroll returned, got {type(one).__name__}")
     if len(runs) > 1 and (
         steps is not None or any(part.tape is not None or part.reverse for one in runs for part in one.cells)
     ):
-        raise ValueError(
-            "render: of several runs, all steps are drawn, or folded; and none may be compiled or run in reverse"
-        )
+        raise ValueError("of several runs, all steps are drawn, or folded; and none may be compiled or run in reverse")
     for before, after in itertools.pairwise(runs):
         ends, starts = (
             [(name, leaf.id) for state in states for name, leaf in state._asdict().items()]
             for states in ([part.states[-1] for part in before.cells], [part.initial_state for part in after.cells])
         )
         if ends != starts:
-            raise ValueError(f"render: {after.cell!r} does not begin in the state in which {before.cell!r} ends")
+            raise ValueError(f"{after.cell!r} does not begin in the state in which {before.cell!r} ends")
     return runs
 
 
@@ -56,7 +54,7 @@ def _chosen(count: int, steps: slice | Sequence[int] | None) -> list[int]:
     chosen = range(count)[steps] if isinstance(steps, slice) else steps
     wanted = sorted({int(t) + count if t < 0 else int(t) for t in chosen})
     if not wanted or wanted[0] < 0 or wanted[-1] >= count:
-        raise ValueError(f"render: steps {steps!r} choose nothing drawable from timesteps 0..{count - 1}")
+        raise ValueError(f"steps {steps!r} choose nothing drawable from timesteps 0..{count - 1}")
     return wanted
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.render import picture
+from inspector.picture.compose import picture
 from tests.inspector.picture.test_drawing import run_of
 
 
@@ -107,7 +107,7 @@ def test_it_says_how_fast_the_gradient_decays(tmp_path: Path) -> None:
         assert f"{state}: {inspector.decay_rate(norms)}" in said
     path = inspector.figure(run, loss, tmp_path / "figure.pdf")
     assert isinstance(path, Path) and path.read_bytes().startswith(b"%PDF")
-    with pytest.raises(ValueError, match=r"\.svg, \.png or \.pdf"):
+    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, .* or \.graphml"):
         inspector.figure(run, loss, tmp_path / "figure.jpg")
     with pytest.raises(ValueError, match="does not depend"):
         inspector.figure(run, tg.tensor(1.0))

@@ -17,7 +17,7 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 from inspector.formats.dot import to_dot
-from inspector.render import LEVELS, picture
+from inspector.picture.compose import LEVELS, picture
 from tinygrad_rnn.recurrent.unroll import Run
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import subprocess
 import sys
-from pathlib import Path
+from importlib import import_module
+from pkgutil import iter_modules, walk_packages
+from types import ModuleType
 
-import numpy as np
 import pytest
 
 import inspector
-
-SHADOWED = ["export", "figure", "render"]
+import tinygrad_rnn
 
 
 def in_a_process(code: str, *arguments: str) -> str:
@@ -36,45 +35,17 @@ def test_every_public_name_is_there_and_no_other() -> None:
         exec("from inspector import rendr")
 
 
-# One process, in which the package is imported afresh for every list of statements: all of it, or what shares names
-# with functions.
-ORDERS = """
-import json, sys, types
-import matplotlib.figure, networkx, tinygrad_rnn
-orders, shared = json.loads(sys.argv[1])
-for number, statements in enumerate(orders):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "inspector"]:
-        if number < 2 or name.removeprefix("inspector.") in ["inspector", *shared]:
-            del sys.modules[name]
-    for statement in statements:
-        exec(statement, {})
-    import inspector
-    for name in inspector.__all__:
-        value = getattr(inspector, name)
-        assert not isinstance(value, types.ModuleType), (statements, name)
-        assert value is getattr(sys.modules[value.__module__], name), (statements, name)
-"""
-
-
-def test_no_module_takes_the_place_of_the_function_of_its_name() -> None:
-    folder = Path(inspector.__file__).parent
-    assert [name for name in inspector.__all__ if (folder / f"{name}.py").exists()] == SHADOWED
-    forms = [
-        "import inspector.{0}",
-        "from inspector import {0}",
-        "import inspector; inspector.{0}",
-        "from inspector.{0} import {0}",
-    ]
-    statements = [form.format(name) for form in forms for name in SHADOWED]
-    statements += [
-        "from inspector import *",
-        "import inspector.cli.main",
-        "import inspector.cli.draw",
-        "from inspector.plots import curves",
-    ]
-    rng = np.random.default_rng(0)
-    orders = [list(rng.permutation(statements)) for _ in range(6)] + [[f"import inspector.{name}"] for name in SHADOWED]
-    in_a_process(ORDERS, json.dumps([orders, SHADOWED]))
+@pytest.mark.parametrize("package", [inspector, tinygrad_rnn], ids=lambda package: package.__name__)
+def test_no_public_name_is_that_of_a_module(package: ModuleType) -> None:
+    """Whoever first imports such a module would make Python put it in the place of what has its name."""
+    inner = [found.name for found in walk_packages(package.__path__, f"{package.__name__}.") if found.ispkg]
+    shared = []
+    for name in [package.__name__, *inner]:
+        folder = import_module(name)
+        modules = {found.name for found in iter_modules(folder.__path__)}
+        public = {*getattr(folder, "__all__", ()), *vars(folder)}
+        shared += [f"{name}.{one}" for one in modules & public if not isinstance(getattr(folder, one), ModuleType)]
+    assert shared == []
 
 
 def test_nothing_is_imported_before_it_is_used() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..recurrent.cell import Cell
 from .chunker import ChunkerCell
 from .clockwork import ClockworkCell
+from .costs import Table, measure
 from .gated import GatedCell
 from .gru import GRUCell
 from .leaky import LeakyCell, MozerCell
@@ -24,7 +25,6 @@ from .rnn import IRNNCell, JordanCell, RNNCell
 from .second_order import SecondOrderCell
 from .slstm import SLSTMCell
 from .sru import SRUCell
-from .table import Table, measure
 
 __all__ = [
     "CIFGCell",
@@ -137,7 +137,7 @@ def table(cells: Sequence[str] | None = None, input_size: int = 8, hidden_size: 
     Returns
     -------
     Table
-        From name to :class:`~tinygrad_rnn.cells.table.Measure`; printing it gives one line a cell.
+        From name to :class:`~tinygrad_rnn.cells.costs.Measure`; printing it gives one line a cell.
 
     Raises
     ------

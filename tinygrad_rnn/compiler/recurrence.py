@@ -15,7 +15,7 @@ from .given import Given
 from .loops import warn_of
 from .packing import pack
 from .passes import FORWARD, optimise
-from .passes.recompute import recompute, worth_keeping
+from .passes.recomputation import recompute, worth_keeping
 from .program import Array, Key, Name, Program
 from .reach import Reach
 from .symbol import UntraceableError

@@ -25,7 +25,7 @@ from inspector.algebra.expression import Expression, Symbol, evaluate, number, s
 from inspector.algebra.names import latex_name
 from inspector.algebra.notation import LATEX, UNICODE
 from inspector.cli.main import main
-from inspector.render import picture
+from inspector.picture.compose import picture
 from inspector.steps.items import highways
 from inspector.steps.operations import operation_step
 from inspector.steps.source import sources_of
@@ -439,7 +439,7 @@ def test_a_drawing_has_them_below_the_legend() -> None:
 
 def test_both_engines_write_them_at_the_left_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = inspector.render(RUNS["lstm"], level="cell", equations=True)
-    monkeypatch.setattr(import_module("inspector.render"), "_LARGE", 0)
+    monkeypatch.setattr(import_module("inspector.formats.svg"), "_LARGE", 0)
     for svg in (drawn, inspector.render(RUNS["lstm"], level="cell", equations=True)):
         texts = re.findall(r'<text[^>]*text-anchor="start"[^>]*>([^<]*)</text>', str(svg))
         assert texts == inspector.equations(RUNS["lstm"]).unicode.splitlines()

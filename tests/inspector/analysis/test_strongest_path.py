@@ -15,7 +15,7 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.entries import entries
 from inspector.analysis.strongest_path import StrongestPath
-from inspector.render import picture
+from inspector.picture.compose import picture
 from tests.inspector.analysis.networks import KINDS, network
 from tests.random_cells import runs
 from tests.strategies import FEW

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.render import picture
+from inspector.picture.compose import picture
 from tests.inspector.picture.test_drawing import assert_sound
 from tests.random_cells import runs
 from tests.strategies import FEW

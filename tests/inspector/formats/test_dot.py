@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
 from importlib.util import find_spec
@@ -20,8 +19,8 @@ from inspector.formats import graphviz as engines
 from inspector.formats.dot import spline, to_dot
 from inspector.layout.polylines import bridged, joined, without_trunk
 from inspector.picture import theme
+from inspector.picture.compose import LEVELS, picture
 from inspector.picture.picture import Picture, Shape
-from inspector.render import LEVELS, picture
 from tinygrad_rnn.recurrent.unroll import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -198,7 +197,7 @@ def test_no_file_of_the_current_directory_runs(name: str, monkeypatch: pytest.Mo
 def test_what_its_format_cannot_hold_is_refused_with_the_way_out(suffix: str, unit: str, tmp_path: Path) -> None:
     """Cairo would shrink it to a stripe."""
     run = tg.unroll(tg.cells.RNNCell(1, 1, seed=0), np.zeros((102, 1, 1)))
-    with pytest.raises(ValueError, match=rf"^render: the {suffix[1:]} would be {unit} is the most.*\.svg.*fold"):
+    with pytest.raises(ValueError, match=rf"^the {suffix[1:]} would be {unit} is the most.*\.svg.*fold"):
         inspector.render(run, tmp_path / f"run{suffix}", level="cell", fold=False)
     assert list(tmp_path.iterdir()) == []
     inspector.render(run, tmp_path / f"run{suffix}", level="cell")
@@ -207,9 +206,7 @@ def test_what_its_format_cannot_hold_is_refused_with_the_way_out(suffix: str, un
 def test_a_png_is_as_large_as_was_foretold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """So that what is refused is what cairo would shrink."""
     told: list[tuple[float, float]] = []
-    monkeypatch.setattr(
-        sys.modules["inspector.render"], "check_size", lambda caller, size, format, dpi: told.append(size)
-    )
+    monkeypatch.setattr(engines, "check_size", lambda size, format, dpi: told.append(size))
     for level in LEVELS:
         data = inspector.render(run_of("lstm"), tmp_path / "run.png", level=level).read_bytes()
         pixels = [int.from_bytes(data[at : at + 4], "big") for at in (16, 20)]
@@ -224,7 +221,7 @@ def test_files_are_what_their_suffix_says(suffix: str, start: bytes, tmp_path: P
 
 def test_the_same_run_gives_the_same_bytes_and_other_suffixes_are_refused(tmp_path: Path) -> None:
     assert inspector.render(run_of("gru")) == inspector.render(run_of("gru"))
-    with pytest.raises(ValueError, match=r"\.svg, \.png or \.pdf"):
+    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, .* or \.graphml"):
         inspector.render(run_of("rnn"), tmp_path / "run.jpg")
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.render import LEVELS, picture
+from inspector.picture.compose import LEVELS, picture
 from tests.inspector.formats.test_dot import NASTY
 from tests.marks import slow_unless
 from tests.random_cells import runs
@@ -177,6 +177,6 @@ def test_drawings_show_themselves_in_notebooks() -> None:
 
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must end in \.graphml, \.json, \.mmd, \.dot"):
+    with pytest.raises(ValueError, match=r"must end in \.svg, \.png, \.pdf, .* or \.graphml"):
         inspector.export(run_of("rnn"), tmp_path / "a.pickle")
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,10 +14,11 @@ from hypothesis import strategies as st
 import inspector
 import tinygrad_rnn as tg
 from inspector.formats import graphviz as engines
+from inspector.formats import svg
 from inspector.formats.svg import to_svg
 from inspector.picture import theme
+from inspector.picture.compose import LEVELS, picture
 from inspector.picture.picture import Picture, Shape
-from inspector.render import LEVELS, picture
 from tests.inspector.formats.test_dot import NASTY
 from tests.inspector.picture.drawn import produced
 from tests.inspector.picture.test_geometry import QUICK
@@ -125,9 +125,8 @@ def test_an_empty_picture_is_an_svg() -> None:
 
 
 def test_large_drawings_are_written_without_graphviz(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    rendering = importlib.import_module("inspector.render")  # the package has a function of that name
-    monkeypatch.setattr(rendering, "_LARGE", 5)
-    monkeypatch.setattr(rendering, "draw", lambda *_: pytest.fail("Graphviz was called"))
+    monkeypatch.setattr(svg, "_LARGE", 5)
+    monkeypatch.setattr(svg, "draw", lambda *_: pytest.fail("Graphviz was called"))
     path = inspector.render(run_of("rnn"), tmp_path / "run.svg")
     assert "color-scheme" in Path(path).read_text() and "t1.h" in groups(Path(path).read_text())
 

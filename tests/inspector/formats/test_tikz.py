@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import inspector
 import tinygrad_rnn as tg
 from inspector.formats.latex_labels import tex
-from inspector.formats.tikz import _name, to_tikz
+from inspector.formats.tikz import _name, write_tex
 from inspector.picture import theme
+from inspector.picture.compose import LEVELS, picture
 from inspector.picture.picture import Frame, Line, Picture, Shape
-from inspector.render import LEVELS, picture
 from tests.inspector.formats.test_dot import NASTY
 from tests.marks import slow_unless
 from tests.random_cells import runs
@@ -259,9 +259,9 @@ def test_every_shape_and_line_is_there_once(name: str, level: str) -> None:
     run = run_of(name)
     for trace in (None, inspector.trace(run, run.outputs[-1].sum())):
         drawing = picture(run, level=level, trace=trace)
-        text = to_tikz(drawing)
+        text = write_tex(drawing)
         check(drawing, text)
-        assert text == to_tikz(picture(run, level=level, trace=trace))
+        assert text == write_tex(picture(run, level=level, trace=trace))
         assert re.findall(r"^% step t = (\d+)$", text, re.MULTILINE) == ["0", "1"]
 
 
@@ -269,12 +269,12 @@ def test_every_shape_and_line_is_there_once(name: str, level: str) -> None:
 @given(run=runs())
 def test_random_cells_are_there_too(run: Run) -> None:
     drawing = picture(run)
-    check(drawing, to_tikz(drawing))
+    check(drawing, write_tex(drawing))
 
 
 def test_each_step_has_a_comment_and_its_shapes_under_it() -> None:
     drawing = picture(run_of("gru", 3), level="gate")
-    parts = re.split(r"^% (.*)$", to_tikz(drawing).partition("% lines\n")[2], flags=re.MULTILINE)
+    parts = re.split(r"^% (.*)$", write_tex(drawing).partition("% lines\n")[2], flags=re.MULTILINE)
     under = dict(zip(parts[1::2], parts[2::2], strict=True))
     for frame in drawing.frames:
         assert [name for name, _, _ in NODE.findall(under[frame.label])] == [_name(key) for key in frame.members]
@@ -282,7 +282,7 @@ def test_each_step_has_a_comment_and_its_shapes_under_it() -> None:
 
 def test_what_a_person_would_change_has_a_name() -> None:
     run = run_of("lstm")
-    text = to_tikz(picture(run, trace=inspector.trace(run, run.outputs[-1].sum())))
+    text = write_tex(picture(run, trace=inspector.trace(run, run.outputs[-1].sum())))
     assert (
         rf"\definecolor{{gate-f-fill}}{{HTML}}{{{theme.GATES['f'].fill[1:]}}}" in text
         and r"\definecolor{gradient7}{HTML}{5C0A0A}" in text
@@ -320,7 +320,7 @@ def test_what_the_kinds_look_like() -> None:
             (5.0, 6.0),
         ),
     ]
-    text = to_tikz(drawing)
+    text = write_tex(drawing)
     middle = 12 + theme.label_width("step t = 0") / 2
     assert text.startswith("% a title % with a line\n") and "tooltip" not in text
     for line in (
@@ -345,7 +345,7 @@ def test_what_the_kinds_look_like() -> None:
         r"\definecolor{plain-2}{HTML}{123457}",
     ):
         assert line in text.splitlines(), line
-    assert to_tikz(Picture("nothing")).endswith("\\end{tikzpicture}\n\\end{document}\n")
+    assert write_tex(Picture("nothing")).endswith("\\end{tikzpicture}\n\\end{document}\n")
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -355,7 +355,7 @@ def test_names_are_data(name: str) -> None:
             return (tg.tanh(tg.named(**{name: tg.sigmoid(x + state[0])})),)
 
     drawing = picture(tg.unroll(Named(3, 3, seed=0), np.ones((2, 1, 3))))
-    text = to_tikz(drawing)
+    text = write_tex(drawing)
     check(drawing, text)
     assert text.isascii() or all(line.startswith("%") for line in text.splitlines() if not line.isascii())
 
@@ -365,8 +365,8 @@ def test_what_tex_cannot_hold_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"TeX holds nothing wider than 16,000 points; draw fewer timesteps \(steps=slice"
     ):
-        to_tikz(picture(run, steps=slice(None)))
-    to_tikz(picture(run))
+        write_tex(picture(run, steps=slice(None)))
+    write_tex(picture(run))
 
 
 @pytest.mark.skipif(
@@ -389,11 +389,11 @@ def test_pdflatex_compiles_it_alone_and_in_a_paper(tmp_path: Path) -> None:
 
 
 def test_equations_are_set_as_formulas_and_bands_lie_below_the_lines() -> None:
-    source = to_tikz(picture(run_of("lstm"), level="cell", equations=True))
+    source = write_tex(picture(run_of("lstm"), level="cell", equations=True))
     lines = source.splitlines()
     assert (
         r"\usepackage{amsmath}" in lines
-        and r"\usepackage{amsmath}" not in to_tikz(picture(run_of("lstm"))).splitlines()
+        and r"\usepackage{amsmath}" not in write_tex(picture(run_of("lstm"))).splitlines()
     )
     assert any(line.endswith(r"{$c_t = f_t \odot c_{t-1} + i_t \odot g_t$};") for line in lines)
     bands = [k for k, line in enumerate(lines) if line.startswith(r"\fill[highway-fill]")]

@@ -19,8 +19,8 @@ import tinygrad_rnn as tg
 from inspector.formats.dot import to_dot
 from inspector.formats.graphviz import draw
 from inspector.formats.svg import to_svg
+from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
-from inspector.render import picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 Point = tuple[float, float]

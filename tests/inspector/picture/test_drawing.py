@@ -13,8 +13,8 @@ from hypothesis import given, settings
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.picture.compose import LEVELS, picture
 from inspector.picture.picture import Picture
-from inspector.render import LEVELS, picture
 from tests.marks import slow_unless
 from tests.random_cells import runs
 from tests.strategies import FEW

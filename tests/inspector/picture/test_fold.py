@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import inspector
 import tinygrad_rnn as tg
 from inspector.picture import theme
+from inspector.picture.compose import picture
 from inspector.picture.picture import Line, Picture
-from inspector.render import picture
 from tests.inspector.picture.test_drawing import assert_sound
 from tinygrad_rnn.recurrent.unroll import Run
 

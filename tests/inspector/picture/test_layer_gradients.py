@@ -8,8 +8,8 @@ from hypothesis import given
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
-from inspector.render import picture
 from tests.random_cells import runs
 from tests.strategies import FEW
 from tinygrad_rnn.recurrent.unroll import Run

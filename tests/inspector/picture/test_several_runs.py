@@ -7,7 +7,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.render import LEVELS, picture
+from inspector.picture.compose import LEVELS, picture
 from tests.inspector.picture.test_drawing import assert_sound
 from tinygrad_rnn.recurrent.unroll import Run
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from inspector.picture import frames as tile
 from inspector.picture import ink, theme
+from inspector.picture.compose import picture
 from inspector.picture.theme import Paint
-from inspector.render import picture
 
 Vector = npt.NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 import inspector
 import tinygrad_rnn as tg
 from inspector.cli.main import main
+from inspector.picture.compose import picture
 from inspector.picture.picture import Line, Picture, Shape
-from inspector.render import picture
 from inspector.steps.adjoint import adjoint_step
 from inspector.steps.items import Step
 from inspector.steps.labels import formula

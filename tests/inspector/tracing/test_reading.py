@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.formats.svg import to_svg
-from inspector.picture.description import told
-from inspector.render import LEVELS, picture
+from inspector.formats.svg import complete, to_svg
+from inspector.picture.compose import LEVELS, picture
+from inspector.picture.picture import Picture
 from tests.inspector.formats.test_dot import NASTY
 from tests.inspector.formats.test_svg import without_graphviz
 from tests.inspector.picture.drawn import SVG, read
@@ -79,13 +79,13 @@ def test_two_drawings_on_one_page_have_names_of_their_own() -> None:
 @pytest.mark.parametrize("text", NASTY)
 def test_descriptions_are_shown_and_never_obeyed(text: str) -> None:
     shown = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
-    assert described(told(f'<svg xmlns="{SVG[1:-1]}"><g/></svg>', text, text)) == (shown, shown)
+    assert described(complete(f'<svg xmlns="{SVG[1:-1]}"><g/></svg>', Picture(text, words=text))) == (shown, shown)
 
 
 @given(text=st.text(max_size=20))
 def test_any_description_arrives_as_it_is(text: str) -> None:
     shown = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
-    assert described(told(f'<svg xmlns="{SVG[1:-1]}"><g/></svg>', text, text)) == (shown, shown)
+    assert described(complete(f'<svg xmlns="{SVG[1:-1]}"><g/></svg>', Picture(text, words=text))) == (shown, shown)
 
 
 # --------------------------------------------------------------------------------------------- print

@@ -489,7 +489,7 @@ def test_what_cells_cost_against_each_other() -> None:
 
 
 def test_the_table_counts_any_cell_and_prints() -> None:
-    from tinygrad_rnn.cells.table import measure
+    from tinygrad_rnn.cells.costs import measure
 
     class Own(tg.Cell):
         def step(self, x: Any, state: Any) -> Any:

@@ -21,15 +21,15 @@ from tests.tinygrad_rnn.compiler.checks import close
 from tests.tinygrad_rnn.compiler.test_compiled import CELLS, OTHERS, Peephole
 from tinygrad_rnn.compiler.adjoint import derive_adjoint
 from tinygrad_rnn.compiler.passes import BACKWARD, FORWARD, optimise
-from tinygrad_rnn.compiler.passes.assemble import assemble
+from tinygrad_rnn.compiler.passes.assembly import assemble
 from tinygrad_rnn.compiler.passes.common import share_common
 from tinygrad_rnn.compiler.passes.dead import remove_dead
-from tinygrad_rnn.compiler.passes.distribute import distribute
+from tinygrad_rnn.compiler.passes.distribution import distribute
 from tinygrad_rnn.compiler.passes.gather import gather_sums
 from tinygrad_rnn.compiler.passes.merge import merge_products
 from tinygrad_rnn.compiler.passes.push import push_slices
-from tinygrad_rnn.compiler.passes.recompute import recompute, worth_keeping
-from tinygrad_rnn.compiler.passes.simplify import simplify
+from tinygrad_rnn.compiler.passes.recomputation import recompute, worth_keeping
+from tinygrad_rnn.compiler.passes.simplification import simplify
 from tinygrad_rnn.compiler.program import Program, Type
 from tinygrad_rnn.compiler.schedule import schedule
 from tinygrad_rnn.compiler.symbol import Builder, Symbol, UntraceableError

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..program import Program
-from .assemble import assemble
+from .assembly import assemble
 from .common import share_common
 from .dead import remove_dead
-from .distribute import distribute
+from .distribution import distribute
 from .gather import gather_sums
 from .merge import merge_products
 from .push import push_slices
-from .recompute import recompute
-from .simplify import simplify
+from .recomputation import recompute
+from .simplification import simplify
 
 __all__ = [
     "BACKWARD",

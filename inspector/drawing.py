@@ -1,0 +1,297 @@
+"""draw: a run as a picture, and what can be done with it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from tinygrad_rnn import Tensor, files
+from tinygrad_rnn.recurrent.unroll import Run
+
+from .formats import Fit, writer_of
+from .formats.svg import write_svg
+from .notebook import Brief
+from .picture.compose import picture
+from .picture.picture import Picture
+from .tracing.trace import GradientTrace, trace
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["Drawing", "draw", "export", "figure", "render", "to_networkx"]
+
+_ROOM = {"column": (252.0, 648.0), "page": (468.0, 648.0), "slide": (960.0, 540.0)}
+
+
+class _Look(TypedDict, total=False):
+    """What :func:`figure` lets choose."""
+
+    level: str
+    steps: slice | Sequence[int] | None
+    fold: bool | None
+    values: bool
+    equations: bool
+    backward: bool
+    highlight: Iterable[tuple[int, int]] | None
+    width: float | str | None
+
+
+class _Options(_Look, total=False):
+    """What :func:`draw` takes beside the run."""
+
+    trace: GradientTrace | None
+    decay: bool
+
+
+class _Svg(str):
+    """SVG text that shows itself in a notebook, no wider than the page."""
+
+    def _repr_svg_(self) -> str:
+        return re.sub(r"<svg\b", '<svg style="max-width:100%;height:auto"', self, count=1)
+
+
+class Drawing(Brief):
+    """A picture of a run: shows itself in a notebook, and says in words what it shows.
+
+    Attributes
+    ----------
+    picture : Picture
+        Everything that is drawn, as data.
+    """
+
+    def __init__(self, picture: Picture, width: float | str | None = None) -> None:
+        self.picture, self._fit = picture, _room(width)
+
+    @cached_property
+    def svg(self) -> str:
+        """The text of the SVG."""
+        return _Svg(write_svg(self.picture, self._fit))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the drawing.
+
+        Parameters
+        ----------
+        path : path
+            The suffix says what: ``.svg``, ``.png`` or ``.pdf``; ``.tex`` for LaTeX, as a TikZ picture in a file that
+            compiles as it is and that a paper can input, which its first lines explain; ``.dot`` for Graphviz, with
+            every position fixed (``neato -n2``); ``.mmd`` for Mermaid, as in Markdown; ``.json`` for NetworkX's
+            node-link format, which D3 reads too, with ``null`` for a gradient that is not finite; ``.graphml`` for
+            Gephi, yEd and Cytoscape.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is none of these, or the drawing is larger than a PNG, a PDF or TeX can hold.
+        GraphvizMissingError
+            If a PNG or PDF is asked for and no Graphviz engine is there, saying how to get one; an SVG is then
+            written without.
+        """
+        return files.write(path, writer_of(path)(self.picture, self._fit))
+
+    def to_networkx(self) -> Any:
+        """The drawing as a graph, with its positions.
+
+        Returns
+        -------
+        networkx.MultiDiGraph
+            Nodes have the ids of the drawing, such as ``t7.f.sigmoid``, and the attributes ``label``, ``kind`` (its
+            CSS classes), ``timestep`` where it has one, ``x`` and ``y`` in points with y upwards, and ``about``, which
+            is the tooltip. Edges are keyed by the ids of their lines and have ``cut`` and, with a trace,
+            ``gradient``, the norm that flows through them. If something is not finite, the graph's attribute
+            ``not_finite`` says where that begins.
+        """
+        from .formats.networkx import to_networkx  # NetworkX takes longer than a drawing does
+
+        return to_networkx(self.picture)
+
+    def _repr_svg_(self) -> str:
+        return _Svg(self.svg)._repr_svg_()
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [self.picture.title, self.picture.words]))
+
+
+def draw(
+    run: Run | Sequence[Run],
+    level: str = "operation",
+    *,
+    trace: GradientTrace | None = None,
+    steps: slice | Sequence[int] | None = None,
+    fold: bool | None = None,
+    values: bool = False,
+    equations: bool = False,
+    backward: bool = False,
+    decay: bool = False,
+    highlight: Iterable[tuple[int, int]] | None = None,
+    width: float | str | None = None,
+) -> Drawing:
+    """Draw a run's graph, one frame a timestep.
+
+    Parameters
+    ----------
+    run : Run or sequence of Run
+        What :func:`tinygrad_rnn.unroll` returned, for a cell, a stack or two directions. Several runs, such as an
+        encoder's and its decoder's, stand side by side; each begins in the state in which the one before ended.
+    level : {"operation", "gate", "cell"}
+        Every primitive operation; one box a gate; or the notation of the textbooks, with a box for each
+        learned layer and circles for pointwise operations.
+    trace : GradientTrace, optional
+        Colours and widens each line by the norm of the gradient that flows through it, on a logarithmic
+        scale, and adds the loss to the drawing.
+    steps : slice or sequence of int, optional
+        The timesteps to show; all when omitted.
+    fold : bool, optional
+        Show only the first three and the last two of them. What is not shown is folded into a box that says how
+        many steps it stands for, past which each state runs as a ribbon in the colour of its gradient, step for
+        step. When omitted, a run of more than 20 steps is folded unless `steps` chooses some.
+    values : bool
+        Fill each shape by the mean of its values, blue below 0 and orange above, instead of by its kind.
+    equations : bool
+        Adds what a timestep computes, and the derivative along each highway, below the drawing; see
+        :func:`inspector.equations`.
+    backward : bool
+        Draws below each step what the reverse sweep did there, from right to left, at the operation level: the
+        operations of the VJP rules, with lines coloured by the norm of the cotangents that they carry.
+    decay : bool
+        Plots below the drawing how the gradient by each state decays; see :func:`figure`.
+    highlight : iterable of (Tensor id, operand), optional
+        Edges to draw wide and red at the operation level, such as the `edges` of :func:`inspector.strongest_path`.
+    width : float or {"column", "page", "slide"}, optional
+        How wide the SVG, PNG, PDF or Graphviz's own drawing is, in points of 1/72 inch; everything in it is scaled.
+        ``"column"`` fits into a column of a journal, 3.5 x 9 inches, ``"page"`` into the text of a letter page with
+        margins of an inch, 6.5 x 9 inches, and ``"slide"`` into a slide of 16:9, 13.33 x 7.5 inches. In LaTeX, the
+        paper says how wide it is.
+
+    Returns
+    -------
+    Drawing
+
+    Raises
+    ------
+    ValueError
+        If the level, the width or a timestep is unknown, several runs do not follow each other, `backward` or `decay`
+        is asked for without a trace, or `backward` at another level than the operation level, or edges are to be
+        highlighted at another or are none of the graph.
+    TypeError
+        If `run` is no Run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.cells.RNNCell(2, 3, seed=0), np.ones((2, 1, 2)))
+    >>> drawing = inspector.draw(run, "cell", width="column")
+    >>> drawing
+    <Drawing: RNNCell(2, 3) · T = 2 · cell level>
+    >>> '<svg width="252.00pt"' in drawing.svg
+    True
+    >>> drawing.to_networkx().nodes["t1.h.tanh"]["timestep"]
+    1
+    """
+    _room(width)
+    drawn = picture(
+        run,
+        level=level,
+        trace=trace,
+        steps=steps,
+        fold=fold,
+        values=values,
+        equations=equations,
+        backward=backward,
+        decay=decay,
+        highlight=highlight,
+    )
+    return Drawing(drawn, width)
+
+
+def render(run: Run | Sequence[Run], path: str | Path | None = None, **options: Unpack[_Options]) -> str | Path:
+    """Draw a run, and write it to `path` if there is one.
+
+    Parameters
+    ----------
+    run, **options
+        As for :func:`draw`.
+    path : path, optional
+        As for :meth:`Drawing.save`.
+
+    Returns
+    -------
+    str or Path
+        The SVG text if no path was given, which a notebook shows as a drawing; otherwise the path written.
+
+    Raises
+    ------
+    ValueError, TypeError, GraphvizMissingError
+        As from :func:`draw` and :meth:`Drawing.save`.
+    """
+    return draw(run, **options).svg if path is None else export(run, path, **options)
+
+
+def export(run: Run | Sequence[Run], path: str | Path, **options: Unpack[_Options]) -> Path:
+    """Draw a run and write it to `path`, as an image or for another program: :func:`draw` and :meth:`Drawing.save`."""
+    writer_of(path)  # before the work
+    return draw(run, **options).save(path)
+
+
+def to_networkx(run: Run | Sequence[Run], **options: Unpack[_Options]) -> Any:
+    """Draw a run as a graph with positions: :func:`draw` and :meth:`Drawing.to_networkx`."""
+    return draw(run, **options).to_networkx()
+
+
+def figure(run: Run, loss: Tensor, path: str | Path | None = None, **options: Unpack[_Look]) -> str | Path:
+    """Draw a run coloured by the gradient of `loss`, and below it plot how that gradient decays along time.
+
+    Timestep t of the plot stands exactly under step t of the drawing. Where steps are folded away, the plot goes on
+    through all of them on an even axis of its own, to which a line leads from each step that is drawn.
+
+    Parameters
+    ----------
+    run : Run
+    loss : Tensor
+        A single number computed from the run.
+    path, **options
+        As for :func:`render`; the level is ``"cell"`` when omitted.
+
+    Returns
+    -------
+    str or Path
+        As from :func:`render`.
+
+    Raises
+    ------
+    ValueError, TypeError, GraphvizMissingError
+        As from :func:`~inspector.trace` and :func:`render`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import inspector
+    >>> import tinygrad_rnn as tg
+    >>> run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((40, 1, 2)))
+    >>> svg = inspector.figure(run, run.outputs[-1].sum())
+    >>> 'id="chart.h.t39"' in svg
+    True
+    """
+    if path is not None:
+        writer_of(path)
+    chosen: _Look = {"level": "cell", **options}
+    return render(run, path, trace=trace(run, loss), decay=True, **chosen)
+
+
+def _room(width: float | str | None) -> Fit:
+    """The points that a drawing of that width has."""
+    if width is None:
+        return None
+    if isinstance(width, str) and width in _ROOM:
+        return _ROOM[width]
+    if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 0 < width < math.inf:
+        raise ValueError(f"width must be a positive number of points, 'column', 'page' or 'slide', got {width!r}")
+    return float(width), math.inf
