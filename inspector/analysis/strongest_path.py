@@ -80,7 +80,7 @@ class StrongestPath(Finding):
         The scalars on the path, from the end to the start.
     edges : frozenset of (Tensor id, operand)
         The edges of the graph that the path takes. Iterating over the path gives them, so that
-        ``inspector.render(found.run, highlight=found)`` draws it.
+        ``inspector.draw(found.run, highlight=found)`` draws it.
     run : Run
         The run that the path lies in, of a compiled run its replay.
     """
