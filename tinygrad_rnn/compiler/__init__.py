@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .compiled import CompiledCell, CompiledEnsemble, compile, uncompiled
-from .kernels import CompileWarning, cache_directory
+from .errors import CompileWarning
+from .folder import cache_directory
 
 __all__ = ["CompileWarning", "CompiledCell", "CompiledEnsemble", "cache_directory", "compile", "uncompiled"]

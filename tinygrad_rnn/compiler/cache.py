@@ -17,8 +17,9 @@ from typing import Any
 from numba.core.caching import IndexDataCacheFile
 from numba.core.compiler import CompileResult
 
-from .. import files
-from .kernels import CompileWarning, distrust
+from ..files import write
+from .errors import CompileWarning
+from .folder import distrust
 
 __all__ = ["MachineCode"]
 
@@ -56,7 +57,7 @@ class MachineCode(IndexDataCacheFile):  # type: ignore[misc]
         if not result.library.has_dynamic_globals:  # addresses of this very process
             content = self._dump(result._reduce())
             name = f"{self._start(signature, result.library.codegen)}.{hashlib.sha256(content).hexdigest()}.nbc"
-            files.write(self.folder / name, content, mode=0o600)
+            write(self.folder / name, content, mode=0o600)
 
     def _start(self, signature: Any, codegen: Any) -> str:
         """How the name of a file begins: by the loop, the signature, the processor and the version of Python."""

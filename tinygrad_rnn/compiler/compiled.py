@@ -20,13 +20,12 @@ from ..recurrent.stacks import Bidirectional, Stacked
 from ..recurrent.unroll import Run
 from .checkpoint import interval
 from .ensemble import UnrolledEnsemble
-from .kernels import CompileWarning
+from .errors import CompileWarning, UntraceableError
 from .loops import BACKENDS
 from .operation import UnrolledRun
 from .program import Array, Program
 from .recurrence import Recurrence
 from .specialised import Specialised
-from .symbol import UntraceableError
 from .views import Views
 
 __all__ = ["CompiledCell", "CompiledEnsemble", "compile", "uncompiled"]

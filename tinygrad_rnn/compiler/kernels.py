@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.abc
 import importlib.util
-import os
-import stat
 import sys
 import threading
 import warnings
@@ -21,27 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import files
+from .errors import CompileWarning
+from .folder import keep_text
 
-__all__ = ["CompileWarning", "cache_directory", "load", "product_addresses"]
-
-
-class CompileWarning(UserWarning):
-    """Something could not be compiled, or not be kept, and is done the slower way."""
+__all__ = ["load", "product_addresses"]
 
 
 _loaded: dict[tuple[str, tuple[str, ...]], Callable[..., None]] = {}
 _lock = threading.RLock()
-
-
-def cache_directory() -> Path:
-    """Where compiled loops are kept: ``$TINYGRAD_RNN_CACHE``, or the user's cache directory."""
-    chosen = os.environ.get("TINYGRAD_RNN_CACHE")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("tinygrad_rnn", appauthor=False))
 
 
 def load(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
@@ -78,7 +63,7 @@ def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     arrays = [numba.types.Array(numba.from_dtype(kind), 1, "C") for kind in kinds]
     addresses, sizes = (numba.types.Array(whole, 1, "C") for whole in (numba.types.int64, numba.types.uint64))
     signature = (*(numba.types.uint64,) * 4, addresses, sizes, *arrays)
-    path = _written(name, text)
+    path = keep_text(name, text)
     function = _function(name, text, path, {name: f for module in modules for name, f in module.FUNCTIONS.items()})
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     if path is not None:
@@ -147,38 +132,3 @@ def _function(name: str, text: str, path: Path | None, functions: dict[str, Any]
 
 
 _KINDS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-
-
-def distrust(about: os.stat_result) -> str:
-    """Why a file or folder could hold what another user put there; empty if it could not."""
-    if not hasattr(os, "geteuid"):
-        return ""
-    if about.st_uid != os.geteuid():
-        return f"belongs to another user ({about.st_uid})"
-    return f"may be written to by others (mode {stat.S_IMODE(about.st_mode):o})" if about.st_mode & 0o022 else ""
-
-
-def _written(name: str, text: str) -> Path | None:
-    """The file of that name in the cache directory, holding `text`; ``None`` if it cannot be written, or not be
-    trusted.
-    """
-    folder = cache_directory()
-    path = folder / f"{name}.py"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        problem = distrust(folder.stat())
-        if not problem and not os.access(folder, os.W_OK):
-            problem = "is read-only"
-        if not problem:
-            if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
-                files.write(path, text)
-            return path
-    except OSError as error:
-        problem = f"cannot be written ({error})"
-    warnings.warn(
-        f"compile: the cache directory {folder} {problem}; compiled loops are not kept for the next process. "
-        "TINYGRAD_RNN_CACHE names another directory.",
-        CompileWarning,
-        stacklevel=2,
-    )
-    return None

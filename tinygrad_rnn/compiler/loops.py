@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from . import kernels
-from .fuse import UnsupportedError, fuse
-from .kernels import CompileWarning
+from .errors import CompileWarning, UnsupportedError
+from .fuse import fuse
 from .numpy_loop import interpret
 from .places import Place
 from .program import Array, Program

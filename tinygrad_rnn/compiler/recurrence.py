@@ -10,6 +10,7 @@ import numpy as np
 
 from .adjoint import derive_adjoint
 from .backward import AdjointLoop, Cotangents, Seeds
+from .errors import UntraceableError
 from .forward import ForwardLoop
 from .given import Given
 from .loops import warn_of
@@ -18,7 +19,6 @@ from .passes import FORWARD, optimise
 from .passes.recomputation import recompute, worth_keeping
 from .program import Array, Key, Name, Program
 from .reach import Reach
-from .symbol import UntraceableError
 from .tape import Track
 from .tracing import Traced
 

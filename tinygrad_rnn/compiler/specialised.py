@@ -7,11 +7,11 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from ..recurrent.cell import Cell
+from .errors import UntraceableError
 from .fingerprint import fingerprint, frozen
 from .operation import Recomputed, UnrolledRun
 from .program import Array, Type
 from .recurrence import Recurrence
-from .symbol import UntraceableError
 from .tracing import Traced, trace_step
 
 __all__ = ["Specialised"]

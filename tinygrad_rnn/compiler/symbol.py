@@ -11,13 +11,10 @@ from ..autodiff.ancestry import ancestors
 from ..autodiff.operators import Operators
 from ..autodiff.primitive import Primitive, gathered
 from ..autodiff.tensor import Tensor
+from .errors import UntraceableError
 from .program import Array, Instruction, Key, Literal, Operand, Program, Type
 
-__all__ = ["Builder", "Symbol", "UntraceableError"]
-
-
-class UntraceableError(TypeError):
-    """A step asks for a number that is known only when it runs."""
+__all__ = ["Builder", "Symbol"]
 
 
 class Symbol(Operators):

@@ -12,8 +12,9 @@ from ..autodiff.primitives import where
 from ..autodiff.scope import timestep, using
 from ..autodiff.tensor import Tensor
 from ..recurrent.cell import Cell
+from .errors import UntraceableError
 from .program import Key, Program, Type
-from .symbol import Builder, Symbol, UntraceableError
+from .symbol import Builder, Symbol
 
 __all__ = ["Traced", "trace_step"]
 

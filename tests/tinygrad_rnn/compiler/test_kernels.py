@@ -80,7 +80,7 @@ def test_a_damaged_cache_is_survived_with_a_warning(folder: Path, monkeypatch: A
 MUTATE = """
 import hashlib, sys, warnings, numpy as np
 from pathlib import Path
-from tinygrad_rnn.compile import kernels
+from tinygrad_rnn.compiler import kernels
 folder, text, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 rng = np.random.default_rng(0)
 for k in range(count):

@@ -20,6 +20,7 @@ from tests.strategies import FEW
 from tests.tinygrad_rnn.compiler.checks import close
 from tests.tinygrad_rnn.compiler.test_compiled import CELLS, OTHERS, Peephole
 from tinygrad_rnn.compiler.adjoint import derive_adjoint
+from tinygrad_rnn.compiler.errors import UntraceableError
 from tinygrad_rnn.compiler.passes import BACKWARD, FORWARD, optimise
 from tinygrad_rnn.compiler.passes.assembly import assemble
 from tinygrad_rnn.compiler.passes.common import share_common
@@ -32,7 +33,7 @@ from tinygrad_rnn.compiler.passes.recomputation import recompute, worth_keeping
 from tinygrad_rnn.compiler.passes.simplification import simplify
 from tinygrad_rnn.compiler.program import Program, Type
 from tinygrad_rnn.compiler.schedule import schedule
-from tinygrad_rnn.compiler.symbol import Builder, Symbol, UntraceableError
+from tinygrad_rnn.compiler.symbol import Builder, Symbol
 from tinygrad_rnn.compiler.tracing import trace_step
 
 B, N, H = 2, 3, 4
