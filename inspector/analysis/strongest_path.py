@@ -17,10 +17,10 @@ from tinygrad_rnn.autodiff.ancestry import parts
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture import theme
 from ..plots.colours import styles
 from ..plots.curves import INK, along_time, axes_of, finish, legend, title, visible
 from ..results import Finding, Labelled
+from ..steps.labels import symbol
 from ..tracing.finite import NotFinite
 from ..tracing.trace import trace
 from ..tracing.ways import first_reached, gates_of, names_by_id, recorded, states_of, value_at
@@ -283,7 +283,7 @@ def _told(target: Tensor, names: dict[int, str]) -> Any:
     def told(tensor: Tensor, index: tuple[int, ...]) -> str:
         own = names.get(tensor.id)
         if own is None:
-            op = theme.SYMBOLS.get(tensor.op.name, tensor.op.name) if tensor.op is not None else "leaf"
+            op = symbol(tensor.op.name) if tensor.op is not None else "leaf"
             t = "" if tensor.timestep is None else f"_{tensor.timestep}"
             own = f"{op} of {owners[tensor.id]}{t}" if owners.get(tensor.id) else f"{op}{t}"
         return f"{own}[{', '.join(map(str, index))}]" if index else own

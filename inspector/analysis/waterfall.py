@@ -14,15 +14,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from tinygrad_rnn import Tensor
+from tinygrad_rnn import Graph, Node, Tensor
 from tinygrad_rnn.autodiff.ancestry import parts as parts_of
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..lettering import shortened
-from ..picture import theme
 from ..plots.colours import NEUTRAL, styles
 from ..plots.curves import ALARM, GREY, INK, Canvas, finish, legend, mark_rows, title, visible
 from ..results import Finding, Labelled
+from ..steps.labels import APPLIED, formula, symbol
 from ..tracing.finite import NotFinite
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace
@@ -233,39 +233,34 @@ class _Names:
     """What the operations of a run are called in a waterfall."""
 
     def __init__(self, run: Run, loss: Tensor) -> None:
-        self.owners = parts_of([loss, *(value for series in state_values(run).values() for value in series)])
+        ends = [loss, *(value for series in state_values(run).values() for value in series)]
+        self.owners, self.graph = parts_of(ends), Graph(ends)
         self.parameters = {parameter.id: name for name, parameter in run.cell.named_parameters()}
 
-    def factor(self, node: Tensor, operand: int) -> str:
-        """What the derivative of a node by one of its operands is: ``× f``, ``σ′ of g``, ``weight_hhᵀ``."""
-        assert node.op is not None
-        op, owner = node.op.name, self.owners.get(node.id)
-        symbol = theme.SYMBOLS.get(op, op)
-        others = [self.text(value) for k, value in enumerate(node.inputs) if k != operand]
-        if op in ("multiply", "divide", "maximum", "minimum"):
-            return f"{symbol} {others[0]}" if op != "divide" or operand == 0 else f"÷′ of {self.text(node)}"
-        if op == "matmul":
+    def factor(self, value: Tensor, operand: int) -> str:
+        """What the derivative of a value by one of its operands is: ``× f``, ``σ′ of g``, ``weight_hhᵀ``."""
+        node, owner = self.graph.find(value), self.owners.get(value.id)
+        operands = [self.graph.nodes[k] for k in node.inputs]
+        sign = symbol(node.op)
+        others = [self._text(other) for k, other in enumerate(operands) if k != operand]
+        if node.op in ("multiply", "divide", "maximum", "minimum"):
+            return f"{sign} {others[0]}" if node.op != "divide" or operand == 0 else f"÷′ of {self._text(node)}"
+        if node.op == "matmul":
             return f"{others[0]}ᵀ"
-        if node.op.activation:
-            inner = getattr(node.inputs[0], "name", None)
-            return f"{symbol}′({inner})" if inner and not node.name else f"{symbol}′ of {node.name or owner or '…'}"
-        return f"{symbol} of {owner}" if owner else symbol
+        if node.primitive.activation:
+            inner = operands[0].name
+            return f"{sign}′({inner})" if inner and not node.name else f"{sign}′ of {node.name or owner or '…'}"
+        return f"{sign} of {owner}" if owner else sign
 
-    def text(self, value: Any, depth: int = 2) -> str:
-        """A value in a few signs: its name, a number, or a short expression."""
-        if not isinstance(value, Tensor):
-            return f"{np.asarray(value).item():.3g}" if np.size(value) == 1 else "constant"
-        own = self.parameters.get(value.id) or value.name
-        if own or value.op is None:
-            return own or "constant"
-        if value.op.name in ("transpose", "broadcast_to", "reshape", "getitem", "astype", "identity"):
-            return self.text(value.inputs[0], depth)
-        if not depth:
-            return "…"
-        inside = [self.text(operand, depth - 1) for operand in value.inputs]
-        if value.op.name in ("add", "subtract", "multiply", "divide"):
-            return f"({inside[0]} {theme.SYMBOLS[value.op.name]} {inside[1]})"
-        return f"{theme.SYMBOLS.get(value.op.name, value.op.name)}({', '.join(inside)})"
+    def _text(self, node: Node) -> str:
+        """A value in a few signs: its name, a number, or a short expression in brackets where it needs them."""
+        while node.op == "getitem" and node.name is None:
+            node = self.graph.nodes[node.inputs[0]]
+        return formula(node, self.graph, self._name, "…", depth=2, within=APPLIED) or "…"
+
+    def _name(self, node: Node) -> str | None:
+        own = self.parameters.get(node.tensor.id) if node.tensor is not None else None
+        return own or node.name or ("constant" if node.is_leaf and node.value.size > 1 else None)
 
 
 def _result(label: str, state: str, falls: Sequence[_Fall], not_finite: NotFinite | None) -> Waterfall:

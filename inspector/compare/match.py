@@ -22,8 +22,8 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeAlias
 
-from ..picture import theme
 from ..steps.items import Item, Link, Step, entering, leaving
+from ..steps.labels import symbol
 from ..steps.levels import JOIN
 
 __all__ = ["OUTPUT", "Net", "Operation", "matched", "net_of"]
@@ -112,13 +112,12 @@ def _kind(item: Item, timestep: int) -> tuple[Any, ...]:
         return (node.op, "layer")
     if node.op == "getitem":
         return (node.op, _share(node))
-    symbol = theme.SYMBOLS.get(node.op, node.op)
     settings = tuple(
         (name, repr(v))
         for name, v in sorted(node.attributes.items())
         if isinstance(v, (int, str, bool, tuple)) and "shape" not in name
     )
-    return (node.op, item.learned, item.label.startswith(symbol) if item.learned else item.label, settings)
+    return (node.op, item.learned, item.label.startswith(symbol(node.op)) if item.learned else item.label, settings)
 
 
 def _share(node: Any) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..picture import theme
 from ..steps.items import Item, Link, Step, entering
+from ..steps.labels import symbol
 from ..steps.levels import JOIN, joined
 from .match import OUTPUT, Net, Operation
 
@@ -266,8 +267,8 @@ def _label(one: Item, other: Item) -> str:
     if one.learned and other.learned and one.nodes:
         op = one.nodes[0].op
         recurrent = op == "matmul" and one.links[0].source != entering("x")
-        symbol, letter = theme.SYMBOLS.get(op, op), "R" if recurrent else _LETTERS.get(op, "w")
-        return f"{symbol} {letter}" if one.label.startswith(symbol) else f"{letter} {symbol}"
+        sign, letter = symbol(op), "R" if recurrent else _LETTERS.get(op, "w")
+        return f"{sign} {letter}" if one.label.startswith(sign) else f"{letter} {sign}"
     names, rest = one.label.partition(" = ")[::2], other.label
     if one.layer and " = " in other.label:
         return f"{names[0]} → {rest}" if names[1] else rest

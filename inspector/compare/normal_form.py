@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from ..picture import theme
 from ..steps.items import Item, Link, Step
+from ..steps.labels import symbol
 
 __all__ = ["taken_apart"]
 
@@ -46,9 +47,7 @@ def _unjoined(step: Step) -> Step:
         items += parts
         lines = tuple(Link(part.key, node=item.nodes[0].index) for part in parts)
         total = replace(item.nodes[0], op="add", attributes={})
-        items.append(
-            Item(item.key, "circle", theme.SYMBOLS["add"], item.role, (24.0, 24.0), lines, (total,), diagonal=True)
-        )
+        items.append(Item(item.key, "circle", symbol("add"), item.role, (24.0, 24.0), lines, (total,), diagonal=True))
     return step.with_items(items)
 
 
@@ -112,9 +111,9 @@ def _cuts_features(item: Item) -> bool:
     index = item.nodes[0].attributes.get("index") if _op(item) == "getitem" else None
     if not isinstance(index, tuple) or len(index) != len(item.nodes[0].shape):
         return False
-    return (
-        all(part == slice(None) for part in index[:-1]) and isinstance(index[-1], slice) and index[-1].step in (None, 1)
-    )
+    if not all(isinstance(part, slice) for part in index):
+        return False
+    return all(part == slice(None) for part in index[:-1]) and index[-1].step in (None, 1)
 
 
 def _behind(item: Item, affine: dict[str, Item]) -> list[Item]:
@@ -174,7 +173,7 @@ def _chain(top: Item, terms: list[_Term]) -> list[Item]:
     fixed = _one_bias([term for term in terms if isinstance(term, Item)])
     chain: list[Item] = []
     if len(lines) > 1:
-        own = replace(top, shape="circle", label=theme.SYMBOLS["add"], size=(24.0, 24.0), learned=False)
+        own = replace(top, shape="circle", label=symbol("add"), size=(24.0, 24.0), learned=False)
         chain.append(replace(own, links=lines, key=f"{top.key}.sum" if top.key in [f.key for f in fixed] else top.key))
     for item in fixed:
         link = Link(chain[-1].key, item.links[0].edge, node=item.links[0].node) if chain else lines[0]

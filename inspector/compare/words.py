@@ -9,6 +9,7 @@ from tinygrad_rnn.plurals import counted
 
 from ..picture import theme
 from ..steps.items import Item, entering
+from ..steps.labels import symbol
 from .match import OUTPUT, Net, Operation
 
 __all__ = ["described"]
@@ -64,15 +65,15 @@ class _Side:
         operation = self.net.operations[key]
         parts = [self.said(link.source, depth - 1) if depth else "…" for link in operation.links]
         item, op = operation.item, operation.kind[0]
-        symbol = theme.SYMBOLS.get(op, op)
+        sign = symbol(op)
         if item.layer:
             return f"{item.label.rpartition(' = ')[2].removesuffix('(·)')}({', '.join(parts)})"
         if len(parts) > 1 and op in _NAMED:
-            return f" {symbol} ".join(_grouped(part, op) for part in parts)
+            return f" {sign} ".join(_grouped(part, op) for part in parts)
         if len(parts) != 1 or " " not in item.label:
             return f"{item.label}({', '.join(parts)})" if parts else item.label
         part = _grouped(parts[0], op)
-        return f"{part} {item.label}" if item.label.startswith(symbol) else f"{item.label} {part}"
+        return f"{part} {item.label}" if item.label.startswith(sign) else f"{item.label} {part}"
 
     def source(self, key: str) -> str:
         """What gives a state."""
@@ -365,8 +366,8 @@ def _left_over(mapped: Sequence[str], others: Sequence[str], own: Sequence[str])
 
 def _parameter(item: Item) -> str:
     """The parameter's name in an item's label."""
-    symbol = theme.SYMBOLS.get(item.nodes[0].op, item.nodes[0].op)
-    return item.label.removeprefix(f"{symbol} ").removesuffix(f" {symbol}")
+    sign = symbol(item.nodes[0].op)
+    return item.label.removeprefix(f"{sign} ").removesuffix(f" {sign}")
 
 
 def _grouped(text: str, op: str) -> str:

@@ -11,9 +11,9 @@ from tinygrad_rnn.plurals import counted
 
 from ..layout.polylines import Path, joined
 from ..steps.items import safe
-from ..steps.operations import FOLDED
+from ..steps.labels import is_view, number_or_name, operation_label
 from . import theme
-from .ink import Ink, inked, number
+from .ink import Ink, inked
 from .picture import Frame, Line, Picture, Shape
 from .tiling import Tiling
 
@@ -24,7 +24,7 @@ _MANY = 12
 
 def is_folded(node: Node, graph: Graph) -> bool:
     """Whether it only turns a parameter over, and is told in its consumer's label."""
-    return node.op in FOLDED and all(graph.nodes[k].is_leaf for k in node.inputs)
+    return is_view(node) and all(graph.nodes[k].is_leaf for k in node.inputs)
 
 
 def of_one_step(after: Sequence[Node], steps: Mapping[int, int]) -> dict[int, int]:
@@ -246,21 +246,17 @@ def _folded_into(node: Node, graph: Graph, tiling: Tiling) -> list[int]:
 
 
 def _label(node: Node, graph: Graph) -> str:
-    symbol = theme.SYMBOLS.get(node.op, node.op)
-    known = [text for text in (_operand(graph.nodes[k], graph) for k in node.inputs) if text]
-    first = node.op == "matmul"
-    label = (f"{known[0]} {symbol}" if first else f"{symbol} {known[0]}") if known else symbol
+    label = operation_label(node.primitive, [_operand(graph.nodes[k], graph) for k in node.inputs])
     name = node.name or ("L" if _is_result(node, graph) else "")
     return f"{name} = {label}" if name else label
 
 
-def _operand(node: Node, graph: Graph) -> str:
+def _operand(node: Node, graph: Graph) -> str | None:
     """How an operand that no line shows reads in its consumer's label."""
     if node.op == "transpose":
         node = graph.nodes[node.inputs[0]]
-    if node.op == "constant":
-        return number(float(node.value.reshape(-1)[0])) if node.value.size == 1 else ""
-    return node.name or "" if node.op == "parameter" else ""
+    known = node.op == "parameter" or (node.op == "constant" and node.value.size == 1)
+    return number_or_name(node) if known else None
 
 
 def _is_result(node: Node, graph: Graph) -> bool:

@@ -13,7 +13,6 @@ __all__ = [
     "GATE_WORDS",
     "GRADIENT",
     "INK",
-    "SYMBOLS",
     "VALUES",
     "Paint",
     "dashed",
@@ -94,33 +93,6 @@ GATE_WORDS = {
     "n": "candidate",
 }
 """What the letters mean in the cells of the registry; a legend shows them beside the letter."""
-
-SYMBOLS = {
-    "add": "+",
-    "subtract": "−",
-    "multiply": "×",
-    "divide": "÷",
-    "negative": "−",
-    "matmul": "·",
-    "sigmoid": "σ",
-    "square": "x²",
-    "sqrt": "√",
-    "root": "√",
-    "sum": "Σ",
-    "abs": "|x|",
-    "power": "xʸ",
-    "maximum": "max",
-    "minimum": "min",
-    "stop_gradient": "stop",
-    "getitem": "[ ]",
-    "where": "where",
-    "greater": ">",
-    "greater_equal": "≥",
-    "less": "<",
-    "less_equal": "≤",
-    "equal": "=",
-    "not_equal": "≠",
-}
 
 GRADIENT = (
     ("#C6CCD4", 0.8, "#3A424C"), ("#C3B79E", 1.0, "#544D42"), ("#CFA25F", 1.3, "#75603C"),

@@ -19,8 +19,8 @@ from tinygrad_rnn import Node, Scope, Tensor
 from ..picture import theme
 from .chips import share, with_shares
 from .items import Item, Link, Step, entering
-from .labels import formula
-from .operations import FOLDED, Shapes, is_straight
+from .labels import formula, is_view, operation_label, slice_label, symbol
+from .operations import Shapes, is_straight
 from .reverse import Reverse, Use
 from .source import Source
 
@@ -205,7 +205,7 @@ class _Adjoint(Shapes):
         if not lines:
             self._put_aside(node)
             return
-        if node.op in FOLDED:
+        if is_view(node):
             self.at[node.index] = self.at[lines[0]]
             self.attached.setdefault(self.at[lines[0]], []).append(node)
             return
@@ -255,9 +255,8 @@ class _Adjoint(Shapes):
         if self._is_fixed(node):
             self.labels[index] = formula(node, self.graph, self._called) or ("mask" if node.dtype.kind == "b" else "c")
             return ""
-        symbol = theme.SYMBOLS.get(rule.op, rule.op)
         label = formula(node, self.graph, self._called) or (
-            f"{symbol}′" if index in self.factors else self._short(node)
+            f"{symbol(rule.op)}′" if index in self.factors else self._short(node)
         )
         inner = tuple(self.factors.pop(index, ()))
         key = self._key(f"with.{label}")
@@ -302,13 +301,13 @@ class _Adjoint(Shapes):
         return node.name + theme.subscript(node.timestep)
 
     def _short(self, node: Node) -> str:
-        if node.op == "getitem" or node.op in FOLDED:
-            return self._label(node) if node.op == "getitem" else self._short(self.graph.nodes[node.inputs[0]])
-        return theme.SYMBOLS.get(node.op, node.op)
+        while is_view(node):
+            node = self.graph.nodes[node.inputs[0]]
+        return slice_label(node.attributes.get("index")) if node.op == "getitem" else symbol(node.op)
 
     def _tint(self, node: Node, rule: Node, made: bool) -> str:
         """The role of a chip: that of the value, or of the operation whose derivative it is."""
-        while node.op in FOLDED and node.name is None:
+        while is_view(node) and node.name is None:
             node = self.graph.nodes[node.inputs[0]]
         tensor = node.tensor
         if tensor is not None and any(tensor is value for value in (*self.before.values(), *self.states.values())):
@@ -320,22 +319,13 @@ class _Adjoint(Shapes):
     def _worded(self, node: Node) -> str:
         """The label of an operation on a cotangent."""
         if node.op == "scatter":
-            return f"{self._label(replace(node, op='getitem'))} ←"
+            return f"{slice_label(node.attributes.get('index'))} ←"
         if node.op == "matmul":
             weight = next((self.labels[index] for index in node.inputs if index in self.labels), None)
             if weight is not None:
                 return f"{weight}ᵀ ·"
             return "⊗" if node.inputs[1] in self.at else "·"
-        texts = [self.labels.get(index) for index in node.inputs]
-        symbol = theme.SYMBOLS.get(node.op, node.op)
-        if len(texts) == 2 and any(texts):
-            left, right = texts
-            return (
-                f"{left} {symbol}"
-                if left and node.op in ("subtract", "divide", "power")
-                else f"{symbol} {left or right}"
-            )
-        return symbol
+        return operation_label(node.primitive, [self.labels.get(index) for index in node.inputs])
 
     # ----------------------------------------------------------------------------------- what leaves
 

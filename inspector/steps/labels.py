@@ -1,73 +1,213 @@
-"""How a value that has no name of its own reads, as a short formula of those that have: ``o(1 − o)``, ``1 −
-tanh²c₁``.
+"""How a node reads in plain text: the sign of its operation, a slice, an operand in its reader's label, and a short
+formula of values that have names, ``o(1 − o)`` or ``1 − tanh²c₁``, with no more brackets than it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from tinygrad_rnn import PRIMITIVES, Graph, Node
+from tinygrad_rnn.autodiff.primitive import Primitive
 
-from ..picture import theme
+__all__ = [
+    "APPLIED",
+    "ATOM",
+    "COMPARISON",
+    "PRODUCT",
+    "SUM",
+    "Text",
+    "formula",
+    "in_brackets",
+    "is_silent",
+    "is_view",
+    "number_or_name",
+    "operation_label",
+    "slice_label",
+    "symbol",
+]
 
-__all__ = ["formula"]
-
-_DEPTH, _LENGTH = 5, 18
-_SUM, _PRODUCT, _ATOM = range(3)
-_SIGNS = {"add": "+", "subtract": "−"} | {
-    op: theme.SYMBOLS[op] for op in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
+_SYMBOLS = {
+    "add": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "÷",
+    "negative": "−",
+    "matmul": "·",
+    "sigmoid": "σ",
+    "square": "x²",
+    "sqrt": "√",
+    "root": "√",
+    "sum": "Σ",
+    "abs": "|x|",
+    "power": "xʸ",
+    "maximum": "max",
+    "minimum": "min",
+    "stop_gradient": "stop",
+    "getitem": "[ ]",
+    "greater": ">",
+    "greater_equal": "≥",
+    "less": "<",
+    "less_equal": "≤",
+    "equal": "=",
+    "not_equal": "≠",
 }
-_SILENT = frozenset({"transpose", "broadcast_to", "reshape", "astype", "identity", "stop_gradient"})
+_LENGTH = 18
+_COMPARISONS = frozenset({"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"})
+COMPARISON, SUM, PRODUCT, APPLIED, ATOM = range(5)
+"""What holds together more strongly has the higher number."""
 
-Text = tuple[str, int]
+Name = Callable[[Node], str | None]
 
 
-def formula(node: Node, graph: Graph, name: Callable[[Node], str | None]) -> str | None:
+class Text(NamedTuple):
+    """A formula, and how strongly its outermost operation holds it together."""
+
+    text: str
+    strength: int
+
+
+def symbol(op: str) -> str:
+    """The sign of an operation, or else its name."""
+    return _SYMBOLS.get(op, op)
+
+
+def is_view(node: Node) -> bool:
+    """Whether it only shows the same elements in another shape or type, so that its operand may stand for it."""
+    return node.primitive.kind == "view"
+
+
+def is_silent(node: Node) -> bool:
+    """Whether a formula leaves it out: its result is its operand's value."""
+    return is_view(node) or node.op in ("identity", "stop_gradient")
+
+
+def slice_label(index: Any) -> str:
+    """``[4:8]`` for a slice along one axis, ``[0]`` for one place of it; what else is taken is not written out."""
+    parts = index if isinstance(index, tuple) else (index,)
+    shown = [part for part in parts if not (isinstance(part, slice) and part == slice(None))]
+    if len(shown) != 1 or not isinstance(shown[0], (slice, int)):
+        return "[…]"
+    if isinstance(shown[0], int):
+        return f"[{shown[0]}]"
+    start, stop, step = ("" if end is None else str(end) for end in (shown[0].start, shown[0].stop, shown[0].step))
+    return f"[{start}:{stop}]" if step in ("", "1") else f"[{start}:{stop}:{step}]"
+
+
+def number_or_name(node: Node) -> str | None:
+    """A constant of one number as that number; otherwise the value's name, if it has one."""
+    constant = node.op == "constant" and bool(node.value.size) and node.dtype.kind in "fiu"
+    return f"{node.value.flat[0]:.4g}" if constant and np.ptp(node.value) == 0 else node.name
+
+
+def operation_label(op: Primitive, operands: Sequence[str | None]) -> str:
+    """An operation in a diagram, with the operand that no line brings: ``× w``, ``1 −``, ``W ·``.
+
+    Parameters
+    ----------
+    operands : sequence of str or None
+        How each operand reads; ``None`` for one that a line brings.
+    """
+    sign = symbol(op.name)
+    if len(operands) > 2 or not any(operands):
+        return sign
+    left, right = operands if len(operands) == 2 else (None, operands[0])
+    first = op.name == "matmul" or (left and not op.commutative)
+    return f"{left or right} {sign}" if first else f"{sign} {left or right}"
+
+
+def in_brackets(part: Text, least: int) -> str:
+    """The text, in brackets unless it holds together at least that strongly."""
+    return part.text if part.strength >= least else f"({part.text})"
+
+
+# ----------------------------------------------------------------------------------------- formulas
+
+
+def formula(
+    node: Node, graph: Graph, name: Name, rest: str | None = None, *, depth: int = 5, within: int = COMPARISON
+) -> str | None:
     """The formula of `node`; ``None`` if there is no short one.
 
     Parameters
     ----------
     name : function
         What a value is called; ``None`` where it has no name, so that what it was computed from has to say it.
+    rest : str, optional
+        What stands for operands that have no formula, or one that is too deep. Then there always is one, and it is
+        written out: ``tanh(c)`` rather than ``tanh c``.
+    depth : int
+        How many operations deep it may be.
+    within : int
+        It is put in brackets unless it holds together that strongly.
     """
-    found = _text(node, graph, name, _DEPTH)
-    return found[0] if found is not None and len(found[0]) <= _LENGTH else None
+    found = _Formula(graph, name, rest).of(node, depth)
+    if found is None or (rest is None and len(found.text) > _LENGTH):
+        return None
+    return in_brackets(found, within)
 
 
-def _text(node: Node, graph: Graph, name: Callable[[Node], str | None], depth: int) -> Text | None:
-    """The formula and how strongly it holds together."""
-    own = name(node)
-    if own is not None:
-        return own, _ATOM
-    if node.op == "constant" and node.value.size == 1:
-        return f"{node.value.item():.4g}", _ATOM
-    if not depth or node.is_leaf:
+class _Formula(NamedTuple):
+    graph: Graph
+    name: Name
+    rest: str | None
+
+    def of(self, node: Node, depth: int) -> Text | None:
+        own = self.name(node)
+        if own is not None:
+            return Text(own, ATOM)
+        if node.op == "constant" and node.value.size == 1:
+            return Text(f"{node.value.item():.4g}", ATOM)
+        if is_silent(node):
+            return self.of(self.graph.nodes[node.inputs[0]], depth)
+        if not depth or node.is_leaf:
+            return self._rest()
+        operands = [self.of(self.graph.nodes[k], depth - 1) for k in node.inputs]
+        known = [text for text in operands if text is not None]
+        if len(known) < len(operands):
+            return None
+        found = (
+            self._unary(node, *known) if len(known) == 1 else self._binary(node, *known) if len(known) == 2 else None
+        )
+        call = f"{symbol(node.op)}({', '.join(text for text, _ in known)})"
+        return found or (self._rest() and Text(call, APPLIED))
+
+    def _rest(self) -> Text | None:
+        return None if self.rest is None else Text(self.rest, ATOM)
+
+    def _unary(self, node: Node, operand: Text) -> Text | None:
+        if node.op == "negative":
+            return Text(f"−{in_brackets(operand, PRODUCT)}", SUM)
+        if node.op == "square":
+            return _squared(operand)
+        if not _is_function(node.op):
+            return None
+        sign = symbol(node.op)
+        plain = self.rest is None and operand.strength == ATOM and sign.isalpha() and len(sign) > 1
+        return Text(f"{sign} {operand.text}" if plain else f"{sign}({operand.text})", APPLIED)
+
+    def _binary(self, node: Node, left: Text, right: Text) -> Text | None:
+        if node.op == "multiply" and node.inputs[0] == node.inputs[1]:
+            return _squared(left)
+        if node.op == "add":
+            return Text(f"{in_brackets(left, SUM)} + {in_brackets(right, SUM)}", SUM)
+        if node.op == "subtract":
+            return Text(f"{in_brackets(left, SUM)} − {in_brackets(right, PRODUCT)}", SUM)
+        if node.op == "multiply":
+            one, other = in_brackets(left, PRODUCT), in_brackets(right, PRODUCT)
+            return Text(f"{one}{other}" if other.startswith("(") else f"{one}·{other}", PRODUCT)
+        if node.op == "divide":
+            return Text(f"{in_brackets(left, PRODUCT)}/{in_brackets(right, APPLIED)}", PRODUCT)
+        if node.op == "matmul" and left.strength == right.strength == ATOM:
+            weight = self.graph.nodes[node.inputs[1]]
+            while is_silent(weight):
+                weight = self.graph.nodes[weight.inputs[0]]
+            return Text(" ".join([right.text, left.text][:: 1 if weight.op == "parameter" else -1]), PRODUCT)
+        if node.op in _COMPARISONS:
+            return Text(f"{in_brackets(left, SUM)} {symbol(node.op)} {in_brackets(right, SUM)}", COMPARISON)
         return None
-    inner = [_text(graph.nodes[k], graph, name, depth - 1) for k in node.inputs]
-    known = [text for text in inner if text is not None]
-    if len(known) < len(inner):
-        return None
-    if node.op in _SILENT:
-        return known[0]
-    if _is_function(node.op):
-        symbol = theme.SYMBOLS.get(node.op, node.op)
-        plain = known[0][1] == _ATOM and symbol.isalpha() and len(symbol) > 1
-        return f"{symbol} {known[0][0]}" if plain else f"{symbol}({known[0][0]})", _PRODUCT
-    if node.op == "negative":
-        return f"−{_held(known[0])}", _SUM
-    if node.op == "square" or (node.op == "multiply" and node.inputs[0] == node.inputs[1]):
-        return _squared(known[0])
-    if node.op in _SIGNS:
-        last = _held(known[1]) if node.op == "subtract" else known[1][0]
-        return f"{known[0][0]} {_SIGNS[node.op]} {last}", _SUM
-    if node.op == "matmul" and all(strength == _ATOM for _, strength in known):
-        texts = [text for text, _ in known]
-        return " ".join(texts[::-1] if _is_weight(graph.nodes[node.inputs[1]], graph) else texts), _PRODUCT
-    if node.op in ("multiply", "divide"):
-        one, other = _held(known[0]), _held(known[1])
-        join = "/" if node.op == "divide" else "" if other.startswith("(") else "·"
-        return f"{one}{join}{other}", _PRODUCT
-    return None
 
 
 def _is_function(op: str) -> bool:
@@ -76,21 +216,11 @@ def _is_function(op: str) -> bool:
     return op == "sign" or (found is not None and found.activation and op not in ("square", "abs"))
 
 
-def _is_weight(node: Node, graph: Graph) -> bool:
-    while node.op in _SILENT:
-        node = graph.nodes[node.inputs[0]]
-    return node.op == "parameter"
-
-
-def _held(text: Text) -> str:
-    return f"({text[0]})" if text[1] == _SUM else text[0]
-
-
-def _squared(text: Text) -> Text:
+def _squared(operand: Text) -> Text:
     """Of a function, the function's name takes the square, as in ``tanh²c``."""
-    function, _, argument = text[0].partition(" ")
-    if text[1] == _ATOM:
-        return f"{text[0]}²", _PRODUCT
-    if _is_function(function) and text[1] == _PRODUCT and " " not in argument:
-        return f"{function}²{argument}", _PRODUCT
-    return f"({text[0]})²", _PRODUCT
+    function, _, argument = operand.text.partition(" ")
+    if operand.strength == ATOM:
+        return Text(f"{operand.text}²", PRODUCT)
+    if operand.strength == APPLIED and _is_function(function) and " " not in argument:
+        return Text(f"{function}²{argument}", PRODUCT)
+    return Text(f"({operand.text})²", PRODUCT)

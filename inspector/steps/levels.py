@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ..picture import theme
 from .items import Item, Link, Step, entering
+from .labels import symbol
 
 __all__ = ["JOIN", "cell_step", "gate_step", "joined"]
 
@@ -116,9 +117,9 @@ class _Collapse:
 
     def _layer(self, item: Item, name: Item | None, textbook: bool) -> Item:
         inside = self._inside(item)
-        symbol = theme.SYMBOLS.get(item.nodes[0].op, item.nodes[0].op) if item.key in self.layers else "W"
+        sign = symbol(item.nodes[0].op) if item.key in self.layers else "W"
         gate = name if name is not None and name.role.startswith("gate:") else None
-        label = symbol if textbook or gate is None else f"{gate.label} = {symbol}(·)"
+        label = sign if textbook or gate is None else f"{gate.label} = {sign}(·)"
         role = "layer" if textbook else gate.role if gate else item.role
         width = max(36.0 if textbook else 44.0, theme.label_width(label, 12) + 12)
         lines = tuple(link._replace(layer=True) for link in self._lines(inside))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from tinygrad_rnn import Node, Tensor
 
 from ..picture import theme
 from .items import Item, Link, Step, entering
+from .labels import is_view, number_or_name, operation_label, slice_label
 from .source import Source
 
-__all__ = ["FOLDED", "Shapes", "is_straight", "operation_step"]
+__all__ = ["Shapes", "is_straight", "operation_step"]
 
 _UNREAD = ""
-FOLDED = frozenset({"transpose", "broadcast_to", "reshape", "astype"})
 
 
 def is_straight(node: Node) -> bool:
@@ -86,20 +84,14 @@ class Shapes:
         return base if self.keys[base] == 1 else f"{base}.{self.keys[base]}"
 
     def _label(self, node: Node) -> str:
-        symbol = theme.SYMBOLS.get(node.op, node.op)
         if node.op == "getitem":
-            return _slice_label(node)
+            return slice_label(node.attributes.get("index"))
         texts = [self._text(index) for index in node.inputs]
-        if node.op in FOLDED:
+        if is_view(node):
             return (texts[0] or node.op) + ("ᵀ" if node.op == "transpose" else "")
-        if len(texts) != 2 or texts == [None, None]:
-            return symbol
-        left, right = texts
-        if node.op == "matmul":
-            return f"{(left or right or '').removesuffix('ᵀ')} ·"
-        if left is None or (right is None and node.primitive.commutative):
-            return f"{symbol} {left or right}"
-        return f"{left} {symbol}"
+        if node.op == "matmul":  # a cell's x @ W.T reads W x
+            texts = [text and text.removesuffix("ᵀ") for text in texts]
+        return operation_label(node.primitive, texts)
 
     def _text(self, index: int) -> str | None:
         """How an operand that is no line reads in its consumer's label."""
@@ -108,9 +100,7 @@ class Shapes:
         node = self.graph.nodes[index]
         if index in self.labels:
             return self.labels[index]
-        if node.op == "constant" and node.value.size and node.dtype.kind in "fiu" and np.ptp(node.value) == 0:
-            return f"{node.value.flat[0]:.4g}"
-        return node.name or ("mask" if node.dtype.kind == "b" else "c")
+        return number_or_name(node) or ("mask" if node.dtype.kind == "b" else "c")
 
 
 class _Builder(Shapes):
@@ -177,7 +167,7 @@ class _Builder(Shapes):
 
     def _reads_parameter(self, node: Node) -> bool:
         operands = [n for k in node.inputs for n in (self.graph.nodes[k], *self.folded.get(k, ()))]
-        inner = [self.graph.nodes[k] for n in operands if n.op in FOLDED for k in n.inputs]
+        inner = [self.graph.nodes[k] for n in operands if is_view(n) for k in n.inputs]
         return any(n.op == "parameter" for n in (*operands, *inner))
 
     def _add_value(self, node: Node, name: str, key: str) -> None:
@@ -224,7 +214,7 @@ class _Builder(Shapes):
         if self._name(node) is not None:
             return False
         entered = lines[0].source.startswith(entering(""))
-        return node.op in FOLDED or (node.op == "stop_gradient" and entered)
+        return is_view(node) or (node.op == "stop_gradient" and entered)
 
     def _fold(self, node: Node, lines: Sequence[Link]) -> None:
         inner = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
@@ -235,7 +225,7 @@ class _Builder(Shapes):
                 self.cut.add(node.index)
         else:
             self.recipes[node.index] = self._recipe(node)
-            self.labels[node.index] = self._label(node) if node.op in FOLDED | {"getitem"} else _UNREAD
+            self.labels[node.index] = self._label(node) if is_view(node) or node.op == "getitem" else _UNREAD
 
     def _text(self, index: int) -> str | None:
         """Functions of parameters are counted when they are read, for those in between are never seen."""
@@ -266,14 +256,3 @@ class _Builder(Shapes):
             for k in node.inputs
         )
         return self.known.setdefault((node.op, settings, operands), len(self.known))
-
-
-def _slice_label(node: Node) -> str:
-    """``[4:8]`` for a slice along the last sliced axis."""
-    index = node.attributes.get("index")
-    parts = index if isinstance(index, tuple) else (index,)
-    shown = [p for p in parts if p != slice(None)]
-    if len(shown) == 1 and isinstance(shown[0], slice):
-        start, stop = shown[0].start, shown[0].stop
-        return f"[{'' if start is None else start}:{'' if stop is None else stop}]"
-    return f"[{shown[0]}]" if len(shown) == 1 and isinstance(shown[0], int) else "[…]"

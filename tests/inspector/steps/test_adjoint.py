@@ -19,7 +19,6 @@ from inspector.picture.compose import picture
 from inspector.picture.picture import Line, Picture, Shape
 from inspector.steps.adjoint import adjoint_step
 from inspector.steps.items import Step
-from inspector.steps.labels import formula
 from inspector.steps.reverse import reverse_sweep
 from inspector.steps.source import sources_of
 from tests.inspector.picture.test_drawing import (
@@ -344,27 +343,6 @@ def test_a_compiled_run_is_drawn_like_the_cell_itself() -> None:
     ]
     labels = [[s.label for s in p.shapes if ".back." in s.id] for p in pictures]
     assert labels[0] == labels[1] and len(labels[0]) > 100
-
-
-@pytest.mark.parametrize(
-    ("x", "text"),
-    [
-        (lambda f, c: f * (1.0 - f), "f(1 − f)"),
-        (lambda f, c: 1.0 - tg.tanh(c) * tg.tanh(c), "1 − tanh c·tanh c"),
-        (lambda f, c: tg.square(tg.tanh(c)), "tanh²c"),
-        (lambda f, c: -(f + c) * c, "(−(f + c))·c"),
-        (lambda f, c: (f + c) / c, "(f + c)/c"),
-        (lambda f, c: tg.sigmoid(f + c), "σ(f + c)"),
-        (lambda f, c: -f, "−f"),
-        (lambda f, c: f - (c - 2.0), "f − (c − 2)"),
-        (lambda f, c: tg.transpose(f * f), "f²"),
-        (lambda f, c: tg.sum(f), None),
-    ],
-)
-def test_formulas_of_unnamed_values(x: object, text: str | None) -> None:
-    value = np.ones((2, 2))
-    graph = tg.Graph(x(tg.tensor(value, name="f"), tg.tensor(value, name="c")))  # type: ignore[operator]
-    assert formula(graph.nodes[-1], graph, lambda node: node.name) == text
 
 
 def test_the_command_line_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
