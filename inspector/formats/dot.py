@@ -5,21 +5,17 @@ All text is escaped here and nowhere else.
 
 from __future__ import annotations
 
-import math
-
 import graphviz
 
 from ..layout.polylines import Path
 from ..picture import theme
 from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
+from ..picture.strokes import ARROW, arrow_size, curve, frame_label
 from . import Fit
 
-__all__ = ["ARROW", "arrow_size", "curve", "spline", "text", "to_dot", "write_dot"]
+__all__ = ["spline", "text", "to_dot", "write_dot"]
 
-_CORNER = 7.0
 _ENDLESS = 1e6
-ARROW = 10.0
-"""Length of an arrowhead of size 1, a constant of Graphviz."""
 
 
 def write_dot(picture: Picture, fit: Fit = None) -> str:
@@ -76,8 +72,7 @@ def _label(value: str) -> str:
 
 
 def _frame(dot: graphviz.Digraph, frame: Frame) -> None:
-    half = theme.label_width(frame.label) / 2
-    x = frame.right - 12 - half if frame.label_right else frame.left + 12 + half
+    x, y, width = frame_label(frame)
     dot.attr(
         bb=f"{frame.left:.2f},{frame.bottom:.2f},{frame.right:.2f},{frame.top:.2f}",
         style="rounded,filled",
@@ -87,8 +82,8 @@ def _frame(dot: graphviz.Digraph, frame: Frame) -> None:
         label=_label(frame.label),
         fontsize="11",
         fontcolor="#57606A",
-        lp=f"{x:.1f},{frame.top - 12:.1f}",
-        lwidth=f"{half / 36:.3f}",
+        lp=f"{x:.1f},{y:.1f}",
+        lwidth=f"{width / 72:.3f}",
         lheight="0.2",
         id=frame.id,
         tooltip=text(frame.tooltip or frame.label),
@@ -163,46 +158,7 @@ def _line(dot: graphviz.Digraph, line: Line) -> None:
     dot.edge(line.source, line.target, **attributes)
 
 
-def arrow_size(line: Line) -> float:
-    """Larger for wider lines, but never longer than most of the last stretch."""
-    stretch = math.dist(*line.pieces[-1][-2:])
-    return min(0.5 + 0.09 * line.width, 0.75 * stretch / ARROW)
-
-
 def spline(path: Path, head: float = 0.0) -> str:
-    """The path with rounded corners as Graphviz's cubic spline of 3n + 1 points.
-
-    Parameters
-    ----------
-    path : sequence of points
-    head : float
-        Length of the arrowhead, which takes the place of the end of the line; 0 for none.
-    """
+    """The curve of a path as Graphviz writes it, where an arrowhead of length `head` takes the place of its end."""
     tip = f"e,{path[-1][0]:.2f},{path[-1][1]:.2f} " if head else ""
     return tip + " ".join(f"{x:.2f},{y:.2f}" for x, y in curve(path, head))
-
-
-def curve(path: Path, head: float = 0.0) -> list[tuple[float, float]]:
-    """The 3n + 1 points of :func:`spline`."""
-    points = list(path)
-    if head:
-        points[-1] = _towards(points[-1], points[-2], head)
-    bent = [points[0]]
-    for k, corner in enumerate(points[1:-1], 1):
-        before, after = points[k - 1], points[k + 1]
-        radius = min(_CORNER, math.dist(before, corner) / 2, math.dist(corner, after) / 2)
-        start, end = _towards(corner, before, radius), _towards(corner, after, radius)
-        _straight(bent, start)
-        bent += [_towards(start, corner, 0.55 * radius), _towards(end, corner, 0.55 * radius), end]
-    _straight(bent, points[-1])
-    return bent
-
-
-def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) -> tuple[float, float]:
-    length = math.dist(a, b) or 1.0
-    return a[0] + (b[0] - a[0]) / length * distance, a[1] + (b[1] - a[1]) / length * distance
-
-
-def _straight(bent: list[tuple[float, float]], end: tuple[float, float]) -> None:
-    (ax, ay), (bx, by) = bent[-1], end
-    bent += [(ax + (bx - ax) / 3, ay + (by - ay) / 3), (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end]

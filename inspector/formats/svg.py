@@ -13,14 +13,13 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ..picture import theme
 from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
+from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
 from . import Fit
-from .dot import ARROW, arrow_size, curve, to_dot
+from .dot import to_dot
 from .graphviz import GraphvizMissingError, draw
 
 __all__ = ["complete", "to_svg", "write_svg"]
 
-_ROUND = 12.0
-"""Corner radius of boxes, a constant of Graphviz."""
 _LARGE = 1000
 """Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
 
@@ -111,11 +110,10 @@ def _label(value: str, x: float, y: float, size: float, colour: str, anchor: str
 
 
 def _frame(frame: Frame) -> Iterator[str]:
-    half = theme.label_width(frame.label) / 2
-    x = frame.right - 12 - half if frame.label_right else frame.left + 12 + half
+    x, y, _ = frame_label(frame)
     box = _box(frame.left, frame.bottom, frame.right, frame.top)
     inside = [f'<path fill="{frame.paint.fill}" stroke="{frame.paint.stroke}" stroke-width="1.2" d="{box}"/>']
-    inside.append(_label(frame.label, x, frame.top - 12, 11.0, "#57606A"))
+    inside.append(_label(frame.label, x, y, 11.0, "#57606A"))
     return _group(f"cluster frame {frame.css}", frame.id, frame.tooltip or frame.label, inside)
 
 
@@ -152,7 +150,7 @@ def _sides(shape: Shape) -> tuple[float, float, float, float]:
 
 
 def _box(left: float, bottom: float, right: float, top: float) -> str:
-    r = min(_ROUND, (right - left) / 3, (top - bottom) / 3)
+    r = min(ROUND, (right - left) / 3, (top - bottom) / 3)
     return (
         f"M{left + r:.2f},{-bottom:.2f} H{right - r:.2f} q{r:.2f},0 {r:.2f},{-r:.2f} V{-top + r:.2f} q0,{-r:.2f}"
         f" {-r:.2f},{-r:.2f} H{left + r:.2f} q{-r:.2f},0 {-r:.2f},{r:.2f} V{-bottom - r:.2f} q0,{r:.2f}"

@@ -13,13 +13,12 @@ from collections.abc import Iterable, Iterator
 
 from ..picture import theme
 from ..picture.picture import Band, Frame, Line, Picture, Shape
+from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
 from . import Fit
-from .dot import ARROW, arrow_size, curve
 from .latex_labels import tex
 
 __all__ = ["write_tex"]
 
-_ROUND = 12.0
 _WIDEST = 16_000.0
 """TeX holds no length beyond 16,384 of its points."""
 
@@ -141,12 +140,11 @@ def _name(own: str) -> str:
 
 
 def _frame(frame: Frame, palette: _Palette) -> str:
-    half = theme.label_width(frame.label) / 2
-    x = frame.right - 12 - half if frame.label_right else frame.left + 12 + half
+    x, y, _ = frame_label(frame)
     width, height = frame.right - frame.left, frame.top - frame.bottom
     look = f"{_box(width, height)}, {palette.shape(frame.css, frame.paint)}, {_size(width, height)}"
     box = f"\\node[{look}] ({_name(frame.id)}) at {_at(frame.left + width / 2, frame.bottom + height / 2)} {{}};"
-    return f"{box} \\node[text=grey] at {_at(x, frame.top - 12)} {{{tex(frame.label)}}};"
+    return f"{box} \\node[text=grey] at {_at(x, y)} {{{tex(frame.label)}}};"
 
 
 def _band(band: Band, palette: _Palette) -> str:
@@ -197,7 +195,7 @@ def _path(points: list[tuple[float, float]], tip: tuple[float, float]) -> str:
 
 
 def _box(width: float, height: float) -> str:
-    return f"box={_number(min(_ROUND, width / 3, height / 3))}"
+    return f"box={_number(min(ROUND, width / 3, height / 3))}"
 
 
 def _size(width: float, height: float) -> str:

@@ -23,14 +23,12 @@ from ..tracing.finite import first_not_finite
 from ..tracing.replay import loss_step_by_step, step_by_step
 from ..tracing.trace import GradientTrace
 from ..tracing.trace import trace as trace_of
-from .badges import add_badges, add_warning
 from .chart import add_chart
 from .description import description
-from .formulas import Formula, add_formulas
 from .frames import tile
 from .ink import Ink, number
 from .layer_gradients import layer_flow
-from .legend import add_legend
+from .legend import Formula, add_badges, add_formulas, add_legend, add_warning
 from .outside import add_outside, is_folded, of_one_step
 from .picture import Picture
 from .timeline import backward_row_of, in_turn, row_of, steps_shown

@@ -1,24 +1,40 @@
-"""What explains a drawing: the title above, the parameters and the legend below."""
+"""What explains a drawing: title, parameters, legend and equations around it, and badges on special numbers."""
 
 from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from tinygrad_rnn import Graph, Node
 
 from ..layout.polylines import Path
 from ..steps.items import safe
 from . import theme
-from .badges import BADGES
 from .ink import Ink, inked, number
 from .picture import Line, Picture, Shape
 from .tiling import Tiling
 
-__all__ = ["add_legend"]
+__all__ = ["Formula", "add_badges", "add_formulas", "add_legend", "add_warning"]
 
 _LEAST, _PITCH, _SIZE = 400.0, 30.0, 11.0
 """Points that a row may be wide under a narrow drawing (in print it is then no wider than a page's text), from row
 to row, and of text.
 """
 _BIN, _VALUE = 28.0, 22.0
+_TEXT, _LINE = 12.0, 21.0
+"""Font size of equations, and the distance from line to line."""
+BADGES = {
+    "on-none": ("0", "gradient exactly 0", 1),
+    "on-bad": ("!", "gradient not finite", 1),
+    "on-unreached": ("–", "no gradient: the loss does not depend on it", 1),
+    "ill": ("×", "value not finite", -1),
+}
+"""CSS class of the shape to what its badge shows and means, and where it sits: on the right what tells of the
+gradient.
+"""
+_BADGE = 15.0
 
 
 def add_legend(
@@ -248,3 +264,98 @@ def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> fl
         Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", _SIZE, align="start")
     )
     return x + width + 12
+
+
+def add_badges(picture: Picture) -> None:
+    """Put badges on the upper corners of every shape that needs them."""
+    for shape in list(picture.shapes):
+        for css in BADGES.keys() & shape.css.split():
+            label, says, side = BADGES[css]
+            reach = 0.36 if shape.kind in ("circle", "ellipse") else 0.5
+            x, y = shape.x + side * reach * shape.width, shape.y + reach * shape.height
+            picture.shapes.append(
+                Shape(
+                    f"{shape.id}.{'badge' if side > 0 else 'ill'}",
+                    "circle",
+                    x,
+                    y,
+                    _BADGE,
+                    _BADGE,
+                    label,
+                    theme.paint("badge"),
+                    "badge",
+                    says,
+                    11,
+                    0.8,
+                )
+            )
+
+
+def add_warning(picture: Picture, says: str) -> None:
+    """A sentence above the title, in as many lines as the drawing is wide for."""
+    title = next(shape for shape in picture.shapes if shape.id == "title")
+    right = max(shape.x + shape.width / 2 for shape in picture.shapes)
+    left, y = title.x - title.width / 2, max(shape.y + shape.height / 2 for shape in picture.shapes)
+    lines = textwrap.wrap(says, max(40, int((right - left) / theme.label_width("n", 12))))
+    for k, line in enumerate(reversed(lines)):
+        width = theme.label_width(line, 12) + 20
+        picture.shapes.append(
+            Shape(
+                f"not-finite.{len(lines) - k}",
+                "text",
+                left + width / 2,
+                y + 14 + 18 * k,
+                width,
+                18,
+                line,
+                theme.paint("warning"),
+                "warning",
+                says,
+                12,
+                align="start",
+            )
+        )
+
+
+class Formula(NamedTuple):
+    """A line of text, what it is about (an id), its tooltip, the same in LaTeX, and whether it is about a highway."""
+
+    text: str
+    about: str
+    tooltip: str = ""
+    latex: str = ""
+    rail: bool = False
+
+
+def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula]) -> None:
+    """The lines below everything that is drawn, beginning at `left`; those about a highway in the colour of a rail."""
+    y = min(shape.y - shape.height / 2 for shape in picture.shapes) - _LINE - 4
+    for formula in formulas:
+        width = _width(formula.text)
+        css = "equation rail" if formula.rail else "equation"
+        picture.shapes.append(
+            Shape(
+                picture.unused(f"equation.{safe(formula.about)}"),
+                "text",
+                left + width / 2,
+                y,
+                width,
+                _LINE,
+                formula.text,
+                theme.ROLES["cell"] if formula.rail else None,
+                css,
+                formula.tooltip,
+                _TEXT,
+                align="start",
+                latex=formula.latex,
+            )
+        )
+        y -= _LINE
+
+
+def _width(text: str) -> float:
+    """What the text takes; raised and lowered characters are narrow."""
+    plain = "".join(
+        "x" if unicodedata.category(c) == "Lm" or unicodedata.decomposition(c).startswith("<su") else c for c in text
+    )
+    return theme.label_width(plain, _TEXT)
