@@ -27,7 +27,7 @@ from .decay import decay_rate
 from .finite import NotFinite, first_not_finite
 from .replay import recorded
 from .sparkline import sparkline
-from .values import gradient_of, gradients_inside, in_order, insides, recorded_values, shares_inside, zeros_inside
+from .values import gradients_inside, in_order, insides, mask_held, recorded_values, shares_inside, zeros_inside
 
 Array = npt.NDArray[Any]
 
@@ -349,9 +349,8 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
             shares.add(node, operand, contribution)
     gradients: dict[tuple[str, int], Array] = {}
     for key, value in values.items():
-        gradients[key] = gradient_of(
-            value, key[1], found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape))
-        )
+        gradients[key] = found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape))
+    mask_held(run, values, gradients)
     for prefix, part in inside.values():
         gradients |= zeros_inside(prefix, part)
     gradients |= within

@@ -16,10 +16,10 @@ from tinygrad_rnn.recurrent.unroll import Run
 Array = npt.NDArray[Any]
 
 __all__ = [
-    "gradient_of",
     "gradients_inside",
     "in_order",
     "insides",
+    "mask_held",
     "parts_of",
     "recorded_values",
     "shares_inside",
@@ -56,11 +56,16 @@ def gradients_inside(prefix: str, part: Run, cotangents: Any) -> dict[tuple[str,
     return found
 
 
-def gradient_of(value: Tensor, t: int, gradient: Array) -> Array:
-    """The gradient by a named value of timestep `t`; 0 where that is a state merely held after the end of a
-    sequence.
-    """
-    return _where_running(value.inputs[0], gradient) if value.op is HELD and value.timestep == t else gradient
+def mask_held(run: Run, values: Mapping[tuple[str, int], Tensor], gradients: dict[tuple[str, int], Array]) -> None:
+    """Put 0 where a named value is a state merely held after the end of a sequence, whatever a step calls it."""
+    running = {t: value.inputs[0] for (_, t), value in values.items() if value.op is HELD and value.timestep == t}
+    if running:
+        states = {
+            value.id for _, part in parts_of(run) for state in (part.initial_state, *part.states) for value in state
+        }
+        for key, value in values.items():
+            if value.id in states and key[1] in running:
+                gradients[key] = _where_running(running[key[1]], gradients[key])
 
 
 def _where_running(running: Any, gradient: Array, lead: int = 0) -> Array:

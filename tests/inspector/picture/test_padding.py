@@ -66,6 +66,20 @@ def test_sequences_of_a_padded_batch_are_as_alone(name: str, compiled: bool, opt
     assert_each_as_alone(one, x, (4, 2), **options)
 
 
+class Renaming(tg.cells.RNNCell):
+    """Calls the state that comes in by another name."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        before = tg.named(before=state.h)
+        return super().step(x, self.State(before))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_held_state_has_no_gradient_by_whatever_name_it_is_read(reverse: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(5, 3, 3))
+    assert_each_as_alone(Renaming(3, 4, seed=0), x, (5, 1, 3), reverse=reverse)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_no_gradient_of_a_padded_batch_is_missing(name: str) -> None:
     run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), np.random.default_rng(0).normal(size=(4, 2, 3)), lengths=[4, 2])
