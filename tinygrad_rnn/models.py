@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import one_of
 from .autodiff import primitives as p
 from .autodiff.functions import concatenate, linear, softmax
 from .autodiff.primitive import Value
@@ -307,5 +308,4 @@ def _size(leaf: Any) -> int:
 def _check(who: str, cell: Any, output: str) -> None:
     if not isinstance(cell, (Cell, Stacked, Bidirectional)):
         raise TypeError(f"{who}: needs a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
-    if output not in OUTPUTS:
-        raise ValueError(f"{who}: output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+    one_of(who, "output", output, OUTPUTS)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import below_one, positive
 from .autodiff.tensor import Tensor
 from .recurrent.state_dicts import fitting
 
@@ -38,7 +38,7 @@ class Optimizer:
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
         self.parameters = leaves(type(self).__name__, parameters)
         self.lr = lr
-        _positive(type(self).__name__, lr=lr)
+        positive(type(self).__name__, lr=lr)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -101,7 +101,7 @@ class SGD(Optimizer):
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
         super().__init__(parameters, lr)
-        _fractions("SGD", momentum=momentum)
+        below_one("SGD", momentum=momentum)
         self.momentum = momentum
         self.velocity = [np.zeros(p.shape, p.dtype) for p in self.parameters]
 
@@ -126,8 +126,8 @@ class RMSprop(Optimizer):
 
     def __init__(self, parameters: Iterable[Tensor], lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
-        _fractions("RMSprop", alpha=alpha)
-        _positive("RMSprop", eps=eps)
+        below_one("RMSprop", alpha=alpha)
+        positive("RMSprop", eps=eps)
         self.alpha, self.eps = alpha, eps
         self.mean_square = [np.zeros(p.shape, p.dtype) for p in self.parameters]
 
@@ -158,8 +158,8 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(parameters, lr)
-        _fractions("Adam", beta1=betas[0], beta2=betas[1])
-        _positive("Adam", eps=eps)
+        below_one("Adam", beta1=betas[0], beta2=betas[1])
+        positive("Adam", eps=eps)
         self.betas, self.eps = betas, eps
         self.mean = [np.zeros(p.shape, p.dtype) for p in self.parameters]
         self.mean_square = [np.zeros(p.shape, p.dtype) for p in self.parameters]
@@ -189,7 +189,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     ValueError
         If `max_norm` is not positive, or a gradient holds a NaN or an infinity.
     """
-    _positive("clip_grad_norm", max_norm=max_norm)
+    positive("clip_grad_norm", max_norm=max_norm)
     found = [p for p in leaves("clip_grad_norm", parameters) if p.grad is not None]
     gradients = [np.asarray(leaf.grad) for leaf in found]
     for leaf, gradient in zip(found, gradients, strict=True):
@@ -226,22 +226,3 @@ def leaves(owner: str, parameters: Iterable[Tensor]) -> list[Tensor]:
     if len({leaf.id for leaf in found}) < len(found):
         raise ValueError(f"{owner}: a parameter is given twice")
     return found
-
-
-def _real(owner: str, name: str, number: Any) -> None:
-    if not isinstance(number, Real):
-        raise TypeError(f"{owner}: {name} must be a number, got {number!r}")
-
-
-def _positive(owner: str, **numbers: float) -> None:
-    for name, number in numbers.items():
-        _real(owner, name, number)
-        if not number > 0:
-            raise ValueError(f"{owner}: {name} must be positive, got {number}")
-
-
-def _fractions(owner: str, **numbers: float) -> None:
-    for name, number in numbers.items():
-        _real(owner, name, number)
-        if not 0 <= number < 1:
-            raise ValueError(f"{owner}: {name} must lie in [0, 1), got {number}")

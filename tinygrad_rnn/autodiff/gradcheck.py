@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import positive
 from . import primitives as p
 from .ancestry import ancestors
 from .backward import grad
@@ -85,8 +86,7 @@ def gradcheck(
         If `fn` returns something else than Tensors.
     """
     arrays, names = _inputs(inputs)
-    if not eps > 0:
-        raise ValueError(f"gradcheck: eps must be positive, got {eps}")
+    positive("gradcheck", eps=eps)
     leaves = [Tensor(array, True, name) for array, name in zip(arrays, names, strict=True)]
     outputs = _outputs(fn(*leaves))
     rng = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..arguments import one_of
 from ..plurals import counted
 
 Value: TypeAlias = Any
@@ -95,8 +96,7 @@ class Primitive:
         self.differentiable = any(rule is not None for rule in rules)
         self.constant_operands = None in rules
         self.kind = kind or ("other" if not elementwise else "nonlinear" if self.differentiable else "comparison")
-        if self.kind not in KINDS:
-            raise ValueError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        one_of(self.name, "kind", self.kind, KINDS)
         self.commutative = commutative
         self.bounds = bounds
         self.signature = inspect.signature(forward)

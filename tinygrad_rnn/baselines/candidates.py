@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import choice, integer
 from ..autodiff.primitives import sigmoid
 from ..autodiff.scope import no_grad
 from ..models import EncoderDecoder, Generator, SequenceModel
-from ..tasks import checks
 
 Array = npt.NDArray[Any]
 
@@ -56,7 +56,7 @@ class FullyConnected:
     logistic: bool = True
 
     def __post_init__(self) -> None:
-        checks.integer(type(self).__name__, "hidden", self.hidden, 1)
+        integer(type(self).__name__, "hidden", self.hidden, 1)
 
     @property
     def size(self) -> int:
@@ -105,7 +105,7 @@ class SparselyConnected:
     logistic: bool = True
 
     def __post_init__(self) -> None:
-        checks.integer(type(self).__name__, "hidden", self.hidden, 1)
+        integer(type(self).__name__, "hidden", self.hidden, 1)
 
     @property
     def size(self) -> int:
@@ -150,7 +150,7 @@ class LatchUnit:
     size = 3
 
     def __post_init__(self) -> None:
-        checks.choice("LatchUnit", "variant", self.variant, ("I", "II"))
+        choice("LatchUnit", "variant", self.variant, ("I", "II"))
 
     def outputs(self, weights: Array, inputs: Array) -> Array:
         """See :class:`Candidates`; one input, one output."""

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..tasks import Batch, Task, checks
+from ..arguments import generator, integer
+from ..tasks import Batch, Task
 from .candidates import Candidates
 
 Array = npt.NDArray[Any]
@@ -157,6 +158,6 @@ def check(who: str, task: Any, rng: Any, **counts: Any) -> None:
     """Refuse a task, a generator or counts that a search cannot use, naming the search."""
     if not isinstance(task, Task):
         raise TypeError(f"{who}: task must be a Task, got {type(task).__name__}")
-    checks.generator(who, rng)
+    generator(who, rng)
     for name, count in counts.items():
-        checks.integer(who, name, count, 1)
+        integer(who, name, count, 1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import integer, is_number
 from ..plurals import counted
-from ..tasks import checks
 
 Array = npt.NDArray[Any]
 
@@ -110,9 +109,9 @@ class TransitionHierarchy:
         max_units: int = 1000,
     ) -> None:
         who = type(self).__name__
-        checks.integer(who, "input_size", input_size, 1)
-        checks.integer(who, "output_size", output_size, 1)
-        checks.integer(who, "max_units", max_units, 0)
+        integer(who, "input_size", input_size, 1)
+        integer(who, "output_size", output_size, 1)
+        integer(who, "max_units", max_units, 0)
         numbers: dict[str, tuple[Any, float, float]] = {
             "lr": (lr, 0.0, np.inf),
             "threshold": (threshold, 1.0, np.inf),
@@ -120,7 +119,7 @@ class TransitionHierarchy:
             "rate": (rate, 0.0, 1.0),
         }
         for name, (number, low, high) in numbers.items():
-            if not isinstance(number, Real) or not low < float(number) < high:
+            if not is_number(number) or not low < number < high:
                 raise ValueError(f"{who}: {name} must lie between {low:g} and {high:g}, got {number!r}")
         self.input_size, self.output_size = int(input_size), int(output_size)
         self.lr, self.threshold, self.floor, self.rate = lr, threshold, floor, rate

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import is_number
 from ..autodiff.primitives import reshape
 from ..autodiff.tensor import Tensor
 from ..optim import leaves
@@ -78,7 +78,7 @@ class ExtendedKalmanFilter:
         numbers: dict[str, Any] = {"uncertainty": uncertainty, "noise": noise, "drift": drift}
         for name, number in numbers.items():
             least = "not be negative" if name == "drift" else "be positive"
-            if not isinstance(number, Real) or not (float(number) > 0 or (name == "drift" and number == 0)):
+            if not is_number(number) or not (number > 0 or (name == "drift" and number == 0)):
                 raise ValueError(f"ExtendedKalmanFilter: {name} must {least}, got {number!r}")
         self.noise, self.drift = noise, drift
         self.P = uncertainty * np.eye(sum(parameter.size for parameter in self.parameters))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import integer
 from ..models import SequenceModel
 from ..plurals import counted
-from ..tasks import Task, checks
+from ..tasks import Task
 from .truncated_rtrl import Net, check_net
 
 Array = npt.NDArray[Any]
@@ -107,7 +108,7 @@ class OnlineLSTM1997:
             For each trial the largest error |t - y| at any asked position, one for each sequence that ended
             meanwhile.
         """
-        checks.integer(type(self).__name__, "steps", steps, 0)
+        integer(type(self).__name__, "steps", steps, 0)
         ended: list[list[float]] = [[] for _ in self.models]
         for _ in range(steps):
             if not self.reader.lengths.any():
@@ -160,7 +161,7 @@ def stream(task: Task, rng: np.random.Generator, *, together: int = 64) -> Itera
     together : int
         Sequences drawn at once, which is faster.
     """
-    checks.integer("stream", "together", together, 1)
+    integer("stream", "together", together, 1)
     while True:
         batch = task.batch(together, rng)
         for k, length in enumerate(batch.lengths):

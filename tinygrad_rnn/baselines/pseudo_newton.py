@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import is_number
 from ..autodiff.batching import Batched
 from ..autodiff.cotangent import dense
 from ..autodiff.primitives import reshape
@@ -72,7 +72,7 @@ def pseudo_newton_step(parameters: Sequence[Tensor], outputs: Tensor, targets: A
     who = "pseudo_newton_step"
     numbers: dict[str, Any] = {"lr": lr, "mu": mu}
     for name, number in numbers.items():
-        if not isinstance(number, Real) or not float(number) > 0:
+        if not is_number(number) or not number > 0:
             raise ValueError(f"{who}: {name} must be positive, got {number!r}")
     wanted = _tensors(who, outputs, parameters)
     target = np.asarray(targets, dtype=outputs.dtype)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import is_integer
 from ..autodiff.functions import concatenate, linear
 from ..autodiff.primitive import Value
 from ..autodiff.primitives import greater_equal, less, tanh, where
@@ -55,7 +56,7 @@ class ClockworkCell(GatedCell):
         super().__init__(input_size, hidden_size, **options)
         if periods is None:
             periods = [2**k for k in range(max(n for n in (4, 3, 2, 1) if hidden_size % n == 0))]
-        whole = all(isinstance(p, (int, np.integer)) and p > 0 for p in periods)
+        whole = all(map(is_integer, periods))
         if not whole or list(periods) != sorted(set(periods)) or not periods or hidden_size % len(periods):
             raise ValueError(
                 f"ClockworkCell: periods must be rising positive integers whose number divides {hidden_size}, got"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import is_integer, one_of
 from ..autodiff.functions import concatenate
 from ..autodiff.primitive import Value
 from ..autodiff.primitives import reshape, sigmoid, stop_gradient, tanh
@@ -56,13 +57,12 @@ class _BlockCell(GatedCell):
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         who = type(self).__name__
-        if not isinstance(block_size, (int, np.integer)) or block_size < 1 or hidden_size % block_size:
+        if not is_integer(block_size) or hidden_size % block_size:
             raise ValueError(f"{who}: block_size must divide {counted(hidden_size, 'memory cell')}, got {block_size!r}")
         if bias not in (True, False, "gates"):
             raise ValueError(f"{who}: bias must be True, False or 'gates', got {bias!r}")
         for role, squash in (("cell_input", cell_input), ("cell_output", cell_output)):
-            if squash not in SQUASH:
-                raise ValueError(f"{who}: {role} must be one of {', '.join(SQUASH)}, got {squash!r}")
+            one_of(who, role, squash, SQUASH)
         self.block_size, self.blocks = int(block_size), hidden_size // int(block_size)
         self.gate_bias, self.cell_bias = bool(bias), bias is True
         self.g, self.h = SQUASH[cell_input], SQUASH[cell_output]

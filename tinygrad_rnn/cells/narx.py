@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from ..arguments import is_integer
 from ..autodiff.functions import linear
 from ..autodiff.primitive import Value
 from ..autodiff.tensor import named
@@ -52,7 +51,7 @@ class NARXCell(GatedCell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        whole = all(isinstance(d, (int, np.integer)) and d > 0 for d in delays)
+        whole = all(map(is_integer, delays))
         if not delays or not whole or len(set(delays)) < len(delays):
             raise ValueError(f"NARXCell: delays must be different positive integers, got {delays!r}")
         self.delays = tuple(sorted(int(d) for d in delays))

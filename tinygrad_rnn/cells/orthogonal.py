@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from ..arguments import is_integer
 from ..autodiff.functions import split
 from ..autodiff.primitive import Value
 from ..autodiff.primitives import abs as absolute
@@ -57,7 +56,7 @@ class OrthogonalRNNCell(GatedCell):
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         k = min(4, hidden_size) if reflections is None else reflections
-        if not isinstance(k, (int, np.integer)) or not 1 <= k <= hidden_size:
+        if not is_integer(k) or k > hidden_size:
             raise ValueError(f"OrthogonalRNNCell: reflections must lie in 1..{hidden_size}, got {reflections!r}")
         self.reflections = int(k)
         if nonlinearity != "modrelu":

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from ..arguments import below_one, is_integer, one_of
 from ..autodiff import primitives as p
 from ..autodiff.functions import linear
 from ..autodiff.primitive import Value
@@ -32,8 +31,7 @@ def nonlinearity_of(who: str, name: str) -> str:
     ValueError
         Naming the cell and the nonlinearities there are.
     """
-    if name not in NONLINEARITIES:
-        raise ValueError(f"{who}: nonlinearity must be one of {', '.join(NONLINEARITIES)}, got {name!r}")
+    one_of(who, "nonlinearity", name, NONLINEARITIES)
     return name
 
 
@@ -136,10 +134,9 @@ class JordanCell(Cell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        if not 0 <= decay < 1:
-            raise ValueError(f"JordanCell: decay must lie in [0, 1), got {decay}")
+        below_one("JordanCell", decay=decay)
         n = hidden_size if units is None else units
-        if not isinstance(n, (int, np.integer)) or n < 1:
+        if not is_integer(n):
             raise ValueError(f"JordanCell: units must be a positive integer, got {units!r}")
         self.decay = decay
         fill = self.preset

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import is_integer, one_of
 from ..autodiff.arrays import plain
 from ..autodiff.primitive import Value
 from ..autodiff.scope import context
@@ -82,8 +83,7 @@ def compile(cell: Any, *, checkpoint: str | int | None = None, backend: str | No
     True
     """
     options: dict[str, Any] = {"checkpoint": checkpoint, "backend": _backend(backend)}
-    whole = isinstance(checkpoint, (int, np.integer)) and not isinstance(checkpoint, bool)
-    if checkpoint not in (None, "sqrt") and not (whole and int(checkpoint) > 0):
+    if checkpoint not in (None, "sqrt") and not is_integer(checkpoint):
         raise ValueError(f"compile: checkpoint must be 'sqrt' or a positive number of steps, got {checkpoint!r}")
     if isinstance(cell, Stacked):
         return Stacked(*[compile(layer, **options) for layer in cell.layers])
@@ -111,8 +111,7 @@ def _backend(name: str | None) -> str:
     installed = all(importlib.util.find_spec(module) for module in ("numba", "scipy", "threadpoolctl", "platformdirs"))
     if name is None:
         return "numba" if installed else "numpy"
-    if name not in BACKENDS:
-        raise ValueError(f"compile: backend must be one of {', '.join(BACKENDS)}, got {name!r}")
+    one_of("compile", "backend", name, BACKENDS)
     if name == "numba" and not installed:
         raise ImportError("compile: the backend numba is not installed: pip install tinygrad-rnn[compile]")
     return name

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import is_integer
 from ..autodiff.arrays import plain, real_array
 from ..autodiff.primitive import Value
 from ..autodiff.tensor import Tensor
@@ -148,7 +149,7 @@ class Cell(Parametrised):
         init: str | Callable[[int], Preset] = "pytorch",
     ) -> None:
         for role, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+            if not is_integer(size):
                 raise ValueError(f"{type(self).__name__}: {role} must be a positive integer, got {size!r}")
         self.input_size = int(input_size)
         self.hidden_size = int(hidden_size)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import is_integer
 from ..autodiff.ancestry import parts
 from ..autodiff.anomaly import AnomalyError, anomaly_error
 from ..autodiff.arrays import real_array
@@ -134,7 +135,7 @@ def unroll(
     if not isinstance(cell, (Cell, Stacked, Bidirectional)):
         raise TypeError(f"unroll: cell must be a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
     steps, batch = _steps(cell, inputs)
-    if truncate is not None and (not isinstance(truncate, (int, np.integer)) or truncate < 1):
+    if truncate is not None and not is_integer(truncate):
         raise ValueError(f"unroll: truncate must be a positive number of steps, got {truncate!r}")
     masks = None if lengths is None else _masks(lengths, len(steps), batch)
     start = cell.initial_state(batch) if state is None else state

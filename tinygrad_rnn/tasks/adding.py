@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import fraction, integer
+from . import criteria
 from .sequences import at_end, within
 from .task import Array, Batch, Task
 
@@ -24,7 +25,7 @@ class MarkedPairs(Task):
 
     def __post_init__(self) -> None:
         why = "one of the first ten pairs is marked, and another one of the first T/2"
-        checks.integer(type(self).__name__, "T", self.T, 20, why)
+        integer(type(self).__name__, "T", self.T, 20, why)
 
     def judge(self, outputs: Array, batch: Batch) -> Array:
         return criteria.close(outputs, batch, 0.04)
@@ -140,8 +141,8 @@ class ModernAdding(Task):
     loss = "mse"
 
     def __post_init__(self) -> None:
-        checks.integer("ModernAdding", "T", self.T, 2, "either half needs a pair to mark")
-        checks.fraction("ModernAdding", "tolerance", self.tolerance)
+        integer("ModernAdding", "T", self.T, 2, "either half needs a pair to mark")
+        fraction("ModernAdding", "tolerance", self.tolerance)
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         columns, half = np.arange(size), self.T // 2

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import integer
+from . import criteria
 from .sequences import next_symbols, one_hot
 from .task import Array, Batch, Task
 
@@ -62,7 +63,7 @@ class Characters(Task):
     loss = "cross_entropy"
 
     def __post_init__(self) -> None:
-        checks.integer("Characters", "window", self.window, 1)
+        integer("Characters", "window", self.window, 1)
         text = _read(Path(self.text)) if isinstance(self.text, PathLike) else self.text
         if not isinstance(text, str):
             raise TypeError(f"Characters: text must be a str or a pathlib.Path, got {type(text).__name__}")

@@ -7,7 +7,8 @@ from math import log
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import integer
+from . import criteria
 from .sequences import one_hot
 from .task import Array, Batch, Task
 
@@ -45,9 +46,9 @@ class CopyMemory(Task):
     loss = "cross_entropy"
 
     def __post_init__(self) -> None:
-        checks.integer("CopyMemory", "T", self.T, 1, "the delimiter comes T steps after the last item")
-        checks.integer("CopyMemory", "items", self.items, 1)
-        checks.integer("CopyMemory", "symbols", self.symbols, 2, "there is nothing to remember otherwise")
+        integer("CopyMemory", "T", self.T, 1, "the delimiter comes T steps after the last item")
+        integer("CopyMemory", "items", self.items, 1)
+        integer("CopyMemory", "symbols", self.symbols, 2, "there is nothing to remember otherwise")
 
     @property
     def input_size(self) -> int:

@@ -7,7 +7,8 @@ from math import log
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import integer_range
+from . import criteria
 from .sequences import one_hot, within
 from .task import Array, Batch, Task
 
@@ -39,7 +40,7 @@ class Counting(Task):
     loss = "binary"
 
     def __post_init__(self) -> None:
-        checks.ordered("Counting", "shortest", "longest", 1, shortest=self.shortest, longest=self.longest)
+        integer_range("Counting", "shortest", "longest", 1, shortest=self.shortest, longest=self.longest)
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         n = rng.integers(self.shortest, self.longest + 1, size)

@@ -7,7 +7,8 @@ from math import log
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import fraction, integer
+from . import criteria
 from .sequences import at_end, one_hot
 from .task import Array, Batch, Task
 
@@ -67,11 +68,11 @@ class Countries(Task):
     loss = "cross_entropy"
 
     def __post_init__(self) -> None:
-        checks.integer("Countries", "d", self.d, 0)
-        checks.integer("Countries", "K", self.K, 2)
+        integer("Countries", "d", self.d, 0)
+        integer("Countries", "K", self.K, 2)
         if self.K not in range(len(_NATIONS) + 1):
             raise ValueError(f"Countries: K must be at most {len(_NATIONS)}, got {self.K}: no more are known")
-        checks.fraction("Countries", "clouds", self.clouds)
+        fraction("Countries", "clouds", self.clouds)
 
     @property
     def words(self) -> tuple[str, ...]:

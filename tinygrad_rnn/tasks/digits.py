@@ -9,7 +9,8 @@ from math import log
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import choice, flag, integer
+from . import criteria
 from .sequences import at_end, one_hot
 from .task import Array, Batch, Task
 
@@ -52,10 +53,10 @@ class Digits(Task):
     loss = "cross_entropy"
 
     def __post_init__(self) -> None:
-        checks.choice("Digits", "pixels", self.pixels, (1, 2, 4, 8))
-        checks.choice("Digits", "part", self.part, ("training", "test"))
-        checks.flag("Digits", "permuted", self.permuted)
-        checks.integer("Digits", "seed", self.seed, 0)
+        choice("Digits", "pixels", self.pixels, (1, 2, 4, 8))
+        choice("Digits", "part", self.part, ("training", "test"))
+        flag("Digits", "permuted", self.permuted)
+        integer("Digits", "seed", self.seed, 0)
 
     @property
     def input_size(self) -> int:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import choice, integer_range, not_negative
+from . import criteria
 from .sequences import at_end, within
 from .task import Array, Batch, Task
 
@@ -49,9 +50,9 @@ class Latch(Task):
     loss = "mse"
 
     def __post_init__(self) -> None:
-        checks.choice("Latch", "variant", self.variant, _TARGETS)
-        checks.ordered("Latch", "shortest", "longest", 2, shortest=self.shortest, longest=self.longest)
-        checks.variance("Latch", "variance", self.variance)
+        choice("Latch", "variant", self.variant, _TARGETS)
+        integer_range("Latch", "shortest", "longest", 2, shortest=self.shortest, longest=self.longest)
+        not_negative("Latch", "variance", self.variance)
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         lengths = rng.integers(self.shortest, self.longest + 1, size)

@@ -7,7 +7,8 @@ from math import log
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import integer
+from . import criteria
 from .sequences import at_end, next_symbols, one_hot
 from .task import Array, Batch, Task
 
@@ -38,7 +39,7 @@ class NoiseFree(Task):
     p: int = 100
 
     def __post_init__(self) -> None:
-        checks.integer(type(self).__name__, "p", self.p, 2, "something must lie between the two ends")
+        integer(type(self).__name__, "p", self.p, 2, "something must lie between the two ends")
 
     @property
     def input_size(self) -> int:
@@ -120,8 +121,8 @@ class LongLag(Task):
     p: int = 50
 
     def __post_init__(self) -> None:
-        checks.integer("LongLag", "q", self.q, 0)
-        checks.integer("LongLag", "p", self.p, 1)
+        integer("LongLag", "q", self.q, 0)
+        integer("LongLag", "p", self.p, 1)
 
     @property
     def input_size(self) -> int:

@@ -7,7 +7,8 @@ from math import log
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import fraction, integer_range
+from . import criteria
 from .sequences import at_end, within
 from .task import Array, Batch, Task
 
@@ -44,8 +45,8 @@ class Parity(Task):
     loss = "binary"
 
     def __post_init__(self) -> None:
-        checks.ordered("Parity", "shortest", "longest", 1, shortest=self.shortest, longest=self.longest)
-        checks.fraction("Parity", "noise", self.noise)
+        integer_range("Parity", "shortest", "longest", 1, shortest=self.shortest, longest=self.longest)
+        fraction("Parity", "noise", self.noise)
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         lengths = rng.integers(self.shortest, self.longest + 1, size)

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import generator, integer
+from . import criteria
 from .automaton import Automaton
 from .sequences import next_symbols
 from .task import Array, Batch, Task
@@ -96,8 +97,8 @@ class Reber(Grammar):
 
     def strings(self, size: int, rng: np.random.Generator) -> list[str]:
         """Draw `size` strings, repetitions and all."""
-        checks.integer(type(self).__name__, "size", size, 1)
-        checks.generator(type(self).__name__, rng)
+        integer(type(self).__name__, "size", size, 1)
+        generator(type(self).__name__, rng)
         return self.automaton.spell(self.automaton.walk(size, rng))
 
     def split(
@@ -114,7 +115,7 @@ class Reber(Grammar):
             different embedded strings most are long, 18 symbols on average where the grammar has 12, and a
             net has to track the grammar for longer to be right on all.
         """
-        checks.integer(type(self).__name__, "size", size, 1)
+        integer(type(self).__name__, "size", size, 1)
         if not distinct:
             training = self.strings(size, rng)
             known, test = set(training), list[str]()
@@ -215,7 +216,7 @@ class ContinualReber(Grammar):
     recalling = (9, 17)
 
     def __post_init__(self) -> None:
-        checks.integer("ContinualReber", "length", self.length, 1)
+        integer("ContinualReber", "length", self.length, 1)
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         return next_symbols(self.automaton.walk(size, rng, self.length + 1), self.input_size)

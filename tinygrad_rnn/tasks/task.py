@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import checks
+from ..arguments import generator, integer
 
 Array = npt.NDArray[Any]
 
@@ -72,8 +72,8 @@ class Task:
             If `size` is no positive integer, or `rng` no NumPy generator.
         """
         name = type(self).__name__
-        checks.integer(name, "batch size", size, 1)
-        checks.generator(name, rng)
+        integer(name, "batch size", size, 1)
+        generator(name, rng)
         return self.draw(int(size), rng)
 
     def correct(self, outputs: Any, batch: Batch) -> Array:

@@ -7,7 +7,8 @@ from math import log
 
 import numpy as np
 
-from . import checks, criteria
+from ..arguments import choice, integer
+from . import criteria
 from .sequences import at_end, one_hot, within
 from .task import Array, Batch, Task
 
@@ -49,8 +50,8 @@ class TemporalOrder(Task):
     loss = "cross_entropy"
 
     def __post_init__(self) -> None:
-        checks.choice("TemporalOrder", "classes", self.classes, _WINDOWS)
-        checks.integer("TemporalOrder", "T", self.T, 10, "the symbols that matter need a place each")
+        choice("TemporalOrder", "classes", self.classes, _WINDOWS)
+        integer("TemporalOrder", "T", self.T, 10, "the symbols that matter need a place each")
 
     @property
     def output_size(self) -> int:

@@ -7,8 +7,9 @@ from math import log
 
 import numpy as np
 
+from ..arguments import choice, integer, not_negative
 from ..plurals import counted
-from . import checks, criteria
+from . import criteria
 from .sequences import at_end, within
 from .task import Array, Batch, Task
 
@@ -54,11 +55,11 @@ class TwoSequence(Task):
     variance: float = 0.2
 
     def __post_init__(self) -> None:
-        checks.choice("TwoSequence", "variant", self.variant, _TARGETS)
-        checks.integer("TwoSequence", "N", self.N, 1)
+        choice("TwoSequence", "variant", self.variant, _TARGETS)
+        integer("TwoSequence", "N", self.N, 1)
         why = f"noise must follow the first N={counted(self.N, 'number')}"
-        checks.integer("TwoSequence", "T", self.T, self.N + 1, why)
-        checks.variance("TwoSequence", "variance", self.variance)
+        integer("TwoSequence", "T", self.T, self.N + 1, why)
+        not_negative("TwoSequence", "variance", self.variance)
 
     input_size = output_size = 1
 

@@ -7,8 +7,9 @@ from math import log
 
 import numpy as np
 
+from ..arguments import flag, integer
 from ..plurals import counted
-from . import checks, criteria
+from . import criteria
 from .sequences import one_hot
 from .task import Array, Batch, Task
 
@@ -51,11 +52,11 @@ class Warped(Task):
 
     def __post_init__(self) -> None:
         why = "with two, the one before is always the other"
-        checks.integer("Warped", "symbols", self.symbols, 3, why)
-        checks.integer("Warped", "factor", self.factor, 1)
+        integer("Warped", "symbols", self.symbols, 3, why)
+        integer("Warped", "factor", self.factor, 1)
         why = f"the first character alone may last factor={counted(self.factor, 'step')}"
-        checks.integer("Warped", "T", self.T, self.factor + 1, why)
-        checks.flag("Warped", "variable", self.variable)
+        integer("Warped", "T", self.T, self.factor + 1, why)
+        flag("Warped", "variable", self.variable)
 
     @property
     def input_size(self) -> int:

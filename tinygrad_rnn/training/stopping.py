@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import is_integer, positive
 from ..recurrent.state_dicts import fitting
 
 Array = npt.NDArray[Any]
@@ -36,10 +37,10 @@ class Solved:
     """
 
     def __init__(self, last: int = 2000, mean_error: float | None = None, share: float = 1.0) -> None:
-        if not isinstance(last, (int, np.integer)) or last < 1:
+        if not is_integer(last):
             raise ValueError(f"Solved: last must be a positive number of sequences, got {last!r}")
-        if mean_error is not None and not mean_error > 0:
-            raise ValueError(f"Solved: mean_error must be positive, got {mean_error!r}")
+        if mean_error is not None:
+            positive("Solved", mean_error=mean_error)
         if not 0 < share <= 1:
             raise ValueError(f"Solved: share must lie in (0, 1], got {share!r}")
         self.last, self.mean_error, self.share = int(last), mean_error, share
