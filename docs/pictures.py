@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
+from inspector import plots
 from inspector.formats.svg import complete, to_svg
 from inspector.picture.compose import LEVELS, picture
 from inspector.picture.picture import Picture
-from inspector.plots import curves as plot
 from tinygrad_rnn import files
 
 HERE = Path(__file__).resolve().parent
@@ -197,7 +197,7 @@ def trained(folder: Path) -> None:
     except example.WeightsMissing as error:
         print(f"left out understanding-sensitivity: {error}", file=sys.stderr)
         return
-    plot.save(example.heat_map(example.spell(model, "understanding")), folder / "understanding-sensitivity.png")
+    plots.save(example.heat_map(example.spell(model, "understanding")), folder / "understanding-sensitivity.png")
 
 
 def decays(folder: Path) -> None:
@@ -222,40 +222,40 @@ def reach(folder: Path) -> None:
     x = noise(80, 4, 3)
     run = tg.unroll(tg.cells.LSTMCell(3, 16, seed=0, init="keras"), x)
     found = inspector.reach(run, (run.stacked**2).sum())
-    found.plot(folder / "analysis/reach-map.png")
-    found.plot_gradients(folder / "analysis/reach-gradients.png", states=["h", "c"])
-    found.plot_lags(folder / "analysis/reach-lags.png")
+    found.save(folder / "analysis/reach-map.png")
+    found.plot_gradients(states=["h", "c"]).figure.save(folder / "analysis/reach-gradients.png")
+    found.plot_lags().figure.save(folder / "analysis/reach-lags.png")
     runs = [tg.unroll(tg.cells.RNNCell(3, 16, seed=seed), x) for seed in range(50)]
-    inspector.band(runs, [one.outputs[-1].sum() for one in runs]).plot(folder / "analysis/band.png")
+    inspector.band(runs, [one.outputs[-1].sum() for one in runs]).save(folder / "analysis/band.png")
 
 
 def jacobians(folder: Path) -> None:
     """Those of docs/jacobians.md."""
-    inspector.jacobians(tg.unroll(tg.cells.RNNCell(3, 16, seed=0), noise(80, 4, 3))).plot(
+    inspector.jacobians(tg.unroll(tg.cells.RNNCell(3, 16, seed=0), noise(80, 4, 3))).save(
         folder / "analysis/jacobians.png"
     )
     cell = tg.cells.LSTMCell(3, 16, seed=0, init="keras")
-    inspector.lyapunov(cell, noise(2000, 2, 3)).plot(folder / "analysis/lyapunov.png")
+    inspector.lyapunov(cell, noise(2000, 2, 3)).save(folder / "analysis/lyapunov.png")
     for name in ("rnn", "lstm"):
-        inspector.phase_diagram(name, progress=False).plot(folder / f"analysis/phases-{name}.png")
+        inspector.phase_diagram(name, progress=False).save(folder / f"analysis/phases-{name}.png")
 
 
 def paths(folder: Path) -> None:
     """Those of docs/paths.md."""
     run = tg.unroll(tg.cells.LSTMCell(4, 16, seed=0), noise(60, 4, 4))
     loss = tg.losses.mse_loss(run.outputs[-1], np.ones((4, 16)))
-    inspector.shares(run, loss).plot(folder / "analysis/shares-lstm.png")
-    inspector.path_orders(run, loss, wrt=("c", 0)).plot(folder / "analysis/path-orders-lstm.png")
-    inspector.waterfall(run, loss, state="h").plot(folder / "analysis/waterfall-lstm.png")
+    inspector.shares(run, loss).save(folder / "analysis/shares-lstm.png")
+    inspector.path_orders(run, loss, wrt=("c", 0)).save(folder / "analysis/path-orders-lstm.png")
+    inspector.waterfall(run, loss, state="h").save(folder / "analysis/waterfall-lstm.png")
 
 
 def weights(folder: Path) -> None:
     """What trains an LSTM, and what taking something away does to it."""
     run = tg.unroll(tg.cells.LSTMCell(3, 16, seed=0), noise(60, 4, 3))
     loss = (run.outputs[-1] ** 2).sum()
-    inspector.weights(run, loss).plot(folder / "analysis/weights.png")
-    inspector.what_if(run, loss, bias={"f": 2.0}).plot(folder / "analysis/what-if.png")
-    inspector.duality(run, loss).plot(folder / "analysis/duality.png")
+    inspector.weights(run, loss).save(folder / "analysis/weights.png")
+    inspector.what_if(run, loss, bias={"f": 2.0}).save(folder / "analysis/what-if.png")
+    inspector.duality(run, loss).save(folder / "analysis/duality.png")
 
 
 def reber(folder: Path) -> None:
@@ -268,14 +268,14 @@ def reber(folder: Path) -> None:
     word, alphabet = "BPBTXXTTVPXTVPSE", "BTPSXVE"
     prediction = model(np.eye(7)[[alphabet.index(letter) for letter in word]][:, None, :])
     score = prediction.outputs[-1, 0, alphabet.index("P")] - prediction.outputs[-1, 0, alphabet.index("T")]
-    inspector.saliency(prediction.run, score, "integrated", labels=word).plot(folder / "analysis/saliency.png")
-    inspector.gates(prediction.run, score).plot(folder / "analysis/gates.png")
+    inspector.saliency(prediction.run, score, "integrated", labels=word).save(folder / "analysis/saliency.png")
+    inspector.gates(prediction.run, score).save(folder / "analysis/gates.png")
 
 
 def diagnosis(folder: Path) -> None:
     """That of docs/diagnose.md."""
     run = tg.unroll(tg.cells.LSTMCell(3, 16, seed=0), noise(60, 4, 3))
-    inspector.diagnose(run, run.outputs[-1].sum()).plot(folder / "analysis/diagnosis.png")
+    inspector.diagnose(run, run.outputs[-1].sum()).save(folder / "analysis/diagnosis.png")
 
 
 def thresholds(folder: Path) -> None:
@@ -287,7 +287,7 @@ def thresholds(folder: Path) -> None:
 
 def sweeps(folder: Path) -> None:
     """Three cells, two initialisations, ten seeds."""
-    inspector.sweep(["rnn", "lstm", "gru"], [100], ["pytorch", "keras"]).plot(folder / "analysis/sweep.png")
+    inspector.sweep(["rnn", "lstm", "gru"], [100], ["pytorch", "keras"]).save(folder / "analysis/sweep.png")
 
 
 def claims(folder: Path) -> None:
@@ -296,8 +296,8 @@ def claims(folder: Path) -> None:
 
 
 PLOTS: dict[str, Callable[[Path], None]] = {
-    plots.__name__: plots
-    for plots in (
+    draw.__name__: draw
+    for draw in (
         trained,
         decays,
         learning,

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Measured = dict[str, dict[str, list[inspector.GradientTrace]]]
 """Traces by filling and cell, one a seed."""
@@ -69,7 +68,7 @@ def table(measured: Measured) -> str:
 
 def picture(measured: Measured, path: Path) -> tuple[Path, str]:
     """One panel a filling: the first seed's curve of each cell, and a band over all seeds."""
-    figure = Figure(figsize=(17, 5), layout="constrained")
+    figure = plots.Canvas(17, 5)
     panels = figure.subplots(1, len(measured), sharey=True)
     for panel, (filling, cells) in zip(panels, measured.items(), strict=True):
         inspector.plot_decay({cell: found[0] for cell, found in cells.items()}, ax=panel, names=["h"])
@@ -78,7 +77,7 @@ def picture(measured: Measured, path: Path) -> tuple[Path, str]:
             panel.fill_between(range(STEPS), norms.min(axis=0), norms.max(axis=0), color=line.get_color(), alpha=0.15)
         panel.set_title(filling, loc="left")
         panel.label_outer()
-    plot.save(figure, path)
+    plots.save(figure, path)
     return path, (
         f"the gradient of the last of {STEPS} steps, back to the first, in an RNN, an LSTM and a GRU; "
         f"bands span {SEEDS} seeds"

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[Any]
 
@@ -251,9 +251,9 @@ def draw(model: Model, word: str, out: Path) -> Iterator[tuple[Path, str]]:
     """The pictures of one word, each with a sentence on what it shows."""
     spelling = spell(model, word)
     word = spelling.word
-    path = plot.save(heat_map(spelling), out / f"{word}-sensitivity.png")
+    path = plots.save(heat_map(spelling), out / f"{word}-sensitivity.png")
     yield path, f"which letters each phoneme of {word!r} depends on; the broad diagonal is the alignment it learned"
-    path = plot.save(decay(spelling), out / f"{word}-decay.png")
+    path = plots.save(decay(spelling), out / f"{word}-decay.png")
     yield path, "how the gradient of the first and the last phoneme fades along the encoder, back to the first letter"
     whole = inspector.trace(spelling.encoder, spelling.log_probabilities.sum())
     ends = range(len(word) + 1) if len(word) < 6 else [0, 1, 2, -2, -1]
@@ -267,7 +267,7 @@ def heat_map(spelling: Spelling) -> Figure:
     strength = sensitivity(spelling)
     rows = ["end" if phoneme == END else phoneme for phoneme in spelling.said]
     columns = [*spelling.word, "end"]
-    figure = Figure(figsize=(max(6.0, 2.2 + 0.5 * len(columns)), max(4.0, 1.6 + 0.4 * len(rows))), layout="constrained")
+    figure = plots.Canvas(max(6.0, 2.2 + 0.5 * len(columns)), max(4.0, 1.6 + 0.4 * len(rows)))
     axes = figure.subplots()
     inspector.plot_heat_map(
         strength / strength.sum(axis=1, keepdims=True),
@@ -291,7 +291,7 @@ def decay(spelling: Spelling) -> Figure:
         )
         for which, k in (("the first", 0), ("the last", last))
     }
-    figure = Figure(figsize=(8.0, 4.6), layout="constrained")
+    figure = plots.Canvas(8.0, 4.6)
     axes = figure.subplots()
     inspector.plot_decay(traces, ax=axes, names=["h"])
     axes.set_title(f"How far back does “{spelling.word}” reach?", loc="left")

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
+from inspector import plots
 from inspector.analysis.diagnose import EXPLODES, VANISHES
-from inspector.plots import curves as plot
 
 HIDDEN, UPDATES, BATCH, ROW = 12, 600, 32, 20
 FORGET_BIASES, GAINS, LENGTHS, SEEDS = (-1.0, 0.0, 1.0, 2.0, 3.0, 5.0), (0.8, 1.0, 1.5, 2.0, 2.5), (30, 60), (0, 1, 2)
@@ -95,10 +94,10 @@ def trials(lengths: Sequence[int] = LENGTHS, seeds: Sequence[int] = SEEDS, updat
     return sorted((trial(*one, updates) for one in tqdm(grid, desc="training", disable=None)), key=lambda one: one.kept)
 
 
+@plots.in_style
 def picture(found: Sequence[Trial], path: Path, updates: int = UPDATES) -> tuple[Path, str]:
     """Updates until learned against what was left of the gradient; what never learned stands on top."""
-    figure = Figure(figsize=(8.4, 4.4), layout="constrained")
-    axes = figure.add_subplot()
+    axes = plots.Canvas(8.4, 4.4).add_subplot()
     for kind, colour, marker in (("lstm", "#0072B2", "o"), ("rnn", "#D55E00", "s")):
         for learned in (True, False):
             own = [one for one in found if one.kind == kind and (one.learned is not None) == learned]
@@ -115,13 +114,13 @@ def picture(found: Sequence[Trial], path: Path, updates: int = UPDATES) -> tuple
     axes.axvspan(VANISHES, EXPLODES, color="#009E73", alpha=0.1, linewidth=0)
     axes.text((VANISHES * EXPLODES) ** 0.5, updates * 0.95, "well", ha="center", va="top", color="#00664B", fontsize=10)
     axes.set_xscale("log")
-    axes.set_xlabel("‖∂L/∂state‖ at the first step / at the last, before training", color=plot.INK)
-    axes.set_ylabel("updates until learned", color=plot.INK)
-    axes.set_title("What is left of the gradient, and what is learned", loc="left", color=plot.INK, fontsize=11)
-    plot.plain_axes(axes)
-    axes.legend(frameon=False, fontsize=8.5, labelcolor=plot.INK, loc="center left")
-    return plot.save(
-        figure, path
+    axes.set_xlabel("‖∂L/∂state‖ at the first step / at the last, before training")
+    axes.set_ylabel("updates until learned")
+    plots.title(axes, "What is left of the gradient, and what is learned")
+    plots.plain_axes(axes)
+    axes.legend(loc="center left")
+    return plots.save(
+        axes, path
     ), "updates until a network has learned, against what was left of its gradient at the first step before training"
 
 

@@ -50,7 +50,7 @@ from .drawing import render as render
 from .drawing import to_networkx as to_networkx
 from .formats.graphviz import GraphvizMissingError as GraphvizMissingError
 from .plots.curves import plot_decay as plot_decay
-from .plots.curves import plot_heat_map as plot_heat_map
+from .plots.maps import plot_heat_map as plot_heat_map
 from .program import render_program as render_program
 from .reports import report as report
 from .sweeps import Sweep as Sweep

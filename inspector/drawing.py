@@ -16,7 +16,7 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from .formats import Fit, writer_of
 from .formats.svg import write_svg
-from .notebook import Brief
+from .notebook import brief
 from .picture.compose import picture
 from .picture.picture import Picture
 from .tracing.trace import GradientTrace, trace
@@ -56,7 +56,7 @@ class _Svg(str):
         return re.sub(r"<svg\b", '<svg style="max-width:100%;height:auto"', self, count=1)
 
 
-class Drawing(Brief):
+class Drawing:
     """A picture of a run: shows itself in a notebook, and says in words what it shows.
 
     Attributes
@@ -116,6 +116,9 @@ class Drawing(Brief):
 
     def __str__(self) -> str:
         return "\n".join(filter(None, [self.picture.title, self.picture.words]))
+
+    def __repr__(self) -> str:
+        return brief(type(self), str(self))
 
 
 def draw(

@@ -26,11 +26,11 @@ from tinygrad_rnn.plurals import counted
 
 from .loading.load import make_cell, source_digest
 from .loading.processes import processes
-from .notebook import Shown
-from .plots import curves as plot
 from .plots.colours import styles
-from .plots.maps import QUANTILES, draw_band
-from .plots.maps import quantiles as quantiles_of
+from .plots.curves import along_time, band, mark_rows, quantiles
+from .plots.figures import axes_of, picture
+from .plots.legends import legend, title
+from .results import Labelled, Result, optional
 from .tracing.decay import decay_rate
 from .tracing.trace import norms as norms_of
 from .tracing.trace import trace
@@ -79,7 +79,7 @@ class _Record(TypedDict):
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep(Shown):
+class Sweep(Result):
     """What came out of a grid of runs.
 
     Attributes
@@ -88,6 +88,8 @@ class Sweep(Shown):
         One a run, in the order of the grid: its ``job``, its ``loss``, by state the ``norms`` (T,), and what it was
         made with: the ``version`` of the library and a digest of the ``source`` of a cell that is none of the
         library's.
+    not_finite : str or None
+        How many runs have a loss or a gradient that is not finite, and which is the first; none if all are finite.
     """
 
     results: tuple[Mapping[str, Any], ...]
@@ -112,17 +114,29 @@ class Sweep(Shown):
                     result["loss"],
                 )
 
-    def to_csv(self, path: str | Path) -> Path:
-        """Write the tidy table; the file appears only when it is complete."""
-        return files.write_csv(path, COLUMNS, self.rows())
+    def records(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """The tidy table."""
+        return COLUMNS, self.rows()
 
-    def to_json(self, path: str | Path) -> Path:
-        """Write the tidy table as a list of objects; what is not finite is ``null``."""
-        rows = [
-            {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in zip(COLUMNS, row, strict=True)}
-            for row in self.rows()
-        ]
-        return files.write(path, json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    def facts(self) -> dict[str, Any]:
+        """The tidy table as a list of objects, ``"runs"``."""
+        return {"runs": [dict(zip(COLUMNS, row, strict=True)) for row in self.rows()]}
+
+    def tables(self) -> dict[str, Labelled]:
+        """How every state decays, on the grid; NaN for the states that a cell has not."""
+        rows: list[Any] = list(self.rows())
+        axes: dict[str, list[Any]] = {
+            name: list(dict.fromkeys(row[k] for row in rows)) for k, name in enumerate(COLUMNS[:5])
+        }
+        values = np.full((len(COLUMNS) - 5, *map(len, axes.values())), np.nan)
+        for row in rows:
+            place: Any = (slice(None), *(axes[name].index(row[k]) for k, name in enumerate(axes)))
+            values[place] = row[5:]
+        return {name: Labelled(table, axes, name) for name, table in zip(COLUMNS[5:], values, strict=True)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tidy table alone, of which all else is made."""
+        return {name: value for name, value in super().to_dict().items() if name in ("runs", "not_finite")}
 
     def to_pandas(self) -> Any:
         """The tidy table as a pandas DataFrame.
@@ -132,12 +146,10 @@ class Sweep(Shown):
         ModuleNotFoundError
             If pandas is not installed.
         """
-        import pandas
+        return optional("pandas", "to_pandas").DataFrame(list(self.rows()), columns=list(COLUMNS))
 
-        return pandas.DataFrame(list(self.rows()), columns=list(COLUMNS))
-
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None, length: int | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None, length: int | None = None) -> Axes:
         """Decay against steps back for each cell and initialisation: the median over seeds, and bands of half and of
         nine tenths.
 
@@ -145,8 +157,8 @@ class Sweep(Shown):
 
         Parameters
         ----------
-        path, ax
-            As for :func:`~inspector.plot_decay`.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
         length : int, optional
             The runs of this length; the longest when omitted.
         """
@@ -157,34 +169,28 @@ class Sweep(Shown):
         for job, result in zip(jobs, self.results, strict=True):
             if job.length == length:
                 groups.setdefault((job.cell, job.init), []).append(_relative(result["norms"]))
-        axes = plot.axes_of(ax, (8.0, 4.6))
-        looks, lines = styles(job.cell for job in jobs), []
-        marks: list[tuple[Any, Any]] = []
+        axes, looks = axes_of(ax, 8.0, 4.6), styles(job.cell for job in jobs)
+        lines: list[Any] = []
+        zeros: list[Any] = []
+        broken: list[Any] = []
         for (cell, init), curves in groups.items():
-            quantiles = quantiles_of(np.stack(curves, axis=1), list(QUANTILES.values()))
+            norms, levels = np.stack(curves), quantiles(np.stack(curves, axis=1))
             label = f"{cell}, {init or 'default'}" if len(inits) > 1 else cell
             look = looks[cell].among(inits.index(init), len(inits))
-            lines.append(
-                draw_band(axes, np.arange(length), quantiles, look, f"{label}: {decay_rate(quantiles[2][::-1])}")
-            )
-            norms = np.stack(curves)
-            marks.append((((norms == 0).all(axis=0), look.colour), (~np.isfinite(norms).all(axis=0), look.colour)))
-        plot.along_time(axes, "state")
-        plot.mark_rows(axes, [zero for zero, _ in marks], [broken for _, broken in marks])
-        axes.set_xlabel("steps back k", color=plot.INK)
-        axes.set_ylabel("‖∂L/∂state‖₂ k steps back, relative to the last step", color=plot.INK)
-        seeds = len({job.seed for job in jobs})
-        plot.title(
-            axes, f"Decay over {counted(length, 'step')}, {counted(seeds, 'seed')}: median, half, and nine tenths"
-        )
-        plot.legend(axes, lines)
-        return plot.finish(axes, path, self.not_finite)
+            lines.append(band(axes, np.arange(length), levels, look, f"{label}: {decay_rate(levels[2][::-1])}"))
+            zeros.append(((norms == 0).all(axis=0), look.colour))
+            broken.append((~np.isfinite(norms).all(axis=0), look.colour))
+        along_time(axes, "state")
+        mark_rows(axes, zeros, broken)
+        axes.set(xlabel="steps back k", ylabel="‖∂L/∂state‖₂ k steps back, relative to the last step")
+        seeds = counted(len({job.seed for job in jobs}), "seed")
+        title(axes, f"Decay over {counted(length, 'step')}, {seeds}: median, half, and nine tenths")
+        legend(axes, lines)
+        return axes
 
     @property
     def not_finite(self) -> str | None:
-        """How many runs have a loss or a gradient that is not finite, and which is the first; none if all are
-        finite.
-        """
+        """How many runs are not finite, and which is the first."""
         ill = [
             result
             for result in self.results
@@ -200,13 +206,11 @@ class Sweep(Shown):
             f" {job.init or 'default'}, seed {job.seed}: {where}"
         )
 
-    def _says(self) -> str:
-        return (
-            f"{counted(len(self.results), 'run')} of"
-            f" {', '.join(dict.fromkeys(Job(*result['job']).cell for result in self.results))}"
-        )
+    def __repr__(self) -> str:
+        cells = ", ".join(dict.fromkeys(Job(*result["job"]).cell for result in self.results))
+        return f"<Sweep: {counted(len(self.results), 'run')} of {cells}>"
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         table: dict[tuple[str, ...], list[float]] = {}
         for cell, length, init, _, state, factor, *_ in self.rows():
             table.setdefault((f"{cell} {state}", str(init), str(length)), []).append(factor)
@@ -220,7 +224,7 @@ class Sweep(Shown):
             )
             left_out = f"  of the {len(known)} with a decay to measure" if 0 < len(known) < len(factors) else ""
             lines.append(f"{name:20}{init:>12}{length:>7}{len(factors):>6}{told}{left_out}")
-        return "\n".join([*([self.not_finite] if self.not_finite else []), *lines])
+        return "\n".join(lines)
 
 
 def sweep(

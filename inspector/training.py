@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,13 @@ from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.training import Step
 
-from .notebook import Shown
-from .plots import curves as plot
-from .plots.colours import styles
+from .plots.colours import TIME, styles
+from .plots.curves import along_time, curve, log_scale, plain_axes
+from .plots.figures import Canvas, axes_of, save, warn
+from .plots.legends import head, legend, legend_below, title
+from .plots.maps import colour_bar
+from .plots.style import FINE, PANEL, in_style
+from .results import Labelled, Result
 from .tracing.decay import decay_rate
 from .tracing.sparkline import sparkline
 from .tracing.trace import trace
@@ -33,7 +37,7 @@ __all__ = ["DecayRecorder", "animate_training", "plot_snapshots", "plot_training
 _CURVES, _PLOTS = 6, 12
 
 
-class DecayRecorder(Shown):
+class DecayRecorder(Result):
     """Records the norm of the gradient at every timestep, every so many training steps.
 
     Give it to :func:`tinygrad_rnn.fit` as one of the `hooks`. Each record costs about one backward pass more.
@@ -150,11 +154,11 @@ class DecayRecorder(Shown):
     def __repr__(self) -> str:
         return f"DecayRecorder(every={self.every}, names={self.names!r})"
 
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None, name: str | None = None) -> Path | Axes:
+    def plot(self, ax: Axes | None = None, name: str | None = None) -> Axes:
         """Plot how the decay changed during training, see :func:`plot_training`."""
-        return plot_training(self, path, ax, name)
+        return plot_training(self, ax=ax, name=name)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         if not self.steps:
             return "no training step recorded yet"
         wide = max(map(len, self.curves))
@@ -168,28 +172,43 @@ class DecayRecorder(Shown):
         ]
         return "\n".join(lines)
 
-    def to_csv(self, path: str | Path) -> Path:
-        """Write one line for each training step, name and timestep; what is not finite as ``nan`` or ``inf``."""
+    def tables(self) -> dict[str, Labelled]:
+        """The norms of each name by training step and timestep; NaN beyond the end of a shorter sequence."""
+        longest = max((len(norms) for curves in self.curves.values() for norms in curves), default=0)
+        found = {}
+        for name, curves in self.curves.items():
+            values = np.full((len(curves), longest), math.nan)
+            for row, norms in zip(values, curves, strict=True):
+                row[: len(norms)] = norms
+            found[name] = Labelled(values, {"step": self.steps, "t": range(longest)}, "gradient norm")
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """How often it records."""
+        return {"every": self.every}
+
+    def records(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """One line for each training step, name and timestep."""
         rows = (
             (step, name, t, float(norm))
             for name, curves in self.curves.items()
             for step, norms in zip(self.steps, curves, strict=True)
             for t, norm in enumerate(norms)
         )
-        return files.write_csv(path, ("step", "name", "t", "norm"), rows)
+        return ("step", "name", "t", "norm"), rows
 
 
-@np.errstate(all="ignore")
+@in_style
 def plot_training(
     recorder: DecayRecorder, path: str | Path | None = None, ax: Axes | None = None, name: str | None = None
-) -> Path | Axes:
+) -> Axes:
     """Plot how the decay of the gradient changes during training: a curve a record, coloured by its step.
 
     Parameters
     ----------
     recorder : DecayRecorder
     path : path, optional
-        Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        Where to write the picture, too; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
     ax : matplotlib Axes, optional
         Where to draw; a new figure when omitted.
     name : str, optional
@@ -197,8 +216,7 @@ def plot_training(
 
     Returns
     -------
-    Path or Axes
-        The path, if one was given, otherwise the Axes.
+    Axes
 
     Raises
     ------
@@ -208,33 +226,33 @@ def plot_training(
         If that name was not.
     """
     name = _recorded(recorder, [name] if name is not None else None, "plot_training")[0]
-    axes = plot.axes_of(ax, (8.0, 4.6))
+    axes = axes_of(ax, 8.0, 4.6)
     scale = Normalize(recorder.steps[0], max(recorder.steps[-1], recorder.steps[0] + 1))
     for step, norms in zip(recorder.steps, recorder.curves[name], strict=True):
-        axes.plot(np.arange(len(norms)), _positive(norms), color=colormaps["viridis_r"](scale(step)), linewidth=1.4)
-    plot.along_time(axes, f"{name}_t")
-    plot.title(axes, "Reach of the gradient during training")
-    figure = axes.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(ScalarMappable(scale, "viridis_r"), ax=axes, pad=0.02)
-    bar.set_label("training step", color=plot.INK)
-    return plot.finish(axes, path, recorder.not_finite)
+        axes.plot(np.arange(len(norms)), _positive(norms), color=colormaps[TIME](scale(step)), linewidth=FINE)
+    along_time(axes, f"{name}_t")
+    title(axes, "Reach of the gradient during training")
+    colour_bar(axes, ScalarMappable(scale, TIME), "training step")
+    warn(axes, recorder.not_finite)
+    if path is not None:
+        save(axes.figure, path)
+    return axes
 
 
-@np.errstate(all="ignore")
+@in_style
 def plot_snapshots(
     recorder: DecayRecorder,
     path: str | Path | None = None,
     names: Sequence[str] | None = None,
     steps: Sequence[int] | None = None,
-) -> Path | Figure:
+) -> Figure:
     """Plot the decay of the gradient as small multiples: a plot a training step, all on the same axes.
 
     Parameters
     ----------
     recorder : DecayRecorder
     path : path, optional
-        Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        Where to write the picture, too; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
     names : sequence of str, optional
         What to plot, a curve each; all that was recorded, six at most, when omitted.
     steps : sequence of int, optional
@@ -242,8 +260,7 @@ def plot_snapshots(
 
     Returns
     -------
-    Path or Figure
-        The path, if one was given, otherwise the Figure.
+    Figure
 
     Raises
     ------
@@ -260,21 +277,23 @@ def plot_snapshots(
         )
     columns = min(4, len(chosen))
     rows = math.ceil(len(chosen) / columns)
-    figure = plot.Canvas(1.0 + 2.1 * columns, 1.2 + 1.6 * rows)
+    figure = Canvas(1.0 + 2.1 * columns, 1.2 + 1.6 * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).reshape(-1)
     lines = [_snapshot(axes, recorder, names, step) for axes, step in zip(grid, chosen, strict=False)]
     for axes in grid[len(chosen) :]:
         axes.set_visible(False)
-    plot.head(figure, "Reach of the gradient during training", "")
+    head(figure, "Reach of the gradient during training")
     for axes in grid[columns * (rows - 1) : len(chosen)]:
-        axes.set_xlabel("timestep t", color=plot.INK)
-    figure.supylabel("‖∂L/∂·_t‖₂", color=plot.INK, fontsize=10)
-    plot.legend_below(figure, lines[0])
-    plot.finish(grid[0], path, recorder.not_finite)
-    return figure if path is None else Path(path)
+        axes.set_xlabel("timestep t")
+    figure.supylabel("‖∂L/∂·_t‖₂", fontsize="medium")
+    legend_below(figure, lines[0])
+    warn(grid[0], recorder.not_finite)
+    if path is not None:
+        save(figure, path)
+    return figure
 
 
-@np.errstate(all="ignore")
+@in_style
 def animate_training(
     recorder: DecayRecorder, path: str | Path, names: Sequence[str] | None = None, seconds: float = 0.25
 ) -> Path:
@@ -313,13 +332,13 @@ def animate_training(
     every = np.concatenate([_positive(curve) for name in names for curve in recorder.curves[name]])
     frames = []
     for step in recorder.steps:
-        figure = plot.Canvas(6.4, 3.8)
+        figure = Canvas(6.4, 3.8)
         axes = figure.add_subplot()
         lines = _snapshot(axes, recorder, names, step)
-        plot.along_time(axes, f"{names[0]}_t" if len(names) == 1 else "·_t")
+        along_time(axes, f"{names[0]}_t" if len(names) == 1 else "·_t")
         if np.isfinite(every).any():
             axes.set_ylim(np.nanmin(every) / 2, np.nanmax(every) * 2)
-        plot.legend(axes, lines)
+        legend(axes, lines)
         frame = io.BytesIO()
         figure.savefig(frame, format="png", dpi=96)
         frames.append(Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE))
@@ -330,18 +349,15 @@ def animate_training(
 
 def _snapshot(axes: Axes, recorder: DecayRecorder, names: Sequence[str], step: int) -> list[Line2D]:
     """The curves of one training step."""
-    at, looks, lines = recorder.steps.index(step), styles(recorder.curves), []
-    for name in names:
-        norms = recorder.curves[name][at]
-        lines += axes.plot(_positive(norms), linewidth=1.6, label=plot.visible(name), **looks[name].line(len(norms)))
-    plot.log_scale(axes, np.concatenate([curve for name in names for curve in recorder.curves[name]]))
-    plot.plain_axes(axes)
-    broken = (
-        np.any([~np.isfinite(recorder.curves[name][at]) for name in names], axis=0).sum() if recorder.not_finite else 0
-    )
-    axes.set_title(
-        f"step {step:,}" + (f", not finite at {broken} t" if broken else ""), loc="left", color=plot.INK, fontsize=9
-    )
+    at, looks = recorder.steps.index(step), styles(recorder.curves)
+    curves = {name: recorder.curves[name][at] for name in names}
+    lines = [
+        curve(axes, np.arange(len(norms)), norms, looks[name], name, linewidth=FINE) for name, norms in curves.items()
+    ]
+    log_scale(axes, np.concatenate([one for name in names for one in recorder.curves[name]]))
+    plain_axes(axes)
+    broken = np.any([~np.isfinite(norms) for norms in curves.values()], axis=0).sum()
+    axes.set_title(f"step {step:,}" + (f", not finite at {broken} t" if broken else ""), fontsize=PANEL)
     return lines
 
 

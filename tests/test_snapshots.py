@@ -25,6 +25,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from inspector import plots
 from tests.marks import slow_unless
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,32 +125,32 @@ PLOTTED: dict[str, Callable[[Path], Any]] = {
     "heat-map": lambda path: inspector.plot_heat_map(
         [inspector.trace(*run()).norm(name) for name in "hc"], ["h", "c"], [str(t) for t in range(12)], path
     ),
-    "trace": lambda path: inspector.trace(*run()).plot(path),
+    "trace": lambda path: inspector.trace(*run()).save(path),
     "training": lambda path: inspector.plot_training(recorder(), path),
     "snapshots": lambda path: inspector.plot_snapshots(recorder(), path),
-    "reach": lambda path: reach().plot(path),
-    "reach-gradients": lambda path: reach().plot_gradients(path),
-    "reach-lags": lambda path: reach().plot_lags(path),
+    "reach": lambda path: reach().save(path),
+    "reach-gradients": lambda path: plots.save(reach().plot_gradients(), path),
+    "reach-lags": lambda path: plots.save(reach().plot_lags(), path),
     "band": lambda path: inspector.band(
         [run(seed=seed)[0] for seed in range(5)], [run(seed=seed)[1] for seed in range(5)]
-    ).plot(path),
-    "jacobians": lambda path: inspector.jacobians(run()[0]).plot(path),
-    "lyapunov": lambda path: inspector.lyapunov(run()[0]).plot(path),
+    ).save(path),
+    "jacobians": lambda path: inspector.jacobians(run()[0]).save(path),
+    "lyapunov": lambda path: inspector.lyapunov(run()[0]).save(path),
     "phases": lambda path: inspector.phase_diagram(
         "rnn", [0.5, 1.5], [0.0, 1.0], inputs=np.zeros((12, 1, 1)), progress=False
-    ).plot(path),
-    "shares": lambda path: inspector.shares(*run()).plot(path),
-    "path-orders": lambda path: inspector.path_orders(*run(), wrt=("c", 0)).plot(path),
-    "waterfall": lambda path: inspector.waterfall(*run(), state="h").plot(path),
-    "strongest-path": lambda path: inspector.strongest_path(*run(), start=("h", 0)).plot(path),
-    "weights": lambda path: inspector.weights(*run()).plot(path),
-    "truncation": lambda path: inspector.weights(*run()).plot_truncation(path),
-    "what-if": lambda path: inspector.what_if(*run(), bias={"f": 2.0}).plot(path),
-    "duality": lambda path: inspector.duality(*run()).plot(path),
-    "saliency": lambda path: inspector.saliency(*run(), "integrated").plot(path),
-    "gates": lambda path: inspector.gates(*run()).plot(path),
-    "diagnosis": lambda path: inspector.diagnose(*run()).plot(path),
-    "sweep": lambda path: inspector.sweep(["rnn", "lstm"], [12], ["pytorch"], range(3)).plot(path),
+    ).save(path),
+    "shares": lambda path: inspector.shares(*run()).save(path),
+    "path-orders": lambda path: inspector.path_orders(*run(), wrt=("c", 0)).save(path),
+    "waterfall": lambda path: inspector.waterfall(*run(), state="h").save(path),
+    "strongest-path": lambda path: inspector.strongest_path(*run(), start=("h", 0)).save(path),
+    "weights": lambda path: inspector.weights(*run()).save(path),
+    "truncation": lambda path: plots.save(inspector.weights(*run()).plot_truncation(), path),
+    "what-if": lambda path: inspector.what_if(*run(), bias={"f": 2.0}).save(path),
+    "duality": lambda path: inspector.duality(*run()).save(path),
+    "saliency": lambda path: inspector.saliency(*run(), "integrated").save(path),
+    "gates": lambda path: inspector.gates(*run()).save(path),
+    "diagnosis": lambda path: inspector.diagnose(*run()).save(path),
+    "sweep": lambda path: inspector.sweep(["rnn", "lstm"], [12], ["pytorch"], range(3)).save(path),
 }
 """Every plot of a small run, by its file's name."""
 

@@ -21,7 +21,7 @@ from claim import Line, exact, main, published, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 BITS, PATTERN, NOISE = 2, 5, 3
 SYMBOLS = BITS + PATTERN + NOISE
@@ -183,7 +183,7 @@ def draw(found: Any, path: Path) -> None:
     panel.set_title(f"Who names the first of {steps} symbols: every net, and medians", loc="left", fontsize=11.5)
     for each in (raster, panel):
         each.spines[["top", "right"]].set_visible(False)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -254,7 +254,7 @@ def draw(found: Any, path: Path) -> None:
     draw_arrows(panels[0], arrows)
     draw_cosines(panels[1], cosines)
     draw_descent(panels[2], raw, clipped)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

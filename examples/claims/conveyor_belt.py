@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -192,7 +192,7 @@ def draw(found: Any, path: Path) -> None:
         loc="left",
         fontsize=13.5,
     )
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 def _left(value: float) -> str:

@@ -21,7 +21,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -177,7 +177,7 @@ def draw(found: Any, path: Path) -> None:
     for axes in (left, middle, right):
         axes.grid(True, axis="y" if axes is not right else "x", color="#D8DEE4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from claim import Line, exact, main, published, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 from tinygrad_rnn.baselines import Candidates, FullyConnected, LatchUnit, SparselyConnected, guess, solves
 
 Array = npt.NDArray[Any]
@@ -230,7 +230,7 @@ def draw(found: Any, path: Path) -> None:
     for axes in (left, right):
         axes.grid(True, axis="x", color="#D8DEE4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 GAPS, QUICK_GAPS, SHOWN = (2, 5, 10, 20, 40), (2, 10), 10
 STEPS, QUICK_STEPS, UNITS, COUNTRIES = 1000, 300, 32, 8
@@ -212,7 +212,7 @@ def draw(found: Any, path: Path) -> None:
     below.set_title("What the last word depends on: LSTM, biases for the gap", loc="left", fontsize=12)
     for each in (panel, below):
         each.spines[["top", "right"]].set_visible(False)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

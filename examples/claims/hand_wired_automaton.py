@@ -25,7 +25,7 @@ from claim import Line, exact, main
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[Any]
 Moves = list[tuple[int, int]]
@@ -179,7 +179,7 @@ def draw(found: Any, path: Path) -> None:
     axes.set_title("Safe states, vanishing gradients", loc="left", fontsize=13)
     axes.grid(True, axis="y", color="#D8DEE4", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

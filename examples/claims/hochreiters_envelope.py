@@ -22,7 +22,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -126,7 +126,7 @@ def draw(found: Any, path: Path) -> None:
     left.set_ylabel("largest factor of the error, q steps back", fontsize=11)
     left.set_title("Weights up to 0.3, below 4/n: the error must vanish", loc="left", fontsize=12.5)
     right.set_title(f"Weights up to {FAR_ABOVE:g}: it may vanish, live or explode", loc="left", fontsize=12.5)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

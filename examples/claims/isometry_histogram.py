@@ -23,7 +23,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -164,7 +164,7 @@ def draw(found: Any, path: Path) -> None:
     axes.set_title(
         "Orthogonal weights or shut gates keep all directions, Gaussian weights few", loc="left", fontsize=13
     )
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -177,7 +177,7 @@ def draw(found: Any, path: Path) -> None:
         draw_cobweb(panel, 2.0, share, colour)
         panel.set_title(title, loc="left", fontsize=13)
     panels[1].set_ylabel("x after, tanh(2x + u)", fontsize=11)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 CELLS = {"1997": tg.cells.LSTM1997Cell, "2000": tg.cells.LSTM2000Cell}
 COLOURS = {"1997": "#D55E00", "2000": "#0072B2"}
@@ -201,7 +201,7 @@ def draw(found: Any, path: Path) -> None:
     below.set_title(title, loc="left", fontsize=12.5)
     for each in (top, below):
         each.spines[["top", "right"]].set_visible(False)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -193,7 +193,7 @@ def draw(found: Any, path: Path) -> None:
     for axes in (left, right):
         axes.grid(True, axis="y", color="#D8DEE4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -157,7 +157,7 @@ def draw(found: Any, path: Path) -> None:
         loc="left",
         fontsize=14.5,
     )
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -195,7 +195,7 @@ def draw(found: Any, path: Path) -> None:
         ha="left",
         fontsize=14,
     )
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 from tinygrad_rnn.training.real_time import rtrl
 
 Array = npt.NDArray[np.float64]
@@ -210,7 +210,7 @@ def draw(found: Any, path: Path) -> None:
     figure.suptitle(
         "A GRU costs three quarters of an LSTM, and half only in carried state", x=0.01, ha="left", fontsize=14
     )
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

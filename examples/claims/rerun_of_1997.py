@@ -37,7 +37,7 @@ from claim import Line, main, published, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 from tinygrad_rnn.baselines import OnlineLSTM1997
 from tinygrad_rnn.baselines.online1997 import Example
 from tinygrad_rnn.training import Solved
@@ -372,7 +372,7 @@ def draw(found: list[Trial], path: Path) -> None:
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#D8DEE4", linewidth=0.6)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from claim import Line, exact, main, trend
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from inspector.plots import curves as plot
+from inspector import plots
 from tinygrad_rnn.baselines.higher_order import TransitionHierarchy
 
 Array = npt.NDArray[Any]
@@ -125,7 +125,7 @@ def draw(found: Any, path: Path) -> None:
     right.set_xlabel("lag when tested", fontsize=11)
     right.set_ylabel("lags when trained", fontsize=11)
     right.set_title("Right (blue) only at lags that were trained, else chance", loc="left", fontsize=13)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from matplotlib.patches import FancyArrowPatch
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -213,7 +213,7 @@ def draw(found: Any, path: Path) -> None:
         arrowprops={"arrowstyle": "-", "linewidth": 0.8},
     )
     left.set_ylabel("size of the gradient", fontsize=11)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from claim import Line, exact, main
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 from tinygrad_rnn.cells.lstm1997 import SQUASH
 
 Array = npt.NDArray[np.float64]
@@ -121,7 +121,7 @@ def draw(found: Any, path: Path) -> None:
     axes.grid(True, axis="y", color="#D8DEE4", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("The first LSTM's g is as steep as tanh, and twice as wide", loc="left", fontsize=14)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 BLOCKS = {  # blocks of weights (W, R, b), peepholes or second biases, and further square matrices
     "peephole": (4, 3, 0), "nig": (3, 2, 0), "nfg": (3, 2, 0), "nog": (3, 2, 0), "niaf": (4, 3, 0), "noaf": (4, 3, 0),
@@ -137,7 +137,7 @@ def draw(found: Any, path: Path) -> None:
         fontsize=12.5,
     )
     panel.spines[["top", "right"]].set_visible(False)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Array = npt.NDArray[np.float64]
 
@@ -212,7 +212,7 @@ def draw(found: Any, path: Path) -> None:
     right.set_ylabel("fixed points of x", fontsize=11)
     right.spines[["top", "right"]].set_visible(False)
     right.set_title("It is a border between basins, not a bifurcation", loc="left", fontsize=13)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 FACTORS, LENGTH, UNITS, BATCH = (1, 4, 10, 20), 100, 24, 16
 STEPS, QUICK_STEPS = 600, 250
@@ -167,7 +167,7 @@ def draw(found: Any, path: Path) -> None:
         panel.set_title(title, loc="left", fontsize=12)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("cross-entropy on new texts; lines are medians, dots seeds")
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

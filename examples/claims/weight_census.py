@@ -20,7 +20,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 Net = tg.models.SequenceModel
 
@@ -162,7 +162,7 @@ def draw(found: Any, path: Path) -> None:
     figure.suptitle(
         "All 18 published numbers of weights come out, once gates feed back (orange)", x=0.01, ha="left", fontsize=15
     )
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from claim import Line, exact, main, trend
 from matplotlib.figure import Figure
 
 import tinygrad_rnn as tg
-from inspector.plots import curves as plot
+from inspector import plots
 
 WORDS, WINDOW, FADES = 108, 10, (0.9, 0.99, 1.0)
 LAGS, WINDOWS = (2, 4, 8, 16, 32), (2, 4, 8, 16)
@@ -168,7 +168,7 @@ def draw(found: Any, path: Path) -> None:
         panel.set(xlabel="d: the bit came so many words ago", ylabel="k: words in the window")
         panel.set_title(titles[kind], loc="left", fontsize=11.5)
     figure.colorbar(image, ax=panels, label="right answers, mean over seeds (0.5: chance)", shrink=0.9, pad=0.02)
-    plot.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

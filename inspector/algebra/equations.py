@@ -4,7 +4,7 @@ text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy.typing as npt
 from tinygrad_rnn import Bidirectional, Cell, Graph, Stacked, Tensor, unroll
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..notebook import Brief
+from ..notebook import brief
+from ..results import Result
 from ..steps.items import Step, highways, safe
 from ..steps.operations import operation_step
 from ..steps.source import Source, sources_of
@@ -29,8 +30,20 @@ Array = npt.NDArray[Any]
 __all__ = ["Equation", "Equations", "Factor", "Highway", "equations"]
 
 
-@dataclass(frozen=True, eq=False)
-class Equation(Brief):
+class _Written:
+    """What stands for itself in plain text, and in one short line where it stands in something else."""
+
+    unicode: str
+
+    def __str__(self) -> str:
+        return self.unicode
+
+    def __repr__(self) -> str:
+        return brief(type(self), self.unicode)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Equation(_Written):
     """One value of a timestep, and what it is computed from.
 
     Attributes
@@ -62,12 +75,9 @@ class Equation(Brief):
         """The equation as LaTeX for math mode."""
         return " = ".join(self.sides)
 
-    def __str__(self) -> str:
-        return self.unicode
 
-
-@dataclass(frozen=True, eq=False)
-class Factor(Brief):
+@dataclass(frozen=True, eq=False, repr=False)
+class Factor(_Written):
     """One factor of the derivative along a highway, with the value of the graph that it is.
 
     Attributes
@@ -86,12 +96,9 @@ class Factor(Brief):
     nodes: tuple[int, ...]
     value: Array = field(repr=False)
 
-    def __str__(self) -> str:
-        return self.unicode
 
-
-@dataclass(frozen=True, eq=False)
-class Highway(Brief):
+@dataclass(frozen=True, eq=False, repr=False)
+class Highway(_Written):
     """The derivative of a state by itself one step before, along its highway alone.
 
     Ways that leave the highway, through the gates for instance, are left out; the notation says so.
@@ -129,9 +136,6 @@ class Highway(Brief):
         """The equation as LaTeX for math mode."""
         return " = ".join(self.sides)
 
-    def __str__(self) -> str:
-        return self.unicode
-
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -154,7 +158,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Equations(Brief):
+class Equations(Result):
     """What one timestep computes; ``str`` and notebooks show LaTeX, :attr:`unicode` is plain text.
 
     Attributes
@@ -198,11 +202,23 @@ class Equations(Brief):
             lines += [line.unicode for line in layer.lines]
         return "\n".join(lines)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return self.latex
 
-    def _says(self) -> str:
-        return self.unicode
+    def __repr__(self) -> str:
+        return brief(type(self), self.unicode)
+
+    def records(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """One line an equation: its layer, the name of what it defines, and how it is written."""
+        rows = ((layer.name, one.name, one.latex, one.unicode) for layer in self.layers for one in layer.lines)
+        return ("layer", "name", "latex", "unicode"), rows
+
+    def facts(self) -> dict[str, Any]:
+        """The equations as a list of objects, ``"equations"``."""
+        columns, rows = self.records()
+        return {"equations": [dict(zip(columns, row, strict=True)) for row in rows]}
+
+    _repr_html_ = None  # type: ignore[assignment]  # a notebook prefers it to LaTeX, which it sets
 
     def _repr_latex_(self) -> str:
         return self.latex

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,11 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import styles
-from ..plots.curves import along_time, axes_of, finish, legend, mark_rows
-from ..plots.maps import QUANTILES, draw_band, draw_limits, quantiles, title
-from ..results import Finding, Labelled
+from ..plots.curves import QUANTILES, along_time, mark_rows, number_formats, quantiles
+from ..plots.curves import band as band_of
+from ..plots.figures import axes_of, picture
+from ..plots.legends import legend, title
+from ..results import Analysis, Labelled
 from ..tracing.decay import decay_rate
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace, norms, trace
@@ -30,7 +31,7 @@ __all__ = ["Band", "band"]
 
 
 @dataclass(frozen=True, eq=False)
-class Band(Finding):
+class Band(Analysis):
     """Made by :func:`band`.
 
     Attributes
@@ -59,10 +60,8 @@ class Band(Finding):
         """The names of the states."""
         return tuple(map(str, self.norms.axes["state"]))
 
-    @np.errstate(all="ignore")
-    def plot(
-        self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None
-    ) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None, states: Sequence[str] | None = None) -> Axes:
         """Plot the median and the band over all curves, with lines where number formats underflow.
 
         Raises
@@ -70,26 +69,23 @@ class Band(Finding):
         KeyError
             If there is no such state.
         """
-        axes = axes_of(ax, (8.0, 4.6))
-        looks, lines, zeros, broken = styles(self.states), [], [], []
+        axes, looks = axes_of(ax, 8.0, 4.6), styles(self.states)
+        lines, zeros, broken = [], [], []
         for name in self.states if states is None else states:
-            rows = self.quantiles["state", name]
-            lines.append(
-                draw_band(axes, self.norms.axes["t"], rows, looks[name], f"{name}, median: {decay_rate(rows[2])}")
-            )
-            zeros.append(((self.norms["state", name] == 0).all(axis=1), looks[name].colour))
-            broken.append((~np.isfinite(self.norms["state", name]).all(axis=1), looks[name].colour))
+            rows, norms, look = self.quantiles["state", name], self.norms["state", name], looks[name]
+            lines.append(band_of(axes, self.norms.axes["t"], rows, look, f"{name}, median: {decay_rate(rows[2])}"))
+            zeros.append(((norms == 0).all(axis=1), look.colour))
+            broken.append((~np.isfinite(norms).all(axis=1), look.colour))
         along_time(axes, "state_t")
         mark_rows(axes, zeros, broken)
-        draw_limits(axes)
-        count = len(self.norms.axes[self.over])
+        number_formats(axes)
         title(
             axes,
-            f"{self.cell}: gradient of the loss along time, {counted(count, self.over)}",
+            f"{self.cell}: gradient of the loss along time, {counted(len(self.norms.axes[self.over]), self.over)}",
             f"initialisation: {self.initialisation}; bands: half and nine tenths of all",
         )
         legend(axes, lines)
-        return finish(axes, path, self.not_finite)
+        return axes
 
     def _text(self) -> str:
         wide = max(map(len, self.states))
@@ -174,7 +170,7 @@ def _measured(traces: Sequence[GradientTrace], over: str, curves: list[npt.NDArr
         over,
         Labelled(values, {**state, "t": steps, **each}, "‖∂L/∂state_t‖₂"),
         Labelled(
-            np.stack([quantiles(rows, list(QUANTILES.values())) for rows in values]),
+            np.stack([quantiles(rows) for rows in values]),
             {**state, "quantile": list(QUANTILES), "t": steps},
             "‖∂L/∂state_t‖₂",
         ),

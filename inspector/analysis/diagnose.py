@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.curves import plot_decay
-from ..results import Finding
+from ..results import Analysis
 from ..tracing.decay import decay_rate
 from ..tracing.nonlinearities import nonlinearities
 from ..tracing.replay import recorded
@@ -70,7 +69,7 @@ class Remedy:
 
 
 @dataclass(frozen=True, eq=False)
-class Diagnosis(Finding):
+class Diagnosis(Analysis):
     """What :func:`diagnose` found.
 
     Attributes
@@ -100,24 +99,16 @@ class Diagnosis(Finding):
     fall: Waterfall | None = field(repr=False)
     trace: GradientTrace = field(repr=False)
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """The decay as it is, and with the first remedy."""
         traces = {"as it is": self.trace}
         if self.remedies:
             traces[self.remedies[0].change] = self.remedies[0].tried.traces[1]
-        return plot_decay(traces, path, ax)
+        return plot_decay(traces, ax=ax)
 
-    def to_dict(self) -> dict[str, Any]:
-        remedies = [
-            {
-                "change": r.change,
-                "kept": r.kept if math.isfinite(r.kept) else None,
-                "half_life": r.half_life if math.isfinite(r.half_life) else None,
-            }
-            for r in self.remedies
-        ]
-        return {**super().to_dict(), "evidence": list(self.evidence), "remedies": remedies}
+    def facts(self) -> dict[str, Any]:
+        remedies = [{"change": one.change, "kept": one.kept, "half_life": one.half_life} for one in self.remedies]
+        return {**super().facts(), "remedies": remedies}
 
     def __str__(self) -> str:
         return self._text()  # in which the finding says what is not finite

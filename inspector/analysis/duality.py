@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,11 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.states import leaves_of
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots import curves as plot
-from ..plots.colours import styles
-from ..results import Finding, Labelled
+from ..plots.colours import ALARM, styles
+from ..plots.curves import mark_rows, plain_axes
+from ..plots.figures import axes_of, picture
+from ..plots.legends import title
+from ..results import Analysis, Labelled
 from ..tracing.replay import recorded
 from ..tracing.trace import trace
 
@@ -29,7 +30,7 @@ __all__ = ["Duality", "duality"]
 
 
 @dataclass(frozen=True, eq=False)
-class Duality(Finding):
+class Duality(Analysis):
     """The same inner product at every cut between two timesteps.
 
     Attributes
@@ -44,22 +45,20 @@ class Duality(Finding):
     products: Labelled
     deviation: float
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None) -> Axes:
         """A flat line; a derivative that is wrong at one step is a kink there."""
-        axes = plot.axes_of(ax, (8.0, 3.4))
-        values = self.products.values
-        axes.plot(np.arange(len(values)), values, linewidth=2, **styles(["product"])["product"].line(len(values)))
+        axes, values = axes_of(ax, 8.0, 3.4), self.products.values
+        axes.plot(np.arange(len(values)), values, **styles(["product"])["product"].line(len(values)))
         usual = values[np.isfinite(values)]
         middle = float(usual.mean()) if usual.size else 0.0
         reach = max(abs(middle) * 0.5, float(np.abs(usual - middle).max(initial=0.0)) * 1.2, 1e-300)
         axes.set_ylim(middle - reach, middle + reach)
-        plot.mark_rows(axes, [], [(~np.isfinite(values), plot.ALARM)])
-        axes.set_xlabel("cut in front of timestep t", color=plot.INK)
-        axes.set_ylabel("⟨cotangent, tangent⟩", color=plot.INK)
-        plot.title(axes, self._title())
-        plot.plain_axes(axes)
-        return plot.finish(axes, path, self.not_finite)
+        mark_rows(axes, [], [(~np.isfinite(values), ALARM)])
+        axes.set(xlabel="cut in front of timestep t", ylabel="⟨cotangent, tangent⟩")
+        title(axes, self._title())
+        plain_axes(axes)
+        return axes
 
     def _title(self) -> str:
         finite = np.isfinite(self.products.values).all()

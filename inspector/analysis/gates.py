@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,12 @@ from tinygrad_rnn import PRIMITIVES, Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..lettering import shortened
-from ..plots import curves as plot
-from ..plots.colours import styles
-from ..results import Finding, Label, Labelled
+from ..plots.colours import ALARM, GREY, INK, LIMIT, SHARES, styles
+from ..plots.curves import QUANTILES, curve, limit, log_scale, mark_rows, note, plain_axes
+from ..plots.figures import Canvas, picture
+from ..plots.legends import head, legend, shortened, title, visible
+from ..plots.style import DASHED, FINE, KEY, SMALL, THIN
+from ..results import Analysis, Label, Labelled
 from ..tracing.finite import first_not_finite
 from ..tracing.nonlinearities import Nonlinearity, named_values, nonlinearities
 from ..tracing.replay import recorded, step_by_step
@@ -30,13 +32,13 @@ Floats = npt.NDArray[np.float64]
 
 __all__ = ["Gates", "gates"]
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_LEVELS = tuple(QUANTILES.values())
 BINS, _SHOWN = 24, 8
 _NEAR = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Gates(Finding):
+class Gates(Analysis):
     """How saturated each nonlinearity is at each timestep, made by :func:`gates`.
 
     Gates are all that a cell names and all nonlinear operations, those without a name too: ``f``, ``tanh(c)``. A
@@ -89,16 +91,12 @@ class Gates(Finding):
     ranking: Labelled | None = None
     states: tuple[str, ...] = ()
 
-    @np.errstate(all="ignore")
-    def plot(
-        self, path: str | Path | None = None, ax: Axes | None = None, gates: Sequence[str] | None = None
-    ) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None, gates: Sequence[str] | None = None) -> Axes:
         """Plot a strip a gate with the distribution of its values over time, and the mean derivatives below.
 
         Parameters
         ----------
-        path : path, optional
-            Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
         ax : matplotlib Axes, optional
             Where to draw the derivatives alone; a figure with all of it when omitted.
         gates : sequence of str, optional
@@ -106,8 +104,8 @@ class Gates(Finding):
 
         Returns
         -------
-        Path or Axes
-            The path, if one was given, otherwise the Axes of the derivatives.
+        Axes
+            Those of the derivatives.
 
         Raises
         ------
@@ -116,93 +114,59 @@ class Gates(Finding):
         """
         if ax is not None:
             self._plot_derivatives(ax)
-            return plot.finish(ax, path, self.not_finite)
+            return ax
         nonlinear = [str(label) for label in self.derivatives.axes["nonlinearity"]]
         shown = list(gates) if gates is not None else (nonlinear or [str(g) for g in self.ops.axes["gate"]])[:_SHOWN]
-        figure = plot.Canvas(8.0, 1.3 + 0.95 * len(shown) + 2.4)
-        axes = figure.subplots(len(shown) + 1, 1, height_ratios=[1.0] * len(shown) + [2.3], sharex=True)
-        for axis, gate in zip(axes, shown, strict=False):
-            self._plot_strip(axis, gate)
-        plot.head(figure, "Gates over time", f"{self.cell}, initialisation: {self.initialisation}")
-        axes[0].set_title(
-            "shade: share of values;  line: median;  dotted: 5 % and 95 %;  orange: limits of saturation",
-            loc="left",
-            color=plot.GREY,
-            fontsize=8.5,
-        )
-        self._plot_derivatives(axes[-1])
-        return plot.finish(axes[-1], path, self.not_finite)
+        figure = Canvas(8.0, 1.3 + 0.95 * len(shown) + 2.4)
+        *strips, below = figure.subplots(len(shown) + 1, 1, height_ratios=[1.0] * len(shown) + [2.3], sharex=True)
+        for axes, gate in zip(strips, shown, strict=True):
+            self._plot_strip(axes, gate)
+        head(figure, "Gates over time", f"{self.cell}, initialisation: {self.initialisation}")
+        keys = "shade: share of values;  line: median;  dotted: 5 % and 95 %;  orange: limits of saturation"
+        (strips[0] if strips else below).set_title(keys, color=GREY, fontsize=KEY)
+        self._plot_derivatives(below)
+        return cast(Axes, below)
 
     def _plot_strip(self, axes: Axes, gate: str) -> None:
         counts, edges, op = self.counts["gate", gate], self.edges["gate", gate], str(self.ops["gate", gate])
-        sums = counts.sum(axis=1, keepdims=True)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shares = np.where(counts > 0, counts / sums, np.nan)
-        axes.pcolormesh(
-            np.arange(self.steps + 1) - 0.5, edges, shares.T, cmap="Blues", vmin=0, vmax=0.5, rasterized=True
-        )
+        shares = np.where(counts > 0, counts / counts.sum(axis=1, keepdims=True), np.nan)
         t, quantiles = np.arange(self.steps), self.quantiles["gate", gate]
-        axes.plot(
-            t, quantiles[:, 2], color=plot.INK, linewidth=1.5, marker="o" if self.steps == 1 else None, markersize=3.5
-        )
-        axes.plot(t, quantiles[:, [0, 4]], color=plot.INK, linewidth=0.8, linestyle=":")
-        note = plot.visible(op)
+        steps = np.arange(self.steps + 1) - 0.5
+        axes.pcolormesh(steps, edges, shares.T, cmap=SHARES, vmin=0, vmax=0.5, rasterized=True)
+        axes.plot(t, quantiles[:, 2], color=INK, linewidth=FINE, marker="o" if self.steps == 1 else None)
+        axes.plot(t, quantiles[:, [0, 4]], color=INK, linewidth=THIN, linestyle=":")
+        words = visible(op)
         limits = _limits(op)
         if limits is not None:
             for limit in limits:
                 if math.isfinite(limit):
-                    axes.axhline(limit, color="#D55E00", linewidth=0.9, linestyle=(0, (4, 2)))
+                    axes.axhline(limit, color=LIMIT, linewidth=THIN, linestyle=DASHED)
             share = self._saturation(gate).sum()
-            note += f"\n{_percent(share)} {'dead' if op == 'relu' else 'saturated'}" if share >= 0 else "\nnot finite"
-        axes.annotate(note, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=8.5, color=plot.INK)
-        axes.set_ylabel(plot.visible(shortened(gate, 110, 10)), color=plot.INK, rotation=0, ha="right", va="center")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=plot.GREY, labelsize=8, labelbottom=False)
-        plot.mark_rows(axes, [], [(self.ill["gate", gate] > 0, plot.ALARM)])
+            words += f"\n{percent(share)} {'dead' if op == 'relu' else 'saturated'}" if share >= 0 else "\nnot finite"
+        axes.annotate(words, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=KEY)
+        axes.set_ylabel(visible(shortened(gate, 110, 10)), rotation=0, ha="right", va="center")
+        axes.tick_params(labelsize=SMALL, labelbottom=False)
+        mark_rows(axes, [], [(self.ill["gate", gate] > 0, ALARM)])
 
     def _plot_derivatives(self, axes: Axes) -> None:
-        worst = [str(label) for label in (self.ranking or self.derivatives).axes["nonlinearity"]]
         looks, lines = styles((*self.states, *map(str, self.ops.axes["gate"]))), []
-        for label in worst:
-            text = label
-            if self.ranking is not None:
-                quantities = zip(self.ranking.axes["quantity"], self.ranking["nonlinearity", label], strict=True)
-                text += f": gradient {_passing(dict(quantities))}"
-            shown = np.abs(self.derivatives["nonlinearity", label])
-            lines += axes.plot(
-                np.where(shown > 0, shown, np.nan),
-                linewidth=1.8,
-                label=plot.visible(text),
-                **looks[label].line(len(shown)),
-            )
+        for label in map(str, (self.ranking or self.derivatives).axes["nonlinearity"]):
+            slopes = np.abs(self.derivatives["nonlinearity", label])
+            text = label if self.ranking is None else f"{label}: gradient {_passing(_quantities(self.ranking, label))}"
+            lines.append(curve(axes, np.arange(len(slopes)), slopes, looks[label], text))
         for ceiling, op, law in ((0.25, "sigmoid", "σ′ ≤ ¼"), (1.0, "tanh", "tanh′ ≤ 1")):
             if op in self.ops.values:
-                axes.axhline(ceiling, color=plot.GREY, linewidth=0.8, linestyle=(0, (1, 2)))
-                axes.annotate(
-                    law,
-                    (0.995, ceiling),
-                    xycoords=("axes fraction", "data"),
-                    ha="right",
-                    va="bottom",
-                    fontsize=7.5,
-                    color=plot.GREY,
-                )
-        plot.log_scale(axes)
+                limit(axes, ceiling, law)
+        log_scale(axes)
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, high / 20), high * 1.5)
-        axes.set_xlim(-0.5, self.steps - 0.5)
-        axes.set_xlabel("timestep t", color=plot.INK)
-        axes.set_ylabel("mean φ′(z_t)", color=plot.INK)
-        title = "Derivative of each nonlinearity" + (
-            "; what each leaves of the gradient's norm, worst first" if self.ranking else ""
-        )
-        plot.title(axes, title)
-        plot.plain_axes(axes)
-        plot.legend(axes, lines)
+        axes.set(xlim=(-0.5, self.steps - 0.5), xlabel="timestep t", ylabel="mean φ′(z_t)")
+        worst = "; what each leaves of the gradient's norm, worst first" if self.ranking else ""
+        title(axes, f"Derivative of each nonlinearity{worst}")
+        plain_axes(axes)
+        legend(axes, lines)
         if not lines:
-            axes.annotate(
-                "no nonlinearity", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color=plot.GREY
-            )
+            note(axes, "no nonlinearity", 0.5, 0.5)
 
     def _saturation(self, label: str) -> Floats:
         """The shares on both sides over the whole run."""
@@ -221,20 +185,19 @@ class Gates(Finding):
                 f" {edges[-1]:<6.2g}"
             )
             ill = int(self.ill.values[k].sum())
-            line += f"  {_percent(ill / (ill + counts.sum()))} not finite" if ill else ""
+            line += f"  {percent(ill / (ill + counts.sum()))} not finite" if ill else ""
             if gate in nonlinear:
                 slopes = self.derivatives["nonlinearity", gate]
                 line += (
                     f"  mean derivative {np.mean(slopes[np.isfinite(slopes)]):.3g}" if np.isfinite(slopes).any() else ""
                 )
                 low, high = self._saturation(str(gate))
-                line += f", saturated {_percent(low)} low, {_percent(high)} high" if low >= 0 else ""
+                line += f", saturated {percent(low)} low, {percent(high)} high" if low >= 0 else ""
             lines.append(line)
         if self.ranking is not None:
             lines += ["", "what the gradient's norm is multiplied by on its way through, worst first"]
             for k, label in enumerate(self.ranking.axes["nonlinearity"], start=1):
-                numbers = dict(zip(self.ranking.axes["quantity"], self.ranking.values[k - 1], strict=True))
-                lines.append(f"{k:2}. {label!s:{width}}  {_passing(numbers)}")
+                lines.append(f"{k:2}. {label!s:{width}}  {_passing(_quantities(self.ranking, str(label)))}")
         return "\n".join(lines)
 
 
@@ -304,7 +267,7 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
         run.cell.initialisation,
         len(run),
         Labelled([ops[name] for name in values], {"gate": tuple(values)}, "operation"),
-        Labelled(quantiles, {**each, "quantile": QUANTILES}, "value"),
+        Labelled(quantiles, {**each, "quantile": _LEVELS}, "value"),
         Labelled(counts, {**each, "bin": range(BINS)}, "values in bin"),
         Labelled(edges, {"gate": tuple(values), "edge": range(BINS + 1)}, "edge of bin"),
         Labelled(ill, each, "values that are not finite"),
@@ -327,7 +290,7 @@ def _distributions(
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Edges of bins, counts, quantiles, and how many values are not finite, of each gate at each step."""
     edges, counts = np.zeros((len(values), BINS + 1)), np.zeros((len(values), steps, BINS), dtype=int)
-    quantiles, ill = np.full((len(values), steps, len(QUANTILES)), math.nan), np.zeros((len(values), steps), dtype=int)
+    quantiles, ill = np.full((len(values), steps, len(_LEVELS)), math.nan), np.zeros((len(values), steps), dtype=int)
     for k, (label, series) in enumerate(values.items()):
         usual = {t: value[np.isfinite(value)] for t, value in series.items()}
         ill[k, list(series)] = [value.size - usual[t].size for t, value in series.items()]
@@ -343,7 +306,7 @@ def _distributions(
         )
         for t, value in usual.items():
             counts[k, t] = np.histogram(value, edges[k])[0]
-            quantiles[k, t] = np.quantile(value, QUANTILES)
+            quantiles[k, t] = np.quantile(value, _LEVELS)
     return edges, counts, quantiles, ill
 
 
@@ -402,6 +365,10 @@ def _ranked(ratios: Labelled) -> Labelled:
     )
 
 
+def _quantities(ranking: Labelled, label: str) -> dict[Label, float]:
+    return dict(zip(ranking.axes["quantity"], ranking["nonlinearity", label].tolist(), strict=True))
+
+
 def _passing(numbers: Mapping[Label, float]) -> str:
     if not numbers["steps"]:
         return "no gradient arrives"
@@ -413,7 +380,7 @@ def _passing(numbers: Mapping[Label, float]) -> str:
     return ", ".join([*([] if math.isnan(numbers["factor"]) else [f"×{numbers['factor']:.3g}"]), *hits])
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,11 @@ from matplotlib.lines import Line2D
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import Style, styles
-from ..plots.curves import ALARM, GREY, INK, Canvas, finish, head, legend, log_scale, mark_rows, plain_axes, visible
-from ..plots.maps import quantiles
-from ..results import Finding, Labelled
+from ..plots.colours import ALARM, Style, styles
+from ..plots.curves import level, log_scale, mark_rows, plain_axes, quantiles
+from ..plots.figures import Canvas, picture
+from ..plots.legends import head, legend, visible
+from ..results import Analysis, Labelled
 from ..tracing.finite import first_not_finite, in_words
 from ..tracing.sparkline import sparkline
 from .steps import Steps
@@ -36,7 +36,7 @@ _POWERS, _MATRICES = 50, 40
 
 
 @dataclass(frozen=True, eq=False)
-class Jacobians(Finding):
+class Jacobians(Analysis):
     """Made by :func:`jacobians`. J_t = ∂s_t/∂s_{t-1}, s_t the full state of one cell, T its last step.
 
     Attributes
@@ -81,15 +81,15 @@ class Jacobians(Finding):
     gap: Labelled
     transient: Labelled
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw singular values, products with their bound, and effective ranks above each other along time.
 
         Given Axes, the products only. Lines are medians over the sequences, bands nine tenths of them.
         """
         if ax is not None:
             self._plot_products(ax)
-            return finish(ax, path, self.not_finite)
+            return ax
         figure = Canvas(8.4, 9.0)
         top, middle, bottom = figure.subplots(3, 1, sharex=True)
         head(
@@ -100,7 +100,7 @@ class Jacobians(Finding):
         self._plot_values(top)
         self._plot_products(middle, time="")
         self._plot_ranks(bottom)
-        return finish(middle, path, self.not_finite)
+        return cast(Axes, middle)
 
     def _plot_values(self, axes: Axes) -> None:
         t, values = self.singular_values.axes["t"], self.singular_values.values
@@ -108,48 +108,39 @@ class Jacobians(Finding):
         largest = np.asarray(line.get_ydata())
         low, quarter, upper = quantiles(values.reshape(len(values), -1), (0.0, 0.25, 0.75))
         bottom = 1e-6 * float(np.min(largest, initial=1.0, where=largest > 0))
+        look: Any = {"color": _LOOKS["values"].colour, "linewidth": 0}
         bands = [
-            axes.fill_between(
-                t,
-                np.maximum(down, bottom),
-                np.maximum(up, bottom),
-                color=_LOOKS["values"].colour,
-                alpha=alpha,
-                linewidth=0,
-                label=text,
-            )
+            axes.fill_between(t, np.maximum(down, bottom), np.maximum(up, bottom), alpha=alpha, label=text, **look)
             for down, up, alpha, text in (
                 (low, largest, 0.14, "all singular values"),
                 (quarter, upper, 0.24, "the middle half of them"),
             )
         ]
         radius = _curve(axes, t, self.radius.values, _LOOKS["radius"], "spectral radius |λ|ₘₐₓ of J_t", zero=0.0)
-        axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+        level(axes, 1.0)
         log_scale(axes)
-        _mark(axes, t, values[:, :, 0], 0.0, _LOOKS["values"])
-        _dress(axes, "singular values of J_t", [line, *bands, radius], time="")
+        _finish(axes, t, values[:, :, 0], 0.0, _LOOKS["values"], "singular values of J_t", [line, *bands, radius], "")
 
     def _plot_products(self, axes: Axes, time: str = "timestep t") -> None:
-        t, tens = self.product.axes["t"], math.log(10.0)
-        bound = _curve(
-            axes, t, self.bound.values / tens, _LOOKS["bound"], "bound: product of the norms, Π ‖J_k‖₂", zero=-math.inf
-        )
-        truth = _curve(
-            axes, t, self.product.values / tens, _LOOKS["values"], "truth: norm of the product", zero=-math.inf
-        )
-        axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-        _mark(axes, t, self.product.values, -math.inf, _LOOKS["values"])
-        _dress(axes, "log₁₀ ‖∂s_T/∂s_t‖₂", [bound, truth], time)
+        t, tens, none = self.product.axes["t"], math.log(10.0), -math.inf
+        lines = [
+            _curve(axes, t, table.values / tens, _LOOKS[look], text, zero=none)
+            for table, look, text in (
+                (self.bound, "bound", "bound: product of the norms, Π ‖J_k‖₂"),
+                (self.product, "values", "truth: norm of the product"),
+            )
+        ]
+        level(axes, 0.0)
+        _finish(axes, t, self.product.values, none, _LOOKS["values"], "log₁₀ ‖∂s_T/∂s_t‖₂", lines, time)
 
     def _plot_ranks(self, axes: Axes) -> None:
-        t = self.rank.axes["t"]
-        one = _curve(axes, t, self.rank.values, _LOOKS["rank"], "J_t: directions one step keeps")
-        end = _curve(
-            axes, t, self.surviving.values, _LOOKS["surviving"], "∂s_T/∂s_t: directions that survive to the end"
-        )
+        t, values, look = self.rank.axes["t"], self.surviving.values, _LOOKS["surviving"]
+        lines = [
+            _curve(axes, t, self.rank.values, _LOOKS["rank"], "J_t: directions one step keeps"),
+            _curve(axes, t, values, look, "∂s_T/∂s_t: directions that survive to the end"),
+        ]
         axes.set_ylim(0, 1.05 * self.size)
-        _mark(axes, t, self.surviving.values, 0.0, _LOOKS["surviving"])
-        _dress(axes, "effective rank (Σσ²)²/Σσ⁴", [one, end])
+        _finish(axes, t, values, 0.0, look, "effective rank (Σσ²)²/Σσ⁴", lines, "timestep t")
 
     def _text(self) -> str:
         t = self.singular_values.axes["t"]
@@ -342,19 +333,16 @@ def _curve(axes: Axes, t: Sequence[Any], values: Array, look: Style, label: str,
     levels = quantiles(np.where(values == zero, np.nan, values), (0.05, 0.5, 0.95))
     if values.shape[1] > 1:
         axes.fill_between(t, levels[0], levels[2], color=look.colour, alpha=0.2, linewidth=0)
-    (line,) = axes.plot(t, levels[1], linewidth=1.8, label=visible(label), **look.line(len(values)))
+    (line,) = axes.plot(t, levels[1], label=visible(label), **look.line(len(values)))
     return line
 
 
-def _mark(axes: Axes, t: Sequence[Any], values: Array, zero: float, look: Style) -> None:
-    """Marks where a curve is 0 in all sequences, and where it is not finite in one."""
+def _finish(
+    axes: Axes, t: Sequence[Any], values: Array, zero: float, look: Style, label: str, handles: list[Any], time: str
+) -> None:
+    """Marks where a curve is 0 in all sequences, and where it is not finite in one; and what is on the axes."""
     broken = (np.isnan(values) | (values == np.inf)).any(axis=1)
     mark_rows(axes, [((values == zero).all(axis=1), look.colour)], [(broken, ALARM)], first=int(t[0]))
-
-
-def _dress(axes: Axes, label: str, handles: Sequence[Any], time: str = "timestep t") -> None:
     plain_axes(axes)
-    axes.set_ylabel(visible(label), color=INK)
-    axes.set_xlabel(time, color=INK)
-    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.set(xlabel=time, ylabel=label)
     legend(axes, handles)

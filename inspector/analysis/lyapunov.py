@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from tinygrad_rnn import Cell
 from tinygrad_rnn.autodiff.anomaly import kind_of
@@ -21,9 +19,11 @@ from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
 from tinygrad_rnn.recurrent.unroll import Run, unroll
 
 from ..plots.colours import Style, styles
-from ..plots.curves import GREY, INK, Canvas, finish, head, legend, plain_axes
-from ..plots.maps import title
-from ..results import Finding, Labelled
+from ..plots.curves import level, note, plain_axes, whole_steps
+from ..plots.figures import Canvas, picture
+from ..plots.legends import head, legend, title
+from ..plots.style import FINE, THIN
+from ..results import Analysis, Labelled
 from ..tracing.finite import NotFinite, first_not_finite, in_words
 from ..tracing.sparkline import sparkline
 from .steps import Steps
@@ -37,7 +37,7 @@ _CHUNK, _POINTS = 500, 200
 
 
 @dataclass(frozen=True, eq=False)
-class Lyapunov(Finding):
+class Lyapunov(Analysis):
     """Made by :func:`lyapunov`.
 
     Attributes
@@ -71,13 +71,13 @@ class Lyapunov(Finding):
     dimension: float
     entropy: float
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the spectrum with its error bars, and beside it how it converged; given Axes, the spectrum only."""
         if ax is not None:
             self._plot_spectrum(ax)
             title(ax, f"{self.cell}: Lyapunov spectrum")
-            return finish(ax, path, self.not_finite)
+            return ax
         figure = Canvas(11.0, 4.4)
         left, right = figure.subplots(1, 2)
         head(
@@ -87,51 +87,31 @@ class Lyapunov(Finding):
         )
         self._plot_spectrum(left)
         self._plot_running(right)
-        return finish(left, path, self.not_finite)
+        return cast(Axes, left)
 
     def _plot_spectrum(self, axes: Axes) -> None:
         i = np.arange(1, len(self.exponents.values) + 1)
         values = np.where(np.isfinite(self.exponents.values), self.exponents.values, np.nan)
-        axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+        level(axes, 0.0)
+        look: Any = {"color": _looks(1)["λ_1"].colour, "marker": "o", "linewidth": THIN, "elinewidth": FINE}
         axes.errorbar(
-            i,
-            values,
-            np.nan_to_num(self.errors.values),
-            color=_looks(1)["λ_1"].colour,
-            marker="o",
-            markersize=4 if len(i) > 20 else 5,
-            linewidth=1.0,
-            elinewidth=1.6,
-            capsize=3,
-            label="λ_i ± standard error",
+            i, values, np.nan_to_num(self.errors.values), capsize=3, markersize=4 if len(i) > 20 else 5, **look
         )
         plain_axes(axes)
-        axes.set_xlabel("i", color=INK)
-        axes.set_ylabel("Lyapunov exponent λ_i in nats a step", color=INK)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        told = (
-            [
-                f"λ_1 = {self._largest('.3g')}",
-                self._life(),
-                f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step",
-            ]
-            if self.steps
-            else [self._life()]
-        )
-        axes.annotate(
-            "\n".join(told), (0.03, 0.04), xycoords="axes fraction", ha="left", va="bottom", fontsize=8.5, color=INK
-        )
+        axes.set(xlabel="i", ylabel="Lyapunov exponent λ_i in nats a step")
+        whole_steps(axes)
+        size = f"dimension {self.dimension:.3g}, entropy {self.entropy:.3g} nats a step"
+        lines = [f"λ_1 = {self._largest('.3g')}", self._life(), size] if self.steps else [self._life()]
+        note(axes, "\n".join(lines), 0.03, 0.04)
 
     def _plot_running(self, axes: Axes) -> None:
         lines = []
         for k, (name, look) in enumerate(_looks(min(3, self.running.shape[1])).items()):
             values = self.running.values[:, k]
-            lines += axes.plot(self.running.axes["step"], values, linewidth=1.8, label=name, **look.line(len(values)))
+            lines += axes.plot(self.running.axes["step"], values, label=name, **look.line(len(values)))
         plain_axes(axes)
         axes.set_xscale("log")
-        axes.set_xlabel(f"steps averaged over, after {self.discarded} discarded", color=INK)
-        axes.set_ylabel("mean of ln |R_ii| so far", color=INK)
-        axes.spines[["left", "bottom"]].set_color(GREY)
+        axes.set(xlabel=f"steps averaged over, after {self.discarded} discarded", ylabel="mean of ln |R_ii| so far")
         legend(axes, lines)
 
     def _largest(self, spec: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,8 +16,13 @@ from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.curves import ALARM, GREY, INK, Canvas, axes_of, finish, mark_rows, title, visible
-from ..results import Finding, Labelled
+from ..plots.colours import ALARM, GREY, HATCH, INK, NEGATIVE, POSITIVE
+from ..plots.curves import BACKWARDS, mark_rows, note
+from ..plots.figures import Canvas, axes_of, picture
+from ..plots.legends import title, visible
+from ..plots.maps import signed_map
+from ..plots.style import THIN
+from ..results import Analysis, Labelled
 from ..tracing.finite import NotFinite
 from ..tracing.lanes import Array, norms_of, projections
 from ..tracing.sparkline import sparkline
@@ -32,11 +36,11 @@ Names: TypeAlias = str | Sequence[str]
 Edges: TypeAlias = tuple[Names, Names] | Callable[[Tensor, Tensor], bool]
 _MOST = 32
 _LITTLE = 1e-3
-_POSITIVE, _NEGATIVE = "#B35806", "#542788"  # of the map's colours
+_SHARE = "share ⟨part k, g⟩ / ⟨g, g⟩"
 
 
 @dataclass(frozen=True, eq=False)
-class PathOrders(Finding):
+class PathOrders(Analysis):
     """The gradient at one value by how often its paths crossed a class of edges. Made by :func:`path_orders`.
 
     Attributes
@@ -73,26 +77,57 @@ class PathOrders(Finding):
         """The orders as text."""
         return tuple(map(str, self.projections.axes["order"]))
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the signed share of every order, and beside it the same for every timestep as a map.
 
         Parameters
         ----------
-        path : path, optional
-            Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
         ax : matplotlib Axes, optional
             Where to draw the shares alone.
         """
         if ax is not None or len(self.by_step.values) < 2:
-            axes = axes_of(ax, (6.4, 3.8))
-            _bars(axes, self)
-            return finish(axes, path, self.not_finite)
-        figure = Canvas(11.5, 4.2)
-        left, right = figure.subplots(1, 2, width_ratios=(1, 1.35))
-        _bars(left, self)
-        _map(right, self)
-        return finish(left, path, self.not_finite)
+            left = axes_of(ax, 6.4, 3.8)
+        else:
+            left, right = Canvas(11.5, 4.2).subplots(1, 2, width_ratios=(1, 1.35))
+            self._plot_map(right)
+        self._plot_bars(left)
+        return left
+
+    def _plot_bars(self, axes: Axes) -> None:
+        shares = np.nan_to_num(self.projections.values)
+        axes.bar(np.arange(len(shares)), shares, color=np.where(shares >= 0, POSITIVE, NEGATIVE).tolist(), width=0.8)
+        axes.axhline(0.0, color=INK, linewidth=THIN)
+        self._number(axes.xaxis)
+        axes.set_xlim(-0.6, self._last_shown() + 0.6)
+        axes.set(xlabel=visible(f"order k: how often a path crossed {self.edges}"), ylabel=_SHARE)
+        title(axes, f"{self.label}: g = ∂L/∂{self.value} by order")
+        if not np.isfinite(self.projections.values).any():
+            known = self.total == 0
+            note(axes, "g is 0" if known else "g is not finite", 0.5, 0.8, INK if known else ALARM)
+
+    def _plot_map(self, axes: Axes) -> None:
+        signed_map(axes, self.by_step.values.T, _SHARE, HATCH, origin="lower", interpolation="none")
+        self._number(axes.yaxis)
+        axes.set_ylim(-0.5, self._last_shown() + 0.5)
+        mark_rows(axes, [], [(~np.isfinite(self.totals.values), ALARM)])
+        axes.set(xlabel=BACKWARDS, ylabel="order k")
+        title(axes, f"The same for g = ∂L/∂{self.value.rpartition('_')[0]}_t at every timestep")
+
+    def _last_shown(self) -> int:
+        """The highest order with a share worth a place in the picture, at any timestep."""
+        table = np.nan_to_num(np.vstack([self.by_step.values, self.projections.values]))
+        return min(int(np.flatnonzero(np.abs(table).max(axis=0) >= _LITTLE).max(initial=1)), len(self.orders) - 1)
+
+    def _number(self, axis: Any) -> None:
+        """Ticks at about ten of the orders that are shown; a note where higher ones are left out."""
+        last = self._last_shown()
+        places = list(range(0, last + 1, max(1, -(-last // 8))))
+        if self.orders[last].startswith("≥") and places[-1] != last:
+            places = [*(k for k in places if last - k > 1), last]
+        axis.set_ticks(places, [self.orders[k] for k in places])
+        if last + 1 < len(self.orders) and np.isfinite(self.by_step.values).any():
+            note(axis.axes, f"higher orders: less than {_LITTLE:.1%} each", 1.0, 0.98, GREY)
 
     def _text(self) -> str:
         shares = self.projections.values
@@ -335,76 +370,3 @@ def _result(
         Labelled(rows, {"order": labels, "batch": range(rows.shape[1]), "unit": range(rows.shape[2])}, "gradient"),
         not_finite=not_finite,
     )
-
-
-# ------------------------------------------------------------------------------------------- pictures
-
-
-def _bars(axes: Axes, found: PathOrders) -> None:
-    shares = np.nan_to_num(found.projections.values)
-    k = np.arange(len(shares))
-    axes.bar(k, shares, color=np.where(shares >= 0, _POSITIVE, _NEGATIVE).tolist(), width=0.8)
-    axes.axhline(0.0, color=INK, linewidth=0.8)
-    _ordinal(axes.xaxis, found)
-    axes.set_xlim(-0.6, _last_shown(found) + 0.6)
-    axes.set_xlabel(visible(f"order k: how often a path crossed {found.edges}"), color=INK)
-    axes.set_ylabel("share ⟨part k, g⟩ / ⟨g, g⟩", color=INK)
-    title(axes, f"{found.label}: g = ∂L/∂{found.value} by order")
-    if not np.isfinite(found.projections.values).any():
-        axes.annotate(
-            "g is 0" if found.total == 0 else "g is not finite",
-            (0.5, 0.8),
-            xycoords="axes fraction",
-            ha="center",
-            color=INK if found.total == 0 else ALARM,
-        )
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=GREY)
-
-
-def _map(axes: Axes, found: PathOrders) -> None:
-    table = found.by_step.values.T
-    largest = float(np.abs(np.nan_to_num(table)).max()) or 1.0
-    axes.patch.set(hatch="///", facecolor="#FFFFFF", edgecolor="#C8D1DA")
-    image = axes.imshow(
-        table, cmap="PuOr_r", vmin=-largest, vmax=largest, origin="lower", aspect="auto", interpolation="none"
-    )
-    _ordinal(axes.yaxis, found)
-    axes.set_ylim(-0.5, _last_shown(found) + 0.5)
-    mark_rows(axes, [], [(~np.isfinite(found.totals.values), ALARM)])
-    name = found.value.rpartition("_")[0]
-    axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
-    axes.set_ylabel("order k", color=INK)
-    title(axes, f"The same for g = ∂L/∂{name}_t at every timestep")
-    axes.tick_params(colors=GREY)
-    axes.spines[:].set_visible(False)
-    figure = axes.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(image, ax=axes, pad=0.02)
-    bar.set_label("share ⟨part k, g⟩ / ⟨g, g⟩", color=INK)
-    bar.outline.set_visible(False)
-
-
-def _last_shown(found: PathOrders) -> int:
-    """The highest order with a share worth a place in the picture, at any timestep."""
-    table = np.nan_to_num(np.vstack([found.by_step.values, found.projections.values]))
-    return min(int(np.flatnonzero(np.abs(table).max(axis=0) >= _LITTLE).max(initial=1)), len(found.orders) - 1)
-
-
-def _ordinal(axis: Any, found: PathOrders) -> None:
-    """Ticks at about ten of the orders that are shown; a note where higher ones are left out."""
-    last = _last_shown(found)
-    places = list(range(0, last + 1, max(1, -(-last // 8))))
-    if found.orders[last].startswith("≥") and places[-1] != last:
-        places = [*(k for k in places if last - k > 1), last]
-    axis.set_ticks(places, [found.orders[k] for k in places])
-    if last + 1 < len(found.orders) and np.isfinite(found.by_step.values).any():
-        axis.axes.annotate(
-            f"higher orders: less than {_LITTLE:.1%} each",
-            (1.0, 0.98),
-            xycoords="axes fraction",
-            ha="right",
-            va="top",
-            fontsize=8,
-            color=GREY,
-        )

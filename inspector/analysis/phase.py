@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,12 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import Cell
 from tinygrad_rnn.plurals import counted
 
-from ..plots.curves import ALARM, GREY, INK, axes_of, finish, legend, visible
-from ..plots.maps import title
-from ..results import Finding, Labelled
+from ..plots.colours import ALARM, INK, PAPER, RATES
+from ..plots.figures import axes_of, picture
+from ..plots.legends import legend, title, visible
+from ..plots.maps import colour_bar
+from ..plots.style import HEAVY, SMALL, THIN
+from ..results import Analysis, Labelled
 from ..tracing.finite import first_not_finite
 
 Array = npt.NDArray[np.float64]
@@ -32,7 +34,7 @@ _HIDDEN, _SMALLEST = 32, 1e-280
 
 
 @dataclass(frozen=True, eq=False)
-class Phases(Finding):
+class Phases(Analysis):
     """Made by :func:`phase_diagram`.
 
     Attributes
@@ -50,31 +52,25 @@ class Phases(Finding):
     y: str
     rate: Labelled
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the map, the edge of chaos where the rate is 0, and lines of equal half-life."""
-        axes = axes_of(ax, (7.6, 5.6))
+        axes = axes_of(ax, 7.6, 5.6)
         ys, xs = (np.array(labels, dtype=np.float64) for labels in self.rate.axes.values())
         rate = np.where(np.isfinite(self.rate.values), self.rate.values, np.nan)
         known = np.abs(rate[np.isfinite(rate)])
         bound = max(float(np.quantile(known, 0.9)) if known.size else 1.0, 1e-12)
-        axes.patch.set(hatch="xxx", facecolor="#FFFFFF", edgecolor=ALARM)  # seen where a rate is NaN
-        image = axes.pcolormesh(
-            xs, ys, rate, cmap="RdBu_r", vmin=-bound, vmax=bound, shading="nearest", rasterized=True
-        )
+        axes.patch.set(hatch="xxx", facecolor=PAPER, edgecolor=ALARM)  # seen where a rate is NaN
+        look: Any = {"cmap": RATES, "vmin": -bound, "vmax": bound, "shading": "nearest", "rasterized": True}
+        image = axes.pcolormesh(xs, ys, rate, **look)
         lines = _contours(axes, xs, ys, rate) if min(rate.shape) > 1 else []
-        figure = axes.get_figure()
-        assert figure is not None
-        bar = figure.colorbar(image, ax=axes, pad=0.02, extend="both")
-        bar.set_label("ln ‖∂L/∂s‖ gained in one step back, in nats\n← vanishes        explodes →", color=INK)
-        bar.ax.tick_params(colors=GREY)
-        axes.set_xlabel(visible(self.x), color=INK)
-        axes.set_ylabel(visible(self.y), color=INK)
-        axes.tick_params(colors=GREY)
+        meaning = "ln ‖∂L/∂s‖ gained in one step back, in nats\n← vanishes        explodes →"
+        colour_bar(axes, image, meaning, extend="both")
+        axes.set(xlabel=visible(self.x), ylabel=visible(self.y))
         axes.spines[:].set_visible(False)
         title(axes, f"{self.cell}: where gradients vanish, and where they explode")
         legend(axes, lines)
-        return finish(axes, path, self.not_finite)
+        return axes
 
     def _text(self) -> str:
         rate = self.rate.values
@@ -227,14 +223,14 @@ def _contours(axes: Axes, xs: Array, ys: Array, rate: Array) -> list[Line2D]:
     lines = {-math.log(2) / steps: f"half-life {steps}" for steps in (1, 3, 10)}
     inside = [level for level in lines if np.nanmin(rate) < level < np.nanmax(rate)]
     if inside:
-        halo: list[AbstractPathEffect] = [withStroke(linewidth=2.4, foreground="#FFFFFF")]
-        thin = axes.contour(xs, ys, rate, levels=inside, colors=INK, linewidths=0.8, linestyles="solid")
+        halo: list[AbstractPathEffect] = [withStroke(linewidth=HEAVY, foreground=PAPER)]
+        thin = axes.contour(xs, ys, rate, levels=inside, colors=INK, linewidths=THIN, linestyles="solid")
         thin.set_path_effects(halo)
-        for text in axes.clabel(thin, fmt=lines, fontsize=8):
+        for text in axes.clabel(thin, fmt=lines, fontsize=SMALL):
             text.set_path_effects(halo)
     if np.nanmin(rate) < 0 < np.nanmax(rate):
-        axes.contour(xs, ys, rate, levels=[0.0], colors="#000000", linewidths=2.4)
-        return axes.plot([], [], color="#000000", linewidth=2.4, label="edge of chaos")
+        axes.contour(xs, ys, rate, levels=[0.0], colors=INK, linewidths=HEAVY)
+        return axes.plot([], [], color=INK, linewidth=HEAVY, label="edge of chaos")
     return []
 
 

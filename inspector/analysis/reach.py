@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,13 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import styles
-from ..plots.curves import INK, along_time, axes_of, finish, legend, mark_rows, marked, visible
-from ..plots.maps import FORMATS, QUANTILES, draw_band, draw_limits, draw_map, title
-from ..results import Finding, Labelled
+from ..plots.colours import LIMIT, PAPER, styles
+from ..plots.curves import FORMATS, QUANTILES, along_time, band, level, norms_along_time, note, number_formats
+from ..plots.figures import axes_of, picture
+from ..plots.legends import legend, title, visible
+from ..plots.maps import norm_map
+from ..plots.style import DASHED, FINE
+from ..results import Analysis, Labelled
 from ..tracing.decay import decay_rate
 from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
@@ -35,7 +37,7 @@ _LEVELS = {"1/e": math.exp(-1), "1 %": 0.01}
 
 
 @dataclass(frozen=True, eq=False)
-class Reach(Finding):
+class Reach(Analysis):
     """Made by :func:`reach`. L_s is what the loss reads at step s, L the whole loss.
 
     States go by name, ``h`` and ``c``, or ``layer0/h``. ``(h, c)`` is the whole state of a cell that has several: the
@@ -85,8 +87,8 @@ class Reach(Finding):
         """The names of the states."""
         return tuple(map(str, self.map.axes["state"]))
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None, state: str | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None, state: str | None = None) -> Axes:
         """Draw the map of one state, the last of :attr:`states` when omitted: loss steps downwards, state steps to the
         right.
 
@@ -99,104 +101,56 @@ class Reach(Finding):
         """
         state = self.states[-1] if state is None else state
         matrix, steps = self.map["state", state], len(self.map.axes["s"])
-        readers = np.flatnonzero((matrix != 0).any(axis=1))
+        readers = np.flatnonzero((matrix != 0).any(axis=1)).tolist()
         if len(readers) == 1:
-            return self._plot_row(path, ax, state, int(readers[0]))
-        first, last = (int(readers[0]), int(readers[-1])) if len(readers) else (0, steps - 1)
-        axes = axes_of(ax, (7.6, min(6.2, 1.9 + 0.35 * (last - first + 1))))
+            return self._plot_row(ax, state, readers[0])
+        first, last = (readers[0], readers[-1]) if readers else (0, steps - 1)
+        axes = axes_of(ax, 7.6, min(6.2, 1.9 + 0.35 * (last - first + 1)))
         usual = np.where(np.isfinite(matrix), matrix, 0.0)
-        before, after = np.tril(usual, -1).any(), np.triu(usual, 1).any()
-        possible = (
-            np.ones(matrix.shape, bool)
-            if before and after
-            else (np.triu if after else np.tril)(np.ones(matrix.shape, bool))
-        )
-        draw_map(axes, matrix, f"‖∂L_s/∂{state}_t‖₂", 12, possible)
-        lines = []
-        for level, style in zip(_LEVELS, ("-", (0, (4, 2))), strict=True):
-            back = self.horizon["level", level][self.states.index(state)]
-            edge = np.arange(steps) + (0.5 + back if after and not before else 0.5 - back)
-            axes.step(
-                np.where(np.isfinite(back), edge, np.nan),
-                np.arange(steps),
-                where="mid",
-                color="#FFFFFF",
-                linewidth=3,
-                zorder=3,
-            )
-            lines += axes.step(
-                np.where(np.isfinite(back), edge, np.nan),
-                np.arange(steps),
-                where="mid",
-                color="#D55E00",
-                linestyle=style,
-                linewidth=1.6,
-                zorder=4,
-                label=f"fallen to {level} of its largest",
-            )
+        before, after = bool(np.tril(usual, -1).any()), bool(np.triu(usual, 1).any())
+        possible = np.ones(matrix.shape, bool)
+        if not (before and after):
+            possible = np.triu(possible) if after else np.tril(possible)
+        norm_map(axes, matrix, f"‖∂L_s/∂{state}_t‖₂", 12, possible)
+        lines = self._plot_horizons(axes, state, turned=after and not before)
+        flow = "        (the gradient flows from the diagonal to the left)" if before or not after else ""
         axes.set(xlim=(-0.5, steps - 0.5), ylim=(last + 0.5, first - 0.5))
-        axes.set_xlabel(
-            (
-                "timestep t of the state        (the gradient flows from the diagonal to the left)"
-                if before or not after
-                else "timestep t of the state"
-            ),
-            color=INK,
-        )
-        axes.set_ylabel("timestep s of the loss L_s", color=INK)
-        title(
-            axes,
-            f"{self.cell}: where the loss of each step sends its gradient",
-            f"initialisation: {self.initialisation}",
-        )
-        if len(readers):
+        axes.set(xlabel=f"timestep t of the state{flow}", ylabel="timestep s of the loss L_s")
+        self._title(axes, "where the loss of each step sends its gradient")
+        if readers:
             legend(axes, lines)
         else:
-            axes.annotate(
-                visible(f"no step's loss reaches {state}"),
-                (0.98, 0.9),
-                xycoords="axes fraction",
-                ha="right",
-                va="top",
-                color=INK,
-            )
-        return finish(axes, path, self.not_finite)
+            note(axes, f"no step's loss reaches {state}", 0.98, 0.9)
+        return axes
 
-    def _plot_row(self, path: str | Path | None, ax: Axes | None, state: str, s: int) -> Path | Axes:
+    def _plot_horizons(self, axes: Axes, state: str, turned: bool) -> list[Any]:
+        """Lines where the gradient of each step's loss has fallen to a level."""
+        lines, s = [], np.arange(len(self.map.axes["s"]))
+        for name, style in zip(_LEVELS, ("-", DASHED), strict=True):
+            back = self.horizon.sel(state=state, level=name).values
+            edge = np.where(np.isfinite(back), s + (0.5 + back if turned else 0.5 - back), np.nan)
+            axes.step(edge, s, where="mid", color=PAPER, linewidth=3, zorder=3)
+            look: Any = {"color": LIMIT, "linestyle": style, "linewidth": FINE, "zorder": 4}
+            lines += axes.step(edge, s, where="mid", label=f"fallen to {name} of its largest", **look)
+        return lines
+
+    def _plot_row(self, ax: Axes | None, state: str, s: int) -> Axes:
         """The map of a loss that reads one step alone, as a curve."""
-        row, look = self.map["state", state][s], styles(self.states)[state]
-        axes = axes_of(ax, (8.0, 4.6))
-        usual = np.isfinite(row) & (row > 0)
-        lines = axes.plot(
-            np.where(usual, row, np.nan), linewidth=2.0, label=visible(f"{state}{marked(row)}"), **look.line(len(row))
-        )
-        for level, part in _LEVELS.items() if np.isfinite(row).all() else ():
-            axes.axhline(part * row.max(), color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-            axes.annotate(
-                level,
-                (1.0, part * row.max()),
-                xycoords=("axes fraction", "data"),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color=INK,
-            )
-        along_time(axes, f"{state}_t")
-        axes.set_ylabel(visible(f"‖∂L_{s}/∂{state}_t‖₂"), color=INK)
-        mark_rows(axes, [(row == 0, look.colour)], [(~np.isfinite(row), look.colour)])
-        title(
-            axes,
-            f"{self.cell}: where the loss, which reads step {s} alone, sends its gradient",
-            f"initialisation: {self.initialisation}; dashed: fallen to that part of its largest",
-        )
+        axes, row = axes_of(ax, 8.0, 4.6), self.map.sel(state=state, s=s).values
+        lines = norms_along_time(axes, [(state, row, styles(self.states)[state])], f"{state}_t")
+        for name, part in _LEVELS.items() if np.isfinite(row).all() else ():
+            level(axes, part * row.max(), name)
+        axes.set_ylabel(visible(f"‖∂L_{s}/∂{state}_t‖₂"))
+        what = f"where the loss, which reads step {s} alone, sends its gradient"
+        self._title(axes, what, "; dashed: fallen to that part of its largest")
         legend(axes, lines)
-        return finish(axes, path, self.not_finite)
+        return axes
 
-    @np.errstate(all="ignore")
-    def plot_gradients(
-        self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None
-    ) -> Path | Axes:
+    def _title(self, axes: Axes, what: str, more: str = "") -> None:
+        title(axes, f"{self.cell}: {what}", f"initialisation: {self.initialisation}{more}")
+
+    @picture
+    def plot_gradients(self, ax: Axes | None = None, states: Sequence[str] | None = None) -> Axes:
         """Plot total and direct gradients along time, with lines where number formats underflow.
 
         Raises
@@ -204,32 +158,20 @@ class Reach(Finding):
         KeyError
             If there is no such state.
         """
-        axes = axes_of(ax, (8.0, 4.6))
-        names = self.states if states is None else states
-        looks, lines, zeros, broken = styles(self.states), [], [], []
-        for name in names:
-            for k, (table, what) in enumerate(((self.total, "total"), (self.direct, "direct, from L_t alone"))):
-                curve = table["state", name]
-                look = looks[name].among(k, 2).line(len(curve))
-                lines += axes.plot(
-                    np.where(np.isfinite(curve) & (curve > 0), curve, np.nan),
-                    linewidth=2.0,
-                    label=visible(f"{name} {what}{marked(curve)}"),
-                    **look,
-                )
-                zeros.append((curve == 0, looks[name].colour))
-                broken.append((~np.isfinite(curve), looks[name].colour))
-        along_time(axes, "state_t")
-        mark_rows(axes, zeros, broken)
-        draw_limits(axes)
-        title(axes, f"{self.cell}: total and direct gradient", f"initialisation: {self.initialisation}")
+        axes, looks = axes_of(ax, 8.0, 4.6), styles(self.states)
+        curves = [
+            (f"{name} {what}", table["state", name], looks[name].among(k, 2))
+            for name in (self.states if states is None else states)
+            for k, (table, what) in enumerate(((self.total, "total"), (self.direct, "direct, from L_t alone")))
+        ]
+        lines = norms_along_time(axes, curves, "state_t")
+        number_formats(axes)
+        self._title(axes, "total and direct gradient")
         legend(axes, lines)
-        return finish(axes, path, self.not_finite)
+        return axes
 
-    @np.errstate(all="ignore")
-    def plot_lags(
-        self, path: str | Path | None = None, ax: Axes | None = None, states: Sequence[str] | None = None
-    ) -> Path | Axes:
+    @picture
+    def plot_lags(self, ax: Axes | None = None, states: Sequence[str] | None = None) -> Axes:
         """Plot how the gradient of one step's loss falls with the steps back, median and band over the loss steps.
 
         Raises
@@ -237,34 +179,19 @@ class Reach(Finding):
         KeyError
             If there is no such state.
         """
-        axes = axes_of(ax, (8.0, 4.6))
-        looks, lines = styles(self.states), []
+        axes, looks, lines = axes_of(ax, 8.0, 4.6), styles(self.states), []
         for name in self.states if states is None else states:
             rows = self.profile["state", name]
-            lines.append(
-                draw_band(axes, self.profile.axes["lag"], rows, looks[name], f"{name}: {decay_rate(rows[2][::-1])}")
-            )
+            text = f"{name}: {decay_rate(rows[2][::-1])}"
+            lines.append(band(axes, self.profile.axes["lag"], rows, looks[name], text))
         along_time(axes, "state_t")
-        for level, part in _LEVELS.items():
-            axes.axhline(part, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
-            axes.annotate(
-                level,
-                (1.0, part),
-                xycoords=("axes fraction", "data"),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color=INK,
-            )
-        axes.set_xlabel(
-            "steps back from the loss        (line: median over loss steps s; bands: half and nine tenths of them)",
-            color=INK,
-        )
-        axes.set_ylabel("‖∂L_s/∂state_t‖₂ relative to its largest", color=INK)
-        title(axes, f"{self.cell}: how far back the loss of one step reaches", f"initialisation: {self.initialisation}")
+        for name, part in _LEVELS.items():
+            level(axes, part, name)
+        key = "(line: median over loss steps s; bands: half and nine tenths of them)"
+        axes.set(xlabel=f"steps back from the loss        {key}", ylabel="‖∂L_s/∂state_t‖₂ relative to its largest")
+        self._title(axes, "how far back the loss of one step reaches")
         legend(axes, lines)
-        return finish(axes, path, self.not_finite)
+        return axes
 
     def _text(self) -> str:
         wide = max(map(len, self.states))

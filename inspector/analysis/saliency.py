@@ -7,7 +7,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +19,13 @@ from tinygrad_rnn import Graph, Tensor, grad
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots import curves as plot
-from ..results import Finding, Labelled
+from ..plots.colours import ALARM, GREY, INK, PAPER, SIGNED
+from ..plots.curves import mark_rows, plain_axes
+from ..plots.figures import Canvas, axes_of, picture
+from ..plots.legends import title, visible
+from ..plots.maps import signed_map
+from ..plots.style import HAIR, SMALL, THIN, TITLE
+from ..results import Analysis, Labelled
 from ..tracing.finite import in_words
 from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
@@ -34,12 +38,12 @@ __all__ = ["METHODS", "Saliency", "saliency"]
 
 METHODS = ("gradient_x_input", "integrated", "gradient")
 _RULE, _MOST, _CLOSE = 8, 600, 1e-6
-_COLOURS, _LINE = "PuOr", 48
+_LINE = 48
 _WHAT = {"gradient_x_input": "x · ∂score/∂x", "integrated": "integrated gradient", "gradient": "∂score/∂x"}
 
 
 @dataclass(frozen=True, eq=False)
-class Saliency(Finding):
+class Saliency(Analysis):
     """What each input contributes to a score, made by :func:`saliency`.
 
     Attributes
@@ -71,23 +75,16 @@ class Saliency(Finding):
     per_step: Labelled
     labels: Labelled | None = None
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None, sequence: int = 0) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None, sequence: int = 0) -> Axes:
         """Plot the contribution of each timestep: on the text itself where steps have labels, else as bars.
 
         Parameters
         ----------
-        path : path, optional
-            Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
         ax : matplotlib Axes, optional
             Where to draw. When omitted a new figure, which without labels also has a map of all features.
         sequence : int
             Which of the batch.
-
-        Returns
-        -------
-        Path or Axes
-            The path, if one was given, otherwise the Axes.
 
         Raises
         ------
@@ -96,100 +93,60 @@ class Saliency(Finding):
         """
         values = self.per_step["sequence", sequence]
         if self.labels is not None:
-            axes = plot.axes_of(ax, (8.4, 1.5 + 0.42 * math.ceil(len(values) / _LINE)))
+            axes = axes_of(ax, 8.4, 1.5 + 0.42 * math.ceil(len(values) / _LINE))
             self._plot_text(axes, values)
         elif ax is None:
-            figure = plot.Canvas(8.0, 5.0)
-            axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.0, 1.2])
+            axes, below = Canvas(8.0, 5.0).subplots(2, 1, sharex=True, height_ratios=[1.0, 1.2])
             self._plot_bars(axes, values)
             axes.set_xlabel("")
-            self._plot_map(below, sequence)
+            self._plot_map(below, self.contributions["sequence", sequence].T)
         else:
             axes = ax
             self._plot_bars(axes, values)
-        plot.title(axes, f"What the score owes to each input: {self.method.replace('_', ' ')}", self._sums())
-        return plot.finish(axes, path, self.not_finite)
+        title(axes, f"What the score owes to each input: {self.method.replace('_', ' ')}", self._sums())
+        return axes
 
     def _plot_bars(self, axes: Axes, values: Floats) -> None:
-        axes.bar(
-            np.arange(len(values)),
-            np.where(np.isfinite(values), values, 0.0),
-            width=0.86,
-            color=_colours(values),
-            edgecolor=plot.GREY,
-            linewidth=0.4,
-        )
-        axes.axhline(0, color=plot.GREY, linewidth=0.8)
-        plot.plain_axes(axes)
+        heights = np.where(np.isfinite(values), values, 0.0)
+        look: Any = {"color": _colours(values), "edgecolor": GREY, "linewidth": HAIR}
+        axes.bar(np.arange(len(values)), heights, width=0.86, **look)
+        axes.axhline(0, color=GREY, linewidth=THIN)
+        plain_axes(axes)
         if not 1e-4 < _largest(values) < 1e5:
             axes.yaxis.set_major_formatter("{x:.3g}")  # the usual one puts a common power of ten onto the note above
         axes.set_xlim(-0.5, len(values) - 0.5)
-        plot.mark_rows(axes, [], [(~np.isfinite(values), plot.ALARM)])
-        axes.set_xlabel("timestep t", color=plot.INK)
-        axes.set_ylabel(
-            f"‖{_WHAT[self.method]}_t‖₂" if self.method == "gradient" else f"{_WHAT[self.method]}_t", color=plot.INK
-        )
+        mark_rows(axes, [], [(~np.isfinite(values), ALARM)])
+        what = f"{_WHAT[self.method]}_t"
+        axes.set(xlabel="timestep t", ylabel=f"‖{what}‖₂" if self.method == "gradient" else what)
 
-    def _plot_map(self, axes: Axes, sequence: int) -> None:
-        values = self.contributions["sequence", sequence].T
-        largest = _largest(values)
-        axes.patch.set(hatch="xxx", facecolor="#FFFFFF", edgecolor=plot.ALARM)  # seen where a value is not finite
-        image = axes.imshow(
-            np.where(np.isfinite(values), values, np.nan),
-            aspect="auto",
-            cmap=_COLOURS,
-            vmin=-largest,
-            vmax=largest,
-            interpolation="nearest",
-        )
-        axes.set_yticks(range(len(values)) if len(values) <= 12 else range(0, len(values), math.ceil(len(values) / 12)))
-        axes.set_ylabel("feature", color=plot.INK)
-        axes.set_xlabel("timestep t", color=plot.INK)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(colors=plot.GREY)
-        figure = axes.get_figure()
-        assert figure is not None
-        bar = figure.colorbar(image, ax=axes, pad=0.02)
-        bar.set_label(_WHAT[self.method], color=plot.INK)
-        bar.outline.set_visible(False)
+    def _plot_map(self, axes: Axes, values: Floats) -> None:
+        signed_map(axes, values, _WHAT[self.method])
+        axes.set_yticks(range(0, len(values), math.ceil(len(values) / 12)))
+        axes.set(xlabel="timestep t", ylabel="feature")
 
     def _plot_text(self, axes: Axes, values: Floats) -> None:
         """Characters on a ground of their colour, in lines."""
         assert self.labels is not None
-        colours = _colours(values)
+        colours, rows = _colours(values), math.ceil(len(values) / _LINE)
         for t, (label, colour) in enumerate(zip(self.labels.values.tolist(), colours, strict=True)):
             row, column = divmod(t, _LINE)
-            ill = {} if np.isfinite(values[t]) else {"hatch": "xxx", "edgecolor": plot.ALARM, "linewidth": 0}
-            axes.add_patch(
-                Rectangle((column, -row - 0.9), 0.97, 0.8, **{"facecolor": colour, "edgecolor": "none", **ill})
-            )
+            ill = {} if np.isfinite(values[t]) else {"hatch": "xxx", "edgecolor": ALARM, "linewidth": 0}
+            look: Any = {"facecolor": colour, "edgecolor": "none", **ill}
+            axes.add_patch(Rectangle((column, -row - 0.9), 0.97, 0.8, **look))
             dark = float(np.dot(colour[:3], (0.299, 0.587, 0.114))) < 0.5
-            axes.text(
-                column + 0.48,
-                -row - 0.5,
-                plot.visible(_shown(label)),
-                ha="center",
-                va="center",
-                family="monospace",
-                fontsize=11,
-                color="#FFFFFF" if dark else plot.INK,
-            )
+            look = {"family": "monospace", "fontsize": TITLE, "color": PAPER if dark else INK}
+            axes.text(column + 0.48, -row - 0.5, visible(_shown(label)), ha="center", va="center", **look)
         axes.set_xlim(0, min(_LINE, len(values)))
-        axes.set_ylim(-math.ceil(len(values) / _LINE) - 0.1, 0.1)
+        axes.set_ylim(-rows - 0.1, 0.1)
         axes.set_axis_off()
-        largest = _largest(values)
-        axes.annotate(
-            (
-                f"{_WHAT[self.method]}:  violet towards a higher score, orange against it; darkest ±{largest:.3g}"
-                if (values < 0).any()
-                else f"{_WHAT[self.method]}: darkest {largest:.3g}"
-            ),
-            (0.0, -0.02),
-            xycoords="axes fraction",
-            va="top",
-            fontsize=8,
-            color=plot.GREY,
+        largest = f"{_largest(values):.3g}"
+        words = (
+            f":  violet towards a higher score, orange against it; darkest ±{largest}"
+            if (values < 0).any()
+            else f": darkest {largest}"
         )
+        where: Any = {"xycoords": "axes fraction", "va": "top", "fontsize": SMALL, "color": GREY}
+        axes.annotate(_WHAT[self.method] + words, (0.0, -0.02), **where)
 
     def _sums(self) -> str:
         if self.method == "gradient":
@@ -207,7 +164,7 @@ class Saliency(Finding):
         for start in range(0, len(values), _LINE):
             part = slice(start, start + _LINE)
             if self.labels is not None:
-                lines.append("".join(plot.visible(_shown(label))[:1] for label in self.labels.values[part].tolist()))
+                lines.append("".join(visible(_shown(label))[:1] for label in self.labels.values[part].tolist()))
             lines.append(sparkline(np.abs([*values[part], 0.0, _largest(values)]), _LINE + 2, log=False)[:-2])
             lines.append("".join("−" if value < 0 else " " for value in values[part]))
         return [f"sequence {sequence}", *(line.rstrip() for line in lines if line.strip()), ""]
@@ -425,7 +382,7 @@ def _largest(values: Floats) -> float:
 
 
 def _colours(values: Floats) -> Any:
-    return colormaps[_COLOURS](0.5 + 0.5 * np.where(np.isfinite(values), values, 0.0) / _largest(values))
+    return colormaps[SIGNED](0.5 + 0.5 * np.where(np.isfinite(values), values, 0.0) / _largest(values))
 
 
 def _shown(label: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,9 +14,12 @@ from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import NEUTRAL, styles
-from ..plots.curves import ALARM, GREY, INK, Canvas, along_time, finish, legend, mark_rows, title, visible
-from ..results import Finding, Label, Labelled
+from ..plots.colours import INK, NEUTRAL, PAPER, styles
+from ..plots.curves import BACKWARDS, along_time, areas, curve, mark_norms, note
+from ..plots.figures import Canvas, picture
+from ..plots.legends import legend, title, visible
+from ..plots.style import THIN
+from ..results import Analysis, Label, Labelled
 from ..tracing.lanes import Array, norms_of, one_lane, projections
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import trace
@@ -29,7 +32,7 @@ _LIMITS = (-1.5, 2.5)
 
 
 @dataclass(frozen=True, eq=False)
-class Shares(Finding):
+class Shares(Analysis):
     """By which ways the gradient arrives at every state. Made by :func:`shares`.
 
     Attributes
@@ -64,33 +67,67 @@ class Shares(Finding):
         """The names of the ways, the loss last."""
         return tuple(map(str, self.shares.axes["way"]))
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None, state: str | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None, state: str | None = None) -> Axes:
         """Draw the shares of each state as areas over time, and below the norms and what the highway alone would carry.
 
         Parameters
         ----------
-        path : path, optional
-            Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
         ax : matplotlib Axes, optional
             Where to draw the areas of one state, without the norms.
         state : str, optional
             The one state to draw; all when omitted, but on `ax` only the first.
+
+        Raises
+        ------
+        KeyError
+            If there is no such state.
         """
         shown = (state,) if state is not None else self.states
-        for name in shown:
-            self.shares["state", name]
+        self.shares.sel(state=shown)
         if ax is not None:
-            _areas(ax, self, shown[0])
-            ax.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
-            return finish(ax, path, self.not_finite)
+            self._plot_areas(ax, shown[0])
+            ax.set_xlabel(BACKWARDS)
+            return ax
         figure = Canvas(9.4, 1.4 + 2.1 * len(shown) + 2.4)
-        panels: Sequence[Axes] = figure.subplots(len(shown) + 1, 1, sharex=True)
-        for axes, name in zip(panels, shown, strict=False):
-            _areas(axes, self, name)
-        _decay(panels[-1], self, shown)
+        *panels, below = figure.subplots(len(shown) + 1, 1, sharex=True)
+        for axes, name in zip(panels, shown, strict=True):
+            self._plot_areas(axes, name)
+        self._plot_norms(below, shown)
         title(panels[0], f"{self.label}: the ways by which g = ∂L/∂state_t arrives; share = ⟨part, g⟩ / ⟨g, g⟩")
-        return finish(panels[0], path, self.not_finite)
+        return cast(Axes, panels[0])
+
+    def _plot_areas(self, axes: Axes, state: str) -> None:
+        table, looks = self.shares["state", state], styles((*self.states, *self.ways))
+        fills: dict[str, dict[str, Any]] = {
+            way: {"facecolor": looks[way].colour, "hatch": looks[way].hatch, "edgecolor": PAPER} for way in self.ways
+        }
+        fills[LOSS] = {"facecolor": NEUTRAL, "edgecolor": PAPER}
+        for way in self.ways:
+            through = "loss, direct" if way == LOSS else f"{way}, itself" if way == state else f"through {way}"
+            fills[way]["label"] = visible(through)
+        handles = areas(axes, np.arange(-0.5, len(table)), dict(zip(self.ways, table.T, strict=True)), fills)
+        for share in (0.0, 1.0):
+            axes.axhline(share, color=INK, linewidth=THIN)
+        largest = float(np.abs(np.nan_to_num(table)).max())
+        if largest > _LIMITS[1]:
+            note(axes, f"cut off: parts cancel, shares up to {largest:.2g}", 0.99, 0.95)
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(_LIMITS[0], low), min(_LIMITS[1], high))
+        mark_norms(axes, self.totals["state", state])
+        axes.set_ylabel(visible(f"share in g = ∂L/∂{state}_t"))
+        legend(axes, handles.values(), beside=True)
+
+    def _plot_norms(self, axes: Axes, shown: Sequence[str]) -> None:
+        """The norms, and dashed what the states alone would carry."""
+        looks, lines = styles(self.states), []
+        for name in shown:
+            for k, (table, text) in enumerate(((self.totals, f"∂L/∂{name}_t"), (self.highway, f"along {name} alone"))):
+                norms = table["state", name]
+                if (np.isfinite(norms) & (norms > 0)).any():
+                    lines.append(curve(axes, np.arange(len(norms)), norms, looks[name].among(k, 2), text))
+        along_time(axes, "state_t")
+        legend(axes, lines, beside=True)
 
     def _text(self) -> str:
         lines = [f"{self.label}: the ways by which the gradient arrives"]
@@ -233,78 +270,3 @@ def _highway(
 
 def _latest_first(values: Sequence[Tensor]) -> list[Tensor]:
     return sorted(values, key=lambda value: -value.id)
-
-
-# ------------------------------------------------------------------------------------------- pictures
-
-
-def _areas(axes: Axes, found: Shares, state: str) -> None:
-    """Positive shares stacked upwards from 0, negative ones downwards."""
-    table = found.shares["state", state]
-    looks, handles = styles((*found.states, *found.ways)), {}
-    edges = np.arange(len(table) + 1) - 0.5
-    for sign in (1.0, -1.0):
-        base = np.zeros(len(edges))
-        for way, share in zip(found.ways, table.T, strict=True):
-            part = np.where(sign * share > 0, share, 0.0)
-            if np.any(part):
-                top = base + np.append(part, part[-1])
-                colour, hatch = (NEUTRAL, "") if way == LOSS else (looks[way].colour, looks[way].hatch)
-                handles[way] = axes.fill_between(
-                    edges,
-                    base,
-                    top,
-                    facecolor=colour,
-                    linewidth=0.3,
-                    edgecolor="#FFFFFF",
-                    step="post",
-                    hatch=hatch,
-                    label=visible(_title(way, state)),
-                )
-                base = top
-    axes.axhline(1.0, color=INK, linewidth=0.8)
-    axes.axhline(0.0, color=INK, linewidth=0.8)
-    totals = found.totals["state", state]
-    largest = float(np.abs(np.nan_to_num(table)).max())
-    if largest > _LIMITS[1]:
-        axes.annotate(
-            f"cut off: parts cancel, shares up to {largest:.2g}",
-            (0.99, 0.95),
-            xycoords="axes fraction",
-            ha="right",
-            va="top",
-            fontsize=8,
-            color=INK,
-            bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-        )
-    axes.set_ylim(max(_LIMITS[0], axes.get_ylim()[0]), min(_LIMITS[1], axes.get_ylim()[1]))
-    mark_rows(axes, [(totals == 0, GREY)], [(~np.isfinite(totals), ALARM)])
-    axes.set_ylabel(visible(f"share in g = ∂L/∂{state}_t"), color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    legend(axes, handles.values(), beside=True)
-
-
-def _title(way: str, state: str) -> str:
-    if way == LOSS:
-        return "loss, direct"
-    return f"{way}, itself" if way == state else f"through {way}"
-
-
-def _decay(axes: Axes, found: Shares, shown: Sequence[str]) -> None:
-    """The norms, and dashed what the states alone would carry."""
-    t = np.arange(found.totals.shape[1])
-    looks, lines = styles(found.states), []
-    for state in shown:
-        for k, (table, text) in enumerate(((found.totals, f"∂L/∂{state}_t"), (found.highway, f"along {state} alone"))):
-            norms = table["state", state]
-            usual = np.isfinite(norms) & (norms > 0)
-            if usual.any():
-                lines += axes.plot(
-                    t,
-                    np.where(usual, norms, np.nan),
-                    linewidth=1.8,
-                    label=visible(text),
-                    **looks[state].among(k, 2).line(len(t)),
-                )
-    along_time(axes, "state_t")
-    legend(axes, lines, beside=True)

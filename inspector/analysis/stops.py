@@ -16,7 +16,7 @@ from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..results import Finding
+from ..results import Analysis
 from ..tracing.finite import NotFinite, first_not_finite, not_finite_behind
 from ..tracing.trace import norm_of
 
@@ -45,7 +45,7 @@ class Stop(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Stops(Finding):
+class Stops(Analysis):
     """Whether a gradient reaches a value, and if not, all the dead ends.
 
     Attributes
@@ -69,9 +69,6 @@ class Stops(Finding):
         )
         head = f"{self.value}: {arrives if self.norm else 'no gradient arrives'}"
         return "\n".join([head, *(f"  {line}" for line in _merged(self.reasons))])
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "reasons": [stop._asdict() for stop in self.reasons]}
 
 
 @np.errstate(all="ignore")

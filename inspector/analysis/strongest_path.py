@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +16,12 @@ from tinygrad_rnn.autodiff.ancestry import parts
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import styles
-from ..plots.curves import INK, along_time, axes_of, finish, legend, title, visible
-from ..results import Finding, Labelled
+from ..plots.colours import INK, styles
+from ..plots.curves import along_time, curve
+from ..plots.figures import axes_of, picture
+from ..plots.legends import legend, title
+from ..plots.style import HAIR, THIN
+from ..results import Analysis, Labelled
 from ..steps.labels import symbol
 from ..tracing.finite import NotFinite
 from ..tracing.trace import trace
@@ -53,7 +55,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class StrongestPath(Finding):
+class StrongestPath(Analysis):
     """The strongest path from an end, usually the loss, back to one unit. Made by :func:`strongest_path`.
 
     Attributes
@@ -107,50 +109,40 @@ class StrongestPath(Finding):
         named = {value.id for value in self.run.names.values()}
         return [place for place in self.places if place.tensor.id in named]
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
-        """Draw what is left of the gradient at each state and gate on the path, over time.
-
-        Parameters
-        ----------
-        path : path, optional
-            Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
-        ax : matplotlib Axes, optional
-        """
-        axes = axes_of(ax, (8.0, 4.4))
+    @picture
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw what is left of the gradient at each state and gate on the path, over time."""
+        axes = axes_of(ax, 8.0, 4.4)
         left = np.exp(np.cumsum([math.log(abs(place.derivative)) for place in self.places]))
         t = [math.nan if place.tensor.timestep is None else place.tensor.timestep for place in self.places]
-        axes.plot(t, left, color=INK, linewidth=1.0, zorder=1)
+        axes.plot(t, left, color=INK, linewidth=THIN, zorder=1)
         names = names_by_id(self.run)
         at: dict[str, list[int]] = {}
         for k, place in enumerate(self.places):
             at.setdefault(names.get(place.tensor.id, ("", 0))[0], []).append(k)
-        marks = []
-        for name, look in styles((*states_of(self.run), *gates_of(self.run))).items():
-            if name in at:
-                marks += axes.plot(
-                    [t[k] for k in at[name]],
-                    left[at[name]],
-                    label=visible(f"{name} × {len(at[name])}"),
-                    zorder=2,
-                    **{
-                        **look.line(1),
-                        "linestyle": "none",
-                        "markersize": 6.0,
-                        "markeredgecolor": INK,
-                        "markeredgewidth": 0.5,
-                    },
-                )
+        marks: Any = {
+            "linestyle": "none",
+            "markersize": 6.0,
+            "markeredgecolor": INK,
+            "markeredgewidth": HAIR,
+            "markevery": 1,
+            "zorder": 2,
+        }
+        lines = [
+            curve(axes, [t[k] for k in at[name]], left[at[name]], look, f"{name} × {len(at[name])}", **marks)
+            for name, look in styles((*states_of(self.run), *gates_of(self.run))).items()
+            if name in at
+        ]
         along_time(axes, "unit")
-        axes.set_ylabel("|product of local derivatives so far|", color=INK)
+        axes.set_ylabel("|product of local derivatives so far|")
         title(
             axes,
             f"{self.label}: the strongest of {counted(_many(self.paths), 'path')} from {self.end} to {self.start}",
             f"{self.share:.3g} of Σ|paths|; {counted(_many(self.effective), 'path carries', plural='paths carry')} the"
             " gradient (exp H)",
         )
-        legend(axes, marks)
-        return finish(axes, path, self.not_finite)
+        legend(axes, lines)
+        return axes
 
     def _text(self) -> str:
         names = names_by_id(self.run)

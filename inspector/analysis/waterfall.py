@@ -7,8 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,10 +17,12 @@ from tinygrad_rnn import Graph, Node, Tensor
 from tinygrad_rnn.autodiff.ancestry import parts as parts_of
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..lettering import shortened
-from ..plots.colours import NEUTRAL, styles
-from ..plots.curves import ALARM, GREY, INK, Canvas, finish, legend, mark_rows, title, visible
-from ..results import Finding, Labelled
+from ..plots.colours import GREY, INK, NEUTRAL, PAPER, styles
+from ..plots.curves import BACKWARDS, areas, mark_norms
+from ..plots.figures import Canvas, picture
+from ..plots.legends import legend, shortened, title, visible
+from ..plots.style import FINE, HEAVY, KEY, THIN
+from ..results import Analysis, Labelled
 from ..steps.labels import APPLIED, formula, symbol
 from ..tracing.finite import NotFinite
 from ..tracing.sparkline import sparkline
@@ -35,7 +36,7 @@ SIDE = "side branches"
 
 
 @dataclass(frozen=True, eq=False)
-class Waterfall(Finding):
+class Waterfall(Analysis):
     """The change of a gradient's norm per step back, split over operations. Made by :func:`waterfall`.
 
     Attributes
@@ -65,25 +66,70 @@ class Waterfall(Finding):
         """The names of the parts in the order in which the gradient meets them."""
         return tuple(map(str, self.mean.axes["part"]))
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the mean parts as a waterfall, and beside it the parts at every timestep.
 
         Parameters
         ----------
-        path : path, optional
-            Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
         ax : matplotlib Axes, optional
             Where to draw the mean parts alone.
         """
         if ax is not None:
-            _bars(ax, self)
-            return finish(ax, path, self.not_finite)
+            self._plot_bars(ax)
+            return ax
         figure = Canvas(12.0, 1.9 + 0.42 * max(3.5, len(self.names)))
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
-        _bars(left, self)
-        _over_time(right, self)
-        return finish(left, path, self.not_finite)
+        self._plot_bars(left)
+        self._plot_over_time(right)
+        return cast(Axes, left)
+
+    def _fills(self) -> dict[str, dict[str, Any]]:
+        """Colour and hatching of each part, and of the total."""
+        gates_first = sorted(self.names, key=lambda name: not name.startswith("× "))
+        looks = styles(name.removeprefix("× ") for name in gates_first)
+        fills: dict[str, dict[str, Any]] = {}
+        for name in self.names:
+            look = looks[name.removeprefix("× ")]
+            fills[name] = {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": PAPER}
+        return {**fills, SIDE: {"facecolor": NEUTRAL}, "total": {"facecolor": INK}}
+
+    def _plot_bars(self, axes: Axes) -> None:
+        """Bars that each begin where the one before ended, and the whole below."""
+        fills, sizes = self._fills(), np.nan_to_num(self.mean.values)
+        ends = np.cumsum(sizes)
+        reach = max(float(np.ptp([0.0, *ends])), 1e-12)
+        bars = [*zip(self.names, sizes, ends, strict=True), ("total", ends[-1], ends[-1])]
+        for k, (name, size, end) in enumerate(bars):
+            axes.barh(k, size, left=end - size, height=0.66, **fills[name])
+            text = f"{size:+.3f}".replace("-", "−")
+            where: Any = {"textcoords": "offset points", "va": "center", "fontsize": KEY}
+            axes.annotate(text, (max(end, end - size), k), (4, 0), **where)
+            if k < len(sizes):
+                axes.plot([end, end], [k + 0.33, k + 0.67], color=GREY, linewidth=THIN)
+        axes.axvline(0.0, color=INK, linewidth=THIN)
+        axes.set_xlim(min(0.0, *ends) - 0.04 * reach, max(0.0, *ends) + 0.16 * reach)
+        axes.set_yticks(range(len(bars)), [visible(shortened(name, 160, 10)) for name, _, _ in bars])
+        axes.set_ylim(max(len(sizes) + 0.6, 3.6), -0.6)
+        axes.set_xlabel("nats a step back: mean of log(‖gradient sent on‖ / ‖received‖)")
+        mean = _mean(self.total.values)
+        change = "has nothing to measure" if math.isnan(mean) else f"changes ×{math.exp(mean):.3g} a step back"
+        title(axes, f"{self.label}: ‖∂L/∂{self.state}_t‖ {change}")
+        axes.spines[["left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0, colors=INK)
+
+    def _plot_over_time(self, axes: Axes) -> None:
+        t = np.asarray(self.parts.axes["t"], dtype=np.float64)
+        parts = {name: np.nan_to_num(self.parts["part", name]) for name in self.names}
+        areas(axes, np.append(t, t[-1] + 1) - 0.5, parts, self._fills())
+        halo: Any = [withStroke(linewidth=HEAVY + THIN, foreground=PAPER)]
+        look: Any = {"color": INK, "linewidth": FINE, "path_effects": halo}
+        total = axes.step(t, self.total.values, where="mid", label="total", **look)
+        title(axes, "The same at every timestep")
+        axes.axhline(0.0, color=INK, linewidth=THIN)
+        axes.set(xlabel=BACKWARDS, ylabel="nats from t to the step before")
+        mark_norms(axes, self.norms.values, first=int(t[0]))
+        legend(axes, total)
 
     def _text(self) -> str:
         total = _mean(self.total.values)
@@ -288,77 +334,3 @@ def _ranked(found: Waterfall) -> Iterator[tuple[str, float]]:
     """The parts that say something, the largest loss first."""
     parts = zip(found.names, found.mean.values.tolist(), strict=True)
     yield from sorted(((name, value) for name, value in parts if math.isfinite(value)), key=lambda part: part[1])
-
-
-# ------------------------------------------------------------------------------------------- pictures
-
-
-def _fill(found: Waterfall) -> dict[str, dict[str, Any]]:
-    """Colour and hatching of each part, and of the total."""
-    gates_first = sorted(found.names, key=lambda name: not name.startswith("× "))
-    by_name = styles(name.removeprefix("× ") for name in gates_first)
-    looks = [by_name[name.removeprefix("× ")] for name in found.names]
-    fills = {
-        name: {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": "#FFFFFF"}
-        for name, look in zip(found.names, looks, strict=True)
-    }
-    return {**fills, SIDE: {"facecolor": NEUTRAL}, "total": {"facecolor": INK}}
-
-
-def _bars(axes: Axes, found: Waterfall) -> None:
-    """Bars that each begin where the one before ended, and the whole below."""
-    fills = _fill(found)
-    sizes = np.nan_to_num(found.mean.values)
-    ends = np.cumsum(sizes)
-    total = float(ends[-1])
-    reach = max(float(np.ptp([0.0, *ends])), 1e-12)
-    for k, (name, size, end) in enumerate(zip([*found.names, "total"], [*sizes, total], [*ends, total], strict=True)):
-        axes.barh(k, size, left=end - size, height=0.66, **fills[name])
-        right = max(end, end - size)
-        axes.annotate(
-            f"{size:+.3f}".replace("-", "−"),
-            (right, k),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            color=INK,
-        )
-        if k < len(sizes):
-            axes.plot([end, end], [k + 0.33, k + 0.67], color=GREY, linewidth=0.8)
-    axes.axvline(0.0, color=INK, linewidth=0.8)
-    axes.set_xlim(min(0.0, *ends) - 0.04 * reach, max(0.0, *ends) + 0.16 * reach)
-    axes.set_yticks(range(len(sizes) + 1), [visible(shortened(name, 160, 10)) for name in (*found.names, "total")])
-    axes.set_ylim(max(len(sizes) + 0.6, 3.6), -0.6)
-    axes.set_xlabel("nats a step back: mean of log(‖gradient sent on‖ / ‖received‖)", color=INK)
-    mean = _mean(found.total.values)
-    change = "has nothing to measure" if math.isnan(mean) else f"changes ×{math.exp(mean):.3g} a step back"
-    title(axes, f"{found.label}: ‖∂L/∂{found.state}_t‖ {change}")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0, colors=INK)
-
-
-def _over_time(axes: Axes, found: Waterfall) -> None:
-    fills = _fill(found)
-    t = np.asarray(found.parts.axes["t"], dtype=np.float64)
-    edges = np.append(t, t[-1] + 1) - 0.5
-    for sign in (1.0, -1.0):
-        base = np.zeros(len(edges))
-        for name in found.names:
-            part = np.nan_to_num(found.parts["part", name])
-            part = np.where(sign * part > 0, part, 0.0)
-            if np.any(part):
-                top = base + np.append(part, part[-1])
-                axes.fill_between(edges, base, top, step="post", linewidth=0.3, **fills[name])
-                base = top
-    halo = [withStroke(linewidth=3.2, foreground="#FFFFFF")]
-    total = axes.step(t, found.total.values, where="mid", color=INK, linewidth=1.4, label="total", path_effects=halo)
-    title(axes, "The same at every timestep")
-    axes.axhline(0.0, color=INK, linewidth=0.8)
-    axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
-    axes.set_ylabel("nats from t to the step before", color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=GREY)
-    norms = found.norms.values
-    mark_rows(axes, [(norms == 0, GREY)], [(~np.isfinite(norms), ALARM)], first=int(t[0]))
-    legend(axes, total)

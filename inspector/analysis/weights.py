@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots import curves as plot
-from ..plots.colours import styles
-from ..results import Finding, Label, Labelled
+from ..plots.colours import GREY, SIGNED, styles
+from ..plots.curves import mark_norms, plain_axes, whole_steps
+from ..plots.figures import Canvas, axes_of, picture
+from ..plots.legends import head, legend, title, visible
+from ..plots.maps import colour_bar
+from ..plots.style import HAIR, PANEL, THIN
+from ..results import Analysis, Label, Labelled
 from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace, norm_of, trace
@@ -35,12 +38,12 @@ __all__ = ["ALL", "Weights", "weights"]
 ALL = "all parameters"
 """The label of all parameters taken together as one vector."""
 
-_COLOURS, _SHOWN, _GOAL = "PuOr", 4, 0.95
+_SHOWN, _GOAL = 4, 0.95
 _WINDOWS = styles(("sliding", "fixed"))
 
 
 @dataclass(frozen=True, eq=False)
-class Weights(Finding):
+class Weights(Analysis):
     """How each timestep contributes to the gradient of every parameter, made by :func:`weights`.
 
     With g_t the contribution of timestep t and G = Σ g_t. The last label of each axis ``parameter`` is
@@ -96,23 +99,17 @@ class Weights(Finding):
         windows : {"sliding", "fixed"}
         parameter : str
         """
-        row = Labelled(self.kept_cosines["parameter", parameter], dict(list(self.kept_cosines.axes.items())[1:]))[
-            "windows", windows
-        ]
+        row = self.kept_cosines.sel(parameter=parameter, windows=windows).values
         short = np.flatnonzero(~(row >= min(cosine, 1.0 - 1e-12)))
         first = int(short[-1]) + 2 if short.size else 1
         return first if first <= self.steps else None
 
-    @np.errstate(all="ignore")
-    def plot(
-        self, path: str | Path | None = None, ax: Axes | None = None, parameters: Sequence[str] | None = None
-    ) -> Path | Axes:
+    @picture
+    def plot(self, ax: Axes | None = None, parameters: Sequence[str] | None = None) -> Axes:
         """Plot the norm of each step's contribution, coloured by its cosine with the total, and the bias of truncation.
 
         Parameters
         ----------
-        path : path, optional
-            Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
         ax : matplotlib Axes, optional
             Where to draw the contributions to the first of `parameters` alone; a figure with all of it when omitted.
         parameters : sequence of str, optional
@@ -120,8 +117,8 @@ class Weights(Finding):
 
         Returns
         -------
-        Path or Axes
-            The path, if one was given, otherwise the (first) Axes.
+        Axes
+            The first.
 
         Raises
         ------
@@ -131,74 +128,52 @@ class Weights(Finding):
         chosen = list(parameters) if parameters is not None else self._largest()
         if ax is not None:
             self._plot_steps(ax, chosen[0])
-            return plot.finish(ax, path, self.not_finite)
-        figure = plot.Canvas(8.0, 1.0 + 1.6 * len(chosen) + 2.6)
-        axes = figure.subplots(len(chosen) + 1, 1, height_ratios=[1.0] * len(chosen) + [1.6])
-        for axis, name in zip(axes, chosen, strict=False):
-            self._plot_steps(axis, name)
-            axis.tick_params(labelbottom=name == chosen[-1])
+            return ax
+        figure = Canvas(8.0, 1.0 + 1.6 * len(chosen) + 2.6)
+        *panels, below = figure.subplots(len(chosen) + 1, 1, height_ratios=[1.0] * len(chosen) + [1.6])
+        for axes, name in zip(panels, chosen, strict=True):
+            self._plot_steps(axes, name)
+            axes.tick_params(labelbottom=name == chosen[-1])
         zeros = ";  ▾ exactly 0" if any((self.norms["parameter", name] == 0).any() for name in chosen) else ""
-        plot.head(
-            figure,
-            "Which timesteps train the weights",
-            f"{self.cell}, initialisation: {self.initialisation}{zeros}{self._left_out(chosen)}",
-        )
-        axes[len(chosen) - 1].set_xlabel("timestep t of the contribution g_t", color=plot.INK)
-        bar = figure.colorbar(ScalarMappable(Normalize(-1, 1), _COLOURS), ax=axes[: len(chosen)], pad=0.02, aspect=30)
-        bar.set_label("cos(g_t, G)\n−1 against, 1 with the total", color=plot.INK)
-        bar.outline.set_visible(False)
-        self.plot_truncation(ax=axes[-1])
-        return plot.finish(axes[0], path, self.not_finite)
+        made_of = f"{self.cell}, initialisation: {self.initialisation}{zeros}{self._left_out(chosen)}"
+        head(figure, "Which timesteps train the weights", made_of)
+        panels[-1].set_xlabel("timestep t of the contribution g_t")
+        meaning = "cos(g_t, G)\n−1 against, 1 with the total"
+        colour_bar(panels, ScalarMappable(Normalize(-1, 1), SIGNED), meaning, aspect=30)
+        self.plot_truncation(below)
+        return cast(Axes, panels[0])
 
-    @np.errstate(all="ignore")
-    def plot_truncation(
-        self, path: str | Path | None = None, ax: Axes | None = None, parameter: str = ALL
-    ) -> Path | Axes:
+    @picture
+    def plot_truncation(self, ax: Axes | None = None, parameter: str = ALL) -> Axes:
         """Plot norm and cosine of the truncated gradient against the length of its window.
 
         Parameters
         ----------
-        path, ax
-            As for :meth:`plot`.
+        ax : matplotlib Axes, optional
         parameter : str
         """
-        axes = plot.axes_of(ax, (8.0, 3.4))
-        k = np.arange(1, self.steps + 1)
-        lines = []
-        for row, (windows, look) in enumerate(_WINDOWS.items()):
-            at = list(self.kept_norms.axes["parameter"]).index(parameter)
+        axes, lines, k = axes_of(ax, 8.0, 3.4), [], np.arange(1, self.steps + 1)
+        for windows, look in _WINDOWS.items():
+            cosines, norms = (
+                table.sel(parameter=parameter, windows=windows).values for table in (self.kept_cosines, self.kept_norms)
+            )
             found = self.window(windows=windows, parameter=parameter)
-            known = np.isfinite(self.kept_cosines.values[at, row]).any()
-            text = (
-                f"cos ≥ {_GOAL} from k = {found}"
-                if found is not None
-                else f"cos stays below {_GOAL}"
-                if known
-                else "nothing to compare"
-            )
-            lines += axes.plot(
-                k,
-                self.kept_cosines.values[at, row],
-                linewidth=2.2,
-                label=f"cos(G_k, G), {counted(windows, 'window')}: {text}",
-                **look.among(0, 2).line(len(k)),
-            )
-            lines += axes.plot(
-                k,
-                self.kept_norms.values[at, row],
-                linewidth=1.4,
-                label=f"‖G_k‖/‖G‖, {counted(windows, 'window')}",
-                **look.among(1, 2).line(len(k)),
-            )
-        axes.axhline(1.0, color=plot.GREY, linewidth=0.8)
-        plot.plain_axes(axes)
+            reached = f"cos ≥ {_GOAL} from k = {found}" if found is not None else f"cos stays below {_GOAL}"
+            text = reached if found is not None or np.isfinite(cosines).any() else "nothing to compare"
+            named = f"{counted(windows, 'window')}"
+            for values, label, style in (
+                (cosines, f"cos(G_k, G), {named}: {text}", look.among(0, 2)),
+                (norms, f"‖G_k‖/‖G‖, {named}", look.among(1, 2)),
+            ):
+                lines += axes.plot(k, values, label=label, **style.line(len(k)))
+        axes.axhline(1.0, color=GREY, linewidth=THIN)
+        plain_axes(axes)
+        whole_steps(axes)
         axes.set_xlim(0.5, self.steps + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_xlabel("window k of truncated BPTT, in steps", color=plot.INK)
-        axes.set_ylabel("G_k against the full gradient G", color=plot.INK)
-        plot.title(axes, f"What truncation leaves: {parameter}")
-        plot.legend(axes, lines)
-        return plot.finish(axes, path, self.not_finite)
+        axes.set(xlabel="window k of truncated BPTT, in steps", ylabel="G_k against the full gradient G")
+        title(axes, f"What truncation leaves: {parameter}")
+        legend(axes, lines)
+        return axes
 
     def _largest(self) -> list[str]:
         """The parameters of largest gradient in the order of the cell, alike ones once; all together if there is
@@ -226,37 +201,28 @@ class Weights(Finding):
         norms, cosines = self.norms["parameter", name], self.cosines["parameter", name]
         t, seen = np.arange(self.steps), np.isfinite(norms) & (norms > 0)
         low = _floor(norms[seen])
-        colours = ScalarMappable(Normalize(-1, 1), _COLOURS).to_rgba(np.where(np.isfinite(cosines), cosines, 0.0)[seen])
-        axes.bar(
-            t[seen],
-            norms[seen] - low,
-            bottom=low,
-            width=0.86,
-            color=colours,
-            edgecolor=plot.GREY,
-            linewidth=0.3 if self.steps <= 120 else 0,
-        )
+        colours = ScalarMappable(Normalize(-1, 1), SIGNED).to_rgba(np.where(np.isfinite(cosines), cosines, 0.0)[seen])
+        look: Any = {"color": colours, "edgecolor": GREY, "linewidth": HAIR if self.steps <= 120 else 0}
+        axes.bar(t[seen], norms[seen] - low, bottom=low, width=0.86, **look)
+        high = max(float(norms[seen].max()) * 1.5 if seen.any() else 1.0, low * 10)
         axes.set_yscale("log")
-        axes.set_ylim(
-            low, min(max(float(norms[seen].max()) * 1.5 if seen.any() else 1.0, low * 10), np.finfo(np.float64).max)
-        )
-        plot.mark_rows(axes, [(norms == 0, plot.GREY)], [(~np.isfinite(norms), plot.ALARM)])
+        axes.set_ylim(low, min(high, np.finfo(np.float64).max))
+        mark_norms(axes, norms)
         axes.set_xlim(-0.5 - 0.01 * self.steps, self.steps - 0.5 + 0.01 * self.steps)
         axes.yaxis.set_minor_formatter(NullFormatter())
-        plot.plain_axes(axes)
-        axes.set_ylabel("‖g_t‖₂", color=plot.INK)
-        one = {
-            key: float(table["parameter", name])
-            for key, table in self.tables().items()
-            if list(table.axes) == ["parameter"]
-        }
+        plain_axes(axes)
+        axes.set_ylabel("‖g_t‖₂")
         names = " and ".join([name, *(other for other in self._alike(name) if other not in (name, ALL))])
-        whole = (
-            f"‖Σg‖/Σ‖g‖ = {one['cancellation']:.2g},  trained by {one['effective_steps']:.3g} of"
-            f" {counted(self.steps, 'step')}"
+        axes.set_title(visible(f"{names}:  {self._says(name)}"), fontsize=PANEL)
+
+    def _says(self, name: str) -> str:
+        """What there is to say of a parameter."""
+        index, steps, total = (
+            float(table["parameter", name]) for table in (self.cancellation, self.effective_steps, self.total)
         )
-        said = whole if np.isfinite(one["cancellation"]) else "no gradient" if one["total"] == 0 else "not finite"
-        axes.set_title(plot.visible(f"{names}:  {said}"), loc="left", color=plot.INK, fontsize=9.5)
+        if not np.isfinite(index):
+            return "no gradient" if total == 0 else "not finite"
+        return f"‖Σg‖/Σ‖g‖ = {index:.2g},  trained by {steps:.3g} of {counted(self.steps, 'step')}"
 
     def _text(self) -> str:
         lines = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.curves import plot_decay
-from ..results import Finding, Labelled
+from ..results import Analysis, Labelled
 from ..tracing.decay import decay_rate
 from ..tracing.finite import in_words
 from ..tracing.replay import recorded
@@ -28,7 +27,7 @@ Change = Callable[..., Any]
 
 
 @dataclass(frozen=True, eq=False)
-class WhatIf(Finding):
+class WhatIf(Analysis):
     """Decay before and after a change.
 
     Attributes
@@ -52,10 +51,9 @@ class WhatIf(Finding):
     loss_after: float
     traces: tuple[GradientTrace, GradientTrace] = field(repr=False)
 
-    @np.errstate(all="ignore")
-    def plot(self, path: str | Path | None = None, ax: Axes | None = None) -> Path | Axes:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Both decays on one logarithmic axis, see :func:`~inspector.plot_decay`."""
-        return plot_decay(dict(zip(("as it was", self.change), self.traces, strict=True)), path, ax)
+        return plot_decay(dict(zip(("as it was", self.change), self.traces, strict=True)), ax=ax)
 
     def _text(self) -> str:
         lines = [f"{self.change}: loss {in_words(self.loss_before)} → {in_words(self.loss_after)}"]

@@ -196,7 +196,7 @@ def _sweep(a: argparse.Namespace) -> tuple[int, str]:
             path=a.resume,
         )
     out = a.out or Path("sweep.svg")
-    found.plot(out)
+    found.save(out)
     if a.json:
         found.to_json(a.json)
     if a.csv:

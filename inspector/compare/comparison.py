@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,10 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..drawing import Drawing
 from ..formats import writer_of
-from ..notebook import Shown
 from ..picture import theme
 from ..picture.compose import DETAIL, LEVELS
 from ..picture.picture import Picture
+from ..results import Result
 from ..steps.items import Item, Step, entering
 from ..steps.operations import operation_step
 from ..steps.source import sources_of
@@ -46,7 +46,7 @@ class _Drawable(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison(Shown):
+class Comparison(Result):
     """Two cells compared; shows its diagram in a notebook, and prints as words.
 
     Attributes
@@ -77,17 +77,22 @@ class Comparison(Shown):
         """The diagram, to look at and to save."""
         return Drawing(self.picture)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, **options: Any) -> Path:
         """Write the diagram; see :meth:`inspector.Drawing.save`."""
         return self.drawing.save(path)
 
     def _repr_svg_(self) -> str:
         return self.drawing._repr_svg_()
 
+    def records(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """One line an operation: whether it is shared, removed or added, and its id."""
+        kinds = ("shared", self.shared), ("removed", self.removed), ("added", self.added)
+        return ("change", "operation"), ((change, key) for change, keys in kinds for key in keys)
+
     def _picture(self) -> str:
         return self._repr_svg_()
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return self.words
 
 

@@ -12,10 +12,26 @@ from typing import Any, NamedTuple
 
 import tinygrad_rnn as tg
 
-from ..picture.theme import CURVES
+from ..picture.theme import CURVES, INK, ROLES
 
-__all__ = ["NEUTRAL", "Style", "styles"]
+__all__ = [
+    "ALARM", "GREY", "GRID", "HATCH", "INK", "LIMIT", "LOST", "NEGATIVE", "NEUTRAL", "PAPER", "POSITIVE", "RATES",
+    "SHARES", "SIGNED", "TIME", "Style", "styles",
+]  # fmt: skip
 
+GREY, GRID, PAPER = ROLES["value"].stroke, "#D8DEE4", ROLES["value"].fill
+"""Of ticks and notes, of the grid, and of the ground."""
+ALARM = ROLES["warning"].stroke
+"""What is not finite."""
+LIMIT = "#D55E00"
+"""Lines drawn over a picture: limits of saturation, horizons."""
+HATCH, LOST = ROLES["step"].stroke, "#EEF1F4"
+"""Lines and ground of the hatching where there is nothing to show."""
+POSITIVE, NEGATIVE = "#542788", "#B35806"
+SIGNED, RATES, SHARES, TIME = "PuOr", "RdBu_r", "Blues", "viridis_r"
+"""Colour maps of Matplotlib: of what has a sign, in POSITIVE and NEGATIVE; of decay and growth; of shares of a whole;
+and of steps one after the other.
+"""
 NEUTRAL = "#A3ABB5"
 """What belongs to no name: the direct part of a gradient, side branches."""
 

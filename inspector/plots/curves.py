@@ -1,59 +1,58 @@
-"""Curves and maps of gradient norms, drawn with Matplotlib."""
+"""Curves of gradient norms along time, and what they are compared with."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, LogNorm
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 
-from .. import notebook
-from ..lettering import ALARM, GREY, INK, head, legend, legend_below, shortened, title, visible, wrapped
-from ..lettering import title as _title
 from ..tracing.decay import decay_rate
 from ..tracing.trace import GradientTrace
-from .colours import Style, styles
+from .colours import ALARM, GREY, INK, PAPER, Style, styles
+from .figures import axes_of, save, warn
+from .legends import legend, shortened, title, visible
+from .style import DASHED, DOTTED, HAIR, SMALL, THIN, in_style
 
 __all__ = [
-    "ALARM",
-    "GREY",
-    "INK",
-    "head",
-    "legend",
-    "legend_below",
-    "plot_decay",
-    "plot_heat_map",
-    "save",
-    "title",
-    "visible",
-]
+    "BACKWARDS", "FORMATS", "QUANTILES", "along_time", "areas", "band", "curve", "level", "limit", "log_scale",
+    "mark_norms", "mark_rows", "marked", "norms_along_time", "note", "number_formats", "plain_axes", "plot_decay",
+    "quantiles", "whole_steps",
+]  # fmt: skip
 
-FORMATS = ("svg", "png", "pdf")
-_DECADES = 6
+Array: TypeAlias = npt.NDArray[np.float64]
+
+BACKWARDS = "timestep t        (the gradient flows from right to left)"
+"""What stands below a time axis."""
+
+FORMATS = {
+    f"{kind.__name__} {which}": float(getattr(np.finfo(kind), f"smallest_{which}"))
+    for kind in (np.float16, np.float32, np.float64)
+    for which in ("normal", "subnormal")
+}
+"""Below the smallest normal number precision is lost, below the smallest subnormal one there is 0."""
+
+QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
+
 _TICKS = 1e200
 """Above it Matplotlib may look for ticks beyond the largest number."""
 
 
-@np.errstate(all="ignore")
+@in_style
 def plot_decay(
     traces: GradientTrace | Mapping[str, GradientTrace],
     path: str | Path | None = None,
     ax: Axes | None = None,
     names: Sequence[str] | None = None,
-) -> Path | Axes:
+) -> Axes:
     """Plot gradient norms against time on a logarithmic scale.
 
     The legend gives for each curve the factor by which it changes per step back, and its half-life, see
@@ -64,7 +63,7 @@ def plot_decay(
     ----------
     traces : GradientTrace, or mapping of label to GradientTrace
     path : path, optional
-        Where to write the picture; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        Where to write the picture, too; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
     ax : matplotlib Axes, optional
         Where to draw; a new figure when omitted.
     names : sequence of str, optional
@@ -72,8 +71,7 @@ def plot_decay(
 
     Returns
     -------
-    Path or Axes
-        The path, if one was given, otherwise the Axes.
+    Axes
 
     Raises
     ------
@@ -85,28 +83,26 @@ def plot_decay(
     found = {traces.label: traces} if isinstance(traces, GradientTrace) else dict(traces)
     if not found:
         raise ValueError("plot_decay: give at least one trace")
-    axes = axes_of(ax, (8.0, 4.6))
+    axes = axes_of(ax, 8.0, 4.6)
     shown = {label: list(names if names is not None else trace.states) for label, trace in found.items()}
-    curves = {(label, name): trace.norm(name) for label, trace in found.items() for name in shown[label]}
-    looks = _looks(found, shown)
-    texts = {
-        (label, name): name if len(found) == 1 else f"{label} {name}" if len(shown[label]) > 1 else label
-        for label, name in curves
-    }
-    lines = [_curve(axes, norms, texts[key], looks[key]) for key, norms in curves.items()]
-    _dress(axes, found, names)
-    mark_rows(
-        axes,
-        [(norms == 0, looks[key].colour) for key, norms in curves.items()],
-        [(~np.isfinite(norms), looks[key].colour) for key, norms in curves.items()],
-    )
+    looks, curves = _looks(found, shown), []
+    for label, trace in found.items():
+        for name in shown[label]:
+            norms = trace.norm(name)
+            text = name if len(found) == 1 else f"{label} {name}" if len(shown[label]) > 1 else label
+            curves.append((f"{text}: {decay_rate(norms)}", norms, looks[label, name]))
+    lines = norms_along_time(axes, curves, _subject(names))
+    steps = max(trace.steps for trace in found.values())
+    axes.set_xlim(-0.02 * steps - 0.5, steps - 0.5 + 0.02 * steps)
+    first = f"{next(iter(found))}: gradient" if len(found) == 1 else "Gradient"
+    title(axes, f"{first} of the loss along time", f"initialisation: {_initialisation(found)}")
     legend(axes, lines)
-    ill = [
-        f"{label}: {trace.not_finite}" if len(found) > 1 else f"{trace.not_finite}"
-        for label, trace in found.items()
-        if trace.not_finite
-    ]
-    return finish(axes, path, *ill)
+    for label, trace in found.items():
+        if trace.not_finite:
+            warn(axes, f"{label}: {trace.not_finite}" if len(found) > 1 else trace.not_finite)
+    if path is not None:
+        save(axes.figure, path)
+    return axes
 
 
 def _looks(traces: Mapping[str, GradientTrace], shown: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Style]:
@@ -121,51 +117,96 @@ def _looks(traces: Mapping[str, GradientTrace], shown: Mapping[str, Sequence[str
     }
 
 
-def _curve(axes: Axes, norms: npt.NDArray[np.float64], text: str, look: Style) -> Line2D:
-    shown = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
-    (line,) = axes.plot(
-        np.arange(len(norms)),
-        shown,
-        linewidth=1.8,
-        label=visible(f"{text}: {decay_rate(norms)}{marked(norms)}"),
-        **look.line(len(norms)),
+def _subject(names: Sequence[str] | None) -> str:
+    """What the gradient is taken by, where that is one thing."""
+    kinds = {name.rpartition("/")[2] for name in names or ()}
+    return f"{next(iter(kinds))}_t" if len(kinds) == 1 else "state_t"
+
+
+def _initialisation(traces: Mapping[str, GradientTrace]) -> str:
+    kinds = {label: trace.initialisation for label, trace in traces.items()}
+    if len(set(kinds.values())) == 1:
+        return next(iter(kinds.values()))
+    return ", ".join(f"{label} {kind}" for label, kind in kinds.items())
+
+
+# --------------------------------------------------------------------------------------------- curves
+
+
+def norms_along_time(axes: Axes, curves: Iterable[tuple[str, Array, Style]], subject: str) -> list[Line2D]:
+    """Curves of gradient norms by `subject`, each with its label and look; what is 0 or not finite is marked, and the
+    labels say how often. The lines, for a legend.
+    """
+    curves = list(curves)
+    lines = [curve(axes, np.arange(len(norms)), norms, look, text + marked(norms)) for text, norms, look in curves]
+    along_time(axes, subject)
+    mark_rows(
+        axes,
+        [(norms == 0, look.colour) for _, norms, look in curves],
+        [(~np.isfinite(norms), look.colour) for _, norms, look in curves],
     )
+    return lines
+
+
+def curve(axes: Axes, x: Any, values: Array, look: Style, label: str, **options: Any) -> Line2D:
+    """A curve with gaps where it is not positive, or not finite."""
+    shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+    (line,) = axes.plot(x, shown, label=visible(label), **{**look.line(len(values)), **options})
     return line
 
 
-def marked(norms: npt.NDArray[np.float64]) -> str:
-    """What a legend adds about the marks of :func:`mark_rows`."""
-    hits = {"▾ exactly 0": int((norms == 0).sum()), "× not finite": int((~np.isfinite(norms)).sum())}
-    return "".join(f", {what} at {counted(count, 'step')}" for what, count in hits.items() if count)
+def band(axes: Axes, x: Any, levels: Array, look: Style, label: str) -> Line2D:
+    """A median as a line, with a band of half and a lighter one of nine tenths of what there is; see ``QUANTILES``."""
+    rows = np.where(levels > 0, levels, np.nan)
+    axes.fill_between(x, rows[0], rows[4], color=look.colour, alpha=0.14, linewidth=0)
+    axes.fill_between(x, rows[1], rows[3], color=look.colour, alpha=0.26, linewidth=0)
+    return curve(axes, x, rows[2], look, label)
 
 
-def _dress(axes: Axes, traces: Mapping[str, GradientTrace], names: Sequence[str] | None) -> None:
-    """Title, axes, the direction of flow and the initialisation."""
-    steps = max(trace.steps for trace in traces.values())
-    what = {name.rpartition("/")[2] for name in names} if names is not None else {"state"}
-    along_time(axes, f"{next(iter(what))}_t" if len(what) == 1 and names is not None else "state_t")
-    axes.set_xlim(-0.02 * steps - 0.5, steps - 0.5 + 0.02 * steps)
-    kinds = {label: trace.initialisation for label, trace in traces.items()}
-    if len(set(kinds.values())) == 1:
-        note = f"initialisation: {next(iter(kinds.values()))}"
-    else:
-        note = "initialisation: " + ", ".join(f"{label} {kind}" for label, kind in kinds.items())
-    title(
-        axes,
-        f"{next(iter(traces))}: gradient of the loss along time"
-        if len(traces) == 1
-        else "Gradient of the loss along time",
-        note,
-    )
+def areas(
+    axes: Axes, edges: Array, parts: Mapping[str, Array], looks: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Parts (T,) between edges (T + 1,) stacked: positive ones upwards from 0, negative ones downwards.
+
+    Returns
+    -------
+    dict of str to artist
+        Of the parts that are not 0 everywhere.
+    """
+    drawn = {}
+    for sign in (1.0, -1.0):
+        base = np.zeros(len(edges))
+        for name, values in parts.items():
+            part = np.where(sign * values > 0, values, 0.0)
+            if np.any(part):
+                top = base + np.append(part, part[-1])
+                drawn[name] = axes.fill_between(edges, base, top, step="post", linewidth=HAIR, **looks[name])
+                base = top
+    return drawn
+
+
+def quantiles(rows: npt.ArrayLike, levels: Iterable[float] = tuple(QUANTILES.values())) -> Array:
+    """Quantiles (levels, rows) of what is finite in each row of a matrix; NaN where nothing is."""
+    levels = list(levels)
+    finite = (row[np.isfinite(row)] for row in np.asarray(rows, np.float64))
+    found: Array = np.array([np.quantile(row, levels) if row.size else np.full(len(levels), np.nan) for row in finite])
+    return found.reshape(-1, len(levels)).T
+
+
+# ------------------------------------------------------------------------------------------------ axes
 
 
 def along_time(axes: Axes, subject: str) -> None:
     """Axes for norms of the gradient by `subject`, such as ``h_t``, against time."""
     log_scale(axes)
-    axes.set_xlabel("timestep t        (the gradient flows from right to left)", color=INK)
-    axes.set_ylabel(visible(f"‖∂L/∂{shortened(subject, 180, 10)}‖₂"), color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set(xlabel=BACKWARDS, ylabel=visible(f"‖∂L/∂{shortened(subject, 180, 10)}‖₂"))
+    whole_steps(axes)
     plain_axes(axes)
+
+
+def whole_steps(axes: Axes) -> None:
+    """Ticks at whole numbers of steps."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def log_scale(axes: Axes, values: npt.ArrayLike | None = None) -> None:
@@ -191,13 +232,20 @@ def log_scale(axes: Axes, values: npt.ArrayLike | None = None) -> None:
 def plain_axes(axes: Axes) -> None:
     """A light grid, and no box."""
     axes.set_axisbelow(True)
-    axes.grid(True, which="major", color="#D8DEE4", linewidth=0.6)
+    axes.grid(True, which="major")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=GREY)
+
+
+# ------------------------------------------------------------------------------- marks, levels and notes
 
 
 Row: TypeAlias = tuple[npt.NDArray[np.bool_], str]
 """Where in time there is something to mark, and in which colour."""
+
+
+def mark_norms(axes: Axes, norms: Array, first: int = 0) -> None:
+    """Marks where norms that are no curve are exactly 0, and where they are not finite."""
+    mark_rows(axes, [(norms == 0, GREY)], [(~np.isfinite(norms), ALARM)], first)
 
 
 def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = (), first: int = 0) -> None:
@@ -210,7 +258,7 @@ def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = (), firs
     left, right = axes.get_xlim()
     last = first + max((len(hit) for hit, _ in (*zeros, *broken)), default=1) - 1
     axes.set_xlim(min(left, first - 0.5), max(right, last + 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    whole_steps(axes)
     edges = [[(hit, colour) for hit, colour in rows if hit.any()] for rows in (zeros, broken)]
     height = min(0.035, 0.3 / max(1, *map(len, edges)))
     below, above = (height * len(rows) + 0.01 * bool(rows) for rows in edges)
@@ -234,162 +282,38 @@ def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = (), firs
             )
 
 
-@np.errstate(all="ignore")
-def plot_heat_map(
-    values: npt.ArrayLike,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    path: str | Path | None = None,
-    ax: Axes | None = None,
-    title: str = "",
-    label: str = "gradient norm",
-) -> Path | Axes:
-    """Draw a matrix of norms as a heat map on a logarithmic colour scale of at most six decades.
-
-    Parameters
-    ----------
-    values : array_like (rows, columns)
-        Not negative. What lies below the scale, zeros too, is hatched rather than given a colour; what is not finite is
-        red.
-    rows, columns : sequences of str
-    path, ax
-        As for :func:`plot_decay`.
-    title, label : str
-        Above the map, and beside the colour bar.
-
-    Returns
-    -------
-    Path or Axes
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit the labels, or a value is negative.
-    """
-    matrix = np.asarray(values, dtype=np.float64)
-    if matrix.shape != (len(rows), len(columns)):
-        raise ValueError(f"plot_heat_map: values have shape {matrix.shape}, labels give {(len(rows), len(columns))}")
-    if (matrix < 0).any():
-        raise ValueError("plot_heat_map: values must not be negative")
-    ill = ~np.isfinite(matrix)
-    some = matrix[~ill & (matrix > 0)]
-    high = float(some.max(initial=0.0)) or 1.0
-    low = max(float(some.min(initial=high)), high * 10.0**-_DECADES)
-    axes = axes_of(ax, (1.9 + 0.52 * len(columns), 1.6 + 0.42 * len(rows)))
-    axes.patch.set(hatch="///", facecolor="#FFFFFF", edgecolor="#C8D1DA")
-    shown = np.ma.masked_where(ill | (matrix < low), matrix)
-    if ill.any():
-        axes.imshow(np.ma.masked_where(~ill, ill), cmap=ListedColormap([ALARM]), aspect="auto")
-    scale = LogNorm(low if low < high else high / 10, high)
-    image = axes.imshow(shown, norm=scale, cmap="cividis", aspect="auto")
-    axes.set_xticks(range(len(columns)), [visible(c) for c in columns])
-    axes.set_yticks(range(len(rows)), [visible(r) for r in rows])
-    axes.tick_params(length=0, colors=INK)
-    axes.spines[:].set_visible(False)
-    _title(axes, title)
-    figure = axes.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
-    bar.set_label(visible(f"{label}        red: not finite" if ill.any() else label), color=INK)
-    bar.outline.set_visible(False)
-    return finish(axes, path)
+def marked(norms: Array) -> str:
+    """What a legend adds about the marks of :func:`mark_rows`."""
+    hits = {"▾ exactly 0": int((norms == 0).sum()), "× not finite": int((~np.isfinite(norms)).sum())}
+    return "".join(f", {what} at {counted(count, 'step')}" for what, count in hits.items() if count)
 
 
-# ------------------------------------------------------------------------------------------- files
+def level(axes: Axes, y: float, text: str = "") -> None:
+    """A dashed line that a curve crosses, with what it means beside the plot."""
+    axes.axhline(y, color=INK, linewidth=THIN, linestyle=DASHED, zorder=1)
+    where: Any = {"xycoords": ("axes fraction", "data"), "xytext": (3, 0), "textcoords": "offset points"}
+    axes.annotate(text, (1.0, y), va="center", fontsize=SMALL, **where)
 
 
-class Canvas(Figure):
-    """A figure that a notebook shows, as it does its Axes."""
-
-    def __init__(self, width: float, height: float) -> None:
-        super().__init__(figsize=(width, height), layout="constrained")
-
-    def add_subplot(self, *args: Any, **options: Any) -> Any:
-        return super().add_subplot(*args, **{"axes_class": Plot, **options})
-
-    def _repr_html_(self) -> str:
-        return notebook.image(written(self, "svg"))
+def limit(axes: Axes, y: float, text: str) -> None:
+    """A dotted line that no curve crosses unharmed, with what it means above its end."""
+    axes.axhline(y, color=GREY, linewidth=THIN, linestyle=DOTTED, zorder=1)
+    where: Any = {"xycoords": ("axes fraction", "data"), "xytext": (-2, 2), "textcoords": "offset points"}
+    axes.annotate(text, (1.0, y), ha="right", va="bottom", fontsize=SMALL, color=GREY, **where)
 
 
-class Plot(Axes):
-    """Axes that a notebook shows as the figure they belong to, and whose title stays clear of the note below it."""
-
-    note_room = 0.0
-
-    def set_title(self, label: str, *args: Any, **options: Any) -> Any:
-        return super().set_title(label, *args, **{"pad": 6 + self.note_room, **options})
-
-    def _repr_html_(self) -> str:
-        return notebook.image(written(self.figure, "svg"))
+def number_formats(axes: Axes) -> None:
+    """Lines where floating-point formats underflow, as far as they lie in the picture."""
+    low, high = axes.get_ylim()
+    for name, smallest in FORMATS.items():
+        if low < smallest < high:
+            limit(axes, smallest, f"smallest {name}")
+    axes.set_ylim(low, high)
 
 
-def written(figure: Any, kind: str) -> bytes:
-    """The bytes of a figure, the same for the same one."""
-    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    data = io.BytesIO()
-    with (
-        matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}),
-        np.errstate(all="ignore"),
-    ):  # ticks beyond 1e308
-        figure.savefig(data, format=kind, dpi=144, bbox_inches="tight", metadata=undated)
-    return data.getvalue()
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure whole or not at all; the same figure gives the same bytes.
-
-    Raises
-    ------
-    ValueError
-        If the suffix is none of ``.svg``, ``.png`` and ``.pdf``.
-    """
-    target = Path(path)
-    kind = target.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise ValueError(f"{target}: the name must end in .svg, .png or .pdf")
-    return files.write(target, written(figure, kind))
-
-
-def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """The Axes given, or those of a new figure."""
-    if ax is not None:
-        return ax
-    axes: Axes = Canvas(*size).add_subplot()
-    return axes
-
-
-def finish(axes: Axes, path: str | Path | None, *notes: object) -> Path | Axes:
-    """Write the figure if there is a path, else hand back its Axes; notes say where what it shows is not finite."""
-    figure = axes.get_figure()
-    for note in notes:
-        if note is not None and figure is not None:
-            _warn(axes, figure, str(note))
-    if path is None:
-        return axes
-    assert isinstance(figure, Figure)
-    return save(figure, path)
-
-
-def _warn(axes: Axes, figure: Any, note: str) -> None:
-    """Say it once above all of a figure of our own; in somebody else's, which may cut off what stands there, in
-    the Axes.
-    """
-    own = isinstance(figure, Canvas)
-    room = 72 * (figure.get_figwidth() if own else 0.9 * axes.get_position().width * figure.figure.get_figwidth())
-    lines = "\n".join(map(visible, wrapped(note, room, 9.0)))
-    if not own:
-        axes.annotate(
-            lines,
-            (0.01, 0.98),
-            xycoords="axes fraction",
-            va="top",
-            fontsize=9,
-            color=ALARM,
-            zorder=9,
-            bbox={"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-        )
-    elif lines not in [one.get_text() for one in figure.texts]:
-        above = sum(one.get_text().count("\n") + 1 for one in figure.texts)
-        figure.text(
-            0.01, 1.0 + 0.17 * above / figure.get_figheight(), lines, ha="left", va="bottom", fontsize=9, color=ALARM
-        )
+def note(axes: Axes, text: str, x: float, y: float, colour: str = INK) -> None:
+    """A few words in the picture, at a place between 0 and 1 from whose nearer edges they grow."""
+    ha, va = ("left" if x < 0.4 else "right" if x > 0.6 else "center"), ("bottom" if y < 0.5 else "top")
+    ground = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+    look: Any = {"ha": ha, "va": va, "fontsize": SMALL, "color": colour, "bbox": ground}
+    axes.annotate("\n".join(map(visible, text.split("\n"))), (x, y), xycoords="axes fraction", **look)

@@ -1,115 +1,119 @@
-"""What the pictures of several analyses have in common: maps over two times, bands, the limits of number formats."""
+"""Maps over two axes: of norms on a logarithmic scale, and of what has a sign."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .colours import Style
-from .curves import ALARM, GREY, INK, title, visible
+from .colours import ALARM, HATCH, INK, LOST, PAPER, SIGNED
+from .figures import axes_of, save
+from .legends import title as put_title
+from .legends import visible
+from .style import in_style
 
-__all__ = ["FORMATS", "QUANTILES", "draw_band", "draw_limits", "draw_map", "quantiles", "title"]
+__all__ = ["colour_bar", "norm_map", "plot_heat_map", "signed_map"]
 
 Array = npt.NDArray[np.float64]
 
-FORMATS = {
-    f"{kind.__name__} {which}": float(getattr(np.finfo(kind), f"smallest_{which}"))
-    for kind in (np.float16, np.float32, np.float64)
-    for which in ("normal", "subnormal")
-}
-"""Below the smallest normal number precision is lost, below the smallest subnormal one there is 0."""
-
-QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
+_DECADES = 6
 
 
-def quantiles(rows: npt.ArrayLike, levels: Sequence[float]) -> Array:
-    """Quantiles (levels, rows) of what is finite in each row of a matrix; NaN where nothing is."""
-    finite = (row[np.isfinite(row)] for row in np.asarray(rows, np.float64))
-    found: Array = np.array([np.quantile(row, levels) if row.size else np.full(len(levels), np.nan) for row in finite])
-    return found.reshape(-1, len(levels)).T
+@in_style
+def plot_heat_map(
+    values: npt.ArrayLike,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    path: str | Path | None = None,
+    ax: Axes | None = None,
+    title: str = "",
+    label: str = "gradient norm",
+) -> Axes:
+    """Draw a matrix of norms as a heat map on a logarithmic colour scale of at most six decades.
+
+    Parameters
+    ----------
+    values : array_like (rows, columns)
+        Not negative. What lies below the scale, zeros too, is hatched rather than given a colour; what is not finite is
+        red.
+    rows, columns : sequences of str
+    path, ax
+        As for :func:`plot_decay`.
+    title, label : str
+        Above the map, and beside the colour bar.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the labels, or a value is negative.
+    """
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.shape != (len(rows), len(columns)):
+        raise ValueError(f"plot_heat_map: values have shape {matrix.shape}, labels give {(len(rows), len(columns))}")
+    if (matrix < 0).any():
+        raise ValueError("plot_heat_map: values must not be negative")
+    axes = axes_of(ax, 1.9 + 0.52 * len(columns), 1.6 + 0.42 * len(rows))
+    norm_map(axes, matrix, label, _DECADES)
+    axes.set_xticks(range(len(columns)), [visible(one) for one in columns])
+    axes.set_yticks(range(len(rows)), [visible(one) for one in rows])
+    axes.tick_params(length=0, colors=INK)
+    put_title(axes, title)
+    if path is not None:
+        save(axes.figure, path)
+    return axes
 
 
-def draw_map(axes: Axes, matrix: Array, label: str, decades: int, possible: npt.NDArray[np.bool_]) -> None:
-    """A matrix as a heat map on a logarithmic scale of so many decades; what lies below, zeros too, is hatched, what is
+def norm_map(
+    axes: Axes, matrix: Array, label: str, decades: int, possible: npt.NDArray[np.bool_] | None = None
+) -> None:
+    """A matrix of norms on a logarithmic scale of so many decades; what lies below, zeros too, is hatched, what is
     not finite red.
 
     Places that are not `possible` stay empty.
     """
-    some = matrix[np.isfinite(matrix) & (matrix > 0)]
-    high = float(some.max(initial=0.0)) or 1.0
-    low = max(float(some.min(initial=high)), high * 10.0**-decades)
+    possible = np.ones(matrix.shape, bool) if possible is None else possible
+    usual = matrix[np.isfinite(matrix) & (matrix > 0)]
+    high = float(usual.max(initial=0.0)) or 1.0
+    low = max(float(usual.min(initial=high)), high * 10.0**-decades)
     ill, lost = possible & ~np.isfinite(matrix), possible & (matrix < low)
     for row in np.flatnonzero(lost.any(axis=1)).tolist():
         starts, ends = np.flatnonzero(np.diff(lost[row], prepend=False, append=False)).reshape(-1, 2).T
-        axes.broken_barh(
-            list(zip(starts - 0.5, ends - starts, strict=True)),
-            (row - 0.5, 1),
-            facecolor="#EEF1F4",
-            edgecolor="#C8D1DA",
-            hatch="////",
-            linewidth=0,
-        )
+        spans = list(zip(starts - 0.5, ends - starts, strict=True))
+        axes.broken_barh(spans, (row - 0.5, 1), facecolor=LOST, edgecolor=HATCH, hatch="////", linewidth=0)
     if ill.any():
-        axes.imshow(
-            np.ma.masked_where(~ill, ill.astype(float)),
-            cmap=ListedColormap([ALARM]),
-            aspect="auto",
-            interpolation="nearest",
-            zorder=2,
-        )
+        axes.imshow(np.ma.masked_where(~ill, ill.astype(float)), cmap=ListedColormap([ALARM]), zorder=2)
     shown = np.ma.masked_where(~possible | ill | (matrix < low), matrix)
-    image = axes.imshow(
-        shown,
-        norm=LogNorm(low if low < high else high / 10, high),
-        cmap="cividis",
-        aspect="auto",
-        interpolation="nearest",
-        zorder=2,
-    )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.tick_params(colors=GREY)
+    image = axes.imshow(shown, norm=LogNorm(low if low < high else high / 10, high), zorder=2)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[:].set_visible(False)
-    figure = axes.get_figure()
-    assert figure is not None
-    bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02)
     notes = [note for note, there in (("hatched: below", lost.any()), ("red: not finite", ill.any())) if there]
-    bar.set_label(visible("        ".join([label, *notes])), color=INK)
-    bar.ax.tick_params(colors=GREY)
+    colour_bar(axes, image, "        ".join([label, *notes]), shrink=0.85)
+
+
+def signed_map(axes: Axes, matrix: Array, label: str, missing: str = ALARM, **options: Any) -> None:
+    """A matrix in two hues that meet at 0; what is not finite is hatched in the colour `missing`."""
+    usual = np.where(np.isfinite(matrix), matrix, np.nan)
+    largest = float(np.abs(np.nan_to_num(usual)).max(initial=0.0)) or 1.0
+    axes.patch.set(hatch="xxx" if missing == ALARM else "///", facecolor=PAPER, edgecolor=missing)
+    image = axes.imshow(usual, cmap=SIGNED, vmin=-largest, vmax=largest, **options)
+    axes.spines[:].set_visible(False)
+    colour_bar(axes, image, label)
+
+
+def colour_bar(axes: Any, image: Any, label: str, **options: Any) -> None:
+    """What the colours beside some Axes mean."""
+    first = axes if isinstance(axes, Axes) else axes[0]
+    bar = first.figure.colorbar(image, ax=axes, **{"pad": 0.02, **options})
+    bar.set_label("\n".join(map(visible, label.split("\n"))))
     bar.outline.set_visible(False)
-
-
-def draw_band(axes: Axes, x: Any, quantiles: Array, look: Style, label: str) -> Line2D:
-    """A median as a line, with a band of half and a lighter one of nine tenths of what there is; see ``QUANTILES``."""
-    rows = np.where(quantiles > 0, quantiles, np.nan)
-    axes.fill_between(x, rows[0], rows[4], color=look.colour, alpha=0.14, linewidth=0)
-    axes.fill_between(x, rows[1], rows[3], color=look.colour, alpha=0.26, linewidth=0)
-    (line,) = axes.plot(x, rows[2], linewidth=2.0, label=visible(label), **look.line(len(rows[2])))
-    return line
-
-
-def draw_limits(axes: Axes) -> None:
-    """Lines where floating-point formats underflow, as far as they lie in the picture."""
-    low, high = axes.get_ylim()
-    for name, limit in FORMATS.items():
-        if low < limit < high:
-            axes.axhline(limit, color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
-            axes.annotate(
-                f"smallest {name}",
-                (1.0, limit),
-                xycoords=("axes fraction", "data"),
-                xytext=(-2, 2),
-                textcoords="offset points",
-                ha="right",
-                va="bottom",
-                fontsize=7,
-                color=GREY,
-            )
-    axes.set_ylim(low, high)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn import Scope, Tensor, files
+from tinygrad_rnn import Scope, Tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import Product, Scatter, dense, is_basic_index
 from tinygrad_rnn.autodiff.sweep import Recurrent, sweep
@@ -22,12 +21,15 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.inner import RowsOf
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..notebook import Shown
+from ..results import Labelled, Result
 from .decay import decay_rate
 from .finite import NotFinite, first_not_finite
 from .replay import recorded
 from .sparkline import sparkline
 from .values import gradients_inside, in_order, insides, mask_held, recorded_values, shares_inside, zeros_inside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +37,7 @@ __all__ = ["GradientTrace", "behind", "check", "norm_of", "norms", "timestep_in"
 
 
 @dataclass(frozen=True, eq=False)
-class GradientTrace(Shown):
+class GradientTrace(Result):
     """Where in time, and along which lines, the gradient of a loss flows.
 
     Made by :func:`trace`.
@@ -105,16 +107,15 @@ class GradientTrace(Shown):
         """Whether anything has this name at timestep `t`."""
         return (name, t) in self._norms
 
-    def plot(self, path: str | Path | None = None, ax: Any = None, names: Sequence[str] | None = None) -> Any:
+    def plot(self, ax: Axes | None = None, names: Sequence[str] | None = None) -> Axes:
         """Plot the norms along time, see :func:`~inspector.plot_decay`."""
-        from ..plots.curves import plot_decay
+        from ..plots.curves import plot_decay  # a trace is made for every drawing, and Matplotlib takes long to import
 
-        return plot_decay(self, path, ax, names)
+        return plot_decay(self, ax=ax, names=names)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         wide = max(map(len, self.states), default=0)
-        lines = [str(self.not_finite)] if self.not_finite else []
-        lines += [
+        lines = [
             f"{self.label}, {counted(self.steps, 'step')}, loss {float(self.loss.item()):.4g}, initialisation"
             f" {self.initialisation}: ‖∂L/∂state_t‖₂"
         ]
@@ -253,41 +254,48 @@ class GradientTrace(Shown):
                 shares[t].append(share)
         return shares
 
-    def to_dict(self) -> dict[str, Any]:
-        """All norms as plain lists and strings, fit for JSON.
+    def tables(self) -> dict[str, Labelled]:
+        """The norms of every name and every parameter at every timestep, NaN where nothing has that name."""
+        return {
+            "norms": self._norms_of("name", self.names, self.norm),
+            "parameters": self._norms_of("parameter", self.parameters, self.parameter_norm),
+        }
 
-        JSON has no NaN and no infinity: a norm that is not finite is ``None``, and so is a missing one;
-        ``"not_finite"`` then says where that begins, and is ``None`` if all is finite.
-        """
+    def _norms_of(self, axis: str, names: tuple[str, ...], norm: Callable[[str], Array]) -> Labelled:
+        values = np.array([norm(name) for name in names]).reshape(len(names), self.steps)
+        return Labelled(values, {axis: names, "t": range(self.steps)}, "gradient norm")
+
+    def facts(self) -> dict[str, Any]:
+        """The cell, how it was initialised, the number of steps and the loss."""
         return {
             "cell": self.label,
             "initialisation": self.initialisation,
             "steps": self.steps,
-            "loss": _plain(float(self.loss.item())),
-            "not_finite": self.not_finite and self.not_finite.to_dict(),
-            "norms": {name: [_plain(v) for v in self.norm(name)] for name in self.names},
-            "parameters": {name: [_plain(v) for v in self.parameter_norm(name)] for name in self.parameters},
+            "loss": float(self.loss.item()),
         }
 
-    def to_csv(self, path: str | Path) -> Path:
-        """Write one line a name and timestep: ``kind,name,timestep,norm``; kind is ``value`` or ``parameter``.
+    def to_dict(self) -> dict[str, Any]:
+        """All facts, and by name the norms of everything as plain lists, fit for JSON.
 
-        What is not finite is written ``nan`` or ``inf``, as NumPy and pandas read it; what is missing has no line. The
-        file appears only when it is complete.
+        JSON has no NaN and no infinity: a norm that is not finite is ``None``, and so is a missing one;
+        ``"not_finite"`` then says where that begins, and is ``None`` if all is finite.
         """
-        return files.write_csv(path, ("kind", "name", "timestep", "norm"), self._table())
+        found = super().to_dict()
+        for table in self.tables():
+            labels = next(iter(found[table]["axes"].values()))
+            found[table] = dict(zip(labels, found[table]["values"], strict=True))
+        return found
 
-    def _table(self) -> Iterator[tuple[str, str, int, float]]:
-        for kind, names, found in (
-            ("value", self.names, self.norm),
-            ("parameter", self.parameters, self.parameter_norm),
-        ):
-            for name in names:
-                yield from (
-                    (kind, name, t, float(v))
-                    for t, v in enumerate(found(name))
-                    if kind == "parameter" or self.has(name, t)
-                )
+    def records(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """One line a name and timestep; its kind is ``value`` or ``parameter``. What is missing has no line."""
+        tables = zip(("value", "parameter"), self.tables().values(), strict=True)
+        rows = (
+            (kind, name, t, norm)
+            for kind, table in tables
+            for name, t, norm in table.rows()
+            if kind == "parameter" or self.has(name, t)
+        )
+        return ("kind", "name", "timestep", "norm"), rows
 
     def _known(self, name: str, names: tuple[str, ...]) -> None:
         if name not in names:
@@ -476,7 +484,3 @@ def _norm_of_sum(shares: list[Any]) -> float:
     if len(shares) <= 1:
         return norm_of(shares[0]) if shares else 0.0
     return norm_of(sum(dense(share) for share in shares))
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

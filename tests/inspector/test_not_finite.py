@@ -18,9 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.plots import save
+from inspector.results import Result
 from tinygrad_rnn.recurrent.unroll import Run
 
 RNG = np.random.default_rng(0)
@@ -194,15 +198,18 @@ def told(found: Any, path: Path) -> Iterator[str]:
     """All the places where something that was found can be read, with its pictures written."""
     if isinstance(found, Path):
         yield found.read_text(encoding="utf-8", errors="replace")
+    elif isinstance(found, (Axes, Figure)):
+        yield save(found, path.with_suffix(".svg")).read_text(encoding="utf-8")
     elif not hasattr(found, "to_dict"):
         yield str(found)
     else:
         yield str(found.not_finite if isinstance(found, inspector.GradientTrace) else found)
         yield json.dumps(found.to_dict(), allow_nan=False, ensure_ascii=False)
-        if hasattr(found, "to_csv"):
-            assert found.to_csv(path.with_suffix(".csv")).stat().st_size
-        for draw in [getattr(found, one) for one in dir(found) if one.startswith("plot")]:
-            yield draw(path.with_suffix(".svg")).read_text(encoding="utf-8")
+        assert found.to_csv(path.with_suffix(".csv")).stat().st_size
+        for draw in [
+            one for one in dir(found) if one.startswith("plot") and getattr(type(found), one) is not Result.plot
+        ]:
+            yield save(getattr(found, draw)(), path.with_suffix(".svg")).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -228,7 +235,7 @@ def test_every_public_function(name: str, kind: str, tmp_path: Path) -> None:
     [
         name
         for name in FUNCTIONS
-        if name not in SILENT and name not in ("render", "figure", "report", "plot_snapshots", "export")
+        if name not in SILENT and name not in ("draw", "render", "figure", "report", "plot_snapshots", "export")
     ],
 )
 def test_every_analysis_of_a_state_that_overflows(name: str, tmp_path: Path) -> None:
@@ -238,7 +245,7 @@ def test_every_analysis_of_a_state_that_overflows(name: str, tmp_path: Path) -> 
     for one in found if isinstance(found, list) else [found]:
         assert plain(next(iter(told(one, tmp_path)))).startswith(
             f"{'RNNCell(3, 2), 22 steps: ' * (name == 'diagnose')}{KINDS[kind][1]}"
-        ) or isinstance(one, Path)
+        ) or isinstance(one, (Path, Axes))
 
 
 WITHOUT_LOSS = {"jacobians", "lyapunov", "first_not_finite"}

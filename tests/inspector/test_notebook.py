@@ -22,8 +22,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import notebook
-from inspector.results import Labelled
+from inspector.results import Labelled, Result
 from tinygrad_rnn.recurrent.unroll import Run
 
 RUN = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(6, 1, 3)))
@@ -60,6 +59,7 @@ SPECIAL: dict[type, Any] = {
     inspector.Comparison: lambda: inspector.compare_graphs(
         tg.cells.LSTMCell(3, 4), tg.cells.GRUCell(3, 4), level="cell"
     ),
+    inspector.Equations: lambda: inspector.equations(RUN),
     inspector.Sweep: swept,
     inspector.DecayRecorder: recorder,
 }
@@ -69,7 +69,7 @@ SPECIAL: dict[type, Any] = {
 def results() -> list[type]:
     """The public classes of results: those that say something and show a picture, or are an analysis."""
     public = [getattr(inspector, name) for name in inspector.__all__]
-    return [kind for kind in public if isinstance(kind, type) and issubclass(kind, notebook.Shown)]
+    return [kind for kind in public if isinstance(kind, type) and issubclass(kind, Result)]
 
 
 def made(kind: type, run: Run = RUN, loss: tg.Tensor = LOSS) -> Any:
@@ -107,11 +107,14 @@ QUICK = (
 )
 def test_a_result_shows_its_words_and_its_picture(kind: type) -> None:
     found = made(kind)
+    assert len(repr(found)) < 160 and "\n" not in repr(found) and kind.__name__ in repr(found)
+    if kind is inspector.Equations:
+        assert found._repr_html_ is None and found._repr_latex_() == str(found), "set as mathematics"
+        return
     html = found._repr_html_()
     assert "max-width:100%" in html
     shown = re.search(r"<pre[^>]*>(.*?)</pre>", html, re.DOTALL)
     assert shown is not None and ET.fromstring(f"<p>{shown[1]}</p>").text == str(found)
-    assert len(repr(found)) < 160 and "\n" not in repr(found) and kind.__name__ in repr(found)
     if kind is inspector.Stops:
         assert "<img" not in html, "words alone"
     elif kind is inspector.Comparison:

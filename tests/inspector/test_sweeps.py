@@ -50,10 +50,14 @@ def test_every_combination_is_there_once_and_is_the_run_it_says(reference: sweep
         float(row["first_norm"]) == trace.norm("c")[0]
         and float(row["factor"]) == inspector.decay_rate(trace.norm("c")).factor
     )
-    assert (
-        len(reference.to_pandas()) == len(rows) == len(json.loads(reference.to_json(tmp_path / "s.json").read_text()))
-    )
-    assert str(reference).count("\n") == 2 * 2 * 3 and isinstance(reference.plot(tmp_path / "s.svg"), Path)
+    written = json.loads(reference.to_json(tmp_path / "s.json").read_text())
+    assert len(reference.to_pandas()) == len(rows) == len(written["runs"]) and written["not_finite"] is None
+    for row in written["runs"]:
+        place = {name: row[name] for name in ("cell", "length", "init", "seed", "state")}
+        assert float(reference.tables()["factor"].sel(**place)) == row["factor"]
+    grid = reference.tables()["factor"]
+    assert np.isnan(grid.sel(cell="rnn", state="c").values).all() and grid.shape == (2, 2, 2, 3, 2)
+    assert str(reference).count("\n") == 2 * 2 * 3 and isinstance(reference.save(tmp_path / "s.svg"), Path)
 
 
 @pytest.mark.slow

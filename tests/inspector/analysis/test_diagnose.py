@@ -165,7 +165,7 @@ def test_it_plots_and_exports(tmp_path: Path) -> None:
     run = run_of("gru", lambda k, v: v - np.repeat([0.0, 2.0, 0.0], 6) if k == "bias_ih" else v, steps=20)
     found = inspector.diagnose(run, last(run))
     assert found.verdict == "vanishes" and "of bias in z" in found.remedies[0].change
-    assert isinstance(found.plot(tmp_path / "diagnosis.svg"), Path)
+    assert isinstance(found.save(tmp_path / "diagnosis.svg"), Path)
     assert found.to_dict()["verdict"] == "vanishes" and found.to_dict()["remedies"][0]["kept"] == found.remedies[0].kept
     assert "what would help, tried on this run:" in str(found)
 

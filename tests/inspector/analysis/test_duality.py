@@ -100,7 +100,7 @@ def test_a_wrong_rule_in_one_step_is_a_kink_there(monkeypatch: pytest.MonkeyPatc
     assert found.deviation > 1e-3
     np.testing.assert_allclose(values[:6], values[0])
     np.testing.assert_allclose(values[6:], values[-1])
-    assert isinstance(found.plot(tmp_path / "kink.svg"), Path) and "at each of 10 cuts" in str(found)
+    assert isinstance(found.save(tmp_path / "kink.svg"), Path) and "at each of 10 cuts" in str(found)
 
 
 @FEW

@@ -185,7 +185,7 @@ def test_a_compiled_run_has_the_gates_of_its_replay() -> None:
 
 def test_picture_and_words(tmp_path: Path) -> None:
     found = inspector.gates(RUNS["stacked"], loss_of(RUNS["stacked"]))
-    assert found.plot(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert found.save(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert len(found.plot().get_figure().axes) == 8 + 1
     assert inspector.gates(RUNS["lru"]).plot().get_figure() is not None
     axes = inspector.plot_decay(inspector.trace(RUNS["rnn"], loss_of(RUNS["rnn"])))

@@ -318,12 +318,12 @@ def test_the_effective_rank_is_the_participation_ratio() -> None:
 
 def test_pictures_and_words(tmp_path: Path) -> None:
     found = inspector.jacobians(tg.unroll(cell("lstm"), X))
-    assert found.plot(tmp_path / "all.png").stat().st_size > 10_000
+    assert found.save(tmp_path / "all.png").stat().st_size > 10_000
     from matplotlib.figure import Figure
 
     axes = Figure().add_subplot()
     assert found.plot(ax=axes) is axes
     told = str(found)
     assert "state (h, c), n = 8, 5 steps" in told and "non-normality" in told and "bound" in told
-    inspector.jacobians(linear(np.zeros((3, 3)), 4)).plot(tmp_path / "dead.png")
-    inspector.jacobians(linear([[0.5]], 1)).plot(tmp_path / "one.png")
+    inspector.jacobians(linear(np.zeros((3, 3)), 4)).save(tmp_path / "dead.png")
+    inspector.jacobians(linear([[0.5]], 1)).save(tmp_path / "one.png")

@@ -177,8 +177,8 @@ def test_a_spectrum_is_told_with_its_error_if_there_is_one(rates: list[float], t
 
 def test_pictures_files_and_errors(tmp_path: Path) -> None:
     found = inspector.lyapunov(tg.cells.GRUCell(1, 3, seed=0), np.zeros((30, 1, 1)))
-    assert found.plot(tmp_path / "spectrum.png").stat().st_size > 10_000
-    linear(np.diag([0.5, 0.0]), 20).plot(tmp_path / "dead.png")
+    assert found.save(tmp_path / "spectrum.png").stat().st_size > 10_000
+    linear(np.diag([0.5, 0.0]), 20).save(tmp_path / "dead.png")
     assert json.loads(found.to_json(tmp_path / "a.json").read_text())["steps"] == 27
     axes = Figure().add_subplot()
     assert found.plot(ax=axes) is axes
@@ -243,7 +243,7 @@ def test_cells_given_by_name_have_an_edge(name: str, tmp_path: Path) -> None:
     assert (found.rate["recurrent weight scale", 0.3] < 0).all() and (
         found.rate["recurrent weight scale", 9.0] > 0
     ).all()
-    assert found.plot(tmp_path / "phases.png").stat().st_size > 10_000
+    assert found.save(tmp_path / "phases.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(("lost", "ill"), [(0, 0.0), (3, np.inf), (2, 0.0), (1, np.nan), (2, 1e-200), (2, 1e200)])
@@ -296,7 +296,7 @@ def test_two_sequences_of_noise_drive_a_single_setting_and_a_row_of_them(tmp_pat
         np.testing.assert_array_equal(
             found.rate, inspector.phase_diagram(leaning, xs, [0.5], inputs=noise, progress=False).rate
         )
-        found.plot(tmp_path / "row.png")
+        found.save(tmp_path / "row.png")
 
 
 def test_what_is_wrong_with_a_phase_diagram_is_named() -> None:

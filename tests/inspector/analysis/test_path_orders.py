@@ -192,7 +192,7 @@ def test_what_is_refused() -> None:
 def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     run, loss = network(kind)
     found = inspector.path_orders(run, loss)
-    text = Path(str(found.plot(tmp_path / "orders.svg"))).read_text(encoding="utf-8")
+    text = Path(str(found.save(tmp_path / "orders.svg"))).read_text(encoding="utf-8")
     assert found.value in text and found.edges.split(" ")[0] in text
     assert found.value in str(found) and found.edges in str(found)
     assert found.to_dict()["value"] == found.value

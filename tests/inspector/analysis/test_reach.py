@@ -15,6 +15,7 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.analysis.loss_steps import LossSteps
 from inspector.analysis.reach import norms
+from inspector.plots import save
 from tests.marks import slow_unless
 from tests.random_cells import runs
 from tests.strategies import FEW
@@ -278,14 +279,14 @@ def test_pytorch_agrees(torch: Any) -> None:
 def test_pictures_and_words(kind: str, tmp_path: Path) -> None:
     found = inspector.reach(RUNS[kind], loss_of(RUNS[kind]))
     for k, draw in enumerate((found.plot, found.plot_gradients, found.plot_lags)):
-        assert draw(tmp_path / f"{k}.svg").stat().st_size > 5000
+        assert save(draw(), tmp_path / f"{k}.svg").stat().st_size > 5000
     assert all(name in str(found) for name in found.states)
     with pytest.raises(KeyError, match="no 'z'"):
         found.plot(state="z")
 
 
 def test_a_loss_that_reads_no_state_is_told(tmp_path: Path) -> None:
-    unread().plot(tmp_path / "unread.svg", state="h")
+    unread().save(tmp_path / "unread.svg", state="h")
     assert "no step's loss reaches h" in (tmp_path / "unread.svg").read_text(encoding="utf-8")
     assert "no loss reaches it" in str(unread())
 
@@ -329,7 +330,7 @@ def test_bands_over_members_runs_and_sequences_are_the_same_gradients() -> None:
 def test_a_bands_picture_and_its_errors(tmp_path: Path) -> None:
     run = RUNS["lstm"]
     found = inspector.band(run, loss_of(run))
-    assert found.plot(tmp_path / "band.png").stat().st_size > 5000
+    assert found.save(tmp_path / "band.png").stat().st_size > 5000
     assert "2 sequences" in str(found) and "a step back" in str(found)
     with pytest.raises(ValueError, match="2 runs need as many losses, at least one; got 1"):
         inspector.band([run, run], loss_of(run))

@@ -162,7 +162,7 @@ def test_text_is_shown_character_by_character(tmp_path: Path) -> None:
     assert negative == np.flatnonzero(found.per_step.values[:, 0] < 0).tolist()
     axes = found.plot()
     assert "".join(t.get_text() for t in axes.texts[:6]) == "ab␣c⏎d" and len(axes.patches) == 6
-    assert found.plot(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert found.save(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert found.to_dict()["labels"]["values"] == list(text)
     with found.to_csv(tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
         assert [row["value"] for row in csv.DictReader(file) if row["table"] == "labels"] == list(text)
@@ -172,7 +172,7 @@ def test_bars_and_map(tmp_path: Path) -> None:
     run = tg.unroll(cell("lstm"), X)
     found = inspector.saliency(run, run.outputs[-1].sum(), "gradient")
     assert len(found.plot().get_figure().axes) == 3
-    assert found.plot(tmp_path / "a.svg", sequence=1).exists()
+    assert found.save(tmp_path / "a.svg", sequence=1).exists()
     axes = inspector.plot_decay(inspector.trace(run, run.outputs[-1].sum()))
     assert found.plot(ax=axes) is axes
     assert "sequence 1" in str(found)

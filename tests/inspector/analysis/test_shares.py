@@ -182,7 +182,7 @@ def test_what_is_refused() -> None:
 def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     run, loss = network(kind)
     found = inspector.shares(run, loss)
-    drawn = found.plot(tmp_path / "shares.svg")
+    drawn = found.save(tmp_path / "shares.svg")
     text = Path(str(drawn)).read_text(encoding="utf-8")
     assert all(f"∂L/∂{state}_t" in text for state in found.states) and "loss, direct" in text
     assert json.loads(found.to_json(tmp_path / "shares.json").read_text(encoding="utf-8"))["shares"]["axes"][

@@ -232,7 +232,7 @@ def test_what_is_refused() -> None:
 def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     run, loss = network(kind)
     found = inspector.strongest_path(run, loss)
-    text = Path(str(found.plot(tmp_path / "path.svg"))).read_text(encoding="utf-8")
+    text = Path(str(found.save(tmp_path / "path.svg"))).read_text(encoding="utf-8")
     assert found.start in text
     assert found.start in str(found) and "carry the gradient" in str(found)
     assert found.to_dict()["derivatives"]["axes"]["place"][-1].endswith(found.start)

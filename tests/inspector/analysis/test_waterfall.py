@@ -150,7 +150,7 @@ def test_what_is_refused() -> None:
 def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     run, loss = network(kind)
     found = inspector.waterfall(run, loss)
-    text = Path(str(found.plot(tmp_path / "waterfall.svg"))).read_text(encoding="utf-8")
+    text = Path(str(found.save(tmp_path / "waterfall.svg"))).read_text(encoding="utf-8")
     assert all(name in text for name in found.names) and "nats a step back" in text
     assert all(name in str(found) for name in found.names)
     assert found.to_dict()["mean"]["axes"]["part"] == list(found.names)

@@ -269,7 +269,7 @@ def test_a_parameter_used_outside_the_steps_only_has_no_contributions() -> None:
 def test_picture_table_and_words(tmp_path: Path) -> None:
     run = UNROLLS["stacked"]()
     found = inspector.weights(run, loss_of(run))
-    assert found.plot(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert found.save(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     axes = found.plot(parameters=["weight_hh_l0"])
     assert len(axes.patches) == np.count_nonzero(found.norms["parameter", "weight_hh_l0"])
     assert [len(line.get_xdata()) for line in found.plot_truncation().get_lines()[:4]] == [7] * 4

@@ -126,7 +126,7 @@ def test_a_change_by_nothing_changes_nothing(run: Run) -> None:
 def test_it_draws_and_says_the_difference(tmp_path: Path) -> None:
     run = run_of("lstm")
     found = inspector.what_if(run, last(run), bias={"f": 3.0})
-    assert isinstance(found.plot(tmp_path / "what.svg"), Path)
+    assert isinstance(found.save(tmp_path / "what.svg"), Path)
     said = str(found).splitlines()
     assert (
         len(said) == 5 and said[0].startswith("+3 of bias in f: loss ") and "before" in said[3] and "after" in said[4]

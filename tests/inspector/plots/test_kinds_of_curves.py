@@ -20,9 +20,11 @@ from matplotlib.lines import Line2D
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.lettering import legend
 from inspector.picture.theme import CURVES
 from inspector.plots.colours import Style, styles
+from inspector.plots.figures import axes_of, save
+from inspector.plots.legends import legend
+from inspector.results import Result
 from tests.inspector.test_notebook import SPECIAL, made, results
 
 NAMES = st.one_of(
@@ -140,8 +142,8 @@ def hostile() -> tuple[Any, tg.Tensor]:
 def plots() -> Iterator[Any]:
     """Every public way to plot, by its name: methods that begin with ``plot`` of all results, and functions that do."""
     for kind in results():
-        for name, _method in inspect.getmembers(kind, inspect.isfunction):
-            if name.startswith("plot"):
+        for name, method in inspect.getmembers(kind, inspect.isfunction):
+            if name.startswith("plot") and method is not Result.plot:
                 yield pytest.param(
                     lambda kind=kind, name=name: getattr(result(kind), name)(),
                     id=f"{kind.__name__}.{name}",
@@ -207,13 +209,13 @@ def check(figure: Figure) -> None:
 def test_legends_tell_curves_apart_and_cover_nothing(draw: Callable[[], Any], tmp_path: Path) -> None:
     drawn = draw()
     figure = drawn if isinstance(drawn, Figure) else drawn.get_figure()
-    inspector.plots.curves.save(figure, tmp_path / "a.svg")
+    save(figure, tmp_path / "a.svg")
     check(figure)
 
 
 @pytest.mark.parametrize("corner", ["upper right", "upper left", "lower left", "lower right", None])
 def test_a_legend_stands_in_the_corner_that_is_free_or_else_below(corner: str | None) -> None:
-    axes = inspector.plots.curves.axes_of(None, (6.0, 4.0))
+    axes = axes_of(None, 6.0, 4.0)
     handles = axes.plot([0.1, 0.9], [0.5, 0.5], label="a curve")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     for name, x, y in (

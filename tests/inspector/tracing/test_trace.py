@@ -196,7 +196,7 @@ def test_a_name_missing_at_some_timesteps_is_not_a_number_there() -> None:
     trace = inspector.trace(run, run.outputs[-1].sum())
     norms = trace.norm("late")
     assert math.isnan(norms[0]) and norms[1] > 0
-    rows = {(kind, name, t) for kind, name, t, _ in trace._table()}
+    rows = {(kind, name, t) for kind, name, t, _ in trace.records()[1]}
     assert {(name, t) for kind, name, t in rows if kind == "value"} == {
         (name, t) for name in trace.names for t in range(4) if trace.has(name, t)
     }

@@ -16,13 +16,12 @@ from matplotlib.text import Annotation
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox, ScaledTranslation
 
-from .picture import theme
+from ..picture import theme
+from .colours import GREY
+from .style import KEY, SMALL, TITLE
 
-__all__ = ["ALARM", "GREY", "INK", "head", "legend", "legend_below", "shortened", "title", "visible", "wrapped"]
+__all__ = ["head", "legend", "legend_below", "shortened", "title", "visible", "wrapped"]
 
-INK, GREY, ALARM = theme.INK, "#57606A", theme.ROLES["warning"].stroke
-_TITLE, _NOTE, _KEY = 11.0, 8.0, 8.5
-"""Sizes of type in points."""
 _INSIDE, _COLUMNS, _SAMPLE = 8, 4, 34.0
 """Entries that may stand inside a plot, columns that stand below one, and the room in points that an entry takes
 beside its text.
@@ -39,26 +38,12 @@ _CORNERS = {
 }
 
 
-def head(figure: Figure, text: str, note: str) -> None:
+def head(figure: Figure, text: str, note: str = "") -> None:
     """A title over a figure of several plots, and below it in small type what they were made of."""
     room = 72 * figure.get_figwidth() - 12
-    lines = wrapped(note, room, _NOTE)
-    above = figure.suptitle(
-        visible(shortened(text, room, _TITLE)) + "\n" * len(lines), x=0.01, ha="left", color=INK, fontsize=_TITLE
-    )
-    figure.add_artist(
-        Annotation(
-            "\n".join(map(visible, lines)),
-            (0, 1),
-            xycoords=above,
-            xytext=(0, -1.45 * _TITLE),
-            textcoords="offset points",
-            ha="left",
-            va="top",
-            fontsize=_NOTE,
-            color=GREY,
-        )
-    )
+    lines = wrapped(note, room, SMALL)
+    above = figure.suptitle(visible(shortened(text, room, TITLE)) + "\n" * len(lines), x=0.01, ha="left")
+    figure.add_artist(Annotation(**_note(lines), xy=(0, 1), xycoords=above, xytext=(0, -1.45 * TITLE), va="top"))
 
 
 def title(axes: Axes, text: str, note: str = "") -> None:
@@ -66,21 +51,22 @@ def title(axes: Axes, text: str, note: str = "") -> None:
     may be set anew, beside it.
     """
     room = 72 * axes.figure.figure.get_figwidth() * 0.86
-    lines, own = wrapped(note, room, _NOTE), hasattr(axes, "note_room")
+    lines, own = wrapped(note, room, SMALL), hasattr(axes, "note_room")
     if own:
-        vars(axes)["note_room"] = 1.4 * _NOTE * len(lines)
-    axes.set_title(visible(shortened(text, room, _TITLE)), loc="left", color=INK, fontsize=_TITLE)
-    axes.annotate(
-        "\n".join(map(visible, lines)),
-        (0.0 if own else 1.0, 1.0),
-        xycoords="axes fraction",
-        xytext=(0, 4),
-        textcoords="offset points",
-        ha="left" if own else "right",
-        va="bottom",
-        fontsize=_NOTE,
-        color=GREY,
-    )
+        vars(axes)["note_room"] = 1.4 * SMALL * len(lines)
+    axes.set_title(visible(shortened(text, room, TITLE)), loc="left")
+    look = {**_note(lines), "ha": "left" if own else "right"}
+    axes.annotate(xy=(0.0 if own else 1.0, 1.0), xycoords="axes fraction", xytext=(0, 4), va="bottom", **look)
+
+
+def _note(lines: Iterable[str]) -> dict[str, Any]:
+    return {
+        "text": "\n".join(map(visible, lines)),
+        "textcoords": "offset points",
+        "ha": "left",
+        "fontsize": SMALL,
+        "color": GREY,
+    }
 
 
 def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
@@ -127,23 +113,23 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
     handles = list(handles)
     room = 72 * figure.get_figwidth() - 12
     labels = _texts(handles, room)
-    widest = max(_width(line, _KEY) for label in labels for line in label.split("\n"))
+    widest = max(_width(line, KEY) for label in labels for line in label.split("\n"))
     columns = max(1, min(len(handles), int(room / (widest + _SAMPLE))))
     _put(figure, handles, labels, loc="outside lower left", ncols=columns)
-    figure.set_figheight(figure.get_figheight() + 1.5 * _KEY / 72 * -(-len(handles) // columns))
+    figure.set_figheight(figure.get_figheight() + 1.5 * KEY / 72 * -(-len(handles) // columns))
 
 
 def _texts(handles: list[Any], room: float) -> list[str]:
     """The label of each entry, in lines that leave it no wider than that."""
     return [
-        "\n".join(map(visible, wrapped(handle.get_label().replace(r"\$", "$"), room - _SAMPLE, _KEY)))
+        "\n".join(map(visible, wrapped(handle.get_label().replace(r"\$", "$"), room - _SAMPLE, KEY)))
         for handle in handles
     ]
 
 
 def _put(parent: Any, handles: list[Any], labels: list[str], **where: Any) -> Any:
     """The texts are set afterwards: before its version 3.10 Matplotlib leaves out what begins with an underscore."""
-    key = parent.legend(handles, ["."] * len(handles), frameon=False, fontsize=_KEY, labelcolor=INK, **where)
+    key = parent.legend(handles, ["."] * len(handles), **where)
     for text, label in zip(key.get_texts(), labels, strict=True):
         text.set_text(label)
     return key
