@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .checkpoint import Checkpoint, load_safetensors, save_safetensors
 from .history import History
-from .loop import Step, evaluate, fit
+from .loop import fit
+from .objective import evaluate
 from .real_time import RTRL, rtrl
 from .stopping import Solved
+from .trainer import Step
 
 __all__ = [
     "RTRL",

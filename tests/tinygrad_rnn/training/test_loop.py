@@ -336,7 +336,9 @@ def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str], tm
     ("options", "message"),
     [
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"steps": True}, "steps must be a whole number of at least 1, got True"),
         ({"steps": 5, "batch": 1.5}, "batch must be a whole number"),
+        ({"steps": 5, "test_size": -1}, "test_size must be a whole number of at least 0, got -1"),
         ({"steps": 5, "every": 0}, "every must be"),
         ({"steps": 5, "loss": "huber"}, "loss must be one of mse, cross_entropy, binary, half_sse, got 'huber'"),
         ({"steps": 5, "carry": True}, "ModernAdding has no stream"),
