@@ -56,6 +56,8 @@ AREAS = {
     "compiler": (
         "tinygrad_rnn/compiler/passes/*.py",
         "tinygrad_rnn/compiler/adjoint.py",
+        "tinygrad_rnn/compiler/levels.py",
+        "tinygrad_rnn/compiler/memory.py",
         "tinygrad_rnn/compiler/fuse.py",
         "tinygrad_rnn/compiler/schedule.py",
     ),

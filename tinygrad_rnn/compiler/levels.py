@@ -108,7 +108,7 @@ class Levels:
         return level if own == shape or (math.prod(own), len(own)) < (math.prod(shape), len(shape)) else level + 1
 
     def _sink(self, outputs: Collection[int]) -> None:
-        """Compute what is only read later where it is read, if all it needs lies in memory anyway.
+        """Compute what is only read later where it is read.
 
         The bias of a gate, say, is added when the product has come, not stored before.
         """
@@ -120,8 +120,4 @@ class Levels:
             shape = self.program.types[step.target].shape
             if any(not self.in_nest(reader.target) or self.nest_shape(reader) != shape for reader in readers):
                 continue
-            level = min(self.level[reader.target] for reader in readers)
-            origins = [self.origin(value) for value in step.values]
-            at_hand = all(origin in self.given or self.level[origin] < level for origin in origins)
-            if level > self.level[step.target] and at_hand:
-                self.level[step.target] = level
+            self.level[step.target] = min(self.level[reader.target] for reader in readers)

@@ -90,7 +90,7 @@ class Memory:
         if step.op.name == "transpose":
             axes = step.attributes.get("axes")
             ndim = len(place.shape)
-            return place.transposed(tuple(range(ndim))[::-1] if axes is None else tuple(a % ndim for a in axes))
+            return place.transpose(tuple(range(ndim))[::-1] if axes is None else tuple(a % ndim for a in axes))
         if not place.is_contiguous:
             raise UnsupportedError(f"reshape of a slice of shape {place.shape}")
-        return place.reshaped(self.types[step.target].shape)
+        return place.reshape(self.types[step.target].shape)

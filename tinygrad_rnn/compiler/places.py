@@ -50,11 +50,11 @@ class Place(NamedTuple):
         offset = self.offset + sum(a * s for (a, _), s in zip(window.bounds, self.strides, strict=True))
         return self._replace(offset=offset, shape=window.shape)
 
-    def transposed(self, axes: tuple[int, ...]) -> Place:
+    def transpose(self, axes: tuple[int, ...]) -> Place:
         """The place of the value with its axes permuted."""
         return self._replace(shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
 
-    def reshaped(self, shape: tuple[int, ...]) -> Place:
+    def reshape(self, shape: tuple[int, ...]) -> Place:
         """The place of a contiguous value in another shape."""
         return self._replace(shape=shape, strides=contiguous(shape))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,8 @@ import tinygrad_rnn as tg
 from tests.random_cells import BATCH, SIZE, cells, wide_cells
 from tests.strategies import FEW
 from tests.tinygrad_rnn.compiler.checks import close
-from tests.tinygrad_rnn.compiler.test_compiled import CELLS, OTHERS, Peephole
+from tests.tinygrad_rnn.compiler.programs import F64, B, H, N, feeds, traced, written
+from tests.tinygrad_rnn.compiler.test_compiled import CELLS, OTHERS
 from tinygrad_rnn.compiler.adjoint import derive_adjoint
 from tinygrad_rnn.compiler.errors import UntraceableError
 from tinygrad_rnn.compiler.passes import BACKWARD, FORWARD, optimise
@@ -32,40 +32,10 @@ from tinygrad_rnn.compiler.passes.push import push_slices
 from tinygrad_rnn.compiler.passes.recomputation import recompute, worth_keeping
 from tinygrad_rnn.compiler.passes.simplification import simplify
 from tinygrad_rnn.compiler.program import Program, Type
-from tinygrad_rnn.compiler.schedule import schedule
 from tinygrad_rnn.compiler.symbol import Builder, Symbol
 from tinygrad_rnn.compiler.tracing import trace_step
 
-B, N, H = 2, 3, 4
-F64 = np.dtype(np.float64)
 PASSES = [assemble, distribute, gather_sums, merge_products, push_slices, remove_dead, share_common, simplify]
-
-
-def traced(cell: tg.Cell, batch: int = B, masked: bool = False) -> Program:
-    states = [Type(np.shape(s), F64) for s in cell.initial_state(batch)]
-    return trace_step(cell, Type((batch, cell.input_size), F64), states, masked).program
-
-
-def written(make: Callable[..., Any], *shapes: tuple[int, ...], weights: int = 0) -> Program:
-    """The program of a function of arrays; the last few of them weights."""
-    builder = Builder()
-    symbols = [
-        builder.input(("operand" if k >= len(shapes) - weights else "x", k), Type(shape, F64))
-        for k, shape in enumerate(shapes)
-    ]
-    made = make(*symbols)
-    several = made if isinstance(made, tuple) else (made,)
-    return builder.program({("value", f"out{k}"): value for k, value in enumerate(several)})
-
-
-def feeds(program: Program, seed: int = 0) -> dict[Any, Any]:
-    rng = np.random.default_rng(seed)
-    return {key: _random(rng, program.types[value]) for key, value in program.inputs.items()}
-
-
-def _random(rng: Any, kind: Type) -> Any:
-    numbers = rng.normal(size=kind.shape)
-    return numbers > 0 if kind.dtype.kind == "b" else numbers.astype(kind.dtype)
 
 
 def assert_same(before: Program, after: Program) -> None:
@@ -304,33 +274,7 @@ def test_sums_of_parts_become_the_sum_of_the_whole() -> None:
     assert_same(program, gathered)
 
 
-# -------------------------------------------------------------------------------------------- schedule
-
-
-def test_an_lstm_multiplies_once_a_step_and_twice_for_all_steps() -> None:
-    step = optimise(traced(tg.cells.LSTMCell(N, H, seed=0)), FORWARD)
-    forward = schedule(step)
-    assert [ops(part)["matmul"] for part in (forward.ahead, forward.loop, forward.after)] == [1, 1, 0]
-    adjoint = derive_adjoint(step)
-    backward = schedule(optimise(recompute(adjoint, step, worth_keeping(adjoint, step)), BACKWARD))
-    parts = (backward.ahead, backward.loop, backward.after, backward.total)
-    assert [ops(part)["matmul"] for part in parts] == [0, 1, 1, 2]
-
-
-@pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
-def test_sums_over_time_have_the_types_of_the_gradients_they_are(kind: Any) -> None:
-    step = optimise(traced(kind(N, H, seed=0)), FORWARD)
-    adjoint = optimise(derive_adjoint(step), BACKWARD)
-    total = schedule(adjoint).total
-    assert {key: total.types[value] for key, value in total.outputs.items()} == {
-        key: adjoint.types[value] for key, value in adjoint.outputs.items() if key[0] == "operand"
-    }
-
-
-def test_separate_weights_cost_no_more_products() -> None:
-    """The peephole cell multiplies [x, h] by four matrices; the loop is left with one product."""
-    step = optimise(traced(Peephole(N, H, seed=0)), FORWARD)
-    assert [ops(part)["matmul"] for part in (schedule(step).ahead, schedule(step).loop)] == [1, 1]
+# -------------------------------------------------------------------------------------------- in words
 
 
 def test_a_program_reads_well() -> None:
