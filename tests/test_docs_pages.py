@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 import re
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+PATH = re.compile(r"(?<![\w/.-])(?:tinygrad_rnn|inspector|tests|benchmarks|examples|docs)/[\w./-]*\w")
+REFERENCE = re.compile(r":\w+:`~?((?:tinygrad_rnn|inspector)\.[\w.]+)`")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,15 @@ def make() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is that of a module, or of something in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def untold(svg: str) -> str:
@@ -86,6 +98,25 @@ def test_what_is_said_of_compared_cells_is_what_is_found(make: ModuleType) -> No
 def test_links_lead_somewhere(page: Path) -> None:
     targets = [target for target in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_files_and_folders_that_a_page_names_are_there(page: Path) -> None:
+    named = PATH.findall(page.read_text(encoding="utf-8")) if page.exists() else []
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_what_docstrings_refer_to_is_there() -> None:
+    lost = []
+    for package in (tg, inspector):
+        for file in Path(package.__path__[0]).rglob("*.py"):
+            lost += [(file.name, name) for name in REFERENCE.findall(file.read_text("utf-8")) if not resolves(name)]
+    assert lost == []
+    assert resolves("tinygrad_rnn.compiler.CompiledCell.programs") and not resolves("tinygrad_rnn.compile.kernels")
+    assert PATH.findall("see `tinygrad_rnn/training/` and (inspector/old.py).") == [
+        "tinygrad_rnn/training",
+        "inspector/old.py",
+    ]
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
