@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from html import escape
 
-from .picture.theme import visible
+from .text import visible
 
 __all__ = ["brief", "image", "words", "words_above"]
 

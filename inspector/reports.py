@@ -15,8 +15,8 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .drawing import draw
-from .picture.ink import number
 from .plots.curves import plot_decay
+from .text import number
 from .tracing.decay import decay_rate
 from .tracing.trace import GradientTrace, norm_of, trace
 

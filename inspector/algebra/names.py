@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 
-from ..picture.theme import visible
+from ..text import visible
 
-__all__ = ["latex_name", "latex_text", "spelt", "subscripts", "superscripts", "unicode_name"]
+__all__ = ["latex_name", "latex_text", "spelt", "unicode_name"]
 
 GREEK = {
     "alpha": "α",
@@ -49,9 +49,6 @@ GREEK = {
 _LETTERS = {letter: word for word, letter in GREEK.items()}
 _CUSTOMARY = {"weight": "W", "bias": "b"}
 _WELL_FORMED = re.compile(rf"([A-Za-z]+|[{''.join(_LETTERS)}])(\d*)((?:_[A-Za-z0-9]+)*)")
-
-_LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
-_HIGH = dict(zip("0123456789+-=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -111,13 +108,3 @@ def unicode_name(name: str, timed: bool = False) -> tuple[str, list[str]]:
         return visible(name.replace("\n", "↵")), []
     base, below = parts
     return GREEK.get(base, base), [GREEK.get(part, part) for part in below]
-
-
-def subscripts(text: str) -> str:
-    """Lowered characters where Unicode has all of them, otherwise after an underscore."""
-    return "".join(_LOW[c] for c in text) if set(text) <= _LOW.keys() else f"_{text}"
-
-
-def superscripts(text: str) -> str:
-    """Raised characters where Unicode has all of them, otherwise after a circumflex."""
-    return "".join(_HIGH[c] for c in text) if set(text) <= _HIGH.keys() else f"^{text}"

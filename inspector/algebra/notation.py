@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ..picture.theme import visible
+from ..text import subscript, superscript, visible
 from .contractions import contraction, lifted
 from .expression import Expression, Symbol, features, fold, is_unit
-from .names import latex_name, latex_text, subscripts, superscripts, unicode_name
+from .names import latex_name, latex_text, unicode_name
 
 __all__ = ["LATEX", "UNICODE", "Notation", "silent"]
 
@@ -359,11 +359,11 @@ class _Unicode(Notation):
 
     def symbol(self, symbol: Symbol, label: str = "") -> str:
         base, below = unicode_name(symbol.name, symbol.time is not None)
-        under = "".join(subscripts(part) if len(part) < 3 or part.isdigit() else f"_{part}" for part in below) + (
-            "" if symbol.time is None else subscripts(_time(symbol.time))
+        under = "".join(subscript(part) if len(part) < 3 or part.isdigit() else f"_{part}" for part in below) + (
+            "" if symbol.time is None else subscript(_time(symbol.time))
         )
         head, rest = unicode_name(label) if label else ("", [])
-        return base + under + "′" * symbol.primes + (superscripts(f"({'_'.join([head, *rest])})") if label else "")
+        return base + under + "′" * symbol.primes + (superscript(f"({'_'.join([head, *rest])})") if label else "")
 
     def text(self, name: str) -> str:
         return visible(name)
@@ -379,11 +379,11 @@ class _Unicode(Notation):
         return Printed(f"{mantissa.replace('-', self.minus)}e{exponent}", PRODUCT if mantissa[0] == "-" else ATOM)
 
     def _operator(self, name: str, below: str = "") -> str:
-        return name + (subscripts(below) if below else "")
+        return name + (subscript(below) if below else "")
 
     def _raised(self, base: str, exponent: Printed) -> str:
         if exponent.text.isdigit():
-            return base + superscripts(exponent.text)
+            return base + superscript(exponent.text)
         return f"{base}^{self._bracketed(exponent, ATOM)}"
 
     def _is_raised(self, symbol: str) -> bool:

@@ -21,6 +21,7 @@ from ..plots.figures import Canvas, picture
 from ..plots.legends import head, legend, shortened, title, visible
 from ..plots.style import DASHED, FINE, KEY, SMALL, THIN
 from ..results import Analysis, Label, Labelled
+from ..text import percent
 from ..tracing.finite import first_not_finite
 from ..tracing.nonlinearities import Nonlinearity, named_values, nonlinearities
 from ..tracing.replay import recorded, step_by_step
@@ -378,10 +379,6 @@ def _passing(numbers: Mapping[Label, float]) -> str:
         if numbers[what]
     ]
     return ", ".join([*([] if math.isnan(numbers["factor"]) else [f"×{numbers['factor']:.3g}"]), *hits])
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _bounds(op: str) -> tuple[float, float] | None:

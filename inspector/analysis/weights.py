@@ -25,6 +25,7 @@ from ..plots.legends import head, legend, title, visible
 from ..plots.maps import colour_bar
 from ..plots.style import HAIR, PANEL, THIN
 from ..results import Analysis, Label, Labelled
+from ..text import percent
 from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace, norm_of, trace
@@ -237,7 +238,7 @@ class Weights(Analysis):
                 lines.append(f"{head}  {'not finite' if not np.isfinite(total) else 'no gradient'}")
                 continue
             lines.append(
-                f"{head}  ‖G‖ {total:.3g}, {100 * (1 - index):.0f} % of the norms cancel,"
+                f"{head}  ‖G‖ {total:.3g}, {percent(1 - index)} of the norms cancel,"
                 f" {counted(self.effective_steps.values[k], 'step trains', '.3g', 'steps train')} it (90 %:"
                 f" {self.steps_for_90.values[k]:.0f})"
             )

@@ -15,13 +15,13 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..drawing import Drawing
 from ..formats import writer_of
-from ..picture import theme
 from ..picture.compose import DETAIL, LEVELS
 from ..picture.picture import Picture
 from ..results import Result
 from ..steps.items import Item, Step, entering
 from ..steps.operations import operation_step
 from ..steps.source import sources_of
+from ..text import subscript, visible
 from ..tracing.replay import step_by_step
 from .match import Net, matched, net_of
 from .merge import Merged, merge
@@ -166,7 +166,7 @@ def compare_graphs(
         match = matched(*nets)
     merged = merge(first.step, other, nets, match)
     words = described(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)), renamed)
-    title = theme.visible(f"{names[0]} → {names[1]}")
+    title = visible(f"{names[0]} → {names[1]}")
     drawable = _Drawable(merged, first.x or second.x, title, names, _notes(merged, names))
     shared = tuple(key for key in nets[0].operations if key in match)
     removed = tuple(key for key in nets[0].operations if key not in match)
@@ -213,8 +213,8 @@ def _timeless(step: Step, offset: int) -> Step:
         if item.value is None or item.label == item.value.name:
             return item.label
         ago = step.timestep - (item.value.timestep if item.value.timestep is not None else step.timestep)
-        back = f"₋{theme.subscript(ago)}" if ago > 0 else f"₊{theme.subscript(-ago)}" if ago else ""
-        return f"{item.label.removesuffix(theme.subscript(step.timestep - ago))}ₜ{back}"
+        back = f"₋{subscript(ago)}" if ago > 0 else f"₊{subscript(-ago)}" if ago else ""
+        return f"{item.label.removesuffix(subscript(step.timestep - ago))}ₜ{back}"
 
     items = [
         replace(

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ..picture import theme
 from ..steps.items import Item, Link, Step, entering
 from ..steps.labels import symbol
 from ..steps.levels import JOIN, joined
+from ..text import label_width
 from .match import OUTPUT, Net, Operation
 
 __all__ = ["ADDED", "KEPT", "REMOVED", "Merged", "merge"]
@@ -254,7 +254,7 @@ def _twin(one: Item | None, other: Item | None) -> Item:
     label = _label(one, other)
     if label == one.label:
         return replace(one, size=(max(one.size[0], other.size[0]), one.size[1]) if one.shape != "circle" else one.size)
-    width = max(34.0, theme.label_width(label, 12) + 12)
+    width = max(34.0, label_width(label, 12) + 12)
     shape, height = (
         ("box" if one.value is None else "ellipse", 22.0) if one.shape == "circle" else (one.shape, one.size[1])
     )

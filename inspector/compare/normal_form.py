@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from ..picture import theme
 from ..steps.items import Item, Link, Step
 from ..steps.labels import symbol
+from ..text import label_width
 
 __all__ = ["taken_apart"]
 
@@ -188,7 +188,7 @@ def _one_bias(fixed: list[Item]) -> list[Item]:
         return fixed
     label = " ".join(item.label for item in biases)
     nodes = tuple(dict.fromkeys(node for item in biases for node in item.nodes))
-    bias = replace(biases[0], label=label, size=(theme.label_width(label) + 12, biases[0].size[1]), nodes=nodes)
+    bias = replace(biases[0], label=label, size=(label_width(label) + 12, biases[0].size[1]), nodes=nodes)
     return [bias, *(item for item in fixed if not item.learned)]
 
 

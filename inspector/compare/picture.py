@@ -18,6 +18,7 @@ from ..picture.ink import Ink, Stroke
 from ..picture.picture import Line, Picture, Shape
 from ..picture.tiling import Tiling
 from ..steps.items import entering, safe
+from ..text import label_width
 from .merge import ADDED, KEPT, REMOVED, Merged
 
 __all__ = ["CHANGES", "drawn"]
@@ -125,7 +126,7 @@ def _name_states(picture: Picture, merged: Merged, prefix: str) -> None:
         before, after = at[f"{prefix}{safe(state)}.before"], at[f"{prefix}{safe(state)}.after"]
         picture.lines = [_leaving(line, change) if line.target == after.id else line for line in picture.lines]
         for point, text, side in ((before, f"{state}ₜ₋₁", -1), (after, f"{state}ₜ", 1)):
-            width = theme.label_width(text, 12) + 4
+            width = label_width(text, 12) + 4
             if point.id in read or side > 0:
                 x = point.x + side * (width / 2 + 3)
                 picture.shapes.append(
@@ -148,7 +149,7 @@ def _leaving(line: Line, change: int) -> Line:
 
 def _title_and_legend(picture: Picture, tiling: Tiling, merged: Merged, names: tuple[str, str]) -> None:
     left = tiling.left - 10
-    width = theme.label_width(picture.title, 16) + 20
+    width = label_width(picture.title, 16) + 20
     picture.shapes.append(
         Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16)
     )
@@ -159,7 +160,7 @@ def _title_and_legend(picture: Picture, tiling: Tiling, merged: Merged, names: t
             *(e[1] for i in merged.step.items for _, e, *_ in i.links if e),
         ):
             continue
-        css, width = CHANGES[change], theme.label_width(label, 10) + 18
+        css, width = CHANGES[change], label_width(label, 10) + 18
         border = 1.2 if change == KEPT else 2.0
         chip = Shape(
             f"legend.{css}",

@@ -7,9 +7,9 @@ from functools import cached_property
 
 from tinygrad_rnn.plurals import counted
 
-from ..picture import theme
 from ..steps.items import Item, entering
 from ..steps.labels import symbol
+from ..text import visible
 from .match import OUTPUT, Net, Operation
 
 __all__ = ["described"]
@@ -42,7 +42,7 @@ def described(
     renamed : mapping
         From the second cell's names of states to the first one's, where they differ; nets have the first one's.
     """
-    return theme.visible("\n".join(_Words(names, nets, match, noun, sizes, renamed).lines()), "\n")
+    return visible("\n".join(_Words(names, nets, match, noun, sizes, renamed).lines()), "\n")
 
 
 class _Side:

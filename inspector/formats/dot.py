@@ -11,6 +11,7 @@ from ..layout.polylines import Path
 from ..picture import theme
 from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
 from ..picture.strokes import ARROW, arrow_size, curve, frame_label
+from ..text import visible
 from . import Fit
 
 __all__ = ["spline", "text", "to_dot", "write_dot"]
@@ -62,7 +63,7 @@ def to_dot(picture: Picture, fit: Fit = None) -> graphviz.Digraph:
 
 def text(value: str) -> str:
     """User text as a DOT string in which nothing has a meaning: no escapes, no HTML, no entities."""
-    escaped: str = graphviz.escape(theme.visible(value, "\n").replace("&", "&amp;"))
+    escaped: str = graphviz.escape(visible(value, "\n").replace("&", "&amp;"))
     return escaped
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import groupby
 
-from ..picture import theme
+from ..text import visible
 
 __all__ = ["tex"]
 
@@ -103,7 +103,7 @@ def tex(label: str) -> str:
     100 \%
     """
     written = []
-    for is_text, run in groupby(_pieces(theme.visible(label.replace("\n", "↵"))), key=lambda piece: piece[0] == _TEXT):
+    for is_text, run in groupby(_pieces(visible(label.replace("\n", "↵"))), key=lambda piece: piece[0] == _TEXT):
         kinds, pieces = zip(*run, strict=True)
         plain = is_text or _MATH not in kinds
         written.append("".join(pieces) if plain else _formula([*zip(kinds, pieces, strict=True)]))

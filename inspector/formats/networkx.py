@@ -9,8 +9,8 @@ from typing import Any
 
 import networkx as nx
 
-from ..picture import theme
 from ..picture.picture import Picture
+from ..text import visible
 from . import Fit
 
 __all__ = ["to_networkx", "write_graphml", "write_json", "write_mmd"]
@@ -53,7 +53,7 @@ def write_graphml(picture: Picture, fit: Fit = None) -> str:
 
 def _storable(value: Any) -> Any:
     """Text that XML can hold; names may be anything."""
-    return theme.visible(value, "\n") if isinstance(value, str) else value
+    return visible(value, "\n") if isinstance(value, str) else value
 
 
 def write_json(picture: Picture, fit: Fit = None) -> str:
@@ -94,5 +94,5 @@ def _mermaid(graph: Any) -> Iterator[str]:
 
 def _quoted(label: str) -> str:
     """Text in which Mermaid finds no syntax."""
-    plain = theme.visible(label) or " "
+    plain = visible(label) or " "
     return "".join(f"#{ord(c)};" if c in '"&<>#;`*_\\[]{}()|' else c for c in plain)

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 from ..picture import theme
 from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
 from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
+from ..text import visible
 from . import Fit
 from .dot import to_dot
 from .graphviz import GraphvizMissingError, draw
@@ -90,7 +91,7 @@ def to_svg(picture: Picture) -> str:
 
 def _text(value: str) -> str:
     """User text that is shown and never obeyed."""
-    return escape(theme.visible(value, "\n"))
+    return escape(visible(value, "\n"))
 
 
 def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from ..picture import theme
 from ..picture.picture import Band, Frame, Line, Picture, Shape
 from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
+from ..text import visible
 from . import Fit
 from .latex_labels import tex
 
@@ -131,7 +132,7 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def _comment(text: str) -> str:
-    return theme.visible(text.replace("\n", " "))
+    return visible(text.replace("\n", " "))
 
 
 def _name(own: str) -> str:

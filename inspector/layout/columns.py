@@ -10,8 +10,8 @@ from typing import NamedTuple
 from tinygrad_rnn import Node
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture import theme
 from ..steps.items import Link, Step, highways, layer_prefix
+from ..text import label_width
 from .order import Spacing
 from .polylines import Path, moved
 from .route import Wire, route
@@ -146,7 +146,7 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
 
 def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]:
     """Each kind of step placed and routed, with as much room between the rows as its lines need."""
-    title = max(theme.label_width(frame_label(step)) for step in steps)
+    title = max(label_width(frame_label(step)) for step in steps)
     kinds = {step.shape: step for step in steps}
     outlines = {shape: transposed(step) if step.backward else step for shape, step in kinds.items()}
     states = frozenset.intersection(*(frozenset(highways(outline)) for outline in outlines.values()))

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..plots.colours import Style, styles
 from ..steps.items import safe
+from ..text import label_width, number, superscript
 from . import theme
-from .ink import number
 from .picture import Band, Line, Picture, Shape
 from .tiling import Tiling
 
@@ -78,8 +78,8 @@ class _Chart:
         for power in range(math.ceil(self.low / every) * every, self.high + 1, every):
             y = self.height(10.0**power)
             self._line(f"chart.grid{power}", (self.left, y), (self.right, y), _GRID, 0.8, "grid")
-            label = number(10.0**power) if -3 <= power < 4 else "10" + theme.superscript(power)
-            self._text(f"chart.tick{power}", label, self.left - theme.label_width(label, 10) - 8, y, 10)
+            label = number(10.0**power) if -3 <= power < 4 else "10" + superscript(power)
+            self._text(f"chart.tick{power}", label, self.left - label_width(label, 10) - 8, y, 10)
         self._line("chart.axis", (self.left, self.bottom), (self.right, self.bottom), _AXIS, 1.0, "plain")
         for t in self._ticks() if self.folded else self.shown:
             x = self.at[t]
@@ -189,11 +189,11 @@ class _Chart:
     # ------------------------------------------------------------------------------------- primitives
 
     def _centred(self, own: str, label: str, x: float, y: float) -> None:
-        self._text(own, label, x - theme.label_width(label, 10) / 2, y, 10)
+        self._text(own, label, x - label_width(label, 10) / 2, y, 10)
 
     def _text(self, own: str, label: str, x: float, y: float, size: float) -> None:
         """Text that begins at x."""
-        width = theme.label_width(label, size)
+        width = label_width(label, size)
         self.picture.shapes.append(
             Shape(own, "text", x + width / 2, y, width, size + 6, label, None, "chart", "", size, align="start")
         )

@@ -18,6 +18,7 @@ from ..steps.items import Step
 from ..steps.levels import cell_step, gate_step
 from ..steps.reverse import Reverse, reverse_sweep
 from ..steps.source import Source, sources_of
+from ..text import number
 from ..tracing.decay import decay_rate
 from ..tracing.finite import first_not_finite
 from ..tracing.replay import loss_step_by_step, step_by_step
@@ -26,7 +27,7 @@ from ..tracing.trace import trace as trace_of
 from .chart import add_chart
 from .description import description
 from .frames import tile
-from .ink import Ink, number
+from .ink import Ink
 from .layer_gradients import layer_flow
 from .legend import Formula, add_badges, add_formulas, add_legend, add_warning
 from .outside import add_outside, is_folded, of_one_step

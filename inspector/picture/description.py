@@ -12,7 +12,7 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..layout.columns import Row
 from ..steps.items import Step, highways
-from .ink import number
+from ..text import number
 
 __all__ = ["description"]
 

@@ -14,6 +14,7 @@ from ..layout.order import Spacing
 from ..layout.polylines import Path, bridged, joined, without_trunk
 from ..layout.route import OUTPUT, Wire
 from ..steps.items import Item, Link, entering, layer_prefix, leaving, safe
+from ..text import label_width, oval_width, subscript
 from . import theme
 from .ink import Ink, Stroke, inked
 from .outside import up_to
@@ -118,7 +119,7 @@ class _Tiler:
     ) -> tuple[str, Path]:
         """An initial state in front of the first step."""
         label = node.name or "init"
-        width = theme.oval_width(label, 11, 20)
+        width = oval_width(label, 11, 20)
         middle = x + (width / 2 - 10) * (1 if reverse else -1)
         own = f"{first.prefix}{safe(state)}.initial"
         again = node.index in self.tiling.shown
@@ -164,7 +165,7 @@ class _Tiler:
                 "box",
                 left + width / 2,
                 (low + high) / 2,
-                theme.label_width(label, 12) + 16,
+                label_width(label, 12) + 16,
                 min(34.0, high - low - 12),
                 label,
                 theme.paint("more"),
@@ -326,7 +327,7 @@ class _Tiler:
             f"{layer_prefix(str(step.parent or '') if step else '')}t{here.step.timestep}.{safe(node.name or node.op)}"
         )
         label = node.name or node.op
-        width = max(40.0, theme.label_width(label) + 14)
+        width = max(40.0, label_width(label) + 14)
         foot, _ = here.port(here.placement.x_port, 0.0)
         x = foot if frame.left < foot - width / 2 and foot + width / 2 < frame.right else (frame.left + frame.right) / 2
         paint, css, border = inked(self.ink, node, theme.paint("hidden"), "hidden", 1.6)
@@ -372,7 +373,7 @@ class _Tiler:
             turn, beside = passed[0].bottom - 16, min(frame.left for frame in passed) - 14
             return own, ((x, y + radius), (x, turn), (beside, turn), (beside, bend), (foot[0], bend), foot)
         own = f"{here.prefix}x"
-        label = f"x{theme.subscript(here.step.timestep)}"
+        label = f"x{subscript(here.step.timestep)}"
         y = here.bottom - BELOW
         again = node.index in self.tiling.shown
         paint, css, border = inked(self.ink, node, theme.paint("input"), "input copy" if again else "input", 1.6)
@@ -479,10 +480,10 @@ class _Tiler:
 
     def _label_line(self, here: Laid, state: str) -> None:
         """A state's name above its line, where no shape on the line says it."""
-        label = state + theme.subscript(here.step.timestep)
+        label = state + subscript(here.step.timestep)
         x, y = here.port(here.placement.width + GAP / 2 - 4, here.placement.rails[state] + 11)
         own = f"{here.prefix}{safe(state)}.label"
-        width = theme.label_width(label, 12) + 4
+        width = label_width(label, 12) + 4
         self.picture.shapes.append(Shape(own, "text", x, y, width, 14, label, None, "label", "", 12))
 
     def _loose_ends(self, row: Row, here: Laid, carried: dict[str, tuple[str, Path]]) -> None:
@@ -502,7 +503,7 @@ class _Tiler:
 
     def _last_gradient(self, row: Row, here: Laid, state: str, source: str, path: Path, label: str, link: Link) -> None:
         """The gradient by an initial state, behind the step that reads it."""
-        width = theme.label_width(label, 10) + 14
+        width = label_width(label, 10) + 14
         x, y = here.port(here.placement.width + GAP + width / 2 - 10, 0.0)[0], path[-1][1]
         own = f"{here.prefix}{safe(state)}.initial"
         stroke = self.ink.stroke(link.edge)

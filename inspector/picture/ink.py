@@ -12,10 +12,11 @@ from tinygrad_rnn import Node
 from tinygrad_rnn.autodiff.anomaly import is_finite
 
 from ..layout.polylines import Path
+from ..text import number
 from . import theme
 from .picture import Line
 
-__all__ = ["Ink", "Stroke", "inked", "number"]
+__all__ = ["Ink", "Stroke", "inked"]
 
 _PLAIN = "#57606A"
 _RAIL = "#B36200"
@@ -137,13 +138,3 @@ def inked(ink: Ink, node: Node | None, paint: theme.Paint, css: str, border: flo
 def _mean(node: Node) -> float:
     mean = float(np.mean(node.value)) if node.value.size and node.value.dtype.kind in "fiub" else 0.0
     return mean if math.isfinite(mean) else 0.0
-
-
-def number(value: float) -> str:
-    """Three significant digits, the way a person writes them."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    if 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}"
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa}×10{theme.superscript(int(exponent))}"

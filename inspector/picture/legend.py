@@ -11,8 +11,9 @@ from tinygrad_rnn import Graph, Node
 
 from ..layout.polylines import Path
 from ..steps.items import safe
+from ..text import label_width, number
 from . import theme
-from .ink import Ink, inked, number
+from .ink import Ink, inked
 from .picture import Line, Picture, Shape
 from .tiling import Tiling
 
@@ -51,7 +52,7 @@ def add_legend(
     `own_steps` are the indices of all operations in the steps of the layers drawn, shown or folded away; `names` are
     those of parameters by their Tensors' ids.
     """
-    width = theme.label_width(picture.title, 16) + 20
+    width = label_width(picture.title, 16) + 20
     folds = [shape for shape in picture.shapes if shape.css == "more"]
     left = min([tiling.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
     right = max([tiling.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
@@ -63,7 +64,7 @@ def add_legend(
         rows.feed(34)
     _roles(picture, ink, rows)
     if any(frame.css == "backward" for frame in picture.frames):
-        _caption(picture, "legend.backward", _BACKWARD, *rows.place(theme.label_width(_BACKWARD, _SIZE), 24))
+        _caption(picture, "legend.backward", _BACKWARD, *rows.place(label_width(_BACKWARD, _SIZE), 24))
     if ink.largest:
         _values(picture, ink, *rows.place(_VALUES_WIDTH, 24))
     if ink.norms is not None:
@@ -113,7 +114,7 @@ def _parameters(
     for node in leaves:
         name = names.get(node.tensor.id) if node.tensor is not None else None
         label = f"{name or node.name or node.op} {_shape(node)}"
-        width = theme.label_width(label, _SIZE) + 14
+        width = label_width(label, _SIZE) + 14
         x, y = rows.place(width)
         own = picture.unused(f"parameter.{safe(node.name or node.op)}")
         paint, css, border = inked(ink, node, theme.paint("parameter"), "parameter", 1.4)
@@ -172,7 +173,7 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     badges = {shape.tooltip for shape in picture.shapes if shape.css == "badge"}
     chips += [(f"{mark} = {says}", "badge", "badge") for mark, says, _ in BADGES.values() if says in badges]
     for label, role, css in chips:
-        width = theme.label_width(label, _SIZE) + 16
+        width = label_width(label, _SIZE) + 16
         x, y = rows.place(width)
         paint = theme.paint(role, picture.gates)
         if ink.largest and role not in ("highway", "badge"):  # there, fills are values
@@ -200,8 +201,8 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
 
 _BACKWARD = "δv = dL/dv, the whole gradient by v;  ∂L/∂h: what the loss adds itself"
 _VALUES_CAPTION, _SCALE_CAPTION = "mean of its values", "gradient norm ‖∂L/∂·‖"
-_VALUES_WIDTH = _VALUE * len(theme.VALUES) + 12 + theme.label_width(_VALUES_CAPTION, _SIZE)
-_SCALE_WIDTH = _BIN * len(theme.GRADIENT) + 12 + theme.label_width(_SCALE_CAPTION, _SIZE)
+_VALUES_WIDTH = _VALUE * len(theme.VALUES) + 12 + label_width(_VALUES_CAPTION, _SIZE)
+_SCALE_WIDTH = _BIN * len(theme.GRADIENT) + 12 + label_width(_SCALE_CAPTION, _SIZE)
 
 
 def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
@@ -259,7 +260,7 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
 
 
 def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> float:
-    width = theme.label_width(caption, _SIZE)
+    width = label_width(caption, _SIZE)
     picture.shapes.append(
         Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", _SIZE, align="start")
     )
@@ -296,9 +297,9 @@ def add_warning(picture: Picture, says: str) -> None:
     title = next(shape for shape in picture.shapes if shape.id == "title")
     right = max(shape.x + shape.width / 2 for shape in picture.shapes)
     left, y = title.x - title.width / 2, max(shape.y + shape.height / 2 for shape in picture.shapes)
-    lines = textwrap.wrap(says, max(40, int((right - left) / theme.label_width("n", 12))))
+    lines = textwrap.wrap(says, max(40, int((right - left) / label_width("n", 12))))
     for k, line in enumerate(reversed(lines)):
-        width = theme.label_width(line, 12) + 20
+        width = label_width(line, 12) + 20
         picture.shapes.append(
             Shape(
                 f"not-finite.{len(lines) - k}",
@@ -358,4 +359,4 @@ def _width(text: str) -> float:
     plain = "".join(
         "x" if unicodedata.category(c) == "Lm" or unicodedata.decomposition(c).startswith("<su") else c for c in text
     )
-    return theme.label_width(plain, _TEXT)
+    return label_width(plain, _TEXT)

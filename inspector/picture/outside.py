@@ -12,6 +12,7 @@ from tinygrad_rnn.plurals import counted
 from ..layout.polylines import Path, joined
 from ..steps.items import safe
 from ..steps.labels import is_view, number_or_name, operation_label
+from ..text import label_width, subscript
 from . import theme
 from .ink import Ink, inked
 from .picture import Frame, Line, Picture, Shape
@@ -140,11 +141,11 @@ def _block(
     last = block[-1]
     label, role = _label(last, graph), "hidden" if last.timestep == t else "shared"
     if together and role == "shared" and not last.name:
-        label, role = (f"L{theme.subscript(t)}", "loss") if last.value.size == 1 else (last.op, "shared")
+        label, role = (f"L{subscript(t)}", "loss") if last.value.size == 1 else (last.op, "shared")
     paint, css, border = inked(ink, last, theme.paint(role), role, 1.6)
     own = picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
     indices = tuple(k for node in block for k in _stands_for(node, graph, tiling))
-    width = max(40.0, theme.label_width(label) + 14)
+    width = max(40.0, label_width(label) + 14)
     return Shape(
         own, "box", 0.0, 0.0, width, 24, label, paint, css, notes.get(last.index, ""), 11, border, nodes=indices
     )
@@ -167,7 +168,7 @@ def _one_box(picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Gra
     what = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in counts.most_common())
     last = nodes[-1]
     label = last.name or ("loss L" if _is_result(last, graph) else last.op)
-    width = max(58.0, theme.label_width(label, 12) + 16)
+    width = max(58.0, label_width(label, 12) + 16)
     y = _height(tiling)
     inside = dict.fromkeys(k for n in nodes for k in (n.index, *_folded_into(n, graph, tiling)))
     picture.shapes.append(
@@ -204,7 +205,7 @@ def _columns(
     for column in sorted(total):
         members = [node for node in nodes if depth[node.index] == column]
         labels = [_label(node, graph) for node in members]
-        width = max(48.0, *(theme.label_width(label) + 14 for label in labels))
+        width = max(48.0, *(label_width(label) + 14 for label in labels))
         x += width / 2
         for node, label in zip(members, labels, strict=True):
             own = picture.unused(f"out.{safe(node.name or node.op)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..layout.polylines import Path
-from . import theme
+from ..text import label_width
 from .picture import Frame, Line
 
 __all__ = ["ARROW", "ROUND", "arrow_size", "curve", "frame_label"]
@@ -17,7 +17,7 @@ _CORNER = 7.0
 
 def frame_label(frame: Frame) -> tuple[float, float, float]:
     """The middle of a frame's label, and its width."""
-    width = theme.label_width(frame.label)
+    width = label_width(frame.label)
     x = frame.right - 12 - width / 2 if frame.label_right else frame.left + 12 + width / 2
     return x, frame.top - 12, width
 

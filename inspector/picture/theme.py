@@ -18,14 +18,9 @@ __all__ = [
     "dashed",
     "gate_label",
     "gradient_bin",
-    "label_width",
-    "oval_width",
     "paint",
     "style_sheet",
-    "subscript",
-    "superscript",
     "value_class",
-    "visible",
 ]
 
 FONT = "Helvetica,Arial,sans-serif"
@@ -180,43 +175,6 @@ def gate_label(gate: str, gates: tuple[str, ...]) -> str:
         gate in GATE_WORDS and _is_usual(gate, gates) and not (gate == "z" and "o" in gates)
     )  # there z is the block input
     return f"{GATE_WORDS[gate]} ({gate})" if known else gate
-
-
-_EMS = {
-    **dict.fromkeys("iljtfrI.,:;·|()[]'! /₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 0.42),
-    **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ", 0.79),
-    **dict.fromkeys("₋⁻αβγδεθλμνσΣτφ∂", 0.69),
-    **dict.fromkeys("+<>=~^×÷−#&", 0.84),
-    **dict.fromkeys("mwMW@%", 1.02),
-}
-"""Widths of characters in ems that DejaVu Sans, the widest of the usual fonts, does not exceed."""
-
-
-def visible(text: str, keep: str = "") -> str:
-    """Text in which nothing controls a terminal, a font or a parser; characters in `keep` stay."""
-    if (text.replace(keep, "") if keep else text).isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in keep else "�" for c in text)
-
-
-def label_width(text: str, size: float = 11.0) -> float:
-    """How wide `text` is set, in points, in a wide font such as DejaVu Sans; no installed font can change it."""
-    return size * sum(_EMS.get(c, 0.64 if c.isascii() else 0.88 if ord(c) < 0x2E80 else 1.05) for c in text)
-
-
-def oval_width(text: str, size: float, height: float) -> float:
-    """How wide an ellipse of that height is that holds `text`."""
-    return (label_width(text, size) + 4) / math.sqrt(1 - (size / height) ** 2)
-
-
-def subscript(number: int) -> str:
-    """The number in subscript digits: 12 gives ``₁₂``."""
-    return "".join("₀₁₂₃₄₅₆₇₈₉"[int(c)] if c.isdigit() else "₋" for c in str(number))
-
-
-def superscript(number: int) -> str:
-    """The number in superscript digits."""
-    return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] if c.isdigit() else "⁻" for c in str(number))
 
 
 def style_sheet(gates: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ from matplotlib.text import Annotation
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox, ScaledTranslation
 
-from ..picture import theme
+from ..text import visible as printable
 from .colours import GREY
 from .style import KEY, SMALL, TITLE
 
@@ -186,7 +186,7 @@ def _drawn(axes: Axes) -> Iterator[tuple[Path, bool]]:
 
 def visible(text: str) -> str:
     """Text in which Matplotlib finds no mathematics and nothing that cannot be shown."""
-    return theme.visible(text.replace("\n", "↵")).replace("$", r"\$")
+    return printable(text.replace("\n", "↵")).replace("$", r"\$")
 
 
 def shortened(text: str, room: float, size: float) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_rnn import Node, Scope, Tensor
 
-from ..picture import theme
+from ..text import label_width, subscript
 from .chips import share, with_shares
 from .items import Item, Link, Step, entering
 from .labels import formula, is_view, operation_label, slice_label, symbol
@@ -180,9 +180,9 @@ class _Adjoint(Shapes):
         name = self.names.get(value.id, "·")
         label = f"from t = {abs(origin)}" if isinstance(origin, int) else f"∂L/∂{name}"
         if label.startswith("∂") and name in (*self.states, self.output):
-            label += theme.subscript(self.t)
+            label += subscript(self.t)
         item = Item(
-            self._key(f"from.{label}"), "ellipse", label, "loss", (theme.label_width(label, 12) + 14, 20.0), (), nodes
+            self._key(f"from.{label}"), "ellipse", label, "loss", (label_width(label, 12) + 14, 20.0), (), nodes
         )
         parts = tuple(use.part for use in uses)
         if value is self.run.outputs[self.t] and not isinstance(origin, int) and self.seed is None:
@@ -218,7 +218,7 @@ class _Adjoint(Shapes):
         )
         links = [self._link(_Flow(self.at[index], (self._tensor(index),))) for index in lines]
         links += [Link(chip, None) for chip in chips if chip]
-        size = (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0)
+        size = (24.0, 24.0) if round_ else (max(34.0, label_width(label) + 12), 22.0)
         self.items.append(
             Item(
                 key,
@@ -260,7 +260,7 @@ class _Adjoint(Shapes):
         )
         inner = tuple(self.factors.pop(index, ()))
         key = self._key(f"with.{label}")
-        width = max(24.0, theme.label_width(label, 10) + 10)
+        width = max(24.0, label_width(label, 10) + 10)
         self.items.append(
             Item(
                 key,
@@ -293,12 +293,12 @@ class _Adjoint(Shapes):
         """The name of a forward value, with its timestep where that matters."""
         if node.tensor is not None and node.tensor.id in self.names:
             name = self.names[node.tensor.id]
-            return name + theme.subscript(self.t) if name in (*self.states, self.output) else name
+            return name + subscript(self.t) if name in (*self.states, self.output) else name
         if node.tensor is not None and node.tensor is self.run.inputs[self.t]:
-            return f"x{theme.subscript(self.t)}"
+            return f"x{subscript(self.t)}"
         if node.name is None or node.op == "parameter" or node.timestep is None:
             return node.name
-        return node.name + theme.subscript(node.timestep)
+        return node.name + subscript(node.timestep)
 
     def _short(self, node: Node) -> str:
         while is_view(node):
@@ -335,7 +335,7 @@ class _Adjoint(Shapes):
         flow = self._gathered(x)
         if flow is None:
             return ""
-        label = f"δx{theme.subscript(self.t)}"
+        label = f"δx{subscript(self.t)}"
         self.items.append(
             Item("d.x", "circle", label, "input", (34.0, 34.0), (self._link(flow),), value=self.graph.find(x))
         )

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..picture import theme
+from ..text import label_width
 from .items import Item, Link
 
 __all__ = ["share", "with_shares"]
@@ -57,4 +57,4 @@ def _fold(chip: Item, found: dict[str, Item], readers: Counter[str]) -> None:
 
 
 def _size(label: str) -> tuple[float, float]:
-    return theme.label_width(label, 10) + 12, 18.0
+    return label_width(label, 10) + 12, 18.0

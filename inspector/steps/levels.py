@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..picture import theme
+from ..text import label_width, oval_width
 from .items import Item, Link, Step, entering
 from .labels import symbol
 
@@ -121,7 +121,7 @@ class _Collapse:
         gate = name if name is not None and name.role.startswith("gate:") else None
         label = sign if textbook or gate is None else f"{gate.label} = {sign}(·)"
         role = "layer" if textbook else gate.role if gate else item.role
-        width = max(36.0 if textbook else 44.0, theme.label_width(label, 12) + 12)
+        width = max(36.0 if textbook else 44.0, label_width(label, 12) + 12)
         lines = tuple(link._replace(layer=True) for link in self._lines(inside))
         nodes = tuple(dict.fromkeys(node for inner in inside for node in inner.nodes))
         return Item(
@@ -141,7 +141,7 @@ def _plain(item: Item, textbook: bool) -> Item:
     if not textbook or item.value is not None or not item.nodes:
         return item
     if item.shape == "box":
-        width = max(36.0, theme.oval_width(item.label, 11, 22))
+        width = max(36.0, oval_width(item.label, 11, 22))
         return replace(item, shape="ellipse", role="pointwise", size=(width, 22.0))
     return replace(item, role="pointwise")
 

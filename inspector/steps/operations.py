@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tinygrad_rnn import Node, Tensor
 
-from ..picture import theme
+from ..text import label_width, oval_width, subscript
 from .items import Item, Link, Step, entering
 from .labels import is_view, number_or_name, operation_label, slice_label
 from .source import Source
@@ -62,10 +62,10 @@ class Shapes:
         """The shape of the named value `node`, or with a prefix that of something as large as it is."""
         assert node.tensor is not None
         is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
-        label = prefix + name + (theme.subscript(self.t) if is_state else "")
+        label = prefix + name + (subscript(self.t) if is_state else "")
         role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
         round_ = is_state and len(name) <= 2
-        width = theme.label_width(prefix + name, 12) + (22 if is_state else 10)
+        width = label_width(prefix + name, 12) + (22 if is_state else 10)
         shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
         return Item(key, shape, label, role, size, (link,), (), True, value)
 
@@ -153,7 +153,7 @@ class _Builder(Shapes):
                 "circle" if round_ else "box",
                 label,
                 self._role(owner),
-                (24.0, 24.0) if round_ else (max(34.0, theme.label_width(label) + 12), 22.0),
+                (24.0, 24.0) if round_ else (max(34.0, label_width(label) + 12), 22.0),
                 tuple(lines),
                 (node, *folded),
                 is_straight(node),
@@ -200,9 +200,9 @@ class _Builder(Shapes):
         """A value of another timestep, or from outside, that is no state: a stand-in with its name."""
         label = source.path.rsplit("/", 1)[-1]
         if source.timestep is not None and source.timestep != self.t:
-            label += theme.subscript(source.timestep)
+            label += subscript(source.timestep)
         key = self._key(f"from.{label}")
-        width = max(32.0, theme.oval_width(label, 12, 20))
+        width = max(32.0, oval_width(label, 12, 20))
         self.items.append(Item(key, "ellipse", label, "value", (width, 20.0), (), value=source))
         self.at[source.index] = key
 
@@ -243,7 +243,7 @@ class _Builder(Shapes):
             return self._label(node)
         alike = self.functions.setdefault(tuple(names), {})
         number = alike.setdefault(self.recipes[node.index], len(alike) + 1)
-        return f"f{theme.subscript(number) if number > 1 else ''}({', '.join(names)})"
+        return f"f{subscript(number) if number > 1 else ''}({', '.join(names)})"
 
     def _recipe(self, node: Node) -> int:
         """A number for how a value is computed from leaves: what is computed in the same way has the same."""

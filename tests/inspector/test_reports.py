@@ -13,7 +13,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.picture.ink import number
+from inspector.text import number
 from tests.marks import slow_unless
 from tinygrad_rnn.recurrent.unroll import Run
 

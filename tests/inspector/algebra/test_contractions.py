@@ -14,7 +14,7 @@ import tinygrad_rnn as tg
 from inspector.algebra.contractions import contraction
 from inspector.algebra.expression import Expression
 from inspector.picture.compose import picture
-from inspector.picture.theme import visible
+from inspector.text import visible
 
 SIZES = {"i": 2, "j": 3, "k": 4}
 terms = st.lists(st.sampled_from("ijk"), min_size=1, max_size=2, unique=True).map("".join)

@@ -21,6 +21,7 @@ from inspector.formats.tikz import _name, write_tex
 from inspector.picture import theme
 from inspector.picture.compose import LEVELS, picture
 from inspector.picture.picture import Frame, Line, Picture, Shape
+from inspector.text import label_width
 from tests.inspector.formats.test_dot import NASTY
 from tests.marks import slow_unless
 from tests.random_cells import runs
@@ -321,7 +322,7 @@ def test_what_the_kinds_look_like() -> None:
         ),
     ]
     text = write_tex(drawing)
-    middle = 12 + theme.label_width("step t = 0") / 2
+    middle = 12 + label_width("step t = 0") / 2
     assert text.startswith("% a title % with a line\n") and "tooltip" not in text
     for line in (
         (

@@ -84,7 +84,7 @@ def test_a_ribbon_darkens_where_the_gradient_grows() -> None:
     first, last = ribbons(drawing, "h")[0], ribbons(drawing, "h")[-1]
     assert norms[3] < 1e-6 * norms[57]
     assert int(first.css[1]) < int(last.css[1])
-    assert inspector.picture.ink.number(norms[3]) in first.tooltip and "t = 57" in last.tooltip
+    assert inspector.text.number(norms[3]) in first.tooltip and "t = 57" in last.tooltip
 
 
 def test_without_a_trace_there_is_no_ribbon() -> None:

@@ -34,10 +34,10 @@ def test_lines_into_the_gates_of_a_gru_carry_what_its_blocks_send_back() -> None
     for k, gate in enumerate("rz"):
         delta = trace.gradient(f"z_{gate}", 1)
         expected = np.linalg.norm(delta @ weight[k * H : (k + 1) * H])
-        assert norm_on(drawing, "t0.h.add", f"t1.{gate}") == f"gradient norm {inspector.picture.ink.number(expected)}"
+        assert norm_on(drawing, "t0.h.add", f"t1.{gate}") == f"gradient norm {inspector.text.number(expected)}"
     weight = trace.run.cell.weight_ih.data
     expected = np.linalg.norm(trace.gradient("z_n", 1) @ weight[2 * H :])
-    assert norm_on(drawing, "t1.x", "t1.n") == f"gradient norm {inspector.picture.ink.number(expected)}"
+    assert norm_on(drawing, "t1.x", "t1.n") == f"gradient norm {inspector.text.number(expected)}"
 
 
 def test_lines_through_a_join_carry_the_sum_of_all_gates() -> None:
@@ -45,7 +45,7 @@ def test_lines_through_a_join_carry_the_sum_of_all_gates() -> None:
     deltas = np.concatenate([trace.gradient(f"z_{gate}", 2) for gate in "ifgo"], axis=1)
     by_h = deltas @ trace.run.cell.weight_hh.data
     by_x = deltas @ trace.run.cell.weight_ih.data
-    number = inspector.picture.ink.number
+    number = inspector.text.number
     assert norm_on(drawing, "t1.h.multiply", "t2.join") == f"gradient norm {number(float(np.linalg.norm(by_h)))}"
     assert norm_on(drawing, "t2.x", "t2.join") == f"gradient norm {number(float(np.linalg.norm(by_x)))}"
     forget = trace.gradient("z_f", 2)
@@ -60,7 +60,7 @@ def test_the_last_step_of_a_plain_network_shows_its_whole_gradient(level: str) -
     trace = inspector.trace(run, run.outputs[-1].sum())
     drawing = picture(run, level=level, trace=trace)
     expected = float(np.linalg.norm(trace.gradient("h", 0)))
-    assert norm_on(drawing, "t0.h.tanh", "t1.h.tanh") == f"gradient norm {inspector.picture.ink.number(expected)}"
+    assert norm_on(drawing, "t0.h.tanh", "t1.h.tanh") == f"gradient norm {inspector.text.number(expected)}"
 
 
 @pytest.mark.parametrize("level", ["operation", "gate", "cell"])

@@ -9,8 +9,8 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.picture import theme
 from inspector.picture.compose import LEVELS, picture
-from inspector.picture.ink import number
 from inspector.picture.picture import Picture
+from inspector.text import number
 from tests.inspector.picture.test_drawing import RUNS, run_of
 
 

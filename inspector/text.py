@@ -1,0 +1,63 @@
+"""How text, a number and the width of a label read, wherever they are written."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["label_width", "number", "oval_width", "percent", "subscript", "superscript", "visible"]
+
+_EMS = {
+    **dict.fromkeys("iljtfrI.,:;·|()[]'! /₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 0.42),
+    **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ", 0.79),
+    **dict.fromkeys("₋⁻αβγδεθλμνσΣτφ∂", 0.69),
+    **dict.fromkeys("+<>=~^×÷−#&", 0.84),
+    **dict.fromkeys("mwMW@%", 1.02),
+}
+"""Widths of characters in ems that DejaVu Sans, the widest of the usual fonts, does not exceed."""
+
+_LOW = dict(zip("0123456789+-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
+_HIGH = dict(zip("0123456789+-=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Text in which nothing controls a terminal, a font or a parser; characters in `keep` stay."""
+    if (text.replace(keep, "") if keep else text).isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else "�" for c in text)
+
+
+def label_width(text: str, size: float = 11.0) -> float:
+    """How wide `text` is set, in points, in a wide font such as DejaVu Sans; no installed font can change it."""
+    return size * sum(_EMS.get(c, 0.64 if c.isascii() else 0.88 if ord(c) < 0x2E80 else 1.05) for c in text)
+
+
+def oval_width(text: str, size: float, height: float) -> float:
+    """How wide an ellipse of that height is that holds `text`."""
+    return (label_width(text, size) + 4) / math.sqrt(1 - (size / height) ** 2)
+
+
+def subscript(value: int | str) -> str:
+    """Lowered characters where Unicode has all of them, otherwise after an underscore: 12 gives ``₁₂``."""
+    text = str(value)
+    return "".join(_LOW[c] for c in text) if set(text) <= _LOW.keys() else f"_{text}"
+
+
+def superscript(value: int | str) -> str:
+    """Raised characters where Unicode has all of them, otherwise after a circumflex."""
+    text = str(value)
+    return "".join(_HIGH[c] for c in text) if set(text) <= _HIGH.keys() else f"^{text}"
+
+
+def number(value: float) -> str:
+    """Three significant digits, the way a person writes them."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa}×10{superscript(int(exponent))}"
+
+
+def percent(share: float) -> str:
+    """A share of a whole."""
+    return f"{100 * share:.0f} %"
