@@ -28,7 +28,7 @@ from .analysis.saliency import Saliency as Saliency
 from .analysis.saliency import saliency as saliency
 from .analysis.shares import Shares as Shares
 from .analysis.shares import shares as shares
-from .analysis.steps import step_jacobians as step_jacobians
+from .analysis.step_jacobians import step_jacobians as step_jacobians
 from .analysis.stops import Stop as Stop
 from .analysis.stops import Stops as Stops
 from .analysis.stops import stops as stops

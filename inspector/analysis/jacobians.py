@@ -24,7 +24,7 @@ from ..plots.legends import head, legend, visible
 from ..results import Analysis, Labelled
 from ..tracing.finite import first_not_finite, in_words
 from ..tracing.sparkline import sparkline
-from .steps import Steps
+from .step_jacobians import StepMaps
 
 Array = npt.NDArray[np.float64]
 
@@ -208,7 +208,7 @@ def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) ->
     >>> bool(np.allclose(found.singular_values, 1.0)), bool(np.allclose(found.product, 0.0))
     (True, True)
     """
-    maps = Steps(run, layer, "jacobians")
+    maps = StepMaps(run, layer, "jacobians")
     chosen = maps.chosen(steps)
     shape = (len(chosen), maps.batch)
     values = np.empty((*shape, maps.size))

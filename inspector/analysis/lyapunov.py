@@ -26,7 +26,7 @@ from ..plots.style import FINE, THIN
 from ..results import Analysis, Labelled
 from ..tracing.finite import NotFinite, first_not_finite, in_words
 from ..tracing.sparkline import sparkline
-from .steps import Steps
+from .step_jacobians import StepMaps
 
 Array = npt.NDArray[np.float64]
 
@@ -266,7 +266,7 @@ def _matrices(
 
 
 def _of_run(run: Run, layer: str | None) -> Iterator[npt.NDArray[Any]]:
-    maps = Steps(run, layer, "lyapunov")
+    maps = StepMaps(run, layer, "lyapunov")
     for _, found in maps.jacobians(range(len(maps)), last_first=maps.reverse):
         yield found[::-1] if maps.reverse else found
 

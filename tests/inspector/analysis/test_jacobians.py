@@ -14,7 +14,7 @@ from matplotlib.collections import PolyCollection
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.analysis import steps
+from inspector.analysis import step_jacobians
 from inspector.analysis.jacobians import effective_rank
 from tests.random_cells import BATCH, cells
 from tests.strategies import FEW
@@ -73,7 +73,7 @@ def test_jacobians_are_of_the_dynamics_however_it_was_run(options: dict[str, Any
 @pytest.mark.parametrize("reverse", [False, True])
 def test_padded_steps_are_the_identity(compiled: bool, reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        steps.Steps, "_recorded", None
+        step_jacobians.StepMaps, "_recorded", None
     )  # nor does what stands in the padding keep steps from being repeated
     made, x = cell("lstm"), X.copy()
     x[3:, 1] = np.nan
@@ -157,7 +157,7 @@ def test_blocks_and_subsets_do_not_change_a_number(monkeypatch: pytest.MonkeyPat
     whole = inspector.step_jacobians(run)
     np.testing.assert_array_equal(inspector.step_jacobians(run, steps=slice(1, 4)), whole[1:4])
     before = inspector.jacobians(run).to_dict()
-    monkeypatch.setattr(steps, "_BLOCK", 2 * 2 * 8 * 4)
+    monkeypatch.setattr(step_jacobians, "_BLOCK", 2 * 2 * 8 * 4)
     np.testing.assert_allclose(inspector.step_jacobians(run), whole, rtol=1e-12)
     for name, table in before.items():
         if isinstance(table, dict):

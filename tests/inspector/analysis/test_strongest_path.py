@@ -13,7 +13,7 @@ from hypothesis import given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.analysis.entries import entries
+from inspector.analysis.semiring import entries
 from inspector.analysis.strongest_path import StrongestPath
 from inspector.picture.compose import picture
 from tests.inspector.analysis.networks import KINDS, network

@@ -21,7 +21,7 @@ from ..tracing.values import parts_of
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Steps", "step_jacobians"]
+__all__ = ["StepMaps", "step_jacobians"]
 
 _BLOCK = 1 << 18
 """Numbers in a batched cotangent, so that what comes of it stays in the cache."""
@@ -65,7 +65,7 @@ def step_jacobians(run: Run, layer: str | None = None, steps: slice | None = Non
     >>> inspector.step_jacobians(run).shape
     (5, 4, 6, 6)
     """
-    maps = Steps(run, layer, "step_jacobians")
+    maps = StepMaps(run, layer, "step_jacobians")
     chosen = maps.chosen(steps)
     out = np.empty((len(chosen), maps.batch, maps.size, maps.size), maps.cell.dtype)
     for block, found in maps.jacobians(chosen):
@@ -73,7 +73,7 @@ def step_jacobians(run: Run, layer: str | None = None, steps: slice | None = Non
     return out
 
 
-class Steps:
+class StepMaps:
     """What one cell of a run did at each step.
 
     Attributes
