@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from tests.random_cells import BATCH, SIZE, cells
 from tests.strategies import FEW
+from tests.tinygrad_rnn.compiler.cells import CELLS, OPTIONS, Chained, N, X
 from tests.tinygrad_rnn.compiler.checks import close, loss_of, same
-from tests.tinygrad_rnn.compiler.test_compiled import CELLS, OPTIONS, Chained, N, X
 
 H = 4
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import collections
-import functools
 import itertools
 import threading
-import types
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,94 +15,10 @@ import tinygrad_rnn as tg
 from tests.marks import slow_unless
 from tests.random_cells import BATCH, SIZE, cells
 from tests.strategies import FEW
+from tests.tinygrad_rnn.compiler.cells import BASIC, CELLS, OPTIONS, OTHERS, Attentive, B, H, N, T, X
 from tests.tinygrad_rnn.compiler.checks import BACKENDS, close, loss_of, same
-from tinygrad_rnn.compiler import CompileWarning, kernels, uncompiled
-from tinygrad_rnn.compiler.loops import Loop
+from tinygrad_rnn.compiler import uncompiled
 
-T, B, N, H = 6, 3, 2, 4
-X = np.random.default_rng(0).normal(size=(T, B, N))
-OPTIONS: list[dict[str, Any]] = [
-    {},
-    {"reverse": True},
-    {"truncate": 2},
-    {"lengths": [6, 2, 4]},
-    {"reverse": True, "truncate": 4, "lengths": [1, 6, 3]},
-]
-
-
-class Peephole(tg.Cell):
-    """Separate weights for each gate, products that share an operand, weights that multiply elementwise."""
-
-    state_names = ("h", "c")
-
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        for gate in "ifgo":
-            self.parameter(f"w{gate}", (hidden_size, input_size + hidden_size))
-            self.parameter(f"b{gate}", (hidden_size,), tg.init.zeros)
-            self.parameter(f"p{gate}", (hidden_size,))
-
-    def step(self, x: Any, state: Any) -> Any:
-        w = dict(self.named_parameters())
-        both = tg.concatenate([x, state.h], axis=1)
-        z = {gate: both @ w[f"w{gate}"].T + w[f"b{gate}"] for gate in "ifgo"}
-        i, f = tg.named(i=tg.sigmoid(z["i"] + w["pi"] * state.c), f=tg.sigmoid(z["f"] + w["pf"] * state.c))
-        g = tg.named(g=tg.tanh(z["g"]))
-        c = f * state.c + i * g
-        o = tg.named(o=tg.sigmoid(z["o"] + w["po"] * c))
-        return o * tg.tanh(c), c
-
-
-class Normalised(tg.Cell):
-    """Sums over features inside the step, maxima, comparisons and a choice."""
-
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        self.w = self.parameter("w", (hidden_size, hidden_size))
-        self.u = self.parameter("u", (hidden_size, input_size))
-
-    def step(self, x: Any, state: Any) -> Any:
-        a = x @ self.u.T + state.h @ self.w.T
-        centred = a - a.mean(axis=1, keepdims=True)
-        scaled = tg.named(n=centred / tg.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-3))
-        spread = tg.max(a, axis=1, keepdims=True) - tg.min(a, axis=1, keepdims=True)
-        k = tg.named(k=tg.where(scaled > 0.1, scaled, 0.1 * tg.expm1(scaled)))
-        return (tg.maximum(tg.tanh(k), -0.5) * tg.softplus(spread) * 0.3 + tg.relu(state.h) * 0.1,)
-
-
-class Attentive(tg.Cell):
-    """Operations that no loop nest can do: the products run in NumPy, and softmax, flips and powers as they are."""
-
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        self.w = self.parameter("w", (hidden_size, hidden_size))
-        self.u = self.parameter("u", (hidden_size, input_size))
-
-    def step(self, x: Any, state: Any) -> Any:
-        a = tg.named(a=tg.softmax(state.h @ self.w.T, axis=1))
-        mixed = tg.einsum("bi,bj->bij", a, x @ self.u.T)
-        return (tg.tanh(mixed.sum(axis=1) + tg.flip(state.h, axis=1) + tg.cumsum(a, axis=1)),)
-
-
-class Chained(tg.Cell):
-    """States that are earlier states handed on, a value nobody reads, a product behind everything."""
-
-    state_names = ("h", "c", "s")
-
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        self.w = self.parameter("w", (hidden_size, hidden_size))
-        self.u = self.parameter("u", (input_size, hidden_size))
-
-    def step(self, x: Any, state: Any) -> Any:
-        tg.named(y=state.h @ self.w)
-        e = tg.named(e=tg.tanh(x @ self.u))
-        return tg.tanh(e + state.s @ self.w.T * 0.5), state.h, state.c
-
-
-BASIC = ["rnn", "lstm", "gru"]
-OTHERS = [name for name in tg.cells.names() if name not in BASIC]
-CELLS = [*map(tg.cells.get, BASIC), Peephole, Normalised, Attentive, Chained]
 QUICK = [*((kind, "numpy") for kind in CELLS), (tg.cells.get("lstm"), "numba"), (Attentive, "numba")]
 """Machine code takes long to make; the others' is made by ``make test-all``."""
 
@@ -344,37 +256,6 @@ def test_no_grad_and_anomalies(backend: str) -> None:
         tg.unroll(compiled, bad)
 
 
-# ---------------------------------------------------------------------------------------- what it refuses
-
-
-class Branching(tg.Cell):
-    def step(self, x: Any, state: Any) -> Any:
-        return (state.h * 2.0 if float(tg.exp(state.h).sum()) > 0 else state.h,)
-
-
-class Drifting(tg.Cell):
-    def step(self, x: Any, state: Any) -> Any:
-        return (tg.astype(state.h, dtype=np.dtype(np.float32)) * 0.5,)
-
-
-@pytest.mark.parametrize(("kind", "reason"), [(Branching, "the result of sum"), (Drifting, "float64 to float32")])
-def test_what_cannot_be_traced_runs_eagerly_and_says_why(kind: Any, reason: str) -> None:
-    cell = kind(N, H, seed=0)
-    compiled = tg.compile(cell, backend="numpy")
-    with pytest.warns(CompileWarning, match=f"{kind.__name__}.*runs eagerly.*{reason}"):
-        run = tg.unroll(compiled, X)
-    assert run.tape is None
-    close(tg.unroll(cell, X).stacked.data, run.stacked.data)
-
-
-def test_what_cannot_be_fused_runs_in_numpy_and_names_the_operation() -> None:
-    pytest.importorskip("numba")
-    cell = Attentive(N, H, seed=0)
-    with pytest.warns(CompileWarning, match=r"Attentive.*runs in NumPy.*logsumexp"):
-        run = tg.unroll(tg.compile(cell, backend="numba"), X)
-    assert run.tape is not None
-
-
 def test_what_compile_takes() -> None:
     cell = tg.cells.LSTMCell(N, H, seed=0)
     compiled = tg.compile(cell, backend="numpy")
@@ -396,38 +277,6 @@ def test_what_compile_takes() -> None:
         tg.unroll(compiled, X, (np.zeros((B, H + 1)), np.zeros((B, H))))
 
 
-def test_tensors_from_elsewhere_are_read_anew(backend: str) -> None:
-    class Scaled(tg.Cell):
-        scale = tg.tensor(2.0)
-
-        def step(self, x: Any, state: Any) -> Any:
-            return (tg.tanh(state.h * self.scale + 0.1),)
-
-    cell = Scaled(N, H, seed=0)
-    compiled = tg.compile(cell, backend=backend)
-    for number in (2.0, 3.0):
-        cell.scale.data = number
-        close(tg.unroll(cell, X).stacked.data, tg.unroll(compiled, X).stacked.data)
-
-
-def test_weights_from_elsewhere_get_their_gradient(backend: str) -> None:
-    """A step may read Tensors that are no parameters, and another one each time."""
-
-    class Hyper(tg.Cell):
-        weight: Any
-
-        def step(self, x: Any, state: Any) -> Any:
-            return (tg.tanh(x @ self.weight + state.h * 0.5),)
-
-    cell = Hyper(N, H, seed=0)
-    compiled = tg.compile(cell, backend=backend)
-    for scale in (1.0, 2.0):
-        source = tg.tensor(np.full((N, H), 0.1), requires_grad=True)
-        cell.weight = source * scale
-        found = [tg.grad(tg.unroll(one, X).stacked.sum(), [source])[0].data for one in (cell, compiled)]
-        close(*found)
-
-
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "clockwork"])
 def test_padded_batches_in_single_precision(name: str, backend: str) -> None:
     cell = tg.cells.get(name)(N, H, dtype=np.float32, seed=0)
@@ -439,129 +288,6 @@ def test_padded_batches_in_single_precision(name: str, backend: str) -> None:
     for left, right in zip(*found, strict=True):
         assert left.dtype == right.dtype == np.float32
         np.testing.assert_allclose(left, right, rtol=2e-5, atol=2e-6)
-
-
-# ---------------------------------------------------------------------------------- what a cell may be besides
-
-
-def test_an_attribute_that_has_changed_is_noticed() -> None:
-    class Leak(tg.Cell):
-        alpha: Any = 0.5
-        mask = np.array([1.0, 1.0, 0.0, 1.0])
-
-        def __init__(self, *sizes: int) -> None:
-            super().__init__(*sizes, seed=0)
-            self.settings = {"gain": [1.0, 2.0]}
-            self.w = self.parameter("w", (N, H))
-
-        def step(self, x: Any, state: Any) -> Any:
-            return (self.alpha * state.h + (x @ self.w) * self.mask * self.settings["gain"][1],)
-
-    cell = Leak(N, H)
-    compiled = tg.compile(cell, backend="numpy")
-    before = tg.unroll(compiled, X)
-    expected = tg.grad(tg.unroll(cell, X).stacked.sum(), cell.w)[0].data
-    shapes = compiled.recurrence(X, [np.zeros((B, H))])
-    assert compiled.recurrence(X, [np.zeros((B, H))]) is shapes, "what has been worked out is used again"
-
-    def changes() -> Any:
-        yield setattr(cell, "alpha", 0.9)
-        yield setattr(Leak, "mask", np.array([0.0, 1.0, 2.0, 1.0]))
-        cell.mask[0] = 5.0
-        yield
-        cell.settings["gain"][1] = -1.0
-        yield
-        yield setattr(Leak, "step", lambda self, x, state: (tg.tanh(state.h + x @ self.w),))
-
-    for number, _ in enumerate(changes()):
-        close(tg.unroll(cell, X).stacked.data, tg.unroll(compiled, X).stacked.data, str(number))
-    close(expected, tg.grad(before.stacked.sum(), cell.w)[0].data, "an earlier run keeps what it was made with")
-
-
-class Slotted:
-    __slots__ = ("a",)
-
-    def __init__(self) -> None:
-        self.a = 0.5
-
-
-class Called:
-    def __init__(self) -> None:
-        self.a = 0.5
-
-    def __call__(self) -> float:
-        return self.a
-
-
-def _function() -> Any:
-    def alpha() -> float:
-        return float(vars(alpha)["a"])
-
-    alpha.a = 0.5  # type: ignore[attr-defined]
-    return alpha
-
-
-def _boxed(value: float) -> Any:
-    box = np.empty(1, object)
-    box[0] = value
-    return box
-
-
-HOLDERS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any], None]]] = {
-    "namespace": (lambda: types.SimpleNamespace(a=0.5), lambda v: v.a, lambda v: setattr(v, "a", 0.9)),
-    "slots": (Slotted, lambda v: v.a, lambda v: setattr(v, "a", 0.9)),
-    "slots inside": (
-        lambda: types.SimpleNamespace(b=[{"k": Slotted()}]),
-        lambda v: v.b[0]["k"].a,
-        lambda v: setattr(v.b[0]["k"], "a", 0.9),
-    ),
-    "callable": (Called, lambda v: v(), lambda v: setattr(v, "a", 0.9)),
-    "bound method": (lambda: Called().__call__, lambda v: v(), lambda v: setattr(v.__self__, "a", 0.9)),
-    "partial": (lambda: functools.partial(lambda a: a, a=0.5), lambda v: v(), lambda v: v.keywords.update(a=0.9)),
-    "function": (_function, lambda v: v(), lambda v: setattr(v, "a", 0.9)),
-    "deque": (lambda: collections.deque([0.5]), lambda v: v[0], lambda v: v.__setitem__(0, 0.9)),
-    "user's mapping": (lambda: collections.UserDict(a=0.5), lambda v: v["a"], lambda v: v.update(a=0.9)),
-    "default mapping": (lambda: collections.defaultdict(float, a=0.5), lambda v: v["a"], lambda v: v.update(a=0.9)),
-    "bytes": (lambda: bytearray([1]), lambda v: float(v[0]), lambda v: v.__setitem__(0, 2)),
-    "array of objects": (lambda: _boxed(0.5), lambda v: v[0], lambda v: v.__setitem__(0, 0.9)),
-}
-
-
-@pytest.mark.parametrize("holder", HOLDERS)
-def test_a_change_is_noticed_in_whatever_an_attribute_holds(holder: str) -> None:
-    make, read, change = HOLDERS[holder]
-
-    class Leak(tg.Cell):
-        held: Any = None
-
-        def step(self, x: Any, state: Any) -> Any:
-            return (tg.tanh(x) + read(self.held) * state.h,)
-
-    cell = Leak(N, N)
-    cell.held = make()
-    compiled = tg.compile(cell, backend="numpy")
-    first = tg.unroll(compiled, X).stacked.data
-    known = compiled.recurrence(X, [np.zeros((B, N))])
-    assert compiled.recurrence(X, [np.zeros((B, N))]) is known, "nothing has changed"
-    change(cell.held)
-    expected = tg.unroll(cell, X).stacked.data
-    assert not np.allclose(expected, first)
-    close(expected, tg.unroll(compiled, X).stacked.data)
-
-
-def test_a_step_that_counts_its_calls_is_traced_once() -> None:
-    class Counting(tg.Cell):
-        calls = 0
-
-        def step(self, x: Any, state: Any) -> Any:
-            self.calls += 1
-            return (tg.tanh(state.h + x[:, :1]),)
-
-    cell = Counting(N, H)
-    compiled = tg.compile(cell, backend="numpy")
-    for batch in (2, 3, 2, 3):
-        tg.unroll(compiled, X[:, :batch])
-    assert cell.calls == 2
 
 
 def test_what_no_path_leads_to_has_no_gradient() -> None:
@@ -602,59 +328,3 @@ def test_batches_of_none(backend: str) -> None:
     run = tg.unroll(tg.compile(lstm, backend=backend), np.zeros((3, 0, N)))
     assert run.stacked.shape == (3, 0, H)
     assert not tg.grad(run.stacked.sum(), lstm.weight_ih)[0].data.any()
-
-
-class Taking(tg.Cell):
-    def step(self, x: Any, state: Any) -> Any:
-        return (tg.tanh(x[:, :1] + tg.take(state.h, [2, 0, 1, 1], axis=1)),)
-
-
-class Choosing(tg.Cell):
-    def step(self, x: Any, state: Any) -> Any:
-        return (state.h + tg.where(state.h > 0.0, 1.0, 0.0),)
-
-
-def test_indices_are_no_reason_to_run_eagerly_and_numbers_without_dtype_are() -> None:
-    cell = Taking(N, H)
-    same(cell, X, tg.compile(cell, backend="numpy"))
-    single = Choosing(N, H, dtype=np.float32)
-    with pytest.warns(CompileWarning, match=r"float32 to float64, as where\(condition, 1.0, 0.0\) is"):
-        tg.unroll(tg.compile(single, backend="numpy"), X)
-
-
-class Matrix(tg.Cell):
-    """Fast weights: a matrix as state, which no loop nest can do."""
-
-    state_names = ("h", "s")
-
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        self.k, self.v = self.parameter("k", (input_size, hidden_size)), self.parameter("v", (input_size, hidden_size))
-
-    def initial_state(self, batch: int) -> Any:
-        return self.State(np.zeros((batch, self.hidden_size)), np.zeros((batch, self.hidden_size, self.hidden_size)))
-
-    def step(self, x: Any, state: Any) -> Any:
-        s = 0.9 * state.s + tg.einsum("bi,bj->bij", x @ self.v, x @ self.k)
-        return tg.tanh((s @ (x @ self.k)[:, :, None])[:, :, 0]), s
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", [kind for kind in CELLS if kind is not Attentive])
-def test_every_other_cell_is_fused_in_either_precision(kind: Any, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("numba")
-    monkeypatch.setattr(Loop, "_compile", lambda loop: setattr(loop, "_planned", False))  # planned, and run in NumPy
-    cell = kind(N, H, seed=0, dtype=dtype)
-    run = tg.unroll(tg.compile(cell, backend="numba"), X.astype(dtype))  # a warning would say what cannot be fused
-    assert all(gradient.dtype == dtype for gradient in tg.grad(run.stacked.sum(), cell.parameters()))
-
-
-@pytest.mark.parametrize("kind", [Matrix, Attentive])
-def test_what_cannot_be_fused_is_known_before_anything_is_compiled(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("numba")
-    monkeypatch.setattr(kernels, "load", lambda *_: pytest.fail("it compiles what it cannot use"))
-    cell = kind(N, H, seed=0)
-    with pytest.warns(CompileWarning, match=r"runs in NumPy, since .* cannot be fused") as caught:
-        run = tg.unroll(tg.compile(cell, backend="numba"), X)
-        tg.grad(run.stacked.sum(), cell.parameters())
-    assert len(caught) == 1

@@ -9,8 +9,8 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from tests.tinygrad_rnn.compiler.cells import BASIC, OPTIONS, OTHERS, N, X
 from tests.tinygrad_rnn.compiler.checks import close
-from tests.tinygrad_rnn.compiler.test_compiled import BASIC, OPTIONS, OTHERS, N, X
 
 T, B, H, MEMBERS = len(X), X.shape[1], 4, 3
 

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 import tinygrad_rnn as tg
+from tests.tinygrad_rnn.compiler.cells import CELLS, Attentive
 from tests.tinygrad_rnn.compiler.checks import close
 from tests.tinygrad_rnn.compiler.programs import B, H, N, feeds, traced, written
-from tests.tinygrad_rnn.compiler.test_compiled import CELLS, Attentive
 from tests.tinygrad_rnn.compiler.test_places import at
 from tinygrad_rnn.compiler.adjoint import derive_adjoint
 from tinygrad_rnn.compiler.errors import UnsupportedError

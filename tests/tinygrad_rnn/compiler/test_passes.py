@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import tinygrad_rnn as tg
 from tests.random_cells import BATCH, SIZE, cells, wide_cells
 from tests.strategies import FEW
+from tests.tinygrad_rnn.compiler.cells import CELLS, OTHERS
 from tests.tinygrad_rnn.compiler.checks import close
 from tests.tinygrad_rnn.compiler.programs import F64, B, H, N, feeds, traced, written
-from tests.tinygrad_rnn.compiler.test_compiled import CELLS, OTHERS
 from tinygrad_rnn.compiler.adjoint import derive_adjoint
 from tinygrad_rnn.compiler.errors import UntraceableError
 from tinygrad_rnn.compiler.passes import BACKWARD, FORWARD, optimise

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.tinygrad_rnn.compiler.cells import CELLS, OTHERS, Peephole
 from tests.tinygrad_rnn.compiler.checks import close
 from tests.tinygrad_rnn.compiler.programs import H, N, feeds, traced
-from tests.tinygrad_rnn.compiler.test_compiled import CELLS, OTHERS, Peephole
 from tinygrad_rnn.compiler.adjoint import derive_adjoint
 from tinygrad_rnn.compiler.passes import BACKWARD, FORWARD, optimise
 from tinygrad_rnn.compiler.passes.recomputation import recompute, worth_keeping

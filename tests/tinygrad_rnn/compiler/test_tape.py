@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.tinygrad_rnn.compiler.cells import CELLS
 from tests.tinygrad_rnn.compiler.programs import B, H, N, traced
-from tests.tinygrad_rnn.compiler.test_compiled import CELLS
 from tinygrad_rnn.compiler.places import Row
 from tinygrad_rnn.compiler.program import label
 from tinygrad_rnn.compiler.tape import Layout, place_on_tape
