@@ -13,9 +13,9 @@ from tinygrad_rnn.recurrent.unroll import Run
 from ..steps.items import Link, Step, highways, layer_prefix
 from ..text import label_width
 from .order import Spacing
+from .place import Placement, place, rail_row
 from .polylines import Path, moved
-from .route import Wire, route
-from .rows import Placement, place, rail_row
+from .route import Routes, Wire, route
 from .turn import transposed, turned
 
 __all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out"]
@@ -151,11 +151,17 @@ def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], t
     outlines = {shape: transposed(step) if step.backward else step for shape, step in kinds.items()}
     states = frozenset.intersection(*(frozenset(highways(outline)) for outline in outlines.values()))
     level = max(rail_row(outline, states) for outline in outlines.values())
+    best: tuple[int, dict[tuple[object, ...], Placement], dict[tuple[object, ...], Routes]] | None = None
     for extra in (0.0, 12.0, 24.0, 48.0):
         roomy = replace(spacing, row=spacing.row + extra, gap=spacing.gap + extra / 2)
         placements = {shape: place(outline, roomy, states, level, title) for shape, outline in outlines.items()}
         placements |= {shape: turned(step, placements[shape]) for shape, step in kinds.items() if step.backward}
         routes = {shape: route(step, placements[shape], roomy) for shape, step in kinds.items()}
-        if not any(found.crowded for found in routes.values()):
+        crowded = sum(found.crowded for found in routes.values())
+        if best is not None and crowded >= best[0]:
+            break  # more room is no cure
+        best = crowded, placements, routes
+        if not crowded:
             break
-    return {shape: (placements[shape], routes[shape].paths) for shape in kinds}
+    assert best is not None
+    return {shape: (best[1][shape], best[2][shape].paths) for shape in kinds}

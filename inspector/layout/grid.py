@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ..steps.items import Item
 from .order import Spacing
-from .rows import Placement
+from .place import Placement
 
 __all__ = ["Box", "grid", "nearest", "pins_of"]
 
@@ -50,10 +50,9 @@ def grid(
     if len(buses) > 1:  # room to change places
         ys |= {round(placement.rails[state] + spacing.bus / 2, 1) for state in buses}
         xs |= {4.5, edge - 4.5}
-    ys |= {spacing.bus * k + 6 for k in range(1, int(min(rows, default=30) - 14) // int(spacing.bus))}
-    return _thin(xs, 0.0, placement.width, {*centres, *pins}), _thin(
-        ys, 0.0, placement.height, set(rows) | set(placement.rails.values())
-    )
+    ys |= {spacing.bus * k for k in range(1, int(min(rows, default=30) - 14) // int(spacing.bus))}
+    columns = _thin(xs, 0.0, placement.width, {*centres, *pins})
+    return columns, _thin(ys, 0.0, placement.height, set(rows) | set(placement.rails.values()))
 
 
 def _thin(values: set[float], low: float, high: float, keep: set[float]) -> list[float]:

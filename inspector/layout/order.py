@@ -1,20 +1,24 @@
-"""Where the items of one timestep stand across: rows ordered so that lines rarely cross, then pulled straight."""
+"""In which order the items of a row stand, and which of them stand exactly above each other, in a column.
+
+Rows are read from left to right in the order in which the rails need their items. Between rows, lines of an only
+operand are kept upright by columns (strands), whose way is kept free by stand-ins.
+"""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from ..steps.items import Item, Link, entering
+from .rows import Rows, sources_of
 
-__all__ = ["CLOSE", "Spacing", "across", "mean", "spread", "strands"]
+__all__ = ["Order", "Spacing", "order_of", "strands"]
 
-CLOSE = 3.5
-"""Points; the router keeps its lines at least so far apart."""
+_TRUNK = 2
+"""By how many items a way has to be longer than all others to the same reader, to be the trunk that leads to it."""
 
 
 @dataclass(frozen=True)
@@ -25,48 +29,66 @@ class Spacing:
     gap: float = 16.0
     left: float = 30.0
     right: float = 46.0
-    bus: float = 20.0
+    bus: float = 26.0
     track: float = 8.0
 
 
-def across(
-    items: Sequence[Item], row: dict[str, int], hanging: set[str], rails: dict[str, list[str]], spacing: Spacing
-) -> dict[str, float]:
-    """The x of every item: rows ordered so that lines rarely cross, then pulled straight."""
-    order = _reading_order(items, hanging, rails)
-    head = _untangled(strands(items, rails, row), _lanes(items, row, hanging, order))
-    items = [*items, *_kept_free(items, head, row, order)]
-    lanes = _lanes(items, row, hanging, order)
+@dataclass(frozen=True)
+class Order:
+    """The items of a step, from left to right and in columns.
+
+    Attributes
+    ----------
+    row, column : dict
+        Key to row and to the number of the column, stand-ins included.
+    lanes : list of list of Item
+        The items and stand-ins of each row from left to right.
+    beside : list of (Item, Item)
+        Of different rows, the first of which stands left of the second.
+    hanging : frozenset of str
+        What hangs from a rail, and stands to the right.
+    reading : dict
+        Key to its number in the order of reading.
+    """
+
+    row: dict[str, int]
+    column: dict[str, int]
+    lanes: list[list[Item]]
+    beside: list[tuple[Item, Item]]
+    hanging: frozenset[str]
+    reading: dict[str, int]
+
+    def neighbours(self) -> Iterator[tuple[Item, Item]]:
+        """What stands left of what."""
+        for lane in self.lanes:
+            yield from itertools.pairwise(lane)
+        yield from self.beside
+
+    def is_left(self, a: str, b: str) -> bool:
+        """Whether the first stands left of the second where both are in one row."""
+        return (a in self.hanging, self.reading[a]) < (b in self.hanging, self.reading[b])
+
+
+def order_of(items: Sequence[Item], rows: Rows, rails: dict[str, list[str]]) -> Order:
+    """The order of every row, and the columns: strands, but for those that would have to stand on both sides of
+    another.
+    """
+    row, hanging = dict(rows.row), rows.hanging
+    reading = _reading_order(items, hanging, rails)
+    head = _untangled(strands(items, rails, row), _lanes(items, row, hanging, reading))
+    everything = [*items, *_kept_free(items, head, row, reading)]
+    lanes = _lanes(everything, row, hanging, reading)
     head = _untangled(head, lanes)
-    gaps = {
-        k: [a.reach[1] + b.reach[0] + spacing.gap for a, b in itertools.pairwise(lane)] for k, lane in lanes.items()
-    }
-    neighbours = _neighbours(items, rails, row, hanging, spacing.gap)
-    x = _pulled(neighbours, lanes, gaps)
-    beside = [
-        (head[a.key], head[b.key], a.reach[1] + b.reach[0] + spacing.gap)
-        for a, b in _right_of_the_gates(items, hanging, rails)
-        if head[a.key] != head[b.key]
-    ]
-    if _cycle(head, lanes, [(a, b) for a, b, _ in beside]):
+    beside = _right_of_the_gates(items, hanging, rails)
+    if _cycle(head, lanes, [(head[a.key], head[b.key]) for a, b in beside if head[a.key] != head[b.key]]):
         beside = []
-    x = _straightened(x, head, lanes, gaps, neighbours, beside)
-    left = min((x[i.key] - i.reach[0] for i in items), default=0.0)
-    return _aligned({i.key: round(x[i.key] - left + spacing.left, 1) for i in items if i.shape != "gap"})
-
-
-def _aligned(x: dict[str, float]) -> dict[str, float]:
-    """Exactly above each other where it is nearly so: lines so close could not be told apart."""
-    nearest: dict[float, float] = {}
-    last = -math.inf
-    for value in sorted(x.values()):
-        last = value if value - last > CLOSE else last
-        nearest[value] = last
-    return {key: nearest[value] for key, value in x.items()}
+    number = {strand: k for k, strand in enumerate(dict.fromkeys(head.values()))}
+    column = {key: number[strand] for key, strand in head.items()}
+    return Order(row, column, [*lanes.values()], beside, hanging, reading)
 
 
 def _lanes(
-    items: Iterable[Item], row: dict[str, int], hanging: set[str], order: dict[str, int]
+    items: Iterable[Item], row: dict[str, int], hanging: frozenset[str], order: dict[str, int]
 ) -> dict[int, list[Item]]:
     """The items of each row from left to right."""
     lanes: dict[int, list[Item]] = {}
@@ -101,7 +123,7 @@ def _cycle(head: dict[str, str], lanes: dict[int, list[Item]], more: Sequence[tu
 
 
 def _right_of_the_gates(
-    items: Sequence[Item], hanging: set[str], rails: dict[str, list[str]]
+    items: Sequence[Item], hanging: frozenset[str], rails: dict[str, list[str]]
 ) -> list[tuple[Item, Item]]:
     """Pairs of something that feeds a rail and something that hangs from one: the second stands to the right."""
     feeding = {key for path in rails.values() for key in path}
@@ -130,67 +152,23 @@ def _kept_free(items: Sequence[Item], head: dict[str, str], row: dict[str, int],
     return gaps
 
 
-def _pulled(
-    neighbours: dict[str, list[tuple[str, float]]], lanes: dict[int, list[Item]], gaps: dict[int, list[float]]
-) -> dict[str, float]:
-    """Each item as near to the middle of its neighbours as its row allows."""
-    x: dict[str, float] = {}
-    for k, lane in lanes.items():
-        x.update(zip((i.key for i in lane), itertools.accumulate([0.0, *gaps[k]]), strict=True))
-    for _ in range(60):
-        for k in (*sorted(lanes), *sorted(lanes, reverse=True)):
-            wish = [mean((x[n] + d for n, d in neighbours[i.key]), x[i.key]) for i in lanes[k]]
-            x.update(zip((i.key for i in lanes[k]), spread(wish, gaps[k]), strict=True))
-    return x
-
-
-def _neighbours(
-    items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, int], hanging: set[str], gap: float
-) -> dict[str, list[tuple[str, float]]]:
-    """Whom each item would like to stand above or below, or how far to the right of whom.
-
-    The only operand of an item counts three times. What hangs from a rail follows it, and pulls it along
-    only where nothing feeds it from below; such an item stays beside its neighbour on the rail.
-    """
-    found: dict[str, list[tuple[str, float]]] = {item.key: [] for item in items}
-    size = {item.key: item.size[0] for item in items}
-    readers = Counter(link.source for item in items if item.shape != "gap" for link in item.links)
-    on_rail = {key for path in rails.values() for key in path}
-    fed = {i.key for i in items if any(s in found and s not in on_rail for s, *_ in i.links)}
-    for item in items:
-        sources = [
-            s
-            for s, *_ in item.links
-            if s in found and not ({s, item.key} <= on_rail and (item.key in fed or row[s] != row[item.key]))
-        ]
-        for source in sources:
-            if row[source] == row[item.key]:
-                found[item.key].append((source, (size[source] + size[item.key]) / 2 + gap))
-                continue
-            found[item.key] += [(source, 0.0)] * (3 if len(sources) == 1 else 1)
-            if not (source in on_rail and source in fed and item.key in hanging):
-                found[source] += [(item.key, 0.0)] * (3 if len(sources) == 1 and readers[source] == 1 else 1)
-    for path in rails.values():
-        for before, key in itertools.pairwise(path):
-            found[key] = found[key] or [(before, (size[before] + size[key]) / 2 + gap)]
-    return found
-
-
 def strands(items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, int]) -> dict[str, str]:
     """Items that should stand exactly above each other, by the key of their strand's first item.
 
     An item continues the strand of an operand if neither has another partner; what several read goes on to
     the rail. Neighbours on a rail, which stand side by side, do not count as partners, and of several
-    operands the only one in the next row counts alone.
+    operands the only one in the next row, or the trunk that leads to it, counts alone.
     """
     rail = {key: state for state, path in rails.items() for key in path}
+    depth = _depths(items)
+    read = Counter(source for item in items for source in sources_of(item))
     pairs: list[tuple[str, str]] = []
-    known = {item.key for item in items}
     for item in items:
-        sources = dict.fromkeys(link.source for link in item.links if link.source in known)
+        sources = [source for source in sources_of(item) if source in depth]
         apart = [s for s in sources if s not in rail or rail.get(item.key) != rail[s]]
         next_to = [s for s in apart if abs(row[s] - row[item.key]) == 1]
-        pairs += [(s, item.key) for s in (next_to if len(next_to) == 1 else apart)]
+        trunk = [s for s in next_to if read[s] == 1 and all(depth[s] - depth[o] >= _TRUNK for o in next_to if o != s)]
+        pairs += [(s, item.key) for s in (next_to if len(next_to) == 1 else trunk or apart)]
     operands = Counter(target for _, target in pairs)
     readers = Counter(source for source, _ in pairs)
     onto_rail = Counter(source for source, target in pairs if target in rail)
@@ -205,41 +183,15 @@ def strands(items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, i
     return head
 
 
-def _straightened(
-    x: dict[str, float],
-    head: dict[str, str],
-    lanes: dict[int, list[Item]],
-    gaps: dict[int, list[float]],
-    neighbours: dict[str, list[tuple[str, float]]],
-    beside: list[tuple[str, str, float]],
-) -> dict[str, float]:
-    """Strands made vertical, each as near to the middle of its neighbours as the others allow."""
-    members: dict[str, list[str]] = {}
-    for key, strand in head.items():
-        members.setdefault(strand, []).append(key)
-    pairs = [
-        (head[a.key], head[b.key], gap)
-        for k, lane in lanes.items()
-        for a, b, gap in zip(lane, lane[1:], gaps[k], strict=False)
-    ]
-    pairs += beside
-    at = {strand: mean([x[key] for key in keys], 0.0) for strand, keys in members.items()}
-    wishes = {
-        s: [(head[n], d) for key in keys for n, d in neighbours[key] if head[n] != s] for s, keys in members.items()
-    }
-    for _ in range(len(at)):
-        for a, b, gap in pairs:
-            at[b] = max(at[b], at[a] + gap)
-    for _ in range(40):
-        for strand in (*at, *reversed(at)):
-            low = max((at[a] + gap for a, b, gap in pairs if b == strand), default=-math.inf)
-            high = min((at[b] - gap for a, b, gap in pairs if a == strand), default=math.inf)
-            wish = mean([at[n] + d for n, d in wishes[strand]], at[strand])
-            at[strand] = max(low, min(high, wish)) if low <= high else at[strand]
-    return {key: at[strand] for key, strand in head.items()}
+def _depths(items: Sequence[Item]) -> dict[str, int]:
+    """How many items stand one after the other up to each."""
+    depth: dict[str, int] = {}
+    for item in items:
+        depth[item.key] = 1 + max((depth.get(source, 0) for source in sources_of(item)), default=0)
+    return depth
 
 
-def _reading_order(items: Sequence[Item], hanging: set[str], rails: dict[str, list[str]]) -> dict[str, int]:
+def _reading_order(items: Sequence[Item], hanging: frozenset[str], rails: dict[str, list[str]]) -> dict[str, int]:
     """Columns from left to right: in the order in which the rails, and then their ends, need them."""
     by_key = {item.key: item for item in items}
     ends = [key for path in rails.values() for key in path]
@@ -277,28 +229,3 @@ def _root(key: str, by_key: dict[str, Item]) -> str:
     while len(by_key[key].links) == 1 and by_key[key].links[0].source in by_key:
         key = by_key[key].links[0].source
     return key
-
-
-def mean(values: Iterable[float], default: float) -> float:
-    found = list(values)
-    return sum(found) / len(found) if found else default
-
-
-def spread(wish: Sequence[float], gaps: Sequence[float]) -> list[float]:
-    """The positions nearest to `wish` (least squares) that keep their order and at least `gaps` apart.
-
-    Subtracting the running gaps turns it into isotonic regression, which pooling adjacent violators
-    solves exactly.
-    """
-    offsets = [0.0]
-    for gap in gaps:
-        offsets.append(offsets[-1] + gap)
-    pools: list[tuple[float, int]] = []
-    for value, offset in zip(wish, offsets, strict=True):
-        mean, count = value - offset, 1
-        while pools and pools[-1][0] > mean:
-            other, size = pools.pop()
-            mean, count = (mean * count + other * size) / (count + size), count + size
-        pools.append((mean, count))
-    flat = [mean for mean, count in pools for _ in range(count)]
-    return [mean + offset for mean, offset in zip(flat, offsets, strict=True)]

@@ -1,181 +1,126 @@
-"""Where the items of one timestep stand: states as rails on top, gates in columns below them.
+"""Which row each item stands in: rails as low as what feeds them allows, and the least total length of lines
+upwards.
 
-Operations rise from the inputs at the bottom, one row for each operand that has to come first. A state
-with a highway (see :func:`~inspector.steps.items.highways`) becomes a straight rail above them. What is computed
-from a rail's end, like the output of an LSTM, hangs down to the right of it.
+A linear programme as in Gansner, Koutsofios, North and Vo 1993, "A technique for drawing directed graphs", section
+2, with rails as a constraint: a reader stands at least a row above its operand below the rails, and at least a row
+below it where it hangs from a rail.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from ..steps.items import Item, Step, entering, highways
-from .order import CLOSE, Spacing, across, mean
+from ..steps.items import Item
+from .network import Arc, lowest
 
-__all__ = ["Placement", "place", "rail_row"]
+__all__ = ["Rows", "rows_of", "sources_of"]
 
-_BESIDE = 13.0
-"""Points between a shape and the chip beside it."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Positions within a step's frame, whose lower left corner is the origin.
-
-    Attributes
-    ----------
-    at : dict
-        Item key to the centre (x, y).
-    rails : dict
-        State name to the height at which it enters and leaves.
-    highways : frozenset of str
-        The states that pass straight through on a rail.
-    x_port, output_port : float
-        Where the input enters from below and the output leaves upwards.
-    width, height : float
-        Of the frame.
-    title : float
-        Width of the label in the frame's upper left corner, which lines leave free.
-    """
-
-    at: dict[str, tuple[float, float]]
-    rails: dict[str, float]
-    highways: frozenset[str]
-    x_port: float
-    output_port: float
-    width: float
-    height: float
-    title: float = 0.0
+_LINE, _INPUT, _SHARED, _CHAIN, _RAIL = 20, 12, 30, 60, 1
+"""What a row of a line costs: of any; from one input port; from several, or from what several read; from an only
+operand, so that columns stay unbroken; and what each row costs by which the rails are lifted.
+"""
 
 
-def rail_row(step: Step, states: frozenset[str]) -> int:
-    """The lowest row in which the rails of `states` can stand."""
-    rails = {state: path for state, path in highways(step).items() if state in states}
-    on_rail = {key for path in rails.values() for key in path}
-    row, hanging = _rows(_with_wings(_inside(step), on_rail)[0], on_rail)
-    return _level(row, hanging, rails)
+class Rows(NamedTuple):
+    """The row of every item from 1 upwards, what hangs from a rail, and the row of the lowest rail."""
+
+    row: dict[str, int]
+    hanging: frozenset[str]
+    level: int
 
 
-def _inside(step: Step) -> list[Item]:
-    return [item for item in step.items if item.key != step.output]
-
-
-def _level(row: dict[str, int], hanging: set[str], rails: dict[str, list[str]]) -> int:
-    on_rail = {key for path in rails.values() for key in path}
-    body = max((r + 1 for key, r in row.items() if key not in on_rail | hanging), default=1)
-    return max([body, *(1 - row[key] for key in hanging)])
-
-
-def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, title: float = 0.0) -> Placement:
-    """Positions for every item of `step`.
+def rows_of(items: Sequence[Item], rails: dict[str, list[str]], level: int | None = None) -> Rows:
+    """The rows with the shortest lines; the rails stand one above the other, the first at the top.
 
     Parameters
     ----------
-    states : frozenset of str
-        The states that get a rail.
-    level : int
-        The row of the lowest rail, see :func:`rail_row`.
-    title : float
-        Width of the frame's label.
+    items : sequence of Item
+        Operands first.
+    rails : dict
+        The keys on each rail, by its state.
+    level : int, optional
+        The row of the lowest rail; by default as low as possible.
     """
-    rails = {state: path for state, path in highways(step).items() if state in states}
-    on_rail = {key for path in rails.values() for key in path}
-    inside, chips = _with_wings(_inside(step), on_rail)
-    row, hanging = _rows(inside, on_rail)
-    heights = {state: level + k for k, state in enumerate(reversed(rails))}
-    for state, path in rails.items():
-        row.update(dict.fromkeys(path, heights[state]))
-    row.update({key: level + row[key] for key in hanging})
-    row.update({item.key: level - 1 for item in inside if item.beside})
-    buses = [state for state, _ in step.states if state not in rails]
-    aside = spacing.track * max(0, len(buses) - 1)
-    spacing = replace(spacing, left=spacing.left + aside, right=spacing.right + aside)
-    x = across(inside, row, hanging, rails, spacing)
-    width = max((x[i.key] + i.reach[1] for i in inside), default=40.0) + spacing.right
-    if width < title + 46:
-        x = {key: round(at + (title + 46 - width) / 2, 1) for key, at in x.items()}
-        width = title + 46
-    base = spacing.bus * (len(buses) + 2) + 12
-    at = {key: (x[key], base + spacing.row * (row[key] - 1) + 14) for key in x}
-    at |= {chip: (round(at[reader][0] + way, 1), at[reader][1]) for chip, reader, way in chips}
-    tops = {state: base + spacing.row * (heights[state] - 1) + 14 for state in rails}
-    bottoms = {state: spacing.bus * (k + 1) + 6 for k, state in enumerate(buses)}
-    top = max([*row.values(), level if rails else 1])
-    return Placement(
-        at,
-        {**tops, **bottoms},
-        frozenset(rails),
-        _x_port(inside, x, {entering(state) for state in buses}, width),
-        width - 18.0,
-        width,
-        base + spacing.row * (top - 1) + 14 + 42,
-        title,
-    )
+    model = _Model(items, rails)
+    if level is not None:
+        model.arcs += [(_GROUND, _TOP, level), (_TOP, _GROUND, -level)]
+    y = lowest(model.cost, model.arcs)
+    row = {item.key: y[variable] + offset for item in items for variable, offset in (model.variable[item.key],)}
+    return Rows(row, model.hanging, y[_TOP])
 
 
-def _x_port(items: Sequence[Item], x: dict[str, float], buses: set[str], width: float) -> float:
-    """Below the middle of what reads the input, exactly below an item that stands there.
+_GROUND, _TOP = 0, 1
+"""The variables of the row of all ports and of the lowest rail."""
 
-    But not below what reads a state alone that comes from below as well.
+
+class _Model:
+    """The linear programme: a variable for each item that is not on a rail, whose cost grows with the lengths of
+    its lines.
     """
-    sources = {item.key: {link.source for link in item.links} for item in items}
-    readers = [x[key] for key, read in sources.items() if entering("x") in read]
-    middle = mean(readers, width / 2)
-    below = [at for at in readers if abs(at - middle) < 8] + [at for at in x.values() if abs(at - middle) <= CLOSE]
-    port = below[0] if below else round(middle, 1)
-    risers = [x[key] for key, read in sources.items() if read & buses and entering("x") not in read]
-    shifts = itertools.chain.from_iterable((12.0 * k, -12.0 * k) for k in range(len(risers) + 2))
-    return next((port + shift for shift in shifts if all(abs(port + shift - riser) > 8 for riser in risers)), port)
 
+    def __init__(self, items: Sequence[Item], rails: dict[str, list[str]]) -> None:
+        self.on_rail = {key: height for height, path in enumerate(reversed(rails.values())) for key in path}
+        self.hanging = _hanging(items, self.on_rail)
+        self.variable = {key: (_TOP, height) for key, height in self.on_rail.items()}
+        self.cost, self.arcs = [0, 0], list[Arc]()
+        for item in items:
+            if item.key not in self.on_rail:
+                self.variable[item.key] = self._new(), 0
+        self.readers = Counter(source for item in items for source in sources_of(item))
+        self._lengthen((_TOP, 0), (_GROUND, 0), _RAIL)
+        self.arcs.append((_GROUND, _TOP, 1))
+        for item in items:
+            self._item(item)
 
-def _with_wings(items: list[Item], on_rail: set[str]) -> tuple[list[Item], list[tuple[str, str, float]]]:
-    """The items that are no chips, with room for theirs; and each chip, what it stands beside, and how far.
+    def _new(self) -> int:
+        self.cost.append(0)
+        return len(self.cost) - 1
 
-    The first stands to the right, the second to the left. A rail leaves no room: chips feed it from below.
-    """
-    chips = {item.key: item for item in items if item.beside}
-    placed: list[tuple[str, str, float]] = []
-    wide: dict[str, Item] = {}
-    for item in items:
-        own = [link.source for link in item.links if link.source in chips] if item.key not in on_rail else []
-        wings = [*item.wings]
-        for side, chip in zip((1, 0), own, strict=False):
-            width = chips[chip].size[0]
-            wings[side] += _BESIDE + width
-            placed.append((chip, item.key, (item.size[0] / 2 + _BESIDE + width / 2) * (1 if side else -1)))
-        wide[item.key] = replace(item, wings=(wings[0], wings[1]))
-    beside = {chip for chip, _, _ in placed}
-    return [item for key, item in wide.items() if key not in beside], placed
+    def _item(self, item: Item) -> None:
+        place, sources = self.variable[item.key], sources_of(item)
+        ports = [source for source in sources if source not in self.variable]
+        if item.key not in self.on_rail:
+            self._above(place, (_GROUND, 0), 1)
+            self._above((_TOP, 0), place, 1)
+            for _ in ports:
+                self._lengthen(place, (_GROUND, 0), _INPUT if len(ports) == 1 else _SHARED)
+        for source in sources:
+            if source in self.variable and not {source, item.key} <= self.on_rail.keys():
+                self._line(source, item.key, alone=len(sources) == 1 and item.key not in self.on_rail)
 
-
-def _rows(items: Iterable[Item], on_rail: set[str]) -> tuple[dict[str, int], set[str]]:
-    """Row of every item: from 1 upwards, or for what hangs from a rail from -1 downwards."""
-    row: dict[str, int] = {}
-    hanging: set[str] = set()
-    for item in items:
-        sources = [link.source for link in item.links]
-        above = [s for s in sources if s in on_rail or s in hanging]
-        if item.key in on_rail:
-            row[item.key] = 0
-        elif above:
-            hanging.add(item.key)
-            row[item.key] = min(row[s] for s in above) - 1
+    def _line(self, source: str, reader: str, alone: bool) -> None:
+        low, high = self.variable[source], self.variable[reader]
+        if reader in self.hanging and (source in self.hanging or source in self.on_rail):
+            self._above(low, high, 1)
+            self._lengthen(low, high, _LINE)
+        elif reader in self.hanging or source in self.hanging:  # up or down, or level
+            end = self._new(), 0
+            for one in (low, high):
+                self._above(end, one, 0)
+                self._lengthen(end, one, _LINE)
         else:
-            row[item.key] = 1 + max((row[s] for s in sources if s in row), default=0)
-    _lift(items, row, on_rail | hanging)
-    return row, hanging
+            self._above(high, low, 1)
+            self._lengthen(high, low, _SHARED if self.readers[source] > 1 else _CHAIN if alone else _LINE)
+
+    def _above(self, high: tuple[int, int], low: tuple[int, int], least: int) -> None:
+        self.arcs.append((low[0], high[0], least + low[1] - high[1]))
+
+    def _lengthen(self, high: tuple[int, int], low: tuple[int, int], cost: int) -> None:
+        self.cost[high[0]] += cost
+        self.cost[low[0]] -= cost
 
 
-def _lift(items: Iterable[Item], row: dict[str, int], fixed: set[str]) -> None:
-    """Bring operations that wait for nothing but the inputs next to what reads them."""
-    readers: dict[str, list[str]] = {}
+def sources_of(item: Item) -> list[str]:
+    """What an item reads, each once."""
+    return list(dict.fromkeys(link.source for link in item.links))
+
+
+def _hanging(items: Sequence[Item], on_rail: dict[str, int]) -> frozenset[str]:
+    """What is computed from a rail, and so hangs from it."""
+    found: set[str] = set()
     for item in items:
-        for link in item.links:
-            readers.setdefault(link.source, []).append(item.key)
-    for item in reversed(list(items)):
-        alone = not any(link.source in row for link in item.links)
-        above = [row[key] for key in readers.get(item.key, []) if key not in fixed]
-        if item.key not in fixed and above and alone:
-            row[item.key] = max(row[item.key], min(above) - 1)
+        if item.key not in on_rail and any(source in on_rail or source in found for source in sources_of(item)):
+            found.add(item.key)
+    return frozenset(found)

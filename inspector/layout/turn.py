@@ -1,9 +1,9 @@
-"""How a step of the reverse sweep takes the places of a forward step: everything where it was, every line the other way
-round.
+"""How a step of the reverse sweep takes the places of a forward step: everything where it was, every line the other
+way round.
 
-:func:`transposed` gives the forward step whose lines run against those of a backward step; it is placed like any other.
-:func:`turned` turns the result by half a turn, so that the sweep runs from left to right and upwards like every step
-that lines are routed in; the drawing turns it back.
+:func:`transposed` gives the forward step whose lines run against those of a backward step; it is placed like any
+other. :func:`turned` turns the result by half a turn, so that the sweep runs from left to right and upwards like
+every step that lines are routed in; the drawing turns it back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 from dataclasses import replace
 
 from ..steps.items import Item, Link, Step, diagonal_path, entering
-from .rows import Placement
+from .place import Placement
 
 __all__ = ["transposed", "turned"]
 

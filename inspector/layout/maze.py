@@ -1,0 +1,290 @@
+"""A grid of points on which lines find their ways: what is in the way, what is taken, and the cheapest way through.
+
+Lee 1961, "An algorithm for path connections and its applications", as an A* search (Hart, Nilsson and Raphael 1968)
+over points with the direction in which they are reached, so that bends and crossings have a price; what is left is
+guessed from the length and the least number of bends of a way through an empty grid, as in Wybrow, Marriott and
+Stuckey 2009, "Orthogonal connector routing".
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from .grid import Box, nearest
+
+__all__ = ["BEND", "CROSSING", "DOWN", "LEFT", "LENGTH", "RIGHT", "UP", "Errand", "Maze"]
+
+UP, RIGHT, DOWN, LEFT = range(4)
+_START = 4
+"""In place of a direction, where a way begins."""
+_DIRECTIONS = 5
+LENGTH, BEND, CROSSING = 30, 6000, 13000
+"""What a way costs: for each point of its length, for each bend, for each line that it crosses. Prices are whole
+numbers, so that ways are equally good on every machine or on none.
+"""
+_TURNS = 4
+"""A flag beside those of the two ways of passing a point straight, which are 1 (upright) and 2 (level)."""
+_STRAIGHT = tuple(((heading, 0),) for heading in range(4))
+_ANY = tuple(((heading, 0), ((heading + 1) % 4, BEND), ((heading + 3) % 4, BEND)) for heading in range(4))
+_OVER = tuple(((heading, CROSSING),) for heading in range(4))
+_ALONG = tuple(((heading, CROSSING), *_ANY[heading][1:]) for heading in range(4))
+_BRANCH = tuple((turn, BEND // 2) for turn in range(4))
+
+
+class Errand(NamedTuple):
+    """A way to be found.
+
+    Attributes
+    ----------
+    net : str
+        Lines of the same net may run along each other.
+    starts : dict
+        The points at which it may begin, and what that costs.
+    source : int
+        The one of them from which it may go in the directions of `departures`, at their price.
+    ends : dict
+        The points at which it may end, all in one row, each with a direction, and what arriving there costs.
+    shapes : frozenset of str
+        The keys of the shapes that it may enter, straight towards their middle.
+    crowded : bool
+        Whether it may run along lines of other nets.
+    """
+
+    net: str
+    starts: Mapping[int, int]
+    source: int
+    departures: Mapping[int, int]
+    ends: Mapping[tuple[int, int], int]
+    shapes: frozenset[str]
+    crowded: bool = False
+
+
+class Maze:
+    """Points at the crossings of `xs` and `ys`, numbered column by column, with a margin around them that is never
+    entered.
+
+    `detour` says for every y how much longer ways seem there.
+    """
+
+    def __init__(self, xs: Sequence[float], ys: Sequence[float], detour: Sequence[float]) -> None:
+        self.xs, self.ys = [xs[0], *xs, xs[-1]], [ys[0], *ys, ys[-1]]
+        self.stride = len(self.ys)
+        self.moves = (1, self.stride, -1, -self.stride)
+        count = len(self.xs) * self.stride
+        self.shapes: list[frozenset[str] | None] = [None] * count
+        for point in range(count):
+            column, row = divmod(point, self.stride)
+            if column in (0, len(self.xs) - 1) or row in (0, self.stride - 1):
+                self.shapes[point] = frozenset({""})
+        self.steps = _steps(self.xs, self.ys, [1.0, *detour, 1.0])
+        self.clear()
+
+    def clear(self) -> None:
+        """Take away all lines."""
+        count = len(self.shapes)
+        self.lines: tuple[list[str | None], list[str | None]] = ([None] * count, [None] * count)
+        self.taken: list[dict[str, int] | None] = [None] * count
+
+    # ------------------------------------------------------------------------------------ geometry
+
+    def point(self, x: float, y: float) -> int:
+        """The point nearest to a place."""
+        return (nearest(self.xs[1:-1], x) + 1) * self.stride + nearest(self.ys[1:-1], y) + 1
+
+    def place(self, point: int) -> tuple[float, float]:
+        """Where a point is."""
+        column, row = divmod(point, self.stride)
+        return self.xs[column], self.ys[row]
+
+    def block(self, box: Box, key: str) -> None:
+        """Put a shape over the points of a box."""
+        x0, y0, x1, y1 = box
+        columns, rows = self._between(self.xs, x0, x1), self._between(self.ys, y0, y1)
+        for column, row in itertools.product(columns, rows):
+            point = column * self.stride + row
+            self.shapes[point] = (self.shapes[point] or frozenset()) | {key}
+
+    @staticmethod
+    def _between(values: Sequence[float], low: float, high: float) -> range:
+        """Which coordinates lie between two, the margin left out."""
+        last = len(values) - 1
+        return range(bisect_left(values, low, 1, last), bisect_left(values, high, 1, last))
+
+    def distance(self, a: int, b: int) -> float:
+        """Between two points, along the grid."""
+        (ax, ay), (bx, by) = self.place(a), self.place(b)
+        return abs(ax - bx) + abs(ay - by)
+
+    def direction(self, a: int, b: int) -> int:
+        """The direction in which the second, a neighbour of the first, lies."""
+        return self.moves.index(b - a)
+
+    # --------------------------------------------------------------------------------------- lines
+
+    def foreign(self, point: int, net: str) -> dict[str, int]:
+        """The other nets whose lines run through a point, with flags of how."""
+        return {other: flags for other, flags in (self.taken[point] or {}).items() if other != net}
+
+    def claim(self, path: Sequence[int], net: str) -> int:
+        """Lay a line of `net`, and count the points outside of shapes at which the net has come upon others."""
+        headings = [self.direction(a, b) for a, b in itertools.pairwise(path)]
+        for (a, b), heading in zip(itertools.pairwise(path), headings, strict=True):
+            self.lines[heading % 2][min(a, b)] = net
+        flags = (1 + a % 2 if a == b else _TURNS for a, b in itertools.pairwise(headings))
+        crossings = 0
+        for point, flag in zip(path, (_TURNS, *flags, _TURNS), strict=True):
+            nets = self.taken[point] = self.taken[point] or {}
+            crossings += bool(nets) and net not in nets and self.shapes[point] is None
+            nets[net] = nets.get(net, 0) | flag
+        return crossings
+
+    # -------------------------------------------------------------------------------------- search
+
+    def cheapest(self, errand: Errand) -> tuple[int, list[int]] | None:
+        """What the cheapest way costs, and its points; ``None`` if there is no way."""
+        final = {point * _DIRECTIONS + turn: price for (point, turn), price in errand.ends.items()}
+        left, moves, steps, passable, exits = _Left(self, errand), self.moves, self.steps, self._passable, self._exits
+        best: dict[int, int] = {}
+        came: dict[int, int] = {}
+        heap: list[tuple[int, int, int]] = []
+        for point, price in errand.starts.items():
+            best[point * _DIRECTIONS + _START] = price
+            heap.append((price + left.length[point], price, point * _DIRECTIONS + _START))
+        heapq.heapify(heap)
+        while heap:
+            _, cost, state = heapq.heappop(heap)
+            if cost > best[state]:
+                continue
+            if state in final:
+                return cost, _walked(state, came)
+            point, heading = divmod(state, _DIRECTIONS)
+            for turn, extra in exits(errand, point, heading):
+                other = point + moves[turn]
+                following = other * _DIRECTIONS + turn
+                price = cost + extra + steps[turn][point]
+                if following in final:
+                    price += final[following]
+                if (following not in best or price < best[following]) and passable(errand, point, other, turn):
+                    best[following], came[following] = price, state
+                    rest = left.length[other] + left.turns[turn][left.side[other]]
+                    heapq.heappush(heap, (price + rest, price, following))
+        return None
+
+    def _passable(self, errand: Errand, point: int, other: int, turn: int) -> bool:
+        """Whether a way may go on from a point to its neighbour."""
+        shapes = self.shapes[other]
+        if shapes is not None and not self._may_enter(errand, other, shapes):
+            return False
+        line = self.lines[turn % 2][point if turn < DOWN else other]
+        return line is None or line == errand.net or errand.crowded
+
+    def _exits(self, errand: Errand, point: int, heading: int) -> Collection[tuple[int, int]]:
+        """The directions in which a way may go on as far as the point itself matters, and what turning or crossing
+        there costs.
+        """
+        inside = self.shapes[point] is not None
+        foreign = self.foreign(point, errand.net) if self.taken[point] else {}
+        if heading == _START:
+            if point == errand.source:
+                return errand.departures.items()
+            return () if inside or foreign else _BRANCH
+        if not foreign:
+            return _STRAIGHT[heading] if inside else _ANY[heading]
+        if errand.crowded:
+            return _OVER[heading] if inside else _ALONG[heading]
+        passes = 1 + (heading + 1) % 2
+        return _OVER[heading] if not inside and all(flags == passes for flags in foreign.values()) else ()
+
+    def _may_enter(self, errand: Errand, point: int, shapes: frozenset[str]) -> bool:
+        """Whether a point inside a shape is on a straight way out of the source or into the target, and does not
+        merely cut a corner.
+        """
+        if not shapes <= errand.shapes:
+            return False
+        column, row = divmod(point, self.stride)
+        return any(
+            column == end // self.stride or row == end % self.stride
+            for end in (errand.source, *(end for end, _ in errand.ends))
+        )
+
+
+class _Left:
+    """At least what is left to pay from a point to the end: length, bends and the arrival in an empty maze.
+
+    `length` is what the length costs from each point, and ``turns[heading][side[point]]`` what the rest does, where
+    `side` numbers the nine directions in which the end may lie.
+    """
+
+    def __init__(self, maze: Maze, errand: Errand) -> None:
+        columns = [point // maze.stride for point, _ in errand.ends]
+        first, last, level = min(columns), max(columns), next(iter(errand.ends))[0] % maze.stride
+        arrivals: dict[int, int] = {}
+        for (_, turn), price in errand.ends.items():
+            arrivals[turn] = min(price, arrivals.get(turn, price))
+        xs, ys = _priced(maze.xs), _priced(maze.ys)
+        across, up = [max(0, xs[first] - x, x - xs[last]) for x in xs], [abs(y - ys[level]) for y in ys]
+        self.length = [x + y for x in across for y in up]
+        sides = [3 * ((column < first) - (column > last)) for column in range(len(xs))]
+        rises = [(row < level) - (row > level) for row in range(len(ys))]
+        self.side = [dx + dy for dx in sides for dy in rises]
+        self.turns = [
+            {3 * dx + dy: _to_turn(heading, dx, dy, arrivals) for dx in (-1, 0, 1) for dy in (-1, 0, 1)}
+            for heading in range(4)
+        ]
+
+
+def _steps(xs: Sequence[float], ys: Sequence[float], detour: Sequence[float]) -> list[list[int]]:
+    """What the length of a step from each point costs, in every direction."""
+    dx, dy, factor = np.diff(_priced(xs)), np.diff(_priced(ys)), np.asarray(detour)
+    nowhere, across = np.zeros(1), np.ones(len(xs))
+    up, right = np.append(dy * factor[1:], nowhere), np.append(dx, nowhere)
+    down, left = np.append(nowhere, dy * factor[:-1]), np.append(nowhere, dx)
+    steps = [np.outer(across, up), np.outer(right, factor), np.outer(across, down), np.outer(left, factor)]
+    return [np.rint(price).astype(int).ravel().tolist() for price in steps]
+
+
+def _priced(values: Sequence[float]) -> list[int]:
+    """Coordinates in units of the price of length."""
+    return [round(LENGTH * value) for value in values]
+
+
+def _to_turn(heading: int, dx: int, dy: int, arrivals: Mapping[int, int]) -> int:
+    """At least what bends and the arrival cost; nothing more at the end itself."""
+    if dx == dy == 0:
+        return 0
+    return min(BEND * _bends(heading, turn, dx, dy) + price for turn, price in arrivals.items())
+
+
+@cache
+def _bends(heading: int, arrival: int, dx: int, dy: int) -> int:
+    """The least number of bends on a way that begins in one direction and ends in another, to the right (`dx` = 1)
+    and up (`dy` = 1).
+    """
+    start, goal, size = (4, 4), (4 + 2 * dx, 4 + 2 * dy), range(9)
+    queue, seen = deque([(0, *start, heading)]), set[tuple[int, int, int]]()
+    while queue:
+        bends, x, y, facing = queue.popleft()
+        if (x, y) == goal and facing == arrival:
+            return bends
+        if (x, y, facing) in seen or x not in size or y not in size:
+            continue
+        seen.add((x, y, facing))
+        (mx, my) = ((0, 1), (1, 0), (0, -1), (-1, 0))[facing]
+        queue.appendleft((bends, x + mx, y + my, facing))
+        queue += [(bends + 1, x, y, (facing + way) % 4) for way in (1, 3)]
+    raise AssertionError("an empty grid has a way everywhere")
+
+
+def _walked(state: int, came: Mapping[int, int]) -> list[int]:
+    states = [state]
+    while states[-1] in came:
+        states.append(came[states[-1]])
+    return [state // _DIRECTIONS for state in reversed(states)]
