@@ -60,6 +60,7 @@ AREAS = {
         "tinygrad_rnn/compiler/memory.py",
         "tinygrad_rnn/compiler/fuse.py",
         "tinygrad_rnn/compiler/schedule.py",
+        "tinygrad_rnn/compiler/totals.py",
     ),
     "analyses": ("inspector/tracing/trace.py", "inspector/analysis/*.py"),
 }

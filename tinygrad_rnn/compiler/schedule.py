@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ..autodiff.primitives import matmul, reshape, transpose
-from ..autodiff.primitives import sum as sum_
-from .passes.common import share_common
+from ..autodiff.primitives import matmul
 from .passes.dead import remove_dead
-from .program import Instruction, Key, Program, Type
-from .symbol import Builder, Symbol
+from .program import Instruction, Key, Program
+from .totals import Totals
 
 __all__ = ["Schedule", "schedule"]
-
-_LINEAR = frozenset({"transpose", "reshape", "getitem", "scatter", "identity", "sum", "astype", "concatenate"})
-"""Operations that commute with a sum over time."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +58,15 @@ def schedule(program: Program) -> Schedule:
     awaited = program.needed(v for (role, _), v in program.outputs.items() if role in ("state", "carry"))
     late = {s.target for s in program.body if s.op is matmul} - awaited - fixed - ahead
     after = program.depending(late) - fixed
-    total, sums, kept = _totals(program, fixed, after)
+    totals = Totals(program, fixed, after)
+    total = totals.program
     outputs = {key: value for key, value in program.outputs.items() if key[0] != "operand"}
     after_outputs = {key: value for key, value in outputs.items() if value in after}
     after_needs = _read(program, after & program.needed([*after_outputs.values(), *_inputs(total, "after")]), after)
     loop_outputs: dict[Key, int] = {key: value for key, value in outputs.items() if value not in after}
     passing = made - ahead - fixed | set(recurrent)
-    loop_outputs |= {("keep", value): value for value in sorted((after_needs | kept) & passing)}
-    loop_outputs |= {("sum", value): value for value in sorted(sums)}
+    loop_outputs |= {("keep", value): value for value in sorted((after_needs | totals.kept - after) & passing)}
+    loop_outputs |= {("sum", value): value for value in sorted(totals.sums)}
     in_loop = program.needed(loop_outputs.values()) & made - fixed - ahead
     after_outputs |= {("after", value): value for value in _inputs(total, "after")}
     return Schedule(
@@ -131,65 +127,3 @@ def _part(
     part = remove_dead(replace(program, inputs=inputs, body=body, outputs=outputs))
     needed = part.needed(part.outputs.values())
     return replace(part, inputs={key: value for key, value in inputs.items() if value in needed})
-
-
-def _totals(program: Program, fixed: set[int], after: set[int]) -> tuple[Program, set[int], set[int]]:
-    """The sums over time, with the values to add up in the loop and those to keep for the products."""
-    builder = Builder(program)
-    builder.inputs = {}
-    made = program.producers()
-    sums: set[int] = set()
-    kept: set[int] = set()
-    known: dict[int, Symbol] = {}
-
-    def whole(value: int, role: str) -> Symbol:
-        """All timesteps of a value, as rows of one matrix."""
-        kept.add(value)
-        shape, dtype = program.types[value]
-        if (role, value) not in builder.inputs:
-            builder.input((role, value), Type((-1, *shape), dtype))
-        return Symbol(builder, builder.inputs[role, value])
-
-    def rows(value: int) -> Symbol:
-        every = whole(value, "keep")
-        flat = builder.apply(reshape, (every,), {"shape": (-1, every.shape[-1])})
-        builder.types[flat.index] = Type((-1, every.shape[-1]), every.dtype)
-        return flat
-
-    def total(value: int) -> Symbol:
-        if value not in known:
-            known[value] = compute(value)
-        return known[value]
-
-    def compute(value: int) -> Symbol:
-        step = made.get(value)
-        if step is not None and value not in fixed:
-            joined = step.op.name == "concatenate" and value not in after
-            if step.op.name in _LINEAR and len(step.values) == len(step.operands) and not joined:
-                return builder.apply(step.op, [total(v) for v in step.values], dict(step.attributes))
-            if value in after:
-                return late(step)
-        sums.add(value)
-        return builder.input(("sum", value), program.types[value])
-
-    def late(step: Instruction) -> Symbol:
-        """The total of what is computed after the loop."""
-        if step.op is matmul and len(step.values) == 2:
-            left, right = step.values
-            if left not in after and right not in after:
-                before = made.get(left)
-                flipped = before is not None and before.op is transpose and len(program.types[left].shape) == 2
-                if flipped and not {left, right} & fixed and len(program.types[right].shape) == 2:
-                    assert before is not None
-                    factor = rows(before.values[0])
-                    return builder.apply(matmul, (builder.apply(transpose, (factor,), {}), rows(right)), {})
-        if step.op.name in ("add", "subtract") and len(step.values) == 2:
-            kinds = {program.types[v].shape for v in (*step.values, step.target)}
-            if len(kinds) == 1:
-                return builder.apply(step.op, [total(v) for v in step.values], {})
-        return builder.apply(sum_, (whole(step.target, "after"),), {"axis": 0})
-
-    outputs = {key: total(value) for key, value in program.outputs.items() if key[0] == "operand"}
-    result = remove_dead(share_common(builder.program(outputs)))
-    inputs = {key: value for key, value in result.inputs.items() if value in result.needed(result.outputs.values())}
-    return replace(result, inputs=inputs), sums, kept - after
