@@ -60,7 +60,7 @@ def write(path: str | Path, content: str | bytes, *, mode: int | None = None) ->
     check(path)
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with _naming(path):
-        target = _followed(Path(path))
+        target = _follow(Path(path))
         if Path(path).exists() and not Path(path).is_file():  # a device or a pipe has nothing that could be kept
             Path(path).write_bytes(data)
         else:
@@ -94,9 +94,9 @@ def append(path: str | Path, data: bytes) -> None:
         Naming `path`; a part of `data` may then stand at the end of the file.
     """
     with _naming(path):
-        target = _followed(Path(path))
+        target = _follow(Path(path))
         is_new = not target.exists()
-        with _opened(target, os.O_APPEND | os.O_CREAT) as handle:
+        with _open(target, os.O_APPEND | os.O_CREAT) as handle:
             _put(handle, data)
         if is_new:
             _sync(target.parent)
@@ -148,7 +148,7 @@ def _naming(path: str | Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _followed(path: Path) -> Path:
+def _follow(path: Path) -> Path:
     """Where a path leads; not through a link that somebody else may have planted in a folder where all may write,
     such as /tmp.
     """
@@ -176,7 +176,7 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
 
 def _replace_unnamed(target: Path, part: str, data: bytes, mode: int | None) -> None:
     """By a file without a name, which the system removes should this process die."""
-    with _opened(target.parent, os.O_TMPFILE) as handle:
+    with _open(target.parent, os.O_TMPFILE) as handle:
         _put(handle, data, mode)
         _name(f"/proc/self/fd/{handle}", target, target.with_name(f"{part}.part"))
 
@@ -214,7 +214,7 @@ def _replace_named(target: Path, part: str, data: bytes, mode: int | None) -> No
                 other.unlink()
     place = target.with_name(f"{part}.{os.urandom(4).hex()}.part")
     try:
-        with _opened(place, os.O_CREAT | os.O_EXCL) as handle:
+        with _open(place, os.O_CREAT | os.O_EXCL) as handle:
             _put(handle, data, mode)
         place.replace(target)
     except BaseException:
@@ -228,7 +228,7 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def _open(path: Path, flags: int) -> Iterator[int]:
     handle = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0) | flags, 0o666)
     try:
         yield handle

@@ -28,7 +28,7 @@ def mse_loss(prediction: Value, target: Any, reduction: str = "mean") -> Value:
         If the shapes differ (a silent broadcast would compare everything with everything).
     """
     _same_shape("mse_loss", prediction, target)
-    return _reduced("mse_loss", p.square(p.subtract(prediction, target)), reduction)
+    return _reduce("mse_loss", p.square(p.subtract(prediction, target)), reduction)
 
 
 def cross_entropy(logits: Value, target: Any, reduction: str = "mean") -> Value:
@@ -54,14 +54,14 @@ def cross_entropy(logits: Value, target: Any, reduction: str = "mean") -> Value:
     if labels.dtype.kind not in "biu":
         _same_shape("cross_entropy", logits, target)
         losses = p.negative(p.sum(p.multiply(log_probabilities, target), axis=-1))
-        return _reduced("cross_entropy", losses, reduction)
+        return _reduce("cross_entropy", losses, reduction)
     if labels.shape != shape[:-1]:
         raise ValueError(f"cross_entropy: logits {shape} need labels {shape[:-1]}, got {labels.shape}")
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"cross_entropy: labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}")
     flat = p.reshape(log_probabilities, (-1, classes))
     chosen = p.getitem(flat, (np.arange(labels.size), labels.reshape(-1).astype(int)))
-    return _reduced("cross_entropy", p.negative(p.reshape(chosen, labels.shape)), reduction)
+    return _reduce("cross_entropy", p.negative(p.reshape(chosen, labels.shape)), reduction)
 
 
 def binary_cross_entropy_with_logits(logits: Value, target: Any, reduction: str = "mean") -> Value:
@@ -79,7 +79,7 @@ def binary_cross_entropy_with_logits(logits: Value, target: Any, reduction: str 
     """
     _same_shape("binary_cross_entropy_with_logits", logits, target)
     losses = p.subtract(p.softplus(logits), p.multiply(logits, target))
-    return _reduced("binary_cross_entropy_with_logits", losses, reduction)
+    return _reduce("binary_cross_entropy_with_logits", losses, reduction)
 
 
 def _same_shape(name: str, prediction: Any, target: Any) -> None:
@@ -87,7 +87,7 @@ def _same_shape(name: str, prediction: Any, target: Any) -> None:
         raise ValueError(f"{name}: shapes {np.shape(prediction)} and {np.shape(target)} differ")
 
 
-def _reduced(name: str, losses: Value, reduction: str) -> Value:
+def _reduce(name: str, losses: Value, reduction: str) -> Value:
     if reduction == "none":
         return losses
     if reduction not in ("mean", "sum"):

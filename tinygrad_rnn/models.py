@@ -21,7 +21,7 @@ from .recurrent.cell import Cell, Parametrised
 from .recurrent.init import Init, uniform
 from .recurrent.lazy import stacked
 from .recurrent.stacks import Bidirectional, Stacked
-from .recurrent.states import leaves_of, rebuilt
+from .recurrent.states import leaves_of, rebuild
 from .recurrent.unroll import Run, unroll
 
 Array = npt.NDArray[Any]
@@ -100,9 +100,9 @@ class _Model(Parametrised):
             for name, parameter in inside.named_parameters():
                 yield f"{part}.{name}", parameter
 
-    def _loaded(self) -> None:
+    def _after_load(self) -> None:
         for part in self.parts.values():
-            part._loaded()
+            part._after_load()
 
 
 class SequenceModel(_Model):
@@ -204,7 +204,7 @@ class Generator(_Model):
         Williams & Zipser 1989: the right symbols are fed in, whatever the network said.
         """
         with scope("start"):
-            state = _filled(self.cell.initial_state(len(context)), self.start(context))
+            state = _fill(self.cell.initial_state(len(context)), self.start(context))
         run = unroll(self.cell, inputs, state, lengths=lengths)
         with scope("readout"):
             return Prediction(self.readout(run.stacked), run)
@@ -225,7 +225,7 @@ class Generator(_Model):
             The symbols.
         """
         with no_grad():
-            state = _filled(self.cell.initial_state(len(context)), self.start(context))
+            state = _fill(self.cell.initial_state(len(context)), self.start(context))
             return _decode(self.cell, self.readout, state, first, steps)
 
 
@@ -292,12 +292,12 @@ def _width(state: Any) -> int:
     return sum(_size(leaf) for leaf in leaves_of(state))
 
 
-def _filled(like: Any, values: Value) -> Any:
+def _fill(like: Any, values: Value) -> Any:
     """A state shaped like `like` out of the columns of `values` (batch, all features)."""
     leaves = leaves_of(like)
     ends = list(itertools.accumulate(map(_size, leaves)))
     columns = zip([0, *ends], ends, strict=False)
-    return rebuilt(like, (values[:, a:b].reshape(leaf.shape) for leaf, (a, b) in zip(leaves, columns, strict=True)))
+    return rebuild(like, (values[:, a:b].reshape(leaf.shape) for leaf, (a, b) in zip(leaves, columns, strict=True)))
 
 
 def _size(leaf: Any) -> int:

@@ -15,7 +15,7 @@ from tinygrad_rnn import Cell
 from tinygrad_rnn.autodiff.anomaly import kind_of
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.stacks import Stacked
-from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
+from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run, unroll
 
 from ..plots.colours import Style, styles
@@ -279,7 +279,7 @@ def _running(
         found = first_not_finite(run)
         ill += [replace(found, timestep=start + (found.timestep or 0))] if found is not None else []
         yield from _of_run(run, layer)
-        state = rebuilt(run.final_state, (np.array(leaf.data) for leaf in leaves_of(run.final_state)))
+        state = rebuild(run.final_state, (np.array(leaf.data) for leaf in leaves_of(run.final_state)))
 
 
 def _averaged(

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tinygrad_rnn import Graph, Node, Tensor, stop_gradient
-from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
+from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.curves import plot_decay
@@ -283,7 +283,7 @@ def _with(run: Run, new: Mapping[int, Tensor]) -> Run:
     """The run with other Tensors."""
 
     def state(old: Any) -> Any:
-        return rebuilt(old, (new[leaf.id] if isinstance(leaf, Tensor) else leaf for leaf in leaves_of(old)))
+        return rebuild(old, (new[leaf.id] if isinstance(leaf, Tensor) else leaf for leaf in leaves_of(old)))
 
     return replace(
         run,

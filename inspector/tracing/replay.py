@@ -10,7 +10,7 @@ from tinygrad_rnn.autodiff.arrays import plain
 from tinygrad_rnn.compiler import CompiledEnsemble, uncompiled
 from tinygrad_rnn.recurrent.inner import TRAJECTORY, VALUE
 from tinygrad_rnn.recurrent.lazy import stacked
-from tinygrad_rnn.recurrent.states import leaves_of, rebuilt
+from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run, unroll
 
 __all__ = ["loss_step_by_step", "recorded", "step_by_step"]
@@ -41,7 +41,7 @@ def step_by_step(run: Run) -> Run:
     return unroll(
         uncompiled(run.cell),
         stacked(run.inputs).data,
-        rebuilt(run.initial_state, (plain(leaf) for leaf in leaves_of(run.initial_state))),
+        rebuild(run.initial_state, (plain(leaf) for leaf in leaves_of(run.initial_state))),
         truncate=tape.attributes.get("truncate"),
         lengths=None if mask is None else mask.sum(axis=(0, 2)),
         reverse=run.reverse,

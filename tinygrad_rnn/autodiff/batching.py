@@ -85,7 +85,7 @@ def _full(members: Sequence[Any]) -> list[Array]:
     return [o.array if isinstance(o, Batched) else np.broadcast_to(o, (count, *o.shape)) for o in members]
 
 
-def _shifted(axis: Any, ndim: int) -> Any:
+def _shift_axis(axis: Any, ndim: int) -> Any:
     """The axes of a member as axes of the array that holds them all."""
     if axis is None:
         return tuple(range(1, ndim + 1))
@@ -96,12 +96,12 @@ def _shifted(axis: Any, ndim: int) -> Any:
 
 def _reduce(op: Primitive, members: Sequence[Any], axis: Any = None, keepdims: bool = False) -> Any:
     (x,) = members
-    return op.forward(x.array, axis=_shifted(axis, x.ndim), keepdims=keepdims)
+    return op.forward(x.array, axis=_shift_axis(axis, x.ndim), keepdims=keepdims)
 
 
 def _along(op: Primitive, members: Sequence[Any], axis: Any = None) -> Any:
     (x,) = members
-    return op.forward(x.array, axis=_shifted(axis, x.ndim))
+    return op.forward(x.array, axis=_shift_axis(axis, x.ndim))
 
 
 def _reshape(op: Primitive, members: Sequence[Any], shape: Any) -> Any:
@@ -123,19 +123,19 @@ def _pad(op: Primitive, members: Sequence[Any], pad_width: Any, constant_values:
 
 
 def _getitem(op: Primitive, members: Sequence[Any], index: Any) -> Any:
-    parts, ahead = _read(index)
+    parts, ahead = _parse_index(index)
     picked = _full(members)[0][(slice(None), *parts)]
     return picked if ahead is None else np.moveaxis(picked, ahead, 0)
 
 
 def _scatter(op: Primitive, members: Sequence[Any], index: Any, shape: tuple[int, ...]) -> Any:
-    parts, ahead = _read(index)
+    parts, ahead = _parse_index(index)
     (values,) = _full(members)
     moved = values if ahead is None else np.moveaxis(values, 0, ahead)
     return op.forward(moved, (slice(None), *parts), (values.shape[0], *shape))
 
 
-def _read(index: Any) -> tuple[tuple[Any, ...], int | None]:
+def _parse_index(index: Any) -> tuple[tuple[Any, ...], int | None]:
     """The parts of an index, and, where index arrays stand apart, how many axes NumPy puts in front of the leading
     one.
     """
@@ -151,18 +151,18 @@ def _take(op: Primitive, members: Sequence[Any], axis: int | None = 0) -> Any:
     x, indices = members
     if axis is None:
         return op.forward(x.array.reshape(len(x.array), -1), indices, 1)
-    return op.forward(_full([x])[0], indices, _shifted(axis, x.ndim))
+    return op.forward(_full([x])[0], indices, _shift_axis(axis, x.ndim))
 
 
 def _along_indices(op: Primitive, members: Sequence[Any], axis: int = -1, **length: int) -> Any:
     x, indices = members
-    return op.forward(_full([x])[0], indices[None], axis=_shifted(axis, x.ndim), **length)
+    return op.forward(_full([x])[0], indices[None], axis=_shift_axis(axis, x.ndim), **length)
 
 
 def _join(op: Primitive, members: Sequence[Any], axis: int = 0) -> Any:
     arrays = _full(members)
     ndim = arrays[0].ndim - (0 if op.name == "stack" else 1)
-    return op.forward(*arrays, axis=_shifted(axis, ndim))
+    return op.forward(*arrays, axis=_shift_axis(axis, ndim))
 
 
 def _matmul(op: Primitive, members: Sequence[Any]) -> Any:

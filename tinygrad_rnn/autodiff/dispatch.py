@@ -84,7 +84,7 @@ def call_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any])
     signature = _signature(function)
     if signature is None:
         return operation(*args, **kwargs)
-    given = _renamed(function, operation, signature.bind(*args, **kwargs).arguments)
+    given = _rename(function, operation, signature.bind(*args, **kwargs).arguments)
     leading = []
     for name in _signature_of(operation).parameters:
         if name not in given:
@@ -93,7 +93,7 @@ def call_function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any])
     return operation(*leading, **given)
 
 
-def _renamed(function: Any, operation: Callable[..., Any], bound: Mapping[str, Any]) -> dict[str, Any]:
+def _rename(function: Any, operation: Callable[..., Any], bound: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments by the names they have here, without those that say what is the case anyway."""
     theirs = _signature_of(function).parameters
     ours = _signature_of(operation).parameters

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..plurals import counted
 from . import primitives as p
-from .primitive import Value, gathered
+from .primitive import Value, gather
 
 __all__ = [
     "clip",
@@ -32,7 +32,7 @@ __all__ = [
 
 def value_of(x: Value) -> Value:
     """`x` as something with a shape: numbers and lists of numbers as an array."""
-    x = gathered(x)
+    x = gather(x)
     return x if hasattr(x, "shape") else np.asarray(x)
 
 

@@ -166,7 +166,7 @@ def _project(outputs: Sequence[Tensor], cotangents: Sequence[Any]) -> Tensor:
     return total
 
 
-def _moved(arrays: Sequence[Array], k: int, index: tuple[int, ...], step: complex) -> list[Array]:
+def _move(arrays: Sequence[Array], k: int, index: tuple[int, ...], step: complex) -> list[Array]:
     kind = complex if isinstance(step, complex) else float
     points = [array.astype(kind) for array in arrays]
     points[k][index] += step
@@ -193,8 +193,8 @@ def _derivative(
     complex_step: bool,
 ) -> float:
     if complex_step:
-        return float(np.imag(value(_moved(arrays, k, index, 1j * COMPLEX_STEP))) / COMPLEX_STEP)
-    right, left = _moved(arrays, k, index, step), _moved(arrays, k, index, -step)
+        return float(np.imag(value(_move(arrays, k, index, 1j * COMPLEX_STEP))) / COMPLEX_STEP)
+    right, left = _move(arrays, k, index, step), _move(arrays, k, index, -step)
     width = float(right[k][index] - left[k][index])
     return float((value(right) - value(left)) / width)
 
@@ -203,9 +203,9 @@ def _note(
     value: Callable[[Sequence[Array]], Any], arrays: Sequence[Array], k: int, index: tuple[int, ...], step: float
 ) -> str:
     """Whether the slopes to the left and to the right differ, as they do at a kink."""
-    middle = value(_moved(arrays, k, index, 0.0))
-    right = (value(_moved(arrays, k, index, step)) - middle) / step
-    left = (middle - value(_moved(arrays, k, index, -step))) / step
+    middle = value(_move(arrays, k, index, 0.0))
+    right = (value(_move(arrays, k, index, step)) - middle) / step
+    left = (middle - value(_move(arrays, k, index, -step))) / step
     scale = max(abs(right), abs(left), 1e-12)
     if abs(right - left) > 1e-3 * scale:
         return f"the function has a kink here: slope {left:.4g} to the left, {right:.4g} to the right"

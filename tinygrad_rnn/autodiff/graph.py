@@ -237,7 +237,7 @@ class Graph:
 
     def cut(self, target: Any, operand: int = 0) -> Graph:
         """A new graph in which no gradient flows back from `target` into its given operand."""
-        return self._rebuilt({}, frozenset({(self._cuttable(target, operand), operand)}))
+        return self._rebuild({}, frozenset({(self._cuttable(target, operand), operand)}))
 
     def _cuttable(self, target: Any, operand: int) -> int:
         node = self.find(target)
@@ -252,7 +252,7 @@ class Graph:
             array = np.broadcast_to(real_array("hold", plain(value), node.dtype), node.shape)
         except (TypeError, ValueError) as error:
             raise ValueError(f"hold: {node.path} has shape {node.shape}: {error}") from None
-        return self._rebuilt({node: array}, frozenset())
+        return self._rebuild({node: array}, frozenset())
 
     def edit(self, changes: Mapping[Any, Callable[..., Any]], cuts: Iterable[tuple[Any, int]] = ()) -> Graph:
         """A new graph in which some nodes are computed otherwise, and some edges cut.
@@ -274,7 +274,7 @@ class Graph:
         """
         found = {self.find(key).index: change for key, change in changes.items()}
         edges = frozenset((self._cuttable(target, operand), operand) for target, operand in cuts)
-        return self._rebuilt({}, edges, found)
+        return self._rebuild({}, edges, found)
 
     def to_scalars(self, limit: int = 100_000) -> Graph:
         """The same computation as one node a scalar operation.
@@ -291,7 +291,7 @@ class Graph:
         outputs = [cell for node in self.output_nodes for cell in cells[node.index].flat]
         return Graph([Tensor(np.asarray(o)) if not isinstance(o, Tensor) else o for o in outputs])
 
-    def _rebuilt(
+    def _rebuild(
         self,
         feeds: Mapping[Any, Any],
         cuts: frozenset[tuple[int, int]],
@@ -303,7 +303,7 @@ class Graph:
     def _execute(
         self, feeds: Mapping[Any, Any], cuts: frozenset[tuple[int, int]], changes: Mapping[int, Callable[..., Any]]
     ) -> tuple[Tensor, ...]:
-        fed = {node.index: _fed(node, value) for node, value in self._found(feeds)}
+        fed = {node.index: _feed(node, value) for node, value in self._resolve(feeds)}
         results: list[Any] = []
         for node in self.nodes:
             operands: list[Any] = []
@@ -323,10 +323,10 @@ class Graph:
                 out.name = node.name
                 results.append(out)
             if node.index in changes:
-                results[-1] = _changed(node, changes[node.index], results[-1], operands)
+                results[-1] = _apply_change(node, changes[node.index], results[-1], operands)
         return tuple(results[self._index[output.id]] for output in self.outputs)
 
-    def _found(self, feeds: Mapping[Any, Any]) -> list[tuple[Node, Any]]:
+    def _resolve(self, feeds: Mapping[Any, Any]) -> list[tuple[Node, Any]]:
         if not isinstance(feeds, Mapping):
             raise TypeError(f"run: feeds must be a mapping from nodes to values, got {type(feeds).__name__}")
         return [(self.find(key), value) for key, value in feeds.items()]
@@ -430,7 +430,7 @@ def _is_cut(node: Tensor, operand: int) -> bool:
     return rule is None
 
 
-def _changed(node: Node, change: Callable[..., Any], value: Any, operands: Sequence[Any]) -> Any:
+def _apply_change(node: Node, change: Callable[..., Any], value: Any, operands: Sequence[Any]) -> Any:
     """What `node` is instead of `value`, under the same name in the same scope."""
     with using(scope=node.scope):
         found = change(value, *operands)
@@ -445,7 +445,7 @@ def _changed(node: Node, change: Callable[..., Any], value: Any, operands: Seque
     return found
 
 
-def _fed(node: Node, value: Any) -> Tensor:
+def _feed(node: Node, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         fed = value
     else:

@@ -131,9 +131,9 @@ class Primitive:
             if apply is not None:
                 return apply(self, operands, attributes)
             if kind not in _NUMBERS:
-                together = gathered(operand)
+                together = gather(operand)
                 if together is not operand:
-                    return together._apply(self, [gathered(operand) for operand in operands], attributes)
+                    return together._apply(self, [gather(operand) for operand in operands], attributes)
                 self.array_of(operand)
         return self.evaluate(operands, attributes)
 
@@ -172,7 +172,7 @@ class Primitive:
     ) -> Exception:
         """The same kind of error, saying which operation failed, on which shapes, and where."""
         shapes = ", ".join(str(np.shape(operand)) for operand in operands)
-        settings = "".join(f", {key}={_told(value)}" for key, value in attributes.items())
+        settings = "".join(f", {key}={_describe(value)}" for key, value in attributes.items())
         kind = type(error) if type(error) in (ValueError, TypeError, IndexError) else ValueError
         place = f" [in {where}]" if where else ""
         return kind(f"{self.name}(shapes {shapes}{settings}){place}: {error}")
@@ -185,17 +185,17 @@ class Primitive:
         return f"<primitive {self.name}>"
 
 
-def _told(value: Any) -> str:
+def _describe(value: Any) -> str:
     """An attribute in an error message; of an array its shape."""
     return f"array of shape {value.shape}" if isinstance(value, np.ndarray) and value.size > 8 else repr(value)
 
 
-def gathered(value: Any) -> Any:
+def gather(value: Any) -> Any:
     """The stack of the Tensors that a list, a tuple or an array of objects holds; anything else as it is."""
     parts = value.tolist() if isinstance(value, np.ndarray) and value.dtype.hasobject else value
     if not isinstance(parts, (list, tuple)) or not _holds_values(parts):
         return value
-    return PRIMITIVES["stack"].on(tuple(map(gathered, parts)), {})
+    return PRIMITIVES["stack"].on(tuple(map(gather, parts)), {})
 
 
 def _holds_values(part: Any) -> bool:
@@ -226,7 +226,7 @@ def primitive(*rules: Rule | None, **traits: Any) -> Callable[[Callable[..., Any
     **traits
         ``analytic``, ``kind``, ``commutative`` and ``bounds`` of the :class:`Primitive`.
     """
-    return lambda forward: _declared(Primitive(forward, rules, **traits))
+    return lambda forward: _register(Primitive(forward, rules, **traits))
 
 
 def elementwise(*rules: Rule | None, **traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
@@ -245,14 +245,14 @@ def elementwise(*rules: Rule | None, **traits: Any) -> Callable[[Callable[..., A
     >>> hardtanh.kind, hardtanh.activation
     ('nonlinear', True)
     """
-    return lambda forward: _declared(Primitive(forward, rules, elementwise=True, **traits))
+    return lambda forward: _register(Primitive(forward, rules, elementwise=True, **traits))
 
 
 def variadic(rule: Rule, **traits: Any) -> Callable[[Callable[..., Any]], Primitive]:
     """Declare a primitive of any number of operands; its rule yields their cotangents in order."""
-    return lambda forward: _declared(Primitive(forward, (rule,), variadic=True, **traits))
+    return lambda forward: _register(Primitive(forward, (rule,), variadic=True, **traits))
 
 
-def _declared(op: Primitive) -> Primitive:
+def _register(op: Primitive) -> Primitive:
     PRIMITIVES[op.name] = op
     return op

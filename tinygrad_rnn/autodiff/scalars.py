@@ -41,7 +41,7 @@ def lower(graph: Any, limit: int) -> list[Cells]:
                 cells.append(_leaf(node.tensor))
             else:
                 operands = [cells[k] for k in node.inputs]
-                cells.append(_lowered(node.tensor.op, operands, dict(node.attributes)))
+                cells.append(_lower_operation(node.tensor.op, operands, dict(node.attributes)))
                 _name(cells[-1], node.name)
     return cells
 
@@ -77,21 +77,21 @@ def _name(cells: Cells, name: str | None) -> None:
             cell.name = f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
-def _lowered(op: Primitive, operands: Sequence[Cells], attributes: dict[str, Any]) -> Cells:
+def _lower_operation(op: Primitive, operands: Sequence[Cells], attributes: dict[str, Any]) -> Cells:
     special = _SPECIAL.get(op.name)
     if special is not None:
-        return _boxed(special(*operands, **attributes))
+        return _box(special(*operands, **attributes))
     if op.elementwise and op.name != "broadcast_to":
-        return _mapped(lambda *args: op(*args, **attributes), *operands)
-    return _boxed(op.forward(*operands, **attributes))
+        return _map(lambda *args: op(*args, **attributes), *operands)
+    return _box(op.forward(*operands, **attributes))
 
 
-def _mapped(function: Callable[..., Any], *operands: Cells) -> Cells:
+def _map(function: Callable[..., Any], *operands: Cells) -> Cells:
     """A function of scalars applied element by element, with broadcasting."""
-    return _boxed(np.frompyfunc(function, len(operands), 1)(*operands))
+    return _box(np.frompyfunc(function, len(operands), 1)(*operands))
 
 
-def _boxed(value: Any) -> Cells:
+def _box(value: Any) -> Cells:
     """A lone Tensor put back into a 0-d array of objects."""
     if isinstance(value, np.ndarray):
         return value
@@ -111,9 +111,9 @@ def _rows(x: Cells, axis: Any) -> tuple[Cells, tuple[int, ...]]:
 
 def _fold(binary: Callable[..., Any], x: Cells, axis: Any, keepdims: bool) -> Cells:
     rows, kept = _rows(x, axis)
-    total = _boxed(rows[0])
+    total = _box(rows[0])
     for row in rows[1:]:
-        total = _mapped(binary, total, _boxed(row))
+        total = _map(binary, total, _box(row))
     return total.reshape(kept) if keepdims else total
 
 
@@ -127,19 +127,19 @@ def _min(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
 
 def _logsumexp(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
     """The maximum is subtracted as a constant: its derivative cancels exactly."""
-    top = _mapped(p.stop_gradient, _fold(p.maximum, x, axis, True))
-    exps = _mapped(lambda a, b: p.exp(p.subtract(a, b)), x, top)
+    top = _map(p.stop_gradient, _fold(p.maximum, x, axis, True))
+    exps = _map(lambda a, b: p.exp(p.subtract(a, b)), x, top)
     sums = _fold(p.add, exps, axis, True)
-    total = _mapped(lambda s, t: p.add(p.log(s), t), sums, top)
-    return total if keepdims else _boxed(np.squeeze(total, axis))
+    total = _map(lambda s, t: p.add(p.log(s), t), sums, top)
+    return total if keepdims else _box(np.squeeze(total, axis))
 
 
 def _take(x: Cells, indices: Cells, axis: int = 0) -> Cells:
-    return np.take(x, _mapped(int, indices).astype(int), axis)
+    return np.take(x, _map(int, indices).astype(int), axis)
 
 
 def _along_indices(op: Primitive) -> Callable[..., Cells]:
-    return lambda x, indices, **attributes: op.forward(x, _mapped(int, indices).astype(int), **attributes)
+    return lambda x, indices, **attributes: op.forward(x, _map(int, indices).astype(int), **attributes)
 
 
 _SPECIAL: dict[str, Callable[..., Any]] = {

@@ -12,7 +12,7 @@ from .anomaly import anomaly_error, is_finite
 from .arrays import real_array
 from .cotangent import Product, Scatter, accumulate, dense
 from .operators import Operators
-from .primitive import Primitive, gathered
+from .primitive import Primitive, gather
 from .primitives import sum_to
 from .scope import Scope, context, using
 
@@ -36,7 +36,7 @@ def seed(output: Any, gradient: Any, name: str = "gradient") -> Any:
                 "element has an obvious one"
             )
         return np.ones(output.shape, output.dtype)
-    array: Any = gathered(gradient)
+    array: Any = gather(gradient)
     if not isinstance(array, Operators):
         try:
             array = real_array(name, array, output.dtype)
@@ -95,13 +95,13 @@ def sweep(
             continue
         op = node.op
         if type(total) is list and not isinstance(op, Recurrent):
-            total = _summed(total, _backward_scope(node.scope, scopes) if create_graph else None)
+            total = _add_up(total, _backward_scope(node.scope, scopes) if create_graph else None)
         if op is None:
             yield node, total, []
             yield from _read_inner(inner, node, dense(total), held)
             continue
         if isinstance(op, Recurrent):
-            total, found, edges = op.pull(node, _listed(total), live[node.id], inner.get(node.id, ()), create_graph)
+            total, found, edges = op.pull(node, _as_list(total), live[node.id], inner.get(node.id, ()), create_graph)
             _lay_down(node, edges, pending)
             yield node, total, edges
             yield from _read_inner(inner, node, found, held)
@@ -167,7 +167,7 @@ def _read_inner(
             waiting += [(other, part) for other in inner.get(value.id, ())]
 
 
-def _summed(contributions: list[Any], scope: Scope | None) -> Any:
+def _add_up(contributions: list[Any], scope: Scope | None) -> Any:
     """The whole cotangent of a node, recorded in `scope` if there is one."""
     if len(contributions) == 1:
         return contributions[0]
@@ -177,14 +177,14 @@ def _summed(contributions: list[Any], scope: Scope | None) -> Any:
         return accumulate(contributions)
 
 
-def _listed(total: Any) -> list[Any]:
+def _as_list(total: Any) -> list[Any]:
     return total if type(total) is list else [total]
 
 
 def _lay_down(node: Any, edges: list[tuple[int, Any]], pending: dict[int, Any]) -> None:
     for index, part in edges:
         waiting = pending.get(node.inputs[index].id)
-        pending[node.inputs[index].id] = part if waiting is None else [*_listed(waiting), part]
+        pending[node.inputs[index].id] = part if waiting is None else [*_as_list(waiting), part]
 
 
 def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequence[int]]:
@@ -227,7 +227,7 @@ def _pass_on(
         value, share = operands[index], rules[index]
         part = share if variadic else share(g, y, *operands, **attributes)
         if part.shape != value.shape or part.dtype is not value.dtype:
-            part = _fitted(part, value, op, index)
+            part = _fit(part, value, op, index)
         if edit is not None:
             part = edit(node, index, part)
         edges.append((index, part))
@@ -242,7 +242,7 @@ def _pass_on(
     return edges
 
 
-def _fitted(part: Any, value: Any, op: Any, index: int) -> Any:
+def _fit(part: Any, value: Any, op: Any, index: int) -> Any:
     """A contribution with broadcasting undone, in the operand's dtype."""
     if part.shape != value.shape:
         if not op.elementwise:

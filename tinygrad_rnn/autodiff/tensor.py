@@ -16,7 +16,7 @@ from .arrays import COMPLEX, plain, real_array
 from .cotangent import dense
 from .operators import Operators
 from .origin import Origin, caller
-from .primitive import Primitive, Value, gathered
+from .primitive import Primitive, Value, gather
 from .scope import Scope, context
 from .sweep import seed, sweep
 
@@ -325,7 +325,7 @@ _OPERANDS = frozenset({Tensor, float, int, bool})
 
 def _own(op: Primitive, operand: Any, copy: bool) -> Any:
     """An operand with the caller's array copied, so that a later in-place write cannot reach a gradient."""
-    operand = gathered(operand)
+    operand = gather(operand)
     if isinstance(operand, (float, complex, Operators)):
         return operand
     array = op.array_of(operand)

@@ -152,7 +152,7 @@ class TransitionHierarchy:
         -------
         ndarray of the shape of ``weights``
         """
-        x, target, asked = self._asked("gradient", inputs, targets, mask)
+        x, target, asked = self._check("gradient", inputs, targets, mask)
         total = np.zeros_like(self.weights)
         errors = target - self.predict(x)
         for t in np.flatnonzero(asked):
@@ -176,7 +176,7 @@ class TransitionHierarchy:
         FloatingPointError
             If learning diverges.
         """
-        x, target, asked = self._asked("learn", inputs, targets, mask)
+        x, target, asked = self._check("learn", inputs, targets, mask)
         previous, largest = np.zeros(len(self.units)), 0.0
         for t, now in enumerate(x):
             n = self._step(now, previous)
@@ -265,7 +265,7 @@ class TransitionHierarchy:
             raise ValueError(f"TransitionHierarchy.{what}: inputs must be (T, {self.input_size}), got {x.shape}")
         return x
 
-    def _asked(self, what: str, inputs: Any, targets: Any, mask: Any) -> tuple[Array, Array, Array]:
+    def _check(self, what: str, inputs: Any, targets: Any, mask: Any) -> tuple[Array, Array, Array]:
         x = self._sequence(what, inputs)
         target, asked = np.asarray(targets, dtype=np.float64), np.asarray(mask, dtype=bool)
         if target.shape != (len(x), self.output_size) or asked.shape != (len(x),):

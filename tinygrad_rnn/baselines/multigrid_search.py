@@ -11,7 +11,7 @@ from ..tasks import Batch, Task
 from .candidates import Array, Candidates
 from .guessing import Guess, beside, check, solves
 
-__all__ = ["judged", "multigrid"]
+__all__ = ["judge", "multigrid"]
 
 
 def multigrid(
@@ -99,7 +99,7 @@ def multigrid(
     while trials < max_trials:
         centre = best if level else 0.0
         tried = centre + width / factor**level * moves.ahead(min(patience - vain, max_trials - trials))
-        errors, right = judged(net, task, tried, sets[0])
+        errors, right = judge(net, task, tried, sets[0])
         found = np.flatnonzero((errors < error) | right)
         used = int(found[0]) + 1 if found.size else len(tried)
         moves.use(used)
@@ -115,7 +115,7 @@ def multigrid(
     return Guess(trials, None, failed)
 
 
-def judged(net: Candidates, task: Task, weights: Array, batch: Batch) -> tuple[Array, Array]:
+def judge(net: Candidates, task: Task, weights: Array, batch: Batch) -> tuple[Array, Array]:
     """How far off candidates are, and which are right.
 
     Parameters

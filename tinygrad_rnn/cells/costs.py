@@ -121,13 +121,13 @@ def _layers(graph: Graph) -> int:
         if ends or id(node.tensor) in states:
             together = [maps] if ends else [{one} for one in maps]
             for group in together:
-                groups = _joined(groups, group)
+                groups = _join(groups, group)
             maps = set()
         behind[node.index] = maps
     return len(groups)
 
 
-def _joined(groups: list[set[int]], new: set[int]) -> list[set[int]]:
+def _join(groups: list[set[int]], new: set[int]) -> list[set[int]]:
     """The groups with a new one, which takes in those that it overlaps."""
     if not new:
         return groups

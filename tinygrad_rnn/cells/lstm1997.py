@@ -68,7 +68,7 @@ class _BlockCell(GatedCell):
         self.g, self.h = SQUASH[cell_input], SQUASH[cell_output]
         self.truncated = truncated
 
-    def _gated(self, gate: Value, cells: Value) -> Value:
+    def _gate(self, gate: Value, cells: Value) -> Value:
         """Each block's gate (batch, blocks) times its cells (batch, hidden_size)."""
         if self.block_size == 1:
             return gate * cells
@@ -153,11 +153,11 @@ class LSTM1997Cell(_BlockCell):
             u = stop_gradient(u)
         i = named(i=sigmoid(self.net("i", x, u)))
         g = named(g=self.g(self.net("c", x, u)))
-        s = named(s=s + self._gated(i, g))
+        s = named(s=s + self._gate(i, g))
         if not self.output_gate:
             return named(h=self.h(s)), s, i
         o = named(o=sigmoid(self.net("o", x, u)))
-        h = named(h=self._gated(o, self.h(s)))
+        h = named(h=self._gate(o, self.h(s)))
         return h, s, i, o
 
 
@@ -216,7 +216,7 @@ class LSTM2000Cell(_BlockCell):
         u = stop_gradient(h) if self.truncated else h
         i, f = named(i=sigmoid(self.net("i", x, u)), f=sigmoid(self.net("f", x, u)))
         g = named(g=self.g(self.net("c", x, u)))
-        s = named(s=self._gated(f, s) + self._gated(i, g))
+        s = named(s=self._gate(f, s) + self._gate(i, g))
         o = named(o=sigmoid(self.net("o", x, u)))
-        h = named(h=self._gated(o, self.h(s)))
+        h = named(h=self._gate(o, self.h(s)))
         return h, s

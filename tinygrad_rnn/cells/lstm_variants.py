@@ -87,7 +87,7 @@ class LayerNormLSTMCell(GatedCell):
         if bias:
             self._keep("bias", (rows,), fill.bias("forget", "input", "output", "candidate"))
 
-    def normalised(self, name: str, z: Value) -> Value:
+    def normalise(self, name: str, z: Value) -> Value:
         """LN of `z` over its features, with the gain and shift called `name`."""
         centred = z - mean(z, axis=1, keepdims=True)
         scale = sqrt(mean(square(centred), axis=1, keepdims=True) + 1e-5)
@@ -95,9 +95,9 @@ class LayerNormLSTMCell(GatedCell):
 
     def step(self, x: Value, state: Any) -> Any:
         h, c = state
-        z = self.normalised("h", linear(h, self.weight_hh)) + self.normalised("x", linear(x, self.weight_ih))
+        z = self.normalise("h", linear(h, self.weight_hh)) + self.normalise("x", linear(x, self.weight_ih))
         zf, zi, zo, zg = split(z if self.bias is None else z + self.bias, 4, axis=1)
         f, i, o, g = named(f=sigmoid(zf), i=sigmoid(zi), o=sigmoid(zo), g=tanh(zg))
         c = named(c=f * c + i * g)
-        h = named(h=o * tanh(self.normalised("c", c)))
+        h = named(h=o * tanh(self.normalise("c", c)))
         return h, c

@@ -52,14 +52,14 @@ class PeepholeLSTMCell(GatedCell):
         for name in self.peepholes:
             self._keep(f"p_{name}", (hidden_size,), self.preset.second_bias)
 
-    def peeped(self, name: str, x: Value, h: Value, c: Value) -> Value:
+    def with_peephole(self, name: str, x: Value, h: Value, c: Value) -> Value:
         """The net input W x + R h + b + p * c of a gate."""
         c = stop_gradient(c) if self.cut_peepholes else c
         return self.net(name, x, h) + getattr(self, f"p_{name}") * c
 
     def gate(self, name: str, x: Value, h: Value, c: Value) -> Value:
         """The gate sigmoid(W x + R h + b + p * c)."""
-        return sigmoid(self.peeped(name, x, h, c))
+        return sigmoid(self.with_peephole(name, x, h, c))
 
     def step(self, x: Value, state: Any) -> Any:
         h, c = state
@@ -195,7 +195,7 @@ class FGRCell(PeepholeLSTMCell):
             for source in "ifo":
                 self._keep(f"R_{name}{source}", (hidden_size, hidden_size), self.preset.recurrent)
 
-    def fed_back(self, name: str, gates: Any) -> Value:
+    def feedback(self, name: str, gates: Any) -> Value:
         """What the gates of the step before add to the net input of the gate called `name`."""
         i, f, o = (
             linear(value, getattr(self, f"R_{name}{source}")) for source, value in zip("ifo", gates, strict=True)
@@ -205,9 +205,9 @@ class FGRCell(PeepholeLSTMCell):
     def step(self, x: Value, state: Any) -> Any:
         h, c, *gates = state
         z = named(z=tanh(self.net("z", x, h)))
-        i = named(i=sigmoid(self.peeped("i", x, h, c) + self.fed_back("i", gates)))
-        f = named(f=sigmoid(self.peeped("f", x, h, c) + self.fed_back("f", gates)))
+        i = named(i=sigmoid(self.with_peephole("i", x, h, c) + self.feedback("i", gates)))
+        f = named(f=sigmoid(self.with_peephole("f", x, h, c) + self.feedback("f", gates)))
         c = named(c=z * i + c * f)
-        o = named(o=sigmoid(self.peeped("o", x, h, c) + self.fed_back("o", gates)))
+        o = named(o=sigmoid(self.with_peephole("o", x, h, c) + self.feedback("o", gates)))
         h = named(h=o * tanh(c))
         return h, c, i, f, o

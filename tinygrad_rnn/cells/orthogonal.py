@@ -69,7 +69,7 @@ class OrthogonalRNNCell(GatedCell):
         if bias:
             self._keep("b", (hidden_size,), self._rng.uniform(-0.01, 0.01, hidden_size))
 
-    def rotated(self, h: Value) -> Value:
+    def rotate(self, h: Value) -> Value:
         """Q h for every row of `h`."""
         mirrors = self.v * sqrt(2.0 / sum(self.v * self.v, axis=1, keepdims=True))
         for v in reversed(split(mirrors, self.reflections)):
@@ -77,7 +77,7 @@ class OrthogonalRNNCell(GatedCell):
         return h
 
     def step(self, x: Value, state: Any) -> Any:
-        z = self.net("h", x) + self.rotated(state.h)
+        z = self.net("h", x) + self.rotate(state.h)
         if self.nonlinearity != "modrelu":
             return (named(h=NONLINEARITIES[self.nonlinearity](z if self.b is None else z + self.b)),)
         size = absolute(z) if self.b is None else absolute(z) + self.b

@@ -59,12 +59,12 @@ def derive_adjoint(step: Program, seeded: Iterable[Key] = ()) -> Program:
     for key, value in step.outputs.items():
         if key[0] != "output" and value in totals:
             outputs[key] = totals[value]
-    for value in sorted(_read(builder, outputs) & set(step.types) - set(step.constants)):
+    for value in sorted(_reads(builder, outputs) & set(step.types) - set(step.constants)):
         builder.inputs["forward", value] = value
     return builder.program(outputs)
 
 
-def _read(builder: Builder, outputs: Mapping[Key, Symbol]) -> set[int]:
+def _reads(builder: Builder, outputs: Mapping[Key, Symbol]) -> set[int]:
     return {v for step in builder.body for v in step.values} | {symbol.index for symbol in outputs.values()}
 
 

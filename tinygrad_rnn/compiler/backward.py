@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .feeding import batched, contiguous_flat, input_places
+from .feeding import contiguous_flat, for_all_steps, input_places
 from .forward import ForwardLoop
 from .given import Given
 from .loops import Loop
@@ -112,7 +112,7 @@ class AdjointLoop:
 
     def run(self, tape: Array, given: Given, seeds: Seeds, wanted: Iterable[Key] | None) -> Cotangents:
         """Go back over all timesteps; parameters as for :meth:`Recurrence.backward`."""
-        after, total = self._wanted(None if wanted is None else frozenset(wanted))
+        after, total = self._restrict(None if wanted is None else frozenset(wanted))
         layout = self.forward.layout(given.steps)
         feeds = given.feeds()
         feeds |= {("seed", label(key)): array for key, array in seeds.everywhere.items()}
@@ -121,7 +121,7 @@ class AdjointLoop:
             rows = self._all_rows(value, layout.tracks, tape, given)
             feeds["forward", value] = feeds["keep", value] = rows
         feeds |= self.schedule.once.evaluate(feeds)
-        for (_, name), rows in batched(self.schedule.ahead, feeds).items():
+        for (_, name), rows in for_all_steps(self.schedule.ahead, feeds).items():
             feeds["ahead", name] = feeds["keep", name] = rows
         buffers = layout.buffers(tape) | self._constants
         buffers["x"] = contiguous_flat(given.x)
@@ -131,9 +131,9 @@ class AdjointLoop:
         results = self._results(given.steps, buffers, seeds.last)
         self.loop.run(buffers, 0, given.steps, given.cut, given.before)
         feeds |= results
-        results |= batched(after, feeds)
+        results |= for_all_steps(after, feeds)
         feeds |= {key: array for key, array in results.items() if key[0] == "after"}
-        totals = total.evaluate(self._summed(feeds) if self.each else feeds)
+        totals = total.evaluate(self._add_up(feeds) if self.each else feeds)
         states = {
             name: buffers[label(("carry", name))].reshape(2, *self.forward.step.types[value].shape)[0]
             for (role, name), value in self.forward.step.inputs.items()
@@ -178,13 +178,13 @@ class AdjointLoop:
             buffers[output.place.buffer] = results[key].reshape(-1)
         return results
 
-    def _wanted(self, wanted: frozenset[Key] | None) -> tuple[Program, Program]:
+    def _restrict(self, wanted: frozenset[Key] | None) -> tuple[Program, Program]:
         """What follows the loop, without the gradients that nobody wants."""
         if wanted not in self._parts:
             self._parts[wanted] = (_only(self.schedule.after, wanted), _only(self.schedule.total, wanted))
         return self._parts[wanted]
 
-    def _summed(self, feeds: Mapping[Key, Any]) -> Mapping[Key, Any]:
+    def _add_up(self, feeds: Mapping[Key, Any]) -> Mapping[Key, Any]:
         """What was kept for every step instead of being added up."""
         return {key: value.sum(axis=0) if key[0] == "sum" else value for key, value in feeds.items()}
 

@@ -21,7 +21,7 @@ _KINDS = {"float32": ("sgemm", types.float32), "float64": ("dgemm", types.float6
 
 
 @functools.cache
-def _found() -> tuple[dict[str, int], int]:
+def _find() -> tuple[dict[str, int], int]:
     """The addresses of the product routines by dtype, and the bits of their integers."""
     for library in _numpy_libraries():
         for pattern, bits in (("scipy_{}_64_", 64), ("{}_64_", 64), ("scipy_{}_", 32), ("{}_", 32)):
@@ -49,13 +49,13 @@ def _address(function: Any) -> int:
 
 def product_addresses() -> Any:
     """The addresses for float32 and float64, to be handed to compiled loops."""
-    found, _ = _found()
+    found, _ = _find()
     return np.array([found["float32"], found["float64"]], np.int64)
 
 
 def product_width() -> int:
     """The bits of the integers that the routines take."""
-    return _found()[1]
+    return _find()[1]
 
 
 def _gemm(kind: str, bits: int) -> Any:

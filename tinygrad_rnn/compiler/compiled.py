@@ -156,8 +156,8 @@ class CompiledCell(Cell):
         """One step, eagerly."""
         return self.cell.step(x, state)
 
-    def _loaded(self) -> None:
-        self.cell._loaded()
+    def _after_load(self) -> None:
+        self.cell._after_load()
 
     def __repr__(self) -> str:
         return repr(self.cell)

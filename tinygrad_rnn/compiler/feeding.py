@@ -11,7 +11,7 @@ from ..autodiff.batching import Batched
 from .places import Place, Row
 from .program import Array, Key, Program, label
 
-__all__ = ["batched", "contiguous_flat", "input_places"]
+__all__ = ["contiguous_flat", "for_all_steps", "input_places"]
 
 
 def input_places(loop: Program, forward: Callable[[int], Place]) -> tuple[dict[int, Place], dict[str, np.dtype[Any]]]:
@@ -33,7 +33,7 @@ def input_places(loop: Program, forward: Callable[[int], Place]) -> tuple[dict[i
     return places, {place.buffer: loop.types[value].dtype for value, place in places.items()}
 
 
-def batched(program: Program, feeds: Mapping[Key, Any]) -> dict[Key, Array]:
+def for_all_steps(program: Program, feeds: Mapping[Key, Any]) -> dict[Key, Array]:
     """A program run for all timesteps at once; what does not change from one to the next has no axis for them."""
     if not program.outputs:
         return {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .feeding import batched, contiguous_flat, input_places
+from .feeding import contiguous_flat, for_all_steps, input_places
 from .given import Given
 from .loops import Loop
 from .program import Array, Key, Program, label
@@ -72,7 +72,7 @@ class ForwardLoop:
             layout.tracks["state", name].on(tape)[0] = state
         feeds = given.feeds()
         feeds |= self.schedule.once.evaluate(feeds)
-        feeds |= batched(self.schedule.ahead, feeds)
+        feeds |= for_all_steps(self.schedule.ahead, feeds)
         buffers = layout.buffers(tape) | self._constants
         buffers |= {name: contiguous_flat(feeds[key]) for key, name in self._fed.items()}
         for key, (shape, dtype) in self._kept:
@@ -85,7 +85,7 @@ class ForwardLoop:
     def _after(self, feeds: Mapping[Key, Any], layout: Layout, tape: Array) -> None:
         """Named values that nothing in the loop waits for."""
         if self.schedule.after.body:
-            for key, result in batched(self.schedule.after, feeds).items():
+            for key, result in for_all_steps(self.schedule.after, feeds).items():
                 layout.tracks[key].on(tape)[...] = result
 
     def _dtype(self) -> Any:

@@ -21,7 +21,7 @@ class Window(NamedTuple):
     def shape(self) -> tuple[int, ...]:
         return tuple(stop - start for start, stop in self.bounds)
 
-    def narrowed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def narrows(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes along which it leaves something of `shape` out."""
         pairs = enumerate(zip(self.bounds, shape, strict=True))
         return tuple(k for k, (bounds, n) in pairs if bounds != (0, n))

@@ -57,7 +57,7 @@ class UnrolledRun(Recurrent):
             *operands: Array, truncate: int = 0, reverse: bool = False, mask: Array | None = None, checkpoint: int = 0
         ) -> Array:
             recurrence = find(operands, mask is not None)
-            return _loops(recurrence, checkpoint).forward(_given(recurrence, operands, truncate, reverse, mask))
+            return _loops(recurrence, checkpoint).forward(_describe(recurrence, operands, truncate, reverse, mask))
 
         forward.__name__ = name
         forward.__doc__ = "A whole run of a compiled cell."
@@ -84,7 +84,7 @@ class UnrolledRun(Recurrent):
         attributes = dict(node.attributes)
         recurrence = self.find(node.values, attributes.get("mask") is not None)
         every = attributes.pop("checkpoint", 0)
-        given = _given(recurrence, node.values, **attributes)
+        given = _describe(recurrence, node.values, **attributes)
         seeds = _seeds(recurrence, contributions, given.steps, every)
         first = 1 + len(given.states)
         wanted: list[Key] = [("x", "") if k == 0 else ("operand", k - first) for k in live if k == 0 or k >= first]
@@ -93,7 +93,7 @@ class UnrolledRun(Recurrent):
 
     def _in_order(self, node: Any, found: Cotangents) -> list[Any]:
         """The cotangents of the operands, in their order."""
-        x = None if found.x is None else _ordered(found.x, bool(node.attributes.get("reverse")))
+        x = None if found.x is None else _reorder(found.x, bool(node.attributes.get("reverse")))
         return [x, *found.states.values(), *found.operands]
 
     def _pull_batched(
@@ -176,7 +176,7 @@ def _replay(
     checkpoint: int = 0,
 ) -> dict[Key, list[Any]]:
     """The run step by step on Tensors: every state and named value, in the order of processing."""
-    x, states, captured = _sorted(recurrence, operands)
+    x, states, captured = _split(recurrence, operands)
     names = recurrence.state_names
     state = dict(zip(names, states, strict=True))
     fixed: dict[Key, Any] = {("operand", k): value for k, value in enumerate(captured)}
@@ -195,13 +195,13 @@ def _replay(
     return series
 
 
-def _sorted(recurrence: Recurrence, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], Sequence[Any]]:
+def _split(recurrence: Recurrence, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], Sequence[Any]]:
     """Inputs, initial states and captured Tensors."""
     count = len(recurrence.state_names)
     return operands[0], operands[1 : 1 + count], operands[1 + count :]
 
 
-def _given(
+def _describe(
     recurrence: Recurrence,
     operands: Sequence[Array],
     truncate: int = 0,
@@ -209,20 +209,20 @@ def _given(
     mask: Array | None = None,
 ) -> Given:
     """What a run is given, of its operands and attributes."""
-    x, states, captured = _sorted(recurrence, operands)
-    return Given(_ordered(x, reverse), states, captured, _mask(mask, reverse), truncate)
+    x, states, captured = _split(recurrence, operands)
+    return Given(_reorder(x, reverse), states, captured, _mask(mask, reverse), truncate)
 
 
 def _loops(recurrence: Recurrence, every: int) -> Recurrence | Checkpointed:
     return Checkpointed(recurrence, every) if every else recurrence
 
 
-def _ordered(x: Array, reverse: bool) -> Array:
+def _reorder(x: Array, reverse: bool) -> Array:
     return x[::-1] if reverse else x
 
 
 def _mask(mask: Array | None, reverse: bool) -> Array | None:
-    return None if mask is None else _ordered(mask, reverse)
+    return None if mask is None else _reorder(mask, reverse)
 
 
 def _edges(cotangents: Sequence[Any], live: Sequence[int]) -> list[tuple[int, Any]]:
@@ -293,7 +293,7 @@ class Recomputed(Primitive):
             mask: Array | None = None,
         ) -> Array:
             recurrence = find(operands, mask is not None)
-            given = _given(recurrence, operands, truncate, reverse, mask)
+            given = _describe(recurrence, operands, truncate, reverse, mask)
             checkpointed = Checkpointed(recurrence, checkpoint)
             if segment is not None:
                 return checkpointed.segment(tape, given, segment)

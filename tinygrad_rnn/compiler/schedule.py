@@ -62,7 +62,7 @@ def schedule(program: Program) -> Schedule:
     total = totals.program
     outputs = {key: value for key, value in program.outputs.items() if key[0] != "operand"}
     after_outputs = {key: value for key, value in outputs.items() if value in after}
-    after_needs = _read(program, after & program.needed([*after_outputs.values(), *_inputs(total, "after")]), after)
+    after_needs = _reads(program, after & program.needed([*after_outputs.values(), *_inputs(total, "after")]), after)
     loop_outputs: dict[Key, int] = {key: value for key, value in outputs.items() if value not in after}
     passing = made - ahead - fixed | set(recurrent)
     loop_outputs |= {("keep", value): value for value in sorted((after_needs | totals.kept - after) & passing)}
@@ -71,14 +71,14 @@ def schedule(program: Program) -> Schedule:
     after_outputs |= {("after", value): value for value in _inputs(total, "after")}
     return Schedule(
         once=_part(
-            program, fixed & made, {}, "once", _read(program, made - fixed, made - fixed) | set(loop_outputs.values())
+            program, fixed & made, {}, "once", _reads(program, made - fixed, made - fixed) | set(loop_outputs.values())
         ),
         ahead=_part(
             program,
             ahead,
             {"once": fixed & made},
             "ahead",
-            _read(program, made - ahead, made - ahead) | set(loop_outputs.values()),
+            _reads(program, made - ahead, made - ahead) | set(loop_outputs.values()),
         ),
         loop=_part(program, in_loop, {"once": fixed & made, "ahead": ahead}, outputs=loop_outputs),
         after=_part(
@@ -98,7 +98,7 @@ def _by_weights(program: Program, step: Instruction, fixed: set[int]) -> bool:
     return all(len(program.types[value].shape) == 2 for value in step.values)
 
 
-def _read(program: Program, readers: Iterable[int], inside: set[int]) -> set[int]:
+def _reads(program: Program, readers: Iterable[int], inside: set[int]) -> set[int]:
     """What the instructions behind `readers` read from elsewhere."""
     wanted = set(readers)
     return {value for step in program.body if step.target in wanted for value in step.values} - inside

@@ -80,7 +80,7 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
     if carried:
         body.append("if cut > zero and k + shift > zero and (k + shift) % cut == zero:")
         for place in carried:
-            body += [f"    {line}" for line in _filled(source, place, place.size, "0")]
+            body += [f"    {line}" for line in _fill_loop(source, place, place.size, "0")]
     arguments = ", ".join(
         ["start", "stop", "cut", "shift", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))]
     )
@@ -118,7 +118,7 @@ def _matrix(source: Source, place: Place) -> str:
 
 def _nest(source: Source, plan: Plan, nest: Nest) -> list[str]:
     """Loops, outermost first; every load stands in the outermost loop it can stand in."""
-    shape, loads, stores = _collapsed(nest)
+    shape, loads, stores = _collapse(nest)
     depth = len(shape)
     lines: list[str] = []
     starts: dict[tuple[Any, ...], str] = {}
@@ -171,10 +171,10 @@ def _write_store(
 def _fill(source: Source, store: Store) -> list[str]:
     """The target of a reduction over outer axes, made ready."""
     kept = [n for n, stride in zip(store.place.shape, store.place.strides, strict=True) if stride]
-    return _filled(source, store.place, math.prod(kept), _FILL[store.how])
+    return _fill_loop(source, store.place, math.prod(kept), _FILL[store.how])
 
 
-def _filled(source: Source, place: Place, count: int, number: str) -> list[str]:
+def _fill_loop(source: Source, place: Place, count: int, number: str) -> list[str]:
     where = f"{source.buffer(place.buffer)}[o0 + i0]"
     return [f"o0 = {source.start(place)}", f"for i0 in range({source.size(count)}):", f"    {where} = {number}"]
 
@@ -194,7 +194,7 @@ def _element(source: Source, starts: Any, place: Place) -> str:
     return f"{source.buffer(place.buffer)}[{' + '.join(terms)}]"
 
 
-def _collapsed(nest: Nest) -> tuple[tuple[int, ...], list[Load], list[Store]]:
+def _collapse(nest: Nest) -> tuple[tuple[int, ...], list[Load], list[Store]]:
     """The nest with as few axes as possible: none of length 1, and those joined that every place runs through."""
     places = _places(nest.loads, nest.stores)
     groups: list[list[int]] = []
@@ -207,11 +207,11 @@ def _collapsed(nest: Nest) -> tuple[tuple[int, ...], list[Load], list[Store]]:
             groups.append([axis])
     shape = tuple(math.prod(nest.shape[a] for a in group) for group in groups)
 
-    def folded(place: Place) -> Place:
+    def fold(place: Place) -> Place:
         return place._replace(shape=shape, strides=tuple(place.strides[group[-1]] for group in groups))
 
-    loads = [load._replace(place=folded(load.place)) for load in nest.loads]
-    return shape, loads, [store._replace(place=folded(store.place)) for store in nest.stores]
+    loads = [load._replace(place=fold(load.place)) for load in nest.loads]
+    return shape, loads, [store._replace(place=fold(store.place)) for store in nest.stores]
 
 
 # --------------------------------------------------------------------------------------- expressions

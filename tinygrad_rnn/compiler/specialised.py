@@ -43,7 +43,7 @@ class Specialised:
         self, cell: Cell, backend: str, who: str, operation: Callable[..., UnrolledRun], twins: Sequence[Cell] = ()
     ) -> None:
         self._cell, self._backend, self._who, self._twins = cell, backend, who, twins
-        self._attributes = self._read()
+        self._attributes = self._fingerprints()
         self._known: dict[tuple[Any, ...], Recurrence | UntraceableError] = {}
         self._foreign = False
         self._lock = threading.RLock()
@@ -55,9 +55,9 @@ class Specialised:
         """Whether it is still the cell: no attribute has changed, and no Tensor from elsewhere may be another one
         by now.
         """
-        return not self._foreign and self._attributes == self._read()
+        return not self._foreign and self._attributes == self._fingerprints()
 
-    def _read(self) -> list[Hashable]:
+    def _fingerprints(self) -> list[Hashable]:
         return [fingerprint(cell) for cell in (self._cell, *self._twins)]
 
     def recurrence(self, x: Any, state: Sequence[Any], masked: bool, lead: int = 0) -> Recurrence | UntraceableError:
@@ -73,7 +73,7 @@ class Specialised:
                 self._foreign |= isinstance(found, Recurrence) and any(
                     tensor.id not in own for tensor in found.traced.captured
                 )
-                self._attributes = self._read()  # a step may count its calls
+                self._attributes = self._fingerprints()  # a step may count its calls
             return self._known[key]
 
     def _trace(self, types: Sequence[Type], masked: bool) -> Recurrence | UntraceableError:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autodiff.ancestry import ancestors
 from ..autodiff.operators import Operators
-from ..autodiff.primitive import Primitive, gathered
+from ..autodiff.primitive import Primitive, gather
 from ..autodiff.tensor import Tensor
 from .errors import UntraceableError
 from .program import Array, Instruction, Key, Literal, Operand, Program, Type
@@ -108,7 +108,7 @@ class Builder:
 
     def lift(self, operand: Any) -> Operand:
         """What an operand is in this program."""
-        operand = gathered(operand)
+        operand = gather(operand)
         if type(operand) is Symbol:
             return operand.index
         if isinstance(operand, (bool, int, float)):

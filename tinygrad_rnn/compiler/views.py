@@ -109,12 +109,12 @@ class Views:
     def _segment(self, number: int) -> Any:
         found: Any = self._segments.get(number)
         if found is None:
-            found = self._recomputed(segment=number)
+            found = self._recompute(segment=number)
             self._segments[number] = found
         self._latest = found  # kept alive for whoever goes through the timesteps one by one
         return found
 
-    def _recomputed(self, **what: Any) -> Tensor:
+    def _recompute(self, **what: Any) -> Tensor:
         """From the operands as they were: a leaf that has been assigned since stands there as a constant."""
         operands = [o if o._data is value else value for o, value in zip(self.operands, self.values, strict=True)]
         with using(scope=self.around, recording=self.tape.op is not None, anomaly=False, names=None):
@@ -132,7 +132,7 @@ class Views:
 
     def _trajectory(self, key: Key) -> Any:
         if self.every:
-            return TRAJECTORY_AGAIN.on((self.tape, self._recomputed(key=key)), {"key": key})
+            return TRAJECTORY_AGAIN.on((self.tape, self._recompute(key=key)), {"key": key})
         track = self.recurrence.tracks(self.steps)[key]
         start = track.start + int(key[0] == "state") * track.size
         return TRAJECTORY.on((self.tape,), {"key": key, "start": start, "shape": (self.steps, *track.shape)})

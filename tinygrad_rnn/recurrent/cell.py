@@ -84,9 +84,9 @@ class Parametrised:
         arrays = fitting(f"{type(self).__name__}.load_state_dict", dict(self.named_parameters()), mapping)
         for name, parameter in self.named_parameters():
             parameter.data = arrays[name]
-        self._loaded()
+        self._after_load()
 
-    def _loaded(self) -> None:
+    def _after_load(self) -> None:
         """Called after parameters were taken over."""
 
 
@@ -265,10 +265,10 @@ class Cell(Parametrised):
         """The whole run at once, for a cell that can; ``None`` to go step by step."""
         return None
 
-    def _loaded(self) -> None:
+    def _after_load(self) -> None:
         self.initialisation = "loaded weights"
         for _, part in self._parts():
-            part._loaded()
+            part._after_load()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"

@@ -74,9 +74,9 @@ class Bidirectional(Parametrised):
         """The initial states of both directions."""
         return Directions(self.forward.initial_state(batch), self.backward.initial_state(batch))
 
-    def _loaded(self) -> None:
-        self.forward._loaded()
-        self.backward._loaded()
+    def _after_load(self) -> None:
+        self.forward._after_load()
+        self.backward._after_load()
 
     def __repr__(self) -> str:
         return f"Bidirectional({self.forward!r}, {self.backward!r})"
@@ -139,9 +139,9 @@ class Stacked(Parametrised):
         """The initial state of every layer."""
         return tuple(layer.initial_state(batch) for layer in self.layers)
 
-    def _loaded(self) -> None:
+    def _after_load(self) -> None:
         for layer in self.layers:
-            layer._loaded()
+            layer._after_load()
 
     def __repr__(self) -> str:
         return f"Stacked({', '.join(map(repr, self.layers))})"

@@ -50,7 +50,7 @@ def fitting(who: str, own: Mapping[str, Any], given: Any) -> dict[str, Array]:
     """
     if not isinstance(given, Mapping):
         raise TypeError(f"{who}: needs a mapping of names to arrays, got {type(given).__name__}")
-    given = _renamed(who, own, given)
+    given = _rename(who, own, given)
     missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys(), key=str)
     if missing or unknown:
         hints = _hints(unknown, own) or _hints(missing, given)
@@ -71,7 +71,7 @@ def _hints(names: Iterable[str], others: Iterable[str]) -> str:
     return "".join(f"; nearest to {name} is {found[0]}" for name, found in near.items() if found)
 
 
-def _renamed(who: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _rename(who: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """`given` with the suffix of the only layer taken off or put on, where that is what `own` has."""
     if own.keys() == given.keys():
         return given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["leaves_of", "rebuilt"]
+__all__ = ["leaves_of", "rebuild"]
 
 
 def leaves_of(state: Any) -> list[Any]:
@@ -13,9 +13,9 @@ def leaves_of(state: Any) -> list[Any]:
     return [leaf for part in state for leaf in (leaves_of(part) if isinstance(part, tuple) else [part])]
 
 
-def rebuilt(like: Any, leaves: Iterator[Any]) -> Any:
+def rebuild(like: Any, leaves: Iterator[Any]) -> Any:
     """A state of the same make as `like`, out of other leaves."""
     if not isinstance(like, tuple):
         return next(leaves)
-    inside = [rebuilt(part, leaves) for part in like]
+    inside = [rebuild(part, leaves) for part in like]
     return type(like)(*inside) if hasattr(like, "_fields") else tuple(inside)

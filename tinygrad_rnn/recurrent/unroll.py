@@ -14,7 +14,7 @@ from ..autodiff.ancestry import parts
 from ..autodiff.anomaly import AnomalyError, anomaly_error
 from ..autodiff.arrays import real_array
 from ..autodiff.functions import concatenate
-from ..autodiff.primitive import gathered
+from ..autodiff.primitive import gather
 from ..autodiff.primitives import identity, stop_gradient, where
 from ..autodiff.scope import Scope, context, scope, timestep, using
 from ..autodiff.tensor import Tensor, named
@@ -153,7 +153,7 @@ def _steps(cell: Any, inputs: Any) -> tuple[Sequence[Tensor], int]:
         shapes = {np.shape(x) for x in inputs}
         shape: tuple[int, ...] = (len(inputs), *next(iter(shapes))) if len(shapes) == 1 else ()
     else:
-        inputs = gathered(inputs)
+        inputs = gather(inputs)
         inputs = inputs if isinstance(inputs, Tensor) else real_array("unroll: inputs", inputs, cell.dtype)
         shape = inputs.shape
     if len(shape) != 3 or shape[0] < 1 or shape[2] != cell.input_size:
@@ -207,7 +207,7 @@ def _unroll_stack(
         outputs = children[f"layer{k}"].outputs
     runs = list(children.values())
     states = LazySequence(len(steps), lambda t: tuple(run.states[t] for run in runs))
-    return Run(cell, steps, outputs, states, state, _merged(children), children, reverse)
+    return Run(cell, steps, outputs, states, state, _merge(children), children, reverse)
 
 
 def _unroll_directions(
@@ -230,7 +230,7 @@ def _unroll_directions(
         for t in range(len(steps)):
             with timestep(t):
                 outputs.append(concatenate([run.outputs[t] for run in runs], axis=1))
-    return Run(cell, steps, outputs, states, Directions(*state), _merged(children), children)
+    return Run(cell, steps, outputs, states, Directions(*state), _merge(children), children)
 
 
 def _child(name: str, layer: Any, steps: Sequence[Tensor], *rest: Any) -> Run:
@@ -238,7 +238,7 @@ def _child(name: str, layer: Any, steps: Sequence[Tensor], *rest: Any) -> Run:
         return _unroll(layer, steps, *rest)
 
 
-def _merged(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
+def _merge(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
     tables = {name: run.names for name, run in children.items()}
     if all(isinstance(table, LazyMapping) for table in tables.values()):
         return LazyMapping({f"{c}/{n}": values for c, table in tables.items() for n, values in table.sequences.items()})  # type: ignore[attr-defined]
@@ -294,7 +294,7 @@ def _start(cell: Cell, state: Any, batch: int) -> Any:
         )
     tensors = []
     for name, value, like in zip(cell.state_names, given, expected, strict=True):
-        value = gathered(value)
+        value = gather(value)
         if not isinstance(value, Tensor):
             value = Tensor(real_array(f"unroll: state {name}", value, cell.dtype))
         if value.shape != like.shape:

@@ -63,13 +63,13 @@ class Digits(Task):
         return self.pixels
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
-        return self._of(rng.integers(len(self._chosen()), size=size))
+        return self._of(rng.integers(len(self._choose()), size=size))
 
     def everything(self) -> Batch:
         """All images of the part, each once, in a fixed order."""
-        return self._of(np.arange(len(self._chosen())))
+        return self._of(np.arange(len(self._choose())))
 
-    def _chosen(self) -> Array:
+    def _choose(self) -> Array:
         _, labels = _load()
         testing = np.zeros(len(labels), bool)
         for digit in range(10):
@@ -78,7 +78,7 @@ class Digits(Task):
 
     def _of(self, which: Array) -> Batch:
         images, labels = _load()
-        chosen = self._chosen()[which]
+        chosen = self._choose()[which]
         order = np.random.default_rng(self.seed).permutation(64) if self.permuted else np.arange(64)
         steps = 64 // self.pixels
         inputs = images[chosen][:, order].reshape(len(which), steps, self.pixels).swapaxes(0, 1)

@@ -33,7 +33,7 @@ def _inner(offset: int) -> list[dict[str, int]]:
     return [{symbol: offset + to for symbol, to in ways.items()} for ways in _INNER]
 
 
-def _embedded(after: int) -> list[dict[str, int]]:
+def _embed(after: int) -> list[dict[str, int]]:
     """B, then T or P, an inner string and the same T or P again, then E."""
     return [{"B": 1}, {"T": 2, "P": 10}, *_inner(2), {"T": 18}, *_inner(10), {"P": 18}, {"E": after}]
 
@@ -60,9 +60,9 @@ class Grammar(Task):
 
     def _states(self, batch: Batch) -> Array:
         symbols = np.where(batch.inputs.any(axis=-1), batch.inputs.argmax(axis=-1), -1)
-        return self._walked(symbols)
+        return self._walk(symbols)
 
-    def _walked(self, symbols: Array) -> Array:
+    def _walk(self, symbols: Array) -> Array:
         states = self.automaton.states(symbols)
         for k, t in np.argwhere(((states < 0) & (symbols >= 0)).T):
             symbol = _ALPHABET[symbols[t, k]]
@@ -149,7 +149,7 @@ class Reber(Grammar):
             if unknown:
                 raise ValueError(f"{name}.encode: string {k} has {min(unknown)!r}; the symbols are {_ALPHABET}")
             symbols[: len(string), k] = [_ALPHABET.index(symbol) for symbol in string]
-        states = self._walked(symbols)
+        states = self._walk(symbols)
         for k, string in enumerate(strings):
             if not string or self.automaton.follows[states[len(string) - 1, k]].any():
                 raise ValueError(f"{name}.encode: string {k}, {string!r}, stops before its end")
@@ -187,7 +187,7 @@ class EmbeddedReber(Reber):
     Source: Hochreiter & Schmidhuber 1997, section 5.1 and table 1.
     """
 
-    automaton = Automaton([*_embedded(after=19), {}], _ALPHABET)
+    automaton = Automaton([*_embed(after=19), {}], _ALPHABET)
     recalling = (9, 17)
 
     def baselines(self) -> dict[str, float]:
@@ -212,7 +212,7 @@ class ContinualReber(Grammar):
 
     length: int = 100
 
-    automaton = Automaton(_embedded(after=0), _ALPHABET)
+    automaton = Automaton(_embed(after=0), _ALPHABET)
     recalling = (9, 17)
 
     def __post_init__(self) -> None:

@@ -95,11 +95,11 @@ def rtrl(cell: Cell, inputs: Iterable[Any], loss_at: Callable[[int, Any], Any], 
             before = _leaves(cell.initial_state(now.shape[0]) if state is None else state, cell.dtype)
             sensitivity = np.zeros((sum(part.size for part in before), count), cell.dtype)
         after = cell(Tensor(now), before)
-        sensitivity = _carried(after, before, parameters, sensitivity)
+        sensitivity = _carry_forward(after, before, parameters, sensitivity)
         before = _leaves(after, cell.dtype)
         here = loss_at(t, cell.State(*before))
         if here is not None:
-            shares = [g.data.ravel() for g in grad(_checked(here, t), [*before, *parameters])]
+            shares = [g.data.ravel() for g in grad(_check_loss(here, t), [*before, *parameters])]
             by_state, direct = np.concatenate(shares[: len(before)]), np.concatenate(shares[len(before) :])
             gradient += by_state @ sensitivity + direct
             loss += float(here.item())
@@ -130,7 +130,7 @@ def jacobians(output: Tensor, inputs: Sequence[Tensor]) -> list[Array]:
     return [found[node.id] for node in inputs]
 
 
-def _carried(after: Any, before: Sequence[Tensor], parameters: Sequence[Tensor], sensitivity: Array) -> Array:
+def _carry_forward(after: Any, before: Sequence[Tensor], parameters: Sequence[Tensor], sensitivity: Array) -> Array:
     """The derivatives of the state by all parameters (S, P), one step on."""
     flat = concatenate([reshape(part, (-1,)) for part in after])
     by = jacobians(flat, [*before, *parameters])
@@ -143,7 +143,7 @@ def _leaves(state: Any, dtype: Any) -> list[Tensor]:
     return [Tensor(np.array(part.data if isinstance(part, Tensor) else part, dtype=dtype)) for part in state]
 
 
-def _checked(loss: Any, t: int) -> Tensor:
+def _check_loss(loss: Any, t: int) -> Tensor:
     if not isinstance(loss, Tensor):
         raise TypeError(f"rtrl: loss_at({t}, state) must give a Tensor or None, got {type(loss).__name__}")
     if loss.size != 1:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autodiff.tensor import Tensor
-from ..recurrent.states import leaves_of, rebuilt
+from ..recurrent.states import leaves_of, rebuild
 from .checkpoint import Checkpoint, Facts
 from .history import History
 from .trainer import Trainer
@@ -127,7 +127,7 @@ def _carried_state(trainer: Trainer, saved: Checkpoint, path: str | Path) -> Any
     finite = all(np.isfinite(leaf).all() for leaf in leaves.values())
     if {name: leaf.shape for name, leaf in leaves.items()} != shapes or not finite:
         raise _refusal(path, f"state: it must hold finite numbers in the shapes {shapes}")
-    return rebuilt(like, (Tensor(leaves[str(k)]) for k in range(len(leaves))))
+    return rebuild(like, (Tensor(leaves[str(k)]) for k in range(len(leaves))))
 
 
 def _recorders(trainer: Trainer) -> list[Any]:

@@ -12,7 +12,7 @@ from ..arguments import is_integer, is_number
 from ..autodiff.tensor import Tensor
 from ..models import Prediction
 from ..optim import Adam, Optimizer, clip_grad_norm
-from ..recurrent.states import leaves_of, rebuilt
+from ..recurrent.states import leaves_of, rebuild
 from ..tasks import Batch, Task
 from .history import History
 from .objective import absolute_error, answers, evaluate, objective, predict_batch
@@ -139,7 +139,7 @@ class Trainer:
         self.optimizer.step()
         if self.settings.carry:
             state = prediction.run.final_state
-            self.state = rebuilt(state, (Tensor(leaf.data) for leaf in leaves_of(state)))
+            self.state = rebuild(state, (Tensor(leaf.data) for leaf in leaves_of(state)))
         found = self._not_finite()
         if found:
             for parameter, data in before:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.baselines import FullyConnected, LatchUnit
-from tinygrad_rnn.baselines.multigrid_search import judged, multigrid
+from tinygrad_rnn.baselines.multigrid_search import judge, multigrid
 
 Array = np.ndarray
 LATCH = tg.tasks.Latch("I", 20, 25)
@@ -116,7 +116,7 @@ def test_what_is_found_does_not_depend_on_how_many_run_at_once(seed: int, togeth
 def test_errors_are_means_over_what_is_asked() -> None:
     batch = LATCH.batch(6, np.random.default_rng(0))
     weights = np.random.default_rng(1).normal(size=(4, 3))
-    errors, right = judged(LatchUnit("I"), LATCH, weights, batch)
+    errors, right = judge(LatchUnit("I"), LATCH, weights, batch)
     for k in range(4):
         outputs = LatchUnit("I").outputs(weights[k : k + 1], batch.inputs)[:, 0]
         assert errors[k] == pytest.approx(np.mean((outputs - batch.targets)[batch.mask] ** 2))

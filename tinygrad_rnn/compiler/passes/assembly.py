@@ -34,7 +34,7 @@ def assemble(program: Program) -> Program:
         found = _parts(program, made, step)
         if found is None:
             return None
-        return _joined(builder, *found, shape=program.types[step.target].shape)
+        return _join(builder, *found, shape=program.types[step.target].shape)
 
     return rewrite(program, rule)
 
@@ -58,7 +58,7 @@ def _parts(program: Program, made: dict[int, Instruction], root: Instruction) ->
         cut = window(leaf.attributes["index"], shape)
         if cut is None or not leaf.values or leaf.attributes["shape"] != shape:
             return None
-        narrowed = cut.narrowed(shape)
+        narrowed = cut.narrows(shape)
         axes.update(narrowed)
         if len(narrowed) != 1 or len(axes) != 1:
             return None
@@ -69,7 +69,7 @@ def _parts(program: Program, made: dict[int, Instruction], root: Instruction) ->
     return axes.pop(), found
 
 
-def _joined(builder: Builder, axis: int, found: _Parts, shape: tuple[int, ...]) -> Symbol:
+def _join(builder: Builder, axis: int, found: _Parts, shape: tuple[int, ...]) -> Symbol:
     dtype = builder.types[next(iter(found.values()))[0]].dtype
     pieces: list[Any] = []
     at = 0

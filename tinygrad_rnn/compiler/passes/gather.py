@@ -34,7 +34,7 @@ def gather_sums(program: Program) -> Program:
             return None
         return builder.apply(sum_, (Symbol(builder, whole.target),), {"axis": (0,)})
 
-    return rewrite(_joined_first(program, {step.target for step in joined.values()}), rule)
+    return rewrite(_joins_first(program, {step.target for step in joined.values()}), rule)
 
 
 def _over_batch(program: Program, step: Instruction | None) -> bool:
@@ -47,7 +47,7 @@ def _over_batch(program: Program, step: Instruction | None) -> bool:
     )
 
 
-def _joined_first(program: Program, early: set[int]) -> Program:
+def _joins_first(program: Program, early: set[int]) -> Program:
     """The same program with sums behind the joined values that may replace them."""
     late = {step.target for step in program.body if step.op is sum_ or step.op is concatenate} - early
     late = program.depending(late)

@@ -40,7 +40,7 @@ def worth_keeping(adjoint: Program, step: Program) -> set[int]:
         Reads values of `step` as ``("forward", value)``.
     step : Program
     """
-    read = _read(adjoint)
+    read = _reads(adjoint)
     fixed = set(step.types) - step.depending(v for (role, _), v in step.inputs.items() if role != "operand")
     given = _on_tape(step) | fixed
     at_hand = given | read
@@ -60,7 +60,7 @@ def recompute(adjoint: Program, step: Program, kept: set[int]) -> Program:
     adjoint = remove_dead(adjoint)
     stored = kept | _on_tape(step)
     again: set[int] = set()
-    wanted = _read(adjoint)
+    wanted = _reads(adjoint)
     for one in reversed(step.body):
         if one.target in wanted and one.target not in stored:
             again.add(one.target)
@@ -80,6 +80,6 @@ def _on_tape(step: Program) -> set[int]:
     return states | {v for (role, _), v in step.inputs.items() if role != "operand"}
 
 
-def _read(adjoint: Program) -> set[int]:
+def _reads(adjoint: Program) -> set[int]:
     used = adjoint.needed(adjoint.outputs.values())
     return {v for (role, _), v in adjoint.inputs.items() if role == "forward" and v in used}

@@ -30,7 +30,7 @@ def simplify(program: Program) -> Program:
             if [inner[a] for a in outer] == sorted(inner):
                 return Symbol(builder, made.values[0])
         if name == "getitem":
-            return _sliced(builder, step, made, unchanged)
+            return _slice_of_slice(builder, step, made, unchanged)
         return None
 
     def remember(builder: Builder, step: Instruction) -> Symbol | None:
@@ -49,7 +49,7 @@ def _axes(step: Instruction, ndim: int) -> list[int]:
     return list(range(ndim))[::-1] if axes is None else [a % ndim for a in axes]
 
 
-def _sliced(builder: Builder, step: Instruction, made: Instruction | None, unchanged: bool) -> Symbol | None:
+def _slice_of_slice(builder: Builder, step: Instruction, made: Instruction | None, unchanged: bool) -> Symbol | None:
     (source,) = step.values
     outer = window(step.attributes["index"], builder.types[source].shape)
     if outer is None:
