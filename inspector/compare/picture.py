@@ -15,7 +15,7 @@ from ..layout.order import Spacing
 from ..picture import theme
 from ..picture.frames import tile
 from ..picture.ink import Ink, Stroke
-from ..picture.picture import Line, Picture, Shape
+from ..picture.picture import Change, Line, Look, Picture, Shape
 from ..picture.tiling import Tiling
 from ..steps.items import entering, safe
 from ..text import label_width
@@ -23,7 +23,7 @@ from .merge import ADDED, KEPT, REMOVED, Merged
 
 __all__ = ["CHANGES", "drawn"]
 
-CHANGES = {KEPT: "kept", REMOVED: "removed", ADDED: "added"}
+CHANGES: dict[int, Change] = {KEPT: "kept", REMOVED: "removed", ADDED: "added"}
 _MARKS = {REMOVED: "−", ADDED: "+"}
 _MARK = 11.0
 
@@ -41,14 +41,14 @@ class _ChangeInk(Ink):
         says = {KEPT: "in both", REMOVED: "removed", ADDED: "added"}[change] + (
             ", no gradient flows back here" if cut else ""
         )
-        css = f"{CHANGES[change]}-line" + (" cut" if cut else "")
         return Stroke(
             colour,
             width,
-            css,
+            CHANGES[change],
             says,
             change == REMOVED or cut,
             (2.0 if change == KEPT else 1.0 + change / 10) + 5.0 * rail,
+            cut=cut,
         )
 
 
@@ -91,16 +91,16 @@ def _of_input(merged: Merged) -> int:
 
 
 def _dressed(shape: Shape, change: int | None, says: str) -> Shape:
-    if change is None or shape.paint is None or shape.css == "join":
+    if change is None or shape.paint is None or shape.look.part == "join":
         return shape
-    css = CHANGES[change]
-    label = "xₜ" if shape.css.startswith("input") else shape.label
+    part = CHANGES[change]
+    label = "xₜ" if shape.look.part == "input" else shape.label
     border = 1.2 if change == KEPT else 2.0
     return replace(
         shape,
         label=label,
-        paint=theme.paint(css),
-        css=css,
+        paint=theme.paint(part),
+        look=Look(part),
         border=border,
         dashed=change == REMOVED,
         tooltip=says,
@@ -110,12 +110,14 @@ def _dressed(shape: Shape, change: int | None, says: str) -> Shape:
 
 def _mark(shape: Shape, change: int) -> Shape:
     """A plus or a minus on the upper right of a shape."""
-    part = 1.0 if shape.kind == "box" else math.sqrt(0.5)
+    reach = 1.0 if shape.kind == "box" else math.sqrt(0.5)
     inward = 2.0 if shape.kind == "box" else 0.0
-    x, y = shape.x + part * shape.width / 2 - inward, shape.y + part * shape.height / 2 - inward
-    css = CHANGES[change]
-    paint = theme.paint(css)._replace(fill="#FFFFFF")
-    return Shape(f"{shape.id}.mark", "circle", x, y, _MARK, _MARK, _MARKS[change], paint, f"{css} mark", "", 10, 1.2)
+    x, y = shape.x + reach * shape.width / 2 - inward, shape.y + reach * shape.height / 2 - inward
+    part = CHANGES[change]
+    paint = theme.paint(part)._replace(fill="#FFFFFF")
+    return Shape(
+        f"{shape.id}.mark", "circle", x, y, _MARK, _MARK, _MARKS[change], paint, Look(part, "mark"), "", 10, 1.2
+    )
 
 
 def _name_states(picture: Picture, merged: Merged, prefix: str) -> None:
@@ -130,7 +132,7 @@ def _name_states(picture: Picture, merged: Merged, prefix: str) -> None:
             if point.id in read or side > 0:
                 x = point.x + side * (width / 2 + 3)
                 picture.shapes.append(
-                    Shape(f"{point.id}.label", "text", x, point.y, width, 14, text, None, "label", "", 12)
+                    Shape(f"{point.id}.label", "text", x, point.y, width, 14, text, None, Look("label"), "", 12)
                 )
 
 
@@ -140,7 +142,8 @@ def _leaving(line: Line, change: int) -> Line:
         line,
         colour=stroke.colour,
         width=stroke.width,
-        css=stroke.css,
+        grade=stroke.grade,
+        cut=stroke.cut,
         dashed=stroke.dashed,
         arrow=True,
         tooltip=stroke.tooltip,
@@ -151,7 +154,7 @@ def _title_and_legend(picture: Picture, tiling: Tiling, merged: Merged, names: t
     left = tiling.left - 10
     width = label_width(picture.title, 16) + 20
     picture.shapes.append(
-        Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16)
+        Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, Look("title"), "", 16)
     )
     x, y = left, tiling.bottom - 34
     for change, label in ((KEPT, "in both"), (REMOVED, f"only in {names[0]}"), (ADDED, f"only in {names[1]}")):
@@ -160,18 +163,18 @@ def _title_and_legend(picture: Picture, tiling: Tiling, merged: Merged, names: t
             *(e[1] for i in merged.step.items for _, e, *_ in i.links if e),
         ):
             continue
-        css, width = CHANGES[change], label_width(label, 10) + 18
+        part, width = CHANGES[change], label_width(label, 10) + 18
         border = 1.2 if change == KEPT else 2.0
         chip = Shape(
-            f"legend.{css}",
+            f"legend.{part}",
             "box",
             x + width / 2,
             y,
             width,
             20,
             label,
-            theme.paint(css),
-            f"{css} legend",
+            theme.paint(part),
+            Look(part, legend=True),
             "",
             10,
             border,

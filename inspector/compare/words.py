@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tinygrad_rnn.plurals import counted
 
-from ..steps.items import Item, entering
+from ..steps.items import Gate, Item, entering
 from ..steps.labels import symbol
 from ..text import visible
 from .match import OUTPUT, Net, Operation
@@ -120,8 +120,8 @@ class _Side:
         item = self.net.operations[key].item
         if item.layer and item.value is not None:
             return f"gate {item.key}"
-        if item.role.startswith("gate:"):
-            return f"gate {item.role.removeprefix('gate:')}"
+        if isinstance(item.role, Gate):
+            return f"gate {item.role.name}"
         before = item.key.rpartition(f".{item.nodes[0].op}")[0] if item.nodes else ""
         if before in self.net.exits:
             return f"{before}ₜ"

@@ -13,6 +13,7 @@ from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
 from ..picture.strokes import ARROW, arrow_size, curve, frame_label
 from ..text import visible
 from . import Fit
+from .css import class_of_line, class_of_part, class_of_shape
 
 __all__ = ["spline", "text", "to_dot", "write_dot"]
 
@@ -48,14 +49,14 @@ def to_dot(picture: Picture, fit: Fit = None) -> graphviz.Digraph:
         with dot.subgraph(name=f"cluster_{number}") as cluster:
             _frame(cluster, frame)
             for key in frame.members:
-                _shape(cluster, shapes[key])
+                _shape(cluster, shapes[key], picture.gates)
         inside.update(frame.members)
     for number, band in enumerate(picture.bands):
         with dot.subgraph(name=f"cluster_band_{number}") as cluster:
             _band(cluster, band)
     for shape in picture.shapes:
         if shape.id not in inside:
-            _shape(dot, shape)
+            _shape(dot, shape, picture.gates)
     for line in picture.lines:
         _line(dot, line)
     return dot
@@ -88,7 +89,7 @@ def _frame(dot: graphviz.Digraph, frame: Frame) -> None:
         lheight="0.2",
         id=frame.id,
         tooltip=text(frame.tooltip or frame.label),
-        **{"class": f"frame {frame.css}"},
+        **{"class": f"frame {class_of_part(frame.part)}"},
     )
 
 
@@ -102,18 +103,18 @@ def _band(dot: graphviz.Digraph, band: Band) -> None:
         label="",
         id=band.id,
         tooltip=text(band.tooltip),
-        **{"class": band.css},
+        **{"class": class_of_part(band.part)},
     )
 
 
-def _shape(dot: graphviz.Digraph, shape: Shape) -> None:
+def _shape(dot: graphviz.Digraph, shape: Shape, gates: tuple[str, ...]) -> None:
     attributes = {
         "pos": f"{shape.x:.2f},{shape.y:.2f}!",
         "width": f"{max(shape.width, 0.4) / 72:.4f}",
         "height": f"{max(shape.height, 0.4) / 72:.4f}",
         "label": _label(shape.label),
         "id": shape.id,
-        "class": shape.css,
+        "class": class_of_shape(shape.look, gates),
         "fontsize": f"{shape.font_size:g}",
     }
     if shape.kind == "point":
@@ -146,7 +147,7 @@ def _line(dot: graphviz.Digraph, line: Line) -> None:
         "color": line.colour,
         "penwidth": f"{line.width:g}",
         "id": line.id,
-        "class": line.css,
+        "class": class_of_line(line),
         "arrowhead": "normal" if line.arrow else "none",
         "arrowsize": f"{size:.3f}",
     }

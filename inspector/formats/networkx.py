@@ -12,23 +12,24 @@ import networkx as nx
 from ..picture.picture import Picture
 from ..text import visible
 from . import Fit
+from .css import class_of_shape
 
 __all__ = ["to_networkx", "write_graphml", "write_json", "write_mmd"]
 
 
 def to_networkx(picture: Picture) -> Any:
     """Everything in the picture that stands for something, and the lines between."""
-    ill = next((shape.tooltip for shape in picture.shapes if shape.css == "warning"), None)
+    ill = next((shape.tooltip for shape in picture.shapes if shape.look.part == "warning"), None)
     graph: Any = nx.MultiDiGraph(name=picture.title)
     graph.graph.update({} if ill is None else {"not_finite": ill})
     timestep = {key: frame.timestep for frame in picture.frames for key in frame.members}
     ends = {key for line in picture.lines for key in (line.source, line.target)}
     for shape in picture.shapes:
-        if shape.kind == "point" or not (shape.nodes or shape.id in ends) or "legend" in shape.css:
+        if shape.kind == "point" or shape.look.legend or not (shape.nodes or shape.id in ends):
             continue
         facts: dict[str, Any] = {
             "label": shape.label,
-            "kind": shape.css,
+            "kind": class_of_shape(shape.look, picture.gates),
             "x": shape.x,
             "y": shape.y,
             "about": shape.tooltip,
@@ -39,7 +40,7 @@ def to_networkx(picture: Picture) -> Any:
     for line in picture.lines:
         if line.source in graph and line.target in graph:
             gradient = {} if line.norm is None else {"gradient": line.norm}
-            graph.add_edge(line.source, line.target, key=line.id, cut=line.css == "cut", **gradient)
+            graph.add_edge(line.source, line.target, key=line.id, cut=line.cut, **gradient)
     return graph
 
 

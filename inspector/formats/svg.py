@@ -16,6 +16,7 @@ from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
 from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
 from ..text import visible
 from . import Fit
+from .css import class_of_line, class_of_part, class_of_shape, style_sheet
 from .dot import to_dot
 from .graphviz import GraphvizMissingError, draw
 
@@ -50,7 +51,7 @@ def complete(svg: str, picture: Picture, fit: Fit = None) -> str:
         return (
             f'<svg{attributes} role="img" aria-labelledby="title-{number} desc-{number}">\n'
             f'<title id="title-{number}">{title}</title>\n<desc id="desc-{number}">{words}</desc>\n'
-            f"<style><![CDATA[\n{theme.style_sheet(picture.gates)}\n]]></style>"
+            f"<style><![CDATA[\n{style_sheet(picture.gates)}\n]]></style>"
         )
 
     return re.sub(r"<svg\b([^>]*)>", root, svg, count=1)
@@ -85,7 +86,7 @@ def to_svg(picture: Picture) -> str:
         parts += _line(line)
     for shape in picture.shapes:
         if shape.kind != "point":
-            parts += _shape(shape)
+            parts += _shape(shape, picture.gates)
     return "\n".join([*parts, "</g>", "</svg>", ""])
 
 
@@ -115,7 +116,7 @@ def _frame(frame: Frame) -> Iterator[str]:
     box = _box(frame.left, frame.bottom, frame.right, frame.top)
     inside = [f'<path fill="{frame.paint.fill}" stroke="{frame.paint.stroke}" stroke-width="1.2" d="{box}"/>']
     inside.append(_label(frame.label, x, y, 11.0, "#57606A"))
-    return _group(f"cluster frame {frame.css}", frame.id, frame.tooltip or frame.label, inside)
+    return _group(f"cluster frame {class_of_part(frame.part)}", frame.id, frame.tooltip or frame.label, inside)
 
 
 def _band(band: Band) -> Iterator[str]:
@@ -124,10 +125,10 @@ def _band(band: Band) -> Iterator[str]:
         f'<polygon fill="{band.paint.fill}" stroke="{band.paint.stroke}" stroke-width="0"'
         f' points="{_polygon(corners)}"/>'
     ]
-    return _group(f"cluster {band.css}", band.id, band.tooltip, inside)
+    return _group(f"cluster {class_of_part(band.part)}", band.id, band.tooltip, inside)
 
 
-def _shape(shape: Shape) -> Iterator[str]:
+def _shape(shape: Shape, gates: tuple[str, ...]) -> Iterator[str]:
     inside = []
     if shape.kind != "text":
         assert shape.paint is not None
@@ -142,7 +143,7 @@ def _shape(shape: Shape) -> Iterator[str]:
         colour = shape.paint.stroke if shape.kind == "text" and shape.paint else theme.INK
         x = shape.x - shape.width / 2 if shape.align == "start" else shape.x
         inside.append(_label(shape.label, x, shape.y, shape.font_size, colour, shape.align))
-    return _group(f"node {shape.css}", shape.id, shape.tooltip, inside)
+    return _group(f"node {class_of_shape(shape.look, gates)}", shape.id, shape.tooltip, inside)
 
 
 def _sides(shape: Shape) -> tuple[float, float, float, float]:
@@ -175,7 +176,7 @@ def _line(line: Line) -> Iterator[str]:
             )
     if line.label and line.label_at:
         inside.append(_label(line.label, *line.label_at, 11.0, theme.INK))
-    return _group(f"edge {line.css}", line.id, line.tooltip, inside)
+    return _group(f"edge {class_of_line(line)}", line.id, line.tooltip, inside)
 
 
 def _head(base: tuple[float, float], tip: tuple[float, float], half: float) -> list[tuple[float, float]]:

@@ -12,10 +12,12 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ..picture import theme
-from ..picture.picture import Band, Frame, Line, Picture, Shape
+from ..picture.picture import Band, Frame, Grade, Line, Look, Picture, Shape
 from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
+from ..steps.items import Gate
 from ..text import visible
 from . import Fit
+from .css import class_of_grade, class_of_part
 from .latex_labels import tex
 
 __all__ = ["write_tex"]
@@ -94,28 +96,37 @@ class _Palette:
     def style(self, options: str, wish: str) -> str:
         return _named(self.styles, options, wish)
 
-    def shape(self, css: str, paint: theme.Paint) -> str:
-        """The style of shapes of that class and paint."""
-        words = [self._word(word) for word in css.split() if word != "legend"]
+    def shape(self, look: Look, paint: theme.Paint) -> str:
+        """The style of shapes of that look and paint."""
+        words = self.words(look)
         fill = self.colour(paint.fill, f"{words[0]}-fill")
-        edge = self.colour(paint.stroke, words[-1] if " on-" in css else f"{words[0]}-line")
+        edge = self.colour(paint.stroke, f"{words[0]}-line" if look.grade is None else words[-1])
         return self.style(f"fill={fill}, draw={edge}", " ".join([*words, "shape"]))
 
     def line(self, line: Line) -> str:
-        """The style of lines of that class and colour."""
-        word = self._word(line.css.split()[0])
+        """The style of lines of that grade and colour."""
+        word = _grade(line.grade)
         dashes = ", dashes" if line.dashed else ""
         return self.style(f"draw={self.colour(line.colour, word)}, line width={line.width:g}bp{dashes}", f"{word} line")
 
-    def _word(self, css: str) -> str:
-        """What a class is called in the file: ``gate0`` by its gate, ``g3`` and ``on-g3`` by what they mean."""
-        css = css.removeprefix("on-")
-        if css == "none":
-            return "zero"
-        if css.startswith("gate") and css[4:].isdigit() and int(css[4:]) < len(self.gates):
-            gate = self.gates[int(css[4:])]
-            return f"gate-{gate}" if gate.isascii() and gate.isalnum() else css
-        return re.sub(r"^g(?=\d+$)", "gradient", css)
+    def words(self, look: Look) -> list[str]:
+        """What a look is called: a gate by its name, and all by what they mean."""
+        part = class_of_part(look.part, self.gates)
+        if (
+            isinstance(look.part, Gate)
+            and look.part.name in self.gates
+            and re.fullmatch("[A-Za-z0-9]+", look.part.name)
+        ):
+            part = f"gate-{look.part.name}"
+        value = "" if look.value is None else f"v{look.value}"
+        grade = "" if look.grade is None else _grade(look.grade)
+        return [word for word in (part, look.variant, value, "ill" * look.ill, grade) if word]
+
+
+def _grade(grade: Grade) -> str:
+    if isinstance(grade, int):
+        return f"gradient{grade}"
+    return "zero" if grade == "none" else class_of_grade(grade)
 
 
 def _named(names: dict[str, str], key: str, wish: str) -> str:
@@ -143,13 +154,13 @@ def _name(own: str) -> str:
 def _frame(frame: Frame, palette: _Palette) -> str:
     x, y, _ = frame_label(frame)
     width, height = frame.right - frame.left, frame.top - frame.bottom
-    look = f"{_box(width, height)}, {palette.shape(frame.css, frame.paint)}, {_size(width, height)}"
+    look = f"{_box(width, height)}, {palette.shape(Look(frame.part), frame.paint)}, {_size(width, height)}"
     box = f"\\node[{look}] ({_name(frame.id)}) at {_at(frame.left + width / 2, frame.bottom + height / 2)} {{}};"
     return f"{box} \\node[text=grey] at {_at(x, y)} {{{tex(frame.label)}}};"
 
 
 def _band(band: Band, palette: _Palette) -> str:
-    look = f"{palette.colour(band.paint.fill, f'{band.css}-fill')}"
+    look = f"{palette.colour(band.paint.fill, f'{class_of_part(band.part)}-fill')}"
     return f"\\fill[{look}] {_at(band.left, band.bottom)} rectangle {_at(band.right, band.top)}; % {_name(band.id)}"
 
 
@@ -163,12 +174,12 @@ def _shape(shape: Shape, palette: _Palette) -> str:
         assert shape.paint is not None
         look += [
             _box(shape.width, shape.height) if shape.kind == "box" else shape.kind,
-            palette.shape(shape.css, shape.paint),
+            palette.shape(shape.look, shape.paint),
         ]
         look += [f"line width={shape.border:g}bp"] if shape.border != 1.2 else []
         look += ["dashes"] if shape.dashed else []
     elif shape.paint is not None:
-        look += [f"text={palette.colour(shape.paint.stroke, shape.css.split()[-1])}"]
+        look += [f"text={palette.colour(shape.paint.stroke, palette.words(shape.look)[-1])}"]
     look += ["from here"] if shape.align == "start" else [_size(shape.width, shape.height)]
     look += [f"text size={shape.font_size:g}"] if shape.font_size != 11 else []
     label = f"${shape.latex}$" if shape.latex else tex(shape.label)

@@ -14,7 +14,7 @@ from ..plots.colours import Style, styles
 from ..steps.items import safe
 from ..text import label_width, number, superscript
 from . import theme
-from .picture import Band, Line, Picture, Shape
+from .picture import Band, Curve, Grade, Line, Look, Picture, Shape
 from .tiling import Tiling
 
 __all__ = ["add_chart"]
@@ -137,7 +137,7 @@ class _Chart:
                 (self.left + 26, y),
                 look.colour,
                 2.2,
-                f"curve{look.place}",
+                Curve(look.place),
                 look.variant % 2 == 1,
             )
             self._mark(f"chart.key{k}.mark", look, self.left + 13, y, "")
@@ -146,7 +146,6 @@ class _Chart:
     def curve(self, k: int, name: str, norms: Sequence[float]) -> None:
         """One line through all timesteps, with a mark at those that are shown."""
         look = self.looks[name]
-        css = f"curve{look.place}"
         points = [(t, self.at[t], norms[t]) for t in sorted(self.at, key=lambda t: self.at[t])]
         for number_, (positive, run) in enumerate(itertools.groupby(points, key=lambda p: 0 < p[2] < math.inf)):
             path = list(run)
@@ -157,7 +156,7 @@ class _Chart:
                     tuple(itertools.pairwise(ends)),
                     look.colour,
                     2.0,
-                    css,
+                    Curve(look.place),
                     look.variant % 2 == 1,
                 )
         for t, x, norm in points:
@@ -179,7 +178,7 @@ class _Chart:
                     _BADGE,
                     label,
                     theme.paint("badge")._replace(stroke=look.colour),
-                    "badge",
+                    Look("badge"),
                     tooltip,
                     9,
                     0.8,
@@ -195,17 +194,17 @@ class _Chart:
         """Text that begins at x."""
         width = label_width(label, size)
         self.picture.shapes.append(
-            Shape(own, "text", x + width / 2, y, width, size + 6, label, None, "chart", "", size, align="start")
+            Shape(own, "text", x + width / 2, y, width, size + 6, label, None, Look("chart"), "", size, align="start")
         )
 
     def _mark(self, own: str, look: Style, x: float, y: float, tooltip: str) -> None:
         """Where a curve has a value; with the dash of its line it tells four curves of one colour apart."""
         light, dark = theme.CURVES[look.place]
         hollow = look.variant % 4 > 1
+        shown = Look(Curve(look.place), "hollow" if hollow else "mark")
         paint = theme.Paint("#FFFFFF" if hollow else light, light, "#0D1117" if hollow else dark, dark)
-        css = f"curve{look.place} {'hollow' if hollow else 'mark'}"
         self.picture.shapes.append(
-            Shape(own, "circle", x, y, _MARK, _MARK, "", paint, css, tooltip, 9, 1.6 if hollow else 0.8)
+            Shape(own, "circle", x, y, _MARK, _MARK, "", paint, shown, tooltip, 9, 1.6 if hollow else 0.8)
         )
 
     def _line(
@@ -215,10 +214,10 @@ class _Chart:
         b: tuple[float, float],
         colour: str,
         width: float,
-        css: str,
+        grade: Grade,
         dashed: bool = False,
     ) -> None:
-        self._path(own, ((a, b),), colour, width, css, dashed)
+        self._path(own, ((a, b),), colour, width, grade, dashed)
 
     def _path(
         self,
@@ -226,12 +225,12 @@ class _Chart:
         pieces: tuple[tuple[tuple[float, float], tuple[float, float]], ...],
         colour: str,
         width: float,
-        css: str,
+        grade: Grade,
         dashed: bool,
     ) -> None:
         start, end = f"{own}.a", f"{own}.b"
         for key, (x, y) in ((start, pieces[0][0]), (end, pieces[-1][1])):
-            self.picture.shapes.append(Shape(key, "point", x, y, 0.4, 0.4, "", None, "anchor"))
+            self.picture.shapes.append(Shape(key, "point", x, y, 0.4, 0.4, "", None, Look("anchor")))
         self.picture.lines.append(
-            Line(own, start, end, pieces, colour, width, f"{css} chart", arrow=False, dashed=dashed)
+            Line(own, start, end, pieces, colour, width, grade, arrow=False, dashed=dashed, use="chart")
         )

@@ -14,7 +14,7 @@ from ..algebra.equations import Highway
 from ..algebra.equations import equations as equations_of
 from ..layout.columns import Row
 from ..layout.order import Spacing
-from ..steps.items import Step
+from ..steps.items import Gate, Step
 from ..steps.levels import cell_step, gate_step
 from ..steps.reverse import Reverse, reverse_sweep
 from ..steps.source import Source, sources_of
@@ -228,8 +228,7 @@ def _gates(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         for step in row.steps:
             if isinstance(step, Step):
-                roles = [item.role for item in step.items]
-                yield from (role.removeprefix("gate:") for role in roles if role.startswith("gate:"))
+                yield from (item.role.name for item in step.items if isinstance(item.role, Gate))
 
 
 def _note(node: Node, trace: GradientTrace | None) -> str:

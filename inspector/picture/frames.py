@@ -13,12 +13,12 @@ from ..layout.columns import ABOVE, BELOW, GAP, Fold, Laid, Row, fold_width, fra
 from ..layout.order import Spacing
 from ..layout.polylines import Path, bridged, joined, without_trunk
 from ..layout.route import OUTPUT, Wire
-from ..steps.items import Item, Link, entering, layer_prefix, leaving, safe
+from ..steps.items import Gate, Item, Link, entering, layer_prefix, leaving, safe
 from ..text import label_width, oval_width, subscript
 from . import theme
-from .ink import Ink, Stroke, inked
+from .ink import Ink, Stroke
 from .outside import up_to
-from .picture import Band, Frame, Line, Picture, Shape
+from .picture import Band, Frame, Line, Look, Part, Picture, Shape
 from .tiling import Tiling
 
 __all__ = ["tile"]
@@ -26,24 +26,26 @@ __all__ = ["tile"]
 _LOOSE = Stroke("#79828D", 1.0, "loose", "", True, -1.0)
 
 
-def tile(rows: Sequence[Row], picture: Picture, ink: Ink, look: str, notes: dict[int, str], spacing: Spacing) -> Tiling:
+def tile(
+    rows: Sequence[Row], picture: Picture, ink: Ink, part: Part, notes: dict[int, str], spacing: Spacing
+) -> Tiling:
     """Add the timesteps of all layers to `picture`.
 
     Parameters
     ----------
     rows : sequence of Row
         From the bottom up.
-    look : str
-        The theme's role of the frames: ``"step"`` or ``"cellbox"``.
+    part : {"step", "cellbox"}
+        What the frames are.
     notes : dict
         Tooltips by node index.
     """
-    return _Tiler(picture, ink, look, notes, spacing).run(rows)
+    return _Tiler(picture, ink, part, notes, spacing).run(rows)
 
 
 class _Tiler:
-    def __init__(self, picture: Picture, ink: Ink, look: str, notes: dict[int, str], spacing: Spacing) -> None:
-        self.picture, self.ink, self.look, self.notes, self.spacing = picture, ink, look, notes, spacing
+    def __init__(self, picture: Picture, ink: Ink, part: Part, notes: dict[int, str], spacing: Spacing) -> None:
+        self.picture, self.ink, self.part, self.notes, self.spacing = picture, ink, part, notes, spacing
         self.tiling = Tiling()
         self.stood_for: set[int] = set()
         self.lines: list[tuple[float, Line, tuple[float, ...]]] = []
@@ -123,7 +125,7 @@ class _Tiler:
         middle = x + (width / 2 - 10) * (1 if reverse else -1)
         own = f"{first.prefix}{safe(state)}.initial"
         again = node.index in self.tiling.shown
-        paint, css, border = inked(self.ink, node, theme.paint("value"), "value", 1.2)
+        paint, look, border = self.ink.outline(node, theme.paint("value"), Look("value"), 1.2)
         self.picture.shapes.append(
             Shape(
                 own,
@@ -134,7 +136,7 @@ class _Tiler:
                 20,
                 label,
                 paint,
-                css,
+                look,
                 self.notes.get(node.index, ""),
                 11,
                 border,
@@ -169,7 +171,7 @@ class _Tiler:
                 min(34.0, high - low - 12),
                 label,
                 theme.paint("more"),
-                "more",
+                Look("more"),
                 f"timesteps {folded[0]} to {folded[-1]}, {len(folded)} of them, are not shown; they use the same"
                 " parameters",
                 12,
@@ -186,7 +188,7 @@ class _Tiler:
             anchor = f"{own}.{safe(state)}"
             self._anchor(anchor, end, y)
             stroke = self.ink.stroke(None, rail=self.ink.norms is None and state in some.placement.highways)
-            stroke = stroke._replace(css="fold", tooltip="", dashed=True, rank=0.5)
+            stroke = stroke._replace(grade="fold", tooltip="", dashed=True, rank=0.5)
             self._line(source, anchor, (*path, (end, y)), stroke, arrow=False)
             self._ribbon(fold, state, anchor, y, unit / 2)
             following[state] = (anchor, ((end, y),))
@@ -199,7 +201,7 @@ class _Tiler:
         if self.ink.norms is None:
             return
         strokes = [(t, self.ink.stroke((fold.run.states[t]._asdict()[state].id, -1))) for t in fold.steps]
-        for (css, colour), steps in itertools.groupby(strokes, key=lambda pair: (pair[1].css, pair[1].colour)):
+        for (grade, colour), steps in itertools.groupby(strokes, key=lambda pair: (pair[1].grade, pair[1].colour)):
             (first, one), *_, (last, other) = [*steps] * 2
             ends = (self.tiling.columns[first] - half, y), (self.tiling.columns[last] + half, y)
             tooltip = f"{state}, t = {first}: {one.tooltip}" + (
@@ -209,7 +211,7 @@ class _Tiler:
             for key, end in zip((own, f"{own}.end"), ends, strict=True):
                 self._anchor(key, *end)
             ribbon = Line(
-                f"{own}.ribbon", own, f"{own}.end", (ends,), colour, 8.0, f"{css} ribbon", tooltip, arrow=False
+                f"{own}.ribbon", own, f"{own}.end", (ends,), colour, 8.0, grade, tooltip, arrow=False, use="ribbon"
             )
             self.lines.append((0.6, ribbon, ()))
 
@@ -234,7 +236,7 @@ class _Tiler:
         return self._carry(here, {**carried, "x": (source, riser)})
 
     def _frame(self, here: Laid) -> None:
-        look = "backward" if here.step.backward else self.look
+        part: Part = "backward" if here.step.backward else self.part
         self.tiling.columns[here.step.timestep] = here.left + here.placement.width / 2
         label = frame_label(here.step)
         members = tuple(here.prefix + safe(i.key) for i in here.step.items if i.key != here.step.output)
@@ -246,8 +248,8 @@ class _Tiler:
                 here.left + here.placement.width,
                 here.bottom + here.placement.height,
                 label,
-                theme.paint(look),
-                look,
+                theme.paint(part),
+                part,
                 label,
                 members,
                 (here.mirror is None) == here.step.backward,
@@ -271,12 +273,12 @@ class _Tiler:
         own = here.prefix + safe(item.key)
         nonlinear = bool(item.nodes) and item.nodes[0].primitive.activation
         paint = theme.paint(item.role, self.picture.gates)
-        if self.ink.norms is None and item.value is not None and item.role.startswith("gate:") and not item.layer:
-            paint = paint._replace(fill="#FFFFFF", dark_fill="#0D1117")
+        look = Look(item.role)
+        if self.ink.norms is None and item.value is not None and isinstance(item.role, Gate) and not item.layer:
+            paint, look = paint._replace(fill="#FFFFFF", dark_fill="#0D1117"), look._replace(variant="named")
         border = 0.9 if item.beside else 2.0 if nonlinear or item.role == "hidden" else 1.2
-        css = self._css(item)
         if not item.beside:
-            paint, css, border = inked(self.ink, node, paint, css, border)
+            paint, look, border = self.ink.outline(node, paint, look, border)
         self.picture.shapes.append(
             Shape(
                 own,
@@ -286,7 +288,7 @@ class _Tiler:
                 *item.size,
                 item.label,
                 paint,
-                css,
+                look,
                 self.notes.get(node.index, "") if node else "",
                 _font(item),
                 border,
@@ -303,14 +305,6 @@ class _Tiler:
         fresh = tuple(n.index for n in item.nodes if n.index not in self.stood_for)
         self.stood_for.update(fresh)
         return fresh
-
-    def _css(self, item: Item) -> str:
-        if not item.role.startswith("gate:"):
-            return item.role
-        gate = item.role.removeprefix("gate:")
-        number_ = self.picture.gates.index(gate) if gate in self.picture.gates else 99
-        named = item.value is not None and not item.layer and self.ink.norms is None
-        return f"gate{number_}" + (" named" if named else "")
 
     def _joint(self, row: Row, k: int, here: Laid) -> None:
         """What joins the outputs of layers below into this one's input, as two directions are: a box between the
@@ -330,7 +324,7 @@ class _Tiler:
         width = max(40.0, label_width(label) + 14)
         foot, _ = here.port(here.placement.x_port, 0.0)
         x = foot if frame.left < foot - width / 2 and foot + width / 2 < frame.right else (frame.left + frame.right) / 2
-        paint, css, border = inked(self.ink, node, theme.paint("hidden"), "hidden", 1.6)
+        paint, look, border = self.ink.outline(node, theme.paint("hidden"), Look("hidden"), 1.6)
         box = Shape(
             own,
             "box",
@@ -340,7 +334,7 @@ class _Tiler:
             24,
             label,
             paint,
-            css,
+            look,
             self.notes.get(node.index, ""),
             11,
             border,
@@ -376,7 +370,8 @@ class _Tiler:
         label = f"x{subscript(here.step.timestep)}"
         y = here.bottom - BELOW
         again = node.index in self.tiling.shown
-        paint, css, border = inked(self.ink, node, theme.paint("input"), "input copy" if again else "input", 1.6)
+        look = Look("input", "copy" if again else "")
+        paint, look, border = self.ink.outline(node, theme.paint("input"), look, 1.6)
         self.picture.shapes.append(
             Shape(
                 own,
@@ -387,7 +382,7 @@ class _Tiler:
                 34,
                 label,
                 paint,
-                css,
+                look,
                 self.notes.get(node.index, ""),
                 12,
                 border,
@@ -474,7 +469,7 @@ class _Tiler:
                 carried[state] = (source, (*before, *path))
             else:
                 carried[state] = (here.prefix + safe(key), path)
-            if self.look == "cellbox":
+            if self.part == "cellbox":
                 self._label_line(here, state)
         return carried
 
@@ -484,7 +479,7 @@ class _Tiler:
         x, y = here.port(here.placement.width + GAP / 2 - 4, here.placement.rails[state] + 11)
         own = f"{here.prefix}{safe(state)}.label"
         width = label_width(label, 12) + 4
-        self.picture.shapes.append(Shape(own, "text", x, y, width, 14, label, None, "label", "", 12))
+        self.picture.shapes.append(Shape(own, "text", x, y, width, 14, label, None, Look("label"), "", 12))
 
     def _loose_ends(self, row: Row, here: Laid, carried: dict[str, tuple[str, Path]]) -> None:
         """After the last step nobody reads the states: dashed stubs, unless the drawing goes on.
@@ -508,9 +503,9 @@ class _Tiler:
         own = f"{here.prefix}{safe(state)}.initial"
         stroke = self.ink.stroke(link.edge)
         paint = theme.paint("value")._replace(stroke=stroke.colour)
-        css = f"value on-{stroke.css}"
+        look = Look("value", grade=stroke.grade)
         self.picture.shapes.append(
-            Shape(own, "ellipse", x, y, width, 18, label, paint, css, stroke.tooltip, 10, max(1.0, 0.8 * stroke.width))
+            Shape(own, "ellipse", x, y, width, 18, label, paint, look, stroke.tooltip, 10, max(1.0, 0.8 * stroke.width))
         )
         side = width / 2 * (1 if row.reverse else -1)
         self._line(source, own, (*path, (x + side, y)), stroke, over=here)
@@ -518,7 +513,7 @@ class _Tiler:
     # ------------------------------------------------------------------------------------- primitives
 
     def _anchor(self, own: str, x: float, y: float) -> None:
-        self.picture.shapes.append(Shape(own, "point", x, y, 0.4, 0.4, "", None, "anchor"))
+        self.picture.shapes.append(Shape(own, "point", x, y, 0.4, 0.4, "", None, Look("anchor")))
 
     def _line(
         self, source: str, target: str, path: Path, stroke: Stroke, *, arrow: bool = True, over: Laid | None = None

@@ -14,9 +14,9 @@ from tinygrad_rnn.autodiff.anomaly import is_finite
 from ..layout.polylines import Path
 from ..text import number
 from . import theme
-from .picture import Line
+from .picture import Grade, Line, Look
 
-__all__ = ["Ink", "Stroke", "inked"]
+__all__ = ["Ink", "Stroke"]
 
 _PLAIN = "#57606A"
 _RAIL = "#B36200"
@@ -25,17 +25,18 @@ _DECADES = 10.0
 
 
 class Stroke(NamedTuple):
-    """Colour, width in points, CSS class, tooltip, whether dashed, rank: higher ones lie on top; and the norm, if
-    known.
+    """Colour, width in points, grade, tooltip, whether dashed, rank: higher ones lie on top; the norm, if known; and
+    whether no gradient flows back.
     """
 
     colour: str
     width: float
-    css: str
+    grade: Grade
     tooltip: str
     dashed: bool
     rank: float
     norm: float | None = None
+    cut: bool = False
 
     def line(self, own: str, source: str, target: str, path: Path, arrow: bool = True) -> Line:
         """A line that looks like this."""
@@ -46,11 +47,12 @@ class Stroke(NamedTuple):
             (path,),
             self.colour,
             self.width,
-            self.css,
+            self.grade,
             self.tooltip,
             arrow,
             self.dashed,
             norm=self.norm,
+            cut=self.cut,
         )
 
 
@@ -102,7 +104,7 @@ class Ink:
             known = "" if norm is None else f": gradient norm {number(norm)}"
             return Stroke(_PATH, 5.0, "path", f"on the path{known}", False, 100.0, norm)
         if cut:
-            return Stroke("#79828D", 1.2, "cut", "cut: no gradient flows back here", True, 0.0)
+            return Stroke("#79828D", 1.2, "cut", "cut: no gradient flows back here", True, 0.0, cut=True)
         if self.norms is None or edge is None:
             colour, width = (_RAIL, 3.0) if rail else (self.plain, 1.5)
             return Stroke(colour, width, "rail" if rail else "plain", "gradient —", False, 1.0 * rail)
@@ -117,22 +119,24 @@ class Ink:
             return Stroke(theme.GRADIENT[0][0], 0.9, "none", "gradient exactly 0", True, 0.0, norm)
         k = theme.gradient_bin(norm, self.low, self.high)
         colour, width, _ = theme.GRADIENT[k]
-        return Stroke(colour, width, f"g{k}", f"gradient norm {number(norm)}", False, 1.0 + k, norm)
+        return Stroke(colour, width, k, f"gradient norm {number(norm)}", False, 1.0 + k, norm)
 
-
-def inked(ink: Ink, node: Node | None, paint: theme.Paint, css: str, border: float) -> tuple[theme.Paint, str, float]:
-    """A shape's border in the colour and width of the gradient of its value, its fill by the value, where that is
-    asked for; and whether that is finite.
-    """
-    if node is not None and ink.largest:
-        k = theme.value_class(_mean(node), ink.largest)
-        paint, css = paint._replace(fill=theme.VALUES[k][0]), f"{css} v{k}"
-    if node is not None and not is_finite(node.value):
-        css = f"{css} ill"
-    if ink.norms is None or node is None or node.tensor is None:
-        return paint, css, border
-    stroke = ink.stroke((node.tensor.id, -1))
-    return paint._replace(stroke=stroke.colour), f"{css} on-{stroke.css}", max(1.0, 0.8 * stroke.width)
+    def outline(
+        self, node: Node | None, paint: theme.Paint, look: Look, border: float
+    ) -> tuple[theme.Paint, Look, float]:
+        """A shape's border in the colour and width of the gradient of its value, its fill by the value, where that is
+        asked for; and whether that is finite.
+        """
+        if node is None:
+            return paint, look, border
+        if self.largest:
+            k = theme.value_class(_mean(node), self.largest)
+            paint, look = paint._replace(fill=theme.VALUES[k][0]), look._replace(value=k)
+        look = look._replace(ill=not is_finite(node.value))
+        if self.norms is None or node.tensor is None:
+            return paint, look, border
+        stroke = self.stroke((node.tensor.id, -1))
+        return paint._replace(stroke=stroke.colour), look._replace(grade=stroke.grade), max(1.0, 0.8 * stroke.width)
 
 
 def _mean(node: Node) -> float:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from tinygrad_rnn import Graph, Node
 
 from ..layout.polylines import Path
-from ..steps.items import safe
+from ..steps.items import Gate, safe
 from ..text import label_width, number
 from . import theme
-from .ink import Ink, inked
-from .picture import Line, Picture, Shape
+from .ink import Ink
+from .picture import Grade, Line, Look, Part, Picture, Shape
 from .tiling import Tiling
 
 __all__ = ["Formula", "add_badges", "add_formulas", "add_legend", "add_warning"]
@@ -26,15 +26,14 @@ to row, and of text.
 _BIN, _VALUE = 28.0, 22.0
 _TEXT, _LINE = 12.0, 21.0
 """Font size of equations, and the distance from line to line."""
-BADGES = {
-    "on-none": ("0", "gradient exactly 0", 1),
-    "on-bad": ("!", "gradient not finite", 1),
-    "on-unreached": ("–", "no gradient: the loss does not depend on it", 1),
-    "ill": ("×", "value not finite", -1),
+_GRADIENT_BADGES: dict[Grade | None, tuple[str, str, int]] = {
+    "none": ("0", "gradient exactly 0", 1),
+    "bad": ("!", "gradient not finite", 1),
+    "unreached": ("–", "no gradient: the loss does not depend on it", 1),
 }
-"""CSS class of the shape to what its badge shows and means, and where it sits: on the right what tells of the
-gradient.
-"""
+_VALUE_BADGE = ("×", "value not finite", -1)
+_BADGES = (*_GRADIENT_BADGES.values(), _VALUE_BADGE)
+"""What a badge shows and means, and where it sits: on the right what tells of the gradient."""
 _BADGE = 15.0
 
 
@@ -53,17 +52,17 @@ def add_legend(
     those of parameters by their Tensors' ids.
     """
     width = label_width(picture.title, 16) + 20
-    folds = [shape for shape in picture.shapes if shape.css == "more"]
+    folds = [shape for shape in picture.shapes if shape.look.part == "more"]
     left = min([tiling.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
     right = max([tiling.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
     picture.shapes.append(
-        Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, "title", "", 16)
+        Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, Look("title"), "", 16)
     )
     rows = _Rows(left, right, tiling.bottom - 34)
     if _parameters(picture, tiling, graph, own_steps, ink, notes, names, rows):
         rows.feed(34)
     _roles(picture, ink, rows)
-    if any(frame.css == "backward" for frame in picture.frames):
+    if any(frame.part == "backward" for frame in picture.frames):
         _caption(picture, "legend.backward", _BACKWARD, *rows.place(label_width(_BACKWARD, _SIZE), 24))
     if ink.largest:
         _values(picture, ink, *rows.place(_VALUES_WIDTH, 24))
@@ -117,7 +116,7 @@ def _parameters(
         width = label_width(label, _SIZE) + 14
         x, y = rows.place(width)
         own = picture.unused(f"parameter.{safe(node.name or node.op)}")
-        paint, css, border = inked(ink, node, theme.paint("parameter"), "parameter", 1.4)
+        paint, look, border = ink.outline(node, theme.paint("parameter"), Look("parameter"), 1.4)
         picture.shapes.append(
             Shape(
                 own,
@@ -128,7 +127,7 @@ def _parameters(
                 20,
                 label,
                 paint,
-                css,
+                look,
                 notes.get(node.index, ""),
                 11,
                 border,
@@ -145,18 +144,15 @@ def _shape(node: Node) -> str:
 
 def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     """One chip for each colour in use, for highways, and for badges."""
-    used = {shape.css.split()[0] for shape in picture.shapes}
-    chips: list[tuple[str, str, str]] = []
-    alike: dict[tuple[theme.Paint, bool], list[int]] = {}
-    for k, gate in enumerate(picture.gates):
-        if f"gate{k}" in used:
-            alike.setdefault(
-                (theme.paint(f"gate:{gate}", picture.gates), theme.dashed(f"gate:{gate}", picture.gates)), []
-            ).append(k)
+    used = {shape.look.part for shape in picture.shapes}
+    chips: list[tuple[str, Part]] = []
+    alike: dict[tuple[theme.Paint, bool], list[Gate]] = {}
+    for gate in map(Gate, picture.gates):
+        if gate in used:
+            alike.setdefault((theme.paint(gate, picture.gates), theme.dashed(gate, picture.gates)), []).append(gate)
     for found in alike.values():
-        label = ", ".join(theme.gate_label(picture.gates[k], picture.gates) for k in found)
-        chips.append((label, f"gate:{picture.gates[found[0]]}", f"gate{found[0]}"))
-    words = {
+        chips.append((", ".join(theme.gate_label(gate.name, picture.gates) for gate in found), found[0]))
+    words: dict[Part, str] = {
         "layer": "learned layer",
         "pointwise": "pointwise",
         "shared": "shared by gates",
@@ -165,22 +161,20 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
         "input": "input x",
         "loss": "loss",
     }
-    chips += [(word, role, role) for role, word in words.items() if role in used]
-    if any(band.css == "highway" for band in picture.bands):
-        chips.append(("highway: diagonal Jacobians", "highway", "highway"))
+    chips += [(word, part) for part, word in words.items() if part in used]
+    if any(band.part == "highway" for band in picture.bands):
+        chips.append(("highway: diagonal Jacobians", "highway"))
     if ink.highlight:
-        chips.append(("highlighted path", "highlight", "highlight"))
-    badges = {shape.tooltip for shape in picture.shapes if shape.css == "badge"}
-    chips += [(f"{mark} = {says}", "badge", "badge") for mark, says, _ in BADGES.values() if says in badges]
-    for label, role, css in chips:
+        chips.append(("highlighted path", "highlight"))
+    badges = {shape.tooltip for shape in picture.shapes if shape.look.part == "badge"}
+    chips += [(f"{mark} = {says}", "badge") for mark, says, _ in _BADGES if says in badges]
+    for label, part in chips:
         width = label_width(label, _SIZE) + 16
         x, y = rows.place(width)
-        paint = theme.paint(role, picture.gates)
-        if ink.largest and role not in ("highway", "badge"):  # there, fills are values
-            paint, css = (
-                paint._replace(fill=theme.VALUES[len(theme.VALUES) // 2][0]),
-                f"{css} v{len(theme.VALUES) // 2}",
-            )
+        paint, look = theme.paint(part, picture.gates), Look(part, legend=True)
+        if ink.largest and part not in ("highway", "badge"):  # there, fills are values
+            middle = len(theme.VALUES) // 2
+            paint, look = paint._replace(fill=theme.VALUES[middle][0]), look._replace(value=middle)
         picture.shapes.append(
             Shape(
                 picture.unused(f"legend.{safe(label)}"),
@@ -191,10 +185,10 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
                 20,
                 label,
                 paint,
-                f"{css} legend",
+                look,
                 "",
                 _SIZE,
-                dashed=theme.dashed(role, picture.gates),
+                dashed=theme.dashed(part, picture.gates),
             )
         )
 
@@ -221,7 +215,7 @@ def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
                 12,
                 "",
                 paint,
-                f"value v{k} legend",
+                Look("value", value=k, legend=True),
                 "",
                 9,
                 0.6,
@@ -229,9 +223,7 @@ def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
         )
         if k in (0, last // 2, last):
             label = number(float(f"{ink.largest * (2 * k / last - 1):.2g}"))
-            picture.shapes.append(
-                Shape(f"legend.value{k}.tick", "text", x + _VALUE / 2, y - 10, 46, 12, label, None, "legend", "", _SIZE)
-            )
+            picture.shapes.append(_tick(f"legend.value{k}.tick", label, x + _VALUE / 2, y - 10))
         x += _VALUE
 
 
@@ -243,26 +235,28 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
         ends = []
         for side, at in (("a", x), ("b", x + _BIN - 4)):
             own = f"legend.scale.{k}{side}"
-            picture.shapes.append(Shape(own, "point", at, y + 3, 0.4, 0.4, "", None, "anchor"))
+            picture.shapes.append(Shape(own, "point", at, y + 3, 0.4, 0.4, "", None, Look("anchor")))
             ends.append(own)
         path: Path = ((x, y + 3), (x + _BIN - 4, y + 3))
         picture.lines.append(
-            Line(f"legend.bin{k}", ends[0], ends[1], (path,), colour, thickness, f"g{k} legend", "", False)
+            Line(f"legend.bin{k}", ends[0], ends[1], (path,), colour, thickness, k, "", False, use="legend")
         )
         if k in (0, steps // 2, steps - 1):
             exact = {0: 0.0, steps - 1: 1.0}.get(k, k / steps)
             value = ink.low * (ink.high / ink.low) ** exact
             label = number(float(f"{value:.1e}"))
-            picture.shapes.append(
-                Shape(f"legend.tick{k}", "text", x + _BIN / 2 - 2, y - 9, 46, 12, label, None, "legend", "", _SIZE)
-            )
+            picture.shapes.append(_tick(f"legend.tick{k}", label, x + _BIN / 2 - 2, y - 9))
         x += _BIN
+
+
+def _tick(own: str, label: str, x: float, y: float) -> Shape:
+    return Shape(own, "text", x, y, 46, 12, label, None, Look("legend"), "", _SIZE)
 
 
 def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> float:
     width = label_width(caption, _SIZE)
     picture.shapes.append(
-        Shape(own, "text", x + width / 2, y, width, 18, caption, None, "legend", "", _SIZE, align="start")
+        Shape(own, "text", x + width / 2, y, width, 18, caption, None, Look("legend"), "", _SIZE, align="start")
     )
     return x + width + 12
 
@@ -270,8 +264,8 @@ def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> fl
 def add_badges(picture: Picture) -> None:
     """Put badges on the upper corners of every shape that needs them."""
     for shape in list(picture.shapes):
-        for css in BADGES.keys() & shape.css.split():
-            label, says, side = BADGES[css]
+        found = [_GRADIENT_BADGES.get(shape.look.grade), _VALUE_BADGE if shape.look.ill else None]
+        for label, says, side in filter(None, found):
             reach = 0.36 if shape.kind in ("circle", "ellipse") else 0.5
             x, y = shape.x + side * reach * shape.width, shape.y + reach * shape.height
             picture.shapes.append(
@@ -284,7 +278,7 @@ def add_badges(picture: Picture) -> None:
                     _BADGE,
                     label,
                     theme.paint("badge"),
-                    "badge",
+                    Look("badge"),
                     says,
                     11,
                     0.8,
@@ -310,7 +304,7 @@ def add_warning(picture: Picture, says: str) -> None:
                 18,
                 line,
                 theme.paint("warning"),
-                "warning",
+                Look("warning"),
                 says,
                 12,
                 align="start",
@@ -333,7 +327,6 @@ def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula]) -> 
     y = min(shape.y - shape.height / 2 for shape in picture.shapes) - _LINE - 4
     for formula in formulas:
         width = _width(formula.text)
-        css = "equation rail" if formula.rail else "equation"
         picture.shapes.append(
             Shape(
                 picture.unused(f"equation.{safe(formula.about)}"),
@@ -344,7 +337,7 @@ def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula]) -> 
                 _LINE,
                 formula.text,
                 theme.ROLES["cell"] if formula.rail else None,
-                css,
+                Look("equation", "rail" if formula.rail else ""),
                 formula.tooltip,
                 _TEXT,
                 align="start",

@@ -10,12 +10,12 @@ from tinygrad_rnn import Graph, Node
 from tinygrad_rnn.plurals import counted
 
 from ..layout.polylines import Path, joined
-from ..steps.items import safe
+from ..steps.items import Role, safe
 from ..steps.labels import is_view, number_or_name, operation_label
 from ..text import label_width, subscript
 from . import theme
-from .ink import Ink, inked
-from .picture import Frame, Line, Picture, Shape
+from .ink import Ink
+from .picture import Frame, Line, Look, Picture, Shape
 from .tiling import Tiling
 
 __all__ = ["add_outside", "is_folded", "of_one_step", "up_to"]
@@ -139,15 +139,16 @@ def _block(
 ) -> Shape:
     """The box for some operations that belong to timestep `t`, named after the last of them."""
     last = block[-1]
-    label, role = _label(last, graph), "hidden" if last.timestep == t else "shared"
+    label = _label(last, graph)
+    role: Role = "hidden" if last.timestep == t else "shared"
     if together and role == "shared" and not last.name:
         label, role = (f"L{subscript(t)}", "loss") if last.value.size == 1 else (last.op, "shared")
-    paint, css, border = inked(ink, last, theme.paint(role), role, 1.6)
+    paint, look, border = ink.outline(last, theme.paint(role), Look(role), 1.6)
     own = picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
     indices = tuple(k for node in block for k in _stands_for(node, graph, tiling))
     width = max(40.0, label_width(label) + 14)
     return Shape(
-        own, "box", 0.0, 0.0, width, 24, label, paint, css, notes.get(last.index, ""), 11, border, nodes=indices
+        own, "box", 0.0, 0.0, width, 24, label, paint, look, notes.get(last.index, ""), 11, border, nodes=indices
     )
 
 
@@ -181,7 +182,7 @@ def _one_box(picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Gra
             28,
             label,
             theme.paint("loss"),
-            "loss",
+            Look("loss"),
             f"{counted(len(nodes), 'operation')} after the timesteps: {what}",
             12,
             1.8,
@@ -222,7 +223,7 @@ def _columns(
                     24,
                     label,
                     theme.paint("loss" if last else "shared"),
-                    "loss" if last else "shared",
+                    Look("loss" if last else "shared"),
                     notes.get(node.index, ""),
                     11,
                     1.8 if last else 1.2,

@@ -5,14 +5,49 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
 
 from ..layout.polylines import Path
+from ..steps.items import Role
 from .theme import Paint
 
-__all__ = ["MARGIN", "Band", "Frame", "Line", "Picture", "Shape"]
+__all__ = ["MARGIN", "Band", "Change", "Curve", "Frame", "Grade", "Line", "Look", "Part", "Picture", "Shape"]
 
 MARGIN = 18.0
 """Points that a page leaves free on each side."""
+
+
+class Curve(NamedTuple):
+    """What belongs to a plotted curve, by the place of its colour in the theme."""
+
+    place: int
+
+
+Change: TypeAlias = Literal["kept", "removed", "added"]
+"""What became of something from one of two cells that are compared to the other."""
+Part: TypeAlias = (
+    "Role | Change | Literal['step', 'cellbox', 'backward', 'highway', 'more', 'badge', 'warning', 'title', 'label',"
+    " 'legend', 'highlight', 'equation', 'chart', 'anchor']"
+)
+"""What something is to the drawing: what it is to the cell, or a frame, a fold, a text..."""
+Grade: TypeAlias = (
+    "int | Curve | Change"
+    " | Literal['plain', 'rail', 'path', 'cut', 'unreached', 'none', 'bad', 'loose', 'fold', 'grid']"
+)
+"""What the look of a line says: the class of the norm of the gradient that flows through it, or why there is none."""
+
+
+class Look(NamedTuple):
+    """What a shape is, and what its look says: the class of the mean of its values, if it is filled by that; whether
+    one of them is not finite; the grade of its gradient; and whether it stands in the legend.
+    """
+
+    part: Part | Curve
+    variant: Literal["", "named", "copy", "mark", "hollow", "rail"] = ""
+    value: int | None = None
+    ill: bool = False
+    grade: Grade | None = None
+    legend: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +67,7 @@ class Shape:
     height: float
     label: str
     paint: Paint | None
-    css: str
+    look: Look
     tooltip: str = ""
     font_size: float = 11.0
     border: float = 1.2
@@ -46,7 +81,8 @@ class Shape:
 class Line:
     """A line from one shape to another, in one piece or, where it passes under a rail, in several.
 
-    `norm` is that of the gradient that flows through it, ``None`` where there is no trace or the line is cut.
+    `norm` is that of the gradient that flows through it, ``None`` where there is no trace or the line is
+    `cut`. `use` says what it is if it is none of the graph.
     """
 
     id: str
@@ -55,13 +91,15 @@ class Line:
     pieces: tuple[Path, ...]
     colour: str
     width: float
-    css: str
+    grade: Grade
     tooltip: str = ""
     arrow: bool = True
     dashed: bool = False
     label: str = ""
     label_at: tuple[float, float] | None = None
     norm: float | None = None
+    cut: bool = False
+    use: Literal["", "ribbon", "chart", "legend"] = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +113,7 @@ class Frame:
     top: float
     label: str
     paint: Paint
-    css: str
+    part: Part
     tooltip: str = ""
     members: tuple[str, ...] = ()
     label_right: bool = False
@@ -92,7 +130,7 @@ class Band:
     right: float
     top: float
     paint: Paint
-    css: str
+    part: Part
     tooltip: str = ""
 
 

@@ -7,6 +7,8 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
+from ..steps.items import Gate
+
 __all__ = [
     "CURVES",
     "FONT",
@@ -19,7 +21,6 @@ __all__ = [
     "gate_label",
     "gradient_bin",
     "paint",
-    "style_sheet",
     "value_class",
 ]
 
@@ -136,24 +137,23 @@ def gradient_bin(norm: float, low: float, high: float) -> int:
     return min(len(GRADIENT) - 1, max(0, int(place * len(GRADIENT))))
 
 
-def paint(role: str, gates: tuple[str, ...] = ()) -> Paint:
-    """The colours of a role; ``gate:f`` is gate f.
+def paint(role: Gate | str, gates: tuple[str, ...] = ()) -> Paint:
+    """The colours of a role.
 
     Gates without a colour of their own, or whose colour another of the `gates` has, take the spare ones in turn.
     """
     return _look(role, gates)[0]
 
 
-def dashed(role: str, gates: tuple[str, ...] = ()) -> bool:
+def dashed(role: Gate | str, gates: tuple[str, ...] = ()) -> bool:
     """Whether a role has a dashed border, by which gates are told apart once their colours are used up."""
     return _look(role, gates)[1]
 
 
-def _look(role: str, gates: tuple[str, ...]) -> tuple[Paint, bool]:
-    if not role.startswith("gate:"):
-        return ROLES[role], False
-    gate = role.removeprefix("gate:")
-    return _gate_looks(gates).get(gate) or (GATES.get(gate, ROLES["shared"]), False)
+def _look(role: Gate | str, gates: tuple[str, ...]) -> tuple[Paint, bool]:
+    if isinstance(role, Gate):
+        return _gate_looks(gates).get(role.name) or (GATES.get(role.name, ROLES["shared"]), False)
+    return ROLES[role], False
 
 
 @lru_cache(maxsize=64)
@@ -175,51 +175,3 @@ def gate_label(gate: str, gates: tuple[str, ...]) -> str:
         gate in GATE_WORDS and _is_usual(gate, gates) and not (gate == "z" and "o" in gates)
     )  # there z is the block input
     return f"{GATE_WORDS[gate]} ({gate})" if known else gate
-
-
-def style_sheet(gates: tuple[str, ...]) -> str:
-    """The CSS that an SVG carries: dark mode, and what happens under the pointer."""
-    rules = [
-        ":root{color-scheme:light dark}",
-        ".node:hover path,.node:hover ellipse,.node:hover polygon{stroke-width:3px}",
-        ".edge:hover path{stroke-width:6px}",
-        ".node:target path,.node:target ellipse,.node:target polygon{stroke:#D1242F;stroke-width:4px}",
-        ".node text{pointer-events:none}",
-        "@media (prefers-color-scheme:dark){",
-        " .graph>polygon,.graph>g>a>polygon{fill:#0D1117}",
-        " text{fill:#E6EDF3}",
-        " .plain path,.cut path,.loose path,.fold path{stroke:#8B949E}",
-        " .plain polygon,.cut polygon{fill:#8B949E;stroke:#8B949E}",
-        " .none path,.unreached path{stroke:#3A424C} .none polygon,.unreached polygon{fill:#3A424C;stroke:#3A424C}",
-        " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341} .rail text{fill:#E3B341}",
-        " .path path{stroke:#FF7B72} .path polygon{fill:#FF7B72;stroke:#FF7B72}",
-    ]
-    rules += [_dark(role, one) for role, one in ROLES.items()]
-    rules += [_dark(f"gate{k}", paint(f"gate:{gate}", gates)) for k, gate in enumerate(gates)]
-    for change in ("kept", "added", "removed"):
-        dark = ROLES[change].dark_stroke
-        rules.append(f" .{change}-line path{{stroke:{dark}}} .{change}-line polygon{{fill:{dark};stroke:{dark}}}")
-    rules += [" .named path,.named ellipse{fill:#0D1117}"]
-    rules += [f" {_shapes(f'.v{k}')}{{fill:{dark}}}" for k, (_, dark) in enumerate(VALUES)]
-    rules += [
-        f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}} .hollow.curve{k}"
-        f" ellipse{{fill:#0D1117;stroke:{dark}}}"
-        for k, (_, dark) in enumerate(CURVES)
-    ]
-    rules += [" .grid path{stroke:#21262D}"]
-    rules += [f" {_shapes('.on-path')}{{stroke:#FF7B72}}"]
-    rules += [f" {_shapes('.on-none')},{_shapes('.on-unreached')}{{stroke:#3A424C}}"]
-    rules += [f" {_shapes(f'.on-g{k}')}{{stroke:{dark}}}" for k, (_, _, dark) in enumerate(GRADIENT)]
-    rules += [
-        f" .g{k} path{{stroke:{dark}}} .g{k} polygon{{fill:{dark};stroke:{dark}}}"
-        for k, (_, _, dark) in enumerate(GRADIENT)
-    ]
-    return "\n".join([*rules, "}"])
-
-
-def _dark(css: str, one: Paint) -> str:
-    return f" {_shapes('.' + css)}{{fill:{one.dark_fill};stroke:{one.dark_stroke}}}"
-
-
-def _shapes(selector: str) -> str:
-    return ",".join(f"{selector} {shape}" for shape in ("path", "ellipse", "polygon"))

@@ -18,7 +18,7 @@ from tinygrad_rnn import Node, Scope, Tensor
 
 from ..text import label_width, subscript
 from .chips import share, with_shares
-from .items import Item, Link, Step, entering
+from .items import Item, Link, Role, Step, entering
 from .labels import formula, is_view, operation_label, slice_label, symbol
 from .operations import Shapes, is_straight
 from .reverse import Reverse, Use
@@ -305,7 +305,7 @@ class _Adjoint(Shapes):
             node = self.graph.nodes[node.inputs[0]]
         return slice_label(node.attributes.get("index")) if node.op == "getitem" else symbol(node.op)
 
-    def _tint(self, node: Node, rule: Node, made: bool) -> str:
+    def _tint(self, node: Node, rule: Node, made: bool) -> Role:
         """The role of a chip: that of the value, or of the operation whose derivative it is."""
         while is_view(node) and node.name is None:
             node = self.graph.nodes[node.inputs[0]]
@@ -348,7 +348,7 @@ class _Adjoint(Shapes):
             flow = self._gathered(value.tensor)
             assert flow is not None
             label = f"δ{self._called(value) or value.op}"
-            role = "parameter" if value.op == "parameter" else "value"
+            role: Role = "parameter" if value.op == "parameter" else "value"
             self.items.append(share(self._key(f"d.{label[1:]}"), label, role, self._link(flow)))
 
     # -------------------------------------------------------------------------------------- lines

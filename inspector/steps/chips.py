@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..text import label_width
-from .items import Item, Link
+from .items import Item, Link, Role
 
 __all__ = ["share", "with_shares"]
 
 _LENGTH, _ASIDE = 28, 9.0
 
 
-def share(key: str, label: str, role: str, link: Link) -> Item:
+def share(key: str, label: str, role: Role, link: Link) -> Item:
     """The chip that says what is added to the gradient that `label` names."""
     return Item(key, "box", label, role, _size(label), (link,), wings=(_ASIDE, _ASIDE))
 

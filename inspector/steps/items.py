@@ -5,11 +5,35 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from tinygrad_rnn import Node
 
-__all__ = ["Item", "Link", "Step", "diagonal_path", "entering", "highways", "layer_prefix", "leaving", "safe"]
+__all__ = [
+    "Gate",
+    "Item",
+    "Link",
+    "Role",
+    "Step",
+    "diagonal_path",
+    "entering",
+    "highways",
+    "layer_prefix",
+    "leaving",
+    "safe",
+]
+
+
+class Gate(NamedTuple):
+    """The role of what belongs to a named value that is no state."""
+
+    name: str
+
+
+Role: TypeAlias = (
+    "Gate | Literal['cell', 'hidden', 'input', 'loss', 'shared', 'parameter', 'value', 'layer', 'pointwise', 'join']"
+)
+"""What something drawn is to the cell, by which the theme colours it."""
 
 
 def entering(name: str) -> str:
@@ -51,8 +75,7 @@ class Item:
         ``"box"``, ``"circle"`` or ``"ellipse"``.
     label : str
         Plain text.
-    role : str
-        What the theme colours it by: a gate's name, or one of the theme's own roles.
+    role : Role
     size : tuple of float
         Width and height in points.
     links : tuple of Link
@@ -77,7 +100,7 @@ class Item:
     key: str
     shape: str
     label: str
-    role: str
+    role: Role
     size: tuple[float, float]
     links: tuple[Link, ...]
     nodes: tuple[Node, ...] = ()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..text import label_width, oval_width
-from .items import Item, Link, Step, entering
+from .items import Gate, Item, Link, Role, Step, entering
 from .labels import symbol
 
 __all__ = ["JOIN", "cell_step", "gate_step", "joined"]
@@ -53,7 +53,7 @@ class _Collapse:
         """Whether it is an affine map, with learned parameters, of inputs and states alone."""
         sources = [link.source for link in item.links]
         if item.value is not None:
-            return bool(sources) and sources[0] in self.affine and item.role.startswith("gate:")
+            return bool(sources) and sources[0] in self.affine and isinstance(item.role, Gate)
         op = item.nodes[0].op
         learned = item.learned and len(sources) == 1
         if op == "matmul" or (op == "multiply" and learned):
@@ -103,7 +103,7 @@ class _Collapse:
         heads = {link.source for item in self.step.items if item.key in outer for link in item.links}
         heads |= {key for _, key in self.step.states}
         names = {item.links[0].source: item for item in self.step.items if item.value is not None and item.links}
-        named_layers = {names[key].key for key in self.layers if key in names and names[key].role.startswith("gate:")}
+        named_layers = {names[key].key for key in self.layers if key in names and isinstance(names[key].role, Gate)}
         for item in self.step.items:
             name = names.get(item.key)
             read = item.key in heads or (name is not None and name.key in heads)
@@ -118,9 +118,9 @@ class _Collapse:
     def _layer(self, item: Item, name: Item | None, textbook: bool) -> Item:
         inside = self._inside(item)
         sign = symbol(item.nodes[0].op) if item.key in self.layers else "W"
-        gate = name if name is not None and name.role.startswith("gate:") else None
+        gate = name if name is not None and isinstance(name.role, Gate) else None
         label = sign if textbook or gate is None else f"{gate.label} = {sign}(·)"
-        role = "layer" if textbook else gate.role if gate else item.role
+        role: Role = "layer" if textbook else gate.role if gate else item.role
         width = max(36.0 if textbook else 44.0, label_width(label, 12) + 12)
         lines = tuple(link._replace(layer=True) for link in self._lines(inside))
         nodes = tuple(dict.fromkeys(node for inner in inside for node in inner.nodes))

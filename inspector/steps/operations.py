@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tinygrad_rnn import Node, Tensor
 
 from ..text import label_width, oval_width, subscript
-from .items import Item, Link, Step, entering
+from .items import Gate, Item, Link, Role, Step, entering
 from .labels import is_view, number_or_name, operation_label, slice_label
 from .source import Source
 
@@ -63,7 +63,7 @@ class Shapes:
         assert node.tensor is not None
         is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
         label = prefix + name + (subscript(self.t) if is_state else "")
-        role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
+        role: Role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
         round_ = is_state and len(name) <= 2
         width = label_width(prefix + name, 12) + (22 if is_state else 10)
         shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
@@ -72,12 +72,12 @@ class Shapes:
     def _name(self, node: Node) -> str | None:
         return self.names.get(node.tensor.id) if node.tensor is not None else None
 
-    def _role(self, owner: str | None) -> str:
+    def _role(self, owner: str | None) -> Role:
         if owner is None:
             return "shared"
         if owner in self.states:
             return "cell" if owner != self.output or len(self.states) == 1 else "hidden"
-        return f"gate:{owner}"
+        return Gate(owner)
 
     def _key(self, base: str) -> str:
         self.keys[base] = self.keys.get(base, 0) + 1

@@ -157,7 +157,7 @@ def test_a_function_of_the_library_that_no_cell_uses_has_preactivations_gates_an
     boxes = [
         s.label
         for s in picture(run, level="cell").shapes
-        if s.css == "layer" and s.kind == "box" and "legend" not in s.css
+        if s.look.part == "layer" and s.kind == "box" and not s.look.legend
     ]
     assert boxes.count("sin") == 2 * len(run)
     changed = inspector.what_if(run, loss, bias={"n": 0.25}).traces[1].run

@@ -291,7 +291,7 @@ def along_the_highways(run: Run, t: int, layer: Layer) -> None:
 @pytest.mark.parametrize("name", slow_unless(CELLS[::3], CELLS))
 def test_there_is_a_derivative_for_each_rail(name: str) -> None:
     step = slice(1, 2)
-    rails = {line.source for line in picture(RUNS[name], level="cell", steps=step).lines if "rail" in line.css}
+    rails = {line.source for line in picture(RUNS[name], level="cell", steps=step).lines if line.grade == "rail"}
     assert bool(rails) == bool(inspector.equations(RUNS[name]).highways)
 
 
@@ -432,7 +432,7 @@ def test_a_drawing_has_them_below_the_legend() -> None:
     assert [shape.label for shape in added] == inspector.equations(run).unicode.splitlines()
     assert max(s.y + s.height / 2 for s in added) < min(s.y - s.height / 2 for s in without.shapes)
     assert len({round(s.x - s.width / 2, 6) for s in added}) == 1 and {s.font_size for s in added} == {12.0}
-    assert [s.css for s in added].count("equation rail") == 2 and all("rail" in s.css for s in added[-2:])
+    assert [s.look.variant for s in added] == [""] * (len(added) - 2) + ["rail"] * 2
     (forget,) = [shape for shape in added if shape.id == "equation.f"]
     assert forget.tooltip == r"f_t = \exp\!\left(d_t - m_t\right)" + "\nin the drawing: f"
 

@@ -184,7 +184,7 @@ def test_it_is_drawn_in_red_on_the_graph(tmp_path: Path) -> None:
     found = inspector.strongest_path(run, loss, start=("h", 0))
     for trace in (None, inspector.trace(run, loss)):
         drawing = picture(run, trace=trace, highlight=found)
-        red = [line for line in drawing.lines if line.css == "path"]
+        red = [line for line in drawing.lines if line.grade == "path"]
         steps = {line.target.partition(".")[0] for line in red}
         assert {"t1", "t2"} <= steps and all(line.width == 5.0 and line.colour == "#D1242F" for line in red)
         assert "t0.h.multiply" in {line.source for line in red}
@@ -192,7 +192,7 @@ def test_it_is_drawn_in_red_on_the_graph(tmp_path: Path) -> None:
             line.target.startswith("t0.") for line in red
         )  # neither back from the start, nor out to its circle
         assert any(shape.label == "highlighted path" for shape in drawing.shapes)
-    assert not [line for line in picture(run).lines if line.css == "path"]
+    assert not [line for line in picture(run).lines if line.grade == "path"]
     assert (
         "#D1242F"
         in Path(str(inspector.render(run, tmp_path / "path.svg", highlight=found))).read_text(encoding="utf-8").upper()
@@ -207,7 +207,7 @@ def test_edges_that_the_graph_does_not_have_are_not_highlighted() -> None:
     h = run.names["h", 1]
     known = {(h.id, 0), (h.id, -1)}
     for trace in (None, inspector.trace(run, loss)):
-        assert [line for line in picture(run, trace=trace, highlight=known).lines if line.css == "path"]
+        assert [line for line in picture(run, trace=trace, highlight=known).lines if line.grade == "path"]
         for unknown in ((1, 2), (h.id, 2), (h.id, -2), (10**9, 0)):
             others = known if unknown[0] < loss.id or trace is not None else set()
             with pytest.raises(ValueError, match=rf"highlight has \({unknown[0]}, {unknown[1]}\), which is no edge"):

@@ -19,6 +19,7 @@ from inspector.cli.main import main
 from inspector.compare.comparison import Comparison
 from inspector.compare.match import Net, Operation, _in_order
 from inspector.picture.compose import LEVELS
+from inspector.picture.picture import Look
 from inspector.steps.items import Item, Link, safe
 from tests.inspector.picture.test_drawing import assert_sound, crossings_of_boxes, overlapping
 from tests.marks import slow_unless
@@ -42,16 +43,16 @@ def drawn(found: Comparison) -> dict[str, list[str]]:
     """The ids of the shapes by how they are dressed, without marks and legend."""
     by: dict[str, list[str]] = {"kept": [], "removed": [], "added": []}
     for shape in found.picture.shapes:
-        if shape.css in by:
-            by[shape.css].append(shape.id)
+        if shape.look in map(Look, by):
+            by[shape.look.part].append(shape.id)
     return by
 
 
 def assert_clean(found: Comparison) -> None:
     """No shape lies on another but the marks on what they mark."""
-    shapes = [s for s in found.picture.shapes if "mark" not in s.css]
+    shapes = [s for s in found.picture.shapes if s.look.variant != "mark"]
     assert_sound(found.picture)
-    marked = {s.id.removesuffix(".mark") for s in found.picture.shapes if "mark" in s.css}
+    marked = {s.id.removesuffix(".mark") for s in found.picture.shapes if s.look.variant == "mark"}
     assert marked - {"legend.added", "legend.removed"} == {*drawn(found)["removed"], *drawn(found)["added"]}
     found.picture.shapes, every = shapes, found.picture.shapes
     assert overlapping(found.picture) == [] and crossings_of_boxes(found.picture) == []
@@ -143,8 +144,8 @@ def test_a_cell_is_all_of_itself(name: str) -> None:
 def test_a_cell_against_itself_is_drawn_without_changes(name: str) -> None:
     found = compared(name, name)
     assert drawn(found)["removed"] == drawn(found)["added"] == []
-    assert {line.css for line in found.picture.lines} == {"kept-line"}
-    assert sum(shape.css == "kept legend" for shape in found.picture.shapes) == 1
+    assert {line.grade for line in found.picture.lines} == {"kept"}
+    assert sum(shape.look == Look("kept", legend=True) for shape in found.picture.shapes) == 1
 
 
 @pytest.mark.slow
@@ -233,7 +234,7 @@ def test_how_a_cell_is_written_does_not_matter(style: str, level: str) -> None:
     for other in (Written("plain"), made("lstm")):
         found = inspector.compare_graphs(other, Written(style), level=level)
         assert found.removed == found.added == ()
-        assert {line.css for line in found.picture.lines} == {"kept-line"}
+        assert {line.grade for line in found.picture.lines} == {"kept"}
 
 
 def test_operands_with_an_order_keep_it() -> None:
@@ -266,8 +267,8 @@ def test_cut_lines_are_told_and_drawn() -> None:
     found = inspector.compare_graphs(made("peephole"), made("peephole", cut_peepholes=True))
     assert (found.removed, found.added) == ((), ("o.stop_gradient",))
     assert "the second PeepholeLSTM, no gradient flows back to cₜ₋₁ from gates i and f." in found.words
-    cut = [line for line in found.picture.lines if "cut" in line.css]
-    assert {line.target for line in cut if line.css.startswith("added")} >= {"t1.i.multiply", "t1.f.multiply"}
+    cut = [line for line in found.picture.lines if line.cut]
+    assert {line.target for line in cut if line.grade == "added"} >= {"t1.i.multiply", "t1.f.multiply"}
 
 
 def test_other_constants_are_another_operation() -> None:
@@ -287,7 +288,7 @@ def test_a_state_under_another_name_is_the_same_state() -> None:
     found = compared("lstm2000", "lstm")
     assert "State s is called c in LSTM." in found.words.splitlines() and "removed" not in found.words.splitlines()[1]
     assert {key.split(".")[0] for key in found.removed + found.added} == {"g", "h"}
-    assert [line.css for line in found.picture.lines if line.source == "t1.s.before"] == ["kept-line"] * 1
+    assert [line.grade for line in found.picture.lines if line.source == "t1.s.before"] == ["kept"] * 1
     assert "reads" not in found.words
 
 
@@ -321,19 +322,19 @@ def test_the_known_pairs_are_drawn_cleanly_at_every_level(a: str, b: str, level:
 def test_colour_is_not_the_only_difference() -> None:
     found = compared("lstm", "gru")
     for shape in found.picture.shapes:
-        if shape.css in ("kept", "removed", "added"):
-            assert shape.dashed == (shape.css == "removed")
-    looks = {line.css: (line.dashed, line.width > 1.5) for line in found.picture.lines if line.css != "kept-line"}
-    assert looks == {"removed-line": (True, True), "added-line": (False, True)}
-    marks = {s.css: s.label for s in found.picture.shapes if "mark" in s.css}
-    assert marks == {"added mark": "+", "removed mark": "−"}
+        if shape.look in (Look("kept"), Look("removed"), Look("added")):
+            assert shape.dashed == (shape.look.part == "removed")
+    looks = {line.grade: (line.dashed, line.width > 1.5) for line in found.picture.lines if line.grade != "kept"}
+    assert looks == {"removed": (True, True), "added": (False, True)}
+    marks = {s.look.part: s.label for s in found.picture.shapes if s.look.variant == "mark"}
+    assert marks == {"added": "+", "removed": "−"}
 
 
 def test_where_both_give_the_same_state_in_their_own_way_the_lines_meet() -> None:
     found = compared("lstm", "gru")
     (dot,) = [s.id for s in found.picture.shapes if s.id.endswith(".either")]
-    assert sorted(line.css for line in found.picture.lines if line.target == dot) == ["added-line", "removed-line"]
-    assert {line.css for line in found.picture.lines if line.source == dot} == {"kept-line"}
+    assert sorted(line.grade for line in found.picture.lines if line.target == dot) == ["added", "removed"]
+    assert {line.grade for line in found.picture.lines if line.source == dot} == {"kept"}
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from inspector.formats.dot import spline, to_dot
 from inspector.layout.polylines import bridged, joined, without_trunk
 from inspector.picture import theme
 from inspector.picture.compose import LEVELS, picture
-from inspector.picture.picture import Picture, Shape
+from inspector.picture.picture import Look, Picture, Shape
 from tinygrad_rnn.recurrent.unroll import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -117,7 +117,7 @@ def test_names_are_shown_and_never_obeyed(name: str) -> None:
 @given(label=st.text(min_size=1, max_size=12), tooltip=st.text(min_size=1, max_size=12))
 def test_any_text_arrives_as_it_is(label: str, tooltip: str) -> None:
     drawing = Picture("title")
-    drawing.shapes.append(Shape("one", "box", 0, 0, 90, 20, label, theme.paint("value"), "value", tooltip))
+    drawing.shapes.append(Shape("one", "box", 0, 0, 90, 20, label, theme.paint("value"), Look("value"), tooltip))
     root = parsed(engines.draw(to_dot(drawing), "svg").decode())
     (node,) = [g for g in root.iter(f"{SVG}g") if g.get("id") == "one"]
     printable = "".join(c if c.isprintable() else "↵" if c == "\n" else "�" for c in label)

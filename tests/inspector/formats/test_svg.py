@@ -18,7 +18,7 @@ from inspector.formats import svg
 from inspector.formats.svg import to_svg
 from inspector.picture import theme
 from inspector.picture.compose import LEVELS, picture
-from inspector.picture.picture import Picture, Shape
+from inspector.picture.picture import Look, Picture, Shape
 from tests.inspector.formats.test_dot import NASTY
 from tests.inspector.picture.drawn import produced
 from tests.inspector.picture.test_geometry import QUICK
@@ -98,7 +98,7 @@ def test_arrowheads_end_where_their_lines_do() -> None:
 @pytest.mark.parametrize("name", NASTY)
 def test_text_is_shown_and_never_obeyed(name: str) -> None:
     drawing = Picture(name)
-    drawing.shapes.append(Shape("one", "box", 0, 0, 90, 20, name, theme.paint("value"), "value", name))
+    drawing.shapes.append(Shape("one", "box", 0, 0, 90, 20, name, theme.paint("value"), Look("value"), name))
     root = ET.fromstring(to_svg(drawing).encode())
     assert {element.tag.removeprefix(SVG) for element in root.iter()} == {
         "svg",
@@ -115,7 +115,7 @@ def test_text_is_shown_and_never_obeyed(name: str) -> None:
 @given(label=st.text(max_size=12))
 def test_any_text_arrives_as_it_is(label: str) -> None:
     drawing = Picture("title")
-    drawing.shapes.append(Shape("one", "circle", 0, 0, 90, 20, label, theme.paint("value"), "value"))
+    drawing.shapes.append(Shape("one", "circle", 0, 0, 90, 20, label, theme.paint("value"), Look("value")))
     texts = ["".join(t.itertext()) for t in ET.fromstring(to_svg(drawing).encode()).iter(f"{SVG}text")]
     assert texts == (["".join(c if c.isprintable() else "↵" if c == "\n" else "�" for c in label)] if label else [])
 

@@ -20,7 +20,7 @@ from inspector.formats.latex_labels import tex
 from inspector.formats.tikz import _name, write_tex
 from inspector.picture import theme
 from inspector.picture.compose import LEVELS, picture
-from inspector.picture.picture import Frame, Line, Picture, Shape
+from inspector.picture.picture import Frame, Line, Look, Picture, Shape
 from inspector.text import label_width
 from tests.inspector.formats.test_dot import NASTY
 from tests.marks import slow_unless
@@ -298,11 +298,11 @@ def test_what_the_kinds_look_like() -> None:
     drawing = Picture("a title\n% with a line")
     drawing.frames.append(Frame("f", 0, 0, 100, 60, "step t = 0", theme.paint("step"), "step", members=("a",)))
     drawing.shapes += [
-        Shape("a", "box", 10, 20.126, 30, 20, "tanh", paint, "value", dashed=True),
-        Shape("b.1", "ellipse", -0.001, 1, 30, 20, "x₁", paint, "value"),
-        Shape("t", "text", 1, 2, 3, 4, "100 %", None, "title", "tooltip", 16),
-        Shape("p", "point", 1, 2, 0, 0, "", None, "anchor"),
-        Shape("g", "circle", 1, 2, 9, 9, "", paint._replace(stroke="#123458"), "value on-g2", border=2.5),
+        Shape("a", "box", 10, 20.126, 30, 20, "tanh", paint, Look("value"), dashed=True),
+        Shape("b.1", "ellipse", -0.001, 1, 30, 20, "x₁", paint, Look("value")),
+        Shape("t", "text", 1, 2, 3, 4, "100 %", None, Look("title"), "tooltip", 16),
+        Shape("p", "point", 1, 2, 0, 0, "", None, Look("anchor")),
+        Shape("g", "circle", 1, 2, 9, 9, "", paint._replace(stroke="#123458"), Look("value", grade=2), border=2.5),
     ]
     drawing.lines += [
         Line("l", "a", "b.1", (((0, 0), (40, 0), (40, 30)),), "#123456", 2.5, "plain", "tooltip"),

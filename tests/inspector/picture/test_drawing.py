@@ -86,7 +86,7 @@ def assert_sound(drawing: Picture) -> None:
 
 def overlapping(drawing: Picture) -> list[tuple[str, str]]:
     """Pairs of shapes that lie on each other."""
-    solid = [s for s in drawing.shapes if s.kind not in ("point", "text") and s.css != "badge"]
+    solid = [s for s in drawing.shapes if s.kind not in ("point", "text") and s.look.part != "badge"]
     return [
         (a.id, b.id)
         for k, a in enumerate(solid)
@@ -118,7 +118,7 @@ def test_a_drawing_is_deterministic(run: Run) -> None:
 
 def crossings_of_boxes(drawing: Picture) -> list[tuple[str, str]]:
     """Lines that run through a shape that is neither their source nor their target."""
-    solid = [s for s in drawing.shapes if s.kind not in ("point", "text") and s.css != "badge"]
+    solid = [s for s in drawing.shapes if s.kind not in ("point", "text") and s.look.part != "badge"]
     found = []
     for line in drawing.lines:
         for piece in line.pieces:
@@ -135,7 +135,7 @@ def crossings_of_boxes(drawing: Picture) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("kind", "highways"), [("rnn", 0), ("lstm", 1), ("gru", 1)])
 def test_a_state_with_a_highway_is_one_straight_line(kind: str, highways: int) -> None:
-    rails = [line for line in picture(RUNS[kind]).lines if line.css == "rail"]
+    rails = [line for line in picture(RUNS[kind]).lines if line.grade == "rail"]
     heights = {round(y, 1) for line in rails for piece in line.pieces for _, y in piece}
     assert len(heights) == highways
 
@@ -177,14 +177,14 @@ def test_the_loss_of_a_reversed_run_stands_clear_of_the_initial_state() -> None:
 
 
 def test_truncation_is_drawn_as_cut() -> None:
-    cut = [line for line in picture(RUNS["truncated"]).lines if line.css == "cut"]
+    cut = [line for line in picture(RUNS["truncated"]).lines if line.grade == "cut"]
     assert cut and all(line.dashed for line in cut)
     assert {line.target.split(".")[0] for line in cut} == {"t2"}
 
 
 def test_long_runs_are_folded_and_say_by_how_much() -> None:
     drawing = picture(run_of("lstm", 30))
-    assert [s.label for s in drawing.shapes if "more" in s.css.split()] == ["× 25, same parameters"]
+    assert [s.label for s in drawing.shapes if s.look.part == "more"] == ["× 25, same parameters"]
     assert [f.label for f in drawing.frames] == [f"step t = {t}" for t in (0, 1, 2, 28, 29)]
     assert len(picture(run_of("lstm", 30), steps=slice(4, 9)).frames) == 5
 
@@ -193,7 +193,7 @@ def test_long_runs_are_folded_and_say_by_how_much() -> None:
 def test_several_folds_are_told_apart(steps: object) -> None:
     drawing = picture(run_of("gru", 30), steps=steps)
     assert_sound(drawing)
-    folded = [int(s.label.removeprefix("× ").split(",")[0]) for s in drawing.shapes if "more" in s.css.split()]
+    folded = [int(s.label.removeprefix("× ").split(",")[0]) for s in drawing.shapes if s.look.part == "more"]
     assert sum(folded) + len(drawing.frames) == 30
 
 
@@ -260,4 +260,4 @@ def test_what_follows_a_run_stands_in_one_place_however_long_it_is() -> None:
         assert_sound(drawing)
         (box,) = [s for s in drawing.shapes if s.id == "loss"]
         assert "matmul" in box.tooltip and len(box.nodes) > 40
-        assert Counter(s.label for s in drawing.shapes if s.css.startswith("parameter"))["weight_ih 12×3"] == 1
+        assert Counter(s.label for s in drawing.shapes if s.look.part == "parameter")["weight_ih 12×3"] == 1

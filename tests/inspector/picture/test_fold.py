@@ -24,7 +24,7 @@ def run_of(name: str, steps: int, reverse: bool = False) -> Run:
 
 
 def ribbons(drawing: Picture, state: str) -> list[Line]:
-    found = [line for line in drawing.lines if "ribbon" in line.css and f".{state}." in line.source]
+    found = [line for line in drawing.lines if line.use == "ribbon" and f".{state}." in line.source]
     return sorted(found, key=lambda line: line.pieces[0][0][0])
 
 
@@ -34,7 +34,7 @@ def ribbons(drawing: Picture, state: str) -> list[Line]:
 def test_what_is_folded(steps: int, fold: bool | None, frames: int) -> None:
     drawing = picture(run_of("rnn", steps), fold=fold, level="cell")
     assert len(drawing.frames) == frames
-    boxes = [s for s in drawing.shapes if "more" in s.css.split()]
+    boxes = [s for s in drawing.shapes if s.look.part == "more"]
     assert [s.label for s in boxes] == ([f"× {steps - frames}, same parameters"] if frames < steps else [])
 
 
@@ -56,7 +56,7 @@ def test_a_ribbon_has_one_place_for_every_step_in_the_colour_of_its_gradient(
     run = run_of(name, steps, reverse)
     trace = inspector.trace(run, run.outputs[round(at * (steps - 1))].sum())
     drawing = picture(run, trace=trace, fold=True, level="cell")
-    (box,) = [s for s in drawing.shapes if "more" in s.css.split()]
+    (box,) = [s for s in drawing.shapes if s.look.part == "more"]
     for state in trace.states:
         pieces = ribbons(drawing, state)
         ends = [line.pieces[0] for line in pieces]
@@ -69,10 +69,10 @@ def test_a_ribbon_has_one_place_for_every_step_in_the_colour_of_its_gradient(
             x = left + unit * (t - 3 + 0.5)
             (line,) = [one for one in pieces if one.pieces[0][0][0] < x < one.pieces[0][1][0]]
             if norms[t] == 0:
-                assert line.css.split()[0] in ("none", "unreached")
+                assert line.grade in ("none", "unreached")
             else:
-                assert line.css.split()[0] in {f"g{k}" for k in range(len(theme.GRADIENT))}
-        shades = [int(line.css[1]) for line in pieces if line.css[0] == "g"]
+                assert line.grade in range(len(theme.GRADIENT))
+        shades = [line.grade for line in pieces if isinstance(line.grade, int)]
         assert len(shades) == 0 or max(shades) <= 7
 
 
@@ -83,14 +83,14 @@ def test_a_ribbon_darkens_where_the_gradient_grows() -> None:
     norms = trace.norm("h")
     first, last = ribbons(drawing, "h")[0], ribbons(drawing, "h")[-1]
     assert norms[3] < 1e-6 * norms[57]
-    assert int(first.css[1]) < int(last.css[1])
+    assert isinstance(first.grade, int) and isinstance(last.grade, int) and first.grade < last.grade
     assert inspector.text.number(norms[3]) in first.tooltip and "t = 57" in last.tooltip
 
 
 def test_without_a_trace_there_is_no_ribbon() -> None:
     drawing = picture(run_of("lstm", 30), level="cell")
     assert ribbons(drawing, "c") == []
-    assert {line.dashed for line in drawing.lines if line.css == "fold"} == {True}
+    assert {line.dashed for line in drawing.lines if line.grade == "fold"} == {True}
 
 
 def test_a_long_fold_is_as_wide_as_its_steps_up_to_a_point() -> None:

@@ -172,7 +172,7 @@ def stretches(drawn: Drawn, drawing: Picture) -> Iterator[tuple[bool, float, flo
     """
     inside = {key for frame in drawing.frames for key in frame.members}
     for line in drawing.lines:
-        if (line.target.startswith(("out.", "loss")) and line.target not in inside) or "ribbon" in line.css:
+        if (line.target.startswith(("out.", "loss")) and line.target not in inside) or line.use == "ribbon":
             continue  # what leads to the loss merges into one track on purpose, and a ribbon lies on its state's line
         for (ax, ay), (bx, by) in segments(drawn.edges[line.id]):
             if abs(ay - by) < 0.1 < abs(ax - bx):
@@ -226,7 +226,7 @@ def wandering(drawn: Drawn, drawing: Picture) -> Iterator[str]:
                 yield f"{there}{key} stands {bx - ax, by - ay} from {here}{key} and not {period}"
     for line in drawing.lines:
         heights = {round(y) for piece in drawn.edges[line.id].pieces for _, y in piece}
-        if line.css == "rail" and len(heights) > 1:
+        if line.grade == "rail" and len(heights) > 1:
             yield f"{line.id} is not straight"
 
 

@@ -46,13 +46,13 @@ def runs(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Run:
 def drawn(drawing: Picture) -> nx.DiGraph:
     """The shapes that stand for something, and the lines between; the copies of an input are that input."""
     places = {
-        shape.id: shape.label if shape.css.startswith("input") and shape.label[0] == "x" else shape.id
+        shape.id: shape.label if shape.look.part == "input" and shape.label[0] == "x" else shape.id
         for shape in drawing.shapes
     }
     graph = nx.DiGraph()
     for shape in drawing.shapes:
         graph.add_node(places[shape.id])
-        if shape.nodes and not shape.css.startswith("parameter"):
+        if shape.nodes and shape.look.part != "parameter":
             graph.nodes[places[shape.id]]["node"] = max(shape.nodes)
     graph.add_edges_from((places[line.source], places[line.target]) for line in drawing.lines)
     return graph

@@ -58,9 +58,9 @@ def test_what_reads_one_step_stands_above_it(kind: str, level: str) -> None:
             if e.source == graph.find(output).index and graph.nodes[e.target] in behind
         ]
         assert frame.left < reader.x < frame.right and reader.y > frame.top
-    labels = [s.label for s in drawing.shapes if s.id.startswith(("t0.", "t1.", "t2.")) and s.css.split()[0] == "loss"]
+    labels = [s.label for s in drawing.shapes if s.id.startswith(("t0.", "t1.", "t2.")) and s.look.part == "loss"]
     assert labels == ([] if level == "operation" else ["L₀", "L₁", "L₂"])
-    assert {s.label for s in drawing.shapes if s.css.startswith("parameter")} >= {
+    assert {s.label for s in drawing.shapes if s.look.part == "parameter"} >= {
         "weight 2×4" if kind != "directions" else "weight 2×8",
         "bias 2",
     }
@@ -74,7 +74,7 @@ def test_towers_rise_in_the_order_of_computation() -> None:
             s
             for s in drawing.shapes
             if s.id.startswith("t1.")
-            and s.css.startswith("shared")
+            and s.look.part == "shared"
             and "step" not in s.id
             and s.y > max(f.top for f in drawing.frames)
         ),
@@ -97,7 +97,7 @@ def test_towers_of_folded_steps_are_not_drawn() -> None:
     run = run_of("lstm", 30)
     drawing = picture(run, level="cell", trace=inspector.trace(run, read_at_every_step(run)))
     assert_sound(drawing)
-    assert [s.label for s in drawing.shapes if s.css.split()[0] == "loss" and s.id.startswith("t")] == [
+    assert [s.label for s in drawing.shapes if s.look.part == "loss" and s.id.startswith("t")] == [
         "L₀",
         "L₁",
         "L₂",

@@ -40,9 +40,9 @@ def test_the_state_goes_on_from_one_run_to_the_next(level: str, stacked: bool) -
         and line.target.startswith("decoder")
         and ".t0." in line.target
     ]
-    assert {line.css[0] for line in between} == {"g"} and len(between) >= 2 * (1 + stacked)
+    assert {type(line.grade) for line in between} == {int} and len(between) >= 2 * (1 + stacked)
     assert not [s for s in drawing.shapes if s.id.startswith("decoder") and s.id.endswith(".initial")]
-    assert {s.label.split()[0] for s in drawing.shapes if s.css.startswith("parameter")} >= {
+    assert {s.label.split()[0] for s in drawing.shapes if s.look.part == "parameter"} >= {
         f"{of}.{name}" + ("_l1" if stacked else "")
         for of in ("encoder", "decoder")
         for name in ("weight_ih", "bias_hh")
@@ -65,7 +65,7 @@ def test_each_run_is_folded_on_its_own() -> None:
     first, second, loss = encoder_decoder(steps=(40, 30))
     drawing = picture((first, second), level="cell", trace=inspector.trace(second, loss))
     assert_sound(drawing)
-    assert [s.label for s in drawing.shapes if "more" in s.css.split()] == [
+    assert [s.label for s in drawing.shapes if s.look.part == "more"] == [
         "× 35, same parameters",
         "× 25, same parameters",
     ]

@@ -9,13 +9,14 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.picture import theme
 from inspector.picture.compose import LEVELS, picture
-from inspector.picture.picture import Picture
-from inspector.text import number
+from inspector.picture.ink import number
+from inspector.picture.legend import add_badges
+from inspector.picture.picture import Look, Picture, Shape
 from tests.inspector.picture.test_drawing import RUNS, run_of
 
 
 def badges(drawing: Picture) -> dict[str, str]:
-    return {s.id.removesuffix(".badge"): s.label for s in drawing.shapes if s.css == "badge"}
+    return {s.id.removesuffix(".badge"): s.label for s in drawing.shapes if s.look == Look("badge")}
 
 
 def test_what_the_loss_does_not_depend_on_is_told_from_an_exact_zero() -> None:
@@ -30,7 +31,7 @@ def test_what_the_loss_does_not_depend_on_is_told_from_an_exact_zero() -> None:
     assert found["t1.shut.subtract"] == "0" and "t1.shut" not in found
     assert "t1.open" not in found and "t0.open" not in found
     assert {found[own] for own in ("t2.open", "t2.shut", "t2.h.tanh", "t2.x", "t2.h")} == {"–"}
-    assert {s.label for s in drawing.shapes if "legend" in s.css.split() and "badge" in s.css} == {
+    assert {s.label for s in drawing.shapes if s.look == Look("badge", legend=True)} == {
         "0 = gradient exactly 0",
         "– = no gradient: the loss does not depend on it",
     }
@@ -77,7 +78,13 @@ def test_the_scale_of_values_holds_whatever_is_drawn(level: str) -> None:
         shapes = {s.id: s for s in drawing.shapes}
         largest = max(abs(float(loss.data)), abs(x), start)
         assert shapes["legend.value8.tick"].label == number(float(f"{largest:.2g}"))
-        assert x == 0.0 or "v0" in shapes["t0.x"].css.split()
+        assert x == 0.0 or shapes["t0.x"].look.value == 0
+
+
+def test_a_shape_may_have_two_badges_in_an_order_that_holds() -> None:
+    drawing = Picture("", shapes=[Shape("a", "box", 0, 0, 30, 20, "a", None, Look("value", ill=True, grade="none"))])
+    add_badges(drawing)
+    assert [(shape.id, shape.label) for shape in drawing.shapes[1:]] == [("a.badge", "0"), ("a.ill", "×")]
 
 
 def test_without_a_trace_there_are_no_badges_and_no_zeros() -> None:
@@ -96,15 +103,11 @@ def test_values_fill_the_shapes(level: str) -> None:
     largest = float(shapes["legend.value8.tick"].label)
     for t, mean in means.items():
         shape = shapes[f"t{t}.f"]
-        (k,) = [int(css[1:]) for css in shape.css.split() if css[0] == "v" and css[1:].isdigit()]
-        assert abs((k - 4) / 4 * largest - mean) < 0.13 * largest
+        k = shape.look.value
+        assert k is not None and abs((k - 4) / 4 * largest - mean) < 0.13 * largest
         assert shape.paint is not None and shape.paint.fill == theme.VALUES[k][0]
     assert shapes["legend.value0.tick"].label == f"-{shapes['legend.value8.tick'].label}"
-    assert "t0.f" in {
-        s.id
-        for s in picture(run, level=level).shapes
-        if not any(c[0] == "v" and c[1:].isdigit() for c in s.css.split())
-    }
+    assert "t0.f" in {s.id for s in picture(run, level=level).shapes if s.look.value is None}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,6 @@ def test_highways_have_a_band_in_every_step(name: str, states: set[str]) -> None
         rails = [
             line
             for line in drawing.lines
-            if line.css == "rail" and any(y == (band.bottom + band.top) / 2 for p in line.pieces for _, y in p)
+            if line.grade == "rail" and any(y == (band.bottom + band.top) / 2 for p in line.pieces for _, y in p)
         ]
         assert rails

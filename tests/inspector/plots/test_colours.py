@@ -16,6 +16,7 @@ from inspector.picture import frames as tile
 from inspector.picture import ink, theme
 from inspector.picture.compose import picture
 from inspector.picture.theme import Paint
+from inspector.steps.items import Gate
 
 Vector = npt.NDArray[np.float64]
 
@@ -174,13 +175,13 @@ def test_lines_without_a_gradient_stand_out_and_the_upper_half_of_the_scale_does
 )
 def test_gates_of_one_picture_have_colours_of_their_own(gates: tuple[str, ...]) -> None:
     assert set(theme.SPARE) == set(GATES.values())
-    assert len({theme.paint(f"gate:{gate}", gates) for gate in gates}) == len(gates)
-    assert not any(theme.dashed(f"gate:{gate}", gates) for gate in gates)
+    assert len({theme.paint(Gate(gate), gates) for gate in gates}) == len(gates)
+    assert not any(theme.dashed(Gate(gate), gates) for gate in gates)
 
 
 @given(gates=st.lists(st.sampled_from("ifgorznabcdehjklmpqstuvwxy"), unique=True).map(tuple))
 def test_more_gates_than_colours_are_told_apart_by_their_borders(gates: tuple[str, ...]) -> None:
-    looks = {(theme.paint(f"gate:{gate}", gates), theme.dashed(f"gate:{gate}", gates)) for gate in gates}
+    looks = {(theme.paint(Gate(gate), gates), theme.dashed(Gate(gate), gates)) for gate in gates}
     assert len(looks) == min(len(gates), 24)
     assert any(is_dashed for _, is_dashed in looks) == (len(gates) > 12)
 
@@ -202,7 +203,7 @@ class Many(tg.Cell):
 def test_the_legend_tells_no_two_gates_apart_that_look_alike(name: str, level: str) -> None:
     stack = tg.Stacked(tg.cells.LSTMCell(2, 2, seed=0), tg.cells.GRUCell(2, 2, seed=1))
     drawing = picture(tg.unroll(stack if name == "stack" else Many(2, 2), np.ones((1, 1, 2))), level=level)
-    chips = [s for s in drawing.shapes if s.css.startswith("gate") and "legend" in s.css]
+    chips = [s for s in drawing.shapes if isinstance(s.look.part, Gate) and s.look.legend]
     looks = [(chip.paint, chip.dashed) for chip in chips]
     assert len(set(looks)) == len(looks) == (7 if name == "stack" else 24)
     told = {gate: look for chip, look in zip(chips, looks, strict=True) for gate in chip.label.split(", ")}
@@ -210,7 +211,7 @@ def test_the_legend_tells_no_two_gates_apart_that_look_alike(name: str, level: s
     if name == "many":
         assert told["q0"] == told["q24"] and told["q0"] != told["q12"] and told["q0"][0] == told["q12"][0]
         shown = {s.id: s for s in drawing.shapes if s.id.startswith("t0.q")}
-        assert all(told[own.split(".")[1]][1] == s.dashed for own, s in shown.items() if s.css.startswith("gate"))
+        assert all(told[own.split(".")[1]][1] == s.dashed for own, s in shown.items() if isinstance(s.look.part, Gate))
 
 
 def test_a_letter_whose_place_another_has_is_not_explained() -> None:

@@ -258,7 +258,7 @@ def test_every_layer_has_the_gradient_by_its_input() -> None:
 
 
 def test_the_loss_is_still_known_as_the_loss() -> None:
-    assert [s.label for s in drawn(RUNS["lstm"])[0].shapes if s.css.startswith("loss") and s.id.startswith("out.")] == [
+    assert [s.label for s in drawn(RUNS["lstm"])[0].shapes if s.look.part == "loss" and s.id.startswith("out.")] == [
         "L = Σ"
     ]
 
@@ -329,7 +329,7 @@ def test_white_boxes_say_how_a_share_comes_about() -> None:
 def test_long_runs_are_folded_in_both_rows() -> None:
     run = run_of("rnn", 30)
     drawing, _ = drawn(run)
-    assert [s.label for s in drawing.shapes if "more" in s.css.split()] == ["× 25, same parameters"] * 2
+    assert [s.label for s in drawing.shapes if s.look.part == "more"] == ["× 25, same parameters"] * 2
     assert len(drawing.frames) == 10
     assert_sound(drawing)
 

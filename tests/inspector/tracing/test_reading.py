@@ -145,5 +145,5 @@ def test_the_legend_is_no_wider_than_it_has_to_be() -> None:
     cell = tg.cells.LSTMCell(3, 4, seed=0)
     drawing = picture(tg.unroll(cell, np.zeros((1, 2, 3))), level="operation")
     frame = drawing.frames[0]
-    chips = [shape for shape in drawing.shapes if "legend" in shape.css or shape.css == "parameter"]
+    chips = [shape for shape in drawing.shapes if shape.look.legend or shape.look.part in ("parameter", "legend")]
     assert max(shape.x + shape.width / 2 for shape in chips) <= max(frame.right, frame.left + 400)

@@ -272,10 +272,12 @@ def test_a_stack_that_is_compiled_in_part_is_drawn_and_measured_like_one_that_is
     pictures = []
     for run in (tg.unroll(tg.Stacked(*cells), x), tg.unroll(tg.Stacked(*layers), x)):
         drawing = picture(run, level="cell", trace=inspector.trace(run, (run.stacked**2).sum()))
-        pictures.append({line.id: (line.css, line.norm) for line in drawing.lines if not line.id.startswith("legend")})
+        pictures.append(
+            {line.id: (line.grade, line.norm) for line in drawing.lines if not line.id.startswith("legend")}
+        )
     assert pictures[0].keys() == pictures[1].keys()
-    for key, (css, norm) in pictures[0].items():
-        assert pictures[1][key] == (css, norm if norm is None else pytest.approx(norm, rel=1e-9))
+    for key, (grade, norm) in pictures[0].items():
+        assert pictures[1][key] == (grade, norm if norm is None else pytest.approx(norm, rel=1e-9))
 
 
 def test_a_compiled_layer_that_the_loss_does_not_read_has_gradients_of_zero() -> None:
