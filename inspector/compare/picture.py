@@ -13,10 +13,10 @@ from tinygrad_rnn import Node
 from ..layout.columns import Row
 from ..layout.order import Spacing
 from ..picture import theme
+from ..picture.canvas import Canvas
 from ..picture.frames import tile
 from ..picture.ink import Ink, Stroke
 from ..picture.picture import Change, Line, Look, Picture, Shape
-from ..picture.tiling import Tiling
 from ..steps.items import entering, safe
 from ..text import label_width
 from .merge import ADDED, KEPT, REMOVED, Merged
@@ -67,7 +67,8 @@ def drawn(merged: Merged, x: Node | None, title: str, names: tuple[str, str], no
         Tooltips by item key.
     """
     picture = Picture(title)
-    tiling = tile([Row((merged.step,), False, (), (x,))], picture, _ChangeInk(), "step", {}, Spacing())
+    canvas = Canvas(picture, _ChangeInk())
+    tile(canvas, [Row((merged.step,), False, (), (x,))], "step", Spacing())
     prefix = safe(f"t{merged.step.timestep}.")
     picture.frames = [replace(frame, label="one timestep", tooltip="one timestep") for frame in picture.frames]
     keys = {prefix + safe(key): key for key in merged.change}
@@ -78,7 +79,7 @@ def drawn(merged: Merged, x: Node | None, title: str, names: tuple[str, str], no
     picture.shapes = [_dressed(shape, changes.get(shape.id), says.get(shape.id, "")) for shape in picture.shapes]
     _name_states(picture, merged, prefix)
     picture.shapes += marks
-    _title_and_legend(picture, tiling, merged, names)
+    _title_and_legend(picture, canvas, merged, names)
     return picture
 
 
@@ -150,13 +151,13 @@ def _leaving(line: Line, change: int) -> Line:
     )
 
 
-def _title_and_legend(picture: Picture, tiling: Tiling, merged: Merged, names: tuple[str, str]) -> None:
-    left = tiling.left - 10
+def _title_and_legend(picture: Picture, canvas: Canvas, merged: Merged, names: tuple[str, str]) -> None:
+    left = canvas.left - 10
     width = label_width(picture.title, 16) + 20
     picture.shapes.append(
-        Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, Look("title"), "", 16)
+        Shape("title", "text", left + width / 2, canvas.top + 16, width, 24, picture.title, None, Look("title"), "", 16)
     )
-    x, y = left, tiling.bottom - 34
+    x, y = left, canvas.bottom - 34
     for change, label in ((KEPT, "in both"), (REMOVED, f"only in {names[0]}"), (ADDED, f"only in {names[1]}")):
         if change != KEPT and change not in (
             *merged.change.values(),

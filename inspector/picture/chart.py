@@ -14,8 +14,8 @@ from ..plots.colours import Style, styles
 from ..steps.items import safe
 from ..text import label_width, number, superscript
 from . import theme
-from .picture import Band, Curve, Grade, Line, Look, Picture, Shape
-from .tiling import Tiling
+from .canvas import Canvas
+from .picture import Band, Curve, Grade, Line, Look, Shape
 
 __all__ = ["add_chart"]
 
@@ -26,9 +26,7 @@ _AXIS, _GRID = "#57606A", "#D8DEE4"
 Points = list[tuple[int, float, float]]
 
 
-def add_chart(
-    picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]], words: Mapping[str, str], title: str
-) -> None:
+def add_chart(canvas: Canvas, curves: Mapping[str, Sequence[float]], words: Mapping[str, str], title: str) -> None:
     """Plot norms on a logarithmic scale so that timestep t stands exactly under step t, or where a line from there
     leads.
 
@@ -39,19 +37,19 @@ def add_chart(
     words : mapping of name to text
         What the key says beside each name.
     """
-    chart = _Chart(picture, tiling, curves)
+    chart = _Chart(canvas, curves)
     chart.scaffold(title)
     chart.key(words)
     for k, (name, norms) in enumerate(curves.items()):
         chart.curve(k, name, norms)
-    tiling.bottom = chart.bottom - 34
+    canvas.bottom = chart.bottom - 34
 
 
 class _Chart:
-    def __init__(self, picture: Picture, tiling: Tiling, curves: Mapping[str, Sequence[float]]) -> None:
-        self.picture, self.columns = picture, tiling.columns
-        self.left, self.right = tiling.left, max(frame.right for frame in picture.frames)
-        self.shown = sorted({frame.timestep for frame in picture.frames})
+    def __init__(self, canvas: Canvas, curves: Mapping[str, Sequence[float]]) -> None:
+        self.canvas, self.picture, self.columns = canvas, canvas.picture, canvas.columns
+        self.left, self.right = canvas.left, max(frame.right for frame in self.picture.frames)
+        self.shown = sorted({frame.timestep for frame in self.picture.frames})
         self.folded = len(self.shown) < len(self.columns)
         self.unit = (self.right - self.left) / len(self.columns)
         self.at = (
@@ -59,7 +57,7 @@ class _Chart:
             if self.folded
             else self.columns
         )
-        self.top = tiling.bottom - 40 - 20 * len(curves) - _LEADERS * self.folded
+        self.top = canvas.bottom - 40 - 20 * len(curves) - _LEADERS * self.folded
         self.bottom = self.top - _HEIGHT
         seen = [math.log10(v) for norms in curves.values() for v in norms if 0 < v < math.inf]
         self.low, self.high = math.floor(min(seen, default=0.0)), math.ceil(max(seen, default=1.0))
@@ -230,7 +228,7 @@ class _Chart:
     ) -> None:
         start, end = f"{own}.a", f"{own}.b"
         for key, (x, y) in ((start, pieces[0][0]), (end, pieces[-1][1])):
-            self.picture.shapes.append(Shape(key, "point", x, y, 0.4, 0.4, "", None, Look("anchor")))
+            self.canvas.anchor(key, x, y)
         self.picture.lines.append(
             Line(own, start, end, pieces, colour, width, grade, arrow=False, dashed=dashed, use="chart")
         )

@@ -24,6 +24,7 @@ from ..tracing.finite import first_not_finite
 from ..tracing.replay import loss_step_by_step, step_by_step
 from ..tracing.trace import GradientTrace
 from ..tracing.trace import trace as trace_of
+from .canvas import Canvas
 from .chart import add_chart
 from .description import description
 from .frames import tile
@@ -87,21 +88,22 @@ def picture(
     ink = Ink(norms, _drawn_edges(rows), valued=[*_drawn_nodes(rows), *beside] if values else (), highlight=highlighted)
     drawn: set[int | None] = {None, *(t for one in shown for t in one)}
     notes = {node.index: _note(node, trace) for node in graph.nodes if own_steps.get(node.index) in drawn}
-    tiling = tile(rows, drawing, ink, "cellbox" if level == "cell" else "step", notes, Spacing())
+    canvas = Canvas(drawing, ink, notes)
+    tile(canvas, rows, "cellbox" if level == "cell" else "step", Spacing())
     above, after = _outside(runs, graph, own_steps, shown)
-    add_outside(drawing, tiling, above, after, graph, ink, notes, together=level != "operation")
+    add_outside(canvas, graph, above, after, together=level != "operation")
     add_badges(drawing)
     if decay and trace is not None:
         curves = {name: trace.norm(name).tolist() for name in trace.states}
         words = {name: str(decay_rate(curve)) for name, curve in curves.items()}
-        add_chart(drawing, tiling, curves, words, "‖∂L/∂state‖ at every timestep")
-    add_legend(drawing, tiling, graph, set(own_steps), ink, notes, _parameter_names(runs, sources[0]))
+        add_chart(canvas, curves, words, "‖∂L/∂state‖ at every timestep")
+    add_legend(canvas, graph, set(own_steps), _parameter_names(runs, sources[0]))
     ill = trace.not_finite if trace is not None else next(filter(None, map(first_not_finite, runs)), None)
     if ill is not None:
         add_warning(drawing, str(ill))
         drawing.words = f"{ill}. {drawing.words}"
     if equations:
-        add_formulas(drawing, tiling.left - 10, [line for run in runs for line in _formulas(run)])
+        add_formulas(drawing, canvas.left - 10, [line for run in runs for line in _formulas(run)])
     return drawing
 
 

@@ -13,9 +13,9 @@ from ..layout.polylines import Path
 from ..steps.items import Gate, safe
 from ..text import label_width, number
 from . import theme
+from .canvas import Canvas
 from .ink import Ink
 from .picture import Grade, Line, Look, Part, Picture, Shape
-from .tiling import Tiling
 
 __all__ = ["Formula", "add_badges", "add_formulas", "add_legend", "add_warning"]
 
@@ -37,29 +37,22 @@ _BADGES = (*_GRADIENT_BADGES.values(), _VALUE_BADGE)
 _BADGE = 15.0
 
 
-def add_legend(
-    picture: Picture,
-    tiling: Tiling,
-    graph: Graph,
-    own_steps: set[int],
-    ink: Ink,
-    notes: dict[int, str],
-    names: dict[int, str],
-) -> None:
+def add_legend(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[int, str]) -> None:
     """The title above, and the parameters and the legend below.
 
     `own_steps` are the indices of all operations in the steps of the layers drawn, shown or folded away; `names` are
     those of parameters by their Tensors' ids.
     """
+    picture, ink = canvas.picture, canvas.ink
     width = label_width(picture.title, 16) + 20
     folds = [shape for shape in picture.shapes if shape.look.part == "more"]
-    left = min([tiling.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
-    right = max([tiling.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
+    left = min([canvas.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
+    right = max([canvas.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
     picture.shapes.append(
-        Shape("title", "text", left + width / 2, tiling.top + 16, width, 24, picture.title, None, Look("title"), "", 16)
+        Shape("title", "text", left + width / 2, canvas.top + 16, width, 24, picture.title, None, Look("title"), "", 16)
     )
-    rows = _Rows(left, right, tiling.bottom - 34)
-    if _parameters(picture, tiling, graph, own_steps, ink, notes, names, rows):
+    rows = _Rows(left, right, canvas.bottom - 34)
+    if _parameters(canvas, graph, own_steps, names, rows):
         rows.feed(34)
     _roles(picture, ink, rows)
     if any(frame.part == "backward" for frame in picture.frames):
@@ -68,7 +61,7 @@ def add_legend(
         _values(picture, ink, *rows.place(_VALUES_WIDTH, 24))
     if ink.norms is not None:
         _scale(picture, ink, *rows.place(_SCALE_WIDTH, 24))
-    tiling.bottom = rows.y - 20
+    canvas.bottom = rows.y - 20
 
 
 class _Rows:
@@ -91,23 +84,14 @@ class _Rows:
         self.x, self.y = self.left, self.y - pitch
 
 
-def _parameters(
-    picture: Picture,
-    tiling: Tiling,
-    graph: Graph,
-    own_steps: set[int],
-    ink: Ink,
-    notes: dict[int, str],
-    names: dict[int, str],
-    rows: _Rows,
-) -> bool:
+def _parameters(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[int, str], rows: _Rows) -> bool:
     """A chip for each parameter, and for each input that is none of the circles.
 
     What is read by other cells' steps only, or by what the box of everything outside stands for, has none.
     """
-    readers = own_steps | tiling.shown.keys() | tiling.folded
+    readers = own_steps | canvas.shown.keys() | canvas.folded
     read = {edge.source for edge in graph.edges if edge.target in readers}
-    leaves = [n for n in graph.nodes if n.is_leaf and n.op != "constant" and n.index not in tiling.shown]
+    leaves = [n for n in graph.nodes if n.is_leaf and n.op != "constant" and n.index not in canvas.shown]
     leaves = [n for n in leaves if n.op == "parameter" or n.timestep is None]
     leaves = [n for n in leaves if n.index in read]
     for node in leaves:
@@ -115,26 +99,9 @@ def _parameters(
         label = f"{name or node.name or node.op} {_shape(node)}"
         width = label_width(label, _SIZE) + 14
         x, y = rows.place(width)
-        own = picture.unused(f"parameter.{safe(node.name or node.op)}")
-        paint, look, border = ink.outline(node, theme.paint("parameter"), Look("parameter"), 1.4)
-        picture.shapes.append(
-            Shape(
-                own,
-                "box",
-                x + width / 2,
-                y,
-                width,
-                20,
-                label,
-                paint,
-                look,
-                notes.get(node.index, ""),
-                11,
-                border,
-                nodes=(node.index,),
-            )
-        )
-        tiling.shown[node.index] = (own, x + width / 2, y)
+        shape_id = canvas.picture.unused(f"parameter.{safe(node.name or node.op)}")
+        canvas.value(node, shape_id, "box", (x + width / 2, y), (width, 20), label, "parameter", 1.4)
+        canvas.shown[node.index] = (shape_id, x + width / 2, y)
     return bool(leaves)
 
 

@@ -14,11 +14,11 @@ from ..steps.items import Role, safe
 from ..steps.labels import is_view, number_or_name, operation_label
 from ..text import label_width, subscript
 from . import theme
-from .ink import Ink
-from .picture import Frame, Line, Look, Picture, Shape
-from .tiling import Tiling
+from .canvas import Canvas
+from .picture import Frame, Line, Look, Shape
+from .strokes import up_to
 
-__all__ = ["add_outside", "is_folded", "of_one_step", "up_to"]
+__all__ = ["add_outside", "is_folded", "of_one_step"]
 
 _MANY = 12
 
@@ -48,14 +48,7 @@ def of_one_step(after: Sequence[Node], steps: Mapping[int, int]) -> dict[int, in
 
 
 def add_outside(
-    picture: Picture,
-    tiling: Tiling,
-    above: Mapping[int, Sequence[Node]],
-    after: Sequence[Node],
-    graph: Graph,
-    ink: Ink,
-    notes: dict[int, str],
-    together: bool,
+    canvas: Canvas, graph: Graph, above: Mapping[int, Sequence[Node]], after: Sequence[Node], together: bool
 ) -> None:
     """Draw the operations that belong to no step of a cell.
 
@@ -63,41 +56,31 @@ def add_outside(
     of the last step: up to a dozen as they are; more, or if `together` is set, in one box.
     """
     cuts = {(edge.target, edge.operand) for edge in graph.edges if edge.cut}
-    _towers(picture, tiling, above, graph, ink, cuts, notes, together)
+    _towers(canvas, graph, above, cuts, together)
     if not after:
         return
-    if together or len(after) > _MANY:
-        places = _one_box(picture, tiling, after, graph)
-    else:
-        places = _columns(picture, tiling, after, graph, notes)
-    _connect(picture, tiling, ink, after, places, cuts)
-    tiling.right = max(shape.x + shape.width / 2 for shape in picture.shapes if shape.id in places.values())
+    places = _one_box(canvas, graph, after) if together or len(after) > _MANY else _columns(canvas, graph, after)
+    _connect(canvas, after, places, cuts)
+    canvas.right = max(shape.x + shape.width / 2 for shape in canvas.picture.shapes if shape.id in places.values())
 
 
 def _towers(
-    picture: Picture,
-    tiling: Tiling,
-    above: Mapping[int, Sequence[Node]],
-    graph: Graph,
-    ink: Ink,
-    cuts: set[tuple[int, int]],
-    notes: dict[int, str],
-    together: bool,
+    canvas: Canvas, graph: Graph, above: Mapping[int, Sequence[Node]], cuts: set[tuple[int, int]], together: bool
 ) -> None:
     """Operations above their own timestep; lines from lower layers pass through the gap to its right."""
-    shapes = {shape.id: shape for shape in picture.shapes}
+    shapes = {shape.id: shape for shape in canvas.picture.shapes}
     columns: dict[int, list[Frame]] = {}
-    for one in picture.frames:
+    for one in canvas.picture.frames:
         columns.setdefault(one.timestep, []).append(one)
-    base = tiling.top
+    base = canvas.top
     for t, nodes in above.items():
         frame, beside = max(columns[t], key=lambda f: f.top), max(f.right for f in columns[t]) + 14
         for place, block in enumerate(_blocks(nodes, t, together)):
-            box = _block(shapes, picture, tiling, block, graph, ink, notes, t, together)
+            box = _block(canvas, graph, block, shapes, t, together)
             box = replace(box, x=(frame.left + frame.right) / 2, y=base + 16 + 36.0 * place)
             for node in block:
                 for operand, index in enumerate(node.inputs):
-                    source = tiling.shown.get(index)
+                    source = canvas.shown.get(index)
                     if (
                         source is not None
                         and source[0] != box.id
@@ -105,14 +88,16 @@ def _towers(
                         and node.tensor is not None
                     ):
                         start = shapes[source[0]]
-                        stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
+                        stroke = canvas.ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
                         path = up_to(start, box, beside if start.y < frame.bottom else None)
-                        picture.lines.append(stroke.line(f"{start.id}--{box.id}--{operand}", start.id, box.id, path))
-                tiling.shown[node.index] = (box.id, box.x, box.y)
-                tiling.outputs[node.index] = (box.id, box.x, box.y, 12.0)
-            picture.shapes.append(box)
+                        canvas.picture.lines.append(
+                            stroke.line(f"{start.id}--{box.id}--{operand}", start.id, box.id, path)
+                        )
+                canvas.shown[node.index] = (box.id, box.x, box.y)
+                canvas.outputs[node.index] = (box.id, box.x, box.y, 12.0)
+            canvas.picture.shapes.append(box)
             shapes[box.id] = box
-            tiling.top = max(tiling.top, box.y + 12)
+            canvas.top = max(canvas.top, box.y + 12)
 
 
 def _blocks(nodes: Sequence[Node], t: int, together: bool) -> Iterator[list[Node]]:
@@ -126,57 +111,34 @@ def _blocks(nodes: Sequence[Node], t: int, together: bool) -> Iterator[list[Node
         yield rest
 
 
-def _block(
-    taken: Container[str],
-    picture: Picture,
-    tiling: Tiling,
-    block: Sequence[Node],
-    graph: Graph,
-    ink: Ink,
-    notes: dict[int, str],
-    t: int,
-    together: bool,
-) -> Shape:
+def _block(canvas: Canvas, graph: Graph, block: Sequence[Node], taken: Container[str], t: int, together: bool) -> Shape:
     """The box for some operations that belong to timestep `t`, named after the last of them."""
     last = block[-1]
     label = _label(last, graph)
     role: Role = "hidden" if last.timestep == t else "shared"
     if together and role == "shared" and not last.name:
         label, role = (f"L{subscript(t)}", "loss") if last.value.size == 1 else (last.op, "shared")
-    paint, look, border = ink.outline(last, theme.paint(role), Look(role), 1.6)
-    own = picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
-    indices = tuple(k for node in block for k in _stands_for(node, graph, tiling))
+    paint, look, border = canvas.ink.outline(last, theme.paint(role), Look(role), 1.6)
+    own = canvas.picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
+    indices = tuple(k for node in block for k in _stands_for(canvas, graph, node))
     width = max(40.0, label_width(label) + 14)
-    return Shape(
-        own, "box", 0.0, 0.0, width, 24, label, paint, look, notes.get(last.index, ""), 11, border, nodes=indices
-    )
+    return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, look, canvas.note(last), 11, border, nodes=indices)
 
 
-def up_to(start: Shape, box: Shape, detour: float | None) -> Path:
-    """Straight up from the top row, otherwise along the gap at `detour`, and into the nearer side of the box."""
-    if detour is not None:
-        side = start.x + start.width / 2
-        return joined(((side, start.y), (detour, start.y), (detour, box.y), (box.x + box.width / 2, box.y)))
-    half = box.width / 2 if start.x > box.x else -box.width / 2
-    if abs(start.x - box.x) < box.width / 2:
-        return joined(((start.x, start.y + start.height / 2), (start.x, box.y - box.height / 2)))
-    return joined(((start.x, start.y + start.height / 2), (start.x, box.y), (box.x + half, box.y)))
-
-
-def _one_box(picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Graph) -> dict[int, str]:
+def _one_box(canvas: Canvas, graph: Graph, nodes: Sequence[Node]) -> dict[int, str]:
     """All of `nodes` as a single box named after the last of them."""
     counts = Counter(node.op for node in nodes)
     what = ", ".join(f"{op} ×{n}" if n > 1 else op for op, n in counts.most_common())
     last = nodes[-1]
     label = last.name or ("loss L" if _is_result(last, graph) else last.op)
     width = max(58.0, label_width(label, 12) + 16)
-    y = _height(tiling)
-    inside = dict.fromkeys(k for n in nodes for k in (n.index, *_folded_into(n, graph, tiling)))
-    picture.shapes.append(
+    y = _height(canvas)
+    inside = dict.fromkeys(k for n in nodes for k in (n.index, *_folded_into(canvas, graph, n)))
+    canvas.picture.shapes.append(
         Shape(
             "loss",
             "box",
-            tiling.right + 70 + width / 2,
+            canvas.right + 70 + width / 2,
             y,
             width,
             28,
@@ -192,16 +154,14 @@ def _one_box(picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Gra
     return {node.index: "loss" for node in nodes}
 
 
-def _columns(
-    picture: Picture, tiling: Tiling, nodes: Sequence[Node], graph: Graph, notes: dict[int, str]
-) -> dict[int, str]:
+def _columns(canvas: Canvas, graph: Graph, nodes: Sequence[Node]) -> dict[int, str]:
     """Each node in the column after its last operand's."""
     depth: dict[int, int] = {}
     for node in nodes:
         depth[node.index] = 1 + max((depth[k] for k in node.inputs if k in depth), default=-1)
     places: dict[int, str] = {}
     stacked: Counter[int] = Counter()
-    x = tiling.right + 64.0
+    x = canvas.right + 64.0
     total = Counter(depth.values())
     for column in sorted(total):
         members = [node for node in nodes if depth[node.index] == column]
@@ -209,11 +169,11 @@ def _columns(
         width = max(48.0, *(label_width(label) + 14 for label in labels))
         x += width / 2
         for node, label in zip(members, labels, strict=True):
-            own = picture.unused(f"out.{safe(node.name or node.op)}")
+            own = canvas.picture.unused(f"out.{safe(node.name or node.op)}")
             last = _is_result(node, graph)
-            y = _height(tiling) - 40.0 * stacked[column]
+            y = _height(canvas) - 40.0 * stacked[column]
             stacked[column] += 1
-            picture.shapes.append(
+            canvas.picture.shapes.append(
                 Shape(
                     own,
                     "box",
@@ -224,27 +184,27 @@ def _columns(
                     label,
                     theme.paint("loss" if last else "shared"),
                     Look("loss" if last else "shared"),
-                    notes.get(node.index, ""),
+                    canvas.note(node),
                     11,
                     1.8 if last else 1.2,
-                    nodes=_stands_for(node, graph, tiling),
+                    nodes=_stands_for(canvas, graph, node),
                 )
             )
             places[node.index] = own
-            tiling.shown[node.index] = (own, x, y)
+            canvas.shown[node.index] = (own, x, y)
         x += width / 2 + 34
     return places
 
 
-def _stands_for(node: Node, graph: Graph, tiling: Tiling) -> tuple[int, ...]:
+def _stands_for(canvas: Canvas, graph: Graph, node: Node) -> tuple[int, ...]:
     """The node and what is folded into it, unless that stands elsewhere already."""
-    folded = _folded_into(node, graph, tiling)
-    tiling.folded.update(folded)
+    folded = _folded_into(canvas, graph, node)
+    canvas.folded.update(folded)
     return (node.index, *folded)
 
 
-def _folded_into(node: Node, graph: Graph, tiling: Tiling) -> list[int]:
-    return [k for k in node.inputs if is_folded(graph.nodes[k], graph) and k not in tiling.folded]
+def _folded_into(canvas: Canvas, graph: Graph, node: Node) -> list[int]:
+    return [k for k in node.inputs if is_folded(graph.nodes[k], graph) and k not in canvas.folded]
 
 
 def _label(node: Node, graph: Graph) -> str:
@@ -269,42 +229,35 @@ def _is_result(node: Node, graph: Graph) -> bool:
     return node is next(backwards, None) and node.value.size == 1
 
 
-def _height(tiling: Tiling) -> float:
+def _height(canvas: Canvas) -> float:
     """Level with the topmost outputs."""
-    return max((y for _, _, y, _ in tiling.outputs.values()), default=tiling.top)
+    return max((y for _, _, y, _ in canvas.outputs.values()), default=canvas.top)
 
 
-def _connect(
-    picture: Picture,
-    tiling: Tiling,
-    ink: Ink,
-    nodes: Sequence[Node],
-    places: dict[int, str],
-    cuts: set[tuple[int, int]],
-) -> None:
+def _connect(canvas: Canvas, nodes: Sequence[Node], places: dict[int, str], cuts: set[tuple[int, int]]) -> None:
     """Lines into and between the outside nodes; those into one shape from afar share a track above all."""
-    shapes = {shape.id: shape for shape in picture.shapes}
+    shapes = {shape.id: shape for shape in canvas.picture.shapes}
     tracks: dict[str, float] = {}
     lines: list[tuple[float, Line]] = []
-    last = max((x for _, x, _, _ in tiling.outputs.values()), default=0.0)
+    last = max((x for _, x, _, _ in canvas.outputs.values()), default=0.0)
     for node in nodes:
         target = shapes[places[node.index]]
         for operand, index in enumerate(node.inputs):
-            source = places.get(index) or (tiling.shown[index][0] if index in tiling.shown else None)
+            source = places.get(index) or (canvas.shown[index][0] if index in canvas.shown else None)
             if source is None or source == target.id or node.tensor is None:
                 continue
             start = shapes[source]
-            near = index in places or (index in tiling.outputs and start.x >= last - 1 and abs(start.y - target.y) < 1)
+            near = index in places or (index in canvas.outputs and start.x >= last - 1 and abs(start.y - target.y) < 1)
             if near:
                 path = _level_path(start, target)
             else:
-                track = tracks.setdefault(target.id, tiling.top + 12 + 8 * len(tracks))
+                track = tracks.setdefault(target.id, canvas.top + 12 + 8 * len(tracks))
                 path = _over(start, target, track)
-            stroke = ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
+            stroke = canvas.ink.stroke((node.tensor.id, operand), (node.index, operand) in cuts)
             own = f"{source}--{target.id}--{len(lines)}"
             lines.append((stroke.rank, stroke.line(own, source, target.id, path)))
-    tiling.top = max([tiling.top, *(track + 8 for track in tracks.values())])
-    picture.lines += [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+    canvas.top = max([canvas.top, *(track + 8 for track in tracks.values())])
+    canvas.picture.lines += [line for _, line in sorted(lines, key=lambda pair: pair[0])]
 
 
 def _level_path(start: Shape, target: Shape) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ..layout.polylines import Path
+from ..layout.polylines import Path, joined
 from ..text import label_width
-from .picture import Frame, Line
+from .picture import Frame, Line, Shape
 
-__all__ = ["ARROW", "ROUND", "arrow_size", "curve", "frame_label"]
+__all__ = ["ARROW", "ROUND", "arrow_size", "curve", "frame_label", "up_to"]
 
 ARROW, ROUND = 10.0, 12.0
 """Constants of Graphviz: length of an arrowhead of size 1, and the corner radius of boxes."""
@@ -59,3 +59,14 @@ def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) ->
 def _straight(bent: list[tuple[float, float]], end: tuple[float, float]) -> None:
     (ax, ay), (bx, by) = bent[-1], end
     bent += [(ax + (bx - ax) / 3, ay + (by - ay) / 3), (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end]
+
+
+def up_to(start: Shape, box: Shape, detour: float | None) -> Path:
+    """Straight up from the top row, otherwise along the gap at `detour`, and into the nearer side of the box."""
+    if detour is not None:
+        side = start.x + start.width / 2
+        return joined(((side, start.y), (detour, start.y), (detour, box.y), (box.x + box.width / 2, box.y)))
+    half = box.width / 2 if start.x > box.x else -box.width / 2
+    if abs(start.x - box.x) < box.width / 2:
+        return joined(((start.x, start.y + start.height / 2), (start.x, box.y - box.height / 2)))
+    return joined(((start.x, start.y + start.height / 2), (start.x, box.y), (box.x + half, box.y)))

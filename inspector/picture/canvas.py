@@ -1,0 +1,112 @@
+"""A picture in the making: what it is drawn with, and where things stand so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tinygrad_rnn import Node
+
+from ..layout.polylines import Path, bridged, joined, without_trunk
+from ..steps.items import Role
+from . import theme
+from .ink import Ink, Stroke
+from .picture import Line, Look, Picture, Shape
+
+__all__ = ["Canvas"]
+
+
+@dataclass
+class Canvas:
+    """What the parts of a drawing are added to.
+
+    Attributes
+    ----------
+    picture : Picture
+    ink : Ink
+    notes : mapping
+        Tooltips by node index.
+    outputs : dict
+        Node index of an output to the id, centre and radius of the circle that shows it.
+    shown : dict
+        Node index to the id and centre of the shape that shows it.
+    columns : dict
+        Timestep to the x of the middle of its column, those that are folded away included.
+    folded : set
+        Node indices of operations outside the steps that another's shape stands for.
+    stood_for : set
+        Node indices of operations in the steps that a shape stands for.
+    left, right, bottom, top : float
+        The extent of what surrounds the frames.
+    """
+
+    picture: Picture
+    ink: Ink
+    notes: Mapping[int, str] = field(default_factory=dict)
+    outputs: dict[int, tuple[str, float, float, float]] = field(default_factory=dict)
+    shown: dict[int, tuple[str, float, float]] = field(default_factory=dict)
+    columns: dict[int, float] = field(default_factory=dict)
+    folded: set[int] = field(default_factory=set)
+    stood_for: set[int] = field(default_factory=set)
+    left: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+    top: float = 0.0
+    _lines: list[tuple[float, Line, Sequence[float]]] = field(default_factory=list)
+    _pairs: Counter[str] = field(default_factory=Counter)
+
+    def note(self, node: Node | None) -> str:
+        """The tooltip of a node."""
+        return "" if node is None else self.notes.get(node.index, "")
+
+    def value(
+        self,
+        node: Node,
+        shape_id: str,
+        kind: str,
+        place: tuple[float, float],
+        size: tuple[float, float],
+        label: str,
+        role: Role,
+        border: float,
+        font_size: float = 11,
+    ) -> Shape:
+        """A shape for a value that is no item of a step; dashed where another shape stands for it already."""
+        again = node.index in self.shown
+        variant: Literal["copy", ""] = "copy" if again and role == "input" else ""
+        paint, look, border = self.ink.outline(node, theme.paint(role), Look(role, variant), border)
+        note, nodes = self.note(node), () if again else (node.index,)
+        shape = Shape(
+            shape_id, kind, *place, *size, label, paint, look, note, font_size, border, dashed=again, nodes=nodes
+        )
+        self.picture.shapes.append(shape)
+        return shape
+
+    def anchor(self, shape_id: str, x: float, y: float) -> None:
+        """A place that lines may begin and end at."""
+        self.picture.shapes.append(Shape(shape_id, "point", x, y, 0.4, 0.4, "", None, Look("anchor")))
+
+    def line(
+        self, source: str, target: str, path: Path, stroke: Stroke, *, arrow: bool = True, rails: Sequence[float] = ()
+    ) -> None:
+        """Add a line, for :meth:`draw_lines` to lead under the highways at the heights of `rails`."""
+        pair = f"{source}--{target}"
+        before, self._pairs[pair] = self._pairs[pair], self._pairs[pair] + 1
+        line_id = f"{pair}--{before}" if before else pair
+        self._lines.append((stroke.rank, stroke.line(line_id, source, target, joined(path), arrow), rails))
+
+    def ribbon(self, line: Line) -> None:
+        """Add a line above those that pass a fold."""
+        self._lines.append((0.6, line, ()))
+
+    def draw_lines(self) -> None:
+        """Draw the lines, weakest first, each from where it leaves a stronger one of the same source."""
+        trunks: dict[str, list[Path]] = {}
+        drawn = []
+        for _, line, rails in sorted(self._lines, key=lambda entry: -entry[0]):
+            path = line.pieces[0]
+            drawn.append(replace(line, pieces=bridged(without_trunk(path, trunks.setdefault(line.source, [])), rails)))
+            trunks[line.source].append(path)
+        self.picture.lines += drawn[::-1]

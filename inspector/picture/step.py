@@ -1,0 +1,76 @@
+"""One timestep: its frame, the bands behind its highways, and its items."""
+
+from __future__ import annotations
+
+from ..layout.columns import Laid, frame_label
+from ..steps.items import Gate, Item, safe
+from . import theme
+from .canvas import Canvas
+from .picture import Band, Frame, Look, Part, Shape
+
+__all__ = ["draw_frame", "draw_highways", "draw_item"]
+
+
+def draw_frame(canvas: Canvas, laid: Laid, part: Part) -> Frame:
+    """The frame of a step, whose members are the items inside."""
+    canvas.columns[laid.step.timestep] = laid.left + laid.placement.width / 2
+    label = frame_label(laid.step)
+    frame = Frame(
+        f"{laid.prefix}step",
+        laid.left,
+        laid.bottom,
+        laid.left + laid.placement.width,
+        laid.bottom + laid.placement.height,
+        label,
+        theme.paint(part),
+        part,
+        label,
+        members=tuple(laid.prefix + safe(item.key) for item in laid.step.items if item.key != laid.step.output),
+        label_right=(laid.mirror is None) == laid.step.backward,
+        timestep=laid.step.timestep,
+    )
+    canvas.picture.frames.append(frame)
+    return frame
+
+
+def draw_highways(canvas: Canvas, laid: Laid) -> None:
+    """A band behind each state that crosses the step on diagonal Jacobians alone."""
+    for state in sorted(laid.placement.highways):
+        _, y = laid.port(0.0, laid.placement.rails[state])
+        right, paint = laid.left + laid.placement.width, theme.paint("highway")
+        note = f"highway of {state}: every operation on it has a diagonal Jacobian"
+        band = Band(f"{laid.prefix}{safe(state)}.highway", laid.left, y - 9, right, y + 9, paint, "highway", note)
+        canvas.picture.bands.append(band)
+
+
+def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Shape:
+    """The shape of an item, in the colours of its role and of the gradient of its value."""
+    node = item.value or (item.nodes[0] if item.nodes else None)
+    nonlinear = bool(item.nodes) and item.nodes[0].primitive.activation
+    gates = canvas.picture.gates
+    paint, look = theme.paint(item.role, gates), Look(item.role)
+    if canvas.ink.norms is None and item.value is not None and isinstance(item.role, Gate) and not item.layer:
+        paint, look = paint._replace(fill="#FFFFFF", dark_fill="#0D1117"), look._replace(variant="named")
+    border = 0.9 if item.beside else 2.0 if nonlinear or item.role == "hidden" else 1.2
+    if not item.beside:
+        paint, look, border = canvas.ink.outline(node, paint, look, border)
+    shape = Shape(
+        laid.prefix + safe(item.key),
+        item.shape,
+        x,
+        y,
+        *item.size,
+        item.label,
+        paint,
+        look,
+        canvas.note(node),
+        10 if item.beside or item.role == "parameter" else 12 if item.value else 11,
+        border,
+        theme.dashed(item.role, gates),
+        tuple(inner.index for inner in item.nodes if inner.index not in canvas.stood_for),  # layers may share some
+    )
+    canvas.stood_for.update(shape.nodes)
+    canvas.picture.shapes.append(shape)
+    for shown in () if laid.step.backward else (*item.nodes, *([item.value] if item.value is not None else [])):
+        canvas.shown[shown.index] = (shape.id, x, y)
+    return shape
