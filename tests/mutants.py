@@ -52,6 +52,7 @@ AREAS = {
         "tinygrad_rnn/autodiff/backward.py",
         "tinygrad_rnn/autodiff/batching.py",
         "tinygrad_rnn/autodiff/graph.py",
+        "tinygrad_rnn/autodiff/node.py",
     ),
     "compiler": (
         "tinygrad_rnn/compiler/passes/*.py",

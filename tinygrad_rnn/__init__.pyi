@@ -22,9 +22,9 @@ from .autodiff.functions import *
 from .autodiff.gradcheck import GradcheckError as GradcheckError
 from .autodiff.gradcheck import gradcheck as gradcheck
 from .autodiff.gradcheck import gradgradcheck as gradgradcheck
-from .autodiff.graph import Edge as Edge
 from .autodiff.graph import Graph as Graph
-from .autodiff.graph import Node as Node
+from .autodiff.node import Edge as Edge
+from .autodiff.node import Node as Node
 from .autodiff.primitive import PRIMITIVES as PRIMITIVES
 from .autodiff.primitive import Primitive as Primitive
 from .autodiff.primitive import elementwise as elementwise

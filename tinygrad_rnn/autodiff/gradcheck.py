@@ -13,7 +13,8 @@ from ..arguments import positive
 from . import primitives as p
 from .ancestry import ancestors
 from .backward import grad
-from .graph import Graph, Node
+from .graph import Graph
+from .node import Node
 from .tensor import Tensor
 
 Array = npt.NDArray[Any]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,85 +13,15 @@ import numpy.typing as npt
 from ..plurals import counted
 from .ancestry import ancestors
 from .arrays import plain, real_array
-from .primitive import PRIMITIVES, Primitive
+from .node import Edge, Node, constant_node, is_cut, node_of
 from .primitives import identity, stop_gradient
 from .scalars import lower
-from .scope import Scope, using
+from .scope import using
 from .tensor import Tensor
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Edge", "Graph", "Node"]
-
-_LEAF = Primitive(lambda: None, ())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """One value of a graph, and the operation that computes it.
-
-    Attributes
-    ----------
-    index : int
-        Position in the graph; every operand has a smaller one.
-    op : str
-        The primitive's name; ``"parameter"``, ``"input"`` or ``"constant"`` for a leaf.
-    inputs : tuple of int
-        The indices of the operands, in order; one used twice stands twice.
-    attributes : mapping
-        Axes, shapes and other settings of the operation.
-    shape, dtype
-        Of the value.
-    scope : Scope or None
-        Layer, timestep and direction.
-    name : str or None
-        The name given with ``named``, ``tensor`` or by ``unroll``.
-    value : ndarray
-        The value when the graph was made, read-only.
-    tensor : Tensor or None
-        The Tensor it describes; ``None`` for a constant operand.
-    """
-
-    index: int
-    op: str
-    inputs: tuple[int, ...]
-    attributes: Mapping[str, Any]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    scope: Scope | None
-    name: str | None
-    value: Array = field(repr=False)
-    tensor: Tensor | None = field(repr=False)
-
-    @property
-    def timestep(self) -> int | None:
-        """The timestep it belongs to, if any."""
-        return self.scope.timestep if self.scope else None
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether it is a parameter, an input or a constant rather than the result of an operation."""
-        return not self.inputs
-
-    @property
-    def primitive(self) -> Primitive:
-        """The primitive of that name, with its traits; of a leaf one that has none."""
-        return PRIMITIVES.get(self.op) or _LEAF
-
-    @property
-    def path(self) -> str:
-        """Scope and name, such as ``layer0/t=3/f``."""
-        own = self.name or self.op
-        return f"{self.scope}/{own}" if self.scope else own
-
-
-class Edge(NamedTuple):
-    """`source` is operand number `operand` of `target`; `cut` where no gradient flows back."""
-
-    source: int
-    target: int
-    operand: int
-    cut: bool
+__all__ = ["Graph"]
 
 
 class Graph:
@@ -140,13 +69,13 @@ class Graph:
             operands = []
             for operand in node.inputs:
                 if not isinstance(operand, Tensor):
-                    nodes.append(_constant(len(nodes), operand, node))
+                    nodes.append(constant_node(len(nodes), operand, node))
                     operands.append(len(nodes) - 1)
                 else:
                     operands.append(self._index[operand.id])
             self._index[node.id] = len(nodes)
-            nodes.append(_node(len(nodes), node, tuple(operands)))
-            edges += [Edge(s, len(nodes) - 1, k, _is_cut(node, k)) for k, s in enumerate(operands)]
+            nodes.append(node_of(len(nodes), node, tuple(operands)))
+            edges += [Edge(s, len(nodes) - 1, k, is_cut(node, k)) for k, s in enumerate(operands)]
         self.nodes = tuple(nodes)
         self.edges = tuple(edges)
 
@@ -397,37 +326,6 @@ def _places(nodes: Sequence[Node]) -> list[tuple[float, float]]:
         places.append((float(column), taken[column] + depth / 2))
         taken[column] += 1
     return places
-
-
-def _node(index: int, tensor: Tensor, operands: tuple[int, ...]) -> Node:
-    kind = tensor.op.name if tensor.op else "parameter" if tensor.requires_grad else "input"
-    return Node(
-        index,
-        kind,
-        operands,
-        tensor.attributes,
-        tensor.shape,
-        tensor.dtype,
-        tensor.scope,
-        tensor.name,
-        tensor.data,
-        tensor,
-    )
-
-
-def _constant(index: int, operand: Any, consumer: Tensor) -> Node:
-    value = np.asarray(operand)
-    if not isinstance(operand, np.ndarray) and value.dtype.kind in "if":
-        value = value.astype(consumer.dtype) if consumer.dtype.kind == "f" else value
-    value = value.view()
-    value.flags.writeable = False
-    return Node(index, "constant", (), {}, value.shape, value.dtype, consumer.scope, None, value, None)
-
-
-def _is_cut(node: Tensor, operand: int) -> bool:
-    assert node.op is not None
-    rule = node.op.rules[0] if node.op.variadic else node.op.rules[operand]
-    return rule is None
 
 
 def _apply_change(node: Node, change: Callable[..., Any], value: Any, operands: Sequence[Any]) -> Any:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ..autodiff.graph import Graph, Node
+from ..autodiff.graph import Graph
+from ..autodiff.node import Node
 from ..recurrent.cell import Cell
 from ..recurrent.unroll import unroll
 
