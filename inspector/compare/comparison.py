@@ -23,8 +23,9 @@ from ..steps.operations import operation_step
 from ..steps.source import sources_of
 from ..text import subscript, visible
 from ..tracing.replay import step_by_step
-from .match import Net, matched, net_of
+from .match import match_operations
 from .merge import Merged, merge
+from .net import Net, net_of
 from .normal_form import taken_apart
 from .picture import drawn
 from .words import described
@@ -158,12 +159,12 @@ def compare_graphs(
     second = _shown(b, level, first.nodes)
     names = _names(first.cell, second.cell)
     nets = net_of(first.step), net_of(second.step)
-    match = matched(*nets)
+    match = match_operations(*nets)
     renamed = _renamed(*nets, match)
     other = _with_states_called(second.step, renamed)
     if renamed:
         nets = nets[0], net_of(other)
-        match = matched(*nets)
+        match = match_operations(*nets)
     merged = merge(first.step, other, nets, match)
     words = described(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)), renamed)
     title = visible(f"{names[0]} → {names[1]}")

@@ -1,150 +1,55 @@
 """Which operations of two timesteps are the same.
 
-Operations can only be the same if their kinds are: the primitive with its settings and constants, and whether a
-parameter is an operand, but not that parameter's name or size. Of such pairs, one number says how alike the
-expressions below them are, leaves included, operands of commutative operations in any order; and another how alike
-the ways are on which they get to the next states and the output. The pairs that are alike in both are matched, best
-first, those that read the same state before others, names of gates deciding between equals. Where nothing that reads
-the two is matched itself, the match is undone, so that an output gate is not taken for a reset gate because both are
-a sigmoid of input and state; but an expression that each cell has exactly once, equal down to the leaves, is the same
-wherever it goes. Then what is left below a match is paired by kind, products with learned matrices first, which finds
-what was moved, and stays if operands and readers agree nearby. Last, where two matches contradict each other in
-order, so that the merged graph would go round in a circle, the later one is undone.
+Only operations of one kind can be: the primitive with its settings and constants, and whether a parameter is an
+operand, but not that parameter's name or size. The match is the one for which three things add up to the most: how
+alike the operations of each pair are (see :mod:`inspector.compare.likeness`); the lines that both have between pairs;
+and, against it, pairs that contradict each other in order, half a line each. Frank and Wolfe's method finds one that is
+hard to better, each of its steps an assignment problem [1]_.
+
+Of its pairs those stay that go into the same: over operations that no pair has, and at most one that a pair has, both
+lead to the same pair, state or output; a learned layer, which stands for all that is in it, over none. So an output
+gate is not taken for a reset gate because both are a sigmoid of input and state. What is left is assigned once more to
+what goes into the same, which finds what stands behind something that is not. Last, where pairs still contradict each
+other in order, so that the merged graph would go round in a circle, one of them is undone; a product with a learned
+matrix rather stays.
+
+.. [1] J. T. Vogelstein et al., "Fast approximate quadratic programming for graph matching", PLoS ONE 10(4), 2015.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
-from ..steps.items import Item, Link, Step, entering, leaving
-from ..steps.labels import symbol
-from ..steps.levels import JOIN
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
 
-__all__ = ["OUTPUT", "Net", "Operation", "matched", "net_of"]
+from ..steps.items import leaving
+from .likeness import likeness
+from .net import Net, Operation
 
-OUTPUT = "output"
-_OWN, _NAMESAKE, _OTHER_STATE = 0.4, 0.01, 0.5
-_SAME_STATE = 1.25
-_NEAREST, _REACH = 32, 4
-Likeness: TypeAlias = dict[tuple[str, str], float]
+__all__ = ["match_operations"]
 
+_STEPS = 20
+_CONTRADICTION = -0.5
+_NEARNESS = 0.6
+"""What a goal one operation further away counts."""
+_NOWHERE = "nowhere"
 
-@dataclass(frozen=True)
-class Operation:
-    """An item without the value that is drawn beside it.
-
-    `links` read operations and ports, never values; `value` is the item of the value, if it has a name.
-    """
-
-    item: Item
-    kind: tuple[Any, ...]
-    links: tuple[Link, ...]
-    value: Item | None
-
-    @property
-    def commutes(self) -> bool:
-        """Whether its operands have no order; a learned layer's have none."""
-        return self.item.layer or (bool(self.item.nodes) and self.item.nodes[0].primitive.commutative)
-
-    @property
-    def name(self) -> str:
-        """Of its value, if that has one."""
-        named_layer = self.item.layer and self.item.value is not None
-        return self.value.label if self.value is not None else self.item.key if named_layer else ""
+Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Net:
-    """The operations of a step by key, operands first; and what leaves: each state, and the output."""
-
-    operations: dict[str, Operation]
-    exits: dict[str, str]
-
-    @cached_property
-    def readers(self) -> dict[str, list[str]]:
-        """The operations and exits that read each operation."""
-        found: dict[str, list[str]] = {key: [] for key in self.operations}
-        for key, operation in self.operations.items():
-            for link in operation.links:
-                found.setdefault(link.source, []).append(key)
-        for name, key in self.exits.items():
-            found.setdefault(key, []).append(leaving(name))
-        return found
-
-
-def net_of(step: Step) -> Net:
-    """The operations of `step`, in which lines that were joined on the way are apart again."""
-    away = {
-        item.key: item.links[0].source
-        for item in step.items
-        if item.value is not None and item.links and not item.layer
-    }
-    values = {away[item.key]: item for item in step.items if item.key in away and item.key != step.output}
-    values |= {away[item.key]: item for item in step.items if item.key == step.output and away[item.key] not in values}
-    joined = step.by_key[JOIN].links if JOIN in step.by_key else ()
-    operations = {}
-    for item in step.items:
-        if item.key in away or item.key == JOIN:
-            continue
-        lines = [line for link in item.links for line in (joined if link.source == JOIN else (link,))]
-        links = tuple(line._replace(source=away.get(line.source, line.source)) for line in lines)
-        operations[item.key] = Operation(item, _kind(item, step.timestep), links, values.get(item.key))
-    exits = {name: away.get(key, key) for name, key in step.states}
-    if step.output:
-        exits[OUTPUT] = away[step.output]
-    return Net(operations, exits)
-
-
-def _kind(item: Item, timestep: int) -> tuple[Any, ...]:
-    """What two operations must have in common."""
-    if not item.nodes:
-        node = item.value
-        older = node is not None and node.timestep is not None
-        return ("from", node.name if node is not None else "", timestep - node.timestep if older else None)  # type: ignore[union-attr,operator]
-    node = item.nodes[0]
-    if item.layer:
-        return (node.op, "layer")
-    if node.op == "getitem":
-        return (node.op, _share(node))
-    settings = tuple(
-        (name, repr(v))
-        for name, v in sorted(node.attributes.items())
-        if isinstance(v, (int, str, bool, tuple)) and "shape" not in name
-    )
-    return (node.op, item.learned, item.label.startswith(symbol(node.op)) if item.learned else item.label, settings)
-
-
-def _share(node: Any) -> tuple[Any, ...]:
-    """Which part a slice takes, whatever the size."""
-    index = node.attributes.get("index")
-    parts = index if isinstance(index, tuple) else (index,)
-    sizes = node.tensor.values[0].shape
-    return tuple(
-        (
-            Fraction(part.start or 0, max(1, size)),
-            Fraction(size if part.stop is None else part.stop, max(1, size)),
-            part.step,
-        )
-        if isinstance(part, slice)
-        else repr(part)
-        for part, size in zip(parts, sizes, strict=False)
-    )
-
-
-# ------------------------------------------------------------------------------------------ matching
-
-
-def matched(a: Net, b: Net) -> dict[str, str]:
+def match_operations(a: Net, b: Net) -> dict[str, str]:
     """From the key of each operation of `a` that `b` has, too, to its key there."""
+    if not (a.operations and b.operations):
+        return {}
     if _text(b) < _text(a):  # so that the order of the two can make no difference
-        return {key: other for other, key in _matched(b, a).items()}
-    return _matched(a, b)
+        return {key: other for other, key in _match(b, a).items()}
+    return _match(a, b)
 
 
 def _text(net: Net) -> list[str]:
@@ -154,272 +59,195 @@ def _text(net: Net) -> list[str]:
     ]
 
 
-def _matched(a: Net, b: Net) -> dict[str, str]:
-    below, above = _likeness(a, b)
-    match = _best_first(a, b, below, above)
-    _supported(a, b, match)
-    same = _same_expressions(below, match)
-    match.update(same)
-    _completed(a, b, match, below)
-    _grounded(a, b, match, same)
-    _in_order(a, b, match)
-    return match
+def _match(a: Net, b: Net) -> dict[str, str]:
+    alike = likeness(a, b)
+    match = _leading_to_the_same(a, b, _aligned(a, b, alike))
+    while True:
+        free = np.outer([key not in match for key in a.operations], [key not in match.values() for key in b.operations])
+        rest = _pairs(a, b, alike * free * _common_goals(a, b, match))
+        grown = _leading_to_the_same(a, b, match | rest)
+        if len(grown) <= len(match):
+            return _in_order(a, b, {key: match[key] for key in a.operations if key in match})
+        match = grown
 
 
-def _candidates(a: Net, b: Net) -> dict[str, list[str]]:
-    """The operations of `b` of the same kind; of very many the nearest in place."""
-    kinds: dict[tuple[Any, ...], tuple[list[str], list[str]]] = {}
-    for side, net in enumerate((a, b)):
-        for key, operation in net.operations.items():
-            kinds.setdefault(operation.kind, ([], []))[side].append(key)
-    found: dict[str, list[str]] = {}
-    for ours, theirs in kinds.values():
-        for k, key in enumerate(ours):
-            middle = k * len(theirs) // len(ours)
-            found[key] = theirs[max(0, middle - _NEAREST) : middle + _NEAREST]
+# ---------------------------------------------------------------------------------------- assignment
+
+
+class _Term(NamedTuple):
+    """Two relations, one of each net's operations: what two pairs that stand in them add to the sum."""
+
+    ours: Any
+    theirs: Any
+    gain: float = 1.0
+
+
+def _pairs(a: Net, b: Net, gain: Array) -> dict[str, str]:
+    """The pairs whose gains add up to the most."""
+    ours, theirs = list(a.operations), list(b.operations)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    return {ours[i]: theirs[j] for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
+
+
+def _aligned(a: Net, b: Net, alike: Array) -> dict[str, str]:
+    """The pairs for which likenesses, common lines and contradictions add up to the most."""
+    lines, other_lines = _lines(a), _lines(b)
+    terms = [_Term(lines[place], other_lines[place]) for place in sorted(lines.keys() & other_lines.keys())]
+    terms.append(_Term(_reach(a, lines), _reach(b, other_lines).T, _CONTRADICTION))
+    allowed = alike > 0
+    single = alike + _common_ends(a, b)
+    weights = alike / max(1.0, alike.sum(0).max(initial=0.0), alike.sum(1).max(initial=0.0))
+    for _ in range(_STEPS):
+        gain = single.copy()
+        for ours, theirs, factor in terms:
+            gain += factor * (ours @ weights @ theirs.T + ours.T @ weights @ theirs)
+        gain *= allowed
+        corner = np.zeros_like(weights)
+        corner[linear_sum_assignment(gain, maximize=True)] = 1.0
+        step = corner * allowed - weights
+        slope = float((gain * step).sum())
+        if slope < 1e-9:
+            break
+        bend = sum(factor * float((ours @ step @ theirs.T * step).sum()) for ours, theirs, factor in terms)
+        weights = weights + step * (1.0 if bend >= 0 else min(1.0, -slope / (2 * bend)))
+    return _pairs(a, b, np.where(weights > 1e-6, weights, 0.0))
+
+
+def _lines(net: Net) -> dict[int, Any]:
+    """Which operation reads which, a matrix for each place among the operands."""
+    index = {key: k for k, key in enumerate(net.operations)}
+    found: dict[int, list[tuple[int, int]]] = {}
+    for key in net.operations:
+        for reader, place in net.uses(key):
+            if reader in index:
+                found.setdefault(place, []).append((index[reader], index[key]))
+    size = (len(index), len(index))
+    return {
+        place: csr_array((np.ones(len(at)), tuple(zip(*at, strict=True))), shape=size) for place, at in found.items()
+    }
+
+
+def _reach(net: Net, lines: Mapping[int, Any]) -> Array:
+    """Which operation needs which, directly or not."""
+    reads: Array = np.zeros((len(net.operations),) * 2)
+    for matrix in lines.values():
+        reads += matrix.toarray()
+    for row in reads:  # operands first
+        needed = np.flatnonzero(row)
+        row[:] = np.maximum(row > 0, reads[needed].max(axis=0, initial=0.0))
+    return reads
+
+
+def _common_ends(a: Net, b: Net) -> Array:
+    """How many ports and exits each two operations have in common."""
+    ours, theirs = _ends(a), _ends(b)
+    names = list(dict.fromkeys(end for bag in [*ours, *theirs] for end in bag))
+    left, right = (np.array([[bag[name] for name in names] for bag in bags]) for bags in (ours, theirs))
+    common: Array = np.minimum(left[:, None], right[None]).sum(axis=-1).astype(np.float64)
+    return common
+
+
+def _ends(net: Net) -> list[Counter[tuple[int, str]]]:
+    found = []
+    for key, operation in net.operations.items():
+        ends = [(0 if operation.commutes else place, link.source) for place, link in enumerate(operation.links)]
+        ends += [(0, reader) for reader in net.readers[key]]
+        found.append(Counter(end for end in ends if end[1] not in net.operations))
     return found
 
 
-def _likeness(a: Net, b: Net) -> tuple[Likeness, Likeness]:
-    """How alike the operations of each pair of one kind are, looking down and looking up."""
-    candidates = _candidates(a, b)
-    below: Likeness = {}
-    for key, operation in a.operations.items():
-        for other in candidates[key]:
-            below[key, other] = _below(operation, b.operations[other], below)
-    above: Likeness = {}
-    for key in reversed(a.operations):
-        for other in candidates[key]:
-            above[key, other] = _shared(a.readers[key], b.readers[other], lambda r, s: _use(r, s, above, below))
-    return below, above
+# ---------------------------------------------------------------------------- where operations lead to
 
 
-def _best_first(a: Net, b: Net, below: Likeness, above: Likeness) -> dict[str, str]:
-    place_a, place_b = ({key: k for k, key in enumerate(net.operations)} for net in (a, b))
-
-    def rank(pair: tuple[str, str]) -> tuple[float, ...]:
-        name, other = (net.operations[key].name for net, key in zip((a, b), pair, strict=True))
-        likeness = below[pair] * above[pair] * (
-            _SAME_STATE if _states_of(a, pair[0]) & _states_of(b, pair[1]) else 1.0
-        ) + (_NAMESAKE if name and name == other else 0.0)
-        i, j = place_a[pair[0]], place_b[pair[1]]
-        return (-round(likeness, 9), abs(i - j), i, j)
-
-    match: dict[str, str] = {}
-    taken: set[str] = set()
-    for key, other in sorted((pair for pair in below if above[pair] > 0), key=rank):
-        if key not in match and other not in taken:
-            match[key] = other
-            taken.add(other)
-    return match
+def _leading_to_the_same(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+    """The pairs of which both lead to the same; of those that do not, what others go into is undone first."""
+    kept = dict(match)
+    index, other_index = ({key: k for k, key in enumerate(net.operations)} for net in (a, b))
+    while True:
+        common = _common_goals(a, b, kept)
+        lost = {key for key, other in kept.items() if not common[index[key], other_index[other]]}
+        if not lost:
+            return kept
+        above: set[str] = set()
+        for key in reversed(a.operations):
+            if not above.isdisjoint(a.readers[key]):
+                above.add(key)
+            elif key in lost:
+                above.add(key)
+                del kept[key]
 
 
-def _states_of(net: Net, key: str) -> set[str]:
-    """The states that an operation reads as they enter."""
-    return {source for source in _sources(net, key) if source.startswith(entering("")) and source != entering("x")}
+def _common_goals(a: Net, b: Net, match: Mapping[str, str]) -> Array:
+    """Whether each two operations lead to the same pair, state or output; the more the nearer.
 
-
-def _same_expressions(below: Likeness, match: Mapping[str, str]) -> dict[str, str]:
-    """Expressions that are equal down to the leaves, and that neither step has twice."""
-    equal = [pair for pair, likeness in below.items() if likeness == 1.0]
-    ours, theirs = (Counter(pair[side] for pair in equal) for side in (0, 1))
-    taken = set(match.values())
-    return {p: q for p, q in equal if ours[p] == theirs[q] == 1 and p not in match and q not in taken}
-
-
-def _below(one: Operation, other: Operation, known: Likeness) -> float:
-    """How alike two expressions are, from 0 to 1."""
-    ours, theirs = ([link.source for link in operation.links] for operation in (one, other))
-
-    def alike(p: str, q: str) -> float:
-        return known.get((p, q), _leaf(p, q))
-
-    if one.commutes:
-        share = _shared(ours, theirs, alike)
-    else:
-        total = len(ours) + len(theirs)
-        share = 2 * sum(alike(p, q) for p, q in zip(ours, theirs, strict=False)) / total if total else 1.0
-    return _OWN + (1 - _OWN) * share
-
-
-def _use(r: str, s: str, above: Likeness, below: Likeness) -> float:
-    """How alike what reads two operations is."""
-    if (r, s) in above:
-        return above[r, s] * below[r, s]
-    return 1.0 if r == s else _OTHER_STATE if r.startswith(leaving("")) and s.startswith(leaving("")) else 0.0
-
-
-def _leaf(p: str, q: str) -> float:
-    if not (p.startswith(entering("")) and q.startswith(entering(""))):
-        return 0.0
-    return 1.0 if p == q else 0.0 if entering("x") in (p, q) else _OTHER_STATE
-
-
-def _shared(ours: Sequence[str], theirs: Sequence[str], alike: Any) -> float:
-    """How much two bags have in common, from 0 to 1, if what is most alike is paired."""
-    pairs = sorted(
-        ((alike(p, q), -abs(i - j), i, j) for i, p in enumerate(ours) for j, q in enumerate(theirs)), reverse=True
-    )
-    left, right, total = set(range(len(ours))), set(range(len(theirs))), 0.0
-    for value, _, i, j in pairs:
-        if i in left and j in right:
-            left.remove(i)
-            right.remove(j)
-            total += value
-    return 2 * total / (len(ours) + len(theirs)) if ours or theirs else 1.0
-
-
-# ------------------------------------------------------------------------------------ second thoughts
-
-
-def _supported(a: Net, b: Net, match: dict[str, str]) -> None:
-    """Undo matches of which nothing that reads them is matched."""
-    for key in reversed(a.operations):
-        if key in match:
-            ours, theirs = [r for r in a.readers[key] if r in match or r not in a.operations], b.readers[match[key]]
-            if not _agree(ours, theirs, match) and not (_leaves(ours) and _leaves(theirs)):
-                del match[key]
-
-
-def _completed(a: Net, b: Net, match: dict[str, str], below: Likeness) -> None:
-    """Match what is left below each match, and below each state and output that both have."""
-    taken = set(match.values())
-    roots = [((a.exits[name],), (b.exits[name],)) for name in a.exits if name in b.exits]
-    todo = [(_sources(a, key), _sources(b, match[key])) for key in a.operations if key in match]
-    todo += roots
-    while todo:
-        ours, theirs = todo.pop()
-        left = _left_below(a, ours, match)
-        right = _left_below(b, theirs, taken)
-        pairs = [
-            (
-                *_urgency(a.operations[p], below.get((p, q), 0.0)),
-                -_agreeing(a.operations[p], b.operations[q], match),
-                i + j,
-                i,
-                j,
-                p,
-                q,
-            )
-            for p, i in left.items()
-            for q, j in right.items()
-            if a.operations[p].kind == b.operations[q].kind
-        ]
-        for *_, p, q in sorted(pairs, key=lambda pair: pair[:6]):
-            if p not in match and q not in taken:
-                match[p] = q
-                taken.add(q)
-                todo.append((_sources(a, p), _sources(b, q)))
-
-
-def _grounded(a: Net, b: Net, match: dict[str, str], same: Mapping[str, str]) -> None:
-    """Undo matches that no match reads, unless operands and readers agree nearby; a learned matrix may move."""
-    for key in reversed(a.operations):
-        if key not in match or key in same or a.operations[key].kind[0] == "matmul":
-            continue
-        if not _agree([r for r in a.readers[key] if r in match or r not in a.operations], b.readers[match[key]], match):
-            ours, theirs = _near(_readers, a, b, key, match)
-            alike = _agree(ours, theirs, match) or (_leaves(ours) and _leaves(theirs))
-            if not alike or not _agree(*_near(_sources, a, b, key, match), match):
-                del match[key]
-
-
-def _near(
-    step: Callable[[Net, str], Sequence[str]], a: Net, b: Net, key: str, match: Mapping[str, str]
-) -> tuple[list[str], list[str]]:
-    """For both of a match the operands, or readers, that are matched or ports; of others their kinds, and theirs
-    in turn.
+    States that only one of the two has are taken for the same.
     """
-    return _near_in(step, a, key, set(match)), _near_in(step, b, match[key], set(match.values()))
+    columns = {key: k for k, key in enumerate(match)}
+    for name in [*a.exits, *b.exits]:
+        columns.setdefault(_exit(name, a, b), len(columns))
+    exits = {leaving(name): columns[_exit(name, a, b)] for name in [*a.exits, *b.exits]}
+    exits[_NOWHERE] = columns.setdefault(_NOWHERE, len(columns))
+    straight, past_one = _goals(a, {key: columns[key] for key in match}, exits, len(columns))
+    other_straight, other_past_one = _goals(b, {match[key]: columns[key] for key in match}, exits, len(columns))
+    return straight @ (other_straight + other_past_one).T + past_one @ other_straight.T
 
 
-def _near_in(step: Callable[[Net, str], Sequence[str]], net: Net, key: str, taken: set[str]) -> list[str]:
-    near: list[str] = []
-    for s in step(net, key):
-        if s not in net.operations or s in taken:
-            near.append(s)
-        else:
-            near += [
-                f"kind:{net.operations[s].kind}",
-                *(t for t in step(net, s) if t not in net.operations or t in taken),
-            ]
-    return near
+def _exit(name: str, a: Net, b: Net) -> str:
+    return leaving(name if name in a.exits and name in b.exits else "")
 
 
-def _agree(ours: Sequence[str], theirs: Sequence[str], match: Mapping[str, str]) -> bool:
-    return not (ours or theirs) or any(match.get(s, s) in theirs for s in ours)
+def _goals(net: Net, pairs: Mapping[str, int], exits: Mapping[str, int], count: int) -> tuple[Array, Array]:
+    """Which of `count` pairs and exits each operation leads to: past no pair, and past one."""
+    index = {key: k for k, key in enumerate(net.operations)}
+    straight, past_one = np.zeros((2, len(index), count))
+    for key in reversed(net.operations):
+        row = index[key]
+        for reader in net.readers[key] or [_NOWHERE]:
+            if reader in exits:
+                straight[row, exits[reader]] = 1.0
+                continue
+            further = _NEARNESS * straight[index[reader]]
+            if reader in pairs:
+                straight[row, pairs[reader]] = 1.0
+                past_one[row] = np.maximum(past_one[row], further)
+            else:
+                straight[row] = np.maximum(straight[row], further)
+                past_one[row] = np.maximum(past_one[row], _NEARNESS * past_one[index[reader]])
+    past_one[[operation.item.layer for operation in net.operations.values()]] = 0.0  # a layer is a gate, with all of it
+    return straight, past_one
 
 
-def _leaves(readers: Iterable[str]) -> bool:
-    return any(reader.startswith(leaving("")) for reader in readers)
+# -------------------------------------------------------------------------------------------- order
 
 
-def _readers(net: Net, key: str) -> Sequence[str]:
-    return net.readers[key]
+def _in_order(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+    """Without pairs that contradict each other, and those that mix up the operands of an operation with an order."""
+    kept = {
+        key: other
+        for key, other in match.items()
+        if a.operations[key].commutes or not _is_mixed_up(a.operations[key], b.operations[other], match)
+    }
+    while circle := [key for key in _circle(a, b, kept) if key in kept]:
+        del kept[next((key for key in circle if a.operations[key].kind[0] != "matmul"), circle[0])]
+    return kept
 
 
-def _sources(net: Net, key: str) -> tuple[str, ...]:
-    return tuple(link.source for link in net.operations[key].links)
-
-
-def _urgency(operation: Operation, likeness: float) -> tuple[bool, float]:
-    """Products with learned matrices first, the nearest one; then what is most alike."""
-    learned = operation.kind[0] == "matmul"
-    return not learned, 0.0 if learned else -round(likeness, 9)
-
-
-def _left_below(net: Net, roots: Iterable[str], taken: Any) -> dict[str, int]:
-    """What is unmatched at and below the roots, up to the first match, and how far down it is."""
-    found: dict[str, int] = {}
-    layer = [key for key in roots if key in net.operations and key not in taken]
-    for depth in range(_REACH):
-        fresh = [key for key in dict.fromkeys(layer) if key not in found]
-        found.update(dict.fromkeys(fresh, depth))
-        layer = [s for key in fresh for s in _sources(net, key) if s in net.operations and s not in taken]
-    return found
-
-
-def _agreeing(one: Operation, other: Operation, match: Mapping[str, str]) -> int:
-    """How many operands two operations have in common."""
-    theirs = [link.source for link in other.links]
-    return sum(match.get(link.source, link.source) in theirs for link in one.links)
-
-
-def _in_order(a: Net, b: Net, match: dict[str, str]) -> None:
-    """Undo matches that contradict each other, and those that mix up the operands of an operation with an order."""
-    for key, other in list(match.items()):
-        if not a.operations[key].commutes and _mixed_up(a.operations[key], b.operations[other], match):
-            del match[key]
-    while cycle := _cycle(a, b, match):
-        strength = {key: k for k, key in enumerate(match)}
-        del match[max((key for key in cycle if key in match), key=lambda key: strength[key])]
-
-
-def _mixed_up(one: Operation, other: Operation, match: Mapping[str, str]) -> bool:
+def _is_mixed_up(one: Operation, other: Operation, match: Mapping[str, str]) -> bool:
     ours = [match.get(link.source, link.source) for link in one.links]
     theirs = [link.source for link in other.links]
     return any(p in theirs and p != q for p, q in zip(ours, theirs, strict=False))
 
 
-def _cycle(a: Net, b: Net, match: Mapping[str, str]) -> list[str]:
-    """Operations each of which the next one needs, round in a circle; those of `b` alone under their key with a
-    mark.
-    """
-    back = {other: key for key, other in match.items()}
+def _circle(a: Net, b: Net, match: Mapping[str, str]) -> list[str]:
+    """Operations each of which the next one needs; those of `b` alone under their key with a mark."""
+    ours = {key: key for key in a.operations}
+    theirs = {key: f"+{key}" for key in b.operations} | {other: key for key, other in match.items()}
     sorter: TopologicalSorter[str] = TopologicalSorter()
-    for key, source in _lines(a):
-        sorter.add(key, source)
-    for key, source in _lines(b):
-        sorter.add(back.get(key, f"+{key}"), back.get(source, f"+{source}"))
+    for net, names in ((a, ours), (b, theirs)):
+        for key, operation in net.operations.items():
+            sorter.add(names[key], *(names[link.source] for link in operation.links if link.source in names))
     try:
         sorter.prepare()
     except CycleError as error:
         return list(error.args[1])
     return []
-
-
-def _lines(net: Net) -> Iterator[tuple[str, str]]:
-    for key, operation in net.operations.items():
-        for link in operation.links:
-            if link.source in net.operations:
-                yield key, link.source

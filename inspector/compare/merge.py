@@ -11,7 +11,7 @@ from ..steps.items import Item, Link, Step, entering
 from ..steps.labels import symbol
 from ..steps.levels import JOIN, joined
 from ..text import label_width
-from .match import OUTPUT, Net, Operation
+from .net import OUTPUT, Net, Operation
 
 __all__ = ["ADDED", "KEPT", "REMOVED", "Merged", "merge"]
 

@@ -10,7 +10,7 @@ from tinygrad_rnn.plurals import counted
 from ..steps.items import Gate, Item, entering
 from ..steps.labels import symbol
 from ..text import visible
-from .match import OUTPUT, Net, Operation
+from .net import OUTPUT, Net, Operation
 
 __all__ = ["described"]
 
