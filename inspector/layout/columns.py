@@ -91,10 +91,10 @@ class Laid:
 
     def port(self, x: float, y: float) -> tuple[float, float]:
         """A point on the frame in the picture."""
-        (point,) = moved([(x, y)], self.left, self.bottom, self.mirror, self.flip)
-        return point
+        across = x if self.mirror is None else self.mirror - x
+        return across + self.left, (y if self.flip is None else self.flip - y) + self.bottom
 
-    @property
+    @cached_property
     def rails(self) -> list[float]:
         """The heights of the highways in the picture."""
         return [self.port(0.0, self.placement.rails[state])[1] for state in sorted(self.placement.highways)]

@@ -80,7 +80,11 @@ def moved(
     path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None, flip: float | None = None
 ) -> Path:
     """The path shifted; `mirror` and `flip` give the width and height of a frame in which it is first turned over."""
-    return tuple(((x if mirror is None else mirror - x) + dx, (y if flip is None else flip - y) + dy) for x, y in path)
+    if mirror is not None:
+        path = [(mirror - x, y) for x, y in path]
+    if flip is not None:
+        path = [(x, flip - y) for x, y in path]
+    return tuple([(x + dx, y + dy) for x, y in path])
 
 
 def bridged(path: Path, rails: Sequence[float], gap: float = 6.0) -> tuple[Path, ...]:

@@ -30,6 +30,8 @@ _CROWDED = 100 * CROSSING
 """What it costs to run along others."""
 _EFFORT = 120
 """How many lines may be laid again to find cheaper ways."""
+_HOPELESS = 3
+"""If more lines than these find no way, only more room helps."""
 
 
 class Line(NamedTuple):
@@ -70,7 +72,7 @@ def route(step: Step, placement: Placement, spacing: Spacing) -> Routes:
     alone = {task.wire: _all_laid(tasks, [task]).lines[task.wire] for task in tasks}
     orders = (sorted(tasks, key=lambda task: tasks.urgency(task, sign)) for sign in (1, -1))
     best = min((_all_laid(tasks, order) for order in orders), key=lambda routes: routes.price)
-    waiting, effort = _waiting(tasks, best, alone), _EFFORT
+    waiting, effort = _waiting(tasks, best, alone), _EFFORT if best.crowded <= _HOPELESS else 0
     while waiting and effort > 0:
         first, *waiting = waiting
         nets = _in_the_way(tasks, best, first, alone[first.wire])
