@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,10 +20,13 @@ __all__ = [
     "integer_range",
     "is_integer",
     "is_number",
+    "look_up",
     "not_negative",
     "one_of",
     "positive",
 ]
+
+Found = TypeVar("Found")
 
 
 def is_integer(value: Any, least: int = 1) -> bool:
@@ -96,6 +100,21 @@ def one_of(owner: str, name: str, value: Any, names: Iterable[str]) -> None:
     known = list(names)
     if value not in known:
         raise ValueError(f"{owner}: {name} must be one of {', '.join(known)}, got {value!r}")
+
+
+def look_up(kind: str, name: Any, table: Mapping[str, Found]) -> Found:
+    """What a table holds under a name; `kind` says what that is.
+
+    Raises
+    ------
+    KeyError
+        If there is nothing; the message suggests near matches and lists the names there are.
+    """
+    if name not in table:
+        near = get_close_matches(str(name).lower(), table, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? There are" if near else "choose from"
+        raise KeyError(f"no {kind} called {name!r}; {hint} {', '.join(table)}")
+    return table[name]
 
 
 def flag(owner: str, name: str, value: Any) -> None:

@@ -14,6 +14,7 @@ from tinygrad_rnn import arguments
 
 INTEGERS = [st.integers(), st.integers(-5, 5).map(np.int8), st.integers(0, 5).map(np.uint64)]
 NUMBERS = [*INTEGERS, st.floats(), st.floats(width=32).map(np.float32), st.fractions()]
+FOXES = {"red": 1, "arctic": 2}
 NO_NUMBERS = [st.booleans(), st.booleans().map(np.bool_), st.text(), st.none(), st.just([1]), st.complex_numbers()]
 
 
@@ -64,6 +65,12 @@ def test_ranges_let_through_what_lies_in_them_and_nothing_else(value: Any) -> No
         (lambda: arguments.choice("f", "n", True, [1, 2]), ValueError, "f: n must be 1 or 2, got True"),
         (lambda: arguments.one_of("f", "n", "c", {"a": 1, "b": 2}), ValueError, "f: n must be one of a, b, got 'c'"),
         (lambda: arguments.one_of("f", "n", ["a"], {"a": 1}), ValueError, r"f: n must be one of a, got \['a'\]"),
+        (
+            lambda: arguments.look_up("fox", "rde", FOXES),
+            KeyError,
+            r"no fox called 'rde'; did you mean red\? There are red, arctic",
+        ),
+        (lambda: arguments.look_up("fox", 7, FOXES), KeyError, "no fox called 7; choose from red, arctic"),
         (lambda: arguments.flag("f", "n", 1), TypeError, "f: n must be True or False, got 1"),
         (lambda: arguments.generator("f", 3), TypeError, r"got int; make one with numpy\.random\.default_rng\(seed\)"),
     ],
@@ -79,5 +86,6 @@ def test_what_is_right_passes() -> None:
     arguments.choice("f", "n", 8, [4, 8])
     arguments.one_of("f", "n", "a", {"a": 1})
     arguments.flag("f", "n", False)
+    assert arguments.look_up("fox", "red", FOXES) == 1
     arguments.generator("f", np.random.default_rng(0))
     arguments.positive("f", n=math.inf)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
+from ..arguments import look_up
 from ..recurrent.cell import Cell
 from .chunker import ChunkerCell
 from .clockwork import ClockworkCell
@@ -118,11 +118,7 @@ def get(name: str) -> type[Cell]:
     KeyError
         If there is none; the message suggests near matches and lists the names there are.
     """
-    if name not in _REGISTRY:
-        near = difflib.get_close_matches(str(name).lower(), _REGISTRY, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}? There are" if near else "choose from"
-        raise KeyError(f"no cell called {name!r}; {hint} {', '.join(_REGISTRY)}")
-    return _REGISTRY[name]
+    return look_up("cell", name, _REGISTRY)
 
 
 def table(cells: Sequence[str] | None = None, input_size: int = 8, hidden_size: int = 16) -> Table:

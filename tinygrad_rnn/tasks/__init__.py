@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
+from ..arguments import look_up
 from .adding import Adding, ModernAdding, Multiplication
 from .automaton import Automaton
 from .characters import Characters
@@ -82,10 +81,6 @@ def get(name: str) -> type[Task]:
     Raises
     ------
     KeyError
-        If there is none; the message names those that look alike, or else all.
+        If there is none; the message suggests near matches and lists the names there are.
     """
-    if name not in _REGISTRY:
-        near = get_close_matches(str(name), _REGISTRY)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(_REGISTRY)}"
-        raise KeyError(f"no task called {name!r}; {hint}")
-    return _REGISTRY[name]
+    return look_up("task", name, _REGISTRY)
