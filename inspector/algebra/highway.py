@@ -35,22 +35,22 @@ def along(statements: Statements, state: str) -> Derivative | None:
     """The sum over all ways along which `state` gets through the step on diagonal Jacobians; None if there is no
     way.
     """
-    by, of = statements.before[state], statements.after[state]
+    by, of = statements.symbols.before[state], statements.symbols.after[state]
     written = Counter(e.symbol for s in statements.all for e in subtrees(s.expression) if e.op == "symbol")
-    ways: dict[Symbol, Expression] = {by: number(1.0)}
+    diagonals: dict[Symbol, Expression] = {by: number(1.0)}
     where: list[Statement] = []
     for statement in statements.all:
-        found = fold(statement.expression, lambda e, inner: ways.get(e.symbol) if e.symbol else _rule(e, inner))
+        found = fold(statement.expression, lambda e, inner: diagonals.get(e.symbol) if e.symbol else _rule(e, inner))
         if found is None:
             continue
         if statement.symbol == of:
             return _needed(Derivative(of, by, found, tuple(where)))
         if written[statement.symbol] > 1 and found.op not in ("number", "symbol"):
-            letter = statements.fresh(0 if found.batched else None)
+            letter = statements.symbols.fresh(0 if found.batched else None)
             statements.values[letter] = np.broadcast_to(evaluate(found, statements.values), statement.expression.shape)
             where.append(Statement(letter, found, -1))
             found = Expression("symbol", (), {}, found.shape, found.batched, -1, letter)
-        ways[statement.symbol] = found
+        diagonals[statement.symbol] = found
     return None
 
 
