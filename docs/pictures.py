@@ -20,8 +20,9 @@ import inspector
 import tinygrad_rnn as tg
 from inspector import plots
 from inspector.formats.svg import complete, to_svg
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
+from inspector.picture.scene import LEVELS
 from tinygrad_rnn import files
 
 HERE = Path(__file__).resolve().parent

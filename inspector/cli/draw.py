@@ -11,7 +11,7 @@ import inspector
 from tinygrad_rnn.plurals import counted
 
 from ..formats import WRITERS
-from ..picture.compose import LEVELS
+from ..picture.scene import LEVELS
 from . import tour
 from .family import OK, Option, command, option
 from .options import (

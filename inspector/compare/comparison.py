@@ -15,8 +15,8 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..drawing import Drawing
 from ..formats import writer_of
-from ..picture.compose import DETAIL, LEVELS
 from ..picture.picture import Picture
+from ..picture.scene import DETAIL, LEVELS
 from ..results import Result
 from ..steps.items import Item, Step, entering
 from ..steps.operations import operation_step

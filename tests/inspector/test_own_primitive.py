@@ -17,7 +17,8 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 from inspector.formats.dot import to_dot
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
+from inspector.picture.scene import LEVELS
 from tinygrad_rnn.recurrent.unroll import Run
 
 

@@ -17,8 +17,8 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.cli.main import main
 from inspector.compare.comparison import Comparison
-from inspector.picture.compose import LEVELS
 from inspector.picture.picture import Look
+from inspector.picture.scene import LEVELS
 from inspector.steps.items import safe
 from tests.inspector.picture.test_drawing import assert_sound, crossings_of_boxes, overlapping
 from tests.marks import slow_unless

@@ -19,8 +19,9 @@ from inspector.formats import graphviz as engines
 from inspector.formats.dot import spline, to_dot
 from inspector.layout.polylines import bridged, joined, without_trunk
 from inspector.picture import theme
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Look, Picture, Shape
+from inspector.picture.scene import LEVELS
 from tinygrad_rnn.recurrent.unroll import Run
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -15,7 +15,8 @@ from hypothesis import given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
+from inspector.picture.scene import LEVELS
 from tests.inspector.formats.test_dot import NASTY
 from tests.marks import slow_unless
 from tests.random_cells import runs

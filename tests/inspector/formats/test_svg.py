@@ -17,8 +17,9 @@ from inspector.formats import graphviz as engines
 from inspector.formats import svg
 from inspector.formats.svg import to_svg
 from inspector.picture import theme
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Look, Picture, Shape
+from inspector.picture.scene import LEVELS
 from tests.inspector.formats.test_dot import NASTY
 from tests.inspector.picture.drawn import produced
 from tests.inspector.picture.test_geometry import QUICK

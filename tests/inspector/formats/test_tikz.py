@@ -19,8 +19,9 @@ import tinygrad_rnn as tg
 from inspector.formats.latex_labels import tex
 from inspector.formats.tikz import _name, write_tex
 from inspector.picture import theme
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Frame, Line, Look, Picture, Shape
+from inspector.picture.scene import LEVELS
 from inspector.text import label_width
 from tests.inspector.formats.test_dot import NASTY
 from tests.marks import slow_unless

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 import tinygrad_rnn as tg
-from inspector.picture.compose import DETAIL
+from inspector.picture.scene import DETAIL
 from inspector.picture.timeline import row_of
 from inspector.steps.items import Item, Link, Step
 from inspector.steps.source import sources_of

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
+from inspector.picture.scene import LEVELS
 from tests.marks import slow_unless
 from tests.random_cells import runs
 from tests.strategies import FEW

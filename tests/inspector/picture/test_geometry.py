@@ -13,8 +13,9 @@ from hypothesis import given
 import inspector
 import tinygrad_rnn as tg
 from inspector.formats.svg import to_svg
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Line, Picture
+from inspector.picture.scene import LEVELS
 from tests.inspector.picture.drawn import Box, Drawn, Edge, Node, Point, produced, read
 from tests.inspector.picture.test_drawing import RUNS, run_of
 from tests.marks import slow_unless

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Frame, Line, Picture
+from inspector.picture.scene import LEVELS
 from tests.inspector.picture.test_drawing import assert_sound
 from tests.strategies import FEW
 from tinygrad_rnn.recurrent.unroll import Run

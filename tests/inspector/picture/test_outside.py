@@ -11,8 +11,9 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
+from inspector.picture.scene import LEVELS
 from tests.inspector.picture.test_drawing import assert_sound
 from tinygrad_rnn.recurrent.unroll import Run
 

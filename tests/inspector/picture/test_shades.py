@@ -8,9 +8,10 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 from inspector.picture import theme
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.legend import add_badges
 from inspector.picture.picture import Look, Picture, Shape
+from inspector.picture.scene import LEVELS
 from inspector.text import number
 from tests.inspector.picture.test_drawing import RUNS, run_of
 

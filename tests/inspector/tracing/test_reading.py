@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 import inspector
 import tinygrad_rnn as tg
 from inspector.formats.svg import complete, to_svg
-from inspector.picture.compose import LEVELS, picture
+from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
+from inspector.picture.scene import LEVELS
 from tests.inspector.formats.test_dot import NASTY
 from tests.inspector.formats.test_svg import without_graphviz
 from tests.inspector.picture.drawn import SVG, read

@@ -1,0 +1,43 @@
+"""What a drawing shows, before anything has a place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.picture.scene import Scene, scene_of
+
+
+def scene(steps: int, loss: bool = False, **options: object) -> Scene:
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.ones((steps, 2, 3)))
+    trace = inspector.trace(run, run.outputs[-1].sum()) if loss else None
+    chosen: dict[str, object] = {"level": "operation", "steps": None, "fold": None, "backward": False, **options}
+    return scene_of(run, trace=trace, **chosen)  # type: ignore[arg-type]
+
+
+def test_a_scene_knows_its_gates_its_steps_and_the_names_of_parameters() -> None:
+    found = scene(30)
+    assert found.title == "LSTMCell(3, 4) · T = 30 · operation level"
+    assert found.gates == ("i", "f", "g", "o") and [step.timestep for step in found.steps] == [0, 1, 2, 28, 29]
+    assert set(found.timesteps.values()) == set(range(30)), "those that are folded away, too"
+    (run,) = found.runs
+    names = {parameter.id: name for name, parameter in run.cell.named_parameters()}
+    assert found.parameter_names == names and found.norms is None and found.outside() == ({}, [])
+
+
+def test_a_backward_scene_has_a_row_below_for_each_layer() -> None:
+    found = scene(2, loss=True, backward=True)
+    assert [row.backward for row in found.rows] == [True, False]
+    assert found.title.endswith("operation level · forward and backward") and found.norms
+    assert all(edge in found.norms for edge in found.edges() if edge is not None and edge[1] >= 0)
+
+
+def test_what_reads_one_step_stands_above_it_and_the_rest_follows() -> None:
+    inputs = np.ones((3, 1, 3))
+    run = tg.unroll(tg.cells.RNNCell(3, 2, seed=0), inputs)
+    losses = [(output**2).sum() for output in run.outputs]
+    trace = inspector.trace(run, losses[0] + losses[1] + losses[2])
+    above, after = scene_of(run, "operation", trace, None, None, False).outside()
+    assert {t: [node.op for node in nodes] for t, nodes in above.items()} == {t: ["square", "sum"] for t in range(3)}
+    assert [node.op for node in after] == ["add", "add"]
