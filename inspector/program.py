@@ -16,7 +16,8 @@ from .picture import theme
 
 __all__ = ["render_program"]
 
-_FILLS = {"input": "#DDF1FC", "output": "#DFF3E4", "constant": "#EEF1F4", "matmul": "#FBE9D7", "pointwise": "white"}
+_ROLES = {"input": "input", "output": "cellbox", "constant": "kept", "matmul": "removed", "pointwise": "value"}
+"""The role in the drawings whose colour each kind of box has."""
 
 
 def render_program(program: Program, path: str | Path | None = None, *, title: str = "") -> str | Path:
@@ -83,7 +84,7 @@ def _dot(program: Program, title: str) -> graphviz.Digraph:
 
     def box(name: str, kind: str, *lines: Any) -> None:
         text = graphviz.escape("\n".join(str(line) for line in lines))
-        picture.node(name, text, fillcolor=_FILLS[kind])
+        picture.node(name, text, fillcolor=theme.ROLES[_ROLES[kind]].fill)
 
     for (role, name), value in program.inputs.items():
         box(f"v{value}", "input", f"{role} {name}".strip(), program.types[value])

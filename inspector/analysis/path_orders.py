@@ -17,11 +17,10 @@ from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import ALARM, GREY, HATCH, INK, NEGATIVE, POSITIVE
-from ..plots.curves import BACKWARDS, mark_rows, note
+from ..plots.curves import BACKWARDS, base_line, mark_rows, note
 from ..plots.figures import Canvas, axes_of, picture
 from ..plots.legends import title, visible
 from ..plots.maps import signed_map
-from ..plots.style import THIN
 from ..results import Analysis, Labelled
 from ..tracing.finite import NotFinite
 from ..tracing.lanes import Array, norms_of, projections
@@ -97,7 +96,7 @@ class PathOrders(Analysis):
     def _plot_bars(self, axes: Axes) -> None:
         shares = np.nan_to_num(self.projections.values)
         axes.bar(np.arange(len(shares)), shares, color=np.where(shares >= 0, POSITIVE, NEGATIVE).tolist(), width=0.8)
-        axes.axhline(0.0, color=INK, linewidth=THIN)
+        base_line(axes)
         self._number(axes.xaxis)
         axes.set_xlim(-0.6, self._last_shown() + 0.6)
         axes.set(xlabel=visible(f"order k: how often a path crossed {self.edges}"), ylabel=_SHARE)

@@ -20,11 +20,11 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import ALARM, GREY, INK, PAPER, SIGNED
-from ..plots.curves import mark_rows, plain_axes
+from ..plots.curves import base_line, mark_rows, plain_axes
 from ..plots.figures import Canvas, axes_of, picture
 from ..plots.legends import title, visible
 from ..plots.maps import signed_map
-from ..plots.style import HAIR, SMALL, THIN, TITLE
+from ..plots.style import HAIR, SMALL, TITLE
 from ..results import Analysis, Labelled
 from ..tracing.finite import in_words
 from ..tracing.replay import recorded
@@ -110,7 +110,7 @@ class Saliency(Analysis):
         heights = np.where(np.isfinite(values), values, 0.0)
         look: Any = {"color": _colours(values), "edgecolor": GREY, "linewidth": HAIR}
         axes.bar(np.arange(len(values)), heights, width=0.86, **look)
-        axes.axhline(0, color=GREY, linewidth=THIN)
+        base_line(axes)
         plain_axes(axes)
         if not 1e-4 < _largest(values) < 1e5:
             axes.yaxis.set_major_formatter("{x:.3g}")  # the usual one puts a common power of ten onto the note above

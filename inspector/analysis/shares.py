@@ -14,11 +14,10 @@ from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import INK, NEUTRAL, PAPER, styles
-from ..plots.curves import BACKWARDS, along_time, areas, curve, mark_norms, note
+from ..plots.colours import NEUTRAL, PAPER, styles
+from ..plots.curves import BACKWARDS, along_time, areas, base_line, curve, mark_norms, note
 from ..plots.figures import Canvas, picture
 from ..plots.legends import legend, title, visible
-from ..plots.style import THIN
 from ..results import Analysis, Label, Labelled
 from ..tracing.lanes import Array, norms_of, one_lane, projections
 from ..tracing.sparkline import sparkline
@@ -108,7 +107,7 @@ class Shares(Analysis):
             fills[way]["label"] = visible(through)
         handles = areas(axes, np.arange(-0.5, len(table)), dict(zip(self.ways, table.T, strict=True)), fills)
         for share in (0.0, 1.0):
-            axes.axhline(share, color=INK, linewidth=THIN)
+            base_line(axes, share)
         largest = float(np.abs(np.nan_to_num(table)).max())
         if largest > _LIMITS[1]:
             note(axes, f"cut off: parts cancel, shares up to {largest:.2g}", 0.99, 0.95)

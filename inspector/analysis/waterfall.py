@@ -18,7 +18,7 @@ from tinygrad_rnn.autodiff.ancestry import parts as parts_of
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import GREY, INK, NEUTRAL, PAPER, styles
-from ..plots.curves import BACKWARDS, areas, mark_norms
+from ..plots.curves import BACKWARDS, areas, base_line, mark_norms
 from ..plots.figures import Canvas, picture
 from ..plots.legends import legend, shortened, title, visible
 from ..plots.style import FINE, HEAVY, KEY, THIN
@@ -126,7 +126,7 @@ class Waterfall(Analysis):
         look: Any = {"color": INK, "linewidth": FINE, "path_effects": halo}
         total = axes.step(t, self.total.values, where="mid", label="total", **look)
         title(axes, "The same at every timestep")
-        axes.axhline(0.0, color=INK, linewidth=THIN)
+        base_line(axes)
         axes.set(xlabel=BACKWARDS, ylabel="nats from t to the step before")
         mark_norms(axes, self.norms.values, first=int(t[0]))
         legend(axes, total)

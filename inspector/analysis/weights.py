@@ -19,11 +19,11 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..plots.colours import GREY, SIGNED, styles
-from ..plots.curves import mark_norms, plain_axes, whole_steps
+from ..plots.curves import base_line, mark_norms, plain_axes, whole_steps
 from ..plots.figures import Canvas, axes_of, picture
 from ..plots.legends import head, legend, title, visible
 from ..plots.maps import colour_bar
-from ..plots.style import HAIR, PANEL, THIN
+from ..plots.style import HAIR, PANEL
 from ..results import Analysis, Label, Labelled
 from ..text import percent
 from ..tracing.replay import recorded
@@ -167,7 +167,7 @@ class Weights(Analysis):
                 (norms, f"‖G_k‖/‖G‖, {named}", look.among(1, 2)),
             ):
                 lines += axes.plot(k, values, label=label, **style.line(len(k)))
-        axes.axhline(1.0, color=GREY, linewidth=THIN)
+        base_line(axes, 1.0)
         plain_axes(axes)
         whole_steps(axes)
         axes.set_xlim(0.5, self.steps + 0.5)

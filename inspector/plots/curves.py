@@ -23,9 +23,9 @@ from .legends import legend, shortened, title, visible
 from .style import DASHED, DOTTED, HAIR, SMALL, THIN, in_style
 
 __all__ = [
-    "BACKWARDS", "FORMATS", "QUANTILES", "along_time", "areas", "band", "curve", "level", "limit", "log_scale",
-    "mark_norms", "mark_rows", "marked", "norms_along_time", "note", "number_formats", "plain_axes", "plot_decay",
-    "quantiles", "whole_steps",
+    "BACKWARDS", "FORMATS", "QUANTILES", "along_time", "areas", "band", "base_line", "curve", "level", "limit",
+    "log_scale", "mark_norms", "mark_rows", "marked", "norms_along_time", "note", "number_formats", "plain_axes",
+    "plot_decay", "quantiles", "whole_steps",
 ]  # fmt: skip
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -293,6 +293,11 @@ def level(axes: Axes, y: float, text: str = "") -> None:
     axes.axhline(y, color=INK, linewidth=THIN, linestyle=DASHED, zorder=1)
     where: Any = {"xycoords": ("axes fraction", "data"), "xytext": (3, 0), "textcoords": "offset points"}
     axes.annotate(text, (1.0, y), va="center", fontsize=SMALL, **where)
+
+
+def base_line(axes: Axes, y: float = 0.0) -> None:
+    """The line on which bars or areas stand."""
+    axes.axhline(y, color=INK, linewidth=THIN)
 
 
 def limit(axes: Axes, y: float, text: str) -> None:
