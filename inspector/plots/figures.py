@@ -97,7 +97,7 @@ def _checked(ax: Any) -> Any:
 
 
 def save(figure: Any, path: str | Path) -> Path:
-    """Write a figure, or that of some Axes, whole or not at all; the same figure gives the same bytes.
+    """Write a figure, or that of some Axes, whole or not at all; figures made alike give the same bytes.
 
     Parameters
     ----------
