@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from inspector.picture import frames as tile
-from inspector.picture import ink, theme
+from inspector.picture import ink, states, theme
 from inspector.picture.compose import picture
 from inspector.picture.theme import Paint
 from inspector.steps.items import Gate
@@ -162,7 +161,7 @@ def test_lines_without_a_gradient_stand_out_and_the_upper_half_of_the_scale_does
         ink.Ink(None, []).stroke(None, cut, rail).colour for cut, rail in ((False, False), (False, True), (True, False))
     ]
     strong = [str(colour) for colour, _, _ in theme.GRADIENT[4:]]
-    assert all(contrast(colour, ground) >= 3 for colour in [*plain, *strong, tile._LOOSE.colour] for ground in LIGHT)
+    assert all(contrast(colour, ground) >= 3 for colour in [*plain, *strong, states._LOOSE.colour] for ground in LIGHT)
     assert all(contrast(str(dark), ground) >= 3 for _, _, dark in theme.GRADIENT[4:] for ground in DARK)
     assert (
         contrast(str(theme.GRADIENT[0][0]), "#FFFFFF") >= 1.5 and contrast(str(theme.GRADIENT[0][2]), "#0D1117") >= 1.5
