@@ -8,7 +8,7 @@ or as a chip. Forward values that a rule reads are chips beside the operation th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,8 +18,10 @@ from tinygrad_rnn import Node, Scope, Tensor
 
 from ..text import label_width, subscript
 from .chips import share, with_shares
+from .contributions import Contributions
+from .factors import Factors
 from .items import Item, Link, Role, Step, entering
-from .labels import formula, is_view, operation_label, slice_label, symbol
+from .labels import is_view, operation_label, slice_label
 from .operations import Shapes, is_straight
 from .reverse import Reverse, Use
 from .source import Source
@@ -67,12 +69,11 @@ class _Adjoint(Shapes):
 
     def __init__(self, source: Source, reverse: Reverse, t: int, layers: frozenset[Scope], norms: Norms) -> None:
         super().__init__(source, t)
-        self.reverse, self.layers, self.norms = reverse, layers, norms
-        self.order = {scope: (-k if self.run.reverse else k) for k, scope in enumerate(self.run.scopes)}
-        self.now = self.order[self.run.scopes[t]]
+        self.reverse, self.norms = reverse, norms
+        self.contributions = Contributions(self.run, reverse, t, layers)
+        self.factors = Factors(self)
         self.given: dict[int, str] = {}
         self.attached: dict[str, list[Node]] = {}
-        self.factors: dict[int, list[Node]] = {}
         self.seed: Item | None = None
         self.joined: Node | None = None
         self.leaving: list[Use] = []
@@ -81,10 +82,10 @@ class _Adjoint(Shapes):
         for node in reversed(self.source.nodes[self.t]):
             if node.tensor is not None and not node.is_leaf and node.tensor.id in self.reverse.totals:
                 self._visit(node, node.tensor)
-        flows = {state: self._gathered(value, state) for state, value in _distinct(self.before)}
+        flows = {state: self._sum_passed_on(value, state) for state, value in _distinct(self.before)}
         states = {state: flow for state, flow in flows.items() if flow is not None}
         output = self._input_gradient()
-        self._shares()
+        self._add_shares()
         totals = tuple((state, self.given.get(value.id, "")) for state, value in self.states.items())
         items = tuple(with_shares([replace(i, nodes=(*i.nodes, *self.attached.get(i.key, ()))) for i in self.items]))
         keys = tuple((state, flow.key) for state, flow in states.items())
@@ -96,7 +97,7 @@ class _Adjoint(Shapes):
     def _visit(self, node: Node, value: Tensor) -> None:
         """The cotangent of `node`, and the operations of its rule."""
         owner = self.source.owners.get(node.index)
-        flow = self._joined(*self._arriving(value), owner)
+        flow = self._sum(*self._arriving(value), owner)
         name = self.names.get(value.id)
         if name is not None:
             self._weigh((self._total(value),), _norm(flow))
@@ -116,29 +117,16 @@ class _Adjoint(Shapes):
 
     def _arriving(self, value: Tensor) -> tuple[list[_Flow], list[Tensor | None]]:
         """The lines that are added up to the cotangent of `value`, and the additions that it takes."""
-        flows: list[_Flow] = []
-        sums: list[Tensor | None] = []
-        uses = self.reverse.uses.get(value.id, [])
-        carried = [use for use in uses if self._comes_by_state(use)]
-        state = next((name for name, other in self.states.items() if other is value), None)
-        if carried and state is not None:
-            flows.append(_Flow(entering(state), tuple(use.part for use in carried)))
-        own = [use for use in uses if self._when(use.consumer) == self.now]
-        others = _grouped([use for use in uses if use not in own and use not in carried], self._origin)
-        late = [use for group in others for use in group]
-        spare = max(carried or late or own, key=lambda use: self._when(use.consumer) or 0)
-        for group in others:
-            flows.append(self._from_elsewhere(value, group))
-        for use in [*(group[0] for group in others), *own]:
-            sums.append(spare.sum if use.sum is None else use.sum if use is not spare else None)
-        flows += [self._flow(use) for use in own]
-        return flows, sums
+        readers = self.contributions.to(value)
+        flows = self._by_state(value, readers.later)
+        flows += [self._from_elsewhere(value, group) for group in readers.elsewhere]
+        flows += [self._flow(use) for use in readers.own]
+        return flows, self.contributions.additions(readers)
 
-    def _origin(self, use: Use) -> object:
-        """What tells contributions from elsewhere apart: another step of this run, another layer, or the rest."""
-        when = self._when(use.consumer)
-        step = use.consumer.scope.step if use.consumer.scope is not None else None
-        return when if when is not None else "layer" if step in self.layers else "loss"
+    def _by_state(self, value: Tensor, later: Sequence[Use]) -> list[_Flow]:
+        """The line that brings what later steps contribute, if the value leaves as a state."""
+        state = next((name for name, other in self.states.items() if other is value), None)
+        return [_Flow(entering(state), tuple(use.part for use in later))] if later and state is not None else []
 
     def _flow(self, use: Use) -> _Flow:
         """The line that carries what a reader in this step contributes."""
@@ -148,35 +136,21 @@ class _Adjoint(Shapes):
 
     # --------------------------------------------------------------------------------- between steps
 
-    def _when(self, consumer: Tensor) -> int | None:
-        """The place in time of the step that an operation was recorded in; ``None`` outside this run."""
-        step = consumer.scope.step if consumer.scope is not None else None
-        return self.order.get(step) if step is not None else None
-
-    def _comes_by_state(self, use: Use) -> bool:
-        """Whether a contribution from a later step gets here as a state that every step on the way hands on."""
-        when = self._when(use.consumer)
-        if when is None or when <= self.now:
-            return False
-        return all(any(use.value is value for value in self.run.states[abs(k)]) for k in range(self.now, when))
-
-    def _gathered(self, value: Tensor, owner: str | None = None) -> _Flow | None:
+    def _sum_passed_on(self, value: Tensor, owner: str | None = None) -> _Flow | None:
         """What this step passes on to a value in front of it: its own contributions, and what passes through."""
-        uses = self.reverse.uses.get(value.id, [])
-        passing = next((name for name, other in self.states.items() if other is value), None)
-        carried = [use for use in uses if self._comes_by_state(use)] if passing is not None else []
-        own = [use for use in uses if self._when(use.consumer) == self.now]
-        flows = [_Flow(entering(str(passing)), tuple(use.part for use in carried))] if carried else []
-        flows += [self._flow(use) for use in own]
+        readers = self.contributions.to(value)
+        passing = self._by_state(value, readers.later)
+        flows = [*passing, *(self._flow(use) for use in readers.own)]
         self.leaving = [use for use in self.leaving if use.value is not value]
-        return self._joined(flows, [use.sum for use in (own if carried else own[1:])], owner) if flows else None
+        additions = [use.sum for use in (readers.own if passing else readers.own[1:])]
+        return self._sum(flows, additions, owner) if flows else None
 
     def _from_elsewhere(self, value: Tensor, uses: list[Use]) -> _Flow:
         """What the loss, another layer or a step that is no neighbour adds: by the port for the output, or a
         stand-in.
         """
         nodes = tuple(self.graph.find(use.sum) for use in uses[1:] if use.sum is not None)
-        origin = self._origin(uses[0])
+        origin = self.contributions.origin(uses[0])
         name = self.names.get(value.id, "·")
         label = f"from t = {abs(origin)}" if isinstance(origin, int) else f"∂L/∂{name}"
         if label.startswith("∂") and name in (*self.states, self.output):
@@ -203,19 +177,17 @@ class _Adjoint(Shapes):
         """One operation of the rule of `rule`."""
         lines = [index for index in node.inputs if index in self.at]
         if not lines:
-            self._put_aside(node)
+            self.factors.put_aside(node)
             return
         if is_view(node):
             self.at[node.index] = self.at[lines[0]]
             self.attached.setdefault(self.at[lines[0]], []).append(node)
             return
         chips = [self._chip(index, rule) for index in dict.fromkeys(node.inputs) if index not in self.at]
-        label = self._worded(node)
+        label = self._operation_label(node)
         round_ = len(label) <= 2
         key = self._key(f"d.{owner or 'shared'}.{node.op}")
-        folded = tuple(
-            n for index in dict.fromkeys(node.inputs) if index in self.labels for n in self.factors.pop(index, ())
-        )
+        folded = self.factors.take(index for index in node.inputs if index in self.labels)
         links = [self._link(_Flow(self.at[index], (self._tensor(index),))) for index in lines]
         links += [Link(chip, None) for chip in chips if chip]
         size = (24.0, 24.0) if round_ else (max(34.0, label_width(label) + 12), 22.0)
@@ -224,7 +196,7 @@ class _Adjoint(Shapes):
                 key,
                 "circle" if round_ else "box",
                 label,
-                self._role(owner),
+                self.role_of(owner),
                 size,
                 tuple(links),
                 (node, *folded),
@@ -244,79 +216,20 @@ class _Adjoint(Shapes):
         assert tensor is not None
         return tensor
 
-    def _put_aside(self, node: Node) -> None:
-        """An operation on forward values alone: part of what the rule multiplies by."""
-        inner = [n for index in dict.fromkeys(node.inputs) for n in self.factors.pop(index, ())]
-        self.factors[node.index] = [node, *inner]
-
     def _chip(self, index: int, rule: Node) -> str:
         """The forward value, or what was made of some, that an operation reads; empty if its label says it."""
         node = self.graph.nodes[index]
-        if self._is_fixed(node):
-            self.labels[index] = formula(node, self.graph, self._called) or ("mask" if node.dtype.kind == "b" else "c")
+        fixed = self.factors.fixed(node)
+        if fixed is not None:
+            self.labels[index] = fixed
             return ""
-        label = formula(node, self.graph, self._called) or (
-            f"{symbol(rule.op)}′" if index in self.factors else self._short(node)
-        )
-        inner = tuple(self.factors.pop(index, ()))
-        key = self._key(f"with.{label}")
-        width = max(24.0, label_width(label, 10) + 10)
-        self.items.append(
-            Item(
-                key,
-                "ellipse",
-                label,
-                self._tint(node, rule, bool(inner)),
-                (width, 17.0),
-                (),
-                inner,
-                value=None if inner else node,
-                beside=True,
-            )
-        )
+        label, role = self.factors.label(node, rule), self.factors.role(node, rule)
+        made = self.factors.take([index])
+        key, size = self._key(f"with.{label}"), (max(24.0, label_width(label, 10) + 10), 17.0)
+        self.items.append(Item(key, "ellipse", label, role, size, (), made, value=None if made else node, beside=True))
         return key
 
-    def _is_fixed(self, node: Node) -> bool:
-        """Whether a value was made of parameters and constants alone."""
-        stack, seen = [node], {node.index}
-        while stack:
-            one = stack.pop()
-            if one.op == "input" or (one.name is not None and not one.is_leaf):
-                return False
-            stack += [self.graph.nodes[k] for k in one.inputs if k not in seen]
-            seen.update(one.inputs)
-            if len(seen) > 12:
-                return False
-        return True
-
-    def _called(self, node: Node) -> str | None:
-        """The name of a forward value, with its timestep where that matters."""
-        if node.tensor is not None and node.tensor.id in self.names:
-            name = self.names[node.tensor.id]
-            return name + subscript(self.t) if name in (*self.states, self.output) else name
-        if node.tensor is not None and node.tensor is self.run.inputs[self.t]:
-            return f"x{subscript(self.t)}"
-        if node.name is None or node.op == "parameter" or node.timestep is None:
-            return node.name
-        return node.name + subscript(node.timestep)
-
-    def _short(self, node: Node) -> str:
-        while is_view(node):
-            node = self.graph.nodes[node.inputs[0]]
-        return slice_label(node.attributes.get("index")) if node.op == "getitem" else symbol(node.op)
-
-    def _tint(self, node: Node, rule: Node, made: bool) -> Role:
-        """The role of a chip: that of the value, or of the operation whose derivative it is."""
-        while is_view(node) and node.name is None:
-            node = self.graph.nodes[node.inputs[0]]
-        tensor = node.tensor
-        if tensor is not None and any(tensor is value for value in (*self.before.values(), *self.states.values())):
-            return "hidden" if node.name == self.output and len(self.states) > 1 else "cell"
-        if tensor is self.run.inputs[self.t]:
-            return "input"
-        return self._role(self.source.owners.get(rule.index if made else node.index))
-
-    def _worded(self, node: Node) -> str:
+    def _operation_label(self, node: Node) -> str:
         """The label of an operation on a cotangent."""
         if node.op == "scatter":
             return f"{slice_label(node.attributes.get('index'))} ←"
@@ -332,7 +245,7 @@ class _Adjoint(Shapes):
     def _input_gradient(self) -> str:
         """The gradient by the input, outside the frame; its key, empty if the loss does not depend on it."""
         x = self.run.inputs[self.t]
-        flow = self._gathered(x)
+        flow = self._sum_passed_on(x)
         if flow is None:
             return ""
         label = f"δx{subscript(self.t)}"
@@ -341,26 +254,26 @@ class _Adjoint(Shapes):
         )
         return "d.x"
 
-    def _shares(self) -> None:
+    def _add_shares(self) -> None:
         """What this step adds to the gradients of parameters and of whatever else lies outside."""
         for value in dict.fromkeys(self.graph.find(use.value) for use in self.leaving):
             assert value.tensor is not None
-            flow = self._gathered(value.tensor)
+            flow = self._sum_passed_on(value.tensor)
             assert flow is not None
-            label = f"δ{self._called(value) or value.op}"
+            label = f"δ{self.factors.name(value) or value.op}"
             role: Role = "parameter" if value.op == "parameter" else "value"
             self.items.append(share(self._key(f"d.{label[1:]}"), label, role, self._link(flow)))
 
     # -------------------------------------------------------------------------------------- lines
 
-    def _joined(self, flows: list[_Flow], sums: Iterable[Tensor | None], owner: str | None) -> _Flow:
+    def _sum(self, flows: list[_Flow], sums: Iterable[Tensor | None], owner: str | None) -> _Flow:
         """One line for several: the sum of what they carry."""
         if len(flows) == 1:
             return flows[0]
         key = self._key(f"d.{owner or 'shared'}.sum")
         nodes = tuple(self.graph.find(one) for one in sums if one is not None)
         links = tuple(self._link(flow) for flow in flows)
-        self.items.append(Item(key, "circle", "+", self._role(owner), (24.0, 24.0), links, nodes, True))
+        self.items.append(Item(key, "circle", "+", self.role_of(owner), (24.0, 24.0), links, nodes, True))
         total = _Flow(key, tuple(part for flow in flows for part in flow.parts))
         self._weigh(nodes, _norm(total))
         return total
@@ -376,14 +289,6 @@ class _Adjoint(Shapes):
 def _norm(flow: _Flow) -> float:
     total = sum((part.data for part in flow.parts[1:]), flow.parts[0].data)
     return float(np.linalg.norm(total))
-
-
-def _grouped(uses: Iterable[Use], key: Callable[[Use], object]) -> list[list[Use]]:
-    """The uses by what `key` says of them, in the order of their first ones."""
-    found: dict[object, list[Use]] = {}
-    for use in uses:
-        found.setdefault(key(use), []).append(use)
-    return list(found.values())
 
 
 def _distinct(states: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

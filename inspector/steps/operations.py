@@ -63,7 +63,7 @@ class Shapes:
         assert node.tensor is not None
         is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
         label = prefix + name + (subscript(self.t) if is_state else "")
-        role: Role = "hidden" if name == self.output else "cell" if is_state else self._role(name)
+        role: Role = "hidden" if name == self.output else "cell" if is_state else self.role_of(name)
         round_ = is_state and len(name) <= 2
         width = label_width(prefix + name, 12) + (22 if is_state else 10)
         shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
@@ -72,7 +72,7 @@ class Shapes:
     def _name(self, node: Node) -> str | None:
         return self.names.get(node.tensor.id) if node.tensor is not None else None
 
-    def _role(self, owner: str | None) -> Role:
+    def role_of(self, owner: str | None) -> Role:
         if owner is None:
             return "shared"
         if owner in self.states:
@@ -152,7 +152,7 @@ class _Builder(Shapes):
                 key,
                 "circle" if round_ else "box",
                 label,
-                self._role(owner),
+                self.role_of(owner),
                 (24.0, 24.0) if round_ else (max(34.0, label_width(label) + 12), 22.0),
                 tuple(lines),
                 (node, *folded),
