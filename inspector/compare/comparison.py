@@ -244,7 +244,7 @@ def _renamed(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
 
 
 def _with_states_called(step: Step, names: Mapping[str, str]) -> Step:
-    ports = {entering(old): entering(new) for old, new in names.items()}
+    ports: dict[str, str] = {entering(old): entering(new) for old, new in names.items()}
     labels = {f"{old}ₜ": f"{new}ₜ" for old, new in names.items()}
     items = [
         replace(

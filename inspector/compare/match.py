@@ -185,7 +185,7 @@ def _common_goals(a: Net, b: Net, match: Mapping[str, str]) -> Array:
     columns = {key: k for k, key in enumerate(match)}
     for name in [*a.exits, *b.exits]:
         columns.setdefault(_exit(name, a, b), len(columns))
-    exits = {leaving(name): columns[_exit(name, a, b)] for name in [*a.exits, *b.exits]}
+    exits: dict[str, int] = {leaving(name): columns[_exit(name, a, b)] for name in [*a.exits, *b.exits]}
     exits[_NOWHERE] = columns.setdefault(_NOWHERE, len(columns))
     straight, past_one = _goals(a, {key: columns[key] for key in match}, exits, len(columns))
     other_straight, other_past_one = _goals(b, {match[key]: columns[key] for key in match}, exits, len(columns))

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tinygrad_rnn.plurals import counted
 
-from ..steps.items import Gate, Item, entering
+from ..steps.items import Gate, Item, Port
 from ..steps.labels import symbol
 from ..text import visible
 from .net import OUTPUT, Net, Operation
@@ -54,9 +54,8 @@ class _Side:
 
     def said(self, key: str, depth: int = 3) -> str:
         """An operation as an expression of what is named."""
-        if key.startswith(entering("")):
-            name = key.removeprefix(entering(""))
-            return "xₜ" if name == "x" else f"{name}ₜ₋₁"
+        if isinstance(key, Port):
+            return "xₜ" if key.name == "x" else f"{key.name}ₜ₋₁"
         state = next((name for name, source in self.net.exits.items() if source == key and name != OUTPUT), None)
         return self.net.operations[key].name or (f"{state}ₜ" if state is not None else self.formula(key, depth))
 
@@ -115,8 +114,8 @@ class _Side:
 
     def owner(self, key: str) -> str:
         """The gate or state that an operation or exit serves."""
-        if key not in self.net.operations:
-            return key.partition(":")[2]
+        if isinstance(key, Port):
+            return key.name
         item = self.net.operations[key].item
         if item.layer and item.value is not None:
             return f"gate {item.key}"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..steps.items import Step, entering, leaving
+from ..steps.items import Port, Step, entering, leaving
 from .grid import Box, grid, pins_of
 from .maze import BEND, DOWN, LEFT, RIGHT, UP, Maze
 from .order import Spacing
@@ -124,7 +124,8 @@ class Tasks:
             return self.maze.point(*places.at[key]), self._departures(key)
         if key == entering("x"):
             return self.maze.point(places.x_port, 0.0), {UP: 0}
-        return self.maze.point(0.0, places.rails[key.removeprefix(entering(""))]), {RIGHT: 0}
+        assert isinstance(key, Port)
+        return self.maze.point(0.0, places.rails[key.name]), {RIGHT: 0}
 
     def _flow(self, key: str) -> int:
         """The direction in which lines run past an item: up in the gates, right on a rail, down below one.

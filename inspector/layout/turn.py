@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from ..steps.items import Item, Link, Step, diagonal_path, entering
+from ..steps.items import Item, Link, Port, Step, diagonal_path, entering
 from .place import Placement
 
 __all__ = ["transposed", "turned"]
@@ -23,8 +23,8 @@ def transposed(step: Step) -> Step:
     ends: dict[str, str] = {}
     for item in step.items:
         for link in item.links:
-            if link.source.startswith(entering("")):
-                ends.setdefault(link.source.removeprefix(entering("")), item.key)
+            if isinstance(link.source, Port):
+                ends.setdefault(link.source.name, item.key)
             elif step.by_key[link.source].beside:
                 lines[item.key].append(link)
             else:
@@ -33,8 +33,8 @@ def transposed(step: Step) -> Step:
     for state, key in leaving.items():
         if key in lines:
             lines[key].append(Link(entering(state)))
-        else:
-            ends.setdefault(key.removeprefix(entering("")), entering(state))
+        elif isinstance(key, Port):
+            ends.setdefault(key.name, entering(state))
     states = []
     for state, key in step.totals or ():
         if state not in leaving and key:

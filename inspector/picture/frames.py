@@ -8,7 +8,7 @@ from ..layout.columns import ABOVE, BELOW, Fold, Laid, Row, lay_out
 from ..layout.order import Spacing
 from ..layout.polylines import Path
 from ..layout.route import Wire
-from ..steps.items import Item, Link, entering, safe
+from ..steps.items import Item, Link, Port, entering, safe
 from .canvas import Canvas
 from .layers import Layers
 from .picture import Part
@@ -83,18 +83,15 @@ class _Tiler:
     def _draw_link(self, laid: Laid, item: Item, operand: int, link: Link, entered: Carried) -> None:
         """The line to an operand of an item, from another item or from outside the frame."""
         path: Path = laid.wire(Wire(link.source, item.key, operand))
-        port = link.source.removeprefix(entering(""))
-        if link.source == entering("x"):
-            source, before = entered[port]
-            if not source:
-                return
-            path, rail = (*before, *path[1:]), False
-        elif link.source.startswith(entering("")):
-            source, before = entered[port]
-            path = (*before, *path)
-            rail = port in laid.placement.highways and path[-1][1] == path[0][1]
-        else:
+        if not isinstance(link.source, Port):
             source = laid.prefix + safe(link.source)
             rail = path[0][1] == path[-1][1] and path[0][1] in laid.rails
+        else:
+            source, before = entered[link.source.name]
+            if not source:
+                return
+            is_input = link.source == entering("x")
+            path = (*before, *(path[1:] if is_input else path))
+            rail = not is_input and link.source.name in laid.placement.highways and path[-1][1] == path[0][1]
         stroke = self.canvas.ink.stroke(link.edge, link.cut, rail)
         self.canvas.line(source, laid.prefix + safe(item.key), path, stroke, rails=laid.rails)

@@ -13,6 +13,7 @@ __all__ = [
     "Gate",
     "Item",
     "Link",
+    "Port",
     "Role",
     "Step",
     "diagonal_path",
@@ -36,14 +37,38 @@ Role: TypeAlias = (
 """What something drawn is to the cell, by which the theme colours it."""
 
 
-def entering(name: str) -> str:
+class Port(str):
+    """The key of a place where a state, or the input ``x``, enters or leaves a step; no text is equal to it."""
+
+    side: Literal["entering", "leaving"]
+    name: str
+
+    def __new__(cls, side: Literal["entering", "leaving"], name: str) -> Port:
+        """Made by :func:`entering` and :func:`leaving`."""
+        port = super().__new__(cls, f"{side}:{name}")
+        port.side, port.name = side, name
+        return port
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return self.side, self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Port) and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+def entering(name: str) -> Port:
     """The port through which a state, or the input ``x``, enters a step."""
-    return f"entering:{name}"
+    return Port("entering", name)
 
 
-def leaving(name: str) -> str:
+def leaving(name: str) -> Port:
     """The port through which a state leaves a step."""
-    return f"leaving:{name}"
+    return Port("leaving", name)
 
 
 class Link(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..text import label_width, oval_width
-from .items import Gate, Item, Link, Role, Step, entering
+from .items import Gate, Item, Link, Port, Role, Step
 from .labels import symbol
 
 __all__ = ["JOIN", "cell_step", "gate_step", "joined"]
@@ -171,7 +171,7 @@ def _without_values(step: Step) -> Step:
 def joined(step: Step) -> Step:
     """Layers that all read the input and the same states take them from one joined line."""
     layers = [item for item in step.items if item.layer]
-    shared = [link.source for link in layers[0].links if link.source.startswith(entering(""))] if layers else []
+    shared = [link.source for link in layers[0].links if isinstance(link.source, Port)] if layers else []
     shared = [s for s in shared if all(s in [link.source for link in item.links] for item in layers)]
     if len(layers) < 2 or len(shared) < 2:
         return step

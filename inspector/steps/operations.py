@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tinygrad_rnn import Node, Tensor
 
 from ..text import label_width, oval_width, subscript
-from .items import Gate, Item, Link, Role, Step, entering
+from .items import Gate, Item, Link, Port, Role, Step, entering
 from .labels import is_view, number_or_name, operation_label, slice_label
 from .source import Source
 
@@ -213,7 +213,7 @@ class _Builder(Shapes):
         """
         if self._name(node) is not None:
             return False
-        entered = lines[0].source.startswith(entering(""))
+        entered = isinstance(lines[0].source, Port)
         return is_view(node) or (node.op == "stop_gradient" and entered)
 
     def _fold(self, node: Node, lines: Sequence[Link]) -> None:
