@@ -115,7 +115,7 @@ def _mark(shape: Shape, change: int) -> Shape:
     inward = 2.0 if shape.kind == "box" else 0.0
     x, y = shape.x + reach * shape.width / 2 - inward, shape.y + reach * shape.height / 2 - inward
     part = CHANGES[change]
-    paint = theme.paint(part)._replace(fill="#FFFFFF")
+    paint = theme.paint(part)._replace(fill=theme.PAPER)
     return Shape(
         f"{shape.id}.mark", "circle", x, y, _MARK, _MARK, _MARKS[change], paint, Look(part, "mark"), "", 10, 1.2
     )

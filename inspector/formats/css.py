@@ -45,36 +45,38 @@ def class_of_grade(grade: Grade) -> str:
 
 def style_sheet(gates: tuple[str, ...]) -> str:
     """The CSS that an SVG carries: dark mode, and what happens under the pointer."""
+    grey, rail, path, none, grid = (theme.LINES[grade][1] for grade in ("plain", "rail", "path", "none", "grid"))
     rules = [
         ":root{color-scheme:light dark}",
         ".node:hover path,.node:hover ellipse,.node:hover polygon{stroke-width:3px}",
         ".edge:hover path{stroke-width:6px}",
-        ".node:target path,.node:target ellipse,.node:target polygon{stroke:#D1242F;stroke-width:4px}",
+        ".node:target path,.node:target ellipse,.node:target polygon"
+        f"{{stroke:{theme.LINES['path'][0]};stroke-width:4px}}",
         ".node text{pointer-events:none}",
         "@media (prefers-color-scheme:dark){",
-        " .graph>polygon,.graph>g>a>polygon{fill:#0D1117}",
-        " text{fill:#E6EDF3}",
-        " .plain path,.cut path,.loose path,.fold path{stroke:#8B949E}",
-        " .plain polygon,.cut polygon{fill:#8B949E;stroke:#8B949E}",
-        " .none path,.unreached path{stroke:#3A424C} .none polygon,.unreached polygon{fill:#3A424C;stroke:#3A424C}",
-        " .rail path{stroke:#E3B341} .rail polygon{fill:#E3B341;stroke:#E3B341} .rail text{fill:#E3B341}",
-        " .path path{stroke:#FF7B72} .path polygon{fill:#FF7B72;stroke:#FF7B72}",
+        f" .graph>polygon,.graph>g>a>polygon{{fill:{theme.DARK_PAPER}}}",
+        f" text{{fill:{theme.DARK_INK}}}",
+        f" .plain path,.cut path,.loose path,.fold path{{stroke:{grey}}}",
+        f" .plain polygon,.cut polygon{{fill:{grey};stroke:{grey}}}",
+        f" .none path,.unreached path{{stroke:{none}}} .none polygon,.unreached polygon{{fill:{none};stroke:{none}}}",
+        f" .rail path{{stroke:{rail}}} .rail polygon{{fill:{rail};stroke:{rail}}} .rail text{{fill:{rail}}}",
+        f" .path path{{stroke:{path}}} .path polygon{{fill:{path};stroke:{path}}}",
     ]
     rules += [_dark(role, one) for role, one in theme.ROLES.items()]
     rules += [_dark(f"gate{k}", theme.paint(Gate(gate), gates)) for k, gate in enumerate(gates)]
     for change in _CHANGES:
         dark = theme.ROLES[change].dark_stroke
         rules.append(f" .{change}-line path{{stroke:{dark}}} .{change}-line polygon{{fill:{dark};stroke:{dark}}}")
-    rules += [" .named path,.named ellipse{fill:#0D1117}"]
+    rules += [f" .named path,.named ellipse{{fill:{theme.DARK_PAPER}}}"]
     rules += [f" {_shapes(f'.v{k}')}{{fill:{dark}}}" for k, (_, dark) in enumerate(theme.VALUES)]
     rules += [
         f" .curve{k} path{{stroke:{dark}}} .mark.curve{k} ellipse{{fill:{dark};stroke:{dark}}} .hollow.curve{k}"
-        f" ellipse{{fill:#0D1117;stroke:{dark}}}"
+        f" ellipse{{fill:{theme.DARK_PAPER};stroke:{dark}}}"
         for k, (_, dark) in enumerate(theme.CURVES)
     ]
-    rules += [" .grid path{stroke:#21262D}"]
-    rules += [f" {_shapes('.on-path')}{{stroke:#FF7B72}}"]
-    rules += [f" {_shapes('.on-none')},{_shapes('.on-unreached')}{{stroke:#3A424C}}"]
+    rules += [f" .grid path{{stroke:{grid}}}"]
+    rules += [f" {_shapes('.on-path')}{{stroke:{path}}}"]
+    rules += [f" {_shapes('.on-none')},{_shapes('.on-unreached')}{{stroke:{none}}}"]
     rules += [f" {_shapes(f'.on-g{k}')}{{stroke:{dark}}}" for k, (_, _, dark) in enumerate(theme.GRADIENT)]
     rules += [
         f" .g{k} path{{stroke:{dark}}} .g{k} polygon{{fill:{dark};stroke:{dark}}}"

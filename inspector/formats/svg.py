@@ -76,7 +76,7 @@ def to_svg(picture: Picture) -> str:
             f'xmlns="http://www.w3.org/2000/svg" font-family={quoteattr(theme.FONT)}>'
         ),
         f'<g id="graph0" class="graph" transform="translate({MARGIN - left:.2f} {MARGIN + top:.2f})">',
-        f'<polygon fill="#ffffff" stroke="none" points="{backdrop}"/>',
+        f'<polygon fill="{theme.PAPER.lower()}" stroke="none" points="{backdrop}"/>',
     ]
     for frame in picture.frames:
         parts += _frame(frame)
@@ -115,7 +115,7 @@ def _frame(frame: Frame) -> Iterator[str]:
     x, y, _ = frame_label(frame)
     box = _box(frame.left, frame.bottom, frame.right, frame.top)
     inside = [f'<path fill="{frame.paint.fill}" stroke="{frame.paint.stroke}" stroke-width="1.2" d="{box}"/>']
-    inside.append(_label(frame.label, x, y, 11.0, "#57606A"))
+    inside.append(_label(frame.label, x, y, 11.0, theme.GREY))
     return _group(f"cluster frame {class_of_part(frame.part)}", frame.id, frame.tooltip or frame.label, inside)
 
 

@@ -87,7 +87,7 @@ class _Palette:
         self.gates = gates
         self.colours: dict[str, str] = {}
         self.styles: dict[str, str] = {}
-        for value, name in ((theme.INK, "ink"), ("#57606A", "grey"), ("#FFFFFF", "paper")):
+        for value, name in ((theme.INK, "ink"), (theme.GREY, "grey"), (theme.PAPER, "paper")):
             self.colour(value, name)
 
     def colour(self, value: str, wish: str) -> str:

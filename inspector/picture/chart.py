@@ -22,7 +22,7 @@ __all__ = ["add_chart"]
 _HEIGHT, _MARK, _BADGE, _TICKS = 190.0, 7.0, 13.0, 7
 _LEADERS, _PITCH = 58.0, 52.0
 """Points from the ends of leaders to the axis that they lead to, and at least from tick to tick."""
-_AXIS, _GRID = "#57606A", "#D8DEE4"
+_AXIS, _GRID = theme.LINES["plain"][0], theme.LINES["grid"][0]
 Points = list[tuple[int, float, float]]
 
 
@@ -200,7 +200,7 @@ class _Chart:
         light, dark = theme.CURVES[look.place]
         hollow = look.variant % 4 > 1
         shown = Look(Curve(look.place), "hollow" if hollow else "mark")
-        paint = theme.Paint("#FFFFFF" if hollow else light, light, "#0D1117" if hollow else dark, dark)
+        paint = theme.Paint(theme.PAPER if hollow else light, light, theme.DARK_PAPER if hollow else dark, dark)
         self.picture.shapes.append(
             Shape(own, "circle", x, y, _MARK, _MARK, "", paint, shown, tooltip, 9, 1.6 if hollow else 0.8)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from .picture import Grade, Line, Look
 
 __all__ = ["Ink", "Stroke"]
 
-_PLAIN = "#57606A"
-_RAIL = "#B36200"
-_PATH = "#D1242F"
 _DECADES = 10.0
 
 
@@ -65,8 +62,6 @@ class Ink:
         From (Tensor id, operand) to the norm of the gradient through that edge; ``None`` without a trace.
     edges : iterable
         The edges that are drawn.
-    plain : str
-        The colour of a line without a gradient.
     valued : iterable
         Nodes whose shapes are filled by the mean of their values; none where shapes keep the colours of their kind.
     highlight : iterable
@@ -84,14 +79,12 @@ class Ink:
         self,
         norms: Mapping[tuple[int, int], float] | None,
         edges: Iterable[tuple[int, int] | None],
-        plain: str = _PLAIN,
         valued: Iterable[Node] = (),
         highlight: Iterable[tuple[int, int]] = (),
     ) -> None:
         self.norms = norms
         self.highlight = frozenset(highlight)
         self.largest = max((abs(_mean(node)) for node in valued), default=0.0)
-        self.plain = plain
         known = [] if norms is None else [norms.get(edge, 0.0) for edge in edges if edge is not None]
         seen = [norm for norm in known if norm > 0 and math.isfinite(norm)]
         self.high = max(seen, default=1.0)
@@ -102,21 +95,21 @@ class Ink:
         if edge in self.highlight:
             norm = None if self.norms is None else self.norms.get(edge)
             known = "" if norm is None else f": gradient norm {number(norm)}"
-            return Stroke(_PATH, 5.0, "path", f"on the path{known}", False, 100.0, norm)
+            return Stroke(theme.LINES["path"][0], 5.0, "path", f"on the path{known}", False, 100.0, norm)
         if cut:
-            return Stroke("#79828D", 1.2, "cut", "cut: no gradient flows back here", True, 0.0, cut=True)
+            return Stroke(theme.LINES["cut"][0], 1.2, "cut", "cut: no gradient flows back here", True, 0.0, cut=True)
         if self.norms is None or edge is None:
-            colour, width = (_RAIL, 3.0) if rail else (self.plain, 1.5)
-            return Stroke(colour, width, "rail" if rail else "plain", "gradient —", False, 1.0 * rail)
+            grade: Literal["rail", "plain"] = "rail" if rail else "plain"
+            return Stroke(theme.LINES[grade][0], 3.0 if rail else 1.5, grade, "gradient —", False, 1.0 * rail)
         norm = self.norms.get(edge)
         if norm is None:
             return Stroke(
-                theme.GRADIENT[0][0], 0.9, "unreached", "no gradient: the loss does not depend on this", True, 0.0
+                theme.LINES["none"][0], 0.9, "unreached", "no gradient: the loss does not depend on this", True, 0.0
             )
         if not math.isfinite(norm):
-            return Stroke("#BF3989", 3.0, "bad", f"gradient {norm}", False, 99.0, norm)
+            return Stroke(theme.LINES["bad"][0], 3.0, "bad", f"gradient {norm}", False, 99.0, norm)
         if norm == 0.0:
-            return Stroke(theme.GRADIENT[0][0], 0.9, "none", "gradient exactly 0", True, 0.0, norm)
+            return Stroke(theme.LINES["none"][0], 0.9, "none", "gradient exactly 0", True, 0.0, norm)
         k = theme.gradient_bin(norm, self.low, self.high)
         colour, width, _ = theme.GRADIENT[k]
         return Stroke(colour, width, k, f"gradient norm {number(norm)}", False, 1.0 + k, norm)

@@ -23,7 +23,7 @@ __all__ = ["Carried", "States"]
 Carried: TypeAlias = dict[str, tuple[str, Path]]
 """By state: the shape that its line comes from, and the way of the line so far."""
 
-_LOOSE = Stroke("#79828D", 1.0, "loose", "", True, -1.0)
+_LOOSE = Stroke(theme.LINES["cut"][0], 1.0, "loose", "", True, -1.0)
 
 
 class States:

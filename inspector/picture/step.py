@@ -50,7 +50,7 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
     gates = canvas.picture.gates
     paint, look = theme.paint(item.role, gates), Look(item.role)
     if canvas.ink.norms is None and item.value is not None and isinstance(item.role, Gate) and not item.layer:
-        paint, look = paint._replace(fill="#FFFFFF", dark_fill="#0D1117"), look._replace(variant="named")
+        paint, look = paint._replace(fill=theme.PAPER, dark_fill=theme.DARK_PAPER), look._replace(variant="named")
     border = 0.9 if item.beside else 2.0 if nonlinear or item.role == "hidden" else 1.2
     if not item.beside:
         paint, look, border = canvas.ink.outline(node, paint, look, border)

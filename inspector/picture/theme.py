@@ -11,10 +11,15 @@ from ..steps.items import Gate
 
 __all__ = [
     "CURVES",
+    "DARK_INK",
+    "DARK_PAPER",
     "FONT",
     "GATE_WORDS",
     "GRADIENT",
+    "GREY",
     "INK",
+    "LINES",
+    "PAPER",
     "VALUES",
     "Paint",
     "dashed",
@@ -25,7 +30,8 @@ __all__ = [
 ]
 
 FONT = "Helvetica,Arial,sans-serif"
-INK = "#1B1F24"
+INK, GREY, PAPER = "#1B1F24", "#57606A", "#FFFFFF"
+DARK_INK, DARK_PAPER = "#E6EDF3", "#0D1117"
 
 
 class Paint(NamedTuple):
@@ -97,6 +103,16 @@ GRADIENT = (
 )  # fmt: skip
 """Colour, width in points and dark-mode colour of the eight classes of gradient norm, weakest first."""
 
+LINES = {
+    "plain": (GREY, "#8B949E"),
+    "rail": ("#B36200", "#E3B341"),
+    "path": ("#D1242F", "#FF7B72"),
+    "cut": ("#79828D", "#8B949E"),
+    "bad": ("#BF3989", "#BF3989"),
+    "none": (GRADIENT[0][0], GRADIENT[0][2]),
+    "grid": ("#D8DEE4", "#21262D"),
+}
+"""Colours in light and in dark mode of lines that have none by the norm of their gradient."""
 
 CURVES = (
     ("#7438A8", "#A45CFF"),

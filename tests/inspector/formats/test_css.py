@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import inspector
 from inspector.formats.css import class_of_line, class_of_part, class_of_shape, style_sheet
 from inspector.picture import theme
 from inspector.picture.picture import Curve, Grade, Line, Look
@@ -49,3 +53,10 @@ def test_the_sheet_has_a_rule_for_every_part_and_every_class_of_numbers() -> Non
     classes = [*theme.ROLES, *(class_of_part(part, GATES) for part in looks)]
     classes += [f"v{k}" for k in range(len(theme.VALUES))] + [f"g{k}" for k in range(len(theme.GRADIENT))]
     assert [name for name in classes if f" .{name} path" not in sheet] == []
+
+
+@pytest.mark.parametrize("folder", ["picture", "formats"])
+def test_colours_stand_in_the_theme_alone(folder: str) -> None:
+    files = (Path(inspector.__file__).parent / folder).glob("*.py")
+    found = {file.name: re.findall("#[0-9A-Fa-f]{6}", file.read_text(encoding="utf-8")) for file in files}
+    assert [name for name, colours in found.items() if colours and name != "theme.py"] == []
