@@ -24,11 +24,11 @@ from ..steps.source import sources_of
 from ..text import subscript, visible
 from ..tracing.replay import step_by_step
 from .match import match_operations
-from .merge import Merged, merge
+from .merge import Merged, merge_steps
 from .net import Net, net_of
-from .normal_form import taken_apart
-from .picture import drawn
-from .words import described
+from .normal_form import to_normal_form
+from .picture import draw_comparison
+from .words import describe
 
 __all__ = ["Comparison", "compare_graphs"]
 
@@ -71,7 +71,7 @@ class Comparison(Result):
     @cached_property
     def picture(self) -> Picture:
         """The diagram as data."""
-        return drawn(*self._drawable)
+        return draw_comparison(*self._drawable)
 
     @cached_property
     def drawing(self) -> Drawing:
@@ -160,13 +160,13 @@ def compare_graphs(
     names = _names(first.cell, second.cell)
     nets = net_of(first.step), net_of(second.step)
     match = match_operations(*nets)
-    renamed = _renamed(*nets, match)
+    renamed = _states_renamed(*nets, match)
     other = _with_states_called(second.step, renamed)
     if renamed:
         nets = nets[0], net_of(other)
         match = match_operations(*nets)
-    merged = merge(first.step, other, nets, match)
-    words = described(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)), renamed)
+    merged = merge_steps(first.step, other, nets, match)
+    words = describe(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)), renamed)
     title = visible(f"{names[0]} → {names[1]}")
     drawable = _Drawable(merged, first.x or second.x, title, names, _notes(merged, names))
     shared = tuple(key for key in nets[0].operations if key in match)
@@ -193,7 +193,7 @@ def _shown(value: Cell | Run, level: str, offset: int) -> _Shown:
     node = replace(graph.find(x), index=graph.find(x).index + offset) if x in graph else None
     cell = run.cell
     assert isinstance(cell, Cell)
-    return _Shown(cell, DETAIL[level](taken_apart(step)), node, len(graph))
+    return _Shown(cell, DETAIL[level](to_normal_form(step)), node, len(graph))
 
 
 def _unrolled(cell: Cell) -> Run:
@@ -207,10 +207,10 @@ def _unrolled(cell: Cell) -> Run:
 def _timeless(step: Step, offset: int) -> Step:
     """The step with states called ``cₜ``, and nodes that are told apart from those of another graph."""
 
-    def moved(node: Node) -> Node:
+    def renumbered(node: Node) -> Node:
         return replace(node, index=node.index + offset)
 
-    def said(item: Item) -> str:
+    def timeless_label(item: Item) -> str:
         if item.value is None or item.label == item.value.name:
             return item.label
         ago = step.timestep - (item.value.timestep if item.value.timestep is not None else step.timestep)
@@ -219,25 +219,28 @@ def _timeless(step: Step, offset: int) -> Step:
 
     items = [
         replace(
-            item, label=said(item), nodes=tuple(map(moved, item.nodes)), value=moved(item.value) if item.value else None
+            item,
+            label=timeless_label(item),
+            nodes=tuple(map(renumbered, item.nodes)),
+            value=renumbered(item.value) if item.value else None,
         )
         for item in step.items
     ]
     return step.with_items(items)
 
 
-def _renamed(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+def _states_renamed(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
     """States that the same operation gives under another name: from their names in the second cell to those in the
     first.
     """
     found: dict[str, str] = {}
     for name, key in a.exits.items():
-        there = (
+        candidates = (
             other
             for other, given in b.exits.items()
             if other not in a.exits and other not in found and given == match.get(key)
         )
-        twin = next(there, None) if name not in b.exits else None
+        twin = next(candidates, None) if name not in b.exits else None
         if twin is not None:
             found[twin] = name
     return found

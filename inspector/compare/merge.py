@@ -13,7 +13,7 @@ from ..steps.levels import JOIN, joined
 from ..text import label_width
 from .net import OUTPUT, Net, Operation
 
-__all__ = ["ADDED", "KEPT", "REMOVED", "Merged", "merge"]
+__all__ = ["ADDED", "KEPT", "REMOVED", "Merged", "merge_steps"]
 
 KEPT, REMOVED, ADDED = 0, 1, 2
 """In both steps, only in the first, only in the second; the second number of a merged line's edge."""
@@ -49,7 +49,7 @@ class Merged:
     pair: dict[str, tuple[Item | None, Item | None]] = field(default_factory=dict)
 
 
-def merge(a: Step, b: Step, nets: tuple[Net, Net], match: Mapping[str, str]) -> Merged:
+def merge_steps(a: Step, b: Step, nets: tuple[Net, Net], match: Mapping[str, str]) -> Merged:
     """The union of two steps in which matched operations are one."""
     return _Merger(a, b, nets, match).run()
 
@@ -155,10 +155,10 @@ class _Merger:
         )
         if not (first and second) and state is not None:
             change = REMOVED if first else ADDED
-        own = _unused(only.key, self.taken) if not first else only.key
-        self._note(own, change, values)
+        value_key = _unused(only.key, self.taken) if not first else only.key
+        self._note(value_key, change, values)
         self.values[key] = (
-            replace(_twin(*values), key=own, links=(Link(key, self._edge(change), node=only.links[0].node),)),
+            replace(_twin(*values), key=value_key, links=(Link(key, self._edge(change), node=only.links[0].node),)),
             change,
         )
         return self.values[key][0]

@@ -15,14 +15,14 @@ from ..steps.items import Item, Link, Step
 from ..steps.labels import symbol
 from ..text import label_width
 
-__all__ = ["taken_apart"]
+__all__ = ["to_normal_form"]
 
 _LINEAR = frozenset({"add", "subtract", "negative", "multiply"})
 _Term = Link | Item
 """A summand: a value that is computed, or the item that adds a parameter or a constant."""
 
 
-def taken_apart(step: Step) -> Step:
+def to_normal_form(step: Step) -> Step:
     """The same computation with products and sums in the one form that equations have."""
     return _flat_sums(_without_idle(_sliced(_without_idle(_unjoined(step)))))
 
@@ -84,12 +84,12 @@ def _sliced(step: Step) -> Step:
         for inner in _behind(affine[source], affine):
             if (inner.key, item.label) in made:
                 continue
-            own = keys.new(f"{item.key.rpartition('.getitem')[0]}.{_op(inner)}")
-            made[inner.key, item.label] = own
+            slice_key = keys.new(f"{item.key.rpartition('.getitem')[0]}.{_op(inner)}")
+            made[inner.key, item.label] = slice_key
             lines = tuple(
                 link._replace(source=made.get((link.source, item.label), link.source)) for link in inner.links
             )
-            items.append(replace(inner, key=own, role=item.role, links=lines))
+            items.append(replace(inner, key=slice_key, role=item.role, links=lines))
         alias[item.key] = made[source, item.label]
     states = tuple((name, alias.get(key, key)) for name, key in step.states)
     return replace(step, items=tuple(items), states=states)
@@ -173,8 +173,8 @@ def _chain(top: Item, terms: list[_Term]) -> list[Item]:
     fixed = _one_bias([term for term in terms if isinstance(term, Item)])
     chain: list[Item] = []
     if len(lines) > 1:
-        own = replace(top, shape="circle", label=symbol("add"), size=(24.0, 24.0), learned=False)
-        chain.append(replace(own, links=lines, key=f"{top.key}.sum" if top.key in [f.key for f in fixed] else top.key))
+        plus = replace(top, shape="circle", label=symbol("add"), size=(24.0, 24.0), learned=False)
+        chain.append(replace(plus, links=lines, key=f"{top.key}.sum" if top.key in [f.key for f in fixed] else top.key))
     for item in fixed:
         link = Link(chain[-1].key, item.links[0].edge, node=item.links[0].node) if chain else lines[0]
         chain.append(replace(item, links=(link,), role=top.role))

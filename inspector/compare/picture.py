@@ -21,7 +21,7 @@ from ..steps.items import entering, safe
 from ..text import label_width
 from .merge import ADDED, KEPT, REMOVED, Merged
 
-__all__ = ["CHANGES", "drawn"]
+__all__ = ["CHANGES", "draw_comparison"]
 
 CHANGES: dict[int, Change] = {KEPT: "kept", REMOVED: "removed", ADDED: "added"}
 _MARKS = {REMOVED: "−", ADDED: "+"}
@@ -52,7 +52,9 @@ class _ChangeInk(Ink):
         )
 
 
-def drawn(merged: Merged, x: Node | None, title: str, names: tuple[str, str], notes: Mapping[str, str]) -> Picture:
+def draw_comparison(
+    merged: Merged, x: Node | None, title: str, names: tuple[str, str], notes: Mapping[str, str]
+) -> Picture:
     """The merged step with its legend.
 
     Parameters
@@ -72,11 +74,11 @@ def drawn(merged: Merged, x: Node | None, title: str, names: tuple[str, str], no
     prefix = safe(f"t{merged.step.timestep}.")
     picture.frames = [replace(frame, label="one timestep", tooltip="one timestep") for frame in picture.frames]
     keys = {prefix + safe(key): key for key in merged.change}
-    changes = {own: merged.change[key] for own, key in keys.items()}
+    changes = {shape_id: merged.change[key] for shape_id, key in keys.items()}
     changes[f"{prefix}x"] = _of_input(merged)
-    says = {own: notes.get(key, "") for own, key in keys.items()}
+    says = {shape_id: notes.get(key, "") for shape_id, key in keys.items()}
     marks = [_mark(shape, changes[shape.id]) for shape in picture.shapes if changes.get(shape.id, KEPT) != KEPT]
-    picture.shapes = [_dressed(shape, changes.get(shape.id), says.get(shape.id, "")) for shape in picture.shapes]
+    picture.shapes = [_with_change(shape, changes.get(shape.id), says.get(shape.id, "")) for shape in picture.shapes]
     _name_states(picture, merged, prefix)
     picture.shapes += marks
     _title_and_legend(picture, canvas, merged, names)
@@ -91,7 +93,7 @@ def _of_input(merged: Merged) -> int:
     return found.pop() if len(found) == 1 else KEPT
 
 
-def _dressed(shape: Shape, change: int | None, says: str) -> Shape:
+def _with_change(shape: Shape, change: int | None, says: str) -> Shape:
     if change is None or shape.paint is None or shape.look.part == "join":
         return shape
     part = CHANGES[change]

@@ -8,17 +8,17 @@ from functools import cached_property
 from tinygrad_rnn.plurals import counted
 
 from ..steps.items import Gate, Item, Port
-from ..steps.labels import symbol
+from ..steps.labels import APPLIED, ATOM, PRODUCT, SUM, Text, in_brackets, symbol
 from ..text import visible
 from .net import OUTPUT, Net, Operation
 
-__all__ = ["described"]
+__all__ = ["describe"]
 
 _SHARED = "what several gates share"
 _NAMED = frozenset({"add", "subtract", "multiply", "divide"})
 
 
-def described(
+def describe(
     names: tuple[str, str],
     nets: tuple[Net, Net],
     match: Mapping[str, str],
@@ -50,37 +50,49 @@ class _Side:
 
     def __init__(self, net: Net, match: Mapping[str, str]) -> None:
         self.net, self.match = net, match
-        self.own = dict.fromkeys(key for key in net.operations if key not in match)
+        self.unmatched = dict.fromkeys(key for key in net.operations if key not in match)
 
-    def said(self, key: str, depth: int = 3) -> str:
+    def expression(self, key: str, depth: int = 3) -> str:
         """An operation as an expression of what is named."""
-        if isinstance(key, Port):
-            return "xₜ" if key.name == "x" else f"{key.name}ₜ₋₁"
-        state = next((name for name, source in self.net.exits.items() if source == key and name != OUTPUT), None)
-        return self.net.operations[key].name or (f"{state}ₜ" if state is not None else self.formula(key, depth))
+        return self._named(key, depth).text
 
     def formula(self, key: str, depth: int = 3) -> str:
         """What an operation computes."""
+        return self._formula(key, depth).text
+
+    def _named(self, key: str, depth: int) -> Text:
+        if isinstance(key, Port):
+            return Text("xₜ" if key.name == "x" else f"{key.name}ₜ₋₁", ATOM)
+        name = self.net.operations[key].name
+        name = name or next(
+            (f"{state}ₜ" for state, end in self.net.exits.items() if end == key and state != OUTPUT), ""
+        )
+        return Text(name, ATOM) if name else self._formula(key, depth)
+
+    def _formula(self, key: str, depth: int) -> Text:
         operation = self.net.operations[key]
-        parts = [self.said(link.source, depth - 1) if depth else "…" for link in operation.links]
+        parts = [self._named(link.source, depth - 1) if depth else Text("…", ATOM) for link in operation.links]
         item, op = operation.item, operation.kind[0]
-        sign = symbol(op)
+        sign, strength = symbol(op), SUM if op in ("add", "subtract") else PRODUCT
+        call = ", ".join(part.text for part in parts)
         if item.layer:
-            return f"{item.label.rpartition(' = ')[2].removesuffix('(·)')}({', '.join(parts)})"
+            return Text(f"{item.label.rpartition(' = ')[2].removesuffix('(·)')}({call})", APPLIED)
         if len(parts) > 1 and op in _NAMED:
-            return f" {sign} ".join(_grouped(part, op) for part in parts)
+            within = strength + (op in ("subtract", "divide"))
+            texts = [in_brackets(part, within if k else strength) for k, part in enumerate(parts)]
+            return Text(f" {sign} ".join(texts), strength)
         if len(parts) != 1 or " " not in item.label:
-            return f"{item.label}({', '.join(parts)})" if parts else item.label
-        part = _grouped(parts[0], op)
-        return f"{part} {item.label}" if item.label.startswith(sign) else f"{item.label} {part}"
+            return Text(f"{item.label}({call})", APPLIED) if parts else Text(item.label, ATOM)
+        part = in_brackets(parts[0], SUM if op == "add" else PRODUCT)
+        return Text(f"{part} {item.label}" if item.label.startswith(sign) else f"{item.label} {part}", strength)
 
     def source(self, key: str) -> str:
         """What gives a state."""
-        return self.formula(key, 4) if key in self.net.operations else self.said(key)
+        return self.formula(key, 4) if key in self.net.operations else self.expression(key)
 
     def base(self, key: str) -> str:
         """What only an operation of this cell alone stands in front of, or several that each read one value."""
-        while key in self.own and len(self.net.operations[key].links) == 1:
+        while key in self.unmatched and len(self.net.operations[key].links) == 1:
             key = self.net.operations[key].links[0].source
         return key
 
@@ -96,7 +108,7 @@ class _Side:
 
     def components(self, without: set[str]) -> Iterator[list[str]]:
         """What only this cell has, in connected pieces."""
-        left = dict.fromkeys(key for key in self.own if key not in without)
+        left = dict.fromkeys(key for key in self.unmatched if key not in without)
         for start in [*left]:
             if start not in left:
                 continue
@@ -110,7 +122,7 @@ class _Side:
                     left.pop(other, None)
                 piece.update(fresh)
                 stack += fresh
-            yield [key for key in self.own if key in piece]
+            yield [key for key in self.unmatched if key in piece]
 
     def owner(self, key: str) -> str:
         """The gate or state that an operation or exit serves."""
@@ -146,7 +158,7 @@ class _Words:
         self.names, self.match, self.noun, self.sizes, self.renamed = names, dict(match), noun, sizes, renamed
         self.back = {other: key for key, other in match.items()}
         self.sides = _Side(nets[0], self.match), _Side(nets[1], self.back)
-        self.told: set[str] = set()
+        self.mentioned: set[str] = set()
         self.rewired = list(self._rewired())
         self.moved: set[str] = set()
 
@@ -218,9 +230,9 @@ class _Words:
         """An operation that acts on something else, for the rest on the same."""
         first, second = self.sides
         kinds: dict[object, list[str]] = {}
-        for other in second.own:
+        for other in second.unmatched:
             kinds.setdefault(second.net.operations[other].kind, []).append(other)
-        for key in first.own:
+        for key in first.unmatched:
             kind = first.net.operations[key].kind
             for other in kinds.get(kind, []) if kind[0] != "add" else []:
                 was, now = self._left(key, other)
@@ -229,8 +241,8 @@ class _Words:
                     common = _operands(first.net.operations[key])
                     common.remove(was[0])
                     acts = (
-                        f"{first.net.operations[key].item.label} {_listed(map(first.said, common))} acts on"
-                        f" {second.said(now[0])} instead of {first.said(was[0])}"
+                        f"{first.net.operations[key].item.label} {_listed(map(first.expression, common))} acts on"
+                        f" {second.expression(now[0])} instead of {first.expression(was[0])}"
                     )
                     yield _sentence(f"in {second.owner(other)}, {acts}.")
                     break
@@ -257,7 +269,7 @@ class _Words:
         for name in first.net.exits:
             ours, theirs = first.net.exits[name], second.net.exits.get(name)
             if name != OUTPUT and theirs is not None and self.match.get(ours, ours) != theirs:
-                self.told.update((ours, theirs))
+                self.mentioned.update((ours, theirs))
                 yield f"{name}ₜ is {first.source(ours)} in {self.names[0]}, {second.source(theirs)} in {self.names[1]}."
 
     def _rewired(self) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -274,9 +286,11 @@ class _Words:
         for key, other in ((key, self.match[key]) for key in first.net.operations if key in self.match):
             theirs = {link.source: link.cut for link in second.net.operations[other].links}
             for link in first.net.operations[key].links:
-                there = self.match.get(link.source, link.source)
-                if theirs.get(there, link.cut) != link.cut:
-                    found.setdefault((second.said(there), self.names[not link.cut]), []).append(second.owner(other))
+                partner = self.match.get(link.source, link.source)
+                if theirs.get(partner, link.cut) != link.cut:
+                    found.setdefault((second.expression(partner), self.names[not link.cut]), []).append(
+                        second.owner(other)
+                    )
         for (source, name), owners in found.items():
             yield f"In {name}, no gradient flows back to {source} from {_listed_of(owners)}."
 
@@ -303,17 +317,17 @@ class _Words:
         kept = [s for s in gone if self.match.get(first.base(s), first.base(s)) not in bases]
         passed = {bases[self.match.get(first.base(s), first.base(s))] for s in gone if s not in kept}
         gone, come = kept, [s for s in come if s not in passed]
-        if (self.told | self.moved).intersection([*gone, *come]):
+        if (self.mentioned | self.moved).intersection([*gone, *come]):
             return
         if gone and come:
-            self.told.update((*gone, *come))
-            now, was = _listed(map(second.said, come)), _listed(map(first.said, gone))
+            self.mentioned.update((*gone, *come))
+            now, was = _listed(map(second.expression, come)), _listed(map(first.expression, gone))
             if now != was:
                 yield f"reads {now} instead of {was}"
-        elif gone and not first.own.keys() & set(gone):
-            yield f"no longer reads {_listed(map(first.said, gone))}"
-        elif come and not second.own.keys() & set(come):
-            yield f"also reads {_listed(map(second.said, come))}"
+        elif gone and not first.unmatched.keys() & set(gone):
+            yield f"no longer reads {_listed(map(first.expression, gone))}"
+        elif come and not second.unmatched.keys() & set(come):
+            yield f"also reads {_listed(map(second.expression, come))}"
 
     def _pieces(self, side: _Side, word: str) -> Iterator[str]:
         """What is removed or added and belongs to no gate that is."""
@@ -321,19 +335,19 @@ class _Words:
         entered: dict[tuple[str, str], list[tuple[str, str]]] = {}
         plain: list[str] = []
         for piece in side.components(self.moved):
-            if any(key in gates or key in self.told for key in piece):
+            if any(key in gates or key in self.mentioned for key in piece):
                 continue
             item, links = side.net.operations[piece[0]].item, side.net.operations[piece[0]].links
             targets = side.targets(piece)
             if len(piece) == 1 and item.learned and len(links) == 1 and targets:
-                source = "" if item.nodes[0].op == "add" else side.said(links[0].source)
+                source = "" if item.nodes[0].op == "add" else side.expression(links[0].source)
                 entered.setdefault((source, item.nodes[0].op), []).append((_parameter(item), _listed(targets)))
             else:
                 plain.append(self._piece(side, piece, targets))
         for (source, _), through in entered.items():
             parameters, where = _listed(dict.fromkeys(p for p, _ in through)), _listed_of([t for _, t in through])
-            said = f"{source} enters {where} through {parameters}" if source else f"+ {parameters} in {where}"
-            yield f"{word.capitalize()}: {said}."
+            statement = f"{source} enters {where} through {parameters}" if source else f"+ {parameters} in {where}"
+            yield f"{word.capitalize()}: {statement}."
         yield from (f"{word.capitalize()}: {text}." for text in plain)
 
     def _piece(self, side: _Side, piece: Sequence[str], targets: list[str]) -> str:
@@ -367,12 +381,6 @@ def _parameter(item: Item) -> str:
     """The parameter's name in an item's label."""
     sign = symbol(item.nodes[0].op)
     return item.label.removeprefix(f"{sign} ").removesuffix(f" {sign}")
-
-
-def _grouped(text: str, op: str) -> str:
-    """In brackets, where an operation binds tighter than what its operand is made of."""
-    loose = any(f" {sign} " in text for sign in "+−") and not text.endswith(")")
-    return f"({text})" if loose and op != "add" else text
 
 
 def _listed(names: Iterable[str]) -> str:
