@@ -169,9 +169,8 @@ def test_nothing_is_cut_off_in_a_narrow_notebook(tmp_path: Path) -> None:
     """A drawing five times as wide as its cell, and a plot, end where the cell ends: nothing hides behind a
     scrollbar.
     """
-    drawing = inspector.render(RUN, trace=inspector.trace(RUN, LOSS), level="operation")
-    assert isinstance(drawing, inspector.render.__globals__["Drawing"])
-    width = re.search(r'width="(\d+)pt"', drawing)
+    drawing = inspector.draw(RUN, trace=inspector.trace(RUN, LOSS))
+    width = re.search(r'width="(\d+)pt"', drawing.svg)
     assert width is not None and float(width[1]) > 1000
     page = tmp_path / "page.html"
     cell = '<div class="cell" style="width:700px;overflow-x:auto">'
