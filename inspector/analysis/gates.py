@@ -23,11 +23,11 @@ from ..plots.style import DASHED, FINE, KEY, SMALL, THIN
 from ..results import Analysis, Label, Labelled
 from ..text import percent
 from ..tracing.finite import first_not_finite
+from ..tracing.names import states_of
 from ..tracing.nonlinearities import Nonlinearity, named_values, nonlinearities
 from ..tracing.replay import recorded, step_by_step
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import trace
-from ..tracing.ways import states_of
 
 Floats = npt.NDArray[np.float64]
 

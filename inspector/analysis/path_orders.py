@@ -23,11 +23,11 @@ from ..plots.legends import title, visible
 from ..plots.maps import signed_map
 from ..results import Analysis, Labelled
 from ..tracing.finite import NotFinite
-from ..tracing.lanes import Array, norms_of, projections
+from ..tracing.lanes import Array, projections
+from ..tracing.names import cut_set, first_reached, gates_of, is_reversed, recorded, state_values, states_of, value_at
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import norms, trace
 from ..tracing.values import recorded_values
-from ..tracing.ways import cut_set, first_reached, gates_of, is_reversed, recorded, state_values, states_of, value_at
 
 __all__ = ["PathOrders", "path_orders"]
 
@@ -359,7 +359,7 @@ def _result(
         told,
         float(norms(rows.sum(axis=0)[None])[0]),
         Labelled(projections(rows), {"order": labels}, "signed share of the gradient"),
-        Labelled(norms_of(rows), {"order": labels}, "gradient norm"),
+        Labelled(norms(rows), {"order": labels}, "gradient norm"),
         Labelled(steps, {"t": range(len(series)), "order": labels}, "signed share of the gradient"),
         Labelled(
             [0.0 if s is None else float(norms(s.sum(axis=0)[None])[0]) for s in series],

@@ -19,10 +19,10 @@ from ..plots.curves import BACKWARDS, along_time, areas, base_line, curve, mark_
 from ..plots.figures import Canvas, picture
 from ..plots.legends import legend, title, visible
 from ..results import Analysis, Label, Labelled
-from ..tracing.lanes import Array, norms_of, one_lane, projections
+from ..tracing.lanes import Array, one_lane, projections
+from ..tracing.names import cut_set, gates_of, recorded, state_values, states_of
 from ..tracing.sparkline import sparkline
-from ..tracing.trace import trace
-from ..tracing.ways import cut_set, gates_of, recorded, state_values, states_of
+from ..tracing.trace import norms, trace
 
 __all__ = ["Shares", "shares"]
 
@@ -201,8 +201,8 @@ def shares(run: Run, loss: Tensor, by: Iterable[str] | None = None) -> Shares:
     return Shares(
         repr(run.cell),
         Labelled(np.reshape([projections(part) for part in order], (*shape, -1)), split, "share of the gradient"),
-        Labelled(np.reshape([norms_of(part) for part in order], (*shape, -1)), split, "gradient norm"),
-        Labelled(np.reshape([norms_of(part.sum(axis=0)[None]) for part in order], shape), axes, "gradient norm"),
+        Labelled(np.reshape([norms(part) for part in order], (*shape, -1)), split, "gradient norm"),
+        Labelled(np.reshape([norms(part.sum(axis=0)[None]) for part in order], shape), axes, "gradient norm"),
         Labelled(_highway(run, loss, states, every, lanes), axes, "gradient norm along the state alone"),
         not_finite=trace(run, loss).not_finite,
     )
@@ -261,7 +261,7 @@ def _highway(
     found = {}
     for node, total, _ in sweep(outputs, starts, list(wanted.values()), edit=edit):
         if node.id in wanted:
-            found[node.id] = norms_of(total.array)
+            found[node.id] = norms(total.array)
     return np.array(
         [[found[v.id][order[name]] if v.id in found else 0.0 for v in values] for name, values in states.items()]
     )

@@ -24,8 +24,8 @@ from ..plots.style import HAIR, THIN
 from ..results import Analysis, Labelled
 from ..steps.labels import symbol
 from ..tracing.finite import NotFinite
+from ..tracing.names import first_reached, gates_of, names_by_id, recorded, states_of, value_at
 from ..tracing.trace import trace
-from ..tracing.ways import first_reached, gates_of, names_by_id, recorded, states_of, value_at
 from .semiring import AllPaths
 
 __all__ = ["Place", "StrongestPath", "strongest_path"]

@@ -25,10 +25,10 @@ from ..plots.style import FINE, HEAVY, KEY, THIN
 from ..results import Analysis, Labelled
 from ..steps.labels import APPLIED, formula, symbol
 from ..tracing.finite import NotFinite
+from ..tracing.names import is_reversed, recorded, state_values
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace
 from ..tracing.trace import trace as trace_of
-from ..tracing.ways import is_reversed, recorded, state_values
 
 __all__ = ["Waterfall", "waterfall"]
 

@@ -15,8 +15,8 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..analysis.saliency import METHODS
 from ..loading.suggest import did_you_mean
+from ..tracing.names import value_at
 from ..tracing.values import recorded_values
-from ..tracing.ways import value_at
 from .family import OK, command, either, option
 from .options import check_name, file_name, loss_of, number, one_cell, pair, picture, run_options, tables, unrolled
 

@@ -9,11 +9,9 @@ import numpy.typing as npt
 
 from tinygrad_rnn.autodiff.batching import Batched
 
-from .trace import norms
-
 Array = npt.NDArray[Any]
 
-__all__ = ["Array", "norms_of", "one_lane", "projections"]
+__all__ = ["Array", "one_lane", "projections"]
 
 
 def one_lane(part: Batched, lane: int) -> Batched:
@@ -33,8 +31,3 @@ def projections(lanes: Array) -> Array:
     direction = total / largest
     shares: Array = (flat / largest) @ direction / (direction @ direction)
     return shares
-
-
-def norms_of(lanes: Array) -> Array:
-    """The L2 norm of every lane."""
-    return norms(lanes)

@@ -1,4 +1,4 @@
-"""The run that an analysis of paths works on, and the named values that tell paths apart."""
+"""The names of a run's values, states and gates, by which an analysis tells its paths apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from .replay import loss_step_by_step, step_by_step
+from . import replay
 from .trace import behind, check, trace
 from .values import recorded_values
 
@@ -40,9 +40,7 @@ def recorded(run: Any, loss: Any, who: str) -> tuple[Run, Tensor]:
         If `loss` is not a single number, or does not depend on any value of the run.
     """
     check(run, loss, who)
-    if any(part.tape is not None for part in run.cells):
-        replayed = step_by_step(run)
-        run, loss = replayed, loss_step_by_step(loss, run, replayed)
+    run, loss = replay.recorded(run, loss)
     behind(loss, recorded_values(run).values(), who)
     return run, loss
 
