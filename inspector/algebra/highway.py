@@ -44,7 +44,7 @@ def along(statements: Statements, state: str) -> Derivative | None:
         if found is None:
             continue
         if statement.symbol == of:
-            return _needed(Derivative(of, by, found, tuple(where)))
+            return _without_unneeded(Derivative(of, by, found, tuple(where)))
         if written[statement.symbol] > 1 and found.op not in ("number", "symbol"):
             letter = statements.symbols.fresh(0 if found.batched else None)
             statements.values[letter] = np.broadcast_to(evaluate(found, statements.values), statement.expression.shape)
@@ -54,7 +54,7 @@ def along(statements: Statements, state: str) -> Derivative | None:
     return None
 
 
-def _needed(derivative: Derivative) -> Derivative:
+def _without_unneeded(derivative: Derivative) -> Derivative:
     """Without letters that it does not lead to."""
     needed = {e.symbol for e in subtrees(derivative.diagonal)}
     kept: list[Statement] = []
@@ -71,20 +71,20 @@ def _rule(e: Expression, inner: Sequence[Expression | None]) -> Expression | Non
     if not changes:
         return None
     if e.op == "reshape":
-        return _reshaped(e, changes[0][1])
+        return _reshape(e, changes[0][1])
     if any(e.operands[k].shape != e.shape for k, _ in changes):
         return None
     if e.op in _SAME:
         return changes[0][1]
     if e.op == "where":
-        return _made("where", e.operands[0], *(d or number(0.0) for d in inner[1:]))
+        return _make("where", e.operands[0], *(d or number(0.0) for d in inner[1:]))
     if e.op not in _RULES:
         return None
     terms = [_RULES[e.op](e, k, d) for k, d in changes]
-    return terms[0] if len(terms) == 1 else _added(*terms)
+    return terms[0] if len(terms) == 1 else _add(*terms)
 
 
-def _reshaped(e: Expression, inner: Expression) -> Expression:
+def _reshape(e: Expression, inner: Expression) -> Expression:
     """The diagonal in the shape that the values have from here on."""
     if inner.op == "number" or e.shape == e.operands[0].shape:
         return inner
@@ -101,8 +101,8 @@ def _product(e: Expression, k: int, d: Expression) -> Expression:
 def _quotient(e: Expression, k: int, d: Expression) -> Expression:
     a, b = e.operands
     if k == 0:
-        return _made("divide", d, b)
-    return _negated(_made("divide", _times(a, d), _made("square", b)))
+        return _make("divide", d, b)
+    return _negate(_make("divide", _times(a, d), _make("square", b)))
 
 
 def _times(a: Expression, b: Expression) -> Expression:
@@ -112,23 +112,23 @@ def _times(a: Expression, b: Expression) -> Expression:
         return number(_value(a) * _value(b))
     if numbers and _value(numbers[0]) == 1.0:
         return b if numbers[0] is a else a
-    return _made("multiply", a, b) if not numbers or numbers[0] is a else _made("multiply", b, a)
+    return _make("multiply", a, b) if not numbers or numbers[0] is a else _make("multiply", b, a)
 
 
-def _added(a: Expression, b: Expression) -> Expression:
+def _add(a: Expression, b: Expression) -> Expression:
     if a.op == b.op == "number":
         return number(_value(a) + _value(b))
     if a is b or (a.symbol is not None and a.symbol == b.symbol):
         return _times(number(2.0), a)
     if b.op == "negative":
-        return _made("subtract", a, b.operands[0])
-    return _made("add", a, b)
+        return _make("subtract", a, b.operands[0])
+    return _make("add", a, b)
 
 
-def _negated(a: Expression) -> Expression:
+def _negate(a: Expression) -> Expression:
     if a.op == "negative":
         return a.operands[0]
-    return number(-_value(a)) if a.op == "number" else _made("negative", a)
+    return number(-_value(a)) if a.op == "number" else _make("negative", a)
 
 
 def _value(e: Expression) -> float:
@@ -136,15 +136,15 @@ def _value(e: Expression) -> float:
     return float(e.value)
 
 
-def _made(op: str, *operands: Expression) -> Expression:
+def _make(op: str, *operands: Expression) -> Expression:
     shape = np.broadcast_shapes(*(x.shape for x in operands))
     return Expression(op, operands, {}, shape, any(x.batched for x in operands))
 
 
 _RULES = {
     "add": lambda e, k, d: d,
-    "subtract": lambda e, k, d: _negated(d) if k else d,
-    "negative": lambda e, k, d: _negated(d),
+    "subtract": lambda e, k, d: _negate(d) if k else d,
+    "negative": lambda e, k, d: _negate(d),
     "multiply": _product,
     "divide": _quotient,
 }

@@ -108,7 +108,7 @@ class _Reader:
         """``x @ W.T`` is written W x."""
         left, right = operands
         column = len(left.shape) == 1 or (left.batched and len(left.shape) == 2 and not right.batched)
-        return replace(made, op="apply", operands=(_transposed(right), left)) if column else made
+        return replace(made, op="apply", operands=(_transpose(right), left)) if column else made
 
     def _block(self, node: Node, block: tuple[int, int]) -> Expression:
         """A slice of an affine map as the affine map of slices."""
@@ -141,14 +141,14 @@ class _Reader:
         label = self.blocks.labels.get((weight, block), "")
         if weight != index:
             return self._cut(self._of(weight), (slice(*block),), label)
-        return _transposed(self._cut(self._of(index), (slice(None), slice(*block)), label))
+        return _transpose(self._cut(self._of(index), (slice(None), slice(*block)), label))
 
     def _cut(self, whole: Expression, index: tuple[Any, ...], label: str) -> Expression:
         shape = np.broadcast_to(0, whole.shape)[index].shape
         return Expression("getitem", (whole,), {"index": index}, shape, False, -1, label=label)
 
 
-def _transposed(matrix: Expression) -> Expression:
+def _transpose(matrix: Expression) -> Expression:
     if matrix.op == "transpose" and len(matrix.shape) == 2:
         return matrix.operands[0]
     if len(matrix.shape) < 2:

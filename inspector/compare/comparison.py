@@ -97,7 +97,7 @@ class Comparison(Result):
         return self.words
 
 
-class _Shown(NamedTuple):
+class _MiddleStep(NamedTuple):
     """A cell with the timestep of it that is shown."""
 
     cell: Cell
@@ -155,13 +155,13 @@ def compare_graphs(
         raise ValueError(f"compare_graphs: level must be one of {', '.join(LEVELS)}, got {level!r}")
     if path is not None:
         writer_of(path)
-    first = _shown(a, level, 0)
-    second = _shown(b, level, first.nodes)
+    first = _middle_step(a, level, 0)
+    second = _middle_step(b, level, first.nodes)
     names = _names(first.cell, second.cell)
     nets = net_of(first.step), net_of(second.step)
     match = match_operations(*nets)
-    renamed = _states_renamed(*nets, match)
-    other = _with_states_called(second.step, renamed)
+    renamed = _other_names_of_states(*nets, match)
+    other = _rename_states(second.step, renamed)
     if renamed:
         nets = nets[0], net_of(other)
         match = match_operations(*nets)
@@ -178,9 +178,9 @@ def compare_graphs(
     return result
 
 
-def _shown(value: Cell | Run, level: str, offset: int) -> _Shown:
+def _middle_step(value: Cell | Run, level: str, offset: int) -> _MiddleStep:
     """The middle timestep of a run, or of a cell over a short random input; `offset` is added to its nodes' indices."""
-    run = value if isinstance(value, Run) else _unrolled(value)
+    run = value if isinstance(value, Run) else _unroll(value)
     if len(run.cells) != 1:
         raise ValueError(f"compare_graphs: {run.cell!r} are several cells; compare two of run.cells")
     if run.tape is not None:
@@ -189,14 +189,14 @@ def _shown(value: Cell | Run, level: str, offset: int) -> _Shown:
     graph = Graph([*(named for (_, step), named in run.names.items() if step <= t), *run.outputs[: t + 1]])
     ((source,),) = sources_of([run], graph)
     x = run.inputs[t]
-    step = _timeless(operation_step(source, t), offset)
+    step = _without_time(operation_step(source, t), offset)
     node = replace(graph.find(x), index=graph.find(x).index + offset) if x in graph else None
     cell = run.cell
     assert isinstance(cell, Cell)
-    return _Shown(cell, DETAIL[level](to_normal_form(step)), node, len(graph))
+    return _MiddleStep(cell, DETAIL[level](to_normal_form(step)), node, len(graph))
 
 
-def _unrolled(cell: Cell) -> Run:
+def _unroll(cell: Cell) -> Run:
     if isinstance(cell, (Stacked, Bidirectional)):
         raise ValueError(f"compare_graphs: {cell!r} are several cells; compare two of them")
     if not isinstance(cell, Cell):
@@ -204,7 +204,7 @@ def _unrolled(cell: Cell) -> Run:
     return unroll(cell, np.random.default_rng(0).normal(size=(_STEPS, _BATCH, cell.input_size)))
 
 
-def _timeless(step: Step, offset: int) -> Step:
+def _without_time(step: Step, offset: int) -> Step:
     """The step with states called ``cₜ``, and nodes that are told apart from those of another graph."""
 
     def renumbered(node: Node) -> Node:
@@ -229,7 +229,7 @@ def _timeless(step: Step, offset: int) -> Step:
     return step.with_items(items)
 
 
-def _states_renamed(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+def _other_names_of_states(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
     """States that the same operation gives under another name: from their names in the second cell to those in the
     first.
     """
@@ -246,7 +246,7 @@ def _states_renamed(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _with_states_called(step: Step, names: Mapping[str, str]) -> Step:
+def _rename_states(step: Step, names: Mapping[str, str]) -> Step:
     ports: dict[str, str] = {entering(old): entering(new) for old, new in names.items()}
     labels = {f"{old}ₜ": f"{new}ₜ" for old, new in names.items()}
     items = [

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..steps.items import Item, Link, Step, entering
 from ..steps.labels import symbol
-from ..steps.levels import JOIN, joined
+from ..steps.levels import JOIN, join_inputs
 from ..text import label_width
 from .net import OUTPUT, Net, Operation
 
@@ -75,7 +75,7 @@ class _Merger:
 
     def run(self) -> Merged:
         items: list[Item] = []
-        for key in self._ordered():
+        for key in self._order():
             items += self._operation(key)
         exits = {name: self._exit(name) for name in dict.fromkeys([*self.nets[0].exits, *self.nets[1].exits])}
         items += self.joins.values()
@@ -83,12 +83,12 @@ class _Merger:
         states = tuple((name, source.key) for name, source in exits.items())
         self.merged.exits = {name: source.change for name, source in exits.items()}
         step = replace(self.a, items=(*items, *circle), states=states, output=circle[0].key if circle else "")
-        self.merged.step = _joined_again(step)
+        self.merged.step = _join_inputs_again(step)
         return self.merged
 
     # ------------------------------------------------------------------------------------ operations
 
-    def _ordered(self) -> list[str]:
+    def _order(self) -> list[str]:
         """Operands first; as in the first step, and what only the second has after what it follows there."""
         rank: dict[str, tuple[int, int]] = {key: (k, 0) for k, key in enumerate(self.nets[0].operations)}
         last = -1
@@ -210,11 +210,11 @@ class _Merger:
         return [replace(_twin(values[0], values[1]), key=key, links=(Link(source.key, self._edge(source.change)),))]
 
 
-def _joined_again(step: Step) -> Step:
+def _join_inputs_again(step: Step) -> Step:
     """Input and state that go to the same layers on one line, if none of the layers treats them differently in the
     two.
     """
-    together = joined(step)
+    together = join_inputs(step)
     if JOIN not in together.by_key:
         return step
     sources = {link.source for link in together.by_key[JOIN].links}

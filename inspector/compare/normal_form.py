@@ -24,13 +24,13 @@ _Term = Link | Item
 
 def to_normal_form(step: Step) -> Step:
     """The same computation with products and sums in the one form that equations have."""
-    return _flat_sums(_without_idle(_sliced(_without_idle(_unjoined(step)))))
+    return _flatten_sums(_without_idle(_slice_maps(_without_idle(_split_joined_products(step)))))
 
 
 # ------------------------------------------------------------------------------ products of joined values
 
 
-def _unjoined(step: Step) -> Step:
+def _split_joined_products(step: Step) -> Step:
     """The product of joined values as the sum of a product of each."""
     keys = _Keys(step)
     items: list[Item] = []
@@ -67,7 +67,7 @@ def _joins_features(item: Item) -> bool:
 # ------------------------------------------------------------------------------ slices of affine maps
 
 
-def _sliced(step: Step) -> Step:
+def _slice_maps(step: Step) -> Step:
     """Slices of affine maps as affine maps of their own."""
     keys = _Keys(step)
     affine: dict[str, Item] = {}
@@ -79,7 +79,7 @@ def _sliced(step: Step) -> Step:
             affine[item.key] = item
         source = item.links[0].source if item.links else ""
         if source not in affine or not _cuts_features(item):
-            items.append(_reading(item, alias))
+            items.append(_redirect_links(item, alias))
             continue
         for inner in _behind(affine[source], affine):
             if (inner.key, item.label) in made:
@@ -130,7 +130,7 @@ def _behind(item: Item, affine: dict[str, Item]) -> list[Item]:
 # ------------------------------------------------------------------------------ sums
 
 
-def _flat_sums(step: Step) -> Step:
+def _flatten_sums(step: Step) -> Step:
     """Nested sums as one plus with all computed summands, then one with the parameters, and one for each constant."""
     readers = Counter(link.source for item in step.items for link in item.links)
     readers.update(key for _, key in step.states)
@@ -151,14 +151,14 @@ def _flat_sums(step: Step) -> Step:
     for item in step.items:
         if item.key in terms and item.key not in inside:
             summands = [
-                _reading(term, alias) if isinstance(term, Item) else _redirected(term, alias)
+                _redirect_links(term, alias) if isinstance(term, Item) else _redirect(term, alias)
                 for term in terms[item.key]
             ]
-            chain = _chain(_reading(item, alias), summands)
+            chain = _chain(_redirect_links(item, alias), summands)
             items += chain
             alias[item.key] = chain[-1].key
         elif item.key not in inside:
-            items.append(_reading(item, alias))
+            items.append(_redirect_links(item, alias))
     states = tuple((name, alias.get(key, key)) for name, key in step.states)
     return replace(step, items=tuple(items), states=states)
 
@@ -215,12 +215,12 @@ def _op(item: Item) -> str:
     return item.nodes[0].op if item.nodes and item.value is None else ""
 
 
-def _redirected(link: Link, alias: dict[str, str]) -> Link:
+def _redirect(link: Link, alias: dict[str, str]) -> Link:
     return link._replace(source=alias.get(link.source, link.source))
 
 
-def _reading(item: Item, alias: dict[str, str]) -> Item:
-    return replace(item, links=tuple(_redirected(link, alias) for link in item.links))
+def _redirect_links(item: Item, alias: dict[str, str]) -> Item:
+    return replace(item, links=tuple(_redirect(link, alias) for link in item.links))
 
 
 def _without_idle(step: Step) -> Step:

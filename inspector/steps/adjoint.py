@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_rnn import Node, Scope, Tensor
 
 from ..text import label_width, subscript
-from .chips import share, with_shares
+from .chips import fold_into_shares, share
 from .contributions import Contributions
 from .factors import Factors
 from .items import Item, Link, Role, Step, entering
@@ -87,7 +87,9 @@ class _Adjoint(Shapes):
         output = self._input_gradient()
         self._add_shares()
         totals = tuple((state, self.given.get(value.id, "")) for state, value in self.states.items())
-        items = tuple(with_shares([replace(i, nodes=(*i.nodes, *self.attached.get(i.key, ()))) for i in self.items]))
+        items = tuple(
+            fold_into_shares([replace(i, nodes=(*i.nodes, *self.attached.get(i.key, ()))) for i in self.items])
+        )
         keys = tuple((state, flow.key) for state, flow in states.items())
         step = Step(self.source.layer, self.t, items, keys, output, self.seed, totals, self.joined)
         return step, {state: self._link(flow) for state, flow in states.items()}

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..text import label_width
 from .items import Item, Link, Role
 
-__all__ = ["share", "with_shares"]
+__all__ = ["fold_into_shares", "share"]
 
 _LENGTH, _ASIDE = 28, 9.0
 
@@ -23,7 +23,7 @@ def share(key: str, label: str, role: Role, link: Link) -> Item:
     return Item(key, "box", label, role, _size(label), (link,), wings=(_ASIDE, _ASIDE))
 
 
-def with_shares(items: Sequence[Item]) -> list[Item]:
+def fold_into_shares(items: Sequence[Item]) -> list[Item]:
     """The items, with operations that only lead to a chip folded into it, and chips of one source equally wide."""
     found = {item.key: item for item in items}
     readers = Counter(link.source for item in items for link in item.links)

@@ -14,7 +14,7 @@ from ..text import label_width, oval_width
 from .items import Gate, Item, Link, Port, Role, Step
 from .labels import symbol
 
-__all__ = ["JOIN", "cell_step", "gate_step", "joined"]
+__all__ = ["JOIN", "cell_step", "gate_step", "join_inputs"]
 
 JOIN = "join"
 _AFFINE_OF_AFFINE = frozenset({"add", "subtract", "negative", "getitem", "concatenate", "reshape"})
@@ -22,14 +22,14 @@ _AFFINE_OF_AFFINE = frozenset({"add", "subtract", "negative", "getitem", "concat
 
 def gate_step(step: Step) -> Step:
     """One box a gate, pointwise operations as circles, states as lines."""
-    return joined(step.with_items(list(_Collapse(step).items(textbook=False))))
+    return join_inputs(step.with_items(list(_Collapse(step).items(textbook=False))))
 
 
 def cell_step(step: Step) -> Step:
     """The notation of the textbooks; input and state that go to the same layers are joined on the way."""
     items = list(_Collapse(step).items(textbook=True))
     flat = _without_values(step.with_items(items))
-    return joined(flat)
+    return join_inputs(flat)
 
 
 class _Collapse:
@@ -168,7 +168,7 @@ def _without_values(step: Step) -> Step:
     return replace(step, items=tuple(items), states=states)
 
 
-def joined(step: Step) -> Step:
+def join_inputs(step: Step) -> Step:
     """Layers that all read the input and the same states take them from one joined line."""
     layers = [item for item in step.items if item.layer]
     shared = [link.source for link in layers[0].links if isinstance(link.source, Port)] if layers else []

@@ -66,7 +66,7 @@ def reverse_sweep(run: Run, loss: Tensor) -> Reverse:
     parts: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     done = {one.id}
     for node, total, edges in sweep(
-        [loss], [one], [value for value in _wanted(run) if value.op is not HELD], create_graph=True
+        [loss], [one], [value for value in _values_of_interest(run) if value.op is not HELD], create_graph=True
     ):
         found.totals[node.id] = total
         if isinstance(node.op, Recurrent):
@@ -76,7 +76,7 @@ def reverse_sweep(run: Run, loss: Tensor) -> Reverse:
             parts.setdefault(value.id, []).append((value, node, part))
         sums = _sums(total, len(parts.get(node.id, ())))
         done.update(added.id for added in sums)
-        found.rules[node.id] = _recorded([part for _, part in edges], loss.id, done)
+        found.rules[node.id] = _operations_behind([part for _, part in edges], loss.id, done)
         for (value, consumer, part), added in zip(parts.pop(node.id, ()), [None, *sums], strict=False):
             use = Use(value, consumer, part, added)
             found.uses.setdefault(value.id, []).append(use)
@@ -84,7 +84,7 @@ def reverse_sweep(run: Run, loss: Tensor) -> Reverse:
     return found
 
 
-def _wanted(run: Run) -> Iterator[Tensor]:
+def _values_of_interest(run: Run) -> Iterator[Tensor]:
     for part in run.cells:
         yield from part.inputs
         yield from part.names.values()
@@ -101,7 +101,7 @@ def _sums(total: Tensor, count: int) -> list[Tensor]:
     return found[::-1]
 
 
-def _recorded(parts: list[Tensor], newer: int, done: set[int]) -> list[Tensor]:
+def _operations_behind(parts: list[Tensor], newer: int, done: set[int]) -> list[Tensor]:
     """What `parts` were computed from that was recorded after `newer` and by no other rule."""
     found: dict[int, Tensor] = {}
     stack = list(parts)
