@@ -14,8 +14,10 @@ from tinygrad_rnn.autodiff.primitive import PRIMITIVES
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
+UNWRITTEN = frozenset({"identity", "astype", "broadcast_to"})
+"""Operations of which the result is written as the operand."""
 
-__all__ = ["Expression", "Symbol", "evaluate", "features", "fold", "is_unit", "number", "subtrees"]
+__all__ = ["UNWRITTEN", "Expression", "Symbol", "evaluate", "features", "fold", "is_unit", "number", "subtrees"]
 
 
 @dataclass(frozen=True)

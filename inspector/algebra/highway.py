@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .expression import Expression, Symbol, evaluate, fold, number, subtrees
+from .expression import UNWRITTEN, Expression, Symbol, evaluate, fold, number, subtrees
 from .statements import Statement, Statements
 
 __all__ = ["Derivative", "along", "factors", "ways"]
-
-_SAME = frozenset({"identity", "astype", "broadcast_to"})
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def _rule(e: Expression, inner: Sequence[Expression | None]) -> Expression | Non
         return _reshape(e, changes[0][1])
     if any(e.operands[k].shape != e.shape for k, _ in changes):
         return None
-    if e.op in _SAME:
+    if e.op in UNWRITTEN:
         return changes[0][1]
     if e.op == "where":
         return _make("where", e.operands[0], *(d or number(0.0) for d in inner[1:]))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..text import subscript, superscript, visible
 from .contractions import contraction, lifted
-from .expression import Expression, Symbol, features, fold, is_unit
+from .expression import UNWRITTEN, Expression, Symbol, features, fold, is_unit
 from .names import latex_name, latex_text, unicode_name
 
 __all__ = ["LATEX", "UNICODE", "Notation", "silent"]
@@ -37,7 +37,6 @@ _FUNCTIONS = {
     "min": (r"\min", "min"),
     "stop_gradient": (r"\operatorname{stop}", "stop"),
 }
-_ONLY_SHAPE = frozenset({"identity", "astype", "broadcast_to"})
 
 
 class Printed(NamedTuple):
@@ -49,7 +48,7 @@ class Printed(NamedTuple):
 
 def silent(e: Expression) -> bool:
     """Whether an operation only serves the machine and is not written."""
-    if e.op in _ONLY_SHAPE or lifted(e) == "column":
+    if e.op in UNWRITTEN or lifted(e) == "column":
         return True
     return e.op == "reshape" and lifted(e) != "row" and _long(features(e)) == _long(features(e.operands[0]))
 

@@ -187,24 +187,12 @@ class _Adjoint(Shapes):
             return
         chips = [self._chip(index, rule) for index in dict.fromkeys(node.inputs) if index not in self.at]
         label = self._operation_label(node)
-        round_ = len(label) <= 2
         key = self._key(f"d.{owner or 'shared'}.{node.op}")
         folded = self.factors.take(index for index in node.inputs if index in self.labels)
         links = [self._link(_Flow(self.at[index], (self._tensor(index),))) for index in lines]
         links += [Link(chip, None) for chip in chips if chip]
-        size = (24.0, 24.0) if round_ else (max(34.0, label_width(label) + 12), 22.0)
-        self.items.append(
-            Item(
-                key,
-                "circle" if round_ else "box",
-                label,
-                self.role_of(owner),
-                size,
-                tuple(links),
-                (node, *folded),
-                is_straight(node) and is_straight(rule),
-            )
-        )
+        straight = is_straight(node) and is_straight(rule)
+        self.items.append(self.operation(key, label, owner, links, (node, *folded), straight))
         self.at[node.index] = key
         self._weigh((node,), float(np.linalg.norm(node.value)))
 
@@ -275,7 +263,7 @@ class _Adjoint(Shapes):
         key = self._key(f"d.{owner or 'shared'}.sum")
         nodes = tuple(self.graph.find(one) for one in sums if one is not None)
         links = tuple(self._link(flow) for flow in flows)
-        self.items.append(Item(key, "circle", "+", self.role_of(owner), (24.0, 24.0), links, nodes, True))
+        self.items.append(self.operation(key, "+", owner, links, nodes, True))
         total = _Flow(key, tuple(part for flow in flows for part in flow.parts))
         self._weigh(nodes, _norm(total))
         return total

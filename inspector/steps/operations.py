@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from tinygrad_rnn import Node, Tensor
 
@@ -68,6 +69,14 @@ class Shapes:
         width = label_width(prefix + name, 12) + (22 if is_state else 10)
         shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
         return Item(key, shape, label, role, size, (link,), (), True, value)
+
+    def operation(
+        self, key: str, label: str, owner: str | None, links: Iterable[Link], nodes: tuple[Node, ...], diagonal: bool
+    ) -> Item:
+        """The shape of an operation: a circle around a sign, a box around a word."""
+        round_ = len(label) <= 2
+        shape, size = ("circle", (24.0, 24.0)) if round_ else ("box", (max(34.0, label_width(label) + 12), 22.0))
+        return Item(key, shape, label, self.role_of(owner), size, tuple(links), nodes, diagonal)
 
     def _name(self, node: Node) -> str | None:
         return self.names.get(node.tensor.id) if node.tensor is not None else None
@@ -145,21 +154,9 @@ class _Builder(Shapes):
         owner = self.source.owners.get(node.index)
         key = self._key(f"{owner or 'shared'}.{node.op}")
         label = self._label(node)
-        round_ = len(label) <= 2
         folded = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
-        self.items.append(
-            Item(
-                key,
-                "circle" if round_ else "box",
-                label,
-                self.role_of(owner),
-                (24.0, 24.0) if round_ else (max(34.0, label_width(label) + 12), 22.0),
-                tuple(lines),
-                (node, *folded),
-                is_straight(node),
-                learned=self._reads_parameter(node),
-            )
-        )
+        item = self.operation(key, label, owner, lines, (node, *folded), is_straight(node))
+        self.items.append(replace(item, learned=self._reads_parameter(node)))
         self.at[node.index] = key
         name = self._name(node)
         if name is not None:
