@@ -39,11 +39,6 @@ class Canvas(Figure):
         with style.context():
             return super().add_subplot(*args, **{"axes_class": Plot, **options})
 
-    def draw(self, renderer: Any) -> None:
-        """In our style, too: Matplotlib makes ticks when it needs them."""
-        with style.context(), np.errstate(all="ignore"):  # ticks beyond 1e308
-            super().draw(renderer)
-
     def save(self, path: str | Path) -> Path:
         """Write it, see :func:`save`."""
         return save(self, path)

@@ -240,7 +240,7 @@ def test_a_picture_in_axes_of_the_users_keeps_to_them(tmp_path: Path) -> None:
 
 
 def test_a_picture_does_not_depend_on_the_style_of_the_user(tmp_path: Path) -> None:
-    found = made(inspector.DecayRecorder)  # no legend, so Matplotlib makes the small ticks when it is written
+    found = inspector.trace(RUN, LOSS)
     plain = found.save(tmp_path / "a.svg").read_bytes()
     with matplotlib.rc_context(GARISH):
         axes = found.plot()
