@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import house
 import numpy as np
 from tqdm import tqdm
 
@@ -168,6 +169,7 @@ def _compared() -> Iterator[tuple[str, Callable[[], Picture]]]:
 
 
 DRAWINGS: dict[str, Callable[[], Picture]] = {
+    **{f"house/{package}": partial(house.house, package) for package in house.FLOORS},
     **{f"gallery/{name}-{level}": partial(gallery, name, level) for name in tg.cells.names() for level in GALLERY},
     **{f"lstm-{level}": partial(lstm, level) for level in LEVELS},
     "lstm-equations": with_equations,

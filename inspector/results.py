@@ -18,10 +18,11 @@ import numpy.typing as npt
 from tinygrad_rnn import files
 
 from . import notebook
-from .tracing.finite import NotFinite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from .tracing.finite import NotFinite
 
 __all__ = ["Analysis", "Label", "Labelled", "Result", "optional"]
 
@@ -242,7 +243,7 @@ class Result:
 
         JSON has no NaN and no infinity: both are ``None``, and ``"not_finite"`` says where they begin, if anywhere.
         """
-        ill = self.not_finite.to_dict() if isinstance(self.not_finite, NotFinite) else self.not_finite
+        ill = self.not_finite.to_dict() if hasattr(self.not_finite, "to_dict") else self.not_finite
         tables = {name: table.to_dict() for name, table in self.tables().items()}
         return {**{name: _plain(value) for name, value in self.facts().items()}, "not_finite": ill, **tables}
 

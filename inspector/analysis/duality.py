@@ -18,7 +18,7 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.states import leaves_of
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import ALARM, styles
+from ..picture.colours import ALARM, styles
 from ..plots.curves import mark_rows, plain_axes
 from ..plots.figures import axes_of, picture
 from ..plots.legends import title

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import ALARM, Style, styles
+from ..picture.colours import ALARM, Style, styles
 from ..plots.curves import level, log_scale, mark_rows, plain_axes, quantiles
 from ..plots.figures import Canvas, picture
 from ..plots.legends import head, legend, visible

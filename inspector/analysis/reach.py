@@ -15,7 +15,7 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import LIMIT, PAPER, styles
+from ..picture.colours import LIMIT, PAPER, styles
 from ..plots.curves import FORMATS, QUANTILES, along_time, band, level, norms_along_time, note, number_formats
 from ..plots.figures import axes_of, picture
 from ..plots.legends import legend, title, visible

@@ -14,7 +14,7 @@ from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import NEUTRAL, PAPER, styles
+from ..picture.colours import NEUTRAL, PAPER, styles
 from ..plots.curves import BACKWARDS, along_time, areas, base_line, curve, mark_norms, note
 from ..plots.figures import Canvas, picture
 from ..plots.legends import legend, title, visible

@@ -16,7 +16,7 @@ from tinygrad_rnn.autodiff.ancestry import parts
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import INK, styles
+from ..picture.colours import INK, styles
 from ..plots.curves import along_time, curve
 from ..plots.figures import axes_of, picture
 from ..plots.legends import legend, title

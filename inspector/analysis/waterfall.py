@@ -17,7 +17,7 @@ from tinygrad_rnn import Graph, Node, Tensor
 from tinygrad_rnn.autodiff.ancestry import parts as parts_of
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import GREY, INK, NEUTRAL, PAPER, styles
+from ..picture.colours import GREY, INK, NEUTRAL, PAPER, styles
 from ..plots.curves import BACKWARDS, areas, base_line, mark_norms
 from ..plots.figures import Canvas, picture
 from ..plots.legends import legend, shortened, title, visible

@@ -18,7 +18,7 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..plots.colours import GREY, SIGNED, styles
+from ..picture.colours import GREY, SIGNED, styles
 from ..plots.curves import base_line, mark_norms, plain_axes, whole_steps
 from ..plots.figures import Canvas, axes_of, picture
 from ..plots.legends import head, legend, title, visible

@@ -10,11 +10,11 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..plots.colours import Style, styles
 from ..steps.items import safe
 from ..text import label_width, number, superscript
 from . import theme
 from .canvas import Canvas
+from .colours import Style, styles
 from .picture import Band, Curve, Grade, Line, Look, Shape
 
 __all__ = ["add_chart"]

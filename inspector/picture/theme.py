@@ -51,7 +51,7 @@ PINK = Paint("#FFEEFD", "#9F487C", "#3D1A2E", "#D784AB")
 SAND = Paint("#DBD2B1", "#6B5319", "#372D1B", "#D2B571")
 SLATE = Paint("#D4DAE2", "#3D4A5B", "#2D3643", "#ABBBCF")
 # For more gates than those; searched for under the same distances to all others, which
-# tests/inspector/plots/test_colours.py measures.
+# tests/inspector/picture/test_colours.py measures.
 VIOLET = Paint("#D2BBFB", "#693073", "#4D335D", "#BC7AC1")
 LEAF = Paint("#9CC391", "#177D4C", "#32502B", "#54AC72")
 GOLD = Paint("#E6CA8F", "#A8763B", "#53400C", "#AF7F47")

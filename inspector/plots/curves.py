@@ -15,9 +15,9 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from tinygrad_rnn.plurals import counted
 
+from ..picture.colours import ALARM, GREY, INK, PAPER, Style, styles
 from ..tracing.decay import decay_rate
 from ..tracing.trace import GradientTrace
-from .colours import ALARM, GREY, INK, PAPER, Style, styles
 from .figures import axes_of, save, warn
 from .legends import legend, shortened, title, visible
 from .style import DASHED, DOTTED, HAIR, SMALL, THIN, in_style

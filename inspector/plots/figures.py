@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from tinygrad_rnn import files
 
 from .. import notebook
+from ..picture.colours import ALARM, PAPER
 from . import style
-from .colours import ALARM, PAPER
 from .legends import visible, wrapped
 
 __all__ = ["Canvas", "axes_of", "picture", "save", "warn"]

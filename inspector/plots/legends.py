@@ -16,8 +16,8 @@ from matplotlib.text import Annotation
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox, ScaledTranslation
 
+from ..picture.colours import GREY
 from ..text import visible as printable
-from .colours import GREY
 from .style import KEY, SMALL, TITLE
 
 __all__ = ["head", "legend", "legend_below", "shortened", "title", "visible", "wrapped"]

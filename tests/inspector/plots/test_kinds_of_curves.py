@@ -20,8 +20,8 @@ from matplotlib.lines import Line2D
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.picture.colours import Style, styles
 from inspector.picture.theme import CURVES
-from inspector.plots.colours import Style, styles
 from inspector.plots.figures import axes_of, save
 from inspector.plots.legends import legend
 from inspector.results import Result

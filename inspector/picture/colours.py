@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import tinygrad_rnn as tg
 
-from ..picture.theme import CURVES, INK, ROLES
+from .theme import CURVES, INK, ROLES
 
 __all__ = [
     "ALARM", "GREY", "GRID", "HATCH", "INK", "LIMIT", "LOST", "NEGATIVE", "NEUTRAL", "PAPER", "POSITIVE", "RATES",
@@ -102,7 +102,7 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
 
     Examples
     --------
-    >>> from inspector.plots.colours import styles
+    >>> from inspector.picture.colours import styles
     >>> found = styles(["a", "c", "layer0/h", "layer1/h"])
     >>> found["layer0/h"].colour == found["layer1/h"].colour != found["a"].colour
     True
