@@ -31,16 +31,17 @@ def grid(
 ) -> tuple[list[float], list[float]]:
     """The coordinates along which lines may run, none of them too close beside the chips of `lists`."""
     boxes = list(boxes)
-    centres = sorted({round((b[0] + b[2]) / 2, 1) for b in boxes} | {round(placement.x_port, 1)})
+    centres = sorted({round((b[0] + b[2]) / 2, 1) for b in boxes})
+    with_port = sorted({*centres, round(placement.x_port, 1)})
     edge = placement.width
     tracks = range(1, max(2, len(placement.rails) - len(placement.highways)))
-    xs = {0.0, 9.0, 17.0, edge - 32, edge - 9, edge, round(placement.output_port, 1), *centres}
+    xs = {0.0, 9.0, 17.0, edge - 32, edge - 9, edge, round(placement.output_port, 1), *with_port}
     xs |= {9.0 + spacing.track * k for k in tracks} | {edge - 32 - spacing.track * (k - 1) for k in tracks}
-    for a, b in itertools.pairwise(centres):
+    for a, b in [*itertools.pairwise(centres), *itertools.pairwise(with_port)]:
         if b - a > 16:
             xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}
     xs |= pins
-    xs -= {x for x in xs - set(centres) for x0, _, x1, _ in lists if x0 - _TAP < x < x0 or x1 < x < x1 + _TAP}
+    xs -= {x for x in xs - set(with_port) for x0, _, x1, _ in lists if x0 - _TAP < x < x0 or x1 < x < x1 + _TAP}
     xs |= {round(x, 1) for x0, _, x1, _ in lists for x in (x0 - _TAP, x1 + _TAP)}
     rows = sorted({round((b[1] + b[3]) / 2, 1) for b in boxes})
     ys = {0.0, placement.height, *rows, *(round(y, 1) for y in placement.rails.values())}
@@ -51,7 +52,7 @@ def grid(
         ys |= {round(placement.rails[state] + spacing.bus / 2, 1) for state in buses}
         xs |= {4.5, edge - 4.5}
     ys |= {spacing.bus * k for k in range(1, int(min(rows, default=30) - 14) // int(spacing.bus))}
-    columns = _thin(xs, 0.0, placement.width, {*centres, *pins})
+    columns = _thin(xs, 0.0, placement.width, {*with_port, *pins})
     return columns, _thin(ys, 0.0, placement.height, set(rows) | set(placement.rails.values()))
 
 

@@ -12,7 +12,7 @@ import heapq
 import itertools
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -112,6 +112,14 @@ class Maze:
             point = column * self.stride + row
             self.shapes[point] = (self.shapes[point] or frozenset()) | {key}
 
+    def enclose(self, ports: Iterable[tuple[float, float]]) -> None:
+        """Put a border over the outermost points, which lines pass at the ports alone."""
+        passed = {self.point(x, y) for x, y in ports}
+        for column, row in itertools.product(range(1, len(self.xs) - 1), range(1, self.stride - 1)):
+            point = column * self.stride + row
+            if (column in (1, len(self.xs) - 2) or row in (1, self.stride - 2)) and point not in passed:
+                self.shapes[point] = (self.shapes[point] or frozenset()) | {"border:"}
+
     @staticmethod
     def _between(values: Sequence[float], low: float, high: float) -> range:
         """Which coordinates lie between two, the margin left out."""
@@ -204,14 +212,14 @@ class Maze:
         return _OVER[heading] if not inside and all(flags == passes for flags in foreign.values()) else ()
 
     def _may_enter(self, errand: Errand, point: int, shapes: frozenset[str]) -> bool:
-        """Whether a point inside a shape is on a straight way out of the source or into the target, and does not
-        merely cut a corner.
+        """Whether a point inside a shape is on a straight way out of the source or into the target, and neither
+        cuts a corner nor runs past the middle.
         """
         if not shapes <= errand.shapes:
             return False
         column, row = divmod(point, self.stride)
         return any(
-            column == end // self.stride or row == end % self.stride
+            (column == end // self.stride or row == end % self.stride) and shapes & (self.shapes[end] or frozenset())
             for end in (errand.source, *(end for end, _ in errand.ends))
         )
 

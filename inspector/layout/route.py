@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ _GAIN = 100
 """By how much another order has to be cheaper."""
 _CROWDED = 100 * CROSSING
 """What it costs to run along others."""
-_EFFORT = 120
+_EFFORT = 240
 """How many lines may be laid again to find cheaper ways."""
 _HOPELESS = 3
 """If more lines than these find no way, only more room helps."""
@@ -72,9 +73,11 @@ def route(step: Step, placement: Placement, spacing: Spacing) -> Routes:
     alone = {task.wire: _all_laid(tasks, [task]).lines[task.wire] for task in tasks}
     orders = (sorted(tasks, key=lambda task: tasks.urgency(task, sign)) for sign in (1, -1))
     best = min((_all_laid(tasks, order) for order in orders), key=lambda routes: routes.price)
-    waiting, effort = _waiting(tasks, best, alone), _EFFORT if best.crowded <= _HOPELESS else 0
+    tries = Counter[Wire]()
+    waiting, effort = _waiting(tasks, best, alone, tries), _EFFORT if best.crowded <= _HOPELESS else 0
     while waiting and effort > 0:
         first, *waiting = waiting
+        tries[first.wire] += 1
         nets = _in_the_way(tasks, best, first, alone[first.wire])
         for moved in (
             tasks.of_net[first.net],
@@ -84,7 +87,7 @@ def route(step: Step, placement: Placement, spacing: Spacing) -> Routes:
             found = _again(tasks, best, moved)
             effort -= len(moved)
             if found is not None:
-                best, waiting = found, _waiting(tasks, found, alone)
+                best, waiting = found, _waiting(tasks, found, alone, tries)
                 break
     return best
 
@@ -96,8 +99,8 @@ def _again(tasks: Tasks, routes: Routes, order: Sequence[Task]) -> Routes | None
     return _laid(tasks, kept, moved.values(), routes.price - _GAIN)
 
 
-def _waiting(tasks: Tasks, routes: Routes, alone: dict[Wire, Line]) -> list[Task]:
-    """What may be better off if laid before others, those first that pay most for them."""
+def _waiting(tasks: Tasks, routes: Routes, alone: dict[Wire, Line], tries: Counter[Wire]) -> list[Task]:
+    """What may be better off if laid before others: what was tried least, and pays most for them, first."""
 
     def excess(task: Task) -> int:
         line = routes.lines[task.wire]
@@ -105,7 +108,7 @@ def _waiting(tasks: Tasks, routes: Routes, alone: dict[Wire, Line]) -> list[Task
         return max(crossing, line.price + crossing - alone[task.wire].price)
 
     waiting = [task for task in tasks if excess(task) >= BEND and not tasks.level(task)]
-    return sorted(waiting, key=excess, reverse=True)
+    return sorted(waiting, key=lambda task: (tries[task.wire], -excess(task)))
 
 
 def _in_the_way(tasks: Tasks, routes: Routes, first: Task, alone: Line) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -87,6 +88,8 @@ class Tasks:
         for key, (x0, y0, x1, y1) in boxes.items():
             maze.block((x0 - 4, y0 - 3, x1 + 4.01, y1 + 3.01), key)
         maze.block((8.01, places.height - 21.99, 15.99 + places.title, places.height - 0.01), "title:")
+        ports = [(places.x_port, 0.0), (places.output_port, places.height)]
+        maze.enclose([*ports, *itertools.product((0.0, places.width), places.rails.values())])
         return maze
 
     def box(self, key: str) -> Box:

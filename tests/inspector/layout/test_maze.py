@@ -154,3 +154,22 @@ def test_a_line_does_not_turn_where_it_meets_another() -> None:
     assert found is not None
     assert places(maze, found[1])[:2] != [(0.0, 10.0), (10.0, 10.0)]
     assert maze.direction(found[1][-2], found[1][-1]) == RIGHT
+
+
+def test_lines_pass_the_border_at_ports_alone() -> None:
+    maze = plain(5, 4)
+    way = errand(maze, (0.0, 10.0), (40.0, 10.0))
+    maze.block((15.0, 5.0, 25.0, 25.0), "shape")
+    assert maze.cheapest(way) is not None, "around the shape along the border"
+    maze.enclose([(0.0, 10.0), (40.0, 10.0)])
+    assert maze.cheapest(way) is None
+
+
+def test_lines_do_not_run_through_what_they_lead_to() -> None:
+    maze = plain(5, 6)
+    maze.block((5.0, 5.0, 35.0, 35.0), "target")
+    way = errand(maze, (10.0, 0.0), (20.0, 20.0))._replace(shapes=frozenset({"target"}))
+    above = way._replace(ends={(maze.point(20.0, 20.0), DOWN): 0})
+    found = maze.cheapest(above)
+    assert found is not None
+    assert (10.0, 20.0) not in places(maze, found[1])
