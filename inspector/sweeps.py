@@ -26,7 +26,7 @@ from tinygrad_rnn.plurals import counted
 
 from .loading.load import make_cell, source_digest
 from .loading.processes import processes
-from .picture.colours import styles
+from .picture.curve_styles import styles
 from .plots.curves import along_time, band, mark_rows, quantiles
 from .plots.figures import axes_of, picture
 from .plots.legends import legend, title

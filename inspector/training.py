@@ -21,7 +21,8 @@ from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.training import Step
 
-from .picture.colours import TIME, styles
+from .picture.curve_styles import styles
+from .picture.theme import TIME
 from .plots.curves import along_time, curve, log_scale, plain_axes
 from .plots.figures import Canvas, axes_of, save, warn
 from .plots.legends import head, legend, legend_below, title

@@ -17,7 +17,7 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import styles
+from ..picture.curve_styles import styles
 from ..plots.curves import QUANTILES, along_time, mark_rows, number_formats, quantiles
 from ..plots.curves import band as band_of
 from ..plots.figures import axes_of, picture

@@ -18,7 +18,8 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.states import leaves_of
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import ALARM, styles
+from ..picture.curve_styles import styles
+from ..picture.theme import ALARM
 from ..plots.curves import mark_rows, plain_axes
 from ..plots.figures import axes_of, picture
 from ..plots.legends import title

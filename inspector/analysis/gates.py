@@ -15,7 +15,8 @@ from tinygrad_rnn import PRIMITIVES, Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import ALARM, GREY, INK, LIMIT, SHARES, styles
+from ..picture.curve_styles import styles
+from ..picture.theme import ALARM, GREY, INK, LIMIT, SHARES
 from ..plots.curves import QUANTILES, curve, limit, log_scale, mark_rows, note, plain_axes
 from ..plots.figures import Canvas, picture
 from ..plots.legends import head, legend, shortened, title, visible

@@ -17,7 +17,8 @@ from matplotlib.lines import Line2D
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import ALARM, Style, styles
+from ..picture.curve_styles import Style, styles
+from ..picture.theme import ALARM
 from ..plots.curves import level, log_scale, mark_rows, plain_axes, quantiles
 from ..plots.figures import Canvas, picture
 from ..plots.legends import head, legend, visible

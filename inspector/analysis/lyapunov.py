@@ -18,7 +18,7 @@ from tinygrad_rnn.recurrent.stacks import Stacked
 from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run, unroll
 
-from ..picture.colours import Style, styles
+from ..picture.curve_styles import Style, styles
 from ..plots.curves import level, note, plain_axes, whole_steps
 from ..plots.figures import Canvas, picture
 from ..plots.legends import head, legend, title

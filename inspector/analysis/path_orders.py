@@ -16,7 +16,7 @@ from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import ALARM, GREY, HATCH, INK, NEGATIVE, POSITIVE
+from ..picture.theme import ALARM, GREY, HATCH, INK, NEGATIVE, POSITIVE
 from ..plots.curves import BACKWARDS, base_line, mark_rows, note
 from ..plots.figures import Canvas, axes_of, picture
 from ..plots.legends import title, visible

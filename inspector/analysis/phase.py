@@ -18,7 +18,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import Cell
 from tinygrad_rnn.plurals import counted
 
-from ..picture.colours import ALARM, INK, PAPER, RATES
+from ..picture.theme import ALARM, INK, PAPER, RATES
 from ..plots.figures import axes_of, picture
 from ..plots.legends import legend, title, visible
 from ..plots.maps import colour_bar

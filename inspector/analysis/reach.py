@@ -15,7 +15,8 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import LIMIT, PAPER, styles
+from ..picture.curve_styles import styles
+from ..picture.theme import LIMIT, PAPER
 from ..plots.curves import FORMATS, QUANTILES, along_time, band, level, norms_along_time, note, number_formats
 from ..plots.figures import axes_of, picture
 from ..plots.legends import legend, title, visible

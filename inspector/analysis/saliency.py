@@ -19,7 +19,7 @@ from tinygrad_rnn import Graph, Tensor, grad
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import ALARM, GREY, INK, PAPER, SIGNED
+from ..picture.theme import ALARM, GREY, INK, PAPER, SIGNED
 from ..plots.curves import base_line, mark_rows, plain_axes
 from ..plots.figures import Canvas, axes_of, picture
 from ..plots.legends import title, visible

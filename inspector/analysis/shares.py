@@ -14,7 +14,8 @@ from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import NEUTRAL, PAPER, styles
+from ..picture.curve_styles import styles
+from ..picture.theme import NEUTRAL, PAPER
 from ..plots.curves import BACKWARDS, along_time, areas, base_line, curve, mark_norms, note
 from ..plots.figures import Canvas, picture
 from ..plots.legends import legend, title, visible

@@ -16,7 +16,8 @@ from tinygrad_rnn.autodiff.ancestry import parts
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import INK, styles
+from ..picture.curve_styles import styles
+from ..picture.theme import INK
 from ..plots.curves import along_time, curve
 from ..plots.figures import axes_of, picture
 from ..plots.legends import legend, title

@@ -17,7 +17,8 @@ from tinygrad_rnn import Graph, Node, Tensor
 from tinygrad_rnn.autodiff.ancestry import parts as parts_of
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import GREY, INK, NEUTRAL, PAPER, styles
+from ..picture.curve_styles import styles
+from ..picture.theme import GREY, INK, NEUTRAL, PAPER
 from ..plots.curves import BACKWARDS, areas, base_line, mark_norms
 from ..plots.figures import Canvas, picture
 from ..plots.legends import legend, shortened, title, visible

@@ -18,7 +18,8 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.colours import GREY, SIGNED, styles
+from ..picture.curve_styles import styles
+from ..picture.theme import GREY, SIGNED
 from ..plots.curves import base_line, mark_norms, plain_axes, whole_steps
 from ..plots.figures import Canvas, axes_of, picture
 from ..plots.legends import head, legend, title, visible

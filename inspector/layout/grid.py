@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from ..steps.items import Item
@@ -14,6 +14,8 @@ from .place import Placement
 __all__ = ["Box", "grid", "nearest", "pins_of"]
 
 Box: TypeAlias = tuple[float, float, float, float]
+_PASSAGE, _CLEAR = 12.0, 4.5
+"""Points between two shapes that a line may pass between, and that it keeps from each."""
 _TAP = 14.0
 """Points from a list of chips to the line that feeds them."""
 
@@ -41,6 +43,7 @@ def grid(
         if b - a > 16:
             xs |= {round((a + b) / 2, 1), round((a + b) / 2 - 5, 1), round((a + b) / 2 + 5, 1)}
     xs |= pins
+    xs |= set(_missing_gutters(boxes, xs))
     xs -= {x for x in xs - set(with_port) for x0, _, x1, _ in lists if x0 - _TAP < x < x0 or x1 < x < x1 + _TAP}
     xs |= {round(x, 1) for x0, _, x1, _ in lists for x in (x0 - _TAP, x1 + _TAP)}
     rows = sorted({round((b[1] + b[3]) / 2, 1) for b in boxes})
@@ -54,6 +57,17 @@ def grid(
     ys |= {spacing.bus * k for k in range(1, int(min(rows, default=30) - 14) // int(spacing.bus))}
     columns = _thin(xs, 0.0, placement.width, {*with_port, *pins})
     return columns, _thin(ys, 0.0, placement.height, set(rows) | set(placement.rails.values()))
+
+
+def _missing_gutters(boxes: Sequence[Box], xs: set[float]) -> Iterator[float]:
+    """The middle between neighbours in a row that no line could pass between: the wide beside the narrow."""
+    by_row: dict[float, list[Box]] = {}
+    for box in sorted(boxes):
+        by_row.setdefault(round((box[1] + box[3]) / 2, 1), []).append(box)
+    for row in by_row.values():
+        for (_, _, left, _), (right, _, _, _) in itertools.pairwise(row):
+            if right - left >= _PASSAGE and not any(left + _CLEAR < x < right - _CLEAR for x in xs):
+                yield round((left + right) / 2, 1)
 
 
 def _thin(values: set[float], low: float, high: float, keep: set[float]) -> list[float]:

@@ -14,7 +14,7 @@ from ..steps.items import safe
 from ..text import label_width, number, superscript
 from . import theme
 from .canvas import Canvas
-from .colours import Style, styles
+from .curve_styles import Style, styles
 from .picture import Band, Curve, Grade, Line, Look, Shape
 
 __all__ = ["add_chart"]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..steps.items import Gate
 
 __all__ = [
+    "ALARM",
     "CURVES",
     "DARK_INK",
     "DARK_PAPER",
@@ -17,9 +18,20 @@ __all__ = [
     "GATE_WORDS",
     "GRADIENT",
     "GREY",
+    "GRID",
+    "HATCH",
     "INK",
+    "LIMIT",
     "LINES",
+    "LOST",
+    "NEGATIVE",
+    "NEUTRAL",
     "PAPER",
+    "POSITIVE",
+    "RATES",
+    "SHARES",
+    "SIGNED",
+    "TIME",
     "VALUES",
     "Paint",
     "dashed",
@@ -113,6 +125,21 @@ LINES = {
     "grid": ("#D8DEE4", "#21262D"),
 }
 """Colours in light and in dark mode of lines that have none by the norm of their gradient."""
+
+GRID = LINES["grid"][0]
+ALARM = ROLES["warning"].stroke
+"""What is not finite."""
+LIMIT = "#D55E00"
+"""Lines drawn over a picture: limits of saturation, horizons."""
+HATCH, LOST = ROLES["step"].stroke, "#EEF1F4"
+"""Lines and ground of the hatching where there is nothing to show."""
+POSITIVE, NEGATIVE = "#542788", "#B35806"
+SIGNED, RATES, SHARES, TIME = "PuOr", "RdBu_r", "Blues", "viridis_r"
+"""Colour maps of Matplotlib: of what has a sign, in POSITIVE and NEGATIVE; of decay and growth; of shares of a whole;
+and of steps one after the other.
+"""
+NEUTRAL = "#A3ABB5"
+"""What belongs to no name: the direct part of a gradient, side branches."""
 
 CURVES = (
     ("#7438A8", "#A45CFF"),

@@ -7,7 +7,8 @@ from typing import Any
 _HOMES = {
     name: home
     for home, names in {
-        "inspector.picture.colours": ["ALARM", "GREY", "INK", "styles"],
+        "inspector.picture.theme": ["ALARM", "GREY", "INK"],
+        "inspector.picture.curve_styles": ["styles"],
         "inspector.plots.curves": ["along_time", "level", "log_scale", "plain_axes", "plot_decay"],
         "inspector.plots.figures": ["Canvas", "save"],
         "inspector.plots.legends": ["head", "legend", "legend_below", "title", "visible"],

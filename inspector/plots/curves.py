@@ -15,7 +15,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from tinygrad_rnn.plurals import counted
 
-from ..picture.colours import ALARM, GREY, INK, PAPER, Style, styles
+from ..picture.curve_styles import Style, styles
+from ..picture.theme import ALARM, GREY, INK, PAPER
 from ..tracing.decay import decay_rate
 from ..tracing.trace import GradientTrace
 from .figures import axes_of, save, warn

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from tinygrad_rnn import files
 
 from .. import notebook
-from ..picture.colours import ALARM, PAPER
+from ..picture.theme import ALARM, PAPER
 from . import style
 from .legends import visible, wrapped
 

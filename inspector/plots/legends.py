@@ -16,7 +16,7 @@ from matplotlib.text import Annotation
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox, ScaledTranslation
 
-from ..picture.colours import GREY
+from ..picture.theme import GREY
 from ..text import visible as printable
 from .style import KEY, SMALL, TITLE
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.ticker import MaxNLocator
 
-from ..picture.colours import ALARM, HATCH, INK, LOST, PAPER, SIGNED
+from ..picture.theme import ALARM, HATCH, INK, LOST, PAPER, SIGNED
 from .figures import axes_of, save
 from .legends import title as put_title
 from .legends import visible

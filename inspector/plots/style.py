@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib
 import numpy as np
 
-from ..picture.colours import GREY, GRID, INK
+from ..picture.theme import GREY, GRID, INK
 
 __all__ = [
     "DASHED", "DOTTED", "FINE", "HAIR", "HEAVY", "KEY", "PANEL", "SHEET", "SMALL", "THIN", "TITLE", "context",

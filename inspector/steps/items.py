@@ -190,7 +190,16 @@ class Step:
     def shape(self) -> tuple[object, ...]:
         """All that the layout depends on; steps that agree in it are laid out once."""
         outline = tuple(
-            (item.key, item.shape, item.size, tuple(link.source for link in item.links), item.diagonal)
+            (
+                item.key,
+                item.shape,
+                item.size,
+                tuple(link.source for link in item.links),
+                item.diagonal,
+                item.beside,
+                item.wings,
+                item.role == "parameter",
+            )
             for item in self.items
         )
         return (outline, self.states, self.output, self.totals)

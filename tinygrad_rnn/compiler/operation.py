@@ -130,9 +130,8 @@ class UnrolledRun(Recurrent):
         edges = [(k, found[node.inputs[k].id]) for k in live if node.inputs[k].id in found]
         mask = _mask(node.attributes.get("mask"), bool(node.attributes.get("reverse")))
         for k, running in enumerate(() if mask is None else mask):
-            for (
-                name
-            ) in recurrence.state_names:  # as eagerly: where a state is new, all that the step reads of it counts
+            # As eagerly: where a state is new, all that the step reads of it counts.
+            for name in recurrence.state_names:
                 new, state = values["unmasked", name][k], values["state", name][k]
                 share, held = found.get(new.id, shares["unmasked", name][k]), shares["state", name][k]
                 found[state.id] = where(running.reshape(len(running), *(1,) * (held.ndim - 1)), share, held)

@@ -127,6 +127,8 @@ def load_safetensors(path: str | Path) -> tuple[dict[str, Array], dict[str, str]
             for name in file.keys():  # noqa: SIM118
                 try:
                     arrays[name] = np.array(file.get_tensor(name))
+                    if arrays[name].dtype.kind == "V":  # which another library may have taught NumPy
+                        raise TypeError(f"NumPy has no type {arrays[name].dtype}")
                 except (TypeError, ValueError, AttributeError) as error:  # a type that NumPy has not, such as bfloat16
                     raise ValueError(f"{path}: {name} cannot be read: {error}") from None
             return arrays, dict(file.metadata() or {})

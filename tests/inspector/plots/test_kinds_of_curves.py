@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.picture.colours import Style, styles
+from inspector.picture.curve_styles import Style, styles
 from inspector.picture.theme import CURVES
 from inspector.plots.figures import axes_of, save
 from inspector.plots.legends import legend

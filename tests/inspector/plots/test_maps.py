@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from inspector.picture.colours import ALARM, HATCH
+from inspector.picture.theme import ALARM, HATCH
 from inspector.plots.curves import areas, quantiles
 from inspector.plots.figures import Canvas
 from inspector.plots.maps import norm_map, signed_map

@@ -12,33 +12,15 @@ from typing import Any, NamedTuple
 
 import tinygrad_rnn as tg
 
-from .theme import CURVES, INK, ROLES
+from .theme import BLUE, CURVES, GATES, GREEN, ORANGE, PINK
 
-__all__ = [
-    "ALARM", "GREY", "GRID", "HATCH", "INK", "LIMIT", "LOST", "NEGATIVE", "NEUTRAL", "PAPER", "POSITIVE", "RATES",
-    "SHARES", "SIGNED", "TIME", "Style", "styles",
-]  # fmt: skip
-
-GREY, GRID, PAPER = ROLES["value"].stroke, "#D8DEE4", ROLES["value"].fill
-"""Of ticks and notes, of the grid, and of the ground."""
-ALARM = ROLES["warning"].stroke
-"""What is not finite."""
-LIMIT = "#D55E00"
-"""Lines drawn over a picture: limits of saturation, horizons."""
-HATCH, LOST = ROLES["step"].stroke, "#EEF1F4"
-"""Lines and ground of the hatching where there is nothing to show."""
-POSITIVE, NEGATIVE = "#542788", "#B35806"
-SIGNED, RATES, SHARES, TIME = "PuOr", "RdBu_r", "Blues", "viridis_r"
-"""Colour maps of Matplotlib: of what has a sign, in POSITIVE and NEGATIVE; of decay and growth; of shares of a whole;
-and of steps one after the other.
-"""
-NEUTRAL = "#A3ABB5"
-"""What belongs to no name: the direct part of a gradient, side branches."""
+__all__ = ["Style", "styles"]
 
 _VIOLET, _GOLD, _BLUE, _RUST, _GREEN, _PINK, _SKY, _INK = range(len(CURVES))
 _STATES = {"h": _VIOLET, "c": _GOLD}
-_GATES = {"f": _RUST, "r": _RUST, "i": _BLUE, "z": _BLUE, "g": _GREEN, "n": _GREEN, "o": _PINK, "x": _SKY}
-"""The hues that gates have in the drawings."""
+_HUES = {ORANGE: _RUST, BLUE: _BLUE, GREEN: _GREEN, PINK: _PINK}
+_GATES = {gate: _HUES[paint] for gate, paint in GATES.items()} | {"x": _SKY}
+"""Of the hues that gates have in the drawings."""
 _CELLS = (_RUST, _GREEN, _PINK, _VIOLET, _GOLD, _BLUE, _SKY, _INK)
 """In turn, in the order of the registry: the RNN, the LSTM and the GRU, and those of one family, differ."""
 
@@ -102,7 +84,7 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
 
     Examples
     --------
-    >>> from inspector.picture.colours import styles
+    >>> from inspector.picture.curve_styles import styles
     >>> found = styles(["a", "c", "layer0/h", "layer1/h"])
     >>> found["layer0/h"].colour == found["layer1/h"].colour != found["a"].colour
     True
