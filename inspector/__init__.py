@@ -1,6 +1,7 @@
 """The eyes: draws the graph of a recurrent run and measures where in time its gradient survives."""
 
 import sys
+from _thread import RLock
 from importlib import import_module
 
 # What is public is imported when it is first used, because Matplotlib and NetworkX take longer than most commands do.
@@ -13,12 +14,14 @@ _HOMES = {
     for _, module, _, name, *_ in [line.split()]
 }
 __all__ = sorted(_HOMES)
+_LOCK = RLock()  # or threads that begin together would see modules that are half imported
 
 
 def __getattr__(name):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name], __name__), name)
+    with _LOCK:
+        value = getattr(import_module(_HOMES[name], __name__), name)
     setattr(sys.modules[__name__], name, value)
     return value
 

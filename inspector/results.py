@@ -219,7 +219,8 @@ class Result:
         TypeError
             If there is no picture of it.
         """
-        raise TypeError(f"{type(self).__name__}: there is no picture of it; str() says what was found")
+        diagram = ", .save(path) writes its diagram" if type(self).save is not Result.save else ""
+        raise TypeError(f"{type(self).__name__}: there is no picture of it on Axes; str() says what was found{diagram}")
 
     def _fields(self) -> dict[str, Any]:
         if not dataclasses.is_dataclass(self):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -218,7 +219,8 @@ class Equations(Result):
         columns, rows = self.records()
         return {"equations": [dict(zip(columns, row, strict=True)) for row in rows]}
 
-    _repr_html_ = None  # type: ignore[assignment]  # a notebook prefers it to LaTeX, which it sets
+    def _repr_html_(self) -> str:
+        return f'<div style="max-width:100%">{escape(self._repr_latex_())}</div>'  # in which a notebook sets formulas
 
     def _repr_latex_(self) -> str:
         return self.latex

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +109,15 @@ class Diagnosis(Analysis):
     def facts(self) -> dict[str, Any]:
         remedies = [{"change": one.change, "kept": one.kept, "half_life": one.half_life} for one in self.remedies]
         return {**super().facts(), "remedies": remedies}
+
+    def records(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """One line a statement: what it is (the finding, evidence or a remedy), its words, what is left of the gradient
+        and the half-life.
+        """
+        rows: list[tuple[Any, ...]] = [("finding", self.finding, self.kept, self.half_life)]
+        rows += [("evidence", one, "", "") for one in self.evidence]
+        rows += [("remedy", one.change, one.kept, one.half_life) for one in self.remedies]
+        return ("what", "words", "kept", "half_life"), rows
 
     def __str__(self) -> str:
         return self._text()  # in which the finding says what is not finite

@@ -23,8 +23,8 @@ _ALL, _FIRST, _LAST = 20, 3, 2
 
 def in_turn(run: Run | Sequence[Run], steps: slice | Sequence[int] | None) -> tuple[Run, ...]:
     """The runs to draw side by side, each of which goes on where the one before ended."""
-    runs = (run,) if isinstance(run, Run) else tuple(run)
-    for one in runs:
+    runs = tuple(run) if isinstance(run, (list, tuple)) else (run,)
+    for one in runs or [None]:
         if not isinstance(one, Run):
             raise TypeError(f"run must be what unroll returned, got {type(one).__name__}")
     if len(runs) > 1 and (

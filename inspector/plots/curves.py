@@ -81,7 +81,12 @@ def plot_decay(
     KeyError
         If a trace has no value of a given name.
     """
-    found = {traces.label: traces} if isinstance(traces, GradientTrace) else dict(traces)
+    found = {traces.label: traces} if isinstance(traces, GradientTrace) else traces
+    if not (isinstance(found, Mapping) and all(isinstance(one, GradientTrace) for one in found.values())):
+        raise TypeError(
+            "plot_decay: give what inspector.trace(run, loss) returns, or a mapping from labels to several; got a"
+            f" {type(traces).__name__}"
+        )
     if not found:
         raise ValueError("plot_decay: give at least one trace")
     axes = axes_of(ax, 8.0, 4.6)

@@ -129,6 +129,20 @@ def test_other_suffixes_are_refused_before_anything_is_drawn(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_no_run_no_trace_of_it_and_no_timestep_is_refused() -> None:
+    for run in (None, RUN.cell, [], [RUN, 1]):
+        with pytest.raises(TypeError, match="run must be what unroll returned, got "):
+            inspector.draw(run)  # type: ignore[arg-type]
+    for steps in (2, "a", [0.5]):
+        with pytest.raises(TypeError, match="steps must be a slice or whole numbers, got "):
+            inspector.draw(RUN, steps=steps)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"trace must come from inspector\.trace\(run, loss\), got Tensor"):
+        inspector.draw(RUN, trace=RUN.outputs[0].sum())  # type: ignore[arg-type]
+    other = tg.unroll(RUN.cell, np.stack([x.data for x in RUN.inputs]))
+    with pytest.raises(ValueError, match="the trace is of another run"):
+        inspector.draw(RUN, trace=inspector.trace(other, other.outputs[-1].sum()))
+
+
 def test_what_needs_a_trace_says_so() -> None:
     for option in ("backward", "decay"):
         with pytest.raises(ValueError, match=rf"{option}=True .*pass trace=inspector\.trace\(run, loss\)"):

@@ -92,3 +92,46 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = tg.lstm
     with pytest.raises(ImportError, match="lstm"):
         exec("from tinygrad_rnn import lstm")
+
+
+TOGETHER = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import inspector, tinygrad_rnn as tg
+failed, barrier = [], threading.Barrier(12)
+def first(package, name):
+    barrier.wait()
+    try:
+        getattr(package, name)
+    except BaseException as error:
+        failed.append((name, error))
+wanted = [(tg, name) for name in ("Cell", "compile", "cells", "fit", "models", "tanh", "init", "tasks")]
+wanted += [(inspector, name) for name in ("draw", "trace", "diagnose", "report")]
+threads = [threading.Thread(target=first, args=one) for one in wanted]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(failed)
+"""
+
+
+def test_threads_may_ask_for_their_first_names_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
+EACH_FIRST = """
+import sys, tinygrad_rnn as tg
+
+for name in ["init", "losses", "optim", "models", "training", "files", "Cell", "compile", "tanh", "named", "fit"]:
+    for module in [one for one in sys.modules if one.startswith("tinygrad_rnn")]:
+        del sys.modules[module]
+    import tinygrad_rnn as fresh
+    getattr(fresh, name)
+"""
+
+
+def test_any_name_may_be_the_first_that_is_used() -> None:
+    done = subprocess.run([sys.executable, "-c", EACH_FIRST], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
