@@ -46,7 +46,7 @@ def test_members_of_many_ensembles_of_random_cells_are_those_cells(cell: tg.Cell
 
 
 @pytest.mark.slow
-@settings(parent=MANY, max_examples=40)
+@settings(parent=MANY, max_examples=16)
 @given(cell=wide_cells(), way=ways_to_run(max_steps=8), seed=st.integers(0, 999))
 def test_a_random_cell_is_the_same_in_machine_code(cell: tg.Cell, way: Any, seed: int) -> None:
     pytest.importorskip("numba")
