@@ -125,6 +125,7 @@ CALLS: dict[str, Call] = {
     "plot_training": lambda t, path: inspector.plot_training(recorder_of(t), path),
     "plot_snapshots": lambda t, path: inspector.plot_snapshots(recorder_of(t), path),
     "animate_training": lambda t, path: inspector.animate_training(recorder_of(t), path.with_suffix(".gif")),
+    "draw": lambda t, path: inspector.draw(t.run, trace=t, steps=slice(0, 2)),
     "render": lambda t, path: [
         inspector.render(t.run, path, trace=t, steps=slice(0, 2), values=True, backward=True),
         inspector.render(t.run, trace=t, level="cell"),
@@ -200,7 +201,7 @@ def told(found: Any, path: Path) -> Iterator[str]:
         yield found.read_text(encoding="utf-8", errors="replace")
     elif isinstance(found, (Axes, Figure)):
         yield save(found, path.with_suffix(".svg")).read_text(encoding="utf-8")
-    elif not hasattr(found, "to_dict"):
+    elif not isinstance(found, Result):
         yield str(found)
     else:
         yield str(found.not_finite if isinstance(found, inspector.GradientTrace) else found)
