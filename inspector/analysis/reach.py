@@ -139,8 +139,10 @@ class Reach(Analysis):
         """The map of a loss that reads one step alone, as a curve."""
         axes, row = axes_of(ax, 8.0, 4.6), self.map.sel(state=state, s=s).values
         lines = norms_along_time(axes, [(state, row, styles(self.states)[state])], f"{state}_t")
+        low, high = axes.get_ylim()
         for name, part in _LEVELS.items() if np.isfinite(row).all() else ():
-            level(axes, part * row.max(), name)
+            if low <= part * row.max() <= high:
+                level(axes, part * row.max(), name)
         axes.set_ylabel(visible(f"‖∂L_{s}/∂{state}_t‖₂"))
         what = f"where the loss, which reads step {s} alone, sends its gradient"
         self._title(axes, what, "; dashed: fallen to that part of its largest")

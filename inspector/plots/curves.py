@@ -295,10 +295,7 @@ def marked(norms: Array) -> str:
 
 
 def level(axes: Axes, y: float, text: str = "") -> None:
-    """A dashed line that a curve crosses, with what it means beside the plot; nothing if it lies outside."""
-    low, high = axes.get_ylim()
-    if not low <= y <= high:
-        return
+    """A dashed line that a curve crosses, with what it means beside the plot."""
     axes.axhline(y, color=INK, linewidth=THIN, linestyle=DASHED, zorder=1)
     where: Any = {"xycoords": ("axes fraction", "data"), "xytext": (3, 0), "textcoords": "offset points"}
     axes.annotate(text, (1.0, y), va="center", fontsize=SMALL, **where)
