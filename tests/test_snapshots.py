@@ -40,6 +40,9 @@ import pictures  # noqa: E402
 QUICK = [
     "gallery/lstm-gate",
     "gallery/gru-operation",
+    "gallery/lstm1997-cell",
+    "gallery/clockwork-gate",
+    "lstm-operation",
     "lstm-equations",
     "lstm-backward",
     "drawings/folded",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from operator import index
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +25,6 @@ from .legend import Formula, add_badges, add_formulas, add_legend, add_warning
 from .outside import add_outside
 from .picture import Picture
 from .scene import LEVELS, Scene, scene_of
-from .timeline import in_turn
 
 __all__ = ["picture"]
 
@@ -47,7 +44,6 @@ def picture(
     highlight: Iterable[tuple[int, int]] | None = None,
 ) -> Picture:
     """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.draw`."""
-    _check_run(run, trace, steps)
     _check(level, trace, backward, decay, highlight is not None)
     scene = scene_of(run, level, trace, steps, fold, backward)
     canvas = _canvas(scene, _highlighted(highlight, scene.graph, with_loss=trace is not None), values)
@@ -61,18 +57,6 @@ def picture(
     if equations:
         add_formulas(canvas.picture, canvas.left - 10, [line for run in scene.runs for line in _formulas(run)])
     return canvas.picture
-
-
-def _check_run(run: Run | Sequence[Run], trace: Any, steps: Any) -> None:
-    if not (steps is None or isinstance(steps, slice)):
-        try:
-            [index(step) for step in steps]
-        except TypeError:
-            raise TypeError(f"steps must be a slice or whole numbers, got {steps!r}") from None
-    if trace is not None and not isinstance(trace, GradientTrace):
-        raise TypeError(f"trace must come from inspector.trace(run, loss), got {type(trace).__name__}")
-    if trace is not None and not any(trace.run is one for one in in_turn(run, steps)):
-        raise ValueError("the trace is of another run: its gradients are not those of what is drawn")
 
 
 def _check(level: str, trace: GradientTrace | None, backward: bool, decay: bool, highlight: bool) -> None:

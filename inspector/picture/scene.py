@@ -152,6 +152,10 @@ def scene_of(
 ) -> Scene:
     """The scene of a run, or of several that follow each other; parameters as for :func:`~inspector.draw`."""
     runs = in_turn(run, steps)
+    if trace is not None and not isinstance(trace, GradientTrace):
+        raise TypeError(f"trace must come from inspector.trace(run, loss), got {type(trace).__name__}")
+    if trace is not None and not any(trace.run is one for one in runs):
+        raise ValueError("the trace is of another run: its gradients are not those of what is drawn")
     if backward and len(runs) > 1:
         raise ValueError("backward=True draws the reverse sweep of one run, got several")
     if any(part.tape is not None for part in runs[0].cells):

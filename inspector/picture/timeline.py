@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import index
 
 from tinygrad_rnn import Node, Scope
 from tinygrad_rnn.recurrent.unroll import Run
@@ -52,7 +53,10 @@ def _chosen(count: int, steps: slice | Sequence[int] | None) -> list[int]:
     if steps is None:
         return list(range(count))
     chosen = range(count)[steps] if isinstance(steps, slice) else steps
-    wanted = sorted({int(t) + count if t < 0 else int(t) for t in chosen})
+    try:
+        wanted = sorted({t + count if t < 0 else t for t in map(index, chosen)})
+    except TypeError:
+        raise TypeError(f"steps must be a slice or whole numbers, got {steps!r}") from None
     if not wanted or wanted[0] < 0 or wanted[-1] >= count:
         raise ValueError(f"steps {steps!r} choose nothing drawable from timesteps 0..{count - 1}")
     return wanted

@@ -110,7 +110,8 @@ def test_a_result_shows_its_words_and_its_picture(kind: type) -> None:
     found = made(kind)
     assert len(repr(found)) < 160 and "\n" not in repr(found) and kind.__name__ in repr(found)
     if kind is inspector.Equations:
-        assert f">{escape(found._repr_latex_())}<" in found._repr_html_(), "set as mathematics"
+        assert found._repr_latex_() == str(found), "set as mathematics"
+        assert f">{escape(str(found))}<" in found._repr_html_()
         return
     html = found._repr_html_()
     assert "max-width:100%" in html

@@ -74,8 +74,7 @@ def multigrid(
     --------
     >>> import numpy as np
     >>> import tinygrad_rnn as tg
-    >>> from tinygrad_rnn.baselines import LatchUnit
-    >>> from tinygrad_rnn.baselines import multigrid
+    >>> from tinygrad_rnn.baselines import LatchUnit, multigrid
     >>> found = multigrid(LatchUnit("I"), tg.tasks.Latch("I", 50, 60), np.random.default_rng(0))
     >>> bool(found.weights[0] > 0)
     True
