@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import escape, quoteattr
 
 from ..picture import theme
-from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
+from ..picture.picture import Band, Frame, Line, Picture, Shape
 from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
 from ..text import visible
 from . import Fit
@@ -40,11 +40,11 @@ def complete(svg: str, picture: Picture, fit: Fit = None) -> str:
     """The SVG of a picture with a title and a description that screen readers say, its style sheet, and its size."""
     title, words = _text(picture.title), _text(picture.words)
     number = f"{zlib.crc32((title + words).encode()):08x}"
-    width, height = picture.page(fit)
 
     def root(found: re.Match[str]) -> str:
         attributes = found[1]
         if fit is not None:
+            width, height = picture.page(fit)
             attributes = re.sub(
                 r'width="[^"]*" height="[^"]*"', f'width="{width:.2f}pt" height="{height:.2f}pt"', attributes
             )
@@ -59,23 +59,16 @@ def complete(svg: str, picture: Picture, fit: Fit = None) -> str:
 
 def to_svg(picture: Picture) -> str:
     """The picture as SVG text; tooltips are titles."""
-    left, bottom, right, top = picture.bounds()
-    width, height = picture.page()
-    backdrop = _polygon(
-        [
-            (left - MARGIN, bottom - MARGIN),
-            (left - MARGIN, top + MARGIN),
-            (right + MARGIN, top + MARGIN),
-            (right + MARGIN, bottom - MARGIN),
-        ]
-    )
+    left, bottom, right, top = picture.sheet()
+    width, height = right - left, top - bottom
+    backdrop = _polygon([(left, bottom), (left, top), (right, top), (right, bottom)])
     parts = [
         '<?xml version="1.0" encoding="UTF-8" standalone="no"?>',
         (
             f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
             f'xmlns="http://www.w3.org/2000/svg" font-family={quoteattr(theme.FONT)}>'
         ),
-        f'<g id="graph0" class="graph" transform="translate({MARGIN - left:.2f} {MARGIN + top:.2f})">',
+        f'<g id="graph0" class="graph" transform="translate({-left:.2f} {top:.2f})">',
         f'<polygon fill="{theme.PAPER.lower()}" stroke="none" points="{backdrop}"/>',
     ]
     for frame in picture.frames:

@@ -106,7 +106,8 @@ class Canvas:
         trunks: dict[str, list[Path]] = {}
         drawn = []
         for _, line, rails in sorted(self._lines, key=lambda entry: -entry[0]):
-            path = line.pieces[0]
-            drawn.append(replace(line, pieces=bridged(without_trunk(path, trunks.setdefault(line.source, [])), rails)))
-            trunks[line.source].append(path)
+            path, laid = line.pieces[0], trunks.setdefault(line.source, [])
+            pieces = bridged(without_trunk(path, laid), rails)
+            drawn.append(line if pieces == line.pieces else replace(line, pieces=pieces))
+            laid.append(path)
         self.picture.lines += drawn[::-1]

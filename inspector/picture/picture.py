@@ -169,9 +169,14 @@ class Picture:
                 ys += [y for _, y in piece]
         return min(xs, default=0.0), min(ys, default=0.0), max(xs, default=0.0), max(ys, default=0.0)
 
+    def sheet(self) -> tuple[float, float, float, float]:
+        """What it reaches to with a margin around it."""
+        left, bottom, right, top = self.bounds()
+        return left - MARGIN, bottom - MARGIN, right + MARGIN, top + MARGIN
+
     def page(self, fit: tuple[float, float] | None = None) -> tuple[float, float]:
         """Width and height of the page that holds it, scaled so that it fills `fit` in one direction."""
-        left, bottom, right, top = self.bounds()
-        width, height = right - left + 2 * MARGIN, top - bottom + 2 * MARGIN
+        left, bottom, right, top = self.sheet()
+        width, height = right - left, top - bottom
         scale = 1.0 if fit is None else min(fit[0] / width, fit[1] / height)
         return scale * width, scale * height

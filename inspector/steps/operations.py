@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from tinygrad_rnn import Node, Tensor
 
@@ -71,12 +70,19 @@ class Shapes:
         return Item(key, shape, label, role, size, (link,), (), True, value)
 
     def operation(
-        self, key: str, label: str, owner: str | None, links: Iterable[Link], nodes: tuple[Node, ...], diagonal: bool
+        self,
+        key: str,
+        label: str,
+        owner: str | None,
+        links: Iterable[Link],
+        nodes: tuple[Node, ...],
+        diagonal: bool,
+        learned: bool = False,
     ) -> Item:
         """The shape of an operation: a circle around a sign, a box around a word."""
         round_ = len(label) <= 2
         shape, size = ("circle", (24.0, 24.0)) if round_ else ("box", (max(34.0, label_width(label) + 12), 22.0))
-        return Item(key, shape, label, self.role_of(owner), size, tuple(links), nodes, diagonal)
+        return Item(key, shape, label, self.role_of(owner), size, tuple(links), nodes, diagonal, learned=learned)
 
     def _name(self, node: Node) -> str | None:
         return self.names.get(node.tensor.id) if node.tensor is not None else None
@@ -155,8 +161,8 @@ class _Builder(Shapes):
         key = self._key(f"{owner or 'shared'}.{node.op}")
         label = self._label(node)
         folded = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
-        item = self.operation(key, label, owner, lines, (node, *folded), is_straight(node))
-        self.items.append(replace(item, learned=self._reads_parameter(node)))
+        learned = self._reads_parameter(node)
+        self.items.append(self.operation(key, label, owner, lines, (node, *folded), is_straight(node), learned))
         self.at[node.index] = key
         name = self._name(node)
         if name is not None:
