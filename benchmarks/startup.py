@@ -18,14 +18,9 @@ BEGINNINGS = {
     "import inspector": [sys.executable, "-c", "import inspector"],
     "inspector --help": [*START, "--help"],
     "inspector cells": [*START, "cells"],
-    "inspector diagnose --cell lstm -T 20": [*START, "diagnose", "--cell", "lstm", "-T", "20"],
+    "inspector check --cell lstm": [*START, "check", "--cell", "lstm"],
 }
-GOALS = {
-    "import tinygrad_rnn": 0.25,
-    "tinygrad_rnn, a first cell": 0.25,
-    "import inspector": 0.4,
-    "inspector --help": 0.3,
-}
+GOALS = {"import tinygrad_rnn": 0.25, "import inspector": 0.4, "inspector --help": 0.3}
 """Seconds that may not be exceeded."""
 
 
