@@ -27,6 +27,7 @@ FLOORS = {
         {"recurrent"},
         {"compiler", "cells", "losses"},
         {"models", "optim"},
+        {"interop"},
         {"tasks"},
         {"training"},
         {"baselines"},
@@ -43,6 +44,7 @@ FLOORS = {
         {"drawing", "program"},
         {"analysis", "sweeps", "training", "compare"},
         {"reports"},
+        {"watching"},
         {"cli"},
     ],
 }

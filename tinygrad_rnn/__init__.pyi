@@ -5,6 +5,7 @@ from . import baselines as baselines
 from . import cells as cells
 from . import compiler as compiler
 from . import files as files
+from . import interop as interop
 from . import losses as losses
 from . import models as models
 from . import optim as optim
@@ -42,6 +43,7 @@ from .autodiff.tensor import named as named
 from .autodiff.tensor import tensor as tensor
 from .compiler import CompileWarning as CompileWarning
 from .compiler import compile as compile
+from .interop.refusal import UnsupportedError as UnsupportedError
 from .recurrent import init as init
 from .recurrent.cell import Cell as Cell
 from .recurrent.stacks import Bidirectional as Bidirectional

@@ -1,0 +1,1 @@
+"""The recurrent parts of somebody's PyTorch model, watched while it trains."""
