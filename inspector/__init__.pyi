@@ -51,6 +51,7 @@ from .drawing import to_networkx as to_networkx
 from .formats.graphviz import GraphvizMissingError as GraphvizMissingError
 from .plots.curves import plot_decay as plot_decay
 from .plots.maps import plot_heat_map as plot_heat_map
+from .program import ProgramDrawing as ProgramDrawing
 from .program import render_program as render_program
 from .reports import report as report
 from .sweeps import Sweep as Sweep

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from .formats import Fit, writer_of
 from .formats.svg import write_svg
-from .notebook import brief
+from .notebook import Svg, brief
 from .picture.compose import picture
 from .picture.picture import Picture
 from .tracing.trace import GradientTrace, trace
@@ -49,13 +48,6 @@ class _Options(_Look, total=False):
     decay: bool
 
 
-class _Svg(str):
-    """SVG text that shows itself in a notebook, no wider than the page."""
-
-    def _repr_svg_(self) -> str:
-        return re.sub(r"<svg\b", '<svg style="max-width:100%;height:auto"', self, count=1)
-
-
 class Drawing:
     """A picture of a run: shows itself in a notebook, and says in words what it shows.
 
@@ -69,9 +61,9 @@ class Drawing:
         self.picture, self._fit = picture, _room(width)
 
     @cached_property
-    def svg(self) -> str:
+    def svg(self) -> Svg:
         """The text of the SVG."""
-        return _Svg(write_svg(self.picture, self._fit))
+        return Svg(write_svg(self.picture, self._fit))
 
     def save(self, path: str | Path) -> Path:
         """Write the drawing.
@@ -112,7 +104,7 @@ class Drawing:
         return to_networkx(self.picture)
 
     def _repr_svg_(self) -> str:
-        return _Svg(self.svg)._repr_svg_()
+        return self.svg._repr_svg_()
 
     def __str__(self) -> str:
         return "\n".join(filter(None, [self.picture.title, self.picture.words]))

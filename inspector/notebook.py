@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 
 from .text import visible
 
-__all__ = ["brief", "image", "words", "words_above"]
+__all__ = ["Svg", "brief", "image", "words", "words_above"]
 
 _LIMIT = 100
+
+
+class Svg(str):
+    """SVG text that shows itself in a notebook, no wider than the page."""
+
+    def _repr_svg_(self) -> str:
+        return re.sub(r"<svg\b", '<svg style="max-width:100%;height:auto"', self, count=1)
 
 
 def brief(kind: type, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,73 @@ import graphviz
 
 from tinygrad_rnn import files
 from tinygrad_rnn.compiler.program import Program
+from tinygrad_rnn.plurals import counted
 
 from .formats.graphviz import FORMATS, check_size, draw
+from .notebook import Svg, brief
 from .picture import theme
 
-__all__ = ["render_program"]
+__all__ = ["ProgramDrawing", "render_program"]
 
 _ROLES = {"input": "input", "output": "cellbox", "constant": "kept", "matmul": "removed", "pointwise": "value"}
 """The role in the drawings whose colour each kind of box has."""
 
 
-def render_program(program: Program, path: str | Path | None = None, *, title: str = "") -> str | Path:
+class ProgramDrawing:
+    """A drawn program: shows itself in a notebook, and says in words what it is.
+
+    Attributes
+    ----------
+    program : Program
+    title : str
+    """
+
+    def __init__(self, program: Program, title: str = "") -> None:
+        self.program, self.title = program, title
+
+    @cached_property
+    def svg(self) -> Svg:
+        """The text of the SVG.
+
+        Raises
+        ------
+        GraphvizMissingError
+            If no Graphviz engine is there, saying how to get one.
+        """
+        return Svg(draw(_dot(self.program, self.title), "svg", "dot").decode())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the drawing.
+
+        Parameters
+        ----------
+        path : path
+            The suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is none of these, or the drawing is larger than a PNG or a PDF can be.
+        GraphvizMissingError
+            As for :attr:`svg`.
+        """
+        kind = files.suffix_of(path, FORMATS)
+        if kind == "svg":
+            return files.write(path, self.svg)
+        check_size(_size(self.svg), kind)
+        return files.write(path, draw(_dot(self.program, self.title), kind, "dot"))
+
+    def _repr_svg_(self) -> str:
+        return self.svg._repr_svg_()
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [self.title, str(self.program)]))
+
+    def __repr__(self) -> str:
+        return brief(type(self), self.title or counted(len(self.program.body), "instruction"))
+
+
+def render_program(program: Program, path: str | Path | None = None, *, title: str = "") -> ProgramDrawing:
     """Draw a program, one box an instruction.
 
     Parameters
@@ -28,35 +85,26 @@ def render_program(program: Program, path: str | Path | None = None, *, title: s
     program : Program
         One of those that :meth:`tinygrad_rnn.compiler.CompiledCell.programs` gives.
     path : path, optional
-        Where to write; the suffix ``.svg``, ``.png`` or ``.pdf`` says what.
+        Where to write it, too; see :meth:`ProgramDrawing.save`.
     title : str
 
     Returns
     -------
-    str or Path
-        The SVG text if no path was given, otherwise the path written.
+    ProgramDrawing
 
     Raises
     ------
     TypeError
         If `program` is no Program.
-    ValueError
-        If the suffix is unknown, or the drawing is larger than a PNG or a PDF can be.
-    GraphvizMissingError
-        If no Graphviz engine is there, saying how to get one.
+    ValueError, GraphvizMissingError
+        As from :meth:`ProgramDrawing.save`.
     """
     if not isinstance(program, Program):
         raise TypeError(f"render_program: needs a Program, got {type(program).__name__}")
-    target = None if path is None else Path(path)
-    kind = "svg" if target is None else target.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise ValueError(f"render_program: write one of {', '.join(FORMATS)}, got {target}")
-    dot = _dot(program, title)
-    drawn = draw(dot, "svg", "dot")
-    if kind != "svg":
-        check_size(_size(drawn.decode()), kind)
-        drawn = draw(dot, kind, "dot")
-    return drawn.decode() if target is None else files.write(target, drawn)
+    drawing = ProgramDrawing(program, title)
+    if path is not None:
+        drawing.save(path)
+    return drawing
 
 
 def _size(svg: str) -> tuple[float, float]:

@@ -68,11 +68,8 @@ def report(run: Run, loss: Tensor, path: str | Path) -> Path:
     GraphvizMissingError
         If no Graphviz engine is there.
     """
-    target = Path(path)
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"report: {target} must end in .html")
-    found = trace(run, loss)
-    return files.write(target, _page(found))
+    files.suffix_of(path, ["html", "htm"])
+    return files.write(path, _page(trace(run, loss)))
 
 
 def _page(found: GradientTrace) -> str:

@@ -322,8 +322,7 @@ def animate_training(
         If one of `names` was not recorded.
     """
     names = _recorded(recorder, names, "animate_training")[:_CURVES]
-    if Path(path).suffix.lower() != ".gif":
-        raise ValueError(f"animate_training: {path} must end in .gif")
+    files.suffix_of(path, ["gif"])
     try:
         from PIL import Image
     except ModuleNotFoundError:

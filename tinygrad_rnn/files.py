@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["append", "check", "write", "write_csv"]
+__all__ = ["append", "check", "suffix_of", "write", "write_csv"]
 
 _STALE = 3600.0
 
@@ -83,6 +83,31 @@ def check(path: str | Path) -> None:
         raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
     if target.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
+
+
+def suffix_of(path: str | Path, known: Iterable[str]) -> str:
+    """The suffix of a file's name, without the dot and in lower case, which has to be a known one.
+
+    Raises
+    ------
+    ValueError
+        If it is not, or nothing stands before it.
+
+    Examples
+    --------
+    >>> import tinygrad_rnn as tg
+    >>> tg.files.suffix_of("out/LSTM.SVG", ["svg", "png"])
+    'svg'
+    """
+    name, suffixes = Path(path).name.lower(), [f".{suffix}" for suffix in known]
+    found = Path(name).suffix
+    if found in suffixes:
+        return found[1:]
+    *others, last = suffixes
+    wanted = f"{', '.join(others)} or {last}" if others else last
+    if name in ("", *suffixes):
+        raise ValueError(f"{str(path)!r} is no name of a file; one such as 'a{suffixes[0]}' must end in {wanted}")
+    raise ValueError(f"{str(path)!r} must end in {wanted}")
 
 
 def append(path: str | Path, data: bytes) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import shtab
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
@@ -40,7 +41,6 @@ __all__ = [
     "positive",
     "run_options",
     "size_options",
-    "suffix",
     "tables",
     "unrolled",
 ]
@@ -113,21 +113,15 @@ def path(text: str) -> Path:
 
 def ending_in(*suffixes: str) -> Callable[[str], Path]:
     """A path with one of these suffixes."""
-    *others, last = [f".{kind}" for kind in suffixes]
-    wanted = f"{', '.join(others)} or {last}" if others else last
 
     def parse(text: str) -> Path:
-        found = path(text)
-        if suffix(found) not in suffixes:
-            raise argparse.ArgumentTypeError(f"{text!r} must end in {wanted}")
-        return found
+        try:
+            files.suffix_of(text, suffixes)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return path(text)
 
     return parse
-
-
-def suffix(file: Path) -> str:
-    """The kind of a file, in lower case and without the dot."""
-    return file.suffix.lower().removeprefix(".")
 
 
 class _Once(argparse.Action):

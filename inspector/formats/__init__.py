@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from tinygrad_rnn import files
+
 if TYPE_CHECKING:
     from ..picture.picture import Picture
 
@@ -39,10 +41,7 @@ def writer_of(path: str | Path) -> Callable[[Picture, Fit], str | bytes]:
     ValueError
         If there is no such format.
     """
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in WRITERS:
-        *others, last = (f".{known}" for known in WRITERS)
-        raise ValueError(f"{path} must end in {', '.join(others)} or {last}")
+    suffix = files.suffix_of(path, WRITERS)
     writer: Callable[[Picture, Fit], str | bytes] = getattr(
         import_module(f".{WRITERS[suffix]}", __name__), f"write_{suffix}"
     )

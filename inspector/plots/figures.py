@@ -105,11 +105,8 @@ def save(figure: Any, path: str | Path) -> Path:
     ValueError
         If the suffix is none of these.
     """
-    target = Path(path)
-    kind = target.suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise ValueError(f"{target}: the name must end in .svg, .png or .pdf")
-    return files.write(target, _bytes(figure.figure if isinstance(figure, Axes) else figure, kind))
+    kind = files.suffix_of(path, FORMATS)
+    return files.write(path, _bytes(figure.figure if isinstance(figure, Axes) else figure, kind))
 
 
 def _bytes(figure: Any, kind: str) -> bytes:

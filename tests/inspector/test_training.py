@@ -87,7 +87,7 @@ def test_small_multiples_and_a_film(tmp_path: Path) -> None:
 def test_a_film_needs_pillow_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = inspector.DecayRecorder()
     trained(recorder)
-    with pytest.raises(ValueError, match=r"a.svg must end in .gif"):
+    with pytest.raises(ValueError, match=r"'.*a\.svg' must end in \.gif"):
         inspector.animate_training(recorder, tmp_path / "a.svg")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ValueError, match="needs Pillow: pip install pillow"):

@@ -6,6 +6,7 @@ import csv
 import errno
 import itertools
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -269,3 +270,23 @@ def test_every_table_reads_back(tmp_path_factory: pytest.TempPathFactory, rows: 
             else:
                 assert text.removeprefix("'") == ("" if value is None else value).removeprefix("'")
                 assert not text.startswith(("=", "@", "\t", "\r"))
+
+
+@pytest.mark.parametrize("path", ["a.svg", "B.SVG", Path("folder.png/.hidden.svg")])
+def test_a_known_suffix_is_found(path: str | Path) -> None:
+    assert files.suffix_of(path, ("svg", "png")) == "svg"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("a.txt", "'a.txt' must end in .svg, .png or .pdf"),
+        ("a", "'a' must end in .svg, .png or .pdf"),
+        ("svg", "'svg' must end in .svg, .png or .pdf"),
+        ("", "'' is no name of a file; one such as 'a.svg' must end in .svg, .png or .pdf"),
+        ("x/.PNG", "'x/.PNG' is no name of a file; one such as 'a.svg' must end in .svg, .png or .pdf"),
+    ],
+)
+def test_an_unknown_suffix_is_refused_in_one_wording(path: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        files.suffix_of(path, ("svg", "png", "pdf"))

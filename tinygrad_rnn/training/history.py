@@ -14,6 +14,8 @@ from ..plurals import counted
 
 __all__ = ["History"]
 
+_SUFFIXES = ("csv", "jsonl")
+
 
 class History:
     """A row every so many steps.
@@ -64,8 +66,7 @@ class History:
         ValueError
             If the suffix is neither.
         """
-        self.check(path)
-        if Path(path).suffix.lower() == ".jsonl":
+        if files.suffix_of(path, _SUFFIXES) == "jsonl":
             return files.write(path, "".join(json.dumps(row) + "\n" for row in self.rows))
         columns = list(self.rows[0]) if self.rows else ["step"]
         return files.write_csv(path, columns, ([row[name] for name in columns] for row in self.rows))
@@ -79,8 +80,7 @@ class History:
         ValueError, OSError
             If it will not.
         """
-        if Path(path).suffix.lower() not in (".csv", ".jsonl"):
-            raise ValueError(f"history: {path} must end in .csv or .jsonl")
+        files.suffix_of(path, _SUFFIXES)
         files.check(path)
 
     def __len__(self) -> int:

@@ -378,7 +378,7 @@ def test_what_is_no_single_cell_is_refused(tmp_path: Path) -> None:
         inspector.compare_graphs("lstm", made("gru"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="operation, gate, cell"):
         inspector.compare_graphs(made("lstm"), made("gru"), level="atom")
-    with pytest.raises(ValueError, match=r"a\.gif must end in"):
+    with pytest.raises(ValueError, match=r"a\.gif' must end in"):
         inspector.compare_graphs(made("lstm"), made("gru"), tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []
 
