@@ -34,7 +34,7 @@ CLAIMS = HERE.parent / "examples" / "claims"
 
 FAMILIES = {
     "Plain": ["rnn", "irnn", "jordan"],
-    "Long short-term memory": ["lstm1997", "lstm2000", "lstm", "peephole", "coupled", "layernorm"],
+    "Long short-term memory": ["lstm1997", "lstm2000", "lstm", "peephole", "coupled", "layernorm", "projected"],
     "The odyssey's eight variants": ["nig", "nfg", "nog", "niaf", "noaf", "cifg", "np", "fgr"],
     "Gated units": ["gru", "gru_before", "mgu", "janet"],
     "Older answers to long lags": ["narx", "leaky", "mozer", "second_order", "clockwork", "chunker"],

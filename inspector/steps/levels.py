@@ -169,8 +169,11 @@ def _without_values(step: Step) -> Step:
 
 
 def join_inputs(step: Step) -> Step:
-    """Layers that all read the input and the same states take them from one joined line."""
-    layers = [item for item in step.items if item.layer]
+    """Layers that all read the input and the same states take them from one joined line.
+
+    A layer that reads none of them, such as the projection of an output, does not keep the others apart.
+    """
+    layers = [item for item in step.items if item.layer and any(isinstance(link.source, Port) for link in item.links)]
     shared = [link.source for link in layers[0].links if isinstance(link.source, Port)] if layers else []
     shared = [s for s in shared if all(s in [link.source for link in item.links] for item in layers)]
     if len(layers) < 2 or len(shared) < 2:
@@ -179,7 +182,7 @@ def join_inputs(step: Step) -> Step:
     join = Item(JOIN, "circle", "", "join", (5.0, 5.0), tuple(link._replace(layer=True) for link in lines))
     items: list[Item] = [join]
     for item in step.items:
-        if item.layer:
+        if item in layers:
             rest = tuple(link for link in item.links if link.source not in shared)
             items.append(replace(item, links=(Link(JOIN, None, layer=True), *rest)))
         else:

@@ -35,10 +35,11 @@ def test_a_readout_may_see_the_inputs() -> None:
 @pytest.mark.parametrize("name", tg.cells.names())
 def test_every_cell_stacked_and_in_two_directions(name: str) -> None:
     make = tg.cells.get(name)
+    width = make(2, 4).hidden_size
     for cell in (
-        tg.Stacked(make(2, 4, seed=0), make(4, 4, seed=1)),
+        tg.Stacked(make(2, 4, seed=0), make(width, 4, seed=1)),
         tg.Bidirectional(make(2, 4, seed=0), make(2, 4, seed=1)),
-        tg.Stacked(tg.Bidirectional(make(2, 4, seed=0), make(2, 4, seed=1)), make(8, 4, seed=2)),
+        tg.Stacked(tg.Bidirectional(make(2, 4, seed=0), make(2, 4, seed=1)), make(2 * width, 4, seed=2)),
     ):
         model = tg.models.SequenceModel(cell, 3, seed=1)
         x = tg.tensor(RNG.normal(size=(4, 2, 2)), requires_grad=True)

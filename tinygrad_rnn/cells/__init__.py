@@ -15,7 +15,7 @@ from .leaky import LeakyCell, MozerCell
 from .lru import LRUCell
 from .lstm import LSTMCell
 from .lstm1997 import LSTM1997Cell, LSTM2000Cell
-from .lstm_variants import CoupledLSTMCell, LayerNormLSTMCell
+from .lstm_variants import CoupledLSTMCell, LayerNormLSTMCell, ProjectedLSTMCell
 from .minimal import GRUResetBeforeCell, JANETCell, MGUCell
 from .narx import NARXCell
 from .odyssey import CIFGCell, FGRCell, NFGCell, NIAFCell, NIGCell, NOAFCell, NOGCell, NPCell, PeepholeLSTMCell
@@ -57,6 +57,7 @@ __all__ = [
     "NPCell",
     "OrthogonalRNNCell",
     "PeepholeLSTMCell",
+    "ProjectedLSTMCell",
     "RNNCell",
     "SLSTMCell",
     "SRUCell",
@@ -86,6 +87,7 @@ _REGISTRY: dict[str, type[Cell]] = {
     "np": NPCell,
     "fgr": FGRCell,
     "layernorm": LayerNormLSTMCell,
+    "projected": ProjectedLSTMCell,
     "gru": GRUCell,
     "gru_before": GRUResetBeforeCell,
     "mgu": MGUCell,

@@ -36,7 +36,7 @@ from tests.strategies import FEW
 from tinygrad_rnn.recurrent.unroll import Run
 
 CELLS = tg.cells.names()
-ROWS = {"lstm": "ifgo", "gru": "rzn", "layernorm": "fiog"}
+ROWS = {"lstm": "ifgo", "projected": "ifgo", "gru": "rzn", "layernorm": "fiog"}
 DIAGONAL = {
     "add",
     "subtract",

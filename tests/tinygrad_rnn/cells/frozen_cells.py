@@ -135,7 +135,7 @@ def lstm2000_truncated(p: Any, x: Any, *state: Any) -> Any:
 
 
 def lstm(p: Any, x: Any, h: Any, c: Any) -> Any:
-    W, R = p["weight_ih"].reshape(4, H, N), p["weight_hh"].reshape(4, H, H)
+    W, R = p["weight_ih"].reshape(4, H, N), p["weight_hh"].reshape(4, H, -1)
     b = (p["bias_ih"] + p["bias_hh"]).reshape(4, H)
     i, f, o = (sigma(x @ W[k].T + h @ R[k].T + b[k]) for k in (0, 1, 3))
     c = f * c + i * tanh(x @ W[2].T + h @ R[2].T + b[2])
@@ -156,6 +156,11 @@ def layernorm(p: Any, x: Any, h: Any, c: Any) -> Any:
     f, i, o, g = (z[:, k * H : (k + 1) * H] for k in range(4))
     c = sigma(f) * c + sigma(i) * tanh(g)
     return sigma(o) * tanh(LN(c, "c")), c
+
+
+def projected(p: Any, x: Any, h: Any, c: Any) -> Any:
+    m, c = lstm(p, x, h, c)
+    return m @ p["weight_hr"].T, c
 
 
 def odyssey(p: Any, x: Any, h: Any, c: Any, **change: Any) -> Any:
@@ -391,6 +396,7 @@ CASES = [
     Case("slstm", slstm, gates("ifzo"), {"h": H, "c": H, "n": H, "m": H}),
     Case("slstm", slstm_exponential, gates("ifzo"), {"h": H, "c": H, "n": H, "m": H}, {"forget": "exp"}),
     Case("orthogonal", orthogonal, {"W_h": (H, N), "v": (4, H), "b": (H,)}, ONE),
+    Case("projected", projected, {**stacked(4), "weight_hh": (4 * H, 2), "weight_hr": (2, H)}, {"h": 2, "c": H}),
 ]
 
 

@@ -18,6 +18,7 @@ def test_the_table_counts_what_texts_state() -> None:
     assert measures["lstm"] == (2, 4, 3, 2)
     assert measures["gru"] == (1, 3, 2, 1)
     assert measures["lstm1997"][1] == 3 and measures["lstm2000"][1] == 4 and measures["layernorm"][1] == 4
+    assert measures["projected"] == (2, 5, 3, 2)
     assert {name: row.layers for name, row in found.items() if name in ODYSSEY} == {
         "peephole": 4,
         "nig": 3,

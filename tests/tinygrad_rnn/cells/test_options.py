@@ -28,6 +28,8 @@ import tinygrad_rnn as tg
             "time_constant must be one number or 4, at least 1, got 0.5",
         ),
         (lambda: tg.cells.LeakyCell(2, 4, time_constant=[1, 2]), "time_constant must be one number or 4"),
+        (lambda: tg.cells.ProjectedLSTMCell(2, 4, 5), "proj_size must be a positive integer of at most hidden_size=4"),
+        (lambda: tg.cells.ProjectedLSTMCell(2, 4, 0), "proj_size must be .*, got 0"),
         (lambda: tg.cells.NARXCell(2, 4, delays=()), "delays must be different positive integers"),
         (lambda: tg.cells.NARXCell(2, 4, delays=(1, 1)), "delays must be different positive integers"),
         (

@@ -24,11 +24,13 @@ def test_every_member_of_every_registered_cell_gives_what_it_gives_alone(name: s
 @pytest.mark.parametrize("name", BASIC)
 def test_every_member_gives_what_it_gives_alone(name: str, options: dict[str, Any], backend: str) -> None:
     members = [tg.cells.get(name)(N, H, seed=seed) for seed in range(MEMBERS)]
+    width = members[0].hidden_size
     ensemble = tg.compile(members, backend=backend)
-    weights, more = (np.random.default_rng(seed).normal(size=shape) for seed, shape in ((1, (T, B, H)), (2, (B, H))))
+    shapes = ((1, (T, B, width)), (2, (B, width)))
+    weights, more = (np.random.default_rng(seed).normal(size=shape) for seed, shape in shapes)
     x = tg.tensor(X, requires_grad=True)
     run = tg.unroll(ensemble, x, **options)
-    assert run.stacked.shape == (T, MEMBERS, B, H) and run.outputs[0].shape == (MEMBERS, B, H)
+    assert run.stacked.shape == (T, MEMBERS, B, width) and run.outputs[0].shape == (MEMBERS, B, width)
     loss = (run.stacked * weights[:, None]).sum() + (run.outputs[2] * more).sum() + (run.states[-1][0] ** 2).sum()
     found = tg.grad(loss, [x, *ensemble.parameters(), run.states[3][0]])
     trace = inspector.trace(run, loss)
