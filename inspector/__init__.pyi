@@ -66,3 +66,6 @@ from .training import DecayRecorder as DecayRecorder
 from .training import animate_training as animate_training
 from .training import plot_snapshots as plot_snapshots
 from .training import plot_training as plot_training
+from .watching.seen import Seen as Seen
+from .watching.watching import Watching as Watching
+from .watching.watching import watch as watch

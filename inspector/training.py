@@ -31,7 +31,7 @@ from .plots.style import FINE, PANEL, in_style
 from .results import Labelled, Result
 from .tracing.decay import decay_rate
 from .tracing.sparkline import sparkline
-from .tracing.trace import trace
+from .tracing.trace import GradientTrace, trace
 
 __all__ = ["DecayRecorder", "animate_training", "plot_snapshots", "plot_training"]
 
@@ -92,16 +92,30 @@ class DecayRecorder(Result):
     def __call__(self, step: Step) -> None:
         if step.number != 1 and step.number % self.every:
             return
-        found = trace(step.prediction.run, step.loss)
-        self.steps.append(step.number)
-        if self.not_finite is None and found.not_finite is not None:
-            self.not_finite = f"training step {step.number}: {found.not_finite}"
+        self.record(step.number, {"": trace(step.prediction.run, step.loss)})
+
+    def record(self, number: int, traces: Mapping[str, GradientTrace]) -> None:
+        """Record a training step.
+
+        Parameters
+        ----------
+        number : int
+        traces : mapping of str to GradientTrace
+            By what stands in front of their names.
+        """
+        self.steps.append(number)
+        for prefix, found in traces.items():
+            if self.not_finite is None and found.not_finite is not None:
+                self.not_finite = f"training step {number}: {found.not_finite}"
+            self._take(prefix, found)
+
+    def _take(self, prefix: str, found: GradientTrace) -> None:
         every = tuple(dict.fromkeys([*found.names, *found.parameters]))
         for name in found.states if self.names is None else every if self.names == "all" else self.names:
             norms = (
                 found.parameter_norm(name) if name in found.parameters and name not in found.names else found.norm(name)
             )
-            self.curves.setdefault(name, []).append(norms)
+            self.curves.setdefault(prefix + name, []).append(norms)
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """What was recorded, for a checkpoint of :func:`tinygrad_rnn.fit`: of each name all curves one after the

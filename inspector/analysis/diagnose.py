@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ from .stops import stops
 from .waterfall import Waterfall, waterfall
 from .whatif import WhatIf, what_if
 
-__all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Remedy", "diagnose"]
+__all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Outcome", "Remedy", "diagnose", "life", "outcome"]
 
 VANISHES, EXPLODES = 1e-2, 1e3
 """What is left of the state's gradient at the other end of time; in between all is well. From nets that were
@@ -64,7 +64,7 @@ class Remedy:
     def __str__(self) -> str:
         return (
             f"{self.change}: {_kept(self.kept)} would arrive instead of {_kept(self.kept_before)},"
-            f" {_life(self.half_life, len(self.tried.before.axes['t']))}"
+            f" {life(self.half_life, len(self.tried.before.axes['t']))}"
         )
 
 
@@ -171,31 +171,51 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     run, loss = recorded(run, loss)
     found = trace_of(run, loss)
     whole = _whole(found)
-    if found.not_finite is not None or not np.isfinite(whole).all():
-        return _broken(found, whole)
+    verdict, kept, half_life = outcome(found)
     far, near = _ends(whole, found)
-    kept = whole[far] / whole[near] if whole[near] else math.nan
-    half_life = decay_rate(whole).half_life
-    if whole[far] == 0:
+    if verdict == "not finite":
+        return _broken(found, whole)
+    if verdict == "stops":
         return _stopped(run, found, whole, far)
     if len(run) == 1:
         finding = f"all is well: in a run of one step the gradient, of norm {whole[0]:.3g}, has nowhere to decay"
         return Diagnosis("well", finding, (), (), found.states[-1], 1.0, math.nan, None, found)
     fall = waterfall(run, loss)
-    verdict = "vanishes" if kept < VANISHES else "explodes" if kept > EXPLODES else "well"
-    rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {_life(half_life, len(run))}"
+    rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {life(half_life, len(run))}"
     finding = {
         "vanishes": f"the gradient vanishes: {rate}",
         "explodes": f"the gradient explodes: {rate}",
         "well": f"all is well: {rate}",
     }[verdict]
     remedies = () if verdict == "well" else tuple(_remedies(run, loss, fall, kept, verdict))
-    return Diagnosis(
-        verdict, finding, tuple(_evidence(run, fall)), remedies, fall.state, float(kept), half_life, fall, found
-    )
+    return Diagnosis(verdict, finding, tuple(_evidence(run, fall)), remedies, fall.state, kept, half_life, fall, found)
 
 
 # ----------------------------------------------------------------------------------------- verdicts
+
+
+class Outcome(NamedTuple):
+    """A verdict, what is left of the gradient of the whole state at the other end of time, and its half-life."""
+
+    verdict: str
+    kept: float
+    half_life: float
+
+
+@np.errstate(all="ignore")
+def outcome(found: GradientTrace) -> Outcome:
+    """The verdict on a trace, see :class:`Diagnosis`."""
+    whole = _whole(found)
+    if found.not_finite is not None or not np.isfinite(whole).all():
+        return Outcome("not finite", math.nan, math.nan)
+    far, near = _ends(whole, found)
+    kept = float(whole[far] / whole[near]) if whole[near] else 0.0
+    half_life = decay_rate(whole).half_life
+    if not whole[far]:
+        return Outcome("stops", 0.0, half_life)
+    if len(whole) == 1:
+        return Outcome("well", 1.0, math.nan)
+    return Outcome("vanishes" if kept < VANISHES else "explodes" if kept > EXPLODES else "well", kept, half_life)
 
 
 def _whole(found: GradientTrace) -> Any:
@@ -343,7 +363,8 @@ def _kept(share: float) -> str:
     return f"{share:.0%}" if 0.005 <= share < 10 else f"{share:.2g}"
 
 
-def _life(half_life: float, steps: int) -> str:
+def life(half_life: float, steps: int) -> str:
+    """A half-life in a run of so many steps, in words."""
     if not abs(half_life) <= steps:
         return "level along the way"
     return (

@@ -45,6 +45,7 @@ def step_by_step(run: Run) -> Run:
         truncate=tape.attributes.get("truncate"),
         lengths=None if mask is None else mask.sum(axis=(0, 2)),
         reverse=run.reverse,
+        between=run.between or None,
     )
 
 

@@ -53,6 +53,8 @@ class Run:
         The scope of each step of a single cell, by which its operations are known from those of other runs.
     tape : Tensor or None
         Of a compiled cell: the one node that the run is. The other Tensors are then made when looked at.
+    between : tuple of arrays
+        What the outputs of each layer of a stack but the last were multiplied by; empty if nothing.
     """
 
     cell: Cell | Stacked | Bidirectional
@@ -65,6 +67,7 @@ class Run:
     reverse: bool = False
     scopes: Sequence[Scope] = field(default_factory=list)
     tape: Tensor | None = None
+    between: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
         return len(self.outputs)
@@ -101,6 +104,8 @@ def unroll(
     truncate: int | None = None,
     lengths: Any = None,
     reverse: bool = False,
+    between: Sequence[Any] | None = None,
+    restarts: Mapping[int, Sequence[Any]] | None = None,
 ) -> Run:
     """Run a cell over a sequence and record every step.
 
@@ -120,6 +125,12 @@ def unroll(
         a state is that which the sequence has alone, and past its length that of whatever reads the state that is kept.
     reverse : bool
         Read from the last step to the first; outputs stay at the position of their input.
+    between : sequence of arrays (T, batch, hidden_size), optional
+        Of a stack: what the outputs of each layer but the last are multiplied by before the next layer reads them, such
+        as the masks that dropout drew.
+    restarts : mapping of int to sequence, optional
+        Of a single cell: by timestep the states to go on from there, for each of them ``None`` or a value instead of
+        what the step before left. No gradient passes a value that is given, unless it is a Tensor made from that state.
 
     Returns
     -------
@@ -128,7 +139,7 @@ def unroll(
     Raises
     ------
     ValueError
-        If shapes, lengths or `truncate` do not fit.
+        If shapes, lengths, `truncate`, `between` or `restarts` do not fit.
     TypeError
         If `cell` is no cell.
     """
@@ -139,7 +150,16 @@ def unroll(
         raise ValueError(f"unroll: truncate must be a positive number of steps, got {truncate!r}")
     masks = None if lengths is None else _masks(lengths, len(steps), batch)
     start = cell.initial_state(batch) if state is None else state
-    run = _unroll(cell, steps, start, truncate, masks, reverse)
+    if between is not None:
+        between = _between(cell, between, len(steps), batch)
+    if restarts is not None:
+        _check_restarts(cell, restarts, len(steps))
+    if isinstance(cell, Stacked):
+        run = _unroll_stack(cell, steps, start, truncate, masks, reverse, between)
+    elif isinstance(cell, Bidirectional):
+        run = _unroll_directions(cell, steps, start, truncate, masks)
+    else:
+        run = _unroll_cell(cell, steps, start, truncate, masks, reverse, restarts)
     if isinstance(run.names, LazyMapping):
         run.names = LazyMapping({"x": steps, **run.names.sequences})
     else:
@@ -185,16 +205,34 @@ def _masks(lengths: Any, steps: int, batch: int) -> list[Any]:
     return [None if (counts > t).all() else (counts > t)[:, None] for t in range(steps)]
 
 
-def _unroll(cell: Any, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool) -> Run:
-    if isinstance(cell, Stacked):
-        return _unroll_stack(cell, steps, state, truncate, masks, reverse)
-    if isinstance(cell, Bidirectional):
-        return _unroll_directions(cell, steps, state, truncate, masks)
-    return _unroll_cell(cell, steps, state, truncate, masks, reverse)
+def _between(cell: Any, given: Any, steps: int, batch: int) -> tuple[Any, ...]:
+    layers = cell.layers[:-1] if isinstance(cell, Stacked) else ()
+    arrays = tuple(real_array("unroll: between", array, cell.dtype) for array in given)
+    shapes = tuple((steps, batch, layer.hidden_size) for layer in layers)
+    if tuple(array.shape for array in arrays) != shapes:
+        raise ValueError(
+            f"unroll: between must be arrays of shapes {list(shapes)}, one for each layer but the last, got"
+            f" {[array.shape for array in arrays]}"
+        )
+    return arrays
+
+
+def _check_restarts(cell: Any, restarts: Mapping[int, Any], steps: int) -> None:
+    if not isinstance(cell, Cell):
+        raise ValueError(f"unroll: restarts are for a single cell, got a {type(cell).__name__}")
+    wrong = [t for t in restarts if not 0 <= t < steps]
+    if wrong:
+        raise ValueError(f"unroll: restarts has timestep {wrong[0]}, which is not in 0..{steps - 1}")
 
 
 def _unroll_stack(
-    cell: Stacked, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
+    cell: Stacked,
+    steps: Sequence[Tensor],
+    state: Any,
+    truncate: int | None,
+    masks: Any,
+    reverse: bool,
+    between: Sequence[Any] | None,
 ) -> Run:
     if len(state) != len(cell.layers):
         raise ValueError(
@@ -205,9 +243,22 @@ def _unroll_stack(
     for k, (layer, start) in enumerate(zip(cell.layers, state, strict=True)):
         children[f"layer{k}"] = _child(f"layer{k}", layer, outputs, start, truncate, masks, reverse)
         outputs = children[f"layer{k}"].outputs
+        if between and k < len(between):
+            outputs = _times(outputs, between[k])
     runs = list(children.values())
     states = LazySequence(len(steps), lambda t: tuple(run.states[t] for run in runs))
-    return Run(cell, steps, outputs, states, state, _merge(children), children, reverse)
+    return Run(cell, steps, outputs, states, state, _merge(children), children, reverse, between=tuple(between or ()))
+
+
+def _times(outputs: Sequence[Tensor], factor: Any) -> Sequence[Tensor]:
+    """Every output times a row of an array (T, batch, hidden_size)."""
+    if isinstance(outputs, LazySequence):
+        return rows_of(stacked(outputs) * factor)
+    products = []
+    for t, output in enumerate(outputs):
+        with timestep(t):
+            products.append(output * factor[t])
+    return products
 
 
 def _unroll_directions(
@@ -235,7 +286,9 @@ def _unroll_directions(
 
 def _child(name: str, layer: Any, steps: Sequence[Tensor], *rest: Any) -> Run:
     with scope(name):
-        return _unroll(layer, steps, *rest)
+        if isinstance(layer, Bidirectional):
+            return _unroll_directions(layer, steps, *rest[:3])
+        return _unroll_cell(layer, steps, *rest)
 
 
 def _merge(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
@@ -246,11 +299,17 @@ def _merge(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
 
 
 def _unroll_cell(
-    cell: Cell, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any, reverse: bool
+    cell: Cell,
+    steps: Sequence[Tensor],
+    state: Any,
+    truncate: int | None,
+    masks: Any,
+    reverse: bool,
+    restarts: Mapping[int, Sequence[Any]] | None = None,
 ) -> Run:
     batch = steps.whole().shape[1] if isinstance(steps, LazySequence) and steps.whole else steps[0].shape[0]
     state = first = _start(cell, state, batch)
-    compiled = cell.run_compiled(steps, state, truncate, masks, reverse)
+    compiled = None if restarts else cell.run_compiled(steps, state, truncate, masks, reverse)
     if compiled is not None:
         return compiled  # type: ignore[no-any-return]
     count = len(steps)
@@ -264,6 +323,8 @@ def _unroll_cell(
             with timestep(t) as scopes[t]:
                 if truncate is not None and k and k % truncate == 0:
                     state = cell.State(*map(stop_gradient, state))
+                if restarts and t in restarts:
+                    state = _restart(cell, restarts[t], state, batch)
                 mask = None if masks is None else masks[t]
                 # zeros for padding: a NaN in it would reach the weights' gradients as 0 * NaN
                 x = steps[t] if mask is None else where(mask, steps[t], 0.0)
@@ -282,6 +343,13 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 def _fit(mask: Any, value: Any) -> Any:
     return mask.reshape(mask.shape[0], *(1,) * (value.ndim - 1))
+
+
+def _restart(cell: Cell, given: Sequence[Any], state: Any, batch: int) -> Any:
+    """The states to go on from: what is given, and where nothing is, what the step before left."""
+    if len(given) != len(state):
+        raise ValueError(f"unroll: a restart needs {counted(len(state), 'value')} or None, got {len(given)}")
+    return _start(cell, [old if new is None else new for new, old in zip(given, state, strict=True)], batch)
 
 
 def _start(cell: Cell, state: Any, batch: int) -> Any:

@@ -1,0 +1,131 @@
+"""One call of a recurrent module: what it read and gave out, and what a backward pass sent through it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from .edges import Span, listen
+
+__all__ = ["Call", "Kind", "weights_of"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a module is.
+
+    Attributes
+    ----------
+    name : str
+        Of its class in ``torch.nn``.
+    states : tuple of str
+    nonlinearity : str
+        Of an RNN.
+    dropout : float
+        Between layers, as it was applied in the call.
+    """
+
+    name: str
+    states: tuple[str, ...]
+    nonlinearity: str = "tanh"
+    dropout: float = 0.0
+
+    @classmethod
+    def of(cls, module: Any) -> Kind:
+        """That of a module of ``torch.nn`` or a subclass."""
+        name = next(base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.nn.modules"))
+        dropping = module.training and getattr(module, "num_layers", 1) > 1
+        return cls(
+            name,
+            ("h", "c") if name.startswith("LSTM") else ("h",),
+            getattr(module, "nonlinearity", "tanh"),
+            module.dropout if dropping and hasattr(module, "dropout") else 0.0,
+        )
+
+    @property
+    def steps_once(self) -> bool:
+        """Whether a call is a single step."""
+        return self.name.endswith("Cell")
+
+
+@dataclass(eq=False)
+class Call:
+    """What is kept of a call, in copies that no later change reaches.
+
+    Attributes
+    ----------
+    kind : Kind
+    weights : dict of str to torch.Tensor
+    given, gave : dict of str to torch.Tensor
+        What the call read and gave out: ``x`` and the states by name; ``outputs`` and the states.
+    layout : Layout or None
+        Of a sequence; ``None`` of a single step.
+    random : torch.Tensor or None
+        The state of the random numbers before a call that drew masks of dropout.
+    cotangents, gradients : dict of str to torch.Tensor
+        What the latest backward pass brought to what the call gave, and what the call sent to each Tensor it read.
+    inside : dict of str to torch.Tensor
+        The part of `cotangents` that comes from the call itself.
+    asks : frozenset of str
+        The Tensors it read that ask for a gradient, so that `gradients` can be compared with.
+    forward : int
+        The number of the forward pass of the model that it is part of; 0 if of none.
+    previous, joined : Call or None, tuple of bool
+        The step before in a loop, and for each state whether it is the very one that this gave.
+    """
+
+    kind: Kind
+    weights: Mapping[str, Any]
+    given: dict[str, Any]
+    gave: dict[str, Any]
+    layout: Any
+    random: Any
+    asks: frozenset[str]
+    forward: int = 0
+    previous: Call | None = None
+    joined: tuple[bool, ...] = ()
+    span: Span = (0, -1)
+    handed: dict[str, weakref.ref[Any]] = field(default_factory=dict)
+    cotangents: dict[str, Any] = field(default_factory=dict)
+    gradients: dict[str, Any] = field(default_factory=dict)
+    inside: dict[str, Any] = field(default_factory=dict)
+    _task: int = -1
+
+    def connect(
+        self, torch: Any, reads: Mapping[str, Any], outputs: Mapping[str, Any], begin: Callable[[Call], int]
+    ) -> None:
+        """Listen to the Tensors of the call; `begin` is told when a gradient comes, and says of which pass."""
+
+        def receive(name: str, gradient: Any) -> None:
+            self._in_task(begin(self))
+            self.cotangents[name] = gradient.detach().clone()
+
+        for name, tensor in outputs.items():
+            if tensor.requires_grad:
+                tensor.register_hook(lambda gradient, name=name: receive(name, gradient))
+        self.span = listen(torch, outputs, reads, partial(_add, self.gradients), partial(_add, self.inside))
+        self.handed = {name: weakref.ref(tensor) for name, tensor in outputs.items()}
+
+    def _in_task(self, task: int) -> None:
+        if task != self._task:  # another pass through the same graph: what the one before brought is over
+            self._task = task
+            self.cotangents.clear()
+            self.gradients.clear()
+            self.inside.clear()
+
+
+def _add(total: dict[str, Any], name: str, contribution: Any) -> None:
+    part = contribution.detach()
+    total[name] = total[name].add_(part) if name in total else part.clone()
+
+
+def weights_of(module: Any) -> dict[str, Any]:
+    """The very Tensors that a module multiplies with, by PyTorch's names."""
+    if hasattr(module, "_flat_weights"):
+        names = [name for name in module._flat_weights_names if hasattr(module, name)]
+        return dict(zip(names, module._flat_weights, strict=True))
+    names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
+    return {name: getattr(module, name) for name in names}

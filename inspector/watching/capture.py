@@ -1,0 +1,140 @@
+"""Hooks on the recurrent parts of a model: every call is kept until its backward pass."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from tinygrad_rnn.interop.torch_import import import_torch
+
+from .call import Call, Kind, weights_of
+from .hooks import Hook
+from .layout import Layout
+from .loops import find_previous
+from .passes import Passes
+
+__all__ = ["Capture"]
+
+
+class Capture:
+    """Listens to a model and its recurrent parts.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    parts : mapping of str to torch.nn.Module
+    passes : Passes
+        Where the calls go.
+    every : int or None
+        Keep the calls before the first backward pass and every so many after it; of the others only count.
+
+    Attributes
+    ----------
+    unheard : dict of str to str
+        Why the latest call of a part was not kept.
+    """
+
+    def __init__(self, model: Any, parts: Mapping[str, Any], passes: Passes, every: int | None) -> None:
+        self._torch = import_torch("watch")
+        self._passes, self._every = passes, every
+        self.unheard: dict[str, str] = {}
+        self._random: dict[str, Any] = {}
+        self._weights: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._handles = [
+            model.register_forward_pre_hook(Hook(lambda *_: passes.enter())),
+            model.register_forward_hook(Hook(lambda *_: passes.leave()), always_call=True),
+        ]
+        for name, module in parts.items():
+            before, after = functools.partial(self._before, name), functools.partial(self._after, name)
+            self._handles.append(module.register_forward_pre_hook(Hook(before)))
+            self._handles.append(module.register_forward_hook(Hook(after), with_kwargs=True))
+
+    def close(self) -> None:
+        """Take every hook off."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    @property
+    def _looks(self) -> bool:
+        """Whether the next backward pass is one to look at."""
+        return self._every is None or self._passes.backwards % self._every == 0
+
+    def _before(self, name: str, module: Any, _: Any) -> None:
+        if self._looks and Kind.of(module).dropout:
+            self._random[name] = self._torch.get_rng_state()
+
+    def _after(self, name: str, module: Any, arguments: Any, options: Any, output: Any) -> None:
+        """Keep a call; whatever happens here, the training goes on."""
+        if self._torch.compiler.is_compiling():
+            return
+        try:
+            if not self._torch.is_grad_enabled():
+                self.unheard[name] = "it was called under no_grad, so that no gradient can come back"
+            else:
+                self._keep(name, module, *_parse(module, arguments, options, output))
+        except Exception as error:
+            self.unheard[name] = f"its call was not understood ({type(error).__name__}: {error})"
+            warnings.warn(f"watch: {name}: {self.unheard[name]}", RuntimeWarning, stacklevel=2)
+
+    def _keep(self, name: str, module: Any, given: dict[str, Any], gave: dict[str, Any], layout: Layout | None) -> None:
+        if not any(tensor.requires_grad for tensor in gave.values()):
+            self.unheard[name] = "neither its parameters nor its inputs ask for a gradient"
+            return
+        self.unheard.pop(name, None)
+        if not self._looks:
+            for tensor in gave.values():
+                if tensor.requires_grad:
+                    tensor.register_hook(self._count)
+            return
+        torch, passes = self._torch, self._passes
+        weights = weights_of(module)
+        reads = {**given, **weights}
+        uses = Counter(id(tensor) for tensor in reads.values())
+        call = Call(
+            Kind.of(module),
+            self._copies(name, weights),
+            {key: tensor.detach().clone() for key, tensor in given.items()},
+            {key: tensor.detach().clone() for key, tensor in gave.items()},
+            layout,
+            self._random.pop(name, None),
+            frozenset(key for key, tensor in reads.items() if tensor.requires_grad and uses[id(tensor)] == 1),
+            passes.forward,
+        )
+        call.connect(torch, reads, gave, functools.partial(passes.begin, torch, name))
+        if layout is None:
+            states = {key: tensor for key, tensor in given.items() if key != "x"}
+            find_previous(torch, call, states, passes.tips(name))
+            passes.follow(name, call)
+        passes.add(name, call)
+
+    def _count(self, _: Any) -> None:
+        self._passes.begin(self._torch)
+
+    def _copies(self, name: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Copies of the weights, one for all steps of a loop."""
+        stamp = (self._passes.backwards, *((id(weight), weight._version) for weight in weights.values()))
+        if self._weights.get(name, (None,))[0] != stamp:
+            self._weights[name] = stamp, {key: weight.detach().clone() for key, weight in weights.items()}
+        return self._weights[name][1]
+
+
+def _parse(module: Any, arguments: Any, options: Any, output: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """What a call read and what it gave out, by name, and how a sequence was laid out."""
+    given = dict(zip(("input", "hx"), arguments, strict=False)) | dict(options)
+    x, start, kind = given["input"], given.get("hx"), Kind.of(module)
+    read = {} if start is None else _by_name(kind, start)
+    if kind.steps_once:
+        return {"x": x, **read}, _by_name(kind, output), None
+    outputs, final = output
+    layout = Layout.of(module, x)
+    if layout.packed is not None:
+        x, outputs = x.data, outputs.data
+    return {"x": x, **read}, {"outputs": outputs, **_by_name(kind, final)}, layout
+
+
+def _by_name(kind: Kind, states: Any) -> dict[str, Any]:
+    return dict(zip(kind.states, states if isinstance(states, tuple) else (states,), strict=True))

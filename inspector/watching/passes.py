@@ -1,0 +1,101 @@
+"""The calls of one pass through a model: those still alive before its backward, and those that it reached."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .call import Call
+
+__all__ = ["Passes"]
+
+
+class Passes:
+    """What is kept of the calls of every part: never more than the latest pass.
+
+    A call lives as long as the autograd graph that it is part of, so that several forward passes before one backward
+    are all there, and one whose outputs are dropped is gone. Of the latest forward pass all calls are kept, since a
+    call that no gradient can reach has nothing else that holds it.
+
+    Parameters
+    ----------
+    finished : callable (parts)
+        Called at the end of a backward pass with the names of the parts that it reached.
+    """
+
+    def __init__(self, finished: Callable[[list[str]], None]) -> None:
+        self.backwards = 0
+        self.latest: dict[str, list[Call]] = {}
+        self.order: dict[str, int] = {}
+        self._finished = finished
+        self._task = -1
+        self._reached: dict[str, dict[Call, None]] = {}
+        self._alive: dict[str, list[weakref.ref[Call]]] = {}
+        self._kept: list[Call] = []
+        self._tips: dict[str, list[weakref.ref[Call]]] = {}
+        self._forward = 0
+        self._inside = False
+
+    def enter(self) -> None:
+        """A forward pass of the model begins."""
+        self._inside = True
+        self._forward += 1
+        self._kept.clear()
+
+    def leave(self) -> None:
+        """A forward pass of the model has ended, by an error too."""
+        self._inside = False
+
+    def add(self, part: str, call: Call) -> None:
+        """A part was called."""
+        self.order.setdefault(part, len(self.order))
+        alive = self._alive.setdefault(part, [])
+        alive[:] = [ref for ref in alive if ref() is not None]
+        alive.append(weakref.ref(call))
+        if not self._inside:
+            self._kept.clear()
+        self._kept.append(call)
+
+    @property
+    def forward(self) -> int:
+        """The number of the forward pass of the model that is under way; 0 outside of any."""
+        return self._forward if self._inside else 0
+
+    def tips(self, part: str) -> list[Call]:
+        """The calls of a part that no later one goes on from yet, the newest first."""
+        return [call for ref in reversed(self._tips.get(part, ())) if (call := ref()) is not None]
+
+    def follow(self, part: str, call: Call) -> None:
+        """A step of a loop is over."""
+        tips = [tip for tip in self.tips(part) if tip is not call.previous]
+        self._tips[part] = [weakref.ref(tip) for tip in [*reversed(tips), call]]
+
+    def open(self, part: str) -> list[Call]:
+        """The calls of a part since the last backward, in order."""
+        return [call for ref in self._alive.get(part, ()) if (call := ref()) is not None]
+
+    def begin(self, torch: Any, part: str = "", call: Call | None = None) -> int:
+        """A gradient has come to a call: note it, and be there when this backward pass ends."""
+        task: int = torch._C._current_graph_task_id()
+        if task != self._task:
+            self._task = task
+            self._reached = {}
+            torch.autograd.Variable._execution_engine.queue_callback(self._end)
+        if call is not None:
+            self._reached.setdefault(part, {})[call] = None
+        return task
+
+    def _end(self) -> None:
+        for part in self._alive:
+            calls = self.open(part)
+            if part in self._reached:
+                reached = self._reached[part]
+                self.latest[part] = calls if all(call in calls for call in reached) else [*reached]
+            elif calls and not any(call.cotangents for call in self.latest.get(part, ())):
+                self.latest[part] = calls
+        reached_parts = list(self._reached)
+        self.backwards += 1
+        self._task, self._reached, self._alive, self._tips = -1, {}, {}, {}
+        self._kept.clear()
+        self._finished(reached_parts)

@@ -1,0 +1,140 @@
+"""A record run once more, by our own cells: a run and a loss whose gradients are those of the model's loss."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy.typing as npt
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.recurrent.unroll import Run
+
+from .record import Record
+
+Array = npt.NDArray[Any]
+
+__all__ = ["Replay", "replay"]
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A record as a run of ours.
+
+    Attributes
+    ----------
+    run : Run
+    loss : Tensor
+        The sum of what went out times the gradient that came to it: its derivatives are those of the model's own loss.
+    inputs : Tensor (T, batch, features)
+    states : dict of str to list of Tensors
+        By name those before the first step, where they were given.
+    """
+
+    run: Run
+    loss: tg.Tensor
+    inputs: tg.Tensor
+    states: dict[str, list[tg.Tensor]]
+
+
+def replay(record: Record, dtype: Any) -> Replay:
+    """Run a record through cells with its weights."""
+    cell = _cell(record, dtype)
+    batch = record.inputs.shape[1]
+    inputs = tg.tensor(record.inputs.astype(dtype), requires_grad=True)
+    start, states = _start(record, cell, batch, dtype)
+    run = tg.unroll(
+        cell,
+        inputs,
+        start,
+        lengths=record.lengths,
+        between=[mask.astype(dtype) for mask in record.masks] or None,
+        restarts={t: [None if one is None else one.astype(dtype) for one in row] for t, row in record.restarts.items()}
+        or None,
+    )
+    return Replay(run, _loss(record, run, dtype), inputs, states)
+
+
+def _cell(record: Record, dtype: Any) -> Any:
+    """Our cells with the weights of a record, compiled if the run is long."""
+    kind, weights = record.kind, record.weights
+    options: dict[str, Any] = {"dtype": dtype, "bias": any(name.startswith("bias") for name in weights)}
+    if kind.name.startswith("RNN"):
+        options["nonlinearity"] = kind.nonlinearity
+    make = {"RNN": tg.cells.RNNCell, "LSTM": tg.cells.LSTMCell, "GRU": tg.cells.GRUCell}[kind.name.removesuffix("Cell")]
+    if kind.steps_once:
+        width, hidden = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
+        cell = make(width, hidden, **options)
+    else:
+        layers = sorted({int(found[1]) for name in weights if (found := re.search(r"_l(\d+)", name))})
+        both = any(name.endswith("_reverse") for name in weights)
+        parts: list[Any] = []
+        for k in layers:
+            width, hidden = weights[f"weight_ih_l{k}"].shape[1], weights[f"weight_hh_l{k}"].shape[1]
+            one = make(width, hidden, **options)
+            parts.append(tg.Bidirectional(one, make(width, hidden, **options)) if both else one)
+        cell = parts[0] if len(parts) == 1 else tg.Stacked(*parts)
+    cell.load_state_dict(weights)
+    return cell
+
+
+def _start(record: Record, cell: Any, batch: int, dtype: Any) -> tuple[Any, dict[str, list[tg.Tensor]]]:
+    """The initial state in the nesting of the cell, and its Tensors by name."""
+    if not record.states:
+        return None, {}
+    flat: list[dict[str, tg.Tensor]] = []
+    rows = next(iter(record.states.values()))
+    count = 1 if rows.ndim == 2 else len(rows)
+    for k in range(count):
+        flat.append(
+            {
+                name: tg.tensor((state if state.ndim == 2 else state[k]).astype(dtype), requires_grad=True)
+                for name, state in record.states.items()
+            }
+        )
+    pairs = iter(flat)
+
+    def nest(part: Any) -> Any:
+        if isinstance(part, tg.Stacked):
+            return tuple(nest(layer) for layer in part.layers)
+        if isinstance(part, tg.Bidirectional):
+            return nest(part.forward), nest(part.backward)
+        values = next(pairs)
+        return part.State(*[values[name] for name in part.state_names])
+
+    return nest(cell), {name: [one[name] for one in flat] for name in record.states}
+
+
+def _loss(record: Record, run: Run, dtype: Any) -> tg.Tensor:
+    terms: list[tg.Tensor] = []
+    for name, seed in record.seeds.items():
+        seed = seed.astype(dtype)
+        if name == "outputs":
+            terms += _product(run.outputs, run, seed)
+        elif record.kind.steps_once:
+            terms += _product([run.names[name, t] for t in range(len(run))], run, seed)
+        else:
+            finals = _finals(run.final_state, run.cell, name)
+            terms += [(final * row).sum() for final, row in zip(finals, seed, strict=True) if row.any()]
+    return reduce(operator.add, terms) if terms else (run.outputs[-1] * 0.0).sum()
+
+
+def _product(values: Sequence[tg.Tensor], run: Run, seed: Array) -> Iterator[tg.Tensor]:
+    """The sum of values times their seeds, over the steps that have any."""
+    steps = [t for t in range(len(run)) if seed[t].any()]
+    if len(steps) == len(run) and values is run.outputs:
+        yield (run.stacked * seed).sum()
+    elif steps:
+        yield (tg.stack([values[t] for t in steps]) * seed[steps]).sum()
+
+
+def _finals(state: Any, cell: Any, name: str) -> list[tg.Tensor]:
+    if isinstance(cell, tg.Stacked):
+        return [one for part, layer in zip(state, cell.layers, strict=True) for one in _finals(part, layer, name)]
+    if isinstance(cell, tg.Bidirectional):
+        return [*_finals(state[0], cell.forward, name), *_finals(state[1], cell.backward, name)]
+    return [state[cell.state_names.index(name)]]
