@@ -33,7 +33,7 @@ FLOORS = {
         {"baselines"},
     ],
     "inspector": [
-        {"text"},
+        {"text", "lazily"},
         {"notebook"},
         {"results"},
         {"tracing", "loading"},
@@ -50,7 +50,7 @@ FLOORS = {
 }
 """The rooms of each package from the ground up."""
 
-GROUND = {"plurals", "arguments", "files", "text", "notebook", "results"}
+GROUND = {"lazily", "plurals", "arguments", "files", "text", "notebook", "results"}
 """What nearly every room stands on; not drawn."""
 LOOKS = {
     **dict.fromkeys(("autodiff", "recurrent", "picture", "formats", "drawing"), "cell"),

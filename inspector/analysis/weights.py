@@ -299,10 +299,9 @@ def weights(run: Run, loss: Tensor) -> Weights:
     along: Labels = {**names, "t": range(found.steps)}
     lengths = np.sqrt(squares)
     sums = norms.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cosines = dots / (norms * lengths[:, None])
-        shares = dots / squares[:, None]
-        cancellation, effective = lengths / sums, sums**2 / np.square(norms).sum(axis=1)
+    cosines = dots / (norms * lengths[:, None])
+    shares = dots / squares[:, None]
+    cancellation, effective = lengths / sums, sums**2 / np.square(norms).sum(axis=1)
     windows: Labels = {**names, "windows": tuple(_WINDOWS), "k": range(1, found.steps + 1)}
     ratios, angles = _truncated(run, loss, found.parameters)
     return Weights(
@@ -349,8 +348,7 @@ def _truncated(run: Run, loss: Tensor, names: Sequence[str]) -> tuple[Floats, Fl
             squares[row, kind], dots[row, kind] = np.square(flat).sum(axis=1), flat @ total
     squares[-1], dots[-1] = squares[:-1].sum(axis=0), dots[:-1].sum(axis=0)
     full = squares[:, :1, -1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sqrt(squares / full), dots / np.sqrt(squares * full)
+    return np.sqrt(squares / full), dots / np.sqrt(squares * full)
 
 
 def _steps_for(norms: Floats, part: float) -> int:

@@ -48,9 +48,9 @@ def _address(function: Any) -> int:
 
 
 def product_addresses() -> Any:
-    """The addresses for float32 and float64, to be handed to compiled loops."""
+    """The addresses in the order of the kinds, to be handed to compiled loops."""
     found, _ = _find()
-    return np.array([found["float32"], found["float64"]], np.int64)
+    return np.array([found[kind] for kind in _KINDS], np.int64)
 
 
 def product_width() -> int:
@@ -59,114 +59,76 @@ def product_width() -> int:
 
 
 def _gemm(kind: str, bits: int) -> Any:
-    """``out = left @ right`` for matrices in row order, each given as an array, an offset and a row length.
+    """``c = a @ b`` for matrices in row order, each given as an array, an offset and a row length.
 
-    Calls the Fortran routine, which counts in columns: it is told to compute the transpose, right.T times left.T.
+    Calls the Fortran routine, which counts in columns: it is told to compute the transpose, b.T times a.T.
     A flag of 1 says that an operand is stored transposed.
     """
-    number = _KINDS[kind][1]
-    whole = types.int64 if bits == 64 else types.int32
-    slot = 0 if kind == "float32" else 1
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        call = _Call(context, builder, kind, bits)
+        arrays = {place: signature.args[place] for place in (4, 8, 12)}
+        table, m, n, k, a, a_at, a_row, a_flag, b, b_at, b_row, b_flag, c, c_at, c_row = arguments
+        call.write(
+            call.address(signature.args[0], table),
+            [
+                *(call.letter(b_flag), call.letter(a_flag)),
+                *(call.integer(n), call.integer(m), call.integer(k)),
+                *(call.number(1.0), call.element(arrays[8], b, b_at), call.integer(b_row)),
+                *(call.element(arrays[4], a, a_at), call.integer(a_row)),
+                *(call.number(0.0), call.element(arrays[12], c, c_at), call.integer(c_row)),
+            ],
+        )
+        return context.get_dummy_value()
 
     @intrinsic
-    def gemm(
-        typing_context: Any,
-        addresses: Any,
-        m: Any,
-        n: Any,
-        k: Any,
-        left: Any,
-        left_at: Any,
-        left_row: Any,
-        left_flag: Any,
-        right: Any,
-        right_at: Any,
-        right_row: Any,
-        right_flag: Any,
-        out: Any,
-        out_at: Any,
-        out_row: Any,
-    ) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            table, m_, n_, k_, *operands = arguments
-            pointer = context.get_value_type(types.voidptr)
-
-            def whole_at(value: Any) -> Any:
-                kind_ = context.get_value_type(whole)
-                narrow = value if bits == 64 else builder.trunc(value, kind_)
-                return builder.bitcast(cgutils.alloca_once_value(builder, narrow), pointer)
-
-            def number_at(value: float) -> Any:
-                constant = context.get_constant(number, value)
-                return builder.bitcast(cgutils.alloca_once_value(builder, constant), pointer)
-
-            def element(array_type: Any, array: Any, offset: Any) -> Any:
-                data = context.make_array(array_type)(context, builder, array).data
-                return builder.bitcast(builder.gep(data, [offset]), pointer)
-
-            def letter(flag: Any) -> Any:
-                byte = context.get_value_type(types.uint8)
-                code = builder.add(
-                    context.get_constant(types.int64, ord("N")), builder.mul(flag, context.get_constant(types.int64, 6))
-                )
-                return builder.bitcast(cgutils.alloca_once_value(builder, builder.trunc(code, byte)), pointer)
-
-            (
-                left_,
-                left_at_,
-                left_row_,
-                left_flag_,
-                right_,
-                right_at_,
-                right_row_,
-                right_flag_,
-                out_,
-                out_at_,
-                out_row_,
-            ) = operands
-            values = [
-                letter(right_flag_),
-                letter(left_flag_),
-                whole_at(n_),
-                whole_at(m_),
-                whole_at(k_),
-                number_at(1.0),
-                element(right, right_, right_at_),
-                whole_at(right_row_),
-                element(left, left_, left_at_),
-                whole_at(left_row_),
-                number_at(0.0),
-                element(out, out_, out_at_),
-                whole_at(out_row_),
-            ]
-            slots = context.make_array(addresses)(context, builder, table).data
-            address = builder.load(builder.gep(slots, [context.get_constant(types.int64, slot)]))
-            kind_of_call = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [pointer] * len(values))
-            builder.call(builder.inttoptr(address, kind_of_call.as_pointer()), values)
-            return context.get_dummy_value()
-
-        return types.void(
-            *[
-                addresses,
-                m,
-                n,
-                k,
-                left,
-                left_at,
-                left_row,
-                left_flag,
-                right,
-                right_at,
-                right_row,
-                right_flag,
-                out,
-                out_at,
-                out_row,
-            ]
-        ), generate
+    def gemm(_, table, m, n, k, a, a_at, a_row, a_flag, b, b_at, b_row, b_flag, c, c_at, c_row):  # type: ignore[no-untyped-def]
+        operands = (a, a_at, a_row, a_flag, b, b_at, b_row, b_flag, c, c_at, c_row)
+        return types.void(table, m, n, k, *operands), generate
 
     gemm.__name__ = f"gemm_{kind}"
     return gemm
+
+
+class _Call:
+    """The call of a routine, all of whose arguments Fortran takes by their addresses."""
+
+    def __init__(self, context: Any, builder: Any, kind: str, bits: int) -> None:
+        self.context, self.builder, self.kind, self.bits = context, builder, kind, bits
+        self.pointer = context.get_value_type(types.voidptr)
+
+    def integer(self, value: Any) -> Any:
+        return self._stored(value if self.bits == 64 else self.builder.trunc(value, self._type(types.int32)))
+
+    def number(self, value: float) -> Any:
+        return self._stored(self.context.get_constant(_KINDS[self.kind][1], value))
+
+    def letter(self, flag: Any) -> Any:
+        """N for 0, and T, six letters on, for 1."""
+        six, start = (self.context.get_constant(types.int64, number) for number in (6, ord("N")))
+        code = self.builder.add(start, self.builder.mul(flag, six))
+        return self._stored(self.builder.trunc(code, self._type(types.uint8)))
+
+    def element(self, array_type: Any, array: Any, offset: Any) -> Any:
+        return self.builder.bitcast(self._place(array_type, array, offset), self.pointer)
+
+    def address(self, table_type: Any, table: Any) -> Any:
+        """That of the routine, from the table of :func:`product_addresses`."""
+        slot = self.context.get_constant(types.int64, list(_KINDS).index(self.kind))
+        return self.builder.load(self._place(table_type, table, slot))
+
+    def write(self, address: Any, values: list[Any]) -> None:
+        routine = cgutils.ir.FunctionType(cgutils.ir.VoidType(), [self.pointer] * len(values))
+        self.builder.call(self.builder.inttoptr(address, routine.as_pointer()), values)
+
+    def _type(self, numba_type: Any) -> Any:
+        return self.context.get_value_type(numba_type)
+
+    def _place(self, array_type: Any, array: Any, offset: Any) -> Any:
+        return self.builder.gep(self.context.make_array(array_type)(self.context, self.builder, array).data, [offset])
+
+    def _stored(self, value: Any) -> Any:
+        return self.builder.bitcast(cgutils.alloca_once_value(self.builder, value), self.pointer)
 
 
 def _functions() -> dict[str, Any]:

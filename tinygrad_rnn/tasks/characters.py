@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..arguments import integer
-from . import criteria
 from .sequences import next_symbols, one_hot
 from .task import Array, Batch, Task
 
@@ -102,9 +101,6 @@ class Characters(Task):
                 self._codes[(at + np.arange(self.window + 1)[:, None]) % len(self._codes)], self.input_size
             )
             at = at + self.window
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.everywhere(criteria.most_active(outputs, batch.targets > 0), batch)
 
     def baselines(self) -> dict[str, float]:
         """Guessing, and the entropy of a character of the whole text without and with the one before it."""

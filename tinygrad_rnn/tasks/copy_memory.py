@@ -8,9 +8,8 @@ from math import log
 import numpy as np
 
 from ..arguments import integer
-from . import criteria
 from .sequences import one_hot
-from .task import Array, Batch, Task
+from .task import Batch, Task
 
 __all__ = ["CopyMemory"]
 
@@ -66,9 +65,6 @@ class CopyMemory(Task):
         inputs[self.items + self.T - 1] = self.symbols + 1
         mask, lengths = np.ones((steps, size), bool), np.full(size, steps)
         return Batch(one_hot(inputs, self.input_size), one_hot(targets, self.output_size), mask, lengths)
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.everywhere(criteria.most_active(outputs, batch.targets > 0), batch)
 
     def baselines(self) -> dict[str, float]:
         return {"no memory": self.items * log(self.symbols) / (self.T + 2 * self.items)}

@@ -8,7 +8,6 @@ from math import log
 import numpy as np
 
 from ..arguments import fraction, integer
-from . import criteria
 from .sequences import at_end, one_hot
 from .task import Array, Batch, Task
 
@@ -106,9 +105,6 @@ class Countries(Task):
 
     def _row(self, text: str, size: int) -> Array:
         return np.repeat([[self.words.index(word)] for word in text.split()], size, axis=1)
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.everywhere(criteria.most_active(outputs, batch.targets > 0), batch)
 
     def baselines(self) -> dict[str, float]:
         return {"no memory": (1 - self.clouds) * log(self.K)}

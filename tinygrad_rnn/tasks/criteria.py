@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from .task import Array, Batch
+if TYPE_CHECKING:
+    from .task import Array, Batch
 
 __all__ = ["close", "everywhere", "last", "most_active"]
 

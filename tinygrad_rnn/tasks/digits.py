@@ -10,7 +10,6 @@ from math import log
 import numpy as np
 
 from ..arguments import choice, flag, integer
-from . import criteria
 from .sequences import at_end, one_hot
 from .task import Array, Batch, Task
 
@@ -85,9 +84,6 @@ class Digits(Task):
         lengths = np.full(len(which), steps)
         targets, mask = at_end(one_hot(labels[chosen], 10), lengths, steps)
         return Batch(np.ascontiguousarray(inputs), targets, mask, lengths)
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.everywhere(criteria.most_active(outputs, batch.targets > 0), batch)
 
     def baselines(self) -> dict[str, float]:
         return {"chance": log(10)}

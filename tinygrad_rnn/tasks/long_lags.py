@@ -50,6 +50,7 @@ class NoiseFree(Task):
         return self.p + 1
 
     loss = "cross_entropy"
+    tolerance = 0.25
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         ends = self.p - 1 + rng.integers(2, size=size)
@@ -58,9 +59,6 @@ class NoiseFree(Task):
     def middle(self, size: int, rng: np.random.Generator) -> Array:
         """What lies between the two ends: (p - 1, size) of int."""
         return np.repeat(np.arange(self.p - 1)[:, None], size, axis=1)
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.close(outputs, batch, 0.25)
 
     def baselines(self) -> dict[str, float]:
         return {"no memory": log(2) / self.p}
@@ -130,6 +128,7 @@ class LongLag(Task):
 
     output_size = 2
     loss = "cross_entropy"
+    tolerance = 0.2
 
     def draw(self, size: int, rng: np.random.Generator) -> Batch:
         more = rng.geometric(0.1, size) - 1
@@ -142,9 +141,6 @@ class LongLag(Task):
         symbols[np.arange(steps)[:, None] >= lengths] = -1
         targets, mask = at_end(one_hot(which, 2), lengths, steps)
         return Batch(one_hot(symbols, self.input_size), targets, mask, lengths)
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.close(outputs, batch, 0.2)
 
     def baselines(self) -> dict[str, float]:
         return {"no memory": log(2)}

@@ -8,9 +8,8 @@ from math import log
 import numpy as np
 
 from ..arguments import fraction, integer_range
-from . import criteria
 from .sequences import at_end, within
-from .task import Array, Batch, Task
+from .task import Batch, Task
 
 __all__ = ["Parity"]
 
@@ -43,6 +42,7 @@ class Parity(Task):
 
     input_size = output_size = 1
     loss = "binary"
+    tolerance = 0.1
 
     def __post_init__(self) -> None:
         integer_range("Parity", "shortest", "longest", 1, shortest=self.shortest, longest=self.longest)
@@ -56,9 +56,6 @@ class Parity(Task):
         inputs = (2.0 * ones - 1.0 + rng.uniform(-self.noise, self.noise, (steps, size))) * present
         odd = ones.sum(axis=0)[:, None] % 2.0
         return Batch(inputs[..., None], *at_end(odd, lengths, steps), lengths)
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.close(outputs, batch, 0.1)
 
     def baselines(self) -> dict[str, float]:
         return {"chance": log(2)}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments import generator, integer
+from . import criteria
 
 Array = npt.NDArray[Any]
 
@@ -40,9 +41,12 @@ class Task:
     """A problem: draws batches, judges answers by its paper's criterion, knows what trivial answers cost.
 
     A subclass is a frozen dataclass whose fields are the parameters of the task. It says ``input_size``,
-    ``output_size`` and ``loss``, and writes :meth:`draw`, :meth:`judge` and, where there are closed
-    forms, :meth:`baselines`.
+    ``output_size`` and ``loss``, and writes :meth:`draw` and, where there are closed forms, :meth:`baselines`. A
+    sequence is right if all outputs are nearer to the target than ``tolerance`` wherever they are asked; with classes
+    and no tolerance, if the right one exceeds all others. A task that judges otherwise writes :meth:`judge`.
     """
+
+    tolerance: float | None = None
 
     @property
     def input_size(self) -> int:
@@ -117,4 +121,8 @@ class Task:
 
     def judge(self, outputs: Array, batch: Batch) -> Array:
         """Which sequences are right; the shapes are checked already."""
-        raise NotImplementedError
+        if self.tolerance is not None:
+            return criteria.close(outputs, batch, self.tolerance)
+        if self.loss != "cross_entropy":
+            raise NotImplementedError(f"{type(self).__name__} has to say a tolerance, or to write judge")
+        return criteria.everywhere(criteria.most_active(outputs, batch.targets > 0), batch)

@@ -8,9 +8,8 @@ from math import log
 import numpy as np
 
 from ..arguments import choice, integer
-from . import criteria
 from .sequences import at_end, one_hot, within
-from .task import Array, Batch, Task
+from .task import Batch, Task
 
 __all__ = ["TemporalOrder"]
 
@@ -48,6 +47,7 @@ class TemporalOrder(Task):
     symbols = "abcdXYEB"
     input_size = len(symbols)
     loss = "cross_entropy"
+    tolerance = 0.3
 
     def __post_init__(self) -> None:
         choice("TemporalOrder", "classes", self.classes, _WINDOWS)
@@ -74,9 +74,6 @@ class TemporalOrder(Task):
         symbols[~within(lengths, steps)] = -1
         targets, mask = at_end(one_hot(label, self.classes), lengths, steps)
         return Batch(one_hot(symbols, self.input_size), targets, mask, lengths)
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.close(outputs, batch, 0.3)
 
     def baselines(self) -> dict[str, float]:
         return {"chance": log(self.classes), "one symbol unknown": log(2)}

@@ -9,9 +9,8 @@ import numpy as np
 
 from ..arguments import flag, integer
 from ..plurals import counted
-from . import criteria
 from .sequences import one_hot
-from .task import Array, Batch, Task
+from .task import Batch, Task
 
 __all__ = ["Warped"]
 
@@ -79,9 +78,6 @@ class Warped(Task):
         mask = place > 0
         targets = one_hot(np.where(mask, before, -1), self.symbols)
         return Batch(one_hot(now, self.symbols), targets, mask, np.full(size, self.T))
-
-    def judge(self, outputs: Array, batch: Batch) -> Array:
-        return criteria.everywhere(criteria.most_active(outputs, batch.targets > 0), batch)
 
     def baselines(self) -> dict[str, float]:
         return {"no memory": log(self.symbols - 1)}

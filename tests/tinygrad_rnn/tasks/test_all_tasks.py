@@ -177,3 +177,12 @@ def test_bad_parameters_are_named(build: Any, error: type[Exception], message: s
 
 def test_numpy_integers_are_integers() -> None:
     assert tasks.TemporalOrder(np.int64(8), np.int32(20)).batch(np.int64(3), np.random.default_rng(0)).lengths.size == 3
+
+
+def test_a_task_without_classes_has_to_say_how_it_is_judged() -> None:
+    class Silent(tasks.Adding):
+        tolerance = None  # type: ignore[assignment]
+
+    batch = Silent().batch(2, np.random.default_rng(0))
+    with pytest.raises(NotImplementedError, match="Silent has to say a tolerance, or to write judge"):
+        Silent().correct(batch.targets, batch)
