@@ -15,7 +15,8 @@ from inspector.picture.canvas import Canvas
 from inspector.picture.frames import tile
 from inspector.picture.ink import Ink
 from inspector.picture.picture import Picture
-from inspector.steps.items import Item, Link, Step
+from inspector.steps.items import Item, Key, Link, Step
+from inspector.steps.labels import Label
 from inspector.text import label_width
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,10 +107,11 @@ def house(package: str) -> Picture:
     items = []
     for room in sorted(graph, key=lambda room: (floor[room], room)):
         label = room if (ROOT / package / room).is_dir() else f"{room}.py"
-        links = tuple(Link(other) for other in sorted(graph.predecessors(room), key=floor.__getitem__))
-        items.append(Item(room, "box", label, LOOKS.get(room, "shared"), (label_width(label) + 18, 24.0), links))
+        links = tuple(Link(Key("value", other)) for other in sorted(graph.predecessors(room), key=floor.__getitem__))
+        size = (label_width(label) + 18, 24.0)
+        items.append(Item(Key("value", room), "box", Label(label), LOOKS.get(room, "shared"), size, links))
     picture = Picture(f"{package}: each room above what it imports")
-    step = Step("", 0, tuple(items), (), "")
+    step = Step("", 0, tuple(items), (), None)
     tile(Canvas(picture, Ink(None, [])), [Row((step,), False, (), (None,))], "step", Spacing(row=56.0))
     picture.frames = [replace(frame, label=package, tooltip=package) for frame in picture.frames]
     return picture

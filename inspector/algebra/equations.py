@@ -308,8 +308,8 @@ def _layer(source: Source, t: int, several: bool) -> Layer:
 def _keys(step: Step, graph: Graph) -> dict[int, str]:
     """Where each node of a timestep is drawn: a named value beside its operation, a parameter below."""
     keys = {node.index: f"parameter.{safe(node.name or node.op)}" for node in graph.nodes if node.op == "parameter"}
-    keys |= {item.nodes[0].index: item.key for item in step.items if item.nodes}
-    return keys | {item.value.index: item.key for item in step.items if item.value is not None}
+    keys |= {item.nodes[0].index: step.ids[item.key] for item in step.items if item.nodes}
+    return keys | {item.value.index: step.ids[item.key] for item in step.items if item.value is not None}
 
 
 @dataclass(frozen=True, eq=False)

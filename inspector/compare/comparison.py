@@ -18,13 +18,14 @@ from ..formats import writer_of
 from ..picture.picture import Picture
 from ..picture.scene import DETAIL, LEVELS
 from ..results import Result
-from ..steps.items import Item, Step, entering
+from ..steps.items import Item, Key, Step, entering
+from ..steps.labels import Label
 from ..steps.operations import operation_step
 from ..steps.source import sources_of
 from ..text import subscript, visible
 from ..tracing.replay import step_by_step
 from .match import match_operations
-from .merge import Merged, merge_steps
+from .merge import NOW, Merged, merge_steps
 from .net import Net, net_of
 from .normal_form import to_normal_form
 from .picture import draw_comparison
@@ -43,7 +44,7 @@ class _Drawable(NamedTuple):
     x: Node | None
     title: str
     names: tuple[str, str]
-    notes: dict[str, str]
+    notes: dict[Key, str]
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,9 @@ def compare_graphs(
     words = describe(names, nets, match, _NOUNS[level], (_size(first.cell), _size(second.cell)), renamed)
     title = visible(f"{names[0]} → {names[1]}")
     drawable = _Drawable(merged, first.x or second.x, title, names, _notes(merged, names))
-    shared = tuple(key for key in nets[0].operations if key in match)
-    removed = tuple(key for key in nets[0].operations if key not in match)
-    added = tuple(key for key in nets[1].operations if key not in match.values())
+    shared = tuple(str(key) for key in nets[0].operations if key in match)
+    removed = tuple(str(key) for key in nets[0].operations if key not in match)
+    added = tuple(str(key) for key in nets[1].operations if key not in match.values())
     result = Comparison(words, shared, removed, added, drawable)
     if path is not None:
         result.save(path)
@@ -210,12 +211,11 @@ def _without_time(step: Step, offset: int) -> Step:
     def renumbered(node: Node) -> Node:
         return replace(node, index=node.index + offset)
 
-    def timeless_label(item: Item) -> str:
-        if item.value is None or item.label == item.value.name:
-            return item.label
-        ago = step.timestep - (item.value.timestep if item.value.timestep is not None else step.timestep)
+    def timeless_label(item: Item) -> Label:
+        then = item.value.timestep if item.value is not None else None
+        ago = 0 if then is None else step.timestep - then
         back = f"₋{subscript(ago)}" if ago > 0 else f"₊{subscript(-ago)}" if ago else ""
-        return f"{item.label.removesuffix(subscript(step.timestep - ago))}ₜ{back}"
+        return item.label._replace(time=NOW + back) if item.label.time else item.label
 
     items = [
         replace(
@@ -229,26 +229,26 @@ def _without_time(step: Step, offset: int) -> Step:
     return step.with_items(items)
 
 
-def _other_names_of_states(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+def _other_names_of_states(a: Net, b: Net, match: Mapping[Key, Key]) -> dict[str, str]:
     """States that the same operation gives under another name: from their names in the second cell to those in the
     first.
     """
     found: dict[str, str] = {}
-    for name, key in a.exits.items():
+    for name, key in a.states.items():
         candidates = (
             other
-            for other, given in b.exits.items()
-            if other not in a.exits and other not in found and given == match.get(key)
+            for other, given in b.states.items()
+            if other not in a.states and other not in found and given == match.get(key)
         )
-        twin = next(candidates, None) if name not in b.exits else None
+        twin = next(candidates, None) if name not in b.states else None
         if twin is not None:
             found[twin] = name
     return found
 
 
 def _rename_states(step: Step, names: Mapping[str, str]) -> Step:
-    ports: dict[str, str] = {entering(old): entering(new) for old, new in names.items()}
-    labels = {f"{old}ₜ": f"{new}ₜ" for old, new in names.items()}
+    ports = {entering(old): entering(new) for old, new in names.items()}
+    labels = {Label(old, time=NOW): Label(new, time=NOW) for old, new in names.items()}
     items = [
         replace(
             item,
@@ -276,7 +276,7 @@ def _size(cell: Cell) -> int:
     return sum(parameter.size for parameter in cell.parameters())
 
 
-def _notes(merged: Merged, names: tuple[str, str]) -> dict[str, str]:
+def _notes(merged: Merged, names: tuple[str, str]) -> dict[Key, str]:
     """Tooltips: what each shape stands for in either cell."""
     notes = {}
     for key, pair in merged.pair.items():

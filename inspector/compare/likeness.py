@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from ..steps.items import entering, leaving
+from ..steps.items import Key, entering
 from .net import Net
 
 __all__ = ["likeness"]
@@ -28,7 +28,7 @@ _REACH, _DAMPING = 6, 0.6
 _NAMESAKE = 0.01
 
 Array = npt.NDArray[np.float64]
-Labels = list[dict[str, Hashable]]
+Labels = list[dict[Key, Hashable]]
 
 
 def likeness(a: Net, b: Net) -> Array:
@@ -62,8 +62,8 @@ def _labels_by_operands(net: Net) -> Labels:
     """The labels of operations and ports, round by round; at first a state is as good as another."""
     operations = net.operations
     ports = {link.source for operation in operations.values() for link in operation.links} - operations.keys()
-    first: dict[str, Hashable] = {key: operation.kind for key, operation in operations.items()}
-    second: dict[str, Hashable] = {key: key for key in ports}
+    first: dict[Key, Hashable] = {key: operation.kind for key, operation in operations.items()}
+    second: dict[Key, Hashable] = {key: key for key in ports}
     first |= {key: "x" if key == entering("x") else "state" for key in ports}
     for key, operation in operations.items():
         operands = [first[link.source] for link in operation.links]
@@ -73,18 +73,17 @@ def _labels_by_operands(net: Net) -> Labels:
 
 def _labels_by_readers(net: Net, by_operands: Labels) -> Labels:
     """The labels of operations and exits, round by round, beginning with their kinds and those of their operands."""
-    exits = [leaving(name) for name in net.exits]
     rounds: Labels = [{key: labels[key] for key in net.operations} for labels in by_operands]
-    rounds[0] |= dict.fromkeys(exits, "exit")
-    rounds[1] |= {key: key for key in exits}
-    last: dict[str, Hashable] = {key: key for key in exits}
+    rounds[0] |= dict.fromkeys(net.exits, "exit")
+    rounds[1] |= {key: key for key in net.exits}
+    last: dict[Key, Hashable] = {key: key for key in net.exits}
     for key in net.operations:
         readers = sorted(((place, rounds[1][reader]) for reader, place in net.uses(key)), key=repr)
         last[key] = (rounds[1][key], "in", *readers)
     return [*rounds, last]
 
 
-def _bag(start: str, rounds: Labels, onwards: Callable[[str], Iterable[str]]) -> Counter[Hashable]:
+def _bag(start: Key, rounds: Labels, onwards: Callable[[Key], Iterable[Key]]) -> Counter[Hashable]:
     """The labels at `start` and on from there, those further away with less weight."""
     bag: Counter[Hashable] = Counter()
     layer, seen = {start}, {start}

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
-from ..steps.items import leaving
+from ..steps.items import Key, leaving
 from .likeness import likeness
 from .net import Net, Operation
 
@@ -38,12 +38,12 @@ _STEPS = 20
 _CONTRADICTION = -0.5
 _NEARNESS = 0.6
 """What a goal one operation further away counts."""
-_NOWHERE = "nowhere"
 
 Array = npt.NDArray[np.float64]
+Match = dict[Key, Key]
 
 
-def match_operations(a: Net, b: Net) -> dict[str, str]:
+def match_operations(a: Net, b: Net) -> Match:
     """From the key of each operation of `a` that `b` has, too, to its key there."""
     if not (a.operations and b.operations):
         return {}
@@ -54,12 +54,12 @@ def match_operations(a: Net, b: Net) -> dict[str, str]:
 
 def _text(net: Net) -> list[str]:
     return [
-        f"{key} {operation.kind} {[link.source for link in operation.links]}"
+        f"{key} {operation.kind} {[str(link.source) for link in operation.links]}"
         for key, operation in net.operations.items()
     ]
 
 
-def _match(a: Net, b: Net) -> dict[str, str]:
+def _match(a: Net, b: Net) -> Match:
     alike = likeness(a, b)
     match = _leading_to_the_same(a, b, _aligned(a, b, alike))
     while True:
@@ -82,14 +82,14 @@ class _Term(NamedTuple):
     gain: float = 1.0
 
 
-def _pairs(a: Net, b: Net, gain: Array) -> dict[str, str]:
+def _pairs(a: Net, b: Net, gain: Array) -> Match:
     """The pairs whose gains add up to the most."""
     ours, theirs = list(a.operations), list(b.operations)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     return {ours[i]: theirs[j] for i, j in zip(rows, columns, strict=True) if gain[i, j] > 0}
 
 
-def _aligned(a: Net, b: Net, alike: Array) -> dict[str, str]:
+def _aligned(a: Net, b: Net, alike: Array) -> Match:
     """The pairs for which likenesses, common lines and contradictions add up to the most."""
     lines, other_lines = _lines(a), _lines(b)
     terms = [_Term(lines[place], other_lines[place]) for place in sorted(lines.keys() & other_lines.keys())]
@@ -147,7 +147,7 @@ def _common_ends(a: Net, b: Net) -> Array:
     return common
 
 
-def _ends(net: Net) -> list[Counter[tuple[int, str]]]:
+def _ends(net: Net) -> list[Counter[tuple[int, Key]]]:
     found = []
     for key, operation in net.operations.items():
         ends = [(0 if operation.commutes else place, link.source) for place, link in enumerate(operation.links)]
@@ -159,7 +159,7 @@ def _ends(net: Net) -> list[Counter[tuple[int, str]]]:
 # ---------------------------------------------------------------------------- where operations lead to
 
 
-def _leading_to_the_same(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+def _leading_to_the_same(a: Net, b: Net, match: Mapping[Key, Key]) -> Match:
     """The pairs of which both lead to the same; of those that do not, what others go into is undone first."""
     kept = dict(match)
     index, other_index = ({key: k for k, key in enumerate(net.operations)} for net in (a, b))
@@ -168,7 +168,7 @@ def _leading_to_the_same(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, 
         lost = {key for key, other in kept.items() if not common[index[key], other_index[other]]}
         if not lost:
             return kept
-        above: set[str] = set()
+        above: set[Key] = set()
         for key in reversed(a.operations):
             if not above.isdisjoint(a.readers[key]):
                 above.add(key)
@@ -177,33 +177,30 @@ def _leading_to_the_same(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, 
                 del kept[key]
 
 
-def _common_goals(a: Net, b: Net, match: Mapping[str, str]) -> Array:
+def _common_goals(a: Net, b: Net, match: Mapping[Key, Key]) -> Array:
     """Whether each two operations lead to the same pair, state or output; the more the nearer.
 
     States that only one of the two has are taken for the same.
     """
     columns = {key: k for k, key in enumerate(match)}
-    for name in [*a.exits, *b.exits]:
-        columns.setdefault(_exit(name, a, b), len(columns))
-    exits: dict[str, int] = {leaving(name): columns[_exit(name, a, b)] for name in [*a.exits, *b.exits]}
-    exits[_NOWHERE] = columns.setdefault(_NOWHERE, len(columns))
-    straight, past_one = _goals(a, {key: columns[key] for key in match}, exits, len(columns))
-    other_straight, other_past_one = _goals(b, {match[key]: columns[key] for key in match}, exits, len(columns))
+    exits: dict[Key | None, int] = {}
+    for end in [*a.exits, *b.exits]:
+        either = end if end in a.exits and end in b.exits else leaving("")
+        exits[end] = columns.setdefault(either, len(columns))
+    exits[None] = len(columns)
+    straight, past_one = _goals(a, {key: columns[key] for key in match}, exits)
+    other_straight, other_past_one = _goals(b, {match[key]: columns[key] for key in match}, exits)
     return straight @ (other_straight + other_past_one).T + past_one @ other_straight.T
 
 
-def _exit(name: str, a: Net, b: Net) -> str:
-    return leaving(name if name in a.exits and name in b.exits else "")
-
-
-def _goals(net: Net, pairs: Mapping[str, int], exits: Mapping[str, int], count: int) -> tuple[Array, Array]:
-    """Which of `count` pairs and exits each operation leads to: past no pair, and past one."""
+def _goals(net: Net, pairs: Mapping[Key, int], exits: Mapping[Key | None, int]) -> tuple[Array, Array]:
+    """Which pairs and exits, the last of them nowhere, each operation leads to: past no pair, and past one."""
     index = {key: k for k, key in enumerate(net.operations)}
-    straight, past_one = np.zeros((2, len(index), count))
+    straight, past_one = np.zeros((2, len(index), exits[None] + 1))
     for key in reversed(net.operations):
         row = index[key]
-        for reader in net.readers[key] or [_NOWHERE]:
-            if reader in exits:
+        for reader in (*net.readers[key],) or (None,):
+            if reader is None or reader in exits:
                 straight[row, exits[reader]] = 1.0
                 continue
             further = _NEARNESS * straight[index[reader]]
@@ -220,7 +217,7 @@ def _goals(net: Net, pairs: Mapping[str, int], exits: Mapping[str, int], count: 
 # -------------------------------------------------------------------------------------------- order
 
 
-def _in_order(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
+def _in_order(a: Net, b: Net, match: Mapping[Key, Key]) -> Match:
     """Without pairs that contradict each other, and those that mix up the operands of an operation with an order."""
     kept = {
         key: other
@@ -232,22 +229,22 @@ def _in_order(a: Net, b: Net, match: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _is_mixed_up(one: Operation, other: Operation, match: Mapping[str, str]) -> bool:
+def _is_mixed_up(one: Operation, other: Operation, match: Mapping[Key, Key]) -> bool:
     ours = [match.get(link.source, link.source) for link in one.links]
     theirs = [link.source for link in other.links]
     return any(p in theirs and p != q for p, q in zip(ours, theirs, strict=False))
 
 
-def _circle(a: Net, b: Net, match: Mapping[str, str]) -> list[str]:
-    """Operations each of which the next one needs; those of `b` alone under their key with a mark."""
-    ours = {key: key for key in a.operations}
-    theirs = {key: f"+{key}" for key in b.operations} | {other: key for key, other in match.items()}
-    sorter: TopologicalSorter[str] = TopologicalSorter()
+def _circle(a: Net, b: Net, match: Mapping[Key, Key]) -> list[Key]:
+    """Operations of `a` among those each of which the next one needs."""
+    ours = {key: (key, True) for key in a.operations}
+    theirs = {key: (key, False) for key in b.operations} | {other: ours[key] for key, other in match.items()}
+    sorter: TopologicalSorter[tuple[Key, bool]] = TopologicalSorter()
     for net, names in ((a, ours), (b, theirs)):
         for key, operation in net.operations.items():
             sorter.add(names[key], *(names[link.source] for link in operation.links if link.source in names))
     try:
         sorter.prepare()
     except CycleError as error:
-        return list(error.args[1])
+        return [key for key, of_first in error.args[1] if of_first]
     return []

@@ -7,23 +7,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ..steps.items import Item, Link, Step, entering
-from ..steps.labels import symbol
+from ..steps.items import Item, Key, Link, Step, entering
+from ..steps.labels import Label, symbol
 from ..steps.levels import JOIN, join_inputs
 from ..text import label_width
-from .net import OUTPUT, Net, Operation
+from .net import Net, Operation
 
 __all__ = ["ADDED", "KEPT", "REMOVED", "Merged", "merge_steps"]
 
 KEPT, REMOVED, ADDED = 0, 1, 2
 """In both steps, only in the first, only in the second; the second number of a merged line's edge."""
+NOW = "ₜ"
+"""When, of a state of the step that is compared."""
 _LETTERS = {"matmul": "W", "add": "b", "subtract": "b"}
 
 
 class _Source(NamedTuple):
     """What a line comes from in the merged step, and in which of the two it does."""
 
-    key: str
+    key: Key
     change: int
 
 
@@ -44,23 +46,23 @@ class Merged:
     """
 
     step: Step
-    change: dict[str, int] = field(default_factory=dict)
+    change: dict[Key, int] = field(default_factory=dict)
     exits: dict[str, int] = field(default_factory=dict)
-    pair: dict[str, tuple[Item | None, Item | None]] = field(default_factory=dict)
+    pair: dict[Key, tuple[Item | None, Item | None]] = field(default_factory=dict)
 
 
-def merge_steps(a: Step, b: Step, nets: tuple[Net, Net], match: Mapping[str, str]) -> Merged:
+def merge_steps(a: Step, b: Step, nets: tuple[Net, Net], match: Mapping[Key, Key]) -> Merged:
     """The union of two steps in which matched operations are one."""
     return _Merger(a, b, nets, match).run()
 
 
 class _Merger:
-    def __init__(self, a: Step, b: Step, nets: tuple[Net, Net], match: Mapping[str, str]) -> None:
+    def __init__(self, a: Step, b: Step, nets: tuple[Net, Net], match: Mapping[Key, Key]) -> None:
         self.a, self.b, self.nets, self.match = a, b, nets, match
         back = {other: key for key, other in match.items()}
         taken = {*a.by_key}
         self.name_b = {key: back[key] if key in back else _unused(key, taken) for key in nets[1].operations}
-        self.operations: dict[str, tuple[Operation | None, Operation | None]] = {
+        self.operations: dict[Key, tuple[Operation | None, Operation | None]] = {
             key: (one, nets[1].operations[match[key]] if key in match else None)
             for key, one in nets[0].operations.items()
         }
@@ -69,32 +71,34 @@ class _Merger:
         }
         self.taken = {*taken, *self.operations}
         self.merged = Merged(a)
-        self.values: dict[str, tuple[Item, int]] = {}
+        self.values: dict[Key, tuple[Item, int]] = {}
         self.numbers = 0
-        self.joins: dict[tuple[str, str], Item] = {}
+        self.joins: dict[tuple[Key, Key], Item] = {}
 
     def run(self) -> Merged:
         items: list[Item] = []
         for key in self._order():
             items += self._operation(key)
-        exits = {name: self._exit(name) for name in dict.fromkeys([*self.nets[0].exits, *self.nets[1].exits])}
+        first, second = self.nets
+        names = dict.fromkeys([*first.states, *second.states])
+        exits = {name: self._exit(first.states.get(name), second.states.get(name), name) for name in names}
+        circle = self._circle()
         items += self.joins.values()
-        circle = self._circle(exits.pop(OUTPUT, None))
         states = tuple((name, source.key) for name, source in exits.items())
         self.merged.exits = {name: source.change for name, source in exits.items()}
-        step = replace(self.a, items=(*items, *circle), states=states, output=circle[0].key if circle else "")
+        step = replace(self.a, items=(*items, *circle), states=states, output=circle[0].key if circle else None)
         self.merged.step = _join_inputs_again(step)
         return self.merged
 
     # ------------------------------------------------------------------------------------ operations
 
-    def _order(self) -> list[str]:
+    def _order(self) -> list[Key]:
         """Operands first; as in the first step, and what only the second has after what it follows there."""
-        rank: dict[str, tuple[int, int]] = {key: (k, 0) for k, key in enumerate(self.nets[0].operations)}
+        rank: dict[Key, tuple[int, int]] = {key: (k, 0) for k, key in enumerate(self.nets[0].operations)}
         last = -1
         for k, key in enumerate(self.nets[1].operations, 1):
             last = rank.setdefault(self.name_b[key], (last, k))[0]
-        readers: dict[str, list[str]] = {key: [] for key in rank}
+        readers: dict[Key, list[Key]] = {key: [] for key in rank}
         waiting = dict.fromkeys(rank, 0)
         for key in rank:
             for source in dict.fromkeys(source.key for source, _ in self._sources(key)):
@@ -113,7 +117,7 @@ class _Merger:
                     heapq.heappush(ready, (rank[reader], reader))
         return order
 
-    def _sources(self, key: str) -> Iterator[tuple[_Source, Link]]:
+    def _sources(self, key: Key) -> Iterator[tuple[_Source, Link]]:
         """The operands of a merged operation: those of the first step, then what only the second has."""
         one, other = self.operations[key]
         ours = [(link.source, link) for link in one.links] if one else []
@@ -125,7 +129,7 @@ class _Merger:
             yield _Source(source, REMOVED if twin is None else KEPT), link
         yield from ((_Source(source, ADDED), link) for source, link in theirs)
 
-    def _operation(self, key: str) -> list[Item]:
+    def _operation(self, key: Key) -> list[Item]:
         """A merged operation, and its value if it has a name in one of the steps."""
         one, other = self.operations[key]
         change = _change(one, other)
@@ -146,14 +150,12 @@ class _Merger:
         step = (self.a, self.b)[side]
         return operation.value if operation and operation.value and operation.value.key != step.output else None
 
-    def _value(self, key: str, change: int, values: tuple[Item | None, Item | None]) -> Item:
+    def _value(self, key: Key, change: int, values: tuple[Item | None, Item | None]) -> Item:
         first, second = values
         only = first or second
         assert only is not None
-        state = next(
-            (name for name in (set(self.nets[0].exits) ^ set(self.nets[1].exits)) if only.label == f"{name}ₜ"), None
-        )
-        if not (first and second) and state is not None:
+        of_one = self.nets[0].states.keys() ^ self.nets[1].states.keys()
+        if not (first and second) and only.label in [Label(name, time=NOW) for name in of_one]:
             change = REMOVED if first else ADDED
         value_key = _unused(only.key, self.taken) if not first else only.key
         self._note(value_key, change, values)
@@ -163,11 +165,11 @@ class _Merger:
         )
         return self.values[key][0]
 
-    def _note(self, key: str, change: int, pair: tuple[Item | None, Item | None]) -> None:
+    def _note(self, key: Key, change: int, pair: tuple[Item | None, Item | None]) -> None:
         self.merged.change[key] = change
         self.merged.pair[key] = pair
 
-    def _read(self, source: _Source) -> str:
+    def _read(self, source: _Source) -> Key:
         """The value's shape if it is there for this line, else the operation's."""
         value, change = self.values.get(source.key, (None, KEPT))
         return value.key if value is not None and change in (KEPT, source.change) else source.key
@@ -178,36 +180,38 @@ class _Merger:
 
     # ----------------------------------------------------------------------------------------- exits
 
-    def _exit(self, name: str) -> _Source:
-        ours, theirs = self.nets[0].exits.get(name), self.nets[1].exits.get(name)
+    def _exit(self, ours: Key | None, theirs: Key | None, name: str) -> _Source:
+        """What gives a state, or the output, in the merged step."""
         theirs = self.name_b.get(theirs, theirs) if theirs is not None else None
         if ours is None or theirs is None:
             change = ADDED if ours is None else REMOVED
-            return _Source(self._read(_Source(ours or theirs or "", change)), change)
+            only = ours or theirs
+            assert only is not None
+            return _Source(self._read(_Source(only, change)), change)
         if ours == theirs:
             return _Source(self._read(_Source(ours, KEPT)), KEPT)
         return _Source(self._join(name, ours, theirs).key, KEPT)
 
-    def _join(self, name: str, ours: str, theirs: str) -> Item:
+    def _join(self, name: str, ours: Key, theirs: Key) -> Item:
         """A dot in which the lines meet that give the same state, or the output, in the two steps."""
         if (ours, theirs) not in self.joins:
-            key = _unused(f"{name}.either", self.taken)
+            key = _unused(Key("operation", "either", name), self.taken)
             sources = (_Source(ours, REMOVED), _Source(theirs, ADDED))
             links = tuple(Link(self._read(source), self._edge(source.change)) for source in sources)
-            self.joins[ours, theirs] = Item(key, "circle", "", "join", (6.0, 6.0), links)
+            self.joins[ours, theirs] = Item(key, "circle", Label(""), "join", (6.0, 6.0), links)
             self.merged.change[key] = KEPT
         return self.joins[ours, theirs]
 
-    def _circle(self, source: _Source | None) -> list[Item]:
-        """The output's circle above the frame."""
-        if source is None:
+    def _circle(self) -> list[Item]:
+        """The output's circle above the frame, if there is one."""
+        pair = self.a.circle, self.b.circle
+        only = pair[0] or pair[1]
+        if only is None:
             return []
-        values = tuple(step.by_key.get(step.output) for step in (self.a, self.b))
-        only = values[0] or values[1]
-        assert only is not None
-        key = _unused(only.key, self.taken) if not values[0] else only.key
-        self._note(key, source.change, (values[0], values[1]))
-        return [replace(_twin(values[0], values[1]), key=key, links=(Link(source.key, self._edge(source.change)),))]
+        source = self._exit(self.nets[0].output, self.nets[1].output, "output")
+        key = only.key if pair[0] else _unused(only.key, self.taken)
+        self._note(key, source.change, pair)
+        return [replace(_twin(*pair), key=key, links=(Link(source.key, self._edge(source.change)),))]
 
 
 def _join_inputs_again(step: Step) -> Step:
@@ -233,10 +237,10 @@ def _join_inputs_again(step: Step) -> Step:
     return together.with_items(items)
 
 
-def _unused(key: str, taken: set[str]) -> str:
+def _unused(key: Key, taken: set[Key]) -> Key:
     """`key`, with strokes as long as it is taken."""
     while key in taken:
-        key += "'"
+        key = key._replace(primes=key.primes + 1)
     taken.add(key)
     return key
 
@@ -254,22 +258,21 @@ def _twin(one: Item | None, other: Item | None) -> Item:
     label = _label(one, other)
     if label == one.label:
         return replace(one, size=(max(one.size[0], other.size[0]), one.size[1]) if one.shape != "circle" else one.size)
-    width = max(34.0, label_width(label, 12) + 12)
+    width = max(34.0, label_width(str(label), 12) + 12)
     shape, height = (
         ("box" if one.value is None else "ellipse", 22.0) if one.shape == "circle" else (one.shape, one.size[1])
     )
     return replace(one, label=label, shape=shape, size=(width, height))
 
 
-def _label(one: Item, other: Item) -> str:
+def _label(one: Item, other: Item) -> Label:
     if one.label == other.label:
         return one.label
     if one.learned and other.learned and one.nodes:
         op = one.nodes[0].op
         recurrent = op == "matmul" and one.links[0].source != entering("x")
-        sign, letter = symbol(op), "R" if recurrent else _LETTERS.get(op, "w")
-        return f"{sign} {letter}" if one.label.startswith(sign) else f"{letter} {sign}"
-    names, rest = one.label.partition(" = ")[::2], other.label
-    if one.layer and " = " in other.label:
-        return f"{names[0]} → {rest}" if names[1] else rest
-    return one.label if one.layer else f"{one.label} → {other.label}"
+        return Label(symbol(op), "R" if recurrent else _LETTERS.get(op, "w"), one.label.leads)
+    gives = [label.gives for label in (one.label, other.label) if label.gives]
+    if one.layer:
+        return other.label._replace(gives=" → ".join(gives)) if other.label.gives else one.label
+    return Label(f"{one.label} → {other.label}")

@@ -8,13 +8,10 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from ..steps.items import Item, Link, Step, leaving
-from ..steps.labels import symbol
+from ..steps.items import OUTPUT, Item, Key, Link, Step, leaving
 from ..steps.levels import JOIN
 
-__all__ = ["OUTPUT", "Net", "Operation", "net_of"]
-
-OUTPUT = "output"
+__all__ = ["Net", "Operation", "net_of"]
 
 
 @dataclass(frozen=True)
@@ -37,29 +34,42 @@ class Operation:
     @property
     def name(self) -> str:
         """Of its value, if that has one."""
-        named_layer = self.item.layer and self.item.value is not None
-        return self.value.label if self.value is not None else self.item.key if named_layer else ""
+        if self.value is not None:
+            return str(self.value.label)
+        return self.item.key.name if self.is_named_layer else ""
+
+    @property
+    def is_named_layer(self) -> bool:
+        """Whether it is a learned layer that gives a named value."""
+        return self.item.layer and self.item.value is not None
 
 
 @dataclass(frozen=True)
 class Net:
-    """The operations of a step by key, operands first; and what leaves: each state, and the output."""
+    """The operations of a step by key, operands first; and what leaves: each state by name, and the output."""
 
-    operations: dict[str, Operation]
-    exits: dict[str, str]
+    operations: dict[Key, Operation]
+    states: dict[str, Key]
+    output: Key | None = None
 
     @cached_property
-    def readers(self) -> dict[str, list[str]]:
+    def exits(self) -> dict[Key, Key]:
+        """Where states and the output leave, with what gives them."""
+        exits = {leaving(name): key for name, key in self.states.items()}
+        return exits if self.output is None else {**exits, OUTPUT: self.output}
+
+    @cached_property
+    def readers(self) -> dict[Key, list[Key]]:
         """The operations and exits that read each operation."""
-        found: dict[str, list[str]] = {key: [] for key in self.operations}
+        found: dict[Key, list[Key]] = {key: [] for key in self.operations}
         for key, operation in self.operations.items():
             for link in operation.links:
                 found.setdefault(link.source, []).append(key)
-        for name, key in self.exits.items():
-            found.setdefault(key, []).append(leaving(name))
+        for end, key in self.exits.items():
+            found.setdefault(key, []).append(end)
         return found
 
-    def uses(self, key: str) -> Iterator[tuple[str, int]]:
+    def uses(self, key: Key) -> Iterator[tuple[Key, int]]:
         """The readers of an operation, and as which operand they read it, where that matters; else 0."""
         for reader in dict.fromkeys(self.readers[key]):
             operation = self.operations.get(reader)
@@ -79,8 +89,8 @@ def net_of(step: Step) -> Net:
         if item.value is not None and item.links and not item.layer
     }
     values = {of_value[item.key]: item for item in step.items if item.key in of_value and item.key != step.output}
-    if step.output:
-        values.setdefault(of_value[step.output], step.by_key[step.output])
+    if step.circle is not None:
+        values.setdefault(of_value[step.circle.key], step.circle)
     joined = step.by_key[JOIN].links if JOIN in step.by_key else ()
     operations = {}
     for item in step.items:
@@ -89,10 +99,8 @@ def net_of(step: Step) -> Net:
         lines = [line for link in item.links for line in (joined if link.source == JOIN else (link,))]
         links = tuple(line._replace(source=of_value.get(line.source, line.source)) for line in lines)
         operations[item.key] = Operation(item, _kind(item, step.timestep), links, values.get(item.key))
-    exits = {name: of_value.get(key, key) for name, key in step.states}
-    if step.output:
-        exits[OUTPUT] = of_value[step.output]
-    return Net(operations, exits)
+    states = {name: of_value.get(key, key) for name, key in step.states}
+    return Net(operations, states, None if step.output is None else of_value[step.output])
 
 
 def _kind(item: Item, timestep: int) -> tuple[Any, ...]:
@@ -111,7 +119,7 @@ def _kind(item: Item, timestep: int) -> tuple[Any, ...]:
         for name, v in sorted(node.attributes.items())
         if isinstance(v, (int, str, bool, tuple)) and "shape" not in name
     )
-    return (node.op, item.learned, item.label.startswith(symbol(node.op)) if item.learned else item.label, settings)
+    return (node.op, item.learned, item.label.leads if item.learned else str(item.label), settings)
 
 
 def _share(node: Any) -> tuple[Any, ...]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from ..steps.items import Item, Link, Step
-from ..steps.labels import symbol
+from ..steps.items import Item, Key, Link, Step
+from ..steps.labels import Label, symbol
 from ..text import label_width
 
 __all__ = ["to_normal_form"]
 
 _LINEAR = frozenset({"add", "subtract", "negative", "multiply"})
+_PLUS = Label(symbol("add"))
 _Term = Link | Item
 """A summand: a value that is computed, or the item that adds a parameter or a constant."""
 
@@ -47,7 +48,7 @@ def _split_joined_products(step: Step) -> Step:
         items += parts
         lines = tuple(Link(part.key, node=item.nodes[0].index) for part in parts)
         total = replace(item.nodes[0], op="add", attributes={})
-        items.append(Item(item.key, "circle", symbol("add"), item.role, (24.0, 24.0), lines, (total,), diagonal=True))
+        items.append(Item(item.key, "circle", _PLUS, item.role, (24.0, 24.0), lines, (total,), diagonal=True))
     return step.with_items(items)
 
 
@@ -70,21 +71,21 @@ def _joins_features(item: Item) -> bool:
 def _slice_maps(step: Step) -> Step:
     """Slices of affine maps as affine maps of their own."""
     keys = _Keys(step)
-    affine: dict[str, Item] = {}
-    made: dict[tuple[str, str], str] = {}
-    alias: dict[str, str] = {}
+    affine: dict[Key, Item] = {}
+    made: dict[tuple[Key, Label], Key] = {}
+    alias: dict[Key, Key] = {}
     items: list[Item] = []
     for item in step.items:
         if _is_affine(item, affine):
             affine[item.key] = item
-        source = item.links[0].source if item.links else ""
+        source = item.links[0].source if item.links else None
         if source not in affine or not _cuts_features(item):
             items.append(_redirect_links(item, alias))
             continue
         for inner in _behind(affine[source], affine):
             if (inner.key, item.label) in made:
                 continue
-            slice_key = keys.new(f"{item.key.rpartition('.getitem')[0]}.{_op(inner)}")
+            slice_key = keys.new(Key("operation", _op(inner), item.key.owner))
             made[inner.key, item.label] = slice_key
             lines = tuple(
                 link._replace(source=made.get((link.source, item.label), link.source)) for link in inner.links
@@ -95,7 +96,7 @@ def _slice_maps(step: Step) -> Step:
     return replace(step, items=tuple(items), states=states)
 
 
-def _is_affine(item: Item, affine: dict[str, Item]) -> bool:
+def _is_affine(item: Item, affine: dict[Key, Item]) -> bool:
     """Whether slicing it is slicing its parameters."""
     if _is_product(item):
         return True
@@ -116,7 +117,7 @@ def _cuts_features(item: Item) -> bool:
     return all(part == slice(None) for part in index[:-1]) and index[-1].step in (None, 1)
 
 
-def _behind(item: Item, affine: dict[str, Item]) -> list[Item]:
+def _behind(item: Item, affine: dict[Key, Item]) -> list[Item]:
     """The affine map that ends in `item`, operands first."""
     found, stack = {item.key}, [item]
     while stack:
@@ -134,8 +135,8 @@ def _flatten_sums(step: Step) -> Step:
     """Nested sums as one plus with all computed summands, then one with the parameters, and one for each constant."""
     readers = Counter(link.source for item in step.items for link in item.links)
     readers.update(key for _, key in step.states)
-    terms: dict[str, list[_Term]] = {}
-    inside: set[str] = set()
+    terms: dict[Key, list[_Term]] = {}
+    inside: set[Key] = set()
     for item in step.items:
         if not _is_sum(item):
             continue
@@ -146,7 +147,7 @@ def _flatten_sums(step: Step) -> Step:
             inside.update([link.source] if alone else [])
         if len(item.links) == 1:
             terms[item.key].append(item)
-    alias: dict[str, str] = {}
+    alias: dict[Key, Key] = {}
     items: list[Item] = []
     for item in step.items:
         if item.key in terms and item.key not in inside:
@@ -173,8 +174,9 @@ def _chain(top: Item, terms: list[_Term]) -> list[Item]:
     fixed = _one_bias([term for term in terms if isinstance(term, Item)])
     chain: list[Item] = []
     if len(lines) > 1:
-        plus = replace(top, shape="circle", label=symbol("add"), size=(24.0, 24.0), learned=False)
-        chain.append(replace(plus, links=lines, key=f"{top.key}.sum" if top.key in [f.key for f in fixed] else top.key))
+        plus = replace(top, shape="circle", label=_PLUS, size=(24.0, 24.0), learned=False)
+        key = top.key._replace(name=f"{top.key.name}.sum") if top.key in [f.key for f in fixed] else top.key
+        chain.append(replace(plus, links=lines, key=key))
     for item in fixed:
         link = Link(chain[-1].key, item.links[0].edge, node=item.links[0].node) if chain else lines[0]
         chain.append(replace(item, links=(link,), role=top.role))
@@ -186,9 +188,9 @@ def _one_bias(fixed: list[Item]) -> list[Item]:
     biases = [item for item in fixed if item.learned]
     if len(biases) < 2:
         return fixed
-    label = " ".join(item.label for item in biases)
+    label = biases[0].label._replace(operand=" + ".join(item.label.operand for item in biases))
     nodes = tuple(dict.fromkeys(node for item in biases for node in item.nodes))
-    bias = replace(biases[0], label=label, size=(label_width(label) + 12, biases[0].size[1]), nodes=nodes)
+    bias = replace(biases[0], label=label, size=(label_width(str(label)) + 12, biases[0].size[1]), nodes=nodes)
     return [bias, *(item for item in fixed if not item.learned)]
 
 
@@ -200,13 +202,10 @@ class _Keys:
 
     def __init__(self, step: Step) -> None:
         self.taken = set(step.by_key)
-        self.count: Counter[str] = Counter()
 
-    def new(self, base: str) -> str:
-        key = base
+    def new(self, key: Key) -> Key:
         while key in self.taken:
-            self.count[base] += 1
-            key = f"{base}.{self.count[base] + 1}"
+            key = key._replace(number=key.number + 1)
         self.taken.add(key)
         return key
 
@@ -215,11 +214,11 @@ def _op(item: Item) -> str:
     return item.nodes[0].op if item.nodes and item.value is None else ""
 
 
-def _redirect(link: Link, alias: dict[str, str]) -> Link:
+def _redirect(link: Link, alias: dict[Key, Key]) -> Link:
     return link._replace(source=alias.get(link.source, link.source))
 
 
-def _redirect_links(item: Item, alias: dict[str, str]) -> Item:
+def _redirect_links(item: Item, alias: dict[Key, Key]) -> Item:
     return replace(item, links=tuple(_redirect(link, alias) for link in item.links))
 
 

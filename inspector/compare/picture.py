@@ -17,7 +17,7 @@ from ..picture.canvas import Canvas
 from ..picture.frames import tile
 from ..picture.ink import Ink, Stroke
 from ..picture.picture import Change, Line, Look, Picture, Shape
-from ..steps.items import entering, safe
+from ..steps.items import Key, entering, safe
 from ..text import label_width
 from .merge import ADDED, KEPT, REMOVED, Merged
 
@@ -53,7 +53,7 @@ class _ChangeInk(Ink):
 
 
 def draw_comparison(
-    merged: Merged, x: Node | None, title: str, names: tuple[str, str], notes: Mapping[str, str]
+    merged: Merged, x: Node | None, title: str, names: tuple[str, str], notes: Mapping[Key, str]
 ) -> Picture:
     """The merged step with its legend.
 
@@ -73,10 +73,9 @@ def draw_comparison(
     tile(canvas, [Row((merged.step,), False, (), (x,))], "step", Spacing())
     prefix = safe(f"t{merged.step.timestep}.")
     picture.frames = [replace(frame, label="one timestep", tooltip="one timestep") for frame in picture.frames]
-    keys = {prefix + safe(key): key for key in merged.change}
-    changes = {shape_id: merged.change[key] for shape_id, key in keys.items()}
+    changes = {prefix + own: merged.change[key] for key, own in merged.step.ids.items() if key in merged.change}
     changes[f"{prefix}x"] = _of_input(merged)
-    says = {shape_id: notes.get(key, "") for shape_id, key in keys.items()}
+    says = {prefix + own: notes.get(key, "") for key, own in merged.step.ids.items()}
     marks = [_mark(shape, changes[shape.id]) for shape in picture.shapes if changes.get(shape.id, KEPT) != KEPT]
     picture.shapes = [_with_change(shape, changes.get(shape.id), says.get(shape.id, "")) for shape in picture.shapes]
     _name_states(picture, merged, prefix)

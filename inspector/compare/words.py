@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import TypeAlias
 
 from tinygrad_rnn.plurals import counted
 
-from ..steps.items import Gate, Item, Port
+from ..steps.items import OUTPUT, Gate, Key
 from ..steps.labels import APPLIED, ATOM, PRODUCT, SUM, Text, in_brackets, symbol
 from ..text import visible
-from .net import OUTPUT, Net, Operation
+from .net import Net, Operation
 
 __all__ = ["describe"]
 
 _SHARED = "what several gates share"
 _NAMED = frozenset({"add", "subtract", "multiply", "divide"})
 
+Owner: TypeAlias = Gate | str
+"""What an operation serves: a gate, or a state or whatever else, in words."""
+
 
 def describe(
     names: tuple[str, str],
     nets: tuple[Net, Net],
-    match: Mapping[str, str],
+    match: Mapping[Key, Key],
     noun: str,
     sizes: tuple[int, int],
     renamed: Mapping[str, str],
@@ -48,65 +52,63 @@ def describe(
 class _Side:
     """One of the two cells: what only it has, and how its expressions read."""
 
-    def __init__(self, net: Net, match: Mapping[str, str]) -> None:
+    def __init__(self, net: Net, match: Mapping[Key, Key]) -> None:
         self.net, self.match = net, match
         self.unmatched = dict.fromkeys(key for key in net.operations if key not in match)
 
-    def expression(self, key: str, depth: int = 3) -> str:
+    def expression(self, key: Key, depth: int = 3) -> str:
         """An operation as an expression of what is named."""
         return self._named(key, depth).text
 
-    def formula(self, key: str, depth: int = 3) -> str:
+    def formula(self, key: Key, depth: int = 3) -> str:
         """What an operation computes."""
         return self._formula(key, depth).text
 
-    def _named(self, key: str, depth: int) -> Text:
-        if isinstance(key, Port):
+    def _named(self, key: Key, depth: int) -> Text:
+        if key.is_port:
             return Text("xₜ" if key.name == "x" else f"{key.name}ₜ₋₁", ATOM)
-        name = self.net.operations[key].name
-        name = name or next(
-            (f"{state}ₜ" for state, end in self.net.exits.items() if end == key and state != OUTPUT), ""
-        )
+        states = (f"{state}ₜ" for state, end in self.net.states.items() if end == key)
+        name = self.net.operations[key].name or next(states, "")
         return Text(name, ATOM) if name else self._formula(key, depth)
 
-    def _formula(self, key: str, depth: int) -> Text:
+    def _formula(self, key: Key, depth: int) -> Text:
         operation = self.net.operations[key]
         parts = [self._named(link.source, depth - 1) if depth else Text("…", ATOM) for link in operation.links]
-        item, op = operation.item, operation.kind[0]
-        sign, strength = symbol(op), SUM if op in ("add", "subtract") else PRODUCT
+        label, op = operation.item.label, operation.kind[0]
+        strength = SUM if op in ("add", "subtract") else PRODUCT
         call = ", ".join(part.text for part in parts)
-        if item.layer:
-            return Text(f"{item.label.rpartition(' = ')[2].removesuffix('(·)')}({call})", APPLIED)
+        if operation.item.layer:
+            return Text(f"{label.sign}({call})", APPLIED)
         if len(parts) > 1 and op in _NAMED:
             within = strength + (op in ("subtract", "divide"))
             texts = [in_brackets(part, within if k else strength) for k, part in enumerate(parts)]
-            return Text(f" {sign} ".join(texts), strength)
-        if len(parts) != 1 or " " not in item.label:
-            return Text(f"{item.label}({call})", APPLIED) if parts else Text(item.label, ATOM)
+            return Text(f" {symbol(op)} ".join(texts), strength)
+        if len(parts) != 1 or not label.operand:
+            return Text(f"{label}({call})", APPLIED) if parts else Text(str(label), ATOM)
         part = in_brackets(parts[0], SUM if op == "add" else PRODUCT)
-        return Text(f"{part} {item.label}" if item.label.startswith(sign) else f"{item.label} {part}", strength)
+        return Text(f"{label} {part}" if label.leads else f"{part} {label}", strength)
 
-    def source(self, key: str) -> str:
+    def source(self, key: Key) -> str:
         """What gives a state."""
         return self.formula(key, 4) if key in self.net.operations else self.expression(key)
 
-    def base(self, key: str) -> str:
+    def base(self, key: Key) -> Key:
         """What only an operation of this cell alone stands in front of, or several that each read one value."""
         while key in self.unmatched and len(self.net.operations[key].links) == 1:
             key = self.net.operations[key].links[0].source
         return key
 
     @cached_property
-    def gates(self) -> dict[str, str]:
+    def gates(self) -> dict[Key, str]:
         """The named values that are no states, with their operations."""
         found = {}
         for key, operation in self.net.operations.items():
-            value = operation.value or (operation.item if operation.item.layer and operation.item.value else None)
+            value = operation.value or (operation.item if operation.is_named_layer else None)
             if value is not None and value.role not in ("cell", "hidden"):
                 found[key] = operation.name
         return found
 
-    def components(self, without: set[str]) -> Iterator[list[str]]:
+    def components(self, without: set[Key]) -> Iterator[list[Key]]:
         """What only this cell has, in connected pieces."""
         left = dict.fromkeys(key for key in self.unmatched if key not in without)
         for start in [*left]:
@@ -124,25 +126,24 @@ class _Side:
                 stack += fresh
             yield [key for key in self.unmatched if key in piece]
 
-    def owner(self, key: str) -> str:
+    def owner(self, key: Key) -> Owner:
         """The gate or state that an operation or exit serves."""
-        if isinstance(key, Port):
+        if key.is_port:
             return key.name
-        item = self.net.operations[key].item
-        if item.layer and item.value is not None:
-            return f"gate {item.key}"
-        if isinstance(item.role, Gate):
-            return f"gate {item.role.name}"
-        before = item.key.rpartition(f".{item.nodes[0].op}")[0] if item.nodes else ""
-        if before in self.net.exits:
-            return f"{before}ₜ"
-        return f"gate {before}" if before in self.gates.values() else _SHARED if before == "shared" else before
+        operation = self.net.operations[key]
+        if operation.is_named_layer:
+            return Gate(key.name)
+        if isinstance(operation.item.role, Gate):
+            return operation.item.role
+        owner = key.owner or _SHARED
+        if owner in self.net.states:
+            return f"{owner}ₜ"
+        return Gate(owner) if owner in self.gates.values() else owner
 
-    def targets(self, piece: Iterable[str]) -> list[str]:
+    def targets(self, piece: Iterable[Key]) -> list[Owner]:
         """Whom a piece serves."""
-        inside = set(piece)
-        readers = [r for key in piece for r in self.net.readers[key] if r not in inside]
-        return list(dict.fromkeys(filter(None, (self.owner(r) for r in readers if OUTPUT not in r))))
+        inside = {*piece, OUTPUT}
+        return list(dict.fromkeys(self.owner(r) for key in piece for r in self.net.readers[key] if r not in inside))
 
 
 class _Words:
@@ -150,7 +151,7 @@ class _Words:
         self,
         names: tuple[str, str],
         nets: tuple[Net, Net],
-        match: Mapping[str, str],
+        match: Mapping[Key, Key],
         noun: str,
         sizes: tuple[int, int],
         renamed: Mapping[str, str],
@@ -158,9 +159,9 @@ class _Words:
         self.names, self.match, self.noun, self.sizes, self.renamed = names, dict(match), noun, sizes, renamed
         self.back = {other: key for key, other in match.items()}
         self.sides = _Side(nets[0], self.match), _Side(nets[1], self.back)
-        self.mentioned: set[str] = set()
+        self.mentioned: set[Key] = set()
         self.rewired = list(self._rewired())
-        self.moved: set[str] = set()
+        self.moved: set[Key] = set()
 
     def lines(self) -> Iterator[str]:
         """The statements."""
@@ -193,7 +194,7 @@ class _Words:
         )
 
     def _states(self) -> Iterator[str]:
-        ours, theirs = ([name for name in side.net.exits if name != OUTPUT] for side in self.sides)
+        ours, theirs = (list(side.net.states) for side in self.sides)
         both = [name for name in ours if name in theirs]
         if both:
             yield f"Both carry {_listed(both)} from step to step."
@@ -229,7 +230,7 @@ class _Words:
     def _moved(self) -> Iterator[str]:
         """An operation that acts on something else, for the rest on the same."""
         first, second = self.sides
-        kinds: dict[object, list[str]] = {}
+        kinds: dict[object, list[Key]] = {}
         for other in second.unmatched:
             kinds.setdefault(second.net.operations[other].kind, []).append(other)
         for key in first.unmatched:
@@ -244,35 +245,33 @@ class _Words:
                         f"{first.net.operations[key].item.label} {_listed(map(first.expression, common))} acts on"
                         f" {second.expression(now[0])} instead of {first.expression(was[0])}"
                     )
-                    yield _sentence(f"in {second.owner(other)}, {acts}.")
+                    yield f"In {_listed_of([second.owner(other)])}, {acts}."
                     break
 
-    def _left(self, key: str, other: str) -> tuple[list[str], list[str]]:
+    def _left(self, key: Key, other: Key) -> tuple[list[Key], list[Key]]:
         """The operands that only the first of two operations has, and those that only the second has."""
         first, second = self.sides
         ours, theirs = _operands(first.net.operations[key]), _operands(second.net.operations[other])
-        gone = _left_over([self.match.get(s, f"-{s}") if s in first.net.operations else s for s in ours], theirs, ours)
-        return gone, _left_over(
-            [self.back.get(s, f"-{s}") if s in second.net.operations else s for s in theirs], ours, theirs
-        )
+        gone = _left_over([s if s.is_port else self.match.get(s) for s in ours], theirs, ours)
+        return gone, _left_over([s if s.is_port else self.back.get(s) for s in theirs], ours, theirs)
 
     def _replaced(self) -> Iterator[str]:
         """Shared operations and states that read something else."""
         first, second = self.sides
-        readers: dict[str, list[str]] = {}
+        readers: dict[str, list[Owner]] = {}
         for key, gone, come in self.rewired:
             for text in self._instead(gone, come):
                 readers.setdefault(text, []).append(second.owner(self.match[key]))
         for text, owners in readers.items():
             several = len(set(owners)) > 1
-            yield _sentence(f"{_listed_of(owners)} {text.replace('reads', 'read', 1) if several else text}.")
-        for name in first.net.exits:
-            ours, theirs = first.net.exits[name], second.net.exits.get(name)
-            if name != OUTPUT and theirs is not None and self.match.get(ours, ours) != theirs:
+            yield f"{_subject(owners)} {text.replace('reads', 'read', 1) if several else text}."
+        for name in first.net.states:
+            ours, theirs = first.net.states[name], second.net.states.get(name)
+            if theirs is not None and self.match.get(ours, ours) != theirs:
                 self.mentioned.update((ours, theirs))
                 yield f"{name}ₜ is {first.source(ours)} in {self.names[0]}, {second.source(theirs)} in {self.names[1]}."
 
-    def _rewired(self) -> Iterator[tuple[str, list[str], list[str]]]:
+    def _rewired(self) -> Iterator[tuple[Key, list[Key], list[Key]]]:
         """Shared operations with the operands that only the first, and that only the second has."""
         for key in self.sides[0].net.operations:
             gone, come = self._left(key, self.match[key]) if key in self.match else ([], [])
@@ -282,7 +281,7 @@ class _Words:
     def _cuts(self) -> Iterator[str]:
         """Lines that carry a gradient in one of the cells only."""
         first, second = self.sides
-        found: dict[tuple[str, str], list[str]] = {}
+        found: dict[tuple[str, str], list[Owner]] = {}
         for key, other in ((key, self.match[key]) for key in first.net.operations if key in self.match):
             theirs = {link.source: link.cut for link in second.net.operations[other].links}
             for link in first.net.operations[key].links:
@@ -296,7 +295,7 @@ class _Words:
 
     def _biases(self) -> Iterator[str]:
         """Where one has several biases in a sum and the other fewer."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[Owner]] = {}
         for key, other in self.match.items():
             items = [side.net.operations[k].item for side, k in zip(self.sides, (key, other), strict=True)]
             counts = [sum(node.op == "add" for node in item.nodes) for item in items]
@@ -308,9 +307,9 @@ class _Words:
                 found.setdefault(text, []).append(self.sides[1].owner(other))
         order = {self.sides[1].owner(key): None for key in self.sides[1].net.operations}
         for text, owners in found.items():
-            yield _sentence(f"{_listed_of([owner for owner in order if owner in owners])}: {text}.")
+            yield f"{_subject([owner for owner in order if owner in owners])}: {text}."
 
-    def _instead(self, gone: list[str], come: list[str]) -> Iterator[str]:
+    def _instead(self, gone: list[Key], come: list[Key]) -> Iterator[str]:
         """What an operation does with operands that are gone and come."""
         first, second = self.sides
         bases = {second.base(s): s for s in come}
@@ -332,7 +331,7 @@ class _Words:
     def _pieces(self, side: _Side, word: str) -> Iterator[str]:
         """What is removed or added and belongs to no gate that is."""
         gates = side.gates
-        entered: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        entered: dict[tuple[str, str], list[tuple[str, list[Owner]]]] = {}
         plain: list[str] = []
         for piece in side.components(self.moved):
             if any(key in gates or key in self.mentioned for key in piece):
@@ -341,16 +340,19 @@ class _Words:
             targets = side.targets(piece)
             if len(piece) == 1 and item.learned and len(links) == 1 and targets:
                 source = "" if item.nodes[0].op == "add" else side.expression(links[0].source)
-                entered.setdefault((source, item.nodes[0].op), []).append((_parameter(item), _listed(targets)))
+                entered.setdefault((source, item.nodes[0].op), []).append((item.label.operand, targets))
             else:
                 plain.append(self._piece(side, piece, targets))
         for (source, _), through in entered.items():
-            parameters, where = _listed(dict.fromkeys(p for p, _ in through)), _listed_of([t for _, t in through])
+            parameters, where = (
+                _listed(dict.fromkeys(p for p, _ in through)),
+                _listed_of([o for _, t in through for o in t]),
+            )
             statement = f"{source} enters {where} through {parameters}" if source else f"+ {parameters} in {where}"
             yield f"{word.capitalize()}: {statement}."
         yield from (f"{word.capitalize()}: {text}." for text in plain)
 
-    def _piece(self, side: _Side, piece: Sequence[str], targets: list[str]) -> str:
+    def _piece(self, side: _Side, piece: Sequence[Key], targets: list[Owner]) -> str:
         into = f", into {_listed_of(targets)}" if targets else ""
         if len(piece) > 4:
             return f"{len(piece)} {self.noun}{into}"
@@ -361,11 +363,11 @@ class _Words:
 # ------------------------------------------------------------------------------------------ grammar
 
 
-def _operands(operation: Operation) -> list[str]:
+def _operands(operation: Operation) -> list[Key]:
     return [link.source for link in operation.links]
 
 
-def _left_over(mapped: Sequence[str], others: Sequence[str], own: Sequence[str]) -> list[str]:
+def _left_over(mapped: Sequence[Key | None], others: Sequence[Key], own: Sequence[Key]) -> list[Key]:
     """The keys of `own` whose partner is not among the others' operands."""
     rest = list(others)
     found = []
@@ -377,28 +379,24 @@ def _left_over(mapped: Sequence[str], others: Sequence[str], own: Sequence[str])
     return found
 
 
-def _parameter(item: Item) -> str:
-    """The parameter's name in an item's label."""
-    sign = symbol(item.nodes[0].op)
-    return item.label.removeprefix(f"{sign} ").removesuffix(f" {sign}")
-
-
 def _listed(names: Iterable[str]) -> str:
     *most, last = list(names)
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _listed_of(targets: Sequence[str]) -> str:
+def _listed_of(owners: Iterable[Owner]) -> str:
     """``gates i and f`` for gate i and gate f."""
-    gates = [t.removeprefix("gate ") for t in dict.fromkeys(targets) if t.startswith("gate ")]
-    others = [t for t in dict.fromkeys(targets) if not t.startswith("gate ")]
+    owners = dict.fromkeys(owners)
+    gates = [owner.name for owner in owners if isinstance(owner, Gate)]
+    others = [owner for owner in owners if isinstance(owner, str)]
     return _listed([*([f"{'gates' if len(gates) > 1 else 'gate'} {_listed(gates)}"] if gates else []), *others])
+
+
+def _subject(owners: Sequence[Owner]) -> str:
+    """The same where a sentence begins: with a capital, unless with the name of a state."""
+    text, words = _listed_of(owners), _SHARED in owners or any(isinstance(owner, Gate) for owner in owners)
+    return text[0].upper() + text[1:] if words else text
 
 
 def _is(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _sentence(text: str) -> str:
-    """With a capital where the text starts with a word."""
-    return text[0].upper() + text[1:] if text.startswith(("in ", "gate ", "gates ", _SHARED)) else text

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tinygrad_rnn import Node
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..steps.items import Link, Step, highways, layer_prefix
+from ..steps.items import Key, Link, Step, highways, layer_prefix
 from ..text import label_width
 from .order import Spacing
 from .place import Placement, place, rail_row
@@ -81,7 +81,7 @@ class Laid:
     mirror: float | None
     flip: float | None = None
 
-    def at(self, key: str) -> tuple[float, float]:
+    def at(self, key: Key) -> tuple[float, float]:
         """Centre of an item in the picture."""
         return self.port(*self.placement.at[key])
 
@@ -103,6 +103,11 @@ class Laid:
     def prefix(self) -> str:
         """What the ids of this step start with."""
         return f"{layer_prefix(self.step.layer)}t{self.step.timestep}.{'back.' if self.step.backward else ''}"
+
+    @cached_property
+    def ids(self) -> dict[Key, str]:
+        """The ids of the items in the picture."""
+        return {key: self.prefix + own for key, own in self.step.ids.items()}
 
 
 def fold_width(folded: range) -> float:

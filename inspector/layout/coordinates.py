@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..steps.items import Item
+from ..steps.items import Item, Key
 from .order import Order, Spacing
 from .rows import sources_of
 
@@ -53,7 +53,7 @@ class Gap(NamedTuple):
     least: float
 
 
-def across(items: Sequence[Item], order: Order, rails: dict[str, list[str]], spacing: Spacing) -> dict[str, float]:
+def across(items: Sequence[Item], order: Order, rails: dict[str, list[Key]], spacing: Spacing) -> dict[Key, float]:
     """The x of every item, the leftmost of them `spacing.left` from the frame."""
     column = order.column
     gaps = [
@@ -72,17 +72,17 @@ def across(items: Sequence[Item], order: Order, rails: dict[str, list[str]], spa
     return _aligned({item.key: round(float(x[column[item.key]] - low) + spacing.left, 1) for item in items})
 
 
-def _wishes(items: Sequence[Item], order: Order, rails: dict[str, list[str]], gap: float) -> list[Wish]:
+def _wishes(items: Sequence[Item], order: Order, rails: dict[str, list[Key]], gap: float) -> list[Wish]:
     by_key = {item.key: item for item in items}
     readers = Counter(link.source for item in items for link in item.links)
     on_rail = {key for path in rails.values() for key in path}
     fed = {item.key for item in items if any(s in by_key and s not in on_rail for s in sources_of(item))}
     column, row = order.column, order.row
 
-    def beside(a: str, b: str) -> float:
+    def beside(a: Key, b: Key) -> float:
         return (by_key[a].size[0] + by_key[b].size[0]) / 2 + gap
 
-    def near(a: str, b: str, wanted: float, weight: float, straight: bool = False) -> Wish:
+    def near(a: Key, b: Key, wanted: float, weight: float, straight: bool = False) -> Wish:
         factors = Counter({column[b]: 1.0})
         factors.subtract({column[a]: 1.0})
         return Wish(dict(factors), wanted, weight, straight)
@@ -130,7 +130,7 @@ def _again(wish: Wish, x: np.ndarray) -> Wish:
     return wish._replace(weight=wish.weight * _SOFT / (offset + _SOFT / 4))
 
 
-def _aligned(x: dict[str, float]) -> dict[str, float]:
+def _aligned(x: dict[Key, float]) -> dict[Key, float]:
     """Exactly above each other where it is nearly so: lines so close could not be told apart."""
     nearest: dict[float, float] = {}
     last = -math.inf

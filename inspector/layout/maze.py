@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..steps.items import Key
 from .grid import Box, nearest
 
 __all__ = ["BEND", "CROSSING", "DOWN", "LEFT", "LENGTH", "RIGHT", "UP", "Errand", "Maze"]
@@ -44,7 +45,7 @@ class Errand(NamedTuple):
 
     Attributes
     ----------
-    net : str
+    net : int
         Lines of the same net may run along each other.
     starts : dict
         The points at which it may begin, and what that costs.
@@ -52,18 +53,18 @@ class Errand(NamedTuple):
         The one of them from which it may go in the directions of `departures`, at their price.
     ends : dict
         The points at which it may end, all in one row, each with a direction, and what arriving there costs.
-    shapes : frozenset of str
+    shapes : frozenset of Key
         The keys of the shapes that it may enter, straight towards their middle.
     crowded : bool
         Whether it may run along lines of other nets.
     """
 
-    net: str
+    net: int
     starts: Mapping[int, int]
     source: int
     departures: Mapping[int, int]
     ends: Mapping[tuple[int, int], int]
-    shapes: frozenset[str]
+    shapes: frozenset[Key | None]
     crowded: bool = False
 
 
@@ -79,19 +80,19 @@ class Maze:
         self.stride = len(self.ys)
         self.moves = (1, self.stride, -1, -self.stride)
         count = len(self.xs) * self.stride
-        self.shapes: list[frozenset[str] | None] = [None] * count
+        self.shapes: list[frozenset[Key | None] | None] = [None] * count
         for point in range(count):
             column, row = divmod(point, self.stride)
             if column in (0, len(self.xs) - 1) or row in (0, self.stride - 1):
-                self.shapes[point] = frozenset({""})
+                self.shapes[point] = frozenset({None})
         self.steps = _steps(self.xs, self.ys, [1.0, *detour, 1.0])
         self.clear()
 
     def clear(self) -> None:
         """Take away all lines."""
         count = len(self.shapes)
-        self.lines: tuple[list[str | None], list[str | None]] = ([None] * count, [None] * count)
-        self.taken: list[dict[str, int] | None] = [None] * count
+        self.lines: tuple[list[int | None], list[int | None]] = ([None] * count, [None] * count)
+        self.taken: list[dict[int, int] | None] = [None] * count
 
     # ------------------------------------------------------------------------------------ geometry
 
@@ -104,8 +105,8 @@ class Maze:
         column, row = divmod(point, self.stride)
         return self.xs[column], self.ys[row]
 
-    def block(self, box: Box, key: str) -> None:
-        """Put a shape over the points of a box."""
+    def block(self, box: Box, key: Key | None) -> None:
+        """Put a shape over the points of a box, or, without a key, what no line may enter."""
         x0, y0, x1, y1 = box
         columns, rows = self._between(self.xs, x0, x1), self._between(self.ys, y0, y1)
         for column, row in itertools.product(columns, rows):
@@ -118,7 +119,7 @@ class Maze:
         for column, row in itertools.product(range(1, len(self.xs) - 1), range(1, self.stride - 1)):
             point = column * self.stride + row
             if (column in (1, len(self.xs) - 2) or row in (1, self.stride - 2)) and point not in passed:
-                self.shapes[point] = (self.shapes[point] or frozenset()) | {"border:"}
+                self.shapes[point] = (self.shapes[point] or frozenset()) | {None}
 
     @staticmethod
     def _between(values: Sequence[float], low: float, high: float) -> range:
@@ -137,11 +138,11 @@ class Maze:
 
     # --------------------------------------------------------------------------------------- lines
 
-    def foreign(self, point: int, net: str) -> dict[str, int]:
+    def foreign(self, point: int, net: int) -> dict[int, int]:
         """The other nets whose lines run through a point, with flags of how."""
         return {other: flags for other, flags in (self.taken[point] or {}).items() if other != net}
 
-    def claim(self, path: Sequence[int], net: str) -> int:
+    def claim(self, path: Sequence[int], net: int) -> int:
         """Lay a line of `net`, and count the points outside of shapes at which the net has come upon others."""
         headings = [self.direction(a, b) for a, b in itertools.pairwise(path)]
         for (a, b), heading in zip(itertools.pairwise(path), headings, strict=True):
@@ -211,7 +212,7 @@ class Maze:
         passes = 1 + (heading + 1) % 2
         return _OVER[heading] if not inside and all(flags == passes for flags in foreign.values()) else ()
 
-    def _may_enter(self, errand: Errand, point: int, shapes: frozenset[str]) -> bool:
+    def _may_enter(self, errand: Errand, point: int, shapes: frozenset[Key | None]) -> bool:
         """Whether a point inside a shape is on a straight way out of the source or into the target, and neither
         cuts a corner nor runs past the middle.
         """

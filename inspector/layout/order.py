@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from ..steps.items import Item, Link, entering
+from ..steps.items import Item, Key, Link, entering
+from ..steps.labels import Label
 from .rows import Rows, sources_of
 
 __all__ = ["Order", "Spacing", "order_of", "strands"]
@@ -51,12 +52,12 @@ class Order:
         Key to its number in the order of reading.
     """
 
-    row: dict[str, int]
-    column: dict[str, int]
+    row: dict[Key, int]
+    column: dict[Key, int]
     lanes: list[list[Item]]
     beside: list[tuple[Item, Item]]
-    hanging: frozenset[str]
-    reading: dict[str, int]
+    hanging: frozenset[Key]
+    reading: dict[Key, int]
 
     def neighbours(self) -> Iterator[tuple[Item, Item]]:
         """What stands left of what."""
@@ -64,12 +65,12 @@ class Order:
             yield from itertools.pairwise(lane)
         yield from self.beside
 
-    def is_left(self, a: str, b: str) -> bool:
+    def is_left(self, a: Key, b: Key) -> bool:
         """Whether the first stands left of the second where both are in one row."""
         return (a in self.hanging, self.reading[a]) < (b in self.hanging, self.reading[b])
 
 
-def order_of(items: Sequence[Item], rows: Rows, rails: dict[str, list[str]]) -> Order:
+def order_of(items: Sequence[Item], rows: Rows, rails: dict[str, list[Key]]) -> Order:
     """The order of every row, and the columns: strands, but for those that would have to stand on both sides of
     another.
     """
@@ -88,7 +89,7 @@ def order_of(items: Sequence[Item], rows: Rows, rails: dict[str, list[str]]) -> 
 
 
 def _lanes(
-    items: Iterable[Item], row: dict[str, int], hanging: frozenset[str], order: dict[str, int]
+    items: Iterable[Item], row: dict[Key, int], hanging: frozenset[Key], order: dict[Key, int]
 ) -> dict[int, list[Item]]:
     """The items of each row from left to right."""
     lanes: dict[int, list[Item]] = {}
@@ -97,19 +98,19 @@ def _lanes(
     return lanes
 
 
-def _untangled(head: dict[str, str], lanes: dict[int, list[Item]]) -> dict[str, str]:
+def _untangled(head: dict[Key, Key], lanes: dict[int, list[Item]]) -> dict[Key, Key]:
     """The strands, without those that would have to stand both left and right of another."""
     head = dict(head)
     while cycle := _cycle(head, lanes):
         sizes = Counter(head.values())
-        longest = max(cycle, key=lambda strand: (sizes[strand], strand))
+        longest = max(cycle, key=lambda strand: (sizes[strand], str(strand)))
         head.update({key: key for key, strand in head.items() if strand == longest})
     return head
 
 
-def _cycle(head: dict[str, str], lanes: dict[int, list[Item]], more: Sequence[tuple[str, str]] = ()) -> list[str]:
+def _cycle(head: dict[Key, Key], lanes: dict[int, list[Item]], more: Sequence[tuple[Key, Key]] = ()) -> list[Key]:
     """Strands each of which has to stand left of the next, and the last left of the first; empty if there are none."""
-    sorter: TopologicalSorter[str] = TopologicalSorter()
+    sorter: TopologicalSorter[Key] = TopologicalSorter()
     for lane in lanes.values():
         for a, b in itertools.pairwise(lane):
             sorter.add(head[b.key], head[a.key])
@@ -123,7 +124,7 @@ def _cycle(head: dict[str, str], lanes: dict[int, list[Item]], more: Sequence[tu
 
 
 def _right_of_the_gates(
-    items: Sequence[Item], hanging: frozenset[str], rails: dict[str, list[str]]
+    items: Sequence[Item], hanging: frozenset[Key], rails: dict[str, list[Key]]
 ) -> list[tuple[Item, Item]]:
     """Pairs of something that feeds a rail and something that hangs from one: the second stands to the right."""
     feeding = {key for path in rails.values() for key in path}
@@ -136,9 +137,9 @@ def _right_of_the_gates(
     return [(a, b) for a in left for b in right]
 
 
-def _kept_free(items: Sequence[Item], head: dict[str, str], row: dict[str, int], order: dict[str, int]) -> list[Item]:
+def _kept_free(items: Sequence[Item], head: dict[Key, Key], row: dict[Key, int], order: dict[Key, int]) -> list[Item]:
     """Stand-ins that keep the rows between two members of a strand free for the line between them."""
-    gaps = []
+    gaps: list[Item] = []
     taken = {(head[item.key], row[item.key]) for item in items}
     for item in items:
         for source in dict.fromkeys(s for s, *_ in item.links if head.get(s) == head[item.key]):
@@ -146,13 +147,13 @@ def _kept_free(items: Sequence[Item], head: dict[str, str], row: dict[str, int],
             for k in range(low + 1, high):
                 if (head[source], k) in taken:
                     continue
-                key = f"{source}->{item.key}@{k}"
-                gaps.append(Item(key, "gap", "", "value", (0.0, 0.0), (Link(source),)))
+                key = Key("gap", number=len(gaps))
+                gaps.append(Item(key, "gap", Label(""), "value", (0.0, 0.0), (Link(source),)))
                 row[key], order[key], head[key] = k, order[source], head[source]
     return gaps
 
 
-def strands(items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, int]) -> dict[str, str]:
+def strands(items: Sequence[Item], rails: dict[str, list[Key]], row: dict[Key, int]) -> dict[Key, Key]:
     """Items that should stand exactly above each other, by the key of their strand's first item.
 
     An item continues the strand of an operand if neither has another partner; what several read goes on to
@@ -162,7 +163,7 @@ def strands(items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, i
     rail = {key: state for state, path in rails.items() for key in path}
     depth = _depths(items)
     read = Counter(source for item in items for source in sources_of(item))
-    pairs: list[tuple[str, str]] = []
+    pairs: list[tuple[Key, Key]] = []
     for item in items:
         sources = [source for source in sources_of(item) if source in depth]
         apart = [s for s in sources if s not in rail or rail.get(item.key) != rail[s]]
@@ -183,15 +184,15 @@ def strands(items: Sequence[Item], rails: dict[str, list[str]], row: dict[str, i
     return head
 
 
-def _depths(items: Sequence[Item]) -> dict[str, int]:
+def _depths(items: Sequence[Item]) -> dict[Key, int]:
     """How many items stand one after the other up to each."""
-    depth: dict[str, int] = {}
+    depth: dict[Key, int] = {}
     for item in items:
         depth[item.key] = 1 + max((depth.get(source, 0) for source in sources_of(item)), default=0)
     return depth
 
 
-def _reading_order(items: Sequence[Item], hanging: frozenset[str], rails: dict[str, list[str]]) -> dict[str, int]:
+def _reading_order(items: Sequence[Item], hanging: frozenset[Key], rails: dict[str, list[Key]]) -> dict[Key, int]:
     """Columns from left to right: in the order in which the rails, and then their ends, need them."""
     by_key = {item.key: item for item in items}
     ends = [key for path in rails.values() for key in path]
@@ -199,9 +200,9 @@ def _reading_order(items: Sequence[Item], hanging: frozenset[str], rails: dict[s
     read = {link.source for item in items for link in item.links}
     ends += [item.key for item in items if item.key not in read]
     ends += [item.key for item in items]
-    order: dict[str, int] = {}
+    order: dict[Key, int] = {}
     for end in ends:
-        stack: list[tuple[str, bool]] = [(end, False)]
+        stack: list[tuple[Key, bool]] = [(end, False)]
         while stack:
             key, done = stack.pop()
             if key in order:
@@ -215,16 +216,16 @@ def _reading_order(items: Sequence[Item], hanging: frozenset[str], rails: dict[s
     return order
 
 
-def _states_first(sources: list[str], by_key: dict[str, Item]) -> list[str]:
+def _states_first(sources: list[Key], by_key: dict[Key, Item]) -> list[Key]:
     """What a state alone feeds to the left, where states come from."""
 
-    def rank(key: str) -> int:
+    def rank(key: Key) -> int:
         return 1 if any(link.source == entering("x") for link in by_key[_root(key, by_key)].links) else 0
 
     return sorted(sources, key=rank)
 
 
-def _root(key: str, by_key: dict[str, Item]) -> str:
+def _root(key: Key, by_key: dict[Key, Item]) -> Key:
     """The first item of a strand of single operands."""
     while len(by_key[key].links) == 1 and by_key[key].links[0].source in by_key:
         key = by_key[key].links[0].source

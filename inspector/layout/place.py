@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from ..steps.items import Item, Step, entering, highways
+from ..steps.items import Item, Key, Step, entering, highways
 from .coordinates import CLOSE, across
 from .order import Spacing, order_of
 from .rows import rows_of
@@ -43,7 +43,7 @@ class Placement:
         Width of the label in the frame's upper left corner, which lines leave free.
     """
 
-    at: dict[str, tuple[float, float]]
+    at: dict[Key, tuple[float, float]]
     rails: dict[str, float]
     highways: frozenset[str]
     x_port: float
@@ -56,11 +56,7 @@ class Placement:
 def rail_row(step: Step, states: frozenset[str]) -> int:
     """The lowest row in which the rails of `states` can stand."""
     rails = {state: path for state, path in highways(step).items() if state in states}
-    return rows_of(_with_wings(_inside(step), rails)[0], rails).level
-
-
-def _inside(step: Step) -> list[Item]:
-    return [item for item in step.items if item.key != step.output]
+    return rows_of(_with_wings(step.inside, rails)[0], rails).level
 
 
 def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, title: float = 0.0) -> Placement:
@@ -76,7 +72,7 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, titl
         Width of the frame's label.
     """
     rails = {state: path for state, path in highways(step).items() if state in states}
-    inside, chips = _with_wings(_inside(step), rails)
+    inside, chips = _with_wings(step.inside, rails)
     rows = rows_of(inside, rails, level)
     buses = [state for state, _ in step.states if state not in rails]
     aside = spacing.track * max(0, len(buses) - 1)
@@ -98,7 +94,7 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, titl
     )  # fmt: skip
 
 
-def _x_port(items: Sequence[Item], x: dict[str, float], buses: set[str], width: float) -> float:
+def _x_port(items: Sequence[Item], x: dict[Key, float], buses: set[Key], width: float) -> float:
     """Below the middle of what reads the input, exactly below an item that stands there.
 
     But not below what reads a state alone that comes from below as well.
@@ -113,15 +109,15 @@ def _x_port(items: Sequence[Item], x: dict[str, float], buses: set[str], width: 
     return next((port + shift for shift in shifts if all(abs(port + shift - riser) > 8 for riser in risers)), port)
 
 
-def _with_wings(items: list[Item], rails: dict[str, list[str]]) -> tuple[list[Item], list[tuple[str, str, float]]]:
+def _with_wings(items: Sequence[Item], rails: dict[str, list[Key]]) -> tuple[list[Item], list[tuple[Key, Key, float]]]:
     """The items that are no chips, with room for theirs; and each chip, what it stands beside, and how far.
 
     The first stands to the right, the second to the left. A rail leaves no room: chips feed it from below.
     """
     on_rail = {key for path in rails.values() for key in path}
     chips = {item.key: item for item in items if item.beside}
-    placed: list[tuple[str, str, float]] = []
-    wide: dict[str, Item] = {}
+    placed: list[tuple[Key, Key, float]] = []
+    wide: dict[Key, Item] = {}
     for item in items:
         own = [link.source for link in item.links if link.source in chips] if item.key not in on_rail else []
         wings = [*item.wings]

@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ..steps.items import Step
+from ..steps.items import Key, Step
 from .maze import BEND, CROSSING, DOWN, LEFT, LENGTH, RIGHT, UP, Errand
 from .order import Spacing
 from .place import Placement
 from .polylines import Path, joined
-from .tasks import OUTPUT, Task, Tasks, Wire
+from .tasks import Task, Tasks, Wire
 
-__all__ = ["OUTPUT", "Routes", "Wire", "route"]
+__all__ = ["Routes", "Wire", "route"]
 
 _AGAIN = 1.05
 """How much of the length of its way a net pays again where a line leaves it later than it could."""
@@ -111,7 +111,7 @@ def _waiting(tasks: Tasks, routes: Routes, alone: dict[Wire, Line], tries: Count
     return sorted(waiting, key=lambda task: (tries[task.wire], -excess(task)))
 
 
-def _in_the_way(tasks: Tasks, routes: Routes, first: Task, alone: Line) -> list[str]:
+def _in_the_way(tasks: Tasks, routes: Routes, first: Task, alone: Line) -> list[int]:
     """The net of a line, and those on its way, as it is or alone, from the border of its source on."""
     points = {*alone.points, *routes.lines[first.wire].points}
     way = {point for point in points if first.wire.source not in (tasks.maze.shapes[point] or ())}
@@ -147,9 +147,9 @@ class _Laying:
         self.maze.clear()
         self.price = 0
         self.lines: dict[Wire, Line] = {}
-        self.trees: dict[str, dict[int, int | None]] = {}
-        self.depth: dict[tuple[str, int], float] = {}
-        self.entered: set[tuple[str, int, int]] = set()
+        self.trees: dict[int, dict[int, int | None]] = {}
+        self.depth: dict[tuple[int, int], float] = {}
+        self.entered: set[tuple[Key, int, int]] = set()
 
     def keep(self, task: Task, line: Line) -> None:
         """Lay a line as it was laid before."""
@@ -206,7 +206,7 @@ class _Laying:
             corners[-1] = self._border(task.wire.target, corners[-1], corners[-2])
         return tuple(corners)
 
-    def _border(self, key: str, centre: tuple[float, float], outside: tuple[float, float]) -> tuple[float, float]:
+    def _border(self, key: Key, centre: tuple[float, float], outside: tuple[float, float]) -> tuple[float, float]:
         x0, y0, x1, y1 = self.tasks.box(key)
         (x, y), (ox, oy) = centre, outside
         if abs(ox - x) > abs(oy - y):

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..steps.items import Item
+from ..steps.items import Item, Key
 from .network import Arc, lowest
 
 __all__ = ["Rows", "rows_of", "sources_of"]
@@ -26,12 +26,12 @@ operand, so that columns stay unbroken; and what each row costs by which the rai
 class Rows(NamedTuple):
     """The row of every item from 1 upwards, what hangs from a rail, and the row of the lowest rail."""
 
-    row: dict[str, int]
-    hanging: frozenset[str]
+    row: dict[Key, int]
+    hanging: frozenset[Key]
     level: int
 
 
-def rows_of(items: Sequence[Item], rails: dict[str, list[str]], level: int | None = None) -> Rows:
+def rows_of(items: Sequence[Item], rails: dict[str, list[Key]], level: int | None = None) -> Rows:
     """The rows with the shortest lines; the rails stand one above the other, the first at the top.
 
     Parameters
@@ -60,7 +60,7 @@ class _Model:
     its lines.
     """
 
-    def __init__(self, items: Sequence[Item], rails: dict[str, list[str]]) -> None:
+    def __init__(self, items: Sequence[Item], rails: dict[str, list[Key]]) -> None:
         self.on_rail = {key: height for height, path in enumerate(reversed(rails.values())) for key in path}
         self.hanging = _hanging(items, self.on_rail)
         self.variable = {key: (_TOP, height) for key, height in self.on_rail.items()}
@@ -90,7 +90,7 @@ class _Model:
             if source in self.variable and not {source, item.key} <= self.on_rail.keys():
                 self._line(source, item.key, alone=len(sources) == 1 and item.key not in self.on_rail)
 
-    def _line(self, source: str, reader: str, alone: bool) -> None:
+    def _line(self, source: Key, reader: Key, alone: bool) -> None:
         low, high = self.variable[source], self.variable[reader]
         if reader in self.hanging and (source in self.hanging or source in self.on_rail):
             self._above(low, high, 1)
@@ -112,14 +112,14 @@ class _Model:
         self.cost[low[0]] -= cost
 
 
-def sources_of(item: Item) -> list[str]:
+def sources_of(item: Item) -> list[Key]:
     """What an item reads, each once."""
     return list(dict.fromkeys(link.source for link in item.links))
 
 
-def _hanging(items: Sequence[Item], on_rail: dict[str, int]) -> frozenset[str]:
+def _hanging(items: Sequence[Item], on_rail: dict[Key, int]) -> frozenset[Key]:
     """What is computed from a rail, and so hangs from it."""
-    found: set[str] = set()
+    found: set[Key] = set()
     for item in items:
         if item.key not in on_rail and any(source in on_rail or source in found for source in sources_of(item)):
             found.add(item.key)

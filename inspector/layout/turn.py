@@ -9,9 +9,10 @@ every step that lines are routed in; the drawing turns it back.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ..steps.items import Item, Link, Port, Step, diagonal_path, entering
+from ..steps.items import Item, Key, Link, Step, diagonal_path, entering
 from .place import Placement
 
 __all__ = ["transposed", "turned"]
@@ -19,11 +20,11 @@ __all__ = ["transposed", "turned"]
 
 def transposed(step: Step) -> Step:
     """A step of the same items in which every line runs the other way, except those from chips to their readers."""
-    lines: dict[str, list[Link]] = {item.key: [] for item in step.items}
-    ends: dict[str, str] = {}
+    lines: dict[Key, list[Link]] = {item.key: [] for item in step.items}
+    ends: dict[str, Key] = {}
     for item in step.items:
         for link in item.links:
-            if isinstance(link.source, Port):
+            if link.source.is_port:
                 ends.setdefault(link.source.name, item.key)
             elif step.by_key[link.source].beside:
                 lines[item.key].append(link)
@@ -33,16 +34,17 @@ def transposed(step: Step) -> Step:
     for state, key in leaving.items():
         if key in lines:
             lines[key].append(Link(entering(state)))
-        elif isinstance(key, Port):
+        elif key.is_port:
             ends.setdefault(key.name, entering(state))
     states = []
-    for state, key in step.totals or ():
-        if state not in leaving and key:
-            lines[key].append(Link(entering(state)))
-        states.append((state, ends.get(state, key or entering(state))))
+    for state, total in step.totals or ():
+        if state not in leaving and total is not None:
+            lines[total].append(Link(entering(state)))
+        states.append((state, ends.get(state, total or entering(state))))
     _stacked(step, lines)
-    shown = _sources_first([item for item in step.items if item.key != step.output], lines)
-    plain = Step(step.layer, step.timestep, tuple(_reading(item, lines[item.key]) for item in shown), tuple(states), "")
+    shown = _sources_first(step.inside, lines)
+    items = tuple(_reading(item, lines[item.key]) for item in shown)
+    plain = Step(step.layer, step.timestep, items, tuple(states), None)
     for state, key in leaving.items():
         _past_the_rail(step, state, key, diagonal_path(plain, state), lines)
     return plain.with_items([_reading(item, lines[item.key]) for item in shown])
@@ -52,7 +54,7 @@ def _reading(item: Item, lines: list[Link]) -> Item:
     return replace(item, links=tuple(dict.fromkeys(lines)))
 
 
-def _stacked(step: Step, lines: dict[str, list[Link]]) -> None:
+def _stacked(step: Step, lines: dict[Key, list[Link]]) -> None:
     """Chips that end what flows from one shape stand below each other, as if each read the next."""
     ends = {item.key for item in step.items if not lines[item.key] and item.role == "parameter"}
     for item in step.items:
@@ -62,7 +64,7 @@ def _stacked(step: Step, lines: dict[str, list[Link]]) -> None:
             lines[item.key].remove(lower)
 
 
-def _past_the_rail(step: Step, state: str, key: str, rail: list[str], lines: dict[str, list[Link]]) -> None:
+def _past_the_rail(step: Step, state: str, key: Key, rail: list[Key], lines: dict[Key, list[Link]]) -> None:
     """What is added to a state where it leaves rises from below, like what reads it forward, and does not hang."""
     if key in rail:
         for source in (link.source for link in step.by_key[key].links if link.source in lines):
@@ -70,7 +72,7 @@ def _past_the_rail(step: Step, state: str, key: str, rail: list[str], lines: dic
                 lines[source] = [Link(entering(state)) if link.source == key else link for link in lines[source]]
 
 
-def _sources_first(items: list[Item], lines: dict[str, list[Link]]) -> list[Item]:
+def _sources_first(items: Sequence[Item], lines: dict[Key, list[Link]]) -> list[Item]:
     """The items from the last to the first, and chips in front of what reads them."""
     chips = {item.key: item for item in items if item.beside}
     ordered = []

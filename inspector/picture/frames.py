@@ -8,7 +8,7 @@ from ..layout.columns import ABOVE, BELOW, Fold, Laid, Row, lay_out
 from ..layout.order import Spacing
 from ..layout.polylines import Path
 from ..layout.route import Wire
-from ..steps.items import Item, Link, Port, entering, safe
+from ..steps.items import Item, Link, entering
 from .canvas import Canvas
 from .layers import Layers
 from .picture import Part
@@ -69,12 +69,11 @@ class _Tiler:
         self.layers.join(row, column, laid)
         frame = draw_frame(self.canvas, laid, "backward" if laid.step.backward else self.part)
         draw_highways(self.canvas, laid)
-        inside = [item for item in laid.step.items if item.key != laid.step.output]
-        for item in inside:
+        for item in laid.step.inside:
             draw_item(self.canvas, laid, item, *laid.at(item.key))
         entered = {**carried, "x": self.layers.enter(row, column, laid)}
         self.layers.frames.setdefault(column, []).append(frame)
-        for item in inside:
+        for item in laid.step.inside:
             for operand, link in enumerate(item.links):
                 self._draw_link(laid, item, operand, link, entered)
         self.layers.leave(laid)
@@ -83,8 +82,8 @@ class _Tiler:
     def _draw_link(self, laid: Laid, item: Item, operand: int, link: Link, entered: Carried) -> None:
         """The line to an operand of an item, from another item or from outside the frame."""
         path: Path = laid.wire(Wire(link.source, item.key, operand))
-        if not isinstance(link.source, Port):
-            source = laid.prefix + safe(link.source)
+        if not link.source.is_port:
+            source = laid.ids[link.source]
             rail = path[0][1] == path[-1][1] and path[0][1] in laid.rails
         else:
             source, before = entered[link.source.name]
@@ -94,4 +93,4 @@ class _Tiler:
             path = (*before, *(path[1:] if is_input else path))
             rail = not is_input and link.source.name in laid.placement.highways and path[-1][1] == path[0][1]
         stroke = self.canvas.ink.stroke(link.edge, link.cut, rail)
-        self.canvas.line(source, laid.prefix + safe(item.key), path, stroke, rails=laid.rails)
+        self.canvas.line(source, laid.ids[item.key], path, stroke, rails=laid.rails)

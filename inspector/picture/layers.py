@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..layout.columns import ABOVE, BELOW, Laid, Row
 from ..layout.polylines import Path
-from ..layout.route import OUTPUT, Wire
-from ..steps.items import layer_prefix, safe
+from ..layout.route import Wire
+from ..steps.items import OUTPUT, layer_prefix, safe
 from ..text import label_width, subscript
 from .canvas import Canvas
 from .picture import Frame, Shape
@@ -89,7 +89,7 @@ class Layers:
 
     def leave(self, laid: Laid) -> None:
         """The output's circle outside the frame; in a reverse sweep, that of the gradient by the input."""
-        item = laid.step.by_key.get(laid.step.output)
+        item = laid.step.circle
         if item is None:
             return
         inner, backward = item.links[0].source, laid.step.backward
@@ -103,7 +103,7 @@ class Layers:
             self.given[item.value.index] = shape
         stroke = self.canvas.ink.stroke(item.links[0].edge, item.links[0].cut)
         half = item.size[1] / 2 * (-1 if backward else 1)
-        self.canvas.line(laid.prefix + safe(inner), shape.id, (*path, (x, y - half)), stroke, rails=laid.rails)
+        self.canvas.line(laid.ids[inner], shape.id, (*path, (x, y - half)), stroke, rails=laid.rails)
 
 
 def _around(

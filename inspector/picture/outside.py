@@ -208,7 +208,7 @@ def _folded_into(canvas: Canvas, graph: Graph, node: Node) -> list[int]:
 
 
 def _label(node: Node, graph: Graph) -> str:
-    label = operation_label(node.primitive, [_operand(graph.nodes[k], graph) for k in node.inputs])
+    label = str(operation_label(node.primitive, [_operand(graph.nodes[k], graph) for k in node.inputs]))
     name = node.name or ("L" if _is_result(node, graph) else "")
     return f"{name} = {label}" if name else label
 

@@ -11,7 +11,7 @@ from tinygrad_rnn import Node
 from ..layout.columns import GAP, Fold, Laid, Row, fold_width
 from ..layout.polylines import Path
 from ..layout.route import Wire
-from ..steps.items import Link, Port, layer_prefix, leaving, safe
+from ..steps.items import Link, layer_prefix, leaving, safe
 from ..text import label_width, oval_width, subscript
 from . import theme
 from .canvas import Canvas
@@ -147,11 +147,11 @@ class States:
         carried: Carried = {}
         for state, key in laid.step.states:
             path = laid.wire(Wire(key, leaving(state), 0))
-            if isinstance(key, Port):
+            if key.is_port:
                 source, before = entered[key.name]
                 carried[state] = (source, (*before, *path))
             else:
-                carried[state] = (laid.prefix + safe(key), path)
+                carried[state] = (laid.ids[key], path)
             if self.named:
                 self._name(laid, state)
         return carried

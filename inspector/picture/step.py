@@ -25,7 +25,7 @@ def draw_frame(canvas: Canvas, laid: Laid, part: Part) -> Frame:
         theme.paint(part),
         part,
         label,
-        members=tuple(laid.prefix + safe(item.key) for item in laid.step.items if item.key != laid.step.output),
+        members=tuple(laid.ids[item.key] for item in laid.step.inside),
         label_right=(laid.mirror is None) == laid.step.backward,
         timestep=laid.step.timestep,
     )
@@ -55,12 +55,12 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
     if not item.beside:
         paint, look, border = canvas.ink.outline(node, paint, look, border)
     shape = Shape(
-        laid.prefix + safe(item.key),
+        laid.ids[item.key],
         item.shape,
         x,
         y,
         *item.size,
-        item.label,
+        str(item.label),
         paint,
         look,
         canvas.note(node),

@@ -20,8 +20,8 @@ from ..text import label_width, subscript
 from .chips import fold_into_shares, share
 from .contributions import Contributions
 from .factors import Factors
-from .items import Item, Link, Role, Step, entering
-from .labels import is_view, operation_label, slice_label
+from .items import Item, Key, Link, Role, Step, entering
+from .labels import Label, is_view, operation_label, slice_label
 from .operations import Shapes, is_straight
 from .reverse import Reverse, Use
 from .source import Source
@@ -60,7 +60,7 @@ def adjoint_step(
 class _Flow(NamedTuple):
     """Where a line starts, and the cotangents whose sum it carries."""
 
-    key: str
+    key: Key
     parts: tuple[Tensor, ...]
 
 
@@ -72,8 +72,8 @@ class _Adjoint(Shapes):
         self.reverse, self.norms = reverse, norms
         self.contributions = Contributions(self.run, reverse, t, layers)
         self.factors = Factors(self)
-        self.given: dict[int, str] = {}
-        self.attached: dict[str, list[Node]] = {}
+        self.given: dict[int, Key] = {}
+        self.attached: dict[Key, list[Node]] = {}
         self.seed: Item | None = None
         self.joined: Node | None = None
         self.leaving: list[Use] = []
@@ -86,7 +86,7 @@ class _Adjoint(Shapes):
         states = {state: flow for state, flow in flows.items() if flow is not None}
         output = self._input_gradient()
         self._add_shares()
-        totals = tuple((state, self.given.get(value.id, "")) for state, value in self.states.items())
+        totals = tuple((state, self.given.get(value.id)) for state, value in self.states.items())
         items = tuple(
             fold_into_shares([replace(i, nodes=(*i.nodes, *self.attached.get(i.key, ()))) for i in self.items])
         )
@@ -103,7 +103,8 @@ class _Adjoint(Shapes):
         name = self.names.get(value.id)
         if name is not None:
             self._weigh((self._total(value),), _norm(flow))
-            item = self.named_value(self._key(f"d.{name}"), name, node, self._link(flow), self._total(value), "δ")
+            key = self._key(Key("gradient", name))
+            item = self.named_value(key, name, node, self._link(flow), self._total(value), "δ")
             self.items.append(item)
             flow = flow._replace(key=item.key)
         self.given[value.id] = self.at[self._total(value).index] = flow.key
@@ -154,12 +155,11 @@ class _Adjoint(Shapes):
         nodes = tuple(self.graph.find(use.sum) for use in uses[1:] if use.sum is not None)
         origin = self.contributions.origin(uses[0])
         name = self.names.get(value.id, "·")
-        label = f"from t = {abs(origin)}" if isinstance(origin, int) else f"∂L/∂{name}"
-        if label.startswith("∂") and name in (*self.states, self.output):
-            label += subscript(self.t)
-        item = Item(
-            self._key(f"from.{label}"), "ellipse", label, "loss", (label_width(label, 12) + 14, 20.0), (), nodes
-        )
+        label = Label(f"∂L/∂{name}", time=subscript(self.t) if name in (*self.states, self.output) else "")
+        if isinstance(origin, int):
+            label = Label(f"from t = {abs(origin)}")
+        key, width = self._key(Key("outside", str(label))), label_width(str(label), 12) + 14
+        item = Item(key, "ellipse", label, "loss", (width, 20.0), (), nodes)
         parts = tuple(use.part for use in uses)
         if value is self.run.outputs[self.t] and not isinstance(origin, int) and self.seed is None:
             self.seed = replace(
@@ -187,10 +187,10 @@ class _Adjoint(Shapes):
             return
         chips = [self._chip(index, rule) for index in dict.fromkeys(node.inputs) if index not in self.at]
         label = self._operation_label(node)
-        key = self._key(f"d.{owner or 'shared'}.{node.op}")
+        key = self._key(Key("rule", node.op, owner))
         folded = self.factors.take(index for index in node.inputs if index in self.labels)
         links = [self._link(_Flow(self.at[index], (self._tensor(index),))) for index in lines]
-        links += [Link(chip, None) for chip in chips if chip]
+        links += [Link(chip, None) for chip in chips if chip is not None]
         straight = is_straight(node) and is_straight(rule)
         self.items.append(self.operation(key, label, owner, links, (node, *folded), straight))
         self.at[node.index] = key
@@ -206,43 +206,44 @@ class _Adjoint(Shapes):
         assert tensor is not None
         return tensor
 
-    def _chip(self, index: int, rule: Node) -> str:
-        """The forward value, or what was made of some, that an operation reads; empty if its label says it."""
+    def _chip(self, index: int, rule: Node) -> Key | None:
+        """The forward value, or what was made of some, that an operation reads; ``None`` if its label says it."""
         node = self.graph.nodes[index]
         fixed = self.factors.fixed(node)
         if fixed is not None:
             self.labels[index] = fixed
-            return ""
+            return None
         label, role = self.factors.label(node, rule), self.factors.role(node, rule)
         made = self.factors.take([index])
-        key, size = self._key(f"with.{label}"), (max(24.0, label_width(label, 10) + 10), 17.0)
-        self.items.append(Item(key, "ellipse", label, role, size, (), made, value=None if made else node, beside=True))
+        key, size = self._key(Key("factor", label)), (max(24.0, label_width(label, 10) + 10), 17.0)
+        value = None if made else node
+        self.items.append(Item(key, "ellipse", Label(label), role, size, (), made, value=value, beside=True))
         return key
 
-    def _operation_label(self, node: Node) -> str:
+    def _operation_label(self, node: Node) -> Label:
         """The label of an operation on a cotangent."""
         if node.op == "scatter":
-            return f"{slice_label(node.attributes.get('index'))} ←"
+            return Label("←", slice_label(node.attributes.get("index")), leads=True)
         if node.op == "matmul":
             weight = next((self.labels[index] for index in node.inputs if index in self.labels), None)
             if weight is not None:
-                return f"{weight}ᵀ ·"
-            return "⊗" if node.inputs[1] in self.at else "·"
+                return Label("·", f"{weight}ᵀ", leads=True)
+            return Label("⊗" if node.inputs[1] in self.at else "·")
         return operation_label(node.primitive, [self.labels.get(index) for index in node.inputs])
 
     # ----------------------------------------------------------------------------------- what leaves
 
-    def _input_gradient(self) -> str:
-        """The gradient by the input, outside the frame; its key, empty if the loss does not depend on it."""
+    def _input_gradient(self) -> Key | None:
+        """The gradient by the input, outside the frame; its key, if the loss depends on it."""
         x = self.run.inputs[self.t]
         flow = self._sum_passed_on(x)
         if flow is None:
-            return ""
-        label = f"δx{subscript(self.t)}"
+            return None
+        key, label = self._key(Key("gradient", "x")), Label("δx", time=subscript(self.t))
         self.items.append(
-            Item("d.x", "circle", label, "input", (34.0, 34.0), (self._link(flow),), value=self.graph.find(x))
+            Item(key, "circle", label, "input", (34.0, 34.0), (self._link(flow),), value=self.graph.find(x))
         )
-        return "d.x"
+        return key
 
     def _add_shares(self) -> None:
         """What this step adds to the gradients of parameters and of whatever else lies outside."""
@@ -250,9 +251,9 @@ class _Adjoint(Shapes):
             assert value.tensor is not None
             flow = self._sum_passed_on(value.tensor)
             assert flow is not None
-            label = f"δ{self.factors.name(value) or value.op}"
+            name = self.factors.name(value) or value.op
             role: Role = "parameter" if value.op == "parameter" else "value"
-            self.items.append(share(self._key(f"d.{label[1:]}"), label, role, self._link(flow)))
+            self.items.append(share(self._key(Key("gradient", name)), Label(f"δ{name}"), role, self._link(flow)))
 
     # -------------------------------------------------------------------------------------- lines
 
@@ -260,10 +261,10 @@ class _Adjoint(Shapes):
         """One line for several: the sum of what they carry."""
         if len(flows) == 1:
             return flows[0]
-        key = self._key(f"d.{owner or 'shared'}.sum")
+        key = self._key(Key("rule", "sum", owner))
         nodes = tuple(self.graph.find(one) for one in sums if one is not None)
         links = tuple(self._link(flow) for flow in flows)
-        self.items.append(self.operation(key, "+", owner, links, nodes, True))
+        self.items.append(self.operation(key, Label("+"), owner, links, nodes, True))
         total = _Flow(key, tuple(part for flow in flows for part in flow.parts))
         self._weigh(nodes, _norm(total))
         return total

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..text import label_width
-from .items import Item, Link, Role
+from .items import Item, Key, Link, Role
+from .labels import Label
 
 __all__ = ["fold_into_shares", "share"]
 
 _LENGTH, _ASIDE = 28, 9.0
 
 
-def share(key: str, label: str, role: Role, link: Link) -> Item:
+def share(key: Key, label: Label, role: Role, link: Link) -> Item:
     """The chip that says what is added to the gradient that `label` names."""
     return Item(key, "box", label, role, _size(label), (link,), wings=(_ASIDE, _ASIDE))
 
@@ -31,7 +32,7 @@ def fold_into_shares(items: Sequence[Item]) -> list[Item]:
         if item.role == "parameter" and not readers[item.key]:
             _fold(item, found, readers)
     chips = [item for item in found.values() if item.role == "parameter" and not readers[item.key]]
-    widths: dict[str, float] = {}
+    widths: dict[Key, float] = {}
     for chip in chips:
         widths[chip.links[0].source] = max(chip.size[0], widths.get(chip.links[0].source, 0.0))
     for chip in chips:
@@ -39,16 +40,15 @@ def fold_into_shares(items: Sequence[Item]) -> list[Item]:
     return list(found.values())
 
 
-def _fold(chip: Item, found: dict[str, Item], readers: Counter[str]) -> None:
-    words: list[str] = []
+def _fold(chip: Item, found: dict[Key, Item], readers: Counter[Key]) -> None:
+    words, gradient = list[str](), chip.label
     while (source := found.get(chip.links[0].source)) is not None and readers[source.key] == 1 and source.nodes:
         lines = [link for link in source.links if not (link.source in found and found[link.source].beside)]
         beside = [found[link.source] for link in source.links if link not in lines]
-        told = " ".join([source.label, *(one.label for one in beside)])
-        label = f"{', '.join([told, *words])} → {chip.label.rpartition(' → ')[2]}"
-        if len(lines) > 1 or len(label) > _LENGTH:
+        words.insert(0, " ".join(str(one.label) for one in (source, *beside)))
+        label = Label(f"{', '.join(words)} → {gradient}")
+        if len(lines) > 1 or len(label.sign) > _LENGTH:
             break
-        words.insert(0, told)
         for gone in (source, *beside):
             del found[gone.key]
         nodes = (*chip.nodes, *source.nodes, *(node for one in beside for node in one.nodes))
@@ -56,5 +56,5 @@ def _fold(chip: Item, found: dict[str, Item], readers: Counter[str]) -> None:
     found[chip.key] = chip
 
 
-def _size(label: str) -> tuple[float, float]:
-    return label_width(label, 10) + 12, 18.0
+def _size(label: Label) -> tuple[float, float]:
+    return label_width(str(label), 10) + 12, 18.0

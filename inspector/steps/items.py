@@ -9,11 +9,14 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from tinygrad_rnn import Node
 
+from .labels import Label
+
 __all__ = [
+    "OUTPUT",
     "Gate",
     "Item",
+    "Key",
     "Link",
-    "Port",
     "Role",
     "Step",
     "diagonal_path",
@@ -37,38 +40,62 @@ Role: TypeAlias = (
 """What something drawn is to the cell, by which the theme colours it."""
 
 
-class Port(str):
-    """The key of a place where a state, or the input ``x``, enters or leaves a step; no text is equal to it."""
+class Key(NamedTuple):
+    """What an item is, by which lines find it; or a place where a line enters or leaves a step.
 
-    side: Literal["entering", "leaving"]
-    name: str
+    Attributes
+    ----------
+    kind : str
+        A named value, an operation, or a value from elsewhere; of the reverse sweep the gradient by a value, an
+        operation of a rule, or a factor that one reads; where lines join; what is kept free. Of what is no item: where
+        a state or the input ``x`` enters, where a state leaves, and where the output does.
+    name : str
+        Of the value or state; of an operation that of its primitive.
+    owner : str or None
+        The gate or state that an operation serves.
+    number : int
+        Which it is of those that agree in all this.
+    primes : int
+        What tells it from a namesake in another step that is merged with its own.
+    """
 
-    def __new__(cls, side: Literal["entering", "leaving"], name: str) -> Port:
-        """Made by :func:`entering` and :func:`leaving`."""
-        port = super().__new__(cls, f"{side}:{name}")
-        port.side, port.name = side, name
-        return port
+    kind: Literal[
+        "value", "operation", "outside", "gradient", "rule", "factor", "join", "gap", "entering", "leaving", "output"
+    ]
+    name: str = ""
+    owner: str | None = None
+    number: int = 1
+    primes: int = 0
 
-    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
-        return self.side, self.name
+    @property
+    def is_port(self) -> bool:
+        """Whether a state, or the input, enters or leaves there."""
+        return self.kind in ("entering", "leaving")
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Port) and str.__eq__(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = str.__hash__
+    def __str__(self) -> str:
+        owner = f"{self.owner or 'shared'}." if self.kind in ("operation", "rule") else ""
+        number = f".{self.number}" if self.number > 1 else ""
+        return _FIRST.get(self.kind, "") + owner + self.name + number + "'" * self.primes
 
 
-def entering(name: str) -> Port:
+_FIRST = {
+    **{"outside": "from.", "gradient": "d.", "rule": "d.", "factor": "with."},
+    **{"join": "join", "entering": "entering:", "leaving": "leaving:"},
+}
+
+
+OUTPUT = Key("output")
+"""Where the output leaves a step."""
+
+
+def entering(name: str) -> Key:
     """The port through which a state, or the input ``x``, enters a step."""
-    return Port("entering", name)
+    return Key("entering", name)
 
 
-def leaving(name: str) -> Port:
+def leaving(name: str) -> Key:
     """The port through which a state leaves a step."""
-    return Port("leaving", name)
+    return Key("leaving", name)
 
 
 class Link(NamedTuple):
@@ -81,7 +108,7 @@ class Link(NamedTuple):
     `node` is the index of the graph node whose value the line carries.
     """
 
-    source: str
+    source: Key
     edge: tuple[int, int] | None = None
     cut: bool = False
     layer: bool = False
@@ -94,12 +121,11 @@ class Item:
 
     Attributes
     ----------
-    key : str
-        Unique within its step and the same in every step: ``"f.sigmoid"``.
+    key : Key
+        Unique within its step and the same in every step.
     shape : str
         ``"box"``, ``"circle"`` or ``"ellipse"``.
-    label : str
-        Plain text.
+    label : Label
     role : Role
     size : tuple of float
         Width and height in points.
@@ -122,9 +148,9 @@ class Item:
         Room that is kept free to the left and to the right of it.
     """
 
-    key: str
+    key: Key
     shape: str
-    label: str
+    label: Label
     role: Role
     size: tuple[float, float]
     links: tuple[Link, ...]
@@ -155,25 +181,24 @@ class Step:
         Operands first.
     states : tuple of (name, key)
         The item (or port) that gives each state, the output's state first.
-    output : str
-        Key of the item that shows the output, outside the step's frame; empty where an older value is
-        passed on.
+    output : Key or None
+        Of the item that shows the output, outside the step's frame; ``None`` where an older value is passed on.
     seed : Item or None
         Of a backward step: what enters by the port ``x``, drawn outside the frame.
     joined : Node or None
         Of a backward step: what the output was joined into; if a layer reads that, the seed is a part of that layer's
         gradient.
     totals : tuple of (name, key) or None
-        Of a backward step: for every state the item that shows its whole cotangent, or an empty key.
+        Of a backward step: for every state the item that shows its whole cotangent, if there is one.
     """
 
     layer: str
     timestep: int
     items: tuple[Item, ...]
-    states: tuple[tuple[str, str], ...]
-    output: str
+    states: tuple[tuple[str, Key], ...]
+    output: Key | None
     seed: Item | None = None
-    totals: tuple[tuple[str, str], ...] | None = None
+    totals: tuple[tuple[str, Key | None], ...] | None = None
     joined: Node | None = None
 
     @property
@@ -182,9 +207,31 @@ class Step:
         return self.totals is not None
 
     @cached_property
-    def by_key(self) -> dict[str, Item]:
+    def by_key(self) -> dict[Key, Item]:
         """The items by key."""
         return {item.key: item for item in self.items}
+
+    @cached_property
+    def inside(self) -> tuple[Item, ...]:
+        """The items within the frame."""
+        return tuple(item for item in self.items if item.key != self.output)
+
+    @property
+    def circle(self) -> Item | None:
+        """The item that shows the output."""
+        return None if self.output is None else self.by_key[self.output]
+
+    @cached_property
+    def ids(self) -> dict[Key, str]:
+        """What the items are called in a drawing, after what its step is."""
+        found: dict[Key, str] = {}
+        taken = set[str]()
+        for item in (*self.items, *([self.seed] if self.seed is not None else [])):
+            found[item.key] = safe(str(item.key))
+            while found[item.key] in taken:  # different keys may read alike
+                found[item.key] += "_"
+            taken.add(found[item.key])
+        return found
 
     @cached_property
     def shape(self) -> tuple[object, ...]:
@@ -209,13 +256,13 @@ class Step:
         return replace(self, items=tuple(items))
 
 
-def diagonal_path(step: Step, state: str) -> list[str]:
+def diagonal_path(step: Step, state: str) -> list[Key]:
     """The items on the longest way along which `state` gets through the step on :attr:`Item.diagonal` items alone.
 
     Empty if there is none: then the state has no highway.
     """
     target = dict(step.states)[state]
-    longest: dict[str, list[str]] = {entering(state): []}
+    longest: dict[Key, list[Key]] = {entering(state): []}
     for item in step.items:
         ways = [longest[link.source] for link in item.links if link.source in longest and not link.cut]
         if item.diagonal and ways:
@@ -223,7 +270,7 @@ def diagonal_path(step: Step, state: str) -> list[str]:
     return longest.get(target, [])
 
 
-def highways(step: Step) -> dict[str, list[str]]:
+def highways(step: Step) -> dict[str, list[Key]]:
     """The states that have a rail, with the items on it from left to right; the output's own circle is not on it.
 
     A mask that merely holds a state is no highway.

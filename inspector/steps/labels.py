@@ -18,6 +18,7 @@ __all__ = [
     "COMPARISON",
     "PRODUCT",
     "SUM",
+    "Label",
     "Text",
     "formula",
     "in_brackets",
@@ -62,6 +63,37 @@ COMPARISON, SUM, PRODUCT, APPLIED, ATOM = range(5)
 Name = Callable[[Node], str | None]
 
 
+class Label(NamedTuple):
+    """How an item reads.
+
+    Attributes
+    ----------
+    sign : str
+        Of an operation; or the name of a value.
+    operand : str
+        What no line brings, such as the w of ``× w``.
+    leads : bool
+        Whether that stands in front of the sign, as in ``W ·``.
+    time : str
+        When, of a state: the ₃ of ``c₃``.
+    gives : str
+        The value that a layer gives: the f of ``f = σ(·)``.
+    """
+
+    sign: str
+    operand: str = ""
+    leads: bool = False
+    time: str = ""
+    gives: str = ""
+
+    def __str__(self) -> str:
+        if self.gives:
+            return f"{self.gives} = {self.sign}(·)"
+        if self.operand:
+            return f"{self.operand} {self.sign}" if self.leads else f"{self.sign} {self.operand}"
+        return self.sign + self.time
+
+
 class Text(NamedTuple):
     """A formula, and how strongly its outermost operation holds it together."""
 
@@ -102,7 +134,7 @@ def number_or_name(node: Node) -> str | None:
     return f"{node.value.flat[0]:.4g}" if constant and np.ptp(node.value) == 0 else node.name
 
 
-def operation_label(op: Primitive, operands: Sequence[str | None]) -> str:
+def operation_label(op: Primitive, operands: Sequence[str | None]) -> Label:
     """An operation in a diagram, with the operand that no line brings: ``× w``, ``1 −``, ``W ·``.
 
     Parameters
@@ -112,10 +144,9 @@ def operation_label(op: Primitive, operands: Sequence[str | None]) -> str:
     """
     sign = symbol(op.name)
     if len(operands) > 2 or not any(operands):
-        return sign
+        return Label(sign)
     left, right = operands if len(operands) == 2 else (None, operands[0])
-    first = op.name == "matmul" or (left and not op.commutative)
-    return f"{left or right} {sign}" if first else f"{sign} {left or right}"
+    return Label(sign, left or right or "", op.name == "matmul" or bool(left and not op.commutative))
 
 
 def in_brackets(part: Text, least: int) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..text import label_width, oval_width
-from .items import Gate, Item, Link, Port, Role, Step
-from .labels import symbol
+from .items import Gate, Item, Key, Link, Role, Step
+from .labels import Label, symbol
 
 __all__ = ["JOIN", "cell_step", "gate_step", "join_inputs"]
 
-JOIN = "join"
+JOIN = Key("join")
 _AFFINE_OF_AFFINE = frozenset({"add", "subtract", "negative", "getitem", "concatenate", "reshape"})
 
 
@@ -40,12 +40,12 @@ class _Collapse:
         self.by_key = step.by_key
         self.readers = Counter(link.source for item in step.items for link in item.links)
         self.readers.update(key for _, key in step.states)
-        self.affine: set[str] = set()
+        self.affine: set[Key] = set()
         for item in step.items:
             if self._is_affine(item):
                 self.affine.add(item.key)
         self.layers = {item.key: item for item in step.items if self._is_layer(item)}
-        self.absorbed: set[str] = set()
+        self.absorbed: set[Key] = set()
         for item in self.layers.values():
             self.absorbed.update(inner.key for inner in self._inside(item)[1:])
 
@@ -77,7 +77,7 @@ class _Collapse:
                     stack.append(self.by_key[link.source])
         return list(found.values())
 
-    def _belongs(self, key: str) -> bool:
+    def _belongs(self, key: Key) -> bool:
         if key in self.affine:
             return True
         item = self.by_key.get(key)
@@ -87,7 +87,7 @@ class _Collapse:
     def _lines(self, inside: list[Item]) -> tuple[Link, ...]:
         """What enters a layer, each source once."""
         keys = {item.key for item in inside}
-        lines: dict[str, Link] = {}
+        lines: dict[Key, Link] = {}
         for item in reversed(inside):
             for link in item.links:
                 if link.source not in keys:
@@ -119,9 +119,9 @@ class _Collapse:
         inside = self._inside(item)
         sign = symbol(item.nodes[0].op) if item.key in self.layers else "W"
         gate = name if name is not None and isinstance(name.role, Gate) else None
-        label = sign if textbook or gate is None else f"{gate.label} = {sign}(·)"
+        label = Label(sign, gives="" if textbook or gate is None else str(gate.label))
         role: Role = "layer" if textbook else gate.role if gate else item.role
-        width = max(36.0 if textbook else 44.0, label_width(label, 12) + 12)
+        width = max(36.0 if textbook else 44.0, label_width(str(label), 12) + 12)
         lines = tuple(link._replace(layer=True) for link in self._lines(inside))
         nodes = tuple(dict.fromkeys(node for inner in inside for node in inner.nodes))
         return Item(
@@ -141,7 +141,7 @@ def _plain(item: Item, textbook: bool) -> Item:
     if not textbook or item.value is not None or not item.nodes:
         return item
     if item.shape == "box":
-        width = max(36.0, oval_width(item.label, 11, 22))
+        width = max(36.0, oval_width(str(item.label), 11, 22))
         return replace(item, shape="ellipse", role="pointwise", size=(width, 22.0))
     return replace(item, role="pointwise")
 
@@ -154,7 +154,7 @@ def _without_values(step: Step) -> Step:
         if i.value is not None and i.links and not i.layer and i.key != step.output
     }
 
-    def through(key: str) -> str:
+    def through(key: Key) -> Key:
         while key in away:
             key = away[key]
         return key
@@ -173,13 +173,13 @@ def join_inputs(step: Step) -> Step:
 
     A layer that reads none of them, such as the projection of an output, does not keep the others apart.
     """
-    layers = [item for item in step.items if item.layer and any(isinstance(link.source, Port) for link in item.links)]
-    shared = [link.source for link in layers[0].links if isinstance(link.source, Port)] if layers else []
+    layers = [item for item in step.items if item.layer and any(link.source.is_port for link in item.links)]
+    shared = [link.source for link in layers[0].links if link.source.is_port] if layers else []
     shared = [s for s in shared if all(s in [link.source for link in item.links] for item in layers)]
     if len(layers) < 2 or len(shared) < 2:
         return step
     lines = tuple(link for link in layers[0].links if link.source in shared)
-    join = Item(JOIN, "circle", "", "join", (5.0, 5.0), tuple(link._replace(layer=True) for link in lines))
+    join = Item(JOIN, "circle", Label(""), "join", (5.0, 5.0), tuple(link._replace(layer=True) for link in lines))
     items: list[Item] = [join]
     for item in step.items:
         if item in layers:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from tinygrad_rnn import Node, Tensor
 
 from ..text import label_width, oval_width, subscript
-from .items import Gate, Item, Link, Port, Role, Step, entering
-from .labels import is_view, number_or_name, operation_label, slice_label
+from .items import Gate, Item, Key, Link, Role, Step, entering
+from .labels import Label, is_view, number_or_name, operation_label, slice_label
 from .source import Source
 
 __all__ = ["Shapes", "is_straight", "operation_step"]
@@ -48,9 +49,9 @@ class Shapes:
         self.source, self.t = source, t
         self.graph, self.run = source.graph, source.run
         self.items: list[Item] = []
-        self.at: dict[int, str] = {}
+        self.at: dict[int, Key] = {}
         self.labels: dict[int, str] = {}
-        self.keys: dict[str, int] = {}
+        self.keys = Counter[Key]()
         self.names = dict(source.names.get(t, {}))
         self.before = source.states_before(t)
         self.states: dict[str, Tensor] = self.run.states[t]._asdict()
@@ -58,11 +59,11 @@ class Shapes:
         self.output = next((name for name, value in self.states.items() if value.id == output.id), "out")
         self.names.setdefault(output.id, self.output)
 
-    def named_value(self, key: str, name: str, node: Node, link: Link, value: Node | None, prefix: str = "") -> Item:
+    def named_value(self, key: Key, name: str, node: Node, link: Link, value: Node | None, prefix: str = "") -> Item:
         """The shape of the named value `node`, or with a prefix that of something as large as it is."""
         assert node.tensor is not None
         is_state = node.tensor.id in (self.run.outputs[self.t].id, *(v.id for v in self.states.values()))
-        label = prefix + name + (subscript(self.t) if is_state else "")
+        label = Label(prefix + name, time=subscript(self.t) if is_state else "")
         role: Role = "hidden" if name == self.output else "cell" if is_state else self.role_of(name)
         round_ = is_state and len(name) <= 2
         width = label_width(prefix + name, 12) + (22 if is_state else 10)
@@ -71,8 +72,8 @@ class Shapes:
 
     def operation(
         self,
-        key: str,
-        label: str,
+        key: Key,
+        label: Label,
         owner: str | None,
         links: Iterable[Link],
         nodes: tuple[Node, ...],
@@ -80,8 +81,8 @@ class Shapes:
         learned: bool = False,
     ) -> Item:
         """The shape of an operation: a circle around a sign, a box around a word."""
-        round_ = len(label) <= 2
-        shape, size = ("circle", (24.0, 24.0)) if round_ else ("box", (max(34.0, label_width(label) + 12), 22.0))
+        round_ = len(str(label)) <= 2
+        shape, size = ("circle", (24.0, 24.0)) if round_ else ("box", (max(34.0, label_width(str(label)) + 12), 22.0))
         return Item(key, shape, label, self.role_of(owner), size, tuple(links), nodes, diagonal, learned=learned)
 
     def _name(self, node: Node) -> str | None:
@@ -94,19 +95,24 @@ class Shapes:
             return "cell" if owner != self.output or len(self.states) == 1 else "hidden"
         return Gate(owner)
 
-    def _key(self, base: str) -> str:
-        self.keys[base] = self.keys.get(base, 0) + 1
-        return base if self.keys[base] == 1 else f"{base}.{self.keys[base]}"
+    def _key(self, base: Key) -> Key:
+        """The key, with a number if there are several."""
+        self.keys[base] += 1
+        return base._replace(number=self.keys[base])
 
-    def _label(self, node: Node) -> str:
+    def _label(self, node: Node) -> Label:
         if node.op == "getitem":
-            return slice_label(node.attributes.get("index"))
-        texts = [self._text(index) for index in node.inputs]
+            return Label(slice_label(node.attributes.get("index")))
         if is_view(node):
-            return (texts[0] or node.op) + ("ᵀ" if node.op == "transpose" else "")
-        if node.op == "matmul":  # a cell's x @ W.T reads W x
-            texts = [text and text.removesuffix("ᵀ") for text in texts]
-        return operation_label(node.primitive, texts)
+            return Label((self._text(node.inputs[0]) or node.op) + ("ᵀ" if node.op == "transpose" else ""))
+        operands = map(self._behind_views, node.inputs) if node.op == "matmul" else node.inputs  # x @ W.T reads W x
+        return operation_label(node.primitive, [self._text(index) for index in operands])
+
+    def _behind_views(self, index: int) -> int:
+        """The value that a view which is no shape shows."""
+        while index not in self.at and is_view(self.graph.nodes[index]):
+            index = self.graph.nodes[index].inputs[0]
+        return index
 
     def _text(self, index: int) -> str | None:
         """How an operand that is no line reads in its consumer's label."""
@@ -131,9 +137,9 @@ class _Builder(Shapes):
         for name, value in self.before.items():
             self._port(value, entering(name))
         self._port(self.run.inputs[t], entering("x"))
-        self.circle = ""
+        self.circle: Key | None = None
 
-    def _port(self, value: Tensor, key: str) -> None:
+    def _port(self, value: Tensor, key: Key) -> None:
         if value in self.graph:
             self.at[self.graph.find(value).index] = key
 
@@ -146,7 +152,7 @@ class _Builder(Shapes):
             states.append((name, self._place_of(value, name)))
         return Step(self.source.layer, self.t, tuple(self.items), tuple(states), self.circle)
 
-    def _place_of(self, value: Tensor, name: str) -> str:
+    def _place_of(self, value: Tensor, name: str) -> Key:
         index = self.graph.find(value).index
         return self.at[index] if index in self.at else entering(name)
 
@@ -158,7 +164,7 @@ class _Builder(Shapes):
             self._fold(node, lines)
             return
         owner = self.source.owners.get(node.index)
-        key = self._key(f"{owner or 'shared'}.{node.op}")
+        key = self._key(Key("operation", node.op, owner))
         label = self._label(node)
         folded = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
         learned = self._reads_parameter(node)
@@ -173,14 +179,14 @@ class _Builder(Shapes):
         inner = [self.graph.nodes[k] for n in operands if is_view(n) for k in n.inputs]
         return any(n.op == "parameter" for n in (*operands, *inner))
 
-    def _add_value(self, node: Node, name: str, key: str) -> None:
+    def _add_value(self, node: Node, name: str, key: Key) -> None:
         """A named value is drawn beside its operation, and feeds what the operation feeds.
 
         The output's circle stands outside the frame and feeds nothing inside it.
         """
         assert node.tensor is not None
         link = Link(key, (node.tensor.id, -1), node=node.index)
-        item = self.named_value(self._key(name), name, node, link, node)
+        item = self.named_value(self._key(Key("value", name)), name, node, link, node)
         self.items.append(item)
         if node.tensor.id == self.run.outputs[self.t].id:
             self.circle = item.key
@@ -201,11 +207,10 @@ class _Builder(Shapes):
 
     def _from_elsewhere(self, source: Node) -> None:
         """A value of another timestep, or from outside, that is no state: a stand-in with its name."""
-        label = source.path.rsplit("/", 1)[-1]
-        if source.timestep is not None and source.timestep != self.t:
-            label += subscript(source.timestep)
-        key = self._key(f"from.{label}")
-        width = max(32.0, oval_width(label, 12, 20))
+        elsewhen = source.timestep is not None and source.timestep != self.t
+        label = Label(source.name or source.op, time=subscript(source.timestep or 0) if elsewhen else "")
+        key = self._key(Key("outside", str(label)))
+        width = max(32.0, oval_width(str(label), 12, 20))
         self.items.append(Item(key, "ellipse", label, "value", (width, 20.0), (), value=source))
         self.at[source.index] = key
 
@@ -216,8 +221,7 @@ class _Builder(Shapes):
         """
         if self._name(node) is not None:
             return False
-        entered = isinstance(lines[0].source, Port)
-        return is_view(node) or (node.op == "stop_gradient" and entered)
+        return is_view(node) or (node.op == "stop_gradient" and lines[0].source.is_port)
 
     def _fold(self, node: Node, lines: Sequence[Link]) -> None:
         inner = dict.fromkeys(n for k in node.inputs for n in self.folded.get(k, ()))
@@ -228,7 +232,7 @@ class _Builder(Shapes):
                 self.cut.add(node.index)
         else:
             self.recipes[node.index] = self._recipe(node)
-            self.labels[node.index] = self._label(node) if is_view(node) or node.op == "getitem" else _UNREAD
+            self.labels[node.index] = str(self._label(node)) if is_view(node) or node.op == "getitem" else _UNREAD
 
     def _text(self, index: int) -> str | None:
         """Functions of parameters are counted when they are read, for those in between are never seen."""
@@ -243,7 +247,7 @@ class _Builder(Shapes):
         operands = (self.graph.nodes[k] for inner in (node, *self.folded[node.index]) for k in inner.inputs)
         names = dict.fromkeys(operand.name for operand in operands if operand.op == "parameter" and operand.name)
         if not names:
-            return self._label(node)
+            return str(self._label(node))
         alike = self.functions.setdefault(tuple(names), {})
         number = alike.setdefault(self.recipes[node.index], len(alike) + 1)
         return f"f{subscript(number) if number > 1 else ''}({', '.join(names)})"

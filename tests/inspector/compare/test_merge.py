@@ -11,7 +11,7 @@ from inspector.compare.match import match_operations
 from inspector.compare.merge import ADDED, KEPT, REMOVED, Merged, merge_steps
 from inspector.compare.net import Net, net_of
 from inspector.compare.normal_form import to_normal_form
-from inspector.steps.items import Port, Step, entering
+from inspector.steps.items import Key, Step, entering
 from tests.inspector.compare.test_normal_form import step_of
 
 
@@ -19,7 +19,7 @@ def normal(name: str) -> Step:
     return to_normal_form(step_of(tg.cells.get(name)(3, 4, seed=0)))
 
 
-def merged(a: Step, b: Step) -> tuple[Merged, tuple[Net, Net], dict[str, str]]:
+def merged(a: Step, b: Step) -> tuple[Merged, tuple[Net, Net], dict[Key, Key]]:
     nets = net_of(a), net_of(b)
     match = match_operations(*nets)
     return merge_steps(a, b, nets, match), nets, match
@@ -52,10 +52,10 @@ def test_every_operation_and_line_of_both_is_there_once(a: str, b: str) -> None:
 @pytest.mark.parametrize(("a", "b"), PAIRS)
 def test_the_merged_step_can_be_drawn(a: str, b: str) -> None:
     whole, _, _ = merged(normal(a), normal(b))
-    known: set[str] = set()
+    known: set[Key] = set()
     for item in whole.step.items:
         assert item.key not in known
-        assert all(link.source in known or isinstance(link.source, Port) for link in item.links), item.key
+        assert all(link.source in known or link.source.is_port for link in item.links), item.key
         known.add(item.key)
     assert {key for _, key in whole.step.states} <= known | {entering(name) for name, _ in whole.step.states}
 
@@ -78,16 +78,18 @@ def test_states_of_one_step_alone_are_marked_and_meet_where_both_give_one() -> N
 
 def test_parameters_of_other_names_get_a_letter() -> None:
     whole, _, _ = merged(normal("lstm"), normal("peephole"))
-    labels = {whole.step.by_key[key].label for key in ("f.matmul", "f.matmul.2", "f.add")}
+    shown = {str(item.key): str(item.label) for item in whole.step.items}
+    labels = {shown[key] for key in ("f.matmul", "f.matmul.2", "f.add")}
     assert labels == {"W ·", "R ·", "+ b"}
-    assert whole.step.by_key["g"].label == "g → z"
+    assert shown["g"] == "g → z"
 
 
 def test_names_that_both_use_for_something_else_stay_apart() -> None:
     """What only the second has gets strokes where the first has its key for something else."""
     whole, nets, match = merged(normal("lstm"), normal("gru"))
     added = [key for key, change in whole.change.items() if change == ADDED]
-    assert "h.multiply" in nets[0].operations and "h.multiply" not in match, "the first's own"
+    product = Key("operation", "multiply", "h")
+    assert product in nets[0].operations and product not in match, "the first's own"
     assert set(added).isdisjoint(nets[0].operations)
-    second = [key.rstrip("'") for key in added]
+    second = [key._replace(primes=0) for key in added]
     assert set(nets[1].operations) - set(match.values()) <= set(second)

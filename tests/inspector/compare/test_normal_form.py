@@ -11,7 +11,7 @@ from hypothesis import given
 
 import tinygrad_rnn as tg
 from inspector.compare.normal_form import to_normal_form
-from inspector.steps.items import Port, Step
+from inspector.steps.items import Key, Step
 from inspector.steps.operations import operation_step
 from inspector.steps.source import sources_of
 from tests.random_cells import cells
@@ -51,9 +51,9 @@ def step_of(cell: tg.Cell) -> Step:
 
 def outline(step: Step) -> list[tuple[str, tuple[str, ...]]]:
     """Every operation with those that it reads, by what they do and not by what they are called."""
-    known: dict[str, str] = {}
+    known: dict[Key, str] = {}
     for item in step.items:
-        operands = sorted(known.get(link.source, link.source) for link in item.links)
+        operands = sorted(known.get(link.source, str(link.source)) for link in item.links)
         known[item.key] = f"{item.nodes[0].op if item.nodes else 'value'}({', '.join(operands)})"
     return sorted((text, ()) for text in known.values())
 
@@ -69,7 +69,7 @@ def test_a_gate_is_one_affine_map_however_it_is_written(style: str) -> None:
 def test_two_biases_are_one_that_stands_for_both() -> None:
     step = to_normal_form(step_of(Gate("nested")))
     biases = [item for item in step.items if item.learned and item.nodes[0].op == "add"]
-    assert [item.label for item in biases] == ["+ b + b2", "+ b + b2"]
+    assert [str(item.label) for item in biases] == ["+ b + b2", "+ b + b2"]
     assert all(sum(node.op == "add" for node in item.nodes) >= 2 for item in biases)
 
 
@@ -87,10 +87,10 @@ def test_what_a_slice_cuts_that_is_no_affine_map_stays() -> None:
 @given(cell=cells())
 def test_the_normal_form_is_a_step_in_itself_and_stays_as_it_is(cell: tg.Cell) -> None:
     step = to_normal_form(step_of(cell))
-    known: set[str] = set()
+    known: set[Key] = set()
     for item in step.items:
         assert item.key not in known, "operands come first, and keys are unique"
-        assert all(link.source in known or isinstance(link.source, Port) for link in item.links)
+        assert all(link.source in known or link.source.is_port for link in item.links)
         known.add(item.key)
-    assert all(key in known or isinstance(key, Port) for _, key in step.states)
+    assert all(key in known or key.is_port for _, key in step.states)
     assert outline(to_normal_form(step)) == outline(step)

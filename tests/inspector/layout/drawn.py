@@ -9,11 +9,12 @@ import numpy as np
 import tinygrad_rnn as tg
 from inspector.picture.scene import DETAIL
 from inspector.picture.timeline import row_of
-from inspector.steps.items import Item, Link, Step
+from inspector.steps.items import Item, Key, Link, Step
+from inspector.steps.labels import Label
 from inspector.steps.source import sources_of
 from tinygrad_rnn import Graph
 
-__all__ = ["item", "step_of"]
+__all__ = ["item", "step_of", "value"]
 
 
 @cache
@@ -26,6 +27,11 @@ def step_of(name: str, level: str = "operation") -> Step:
     return step
 
 
-def item(key: str, *sources: str, diagonal: bool = False) -> Item:
+def value(name: str) -> Key:
+    return Key("value", name)
+
+
+def item(name: str, *sources: str | Key, diagonal: bool = False) -> Item:
     """A shape that reads others, or ports."""
-    return Item(key, "box", key, "value", (40.0, 24.0), tuple(map(Link, sources)), diagonal=diagonal)
+    links = tuple(Link(value(source) if isinstance(source, str) else source) for source in sources)
+    return Item(value(name), "box", Label(name), "value", (40.0, 24.0), links, diagonal=diagonal)

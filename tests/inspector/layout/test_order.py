@@ -11,15 +11,14 @@ from inspector.layout.order import Order, order_of, strands
 from inspector.layout.rows import rows_of
 from inspector.steps.items import Step, entering, highways
 
-from .drawn import item, step_of
+from .drawn import item, step_of, value
 
 X, H = entering("x"), entering("h")
 
 
 def order(step: Step) -> Order:
-    items = [one for one in step.items if one.key != step.output]
     rails = highways(step)
-    return order_of(items, rows_of(items, rails), rails)
+    return order_of(step.inside, rows_of(step.inside, rails), rails)
 
 
 @pytest.mark.parametrize("name", tg.cells.names())
@@ -59,23 +58,26 @@ def test_gates_are_read_in_the_order_in_which_the_rail_needs_them() -> None:
         item("f", X, H), item("i", X, H), item("z", X, H), item("iz", "i", "z", diagonal=True),
         item("fc", entering("c"), "f", diagonal=True), item("c", "fc", "iz", diagonal=True),
     ]  # fmt: skip
-    rails = {"c": ["fc", "c"]}
+    rails = {"c": [value("fc"), value("c")]}
     found = order_of(step, rows_of(step, rails), rails)
-    assert [one.key for one in found.lanes[0]] == ["f", "i", "z"]
-    assert found.is_left("f", "z")
+    assert [one.key.name for one in found.lanes[0]] == ["f", "i", "z"]
+    assert found.is_left(value("f"), value("z"))
 
 
 def test_a_chain_is_one_column() -> None:
     chain = [item("a", X), item("b", "a"), item("c", "b")]
-    assert strands(chain, {}, {"a": 1, "b": 2, "c": 3}) == dict.fromkeys("abc", "a")
+    assert strands(chain, {}, {value("a"): 1, value("b"): 2, value("c"): 3}) == dict.fromkeys(
+        map(value, "abc"), value("a")
+    )
 
 
 def test_a_trunk_goes_on_straight_past_what_joins_it_on_the_way() -> None:
     """Of two operands in the row below, the one that waits for far more leads on upwards."""
     trunk = [item("a", H), item("b", "a"), item("c", "b"), item("gate", X), item("d", "c", "gate")]
-    row = {"a": 1, "b": 2, "c": 3, "gate": 3, "d": 4}
-    assert strands(trunk, {}, row)["d"] == "a"
-    assert strands([*trunk[:1], *trunk[3:4], item("d", "a", "gate")], {}, {"a": 1, "gate": 1, "d": 2})["d"] == "d"
+    row = {value(name): at for name, at in {"a": 1, "b": 2, "c": 3, "gate": 3, "d": 4}.items()}
+    assert strands(trunk, {}, row)[value("d")] == value("a")
+    plain = [*trunk[:1], *trunk[3:4], item("d", "a", "gate")]
+    assert strands(plain, {}, {value("a"): 1, value("gate"): 1, value("d"): 2})[value("d")] == value("d")
 
 
 def test_a_column_is_broken_where_it_would_stand_on_both_sides_of_another() -> None:

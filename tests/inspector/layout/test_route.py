@@ -11,11 +11,11 @@ import tinygrad_rnn as tg
 from inspector.layout.columns import Laid, Row, lay_out
 from inspector.layout.order import Spacing
 from inspector.layout.place import Placement
-from inspector.layout.route import OUTPUT, Routes, Wire, route
-from inspector.steps.items import Step, entering, leaving
+from inspector.layout.route import Routes, Wire, route
+from inspector.steps.items import OUTPUT, Key, Step, entering, leaving
 
 from ...marks import slow_unless
-from .drawn import item, step_of
+from .drawn import item, step_of, value
 
 CELLS = tg.cells.names()
 QUICK = ["lstm", "gru", "slstm", "narx"]
@@ -39,8 +39,7 @@ def stretches(path: tuple[tuple[float, float], ...]) -> Iterator[Stretch]:
 def test_every_link_has_a_line_from_its_source_to_its_reader(name: str) -> None:
     step = step_of(name, "gate")
     found = laid(step)
-    inner = [one for one in step.items if one.key != step.output]
-    wanted = {Wire(link.source, one.key, k) for one in inner for k, link in enumerate(one.links)}
+    wanted = {Wire(link.source, one.key, k) for one in step.inside for k, link in enumerate(one.links)}
     wanted |= {Wire(key, leaving(state), 0) for state, key in step.states}
     assert {wire for wire in found.wires if wire.target != OUTPUT} == wanted
     for wire, path in found.wires.items():
@@ -66,16 +65,16 @@ def test_lines_of_different_sources_share_no_stretch(name: str) -> None:
 
 
 def pair(
-    *links: tuple[str, str], at: dict[str, tuple[float, float]], states: tuple[tuple[str, str], ...] = ()
+    *links: tuple[str | Key, str], at: dict[str, tuple[float, float]], states: tuple[tuple[str, Key], ...] = ()
 ) -> tuple[Step, Placement]:
     """A step of shapes at given places, in which the first of each pair feeds the second."""
-    keys = list(at)
-    items = tuple(item(key, *(source for source, target in links if target == key)) for key in keys)
-    step = Step("", 0, items, states, "")
-    return step, Placement(at, {state: 20.0 for state, _ in states}, frozenset(), 150.0, 280.0, 300.0, 300.0)
+    items = tuple(item(name, *(source for source, target in links if target == name)) for name in at)
+    step = Step("", 0, items, states, None)
+    places = {value(name): place for name, place in at.items()}
+    return step, Placement(places, {state: 20.0 for state, _ in states}, frozenset(), 150.0, 280.0, 300.0, 300.0)
 
 
-def straight(routes: Routes) -> dict[tuple[str, str], bool]:
+def straight(routes: Routes) -> dict[tuple[Key, Key], bool]:
     return {(wire.source, wire.target): len(path) == 2 for wire, path in routes.paths.items()}
 
 
@@ -114,8 +113,8 @@ def test_the_recurrent_lines_of_a_gru_run_below_its_gates() -> None:
 
 
 def test_ports_are_where_the_placement_has_them() -> None:
-    step, places = pair((entering("x"), "a"), (entering("h"), "a"), at={"a": (150, 120)}, states=(("h", "a"),))
+    step, places = pair((entering("x"), "a"), (entering("h"), "a"), at={"a": (150, 120)}, states=(("h", value("a")),))
     paths = route(step, places, Spacing()).paths
-    assert paths[Wire(entering("x"), "a", 0)][0] == (150, 0)
-    assert paths[Wire(entering("h"), "a", 1)][0] == (0, 20)
-    assert paths[Wire("a", leaving("h"), 0)][-1] == (300, 20)
+    assert paths[Wire(entering("x"), value("a"), 0)][0] == (150, 0)
+    assert paths[Wire(entering("h"), value("a"), 1)][0] == (0, 20)
+    assert paths[Wire(value("a"), leaving("h"), 0)][-1] == (300, 20)

@@ -147,8 +147,8 @@ def test_what_is_drawn_as_the_gradient_of_a_value_is_the_gradient(name: str) -> 
     states = set()
     for step in steps:
         for item in step.items:
-            value = item.key.removeprefix("d.")
-            if item.value is not None and item.key.startswith("d.") and value in trace.names:
+            value = item.key.name
+            if item.value is not None and item.key.kind == "gradient" and value in trace.names:
                 gradient = trace.gradient(value, step.timestep)
                 edge = item.links[0].edge
                 assert edge is not None
@@ -171,7 +171,7 @@ def test_what_leaves_for_a_parameter_is_the_steps_share_of_its_gradient(name: st
     for step in steps:
         for item in step.items:
             if item.role == "parameter":
-                parameter = item.label.rpartition("δ")[2]
+                parameter = item.key.name
                 tensor = item.nodes[0].tensor
                 assert tensor is not None
                 assert norms[tensor.id, -1] == pytest.approx(trace.parameter_norm(parameter)[step.timestep], rel=1e-12)

@@ -1,8 +1,6 @@
-"""Ports and what else a step consists of."""
+"""Keys and what else a step consists of."""
 
 from __future__ import annotations
-
-import pickle
 
 import numpy as np
 import pytest
@@ -10,16 +8,26 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 from inspector.picture.scene import LEVELS
-from inspector.steps.items import entering, leaving
+from inspector.steps.items import Item, Key, Step, entering, leaving
+from inspector.steps.labels import Label
 
 
-def test_a_port_knows_its_side_and_its_name_and_is_no_text() -> None:
-    port = entering("h")
-    assert (port.side, port.name) == ("entering", "h") and isinstance(port, str)
-    assert port == entering("h") and port != leaving("h") and port != entering("c")
-    assert port != str.__str__(port) and port != "entering:h"
-    assert {port: 1, "entering:h": 2}[entering("h")] == 1 and {port: 1, "entering:h": 2}["entering:h"] == 2
-    assert pickle.loads(pickle.dumps(port)) == port and pickle.loads(pickle.dumps(port)).name == "h"
+def test_a_port_is_no_item_and_no_other_port() -> None:
+    assert entering("h") not in (leaving("h"), entering("c"), Key("value", "h"), "entering:h")
+    assert entering("h").is_port and leaving("h").is_port and not Key("value", "entering:h").is_port
+
+
+def test_keys_that_read_alike_have_ids_of_their_own() -> None:
+    """A gate may be called like an operation, a state like what keys of other things begin with."""
+    keys = [
+        Key("value", "f.sigmoid"), Key("operation", "sigmoid", "f"), Key("operation", "sigmoid", "f", 2),
+        Key("operation", "sigmoid"), Key("operation", "sigmoid", "shared"), Key("outside", "tanh"),
+        Key("operation", "tanh", "from"),
+    ]  # fmt: skip
+    items = tuple(Item(key, "box", Label(""), "shared", (9.0, 9.0), ()) for key in keys)
+    assert list(Step("", 0, items, (), None).ids.values()) == [
+        "f.sigmoid", "f.sigmoid_", "f.sigmoid.2", "shared.sigmoid", "shared.sigmoid_", "from.tanh", "from.tanh_",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("level", LEVELS)

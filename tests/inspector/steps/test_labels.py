@@ -89,7 +89,7 @@ def test_what_has_no_formula_is_left_out_where_something_may_stand_for_it() -> N
 def test_an_operation_is_labelled_with_the_operand_that_no_line_brings(
     op: str, operands: tuple[str | None, ...], label: str
 ) -> None:
-    assert operation_label(tg.PRIMITIVES[op], operands) == label
+    assert str(operation_label(tg.PRIMITIVES[op], operands)) == label
 
 
 def test_an_operation_without_a_sign_goes_by_its_name() -> None:
