@@ -44,6 +44,9 @@ from .autodiff.tensor import tensor as tensor
 from .compiler import CompileWarning as CompileWarning
 from .compiler import compile as compile
 from .interop.refusal import UnsupportedError as UnsupportedError
+from .interop.tensor_files import load_safetensors as load_safetensors
+from .interop.tensor_files import save_safetensors as save_safetensors
+from .interop.weights import load_torch as load_torch
 from .recurrent import init as init
 from .recurrent.cell import Cell as Cell
 from .recurrent.stacks import Bidirectional as Bidirectional
@@ -51,7 +54,5 @@ from .recurrent.stacks import Stacked as Stacked
 from .recurrent.unroll import Run as Run
 from .recurrent.unroll import unroll as unroll
 from .training import fit as fit
-from .training import load_safetensors as load_safetensors
-from .training import save_safetensors as save_safetensors
 
 __version__: str

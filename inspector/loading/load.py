@@ -7,16 +7,15 @@ import importlib.util
 import inspect
 import sys
 import threading
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tinygrad_rnn import Cell, cells, load_safetensors
+from tinygrad_rnn import Cell, cells
+from tinygrad_rnn.interop.tensor_files import load_tensors
+from tinygrad_rnn.interop.weights import as_array, tensors_of
 
 from .blame import MODULE, said
 from .suggest import did_you_mean
@@ -115,14 +114,16 @@ def make_cell(name: str, input_size: int, hidden_size: int, *, seed: int | None 
         raise LoadError(f"{name}({input_size}, {hidden_size}) failed: {said(error)}") from error
 
 
-def load_weights(cell: Cell, path: Path) -> None:
+def load_weights(cell: Cell, path: Path, prefix: str = "") -> None:
     """Give a cell the parameters that a file holds, whether under their own names or all behind one prefix.
 
     Parameters
     ----------
     cell : Cell
     path : Path
-        ``.safetensors`` or ``.npz``. Nothing in it is executed.
+        ``.pt``, ``.pth``, ``.ckpt``, ``.safetensors`` or ``.npz``. Nothing in it is executed.
+    prefix : str
+        Which of several, as in :func:`tinygrad_rnn.load_torch`.
 
     Raises
     ------
@@ -130,46 +131,42 @@ def load_weights(cell: Cell, path: Path) -> None:
         Naming the file and the key, and what was found and needed there.
     """
     try:
-        cell.load_state_dict(_group(_arrays(path), [name for name, _ in cell.named_parameters()], path))
-    except (KeyError, ValueError) as error:
-        if isinstance(error, LoadError):
-            raise
-        _, _, wrong = str(error.args[0]).partition(": ")
+        found = _group(tensors_of(load_tensors(path)), [name for name, _ in cell.named_parameters()], path, prefix)
+        cell.load_state_dict({name: as_array(value) for name, value in found.items()})
+    except FileNotFoundError as error:
+        raise LoadError(str(error)) from None
+    except (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        message = str(error.args[0])
+        if isinstance(error, LoadError) or message.startswith(str(path)):
+            raise LoadError(message) from None
+        _, _, wrong = message.partition(": ")
         hint = "; --input-size and --hidden-size make the cell larger or smaller" if "shape" in wrong else ""
-        raise LoadError(f"{path} does not fit {cell!r}: {wrong}{hint}") from None
+        raise LoadError(f"{path} does not fit {cell!r}: {wrong or message}{hint}") from None
 
 
-def _arrays(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise LoadError(f"there is no file {path}")
-    if path.suffix.lower() == ".safetensors":
-        try:
-            return load_safetensors(path)[0]
-        except ValueError as error:
-            raise LoadError(str(error)) from None
-    try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise LoadError(f"{path} is damaged, or no .npz file of arrays of numbers: {error}") from None
-
-
-def _group(arrays: dict[str, Any], needed: list[str], path: Path) -> dict[str, Any]:
-    """Of arrays named like ``encoder.rnn.weight_ih_l0`` those behind the one prefix that has all that is needed,
+def _group(tensors: dict[str, Any], needed: list[str], path: Path, prefix: str) -> dict[str, Any]:
+    """Of tensors named like ``encoder.rnn.weight_ih_l0`` those behind the one prefix that has all that is needed,
     or else all.
     """
-    groups: dict[str, dict[str, Any]] = {}
-    for key, value in arrays.items():
-        prefix, _, name = key.rpartition(".")
-        groups.setdefault(prefix, {})[name] = value
+    stems = [stem for name in needed[:1] for stem in (name, f"{name}_l0")]
+    starts = [key.removesuffix(stem) for key in tensors for stem in stems if f".{key}".endswith(f".{stem}")]
+    groups = {
+        start.rstrip("."): {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+        for start in starts
+    }
+    wanted = f".{prefix.strip('.')}." if prefix.strip(".") else "."
     found = {
-        prefix: group for prefix, group in groups.items() if {name.removesuffix("_l0") for name in group} == set(needed)
+        start: group
+        for start, group in groups.items()
+        if {name.removesuffix("_l0") for name in group} == set(needed) and wanted in f".{start}."
     }
     if len(found) > 1:
         raise LoadError(
-            f"{path} has {', '.join(needed)} several times, behind {', '.join(found)}; give a file with one of them"
+            f"{path} has {', '.join(needed)} several times, behind {', '.join(found)}; choose one with --prefix"
         )
-    return next(iter(found.values()), arrays)
+    if prefix and not found:
+        raise LoadError(f"{path} has no {', '.join(needed)} behind {prefix!r}{did_you_mean(prefix, groups)}")
+    return next(iter(found.values()), tensors)
 
 
 def _module(file: Path) -> Any:

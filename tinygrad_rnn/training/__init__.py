@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .checkpoint import Checkpoint, load_safetensors, save_safetensors
+from .checkpoint import Checkpoint
 from .history import History
 from .loop import fit
 from .objective import evaluate
@@ -10,15 +10,4 @@ from .real_time import RTRL, rtrl
 from .stopping import Solved
 from .trainer import Step
 
-__all__ = [
-    "RTRL",
-    "Checkpoint",
-    "History",
-    "Solved",
-    "Step",
-    "evaluate",
-    "fit",
-    "load_safetensors",
-    "rtrl",
-    "save_safetensors",
-]
+__all__ = ["RTRL", "Checkpoint", "History", "Solved", "Step", "evaluate", "fit", "rtrl"]

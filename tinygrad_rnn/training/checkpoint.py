@@ -11,11 +11,11 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from .. import files
+from ..interop.tensor_files import load_safetensors, save_safetensors
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Checkpoint", "Facts", "load_safetensors", "save_safetensors"]
+__all__ = ["Checkpoint", "Facts"]
 
 
 class Facts(TypedDict):
@@ -85,52 +85,3 @@ def _digest(arrays: dict[str, Array], text: str) -> str:
         found.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         found.update(array.tobytes())
     return found.hexdigest()
-
-
-def save_safetensors(arrays: dict[str, Any], path: str | Path, metadata: dict[str, str] | None = None) -> Path:
-    """Write arrays by name to a safetensors file, such as ``cell.state_dict()``.
-
-    Parameters
-    ----------
-    arrays : dict of str to array
-    path : path
-    metadata : dict of str to str, optional
-        Text for the file's header.
-
-    Returns
-    -------
-    Path
-    """
-    from safetensors.numpy import save
-
-    whole = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()}
-    return files.write(path, save(whole, metadata))
-
-
-def load_safetensors(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays and the metadata of a safetensors file, whoever wrote it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged or of another format, or an array has a type that NumPy has not.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    arrays: dict[str, Array] = {}
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118
-                try:
-                    arrays[name] = np.array(file.get_tensor(name))
-                    if arrays[name].dtype.kind == "V":  # which another library may have taught NumPy
-                        raise TypeError(f"NumPy has no type {arrays[name].dtype}")
-                except (TypeError, ValueError, AttributeError) as error:  # a type that NumPy has not, such as bfloat16
-                    raise ValueError(f"{path}: {name} cannot be read: {error}") from None
-            return arrays, dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
