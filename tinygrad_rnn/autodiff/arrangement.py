@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -31,6 +31,7 @@ __all__ = [
     "hsplit",
     "hstack",
     "moveaxis",
+    "pad",
     "ravel",
     "repeat",
     "roll",
@@ -43,6 +44,8 @@ __all__ = [
     "vsplit",
     "vstack",
 ]
+
+_Mode: TypeAlias = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
 
 # ------------------------------------------------------------------------------------ dimensions, axes
 
@@ -177,6 +180,21 @@ def dsplit(x: Value, indices_or_sections: int | Sequence[int]) -> list[Value]:
 
 
 # -------------------------------------------------------------------------------- repeated and turned
+
+
+def pad(x: Value, pad_width: Any, mode: _Mode = "constant", constant_values: Any = 0.0) -> Value:
+    """`x` with a border of a constant, or of its own elements: `mode` edge, reflect, symmetric or wrap."""
+    if mode == "constant":
+        return p.pad(x, pad_width, constant_values)
+    if mode not in get_args(_Mode):
+        raise ValueError(f"pad: mode must be one of {', '.join(get_args(_Mode))}, got {mode!r}")
+    if np.any(constant_values):
+        raise ValueError(f"pad: mode {mode!r} takes no constant_values")
+    x = value_of(x)
+    for axis, widths in enumerate(np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))):
+        if widths.any():
+            x = p.take(x, np.pad(np.arange(x.shape[axis]), widths, mode), axis)
+    return x
 
 
 def repeat(x: Value, repeats: int | Sequence[int], axis: int | None = None) -> Value:

@@ -147,7 +147,7 @@ def _parse_index(index: Any) -> tuple[tuple[Any, ...], int | None]:
     return parts, max(dims) if apart else None
 
 
-def _take(op: Primitive, members: Sequence[Any], axis: int | None = 0) -> Any:
+def _take(op: Primitive, members: Sequence[Any], axis: int | None = None) -> Any:
     x, indices = members
     if axis is None:
         return op.forward(x.array.reshape(len(x.array), -1), indices, 1)

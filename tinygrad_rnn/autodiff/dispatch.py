@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import arrangement, discrete, elementary, functions, primitives, products, reductions
+from . import arrangement, discrete, elementary, functions, products, reductions
 from .primitive import PRIMITIVES, Primitive
 
 __all__ = ["NUMPY", "call_function", "call_ufunc", "numpy_name"]
@@ -35,12 +35,7 @@ def _table() -> dict[Any, Callable[..., Any]]:
     table = {getattr(np, name): ours[name] for name in ours if hasattr(np, name) and name != "identity"}
     table |= {getattr(np, name): ours[other] for name, other in OTHER_NAMES.items()}
     table |= {np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.size: lambda x: x.size}
-    return {**table, np.linalg.norm: reductions.norm, np.take: take}
-
-
-def take(x: Any, indices: Any, axis: int | None = None) -> Any:
-    """Elements of the flattened `x`, or rows along `axis`; ``tg.take`` has axis 0 where NumPy has None."""
-    return primitives.take(x, indices, axis)
+    return {**table, np.linalg.norm: reductions.norm}
 
 
 NUMPY = _table()

@@ -48,7 +48,6 @@ __all__ = [
     "multiply",
     "negative",
     "not_equal",
-    "pad",
     "power",
     "prod",
     "relu",
@@ -360,7 +359,7 @@ def _unpad(g: Value, y: Value, x: Value, pad_width: Any, constant_values: float 
 
 @primitive(_unpad)
 def pad(x: Value, pad_width: Any, constant_values: float = 0.0) -> Value:
-    """`x` with a border of a constant; `pad_width` as in :func:`numpy.pad`."""
+    """`x` with a border of a constant."""
     return np.pad(x, pad_width, constant_values=constant_values)
 
 
@@ -388,7 +387,7 @@ def scatter(values: Value, index: Any, shape: tuple[int, ...]) -> Value:
     return buffer
 
 
-def _take_rule(g: Value, y: Value, x: Value, indices: Value, axis: int | None = 0) -> Value:
+def _take_rule(g: Value, y: Value, x: Value, indices: Value, axis: int | None = None) -> Value:
     if axis is None:
         return reshape(_scattered(g, np.asarray(indices), (x.size,)), x.shape)
     index = (slice(None),) * (axis % x.ndim) + (np.asarray(indices),)
@@ -396,8 +395,8 @@ def _take_rule(g: Value, y: Value, x: Value, indices: Value, axis: int | None = 
 
 
 @primitive(_take_rule, None, kind="choice")
-def take(x: Value, indices: Value, axis: int | None = 0) -> Value:
-    """Rows of `x` along `axis`, such as word vectors out of a table; elements of the flattened array when it is None.
+def take(x: Value, indices: Value, axis: int | None = None) -> Value:
+    """Elements of the flattened `x`, or along `axis`, such as word vectors out of a table (`axis` 0).
 
     Repeated indices add up.
     """

@@ -134,7 +134,7 @@ def _logsumexp(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
     return total if keepdims else _box(np.squeeze(total, axis))
 
 
-def _take(x: Cells, indices: Cells, axis: int = 0) -> Cells:
+def _take(x: Cells, indices: Cells, axis: int | None = None) -> Cells:
     return np.take(x, _map(int, indices).astype(int), axis)
 
 

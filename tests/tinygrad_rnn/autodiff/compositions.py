@@ -96,6 +96,14 @@ def _moveaxis(draw: Draw) -> Any:
     return lambda m, x: m.moveaxis(x, source, destination), [draw(values(shape))]
 
 
+def _pad(draw: Draw) -> Any:
+    shape = draw(shapes(min_dims=1, max_dims=2, min_side=1))
+    widths = st.tuples(st.integers(0, 4), st.integers(0, 4))
+    width = draw(st.integers(0, 4) | widths | st.lists(widths, min_size=len(shape), max_size=len(shape)))
+    mode = draw(st.sampled_from(["constant", "edge", "reflect", "symmetric", "wrap"]))
+    return lambda m, x: m.pad(x, width, mode), [draw(values(shape))]
+
+
 def _rollaxis(draw: Draw) -> Any:
     shape = draw(shapes(min_dims=1, min_side=1))
     axis, start = draw(st.integers(-len(shape), len(shape) - 1)), draw(st.integers(-len(shape), len(shape)))
@@ -180,6 +188,7 @@ CASES: dict[str, Case | tuple[Case, ...]] = {
     "hsplit": on(lambda m, x, k: m.hsplit(x, k), st.sampled_from([1, [1], []]), min_dims=1),
     "moveaxis": _moveaxis,
     "hstack": either(*(sized(lambda m, x, y: m.hstack([x, y]), s, s) for s in [(), (2,), (2, 3)])),
+    "pad": _pad,
     "rollaxis": either(
         _rollaxis,
         *(sized(lambda m, x, a=a, b=b: m.rollaxis(x, a, b), (1, 2, 3)) for a, b in [(0, 3), (2, 0), (1, -1), (-1, 1)]),
@@ -195,7 +204,6 @@ CASES: dict[str, Case | tuple[Case, ...]] = {
         on(lambda m, x: m.rot90(x), min_dims=2),
     ),
     "sort": along(lambda m, x, axis: m.sort(x, axis=axis), kind=distinct, none=True),
-    "take": on(lambda m, x: m.take(x, [0, -1, 0], axis=None)),
     "tile": on(lambda m, x, k: m.tile(x, k), st.integers(0, 2) | st.lists(st.integers(0, 2), max_size=3)),
     "tril": on(lambda m, x, k: m.tril(x, k), SMALL, min_dims=2),
     "triu": on(lambda m, x, k: m.triu(x, k), SMALL, min_dims=2),

@@ -117,7 +117,7 @@ def test_defaults_are_numpys() -> None:
     [
         (lambda x: np.mean(x, 0, np.float32), "np.mean on a Tensor takes no dtype"),
         (lambda x: np.sum(x, initial=3.0, where=X > 0), "np.sum on a Tensor takes no initial, where"),
-        (lambda x: np.pad(x, 1, "edge"), "np.pad on a Tensor takes no mode"),
+        (lambda x: np.pad(x, 1, "edge", end_values=1), "np.pad on a Tensor takes no end_values"),
         (lambda x: np.pad(x, 1, mode="constant", stat_length=2), "np.pad on a Tensor takes no stat_length"),
         (lambda x: np.cumsum(x, out=np.empty(6)), "np.cumsum on a Tensor takes no out"),
         (lambda x: np.reshape(x, (3, 2), order="F"), "np.reshape on a Tensor takes no order"),

@@ -146,7 +146,11 @@ def test_soft_targets_differentiate_and_labels_are_read() -> None:
             TypeError,
             r"pad: there is no derivative by constant_values.*\.data",
         ),
-        (lambda x: tg.pad(tg.tensor([1.0]), 1, [x, 1.0]), TypeError, "pad: there is no derivative by constant_values"),
+        (
+            lambda x: tg.pad(tg.tensor([1.0]), 1, constant_values=[x, 1.0]),
+            TypeError,
+            "pad: there is no derivative by constant_values",
+        ),
         (lambda x: tg.sum(tg.tensor([1.0]), axis=x), TypeError, "sum: there is no derivative by axis"),
         (
             lambda x: tg.tensor([1.0, 2.0])[x],

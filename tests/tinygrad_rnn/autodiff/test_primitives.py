@@ -278,7 +278,7 @@ def test_an_operand_used_twice_gets_both_shares(name: str, data: st.DataObject) 
         lambda x: tg.stack([x, x], axis=-1),
         lambda x: tg.einsum("ab,bc,cd->ad", x, x, x),
         lambda x: tg.where(np.eye(2, dtype=bool), x, x) * x,
-        lambda x: tg.take(x, [0, 0, 1, 0]) * x[0],
+        lambda x: tg.take(x, [0, 0, 1, 0], axis=0) * x[0],
         lambda x: x[[0, 0]] * x[:, 0] + x[::-1],
     ],
 )

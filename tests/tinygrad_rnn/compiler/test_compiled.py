@@ -125,7 +125,7 @@ def test_inputs_may_be_computed_and_states_carried_on(backend: str) -> None:
             tg.tensor(np.ones((5, N)) * 0.3, requires_grad=True),
             tg.tensor(np.full((B, H), 0.2), requires_grad=True),
         )
-        embedded = tg.take(table, np.arange(T * B).reshape(T, B) % 5)
+        embedded = tg.take(table, np.arange(T * B).reshape(T, B) % 5, axis=0)
         first = tg.unroll(one, embedded, (h, np.zeros((B, H))))
         second = tg.unroll(one, [x * 2.0 for x in first.inputs], first.final_state)
         loss = (second.stacked**2).sum() + first.outputs[0].sum()

@@ -173,7 +173,7 @@ def test_a_shared_bias_and_a_shared_table_add_up() -> None:
     table = tg.tensor(np.ones((4, 3)), requires_grad=True)
     total: Any = tg.tensor(np.zeros((2, 3)))
     for t in range(steps):
-        total = total + b + table[t % 4] + tg.take(table, [0, 0])
+        total = total + b + table[t % 4] + tg.take(table, [0, 0], axis=0)
     tg.sum(total).backward()
     np.testing.assert_array_equal(b.grad, np.full(3, 2.0 * steps))
     expected = np.full((4, 3), 2.0 * steps / 4)
@@ -189,7 +189,7 @@ def test_a_weight_used_in_several_forms_adds_up() -> None:
     def fn(w: Any) -> Any:
         y = x @ w.T + x @ w + tg.sum(w * w, axis=0)
         for k in range(5):
-            y = y @ w.T + w[k] + w[:, k] + tg.take(w, [k, k])[0]
+            y = y @ w.T + w[k] + w[:, k] + tg.take(w, [k, k], axis=0)[0]
         return tg.tanh(y * 0.01)
 
     w = tg.tensor(w0, requires_grad=True)
