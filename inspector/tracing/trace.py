@@ -75,6 +75,7 @@ class GradientTrace(Result):
     _gradients: Mapping[tuple[str, int], Array] = field(repr=False)
     _norms: Mapping[tuple[str, int], float] = field(repr=False)
     _shares: Mapping[str, tuple[tuple[int | None, Any], ...]] = field(repr=False)
+    _wholes: Mapping[str, Array] = field(repr=False)
 
     @property
     def steps(self) -> int:
@@ -210,11 +211,12 @@ class GradientTrace(Result):
             If there is no such timestep.
         """
         self._known(name, self.parameters)
-        wanted = None if t is None else self._timestep(t)
-        parameter = dict(self.run.cell.named_parameters())[name]
-        total = np.zeros(parameter.shape, parameter.dtype)
+        if t is None:
+            return self._wholes[name].copy()
+        wanted = self._timestep(t)
+        total = np.zeros_like(self._wholes[name])
         for step, share in self._shares[name]:
-            if wanted is None or step == wanted:
+            if step == wanted:
                 total += dense(share)
         return total
 
@@ -350,7 +352,7 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
             continue
         if not isinstance(node.op, Recurrent):
             node_norms[node.id] = norm_of(total)
-        if node.id in wanted:
+        if node.id in wanted or node.id in shares.owner:
             found[node.id] = np.array(dense(total))
         for operand, contribution in edges:
             edge_norms[node.id, operand] = norm_of(contribution)
@@ -362,6 +364,10 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     for prefix, part in inside.values():
         gradients |= zeros_inside(prefix, part)
     gradients |= within
+    wholes = {
+        name: found.get(parameter.id, np.zeros(parameter.shape, parameter.dtype))
+        for name, parameter in run.cell.named_parameters()
+    }
     names = in_order(run, gradients)
     return GradientTrace(
         run,
@@ -373,6 +379,7 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
         gradients,
         {key: norm_of(gradient) for key, gradient in gradients.items()},
         {name: tuple(found) for name, found in shares.found.items()},
+        wholes,
     )
 
 
@@ -415,20 +422,20 @@ class _Shares:
     def __init__(self, run: Run) -> None:
         parameters = dict(run.cell.named_parameters())
         self.found: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in parameters}
-        self._owner = {parameter.id: name for name, parameter in parameters.items()}
+        self.owner = {parameter.id: name for name, parameter in parameters.items()}
         self._steps = {scope: t for part in run.cells if part.tape is None for t, scope in enumerate(part.scopes)}
         self._tapes = {part.tape.id for part in run.cells if part.tape is not None}
 
     def add(self, node: Tensor, operand: int, contribution: Any) -> None:
         """What flows back through one edge."""
-        name = self._owner.get(node.inputs[operand].id)
+        name = self.owner.get(node.inputs[operand].id)
         if name is not None and node.id not in self._tapes:
             self.found[name].append((timestep_in(node.scope, self._steps), contribution))
 
     def add_inside(self, part: Run, cotangents: Any) -> None:
         """What flows back inside a compiled run, worked out step by step when somebody asks."""
         assert part.tape is not None
-        for name, share, t in shares_inside(part, cotangents, self._owner):
+        for name, share, t in shares_inside(part, cotangents, self.owner):
             self.found[name].append((t, share))
 
 

@@ -105,20 +105,23 @@ class Call:
 
         for name, tensor in outputs.items():
             if tensor.requires_grad:
-                tensor.register_hook(lambda gradient, name=name: receive(name, gradient))
-        self.span = listen(torch, outputs, reads, partial(_add, self.gradients), partial(_add, self.inside))
+                tensor.register_hook(partial(receive, name))
+        self.span = listen(torch, outputs, reads, self._sent, self._turned)
         self.handed = {name: weakref.ref(tensor) for name, tensor in outputs.items()}
 
     def _in_task(self, task: int) -> None:
-        if task != self._task:  # another pass through the same graph: what the one before brought is over
+        if task != self._task:  # another pass through the same graph: what the one before brought is another matter
             self._task = task
-            self.cotangents.clear()
-            self.gradients.clear()
-            self.inside.clear()
+            self.cotangents, self.gradients, self.inside = {}, {}, {}
+
+    def _sent(self, name: str, contribution: Any) -> None:
+        _add(self.gradients, name, contribution.detach())
+
+    def _turned(self, name: str, contribution: Any) -> None:
+        _add(self.inside, name, contribution.detach())
 
 
-def _add(total: dict[str, Any], name: str, contribution: Any) -> None:
-    part = contribution.detach()
+def _add(total: dict[str, Any], name: str, part: Any) -> None:
     total[name] = total[name].add_(part) if name in total else part.clone()
 
 

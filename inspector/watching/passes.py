@@ -32,7 +32,7 @@ class Passes:
         self._task = -1
         self._reached: dict[str, dict[Call, None]] = {}
         self._alive: dict[str, list[weakref.ref[Call]]] = {}
-        self._kept: list[Call] = []
+        self._kept: dict[str, list[Call]] = {}
         self._tips: dict[str, list[weakref.ref[Call]]] = {}
         self._forward = 0
         self._inside = False
@@ -54,8 +54,8 @@ class Passes:
         alive[:] = [ref for ref in alive if ref() is not None]
         alive.append(weakref.ref(call))
         if not self._inside:
-            self._kept.clear()
-        self._kept.append(call)
+            self._kept.pop(part, None)
+        self._kept.setdefault(part, []).append(call)
 
     @property
     def forward(self) -> int:
@@ -87,7 +87,7 @@ class Passes:
         return task
 
     def _end(self) -> None:
-        for part in self._alive:
+        for part in self._alive | self._reached:
             calls = self.open(part)
             if part in self._reached:
                 reached = self._reached[part]

@@ -22,7 +22,7 @@ __all__ = ["Record", "loop_record", "sequence_record"]
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What went through a part, in float64.
+    """What went through a part, in the precision of the model, but float32 for half of it.
 
     Attributes
     ----------
@@ -57,6 +57,13 @@ class Record:
     seeds: Mapping[str, Array]
     theirs: Mapping[str, Array]
     precision: str
+
+    @property
+    def numbers(self) -> int:
+        """About how many numbers a run keeps of all its steps: those of the gates, the states and what is between."""
+        steps, batch, _ = self.inputs.shape
+        rows = [2 * len(array) for name, array in self.weights.items() if "weight_ih" in name]
+        return int(steps) * int(batch) * sum(rows)
 
     def first(self, batch: int) -> Record:
         """Of the first sequences of the batch alone; the gradients by the weights, which need all, are left out."""
@@ -191,5 +198,6 @@ def _same(tensor: Any) -> Any:
 
 
 def _array(tensor: Any) -> Array:
-    array: Array = tensor.detach().cpu().double().numpy()
+    tensor = tensor.detach().cpu()
+    array: Array = (tensor if tensor.dtype.itemsize >= 4 else tensor.float()).numpy()
     return array

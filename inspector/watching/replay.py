@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import importlib.util
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.recurrent.unroll import Run
 
+from .call import Kind
 from .record import Record
 
 Array = npt.NDArray[Any]
 
 __all__ = ["Replay", "replay"]
+
+_LONG, _MANY = 1024, 2**22
+"""Timesteps times weights, or numbers on the tape, from which compiling pays."""
+_MUCH = 2**30
+"""Bytes on the tape from which it is computed again piece by piece instead."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,41 +53,51 @@ def replay(record: Record, dtype: Any) -> Replay:
     """Run a record through cells with its weights."""
     cell = _cell(record, dtype)
     batch = record.inputs.shape[1]
-    inputs = tg.tensor(record.inputs.astype(dtype), requires_grad=True)
+    inputs = tg.tensor(record.inputs.astype(dtype, copy=False), requires_grad=True)
     start, states = _start(record, cell, batch, dtype)
     run = tg.unroll(
         cell,
         inputs,
         start,
         lengths=record.lengths,
-        between=[mask.astype(dtype) for mask in record.masks] or None,
-        restarts={t: [None if one is None else one.astype(dtype) for one in row] for t, row in record.restarts.items()}
+        between=[mask.astype(dtype, copy=False) for mask in record.masks] or None,
+        restarts={
+            t: [None if one is None else one.astype(dtype, copy=False) for one in row]
+            for t, row in record.restarts.items()
+        }
         or None,
     )
     return Replay(run, _loss(record, run, dtype), inputs, states)
 
 
 def _cell(record: Record, dtype: Any) -> Any:
-    """Our cells with the weights of a record, compiled if the run is long."""
+    """Our cells with the weights of a record."""
     kind, weights = record.kind, record.weights
-    options: dict[str, Any] = {"dtype": dtype, "bias": any(name.startswith("bias") for name in weights)}
-    if kind.name.startswith("RNN"):
-        options["nonlinearity"] = kind.nonlinearity
-    make = {"RNN": tg.cells.RNNCell, "LSTM": tg.cells.LSTMCell, "GRU": tg.cells.GRUCell}[kind.name.removesuffix("Cell")]
-    if kind.steps_once:
-        width, hidden = weights["weight_ih"].shape[1], weights["weight_hh"].shape[1]
-        cell = make(width, hidden, **options)
-    else:
-        layers = sorted({int(found[1]) for name in weights if (found := re.search(r"_l(\d+)", name))})
-        both = any(name.endswith("_reverse") for name in weights)
-        parts: list[Any] = []
-        for k in layers:
-            width, hidden = weights[f"weight_ih_l{k}"].shape[1], weights[f"weight_hh_l{k}"].shape[1]
-            one = make(width, hidden, **options)
-            parts.append(tg.Bidirectional(one, make(width, hidden, **options)) if both else one)
-        cell = parts[0] if len(parts) == 1 else tg.Stacked(*parts)
+    layers = sorted({int(found[1]) for name in weights if (found := re.search(r"_l(\d+)", name))})
+    suffixes = ["", "_reverse"] if any(name.endswith("_reverse") for name in weights) else [""]
+    parts: list[Any] = []
+    for end in [f"_l{k}" for k in layers] or [""]:
+        ways = [_single(kind, weights, end + suffix, dtype) for suffix in suffixes]
+        parts.append(tg.Bidirectional(*ways) if len(ways) == 2 else ways[0])
+    cell = parts[0] if len(parts) == 1 else tg.Stacked(*parts)
     cell.load_state_dict(weights)
-    return cell
+    small = len(record.inputs) * len(weights) < _LONG and record.numbers < _MANY
+    if small or record.restarts or importlib.util.find_spec("numba") is None:
+        return cell
+    return tg.compile(cell, checkpoint="sqrt" if record.numbers * np.dtype(dtype).itemsize > _MUCH else None)
+
+
+def _single(kind: Kind, weights: Mapping[str, Array], end: str, dtype: Any) -> tg.Cell:
+    rows, width = weights[f"weight_ih{end}"].shape
+    options: dict[str, Any] = {"dtype": dtype, "bias": f"bias_ih{end}" in weights}
+    name = kind.name.removesuffix("Cell")
+    if name == "RNN":
+        return tg.cells.RNNCell(width, rows, nonlinearity=kind.nonlinearity, **options)
+    if name == "GRU":
+        return tg.cells.GRUCell(width, rows // 3, **options)
+    if f"weight_hr{end}" in weights:
+        return tg.cells.ProjectedLSTMCell(width, rows // 4, len(weights[f"weight_hr{end}"]), **options)
+    return tg.cells.LSTMCell(width, rows // 4, **options)
 
 
 def _start(record: Record, cell: Any, batch: int, dtype: Any) -> tuple[Any, dict[str, list[tg.Tensor]]]:
@@ -92,7 +110,7 @@ def _start(record: Record, cell: Any, batch: int, dtype: Any) -> tuple[Any, dict
     for k in range(count):
         flat.append(
             {
-                name: tg.tensor((state if state.ndim == 2 else state[k]).astype(dtype), requires_grad=True)
+                name: tg.tensor((state if state.ndim == 2 else state[k]).astype(dtype, copy=False), requires_grad=True)
                 for name, state in record.states.items()
             }
         )
@@ -112,7 +130,7 @@ def _start(record: Record, cell: Any, batch: int, dtype: Any) -> tuple[Any, dict
 def _loss(record: Record, run: Run, dtype: Any) -> tg.Tensor:
     terms: list[tg.Tensor] = []
     for name, seed in record.seeds.items():
-        seed = seed.astype(dtype)
+        seed = seed.astype(dtype, copy=False)
         if name == "outputs":
             terms += _product(run.outputs, run, seed)
         elif record.kind.steps_once:

@@ -33,6 +33,10 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 0.05, "bfloat16": 0.05
 """The largest disagreement that rounding in PyTorch's precision explains."""
 
 
+_ROOM = 2**31
+"""Bytes that the gradients along time may take in float64."""
+
+
 class Seen(Result):
     """What a pass of a model sent through one of its recurrent parts.
 
@@ -58,13 +62,20 @@ class Seen(Result):
 
     @cached_property
     def _replay(self) -> Replay:
-        return replay(self._record, np.float64 if self._dtype is None else self._dtype)
+        return replay(self._record, self._precision)
+
+    @property
+    def _precision(self) -> Any:
+        if self._dtype is not None:
+            return self._dtype
+        return np.float64 if self._record.numbers * 8 <= _ROOM else np.float32
 
     @property
     def what(self) -> str:
         """Its class, sizes, layers and directions."""
         record, cell = self._record, self.run.cell
-        hidden = record.weights[next(name for name in record.weights if name.startswith("weight_hh"))].shape[1]
+        gates = {"R": 1, "G": 3, "L": 4}[record.kind.name[0]]
+        hidden = next(len(array) for name, array in record.weights.items() if name.startswith("weight_hh")) // gates
         layers = len(cell.layers) if isinstance(cell, tg.Stacked) else 1
         both = any(name.endswith("_reverse") for name in record.weights)
         more = [f"{layers} layers"] * (layers > 1) + ["both directions"] * both
@@ -136,7 +147,7 @@ class Seen(Result):
 
     @cached_property
     def _compared(self) -> tuple[float, str]:
-        record, made = self._record, self._replay
+        record = self._record
         most = TOLERANCE[record.precision]
         theirs = {name: array for name, array in record.theirs.items() if name in record.weights}
         remark = "on the gradients of its parameters"
@@ -146,9 +157,7 @@ class Seen(Result):
             return math.inf, "no gradient reached it"
         if not theirs:
             return math.inf, self._nothing_to_compare()
-        wanted = {name: self._ours(name) for name in theirs}
-        gradients = iter(tg.grad(made.loss, [one for tensors in wanted.values() for one in tensors]))
-        ours = {name: np.stack([next(gradients).data for _ in tensors]) for name, tensors in wanted.items()}
+        ours = {name: self._ours(name) for name in theirs}
         found = _distance([(ours[name].reshape(array.shape), array) for name, array in theirs.items()])
         if self._drift > most:
             remark = f"its outputs differ by {self._drift:.2g}: {self._why_it_differs()}"
@@ -158,15 +167,14 @@ class Seen(Result):
             remark = f"more than rounding in {record.precision}: {self._why_it_differs()}"
         return found, remark
 
-    def _ours(self, name: str) -> list[tg.Tensor]:
-        """The Tensors of the replay whose gradient PyTorch has under a name."""
-        made = self._replay
+    def _ours(self, name: str) -> Array:
+        """Our gradient by what PyTorch has under a name."""
+        made, found = self._replay, self._trace
         if name == "x":
-            return [made.inputs]
+            return np.stack([found.gradient("x", t) for t in range(len(made.run))])
         if name in made.states:
-            return made.states[name]
-        parameters = dict(self.run.cell.named_parameters())
-        return [parameters[name] if name in parameters else parameters[name.replace("_l0", "")]]
+            return np.stack([gradient.data for gradient in tg.grad(made.loss, made.states[name])])
+        return found.parameter_gradient(name if name in found.parameters else name.replace("_l0", ""))
 
     def _nothing_to_compare(self) -> str:
         if self._max_batch is not None:

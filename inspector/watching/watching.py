@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from tinygrad_rnn.arguments import is_integer
@@ -137,16 +138,16 @@ class Watching:
     def _make(self, name: str, latest: list[Call]) -> tuple[Seen, ...]:
         kind, title = Kind.of(self._parts[name]), name or type(self._parts[name]).__name__
         if kind.steps_once:
-            records = [functools.partial(loop_record, steps) for steps in loops(latest)]
+            records = [functools.partial(loop_record, list(map(replace, steps))) for steps in loops(latest)]
         else:
-            records = [functools.partial(sequence_record, call) for call in latest]
+            records = [functools.partial(sequence_record, replace(call)) for call in latest]
         return tuple(Seen(title, record, self._dtype, self._max_batch) for record in records)
 
     def _missing(self, name: str) -> str:
-        if self._passes.open(name):
-            return "it was called, but no backward pass has gone through the model since; call loss.backward()"
         if name in self._capture.unheard:
             return self._capture.unheard[name]
+        if self._passes.open(name):
+            return "it was called, but no backward pass has gone through the model since; call loss.backward()"
         return "it has not been called" + (" before a backward pass" if self._passes.backwards else "; run the model")
 
     # -------------------------------------------------------------------------------------- in words
