@@ -86,6 +86,7 @@ class Maze:
             if column in (0, len(self.xs) - 1) or row in (0, self.stride - 1):
                 self.shapes[point] = frozenset({None})
         self.steps = _steps(self.xs, self.ys, [1.0, *detour, 1.0])
+        self._away: dict[tuple[int, int, int], tuple[list[int], list[int]]] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -132,6 +133,17 @@ class Maze:
         (ax, ay), (bx, by) = self.place(a), self.place(b)
         return abs(ax - bx) + abs(ay - by)
 
+    def away(self, first: int, last: int, level: int) -> tuple[list[int], list[int]]:
+        """How far every point is from those of a row between two columns, as a price, and on which side of them."""
+        key = first, last, level
+        if key not in self._away:
+            xs, ys = _priced(self.xs), _priced(self.ys)
+            across, up = [max(0, xs[first] - x, x - xs[last]) for x in xs], [abs(y - ys[level]) for y in ys]
+            sides = [3 * ((column < first) - (column > last)) for column in range(len(xs))]
+            rises = [(row < level) - (row > level) for row in range(len(ys))]
+            self._away[key] = [x + y for x in across for y in up], [dx + dy for dx in sides for dy in rises]
+        return self._away[key]
+
     def direction(self, a: int, b: int) -> int:
         """The direction in which the second, a neighbour of the first, lies."""
         return self.moves.index(b - a)
@@ -161,12 +173,13 @@ class Maze:
         """What the cheapest way costs, and its points; ``None`` if there is no way."""
         final = {point * _DIRECTIONS + turn: price for (point, turn), price in errand.ends.items()}
         left, moves, steps, passable, exits = _Left(self, errand), self.moves, self.steps, self._passable, self._exits
+        length, side = left.length, left.side
         best: dict[int, int] = {}
         came: dict[int, int] = {}
         heap: list[tuple[int, int, int]] = []
         for point, price in errand.starts.items():
             best[point * _DIRECTIONS + _START] = price
-            heap.append((price + left.length[point], price, point * _DIRECTIONS + _START))
+            heap.append((price + length[point], price, point * _DIRECTIONS + _START))
         heapq.heapify(heap)
         while heap:
             _, cost, state = heapq.heappop(heap)
@@ -183,7 +196,7 @@ class Maze:
                     price += final[following]
                 if (following not in best or price < best[following]) and passable(errand, point, other, turn):
                     best[following], came[following] = price, state
-                    rest = left.length[other] + left.turns[turn][left.side[other]]
+                    rest = length[other] + left.turns[turn][side[other]]
                     heapq.heappush(heap, (price + rest, price, following))
         return None
 
@@ -234,20 +247,11 @@ class _Left:
 
     def __init__(self, maze: Maze, errand: Errand) -> None:
         columns = [point // maze.stride for point, _ in errand.ends]
-        first, last, level = min(columns), max(columns), next(iter(errand.ends))[0] % maze.stride
+        self.length, self.side = maze.away(min(columns), max(columns), next(iter(errand.ends))[0] % maze.stride)
         arrivals: dict[int, int] = {}
         for (_, turn), price in errand.ends.items():
             arrivals[turn] = min(price, arrivals.get(turn, price))
-        xs, ys = _priced(maze.xs), _priced(maze.ys)
-        across, up = [max(0, xs[first] - x, x - xs[last]) for x in xs], [abs(y - ys[level]) for y in ys]
-        self.length = [x + y for x in across for y in up]
-        sides = [3 * ((column < first) - (column > last)) for column in range(len(xs))]
-        rises = [(row < level) - (row > level) for row in range(len(ys))]
-        self.side = [dx + dy for dx in sides for dy in rises]
-        self.turns = [
-            {3 * dx + dy: _to_turn(heading, dx, dy, arrivals) for dx in (-1, 0, 1) for dy in (-1, 0, 1)}
-            for heading in range(4)
-        ]
+        self.turns = _turns(tuple(arrivals.items()))
 
 
 def _steps(xs: Sequence[float], ys: Sequence[float], detour: Sequence[float]) -> list[list[int]]:
@@ -265,11 +269,18 @@ def _priced(values: Sequence[float]) -> list[int]:
     return [round(LENGTH * value) for value in values]
 
 
-def _to_turn(heading: int, dx: int, dy: int, arrivals: Mapping[int, int]) -> int:
+@cache
+def _turns(arrivals: tuple[tuple[int, int], ...]) -> list[dict[int, int]]:
+    """At least what bends and the arrival cost, by the direction of a way and where the end lies."""
+    sides = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+    return [{3 * dx + dy: _to_turn(heading, dx, dy, arrivals) for dx, dy in sides} for heading in range(4)]
+
+
+def _to_turn(heading: int, dx: int, dy: int, arrivals: tuple[tuple[int, int], ...]) -> int:
     """At least what bends and the arrival cost; nothing more at the end itself."""
     if dx == dy == 0:
         return 0
-    return min(BEND * _bends(heading, turn, dx, dy) + price for turn, price in arrivals.items())
+    return min(BEND * _bends(heading, turn, dx, dy) + price for turn, price in arrivals)
 
 
 @cache

@@ -78,8 +78,11 @@ def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
     handles = list(handles)
     if not handles:
         return
-    figure, own = axes.figure.figure, axes.figure.get_layout_engine() is not None
-    figure.draw_without_rendering()
+    figure, engine = axes.figure.figure, axes.figure.get_layout_engine()
+    own = engine is not None
+    if engine is not None:
+        engine.execute(figure)
+    axes.get_tightbbox()  # takes its place and its limits
     scale = 72 / figure.dpi
     box = axes.get_window_extent()
     room = (figure.bbox.x1 - box.x0) * scale - 12

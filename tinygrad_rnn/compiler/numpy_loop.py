@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .places import Place, Row
+from .places import Place
 from .program import Array, Instruction, Program
 from .stages import Output
 
@@ -73,37 +73,42 @@ def interpret(
         Every `cut` steps the rows of `carried` are set to zero, where `shift` steps lie before the first row.
     """
     count = max(steps, default=0) + 2
-    rows = {place: _rows(buffers, place, count) for place in [*inputs.values(), *(o.place for o in outputs), *carried]}
+
+    def rows(place: Place) -> tuple[Array, int]:
+        return _rows(buffers, place, count), place.row.value
+
     home = {output.value: output.place for output in reversed(outputs) if not output.add}
     made = {step.target for step in program.body}
-    calls = [_call(step, program) for step in program.body]
+    reads = [(value, *rows(place)) for value, place in inputs.items()]
+    calls = [
+        (step, _call(step, program), rows(home[step.target]) if step.target in home else None) for step in program.body
+    ]
+    writes = [
+        (value, *rows(place), add) for value, place, add in outputs if add or value not in made or home[value] != place
+    ]
+    zeroed = [rows(place) for place in carried]
     known: dict[int, Any] = dict(program.constants)
     for k in steps:
-        for value, place in inputs.items():
-            known[value] = rows[place][_row(place.row, k)]
-        for step, call in zip(program.body, calls, strict=True):
-            goes = home.get(step.target)
+        # by the number of a Row; with an ellipsis, so that the row of a scalar is an array too
+        at = ((0, ...), (k, ...), (k + 1, ...), (k & 1, ...), (k + 1 & 1, ...))
+        for value, buffer, row in reads:
+            known[value] = buffer[at[row]]
+        for step, call, goes in calls:
             operands = [known[o] if isinstance(o, int) else o.value for o in step.operands]
-            known[step.target] = call(operands, None if goes is None else rows[goes][_row(goes.row, k)])
-        for value, place, add in outputs:
-            target = rows[place][_row(place.row, k)]
+            known[step.target] = call(operands, None if goes is None else goes[0][at[goes[1]]])
+        for value, buffer, row, add in writes:
+            target = buffer[at[row]]
             if add:
                 target += known[value]
-            elif value not in made or home[value] != place:
+            else:
                 target[...] = known[value]
         if cut > 0 and k + shift > 0 and (k + shift) % cut == 0:
-            for place in carried:
-                rows[place][_row(place.row, k)] = 0
+            for buffer, row in zeroed:
+                buffer[at[row]] = 0
 
 
 def _rows(buffers: Mapping[str, Array], place: Place, count: int) -> Array:
     return buffers[place.buffer].reshape(-1, *place.shape) if place.size else np.zeros((count, *place.shape))
-
-
-def _row(row: Row, k: int) -> Any:
-    """The row of timestep k; with an ellipsis, so that the row of a scalar is an array too."""
-    at = {Row.ONLY: 0, Row.NOW: k, Row.NEXT: k + 1, Row.EVEN: k & 1, Row.ODD: (k + 1) & 1}[row]
-    return (at, ...)
 
 
 def _call(step: Instruction, program: Program) -> Callable[[list[Any], Array | None], Any]:
