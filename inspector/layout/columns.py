@@ -15,7 +15,7 @@ from ..text import label_width
 from .order import Spacing
 from .place import Placement, place, rail_row
 from .polylines import Path, moved
-from .route import Routes, Wire, route
+from .route import Wire, route
 from .turn import transposed, turned
 
 __all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out"]
@@ -23,6 +23,9 @@ __all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_
 GAP, ABOVE, BELOW = 46.0, 40.0, 44.0
 """Points between frames, and from a frame up to its output and down to its input."""
 _FOLD, _LONGEST = 190.0, 1500.0
+_KEPT = 256
+_routed: dict[tuple[object, ...], tuple[int, dict[Wire, Path]]] = {}
+"""The last lines that were found, by all that they depend on: the same cell is drawn again and again."""
 
 
 class Fold(NamedTuple):
@@ -156,17 +159,29 @@ def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], t
     outlines = {shape: transposed(step) if step.backward else step for shape, step in kinds.items()}
     states = frozenset.intersection(*(frozenset(highways(outline)) for outline in outlines.values()))
     level = max(rail_row(outline, states) for outline in outlines.values())
-    best: tuple[int, dict[tuple[object, ...], Placement], dict[tuple[object, ...], Routes]] | None = None
+    best: tuple[int, dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]] | None = None
     for extra in (0.0, 12.0, 24.0, 48.0):
         roomy = replace(spacing, row=spacing.row + extra, gap=spacing.gap + extra / 2)
         placements = {shape: place(outline, roomy, states, level, title) for shape, outline in outlines.items()}
         placements |= {shape: turned(step, placements[shape]) for shape, step in kinds.items() if step.backward}
-        routes = {shape: route(step, placements[shape], roomy) for shape, step in kinds.items()}
-        crowded = sum(found.crowded for found in routes.values())
+        found = {shape: _lines(step, placements[shape], roomy) for shape, step in kinds.items()}
+        crowded = sum(along for along, _ in found.values())
         if best is not None and crowded >= best[0]:
             break  # more room is no cure
-        best = crowded, placements, routes
+        best = crowded, {shape: (placements[shape], paths) for shape, (_, paths) in found.items()}
         if not crowded:
             break
     assert best is not None
-    return {shape: (best[1][shape], best[2][shape].paths) for shape in kinds}
+    return best[1]
+
+
+def _lines(step: Step, placement: Placement, spacing: Spacing) -> tuple[int, dict[Wire, Path]]:
+    """How many lines of a placed step have to run along others, and the paths of all."""
+    places = (tuple(part.items()) if isinstance(part, dict) else part for part in vars(placement).values())
+    key = (step.shape, *places, spacing)
+    if key not in _routed:
+        routes = route(step, placement, spacing)
+        for oldest in list(_routed)[: len(_routed) - _KEPT + 1]:
+            _routed.pop(oldest, None)
+        _routed[key] = routes.crowded, routes.paths
+    return _routed[key]

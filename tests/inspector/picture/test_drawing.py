@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.layout import columns
 from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
 from inspector.picture.scene import LEVELS
@@ -114,7 +115,21 @@ def test_every_node_of_a_cell_nobody_has_drawn_yet_is_drawn_once(level: str, run
 @settings(max_examples=10)
 @given(run=runs())
 def test_a_drawing_is_deterministic(run: Run) -> None:
-    assert picture(run) == picture(run)
+    before = picture(run)
+    columns._routed.clear()
+    assert picture(run) == before
+
+
+@pytest.mark.parametrize(("kind", "like"), [("truncated", "gru"), ("masked", "lstm"), ("stacked", "lstm")])
+def test_what_was_drawn_before_makes_no_difference(kind: str, like: str) -> None:
+    """Lines are kept for the next drawing, which may be of something that is not quite the same."""
+    drawings = []
+    for earlier in ([], [run_of(like), run_of(like, steps=1, truncate=1), RUNS[kind]]):
+        columns._routed.clear()
+        for run in earlier:
+            picture(run, steps=slice(0, 1))
+        drawings.append(picture(RUNS[kind]))
+    assert drawings[0] == drawings[1]
 
 
 def crossings_of_boxes(drawing: Picture) -> list[tuple[str, str]]:
