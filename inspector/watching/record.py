@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn.interop.torch_import import import_torch
+from tinygrad_rnn.interop.weights import as_array
 
 from .call import Call, Kind
 
@@ -90,19 +91,19 @@ def sequence_record(call: Call) -> Record:
     """What went through a module that reads a whole sequence."""
     layout = call.layout
     lay = {"x": layout.sequence, "outputs": layout.sequence, "h": layout.state, "c": layout.state}
-    given = {name: _array(lay[name](tensor)) for name, tensor in call.given.items()}
+    given = {name: as_array(lay[name](tensor)) for name, tensor in call.given.items()}
     lengths = layout.lengths
     return Record(
         call.kind,
-        {name: _array(weight) for name, weight in call.weights.items()},
+        {name: as_array(weight) for name, weight in call.weights.items()},
         given.pop("x"),
         None if lengths is None else lengths.numpy(),
         given,
         _masks(call),
         {},
-        _array(layout.sequence(call.gave["outputs"])),
-        {name: _array(lay[name](tensor)) for name, tensor in call.cotangents.items()},
-        {name: _array(lay.get(name, _same)(tensor)) for name, tensor in call.gradients.items()},
+        as_array(layout.sequence(call.gave["outputs"])),
+        {name: as_array(lay[name](tensor)) for name, tensor in call.cotangents.items()},
+        {name: as_array(lay.get(name, _same)(tensor)) for name, tensor in call.gradients.items()},
         _precision([call]),
     )
 
@@ -118,7 +119,7 @@ def loop_record(calls: Sequence[Call]) -> Record:
     }
     theirs: dict[str, Array] = {}
     for name in first.weights:
-        parts = [_array(call.gradients[name]) for call in calls if name in call.gradients]
+        parts = [as_array(call.gradients[name]) for call in calls if name in call.gradients]
         if parts:
             theirs[name] = np.sum(parts, axis=0)
     if "x" in first.asks or any("x" in call.gradients for call in calls):
@@ -126,7 +127,7 @@ def loop_record(calls: Sequence[Call]) -> Record:
     theirs |= {name: _row(first.gradients[name]) for name in names if name in first.gradients}
     return Record(
         first.kind,
-        {name: _array(weight) for name, weight in first.weights.items()},
+        {name: as_array(weight) for name, weight in first.weights.items()},
         np.stack([_row(call.given["x"]) for call in calls]),
         None,
         {name: _row(first.given[name]) for name in names if name in first.given},
@@ -171,7 +172,7 @@ def _masks(call: Call) -> tuple[Array, ...]:
         torch.set_rng_state(call.random)
         drawn = [torch.nn.functional.dropout(like, call.kind.dropout, True) for _ in range(layers - 1)]
     lay = _same if call.layout.packed is None else call.layout.sequence
-    return tuple(_array(lay(mask)) for mask in drawn)
+    return tuple(as_array(lay(mask)) for mask in drawn)
 
 
 def _precision(calls: Sequence[Call]) -> str:
@@ -189,15 +190,9 @@ def _or_zeros(tensor: Any, like: Any) -> Array:
 
 def _row(tensor: Any) -> Array:
     """A state or input of one step, (batch, features)."""
-    array = _array(tensor)
+    array = as_array(tensor)
     return array if array.ndim == 2 else array[None]
 
 
 def _same(tensor: Any) -> Any:
     return tensor
-
-
-def _array(tensor: Any) -> Array:
-    tensor = tensor.detach().cpu()
-    array: Array = (tensor if tensor.dtype.itemsize >= 4 else tensor.float()).numpy()
-    return array

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import operator
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -14,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 import tinygrad_rnn as tg
+from tinygrad_rnn.interop.weights import Group
 from tinygrad_rnn.recurrent.unroll import Run
 
-from .call import Kind
 from .record import Record
 
 Array = npt.NDArray[Any]
@@ -71,33 +70,12 @@ def replay(record: Record, dtype: Any) -> Replay:
 
 
 def _cell(record: Record, dtype: Any) -> Any:
-    """Our cells with the weights of a record."""
-    kind, weights = record.kind, record.weights
-    layers = sorted({int(found[1]) for name in weights if (found := re.search(r"_l(\d+)", name))})
-    suffixes = ["", "_reverse"] if any(name.endswith("_reverse") for name in weights) else [""]
-    parts: list[Any] = []
-    for end in [f"_l{k}" for k in layers] or [""]:
-        ways = [_single(kind, weights, end + suffix, dtype) for suffix in suffixes]
-        parts.append(tg.Bidirectional(*ways) if len(ways) == 2 else ways[0])
-    cell = parts[0] if len(parts) == 1 else tg.Stacked(*parts)
-    cell.load_state_dict(weights)
-    small = len(record.inputs) * len(weights) < _LONG and record.numbers < _MANY
+    """Our cells with the weights of a record, compiled where that pays."""
+    cell = Group("", dict(record.weights), record.kind.nonlinearity).network(dtype)
+    small = len(record.inputs) * len(record.weights) < _LONG and record.numbers < _MANY
     if small or record.restarts or importlib.util.find_spec("numba") is None:
         return cell
     return tg.compile(cell, checkpoint="sqrt" if record.numbers * np.dtype(dtype).itemsize > _MUCH else None)
-
-
-def _single(kind: Kind, weights: Mapping[str, Array], end: str, dtype: Any) -> tg.Cell:
-    rows, width = weights[f"weight_ih{end}"].shape
-    options: dict[str, Any] = {"dtype": dtype, "bias": f"bias_ih{end}" in weights}
-    name = kind.name.removesuffix("Cell")
-    if name == "RNN":
-        return tg.cells.RNNCell(width, rows, nonlinearity=kind.nonlinearity, **options)
-    if name == "GRU":
-        return tg.cells.GRUCell(width, rows // 3, **options)
-    if f"weight_hr{end}" in weights:
-        return tg.cells.ProjectedLSTMCell(width, rows // 4, len(weights[f"weight_hr{end}"]), **options)
-    return tg.cells.LSTMCell(width, rows // 4, **options)
 
 
 def _start(record: Record, cell: Any, batch: int, dtype: Any) -> tuple[Any, dict[str, list[tg.Tensor]]]:
