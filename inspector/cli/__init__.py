@@ -68,6 +68,11 @@ FAMILIES = (
         },
     ),
     Family(
+        "models",
+        "look at a model of yours",
+        {"watch": "Run a PyTorch training script, and tell how the gradient moves through its recurrent parts."},
+    ),
+    Family(
         "shell", "set up the shell", {"completion": "Print what makes the shell complete commands, options and cells."}
     ),
 )

@@ -29,6 +29,7 @@ start here:
   inspector diagnose --cell rnn -T 200            why, and what would help
   inspector whatif --cell lstm --hold f=1         what an open forget gate would change
   inspector check --cell my_cells.py:MyCell       is my cell's gradient right?
+  inspector watch train.py                        how does the gradient move through my PyTorch model?
   inspector compare lstm my_cells.py:MyCell       what does my cell do differently?
 
 `inspector COMMAND --help` has the options of a command, and examples. The exit code is 0 when all went well, 1 when a

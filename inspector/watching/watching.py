@@ -117,6 +117,15 @@ class Watching:
         calls = self.calls(name)
         return next((call for call in reversed(calls) if call.reached), calls[-1])
 
+    def has_seen(self, name: str) -> bool:
+        """Whether there is anything to look at of a part."""
+        return name in self._passes.latest
+
+    @property
+    def model(self) -> str:
+        """The class of the model."""
+        return type(self._model).__name__
+
     def calls(self, name: str) -> tuple[Seen, ...]:
         """All calls of a part in the latest pass; of a cell that is called once a step, its loops.
 
@@ -157,7 +166,7 @@ class Watching:
         rows: list[tuple[str, ...]] = []
         for name in self.names:
             shown = name or "(the model)"
-            if name not in self._passes.latest:
+            if not self.has_seen(name):
                 rows.append((shown, type(self._parts[name]).__name__, "", "not seen", "", self._missing(name)))
                 continue
             seen, count = self[name], len(self.calls(name))
@@ -173,13 +182,13 @@ class Watching:
         return "\n".join("  ".join(map(str.ljust, row, wide)).rstrip() for row in rows)
 
     def __repr__(self) -> str:
-        return f"<Watching: {counted(len(self._parts), 'part')} of {type(self._model).__name__}>"
+        return f"<Watching: {counted(len(self._parts), 'part')} of {self.model}>"
 
     def _repr_html_(self) -> str:
         return notebook.words_above(str(self), "".join(seen._picture() for seen in self._shown()))
 
     def _shown(self) -> list[Seen]:
-        return [self[name] for name in self.names if name in self._passes.latest]
+        return [self[name] for name in self.names if self.has_seen(name)]
 
     def close(self) -> None:
         """Take every hook off again; what was seen stays."""

@@ -53,6 +53,7 @@ SUFFIXES = ["a.tex", "a.dot", "a.mmd", "a.json", "a.html", "a.csv", "a.jpg"]
 FILES = ["a.json", "b.txt", "c"], ["", "none/a.json", "folder", "own.py/a", "a\x00", "n" * 300, "/proc/a.json"]
 FOLDERS = ["folder", "new"], ["own.py", "none/new", "/proc/new", "", "a\x00"]
 WEIGHTS = ["lstm.npz", "rnn.npz"], ["text.npz", "none.npz", "none.safetensors", "a.txt", "", "folder.npz"]
+SCRIPTS = ["own.py"], ["none.py", "folder", "", "a\x00"]
 SHOWN = ["0", "1:", ":1", ":", "-1", "-1:"], ["5:2", "9:12", "a:b", "1:2:3", "", "0:0", "-3", "9" * 30 + ":"]
 TIMES = ["0", "1", "-1"], ["2", "-3", "x", "1.5", "", "9" * 30]
 API = re.compile(
@@ -80,7 +81,11 @@ class Raises(Plain):
 
 def options_of(command: str) -> list[argparse.Action]:
     (commands,) = (action for action in parser_of([command])._actions if isinstance(action, argparse._SubParsersAction))
-    return [action for action in commands.choices[command]._actions if not isinstance(action, argparse._HelpAction)]
+    return [
+        action
+        for action in commands.choices[command]._actions
+        if not isinstance(action, argparse._HelpAction) and action.nargs != argparse.REMAINDER
+    ]
 
 
 def values_of(action: argparse.Action) -> tuple[list[str], list[str]]:
@@ -97,7 +102,15 @@ def values_of(action: argparse.Action) -> tuple[list[str], list[str]]:
         [*(right if ".svg" in str(action.help) else []), *told],
         [*wrong, *(name for name in SUFFIXES if name not in told)],
     )
-    kinds = {"CELL": CELLS, "FIRST:LAST": SHOWN, "FILE": paths, "FOLDER": FOLDERS, "N": NUMBERS, "T": TIMES}
+    kinds = {
+        "CELL": CELLS,
+        "FIRST:LAST": SHOWN,
+        "FILE": paths,
+        "FOLDER": FOLDERS,
+        "N": NUMBERS,
+        "T": TIMES,
+        "SCRIPT": SCRIPTS,
+    }
     return kinds.get(metavar, PAIRS if "=" in metavar else NAMES)
 
 

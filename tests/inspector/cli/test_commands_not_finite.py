@@ -81,7 +81,7 @@ DRAWN = [
 OF_DEAD_UNITS = {"decay --csv a.csv --json a.json", "map", "spectrum", "spectrum --lyapunov", "gates"}
 """What would meet a logarithm of zero."""
 SAID = ["check", "stops", "equations --plain", "graph --plain -o a.json"]
-NO_RUN = {"demo", "cells", "completion"}
+NO_RUN = {"demo", "cells", "completion", "watch"}
 ALIKE = {"equations", "compare"}
 """Whose answers no number plays a part in."""
 
