@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace, norms
 from ..tracing.trace import trace as trace_of
 from .stops import stops
-from .waterfall import Waterfall, waterfall
+from .waterfall import Factor, Waterfall, waterfall
 from .whatif import WhatIf, what_if
 
 __all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Outcome", "Remedy", "diagnose", "life", "outcome"]
@@ -278,25 +277,25 @@ def _evidence(run: Run, fall: Waterfall) -> Iterator[str]:
     much = sum(sign * value for value in parts.values() if sign * value > 0)
     for name, value in sorted(parts.items(), key=lambda pair: -sign * pair[1]):
         if sign * value > 0.05 * much:
-            yield f"{sign * value / much:.0%} of what is {verb} {name}{_typical(run, name)}"
+            yield f"{sign * value / much:.0%} of what is {verb} {name}{_typical(run, fall.factors.get(name))}"
     against = {name: -sign * value for name, value in parts.items() if -sign * value > 0.05 * much}
     if against:
-        ways = ", ".join(f"{name}{_typical(run, name)}" for name in sorted(against, key=lambda name: -against[name]))
+        most_first = sorted(against, key=lambda name: -against[name])
+        ways = ", ".join(f"{name}{_typical(run, fall.factors.get(name))}" for name in most_first)
         yield (
             f"{sum(against.values()) / much:.0%} of that is {'taken back by' if total > 0 else 'made up for by'} {ways}"
         )
 
 
-def _typical(run: Run, part: str) -> str:
+def _typical(run: Run, factor: Factor | None) -> str:
     """The mean of a gate that multiplies, or of the derivative that does."""
-    gate, slope = re.fullmatch(r"× \(?(?:1 − )?([^\s()]+)\)?", part), re.fullmatch(r"\S+′ of (\S+)", part)
-    if gate and any(name == gate[1] for name, _ in run.names):
-        values = [value.data.mean() for (name, _), value in run.names.items() if name == gate[1]]
-        return f" (mean {gate[1]} = {np.mean(values):.2f})"
-    if slope:
-        slopes = [float(np.mean(one.derivatives)) for one in nonlinearities(run) if one.label == slope[1]]
-        return f" (mean slope {np.mean(slopes):.2f})" if slopes else ""
-    return ""
+    if factor is None:
+        return ""
+    values = [value.data.mean() for (name, _), value in run.names.items() if name == factor.gate]
+    if values:
+        return f" (mean {factor.gate} = {np.mean(values):.2f})"
+    slopes = [float(np.mean(one.derivatives)) for one in nonlinearities(run) if one.label == factor.slope]
+    return f" (mean slope {np.mean(slopes):.2f})" if slopes else ""
 
 
 # ----------------------------------------------------------------------------------------- remedies
@@ -304,17 +303,13 @@ def _typical(run: Run, part: str) -> str:
 
 def _remedies(run: Run, loss: Tensor, fall: Waterfall, kept: float, verdict: str) -> Iterator[Remedy]:
     """Changes of gates on the way, and of the weights, that bring the gradient back into bounds."""
-    parts = [str(name) for name in fall.mean.axes["part"]]
-    for part in parts:
-        gate = re.fullmatch(r"× (\(1 − )?([^\s()]+)\)?", part)
-        if gate and _is_gate(run, gate[2]):
-            sign = -1.0 if gate[1] else 1.0
-            sign = -sign if verdict == "explodes" else sign
-            tried = _trial(run, loss, kept, "bias", gate[2])
+    factors = [fall.factors[part] for part in fall.names if part in fall.factors]
+    for factor in factors:
+        if _is_gate(run, factor.gate):
+            sign = -1.0 if factor.closes != (verdict == "explodes") else 1.0
+            tried = _trial(run, loss, kept, "bias", factor.gate)
             yield from _best(tried, [sign * more for more in _BIASES], kept)
-    parameters = dict(run.cell.named_parameters())
-    names = [name for part in parts if (name := part.removeprefix("× ").removesuffix("ᵀ")) in parameters]
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(factor.parameter for factor in factors if factor.parameter):
         yield from _best(_trial(run, loss, kept, "scale", name), _DOWN if verdict == "explodes" else _UP, kept)
 
 

@@ -243,24 +243,21 @@ def jacobians(run: Run, layer: str | None = None, steps: slice | None = None) ->
         left_to_go = np.arange(len(chosen)) if maps.reverse else np.arange(len(chosen))[::-1]
         gap = np.where(left_to_go[:, None] > 0, (bound - product) / left_to_go[:, None], np.nan)
         normal = np.where(values[:, :, 0] > 0, values[:, :, 0] / radius, np.nan)
+    repeated = {**axes, "t": [chosen[place] for place in thinned], "k": range(_POWERS + 1)}
     return Jacobians(
-        maps.label,
-        maps.cell.initialisation,
-        f"({', '.join(maps.names)})" if len(maps.names) > 1 else maps.names[0],
-        maps.size,
-        Labelled(values, {**axes, "rank": range(maps.size)}, "singular value of J_t"),
-        Labelled(radius, axes, "spectral radius of J_t"),
-        Labelled(normal, axes, "largest singular value / spectral radius"),
-        Labelled(effective_rank(values), axes, "effective rank of J_t"),
-        Labelled(surviving, axes, "effective rank of ∂s_T/∂s_t"),
-        Labelled(product, axes, "ln ‖∂s_T/∂s_t‖₂"),
-        Labelled(bound, axes, "Σ ln ‖J_k‖₂, k > t"),
-        Labelled(gap, axes, "nats a step by which the bound is too large"),
-        Labelled(
-            np.stack([powers[place] for place in thinned]),
-            {**axes, "t": [chosen[place] for place in thinned], "k": range(_POWERS + 1)},
-            "‖J_t^k‖₂",
-        ),
+        cell=maps.label,
+        initialisation=maps.cell.initialisation,
+        states=f"({', '.join(maps.names)})" if len(maps.names) > 1 else maps.names[0],
+        size=maps.size,
+        singular_values=Labelled(values, {**axes, "rank": range(maps.size)}, "singular value of J_t"),
+        radius=Labelled(radius, axes, "spectral radius of J_t"),
+        non_normality=Labelled(normal, axes, "largest singular value / spectral radius"),
+        rank=Labelled(effective_rank(values), axes, "effective rank of J_t"),
+        surviving=Labelled(surviving, axes, "effective rank of ∂s_T/∂s_t"),
+        product=Labelled(product, axes, "ln ‖∂s_T/∂s_t‖₂"),
+        bound=Labelled(bound, axes, "Σ ln ‖J_k‖₂, k > t"),
+        gap=Labelled(gap, axes, "nats a step by which the bound is too large"),
+        transient=Labelled(np.stack([powers[place] for place in thinned]), repeated, "‖J_t^k‖₂"),
         not_finite=first_not_finite(run),
     )
 

@@ -70,6 +70,7 @@ class PathOrders(Analysis):
     by_step: Labelled
     totals: Labelled
     parts: Labelled
+    _name: str
 
     @property
     def orders(self) -> tuple[str, ...]:
@@ -111,7 +112,7 @@ class PathOrders(Analysis):
         axes.set_ylim(-0.5, self._last_shown() + 0.5)
         mark_rows(axes, [], [(~np.isfinite(self.totals.values), ALARM)])
         axes.set(xlabel=BACKWARDS, ylabel="order k")
-        title(axes, f"The same for g = ∂L/∂{self.value.rpartition('_')[0]}_t at every timestep")
+        title(axes, f"The same for g = ∂L/∂{self._name}_t at every timestep")
 
     def _last_shown(self) -> int:
         """The highest order with a share worth a place in the picture, at any timestep."""
@@ -122,7 +123,7 @@ class PathOrders(Analysis):
         """Ticks at about ten of the orders that are shown; a note where higher ones are left out."""
         last = self._last_shown()
         places = list(range(0, last + 1, max(1, -(-last // 8))))
-        if self.orders[last].startswith("≥") and places[-1] != last:
+        if isinstance(self.projections.axes["order"][last], str) and places[-1] != last:  # the open one
             places = [*(k for k in places if last - k > 1), last]
         axis.set_ticks(places, [self.orders[k] for k in places])
         if last + 1 < len(self.orders) and np.isfinite(self.by_step.values).any():
@@ -353,19 +354,18 @@ def _result(
     kept = len(labels)
     rows = parts.reshape(len(parts), parts.shape[1] if parts.ndim == 3 else 1, -1)[:kept]
     steps = [np.full(kept, np.nan) if s is None else projections(s[:kept]) for s in series]
+    t, order, share = {"t": range(len(series))}, {"order": labels}, "signed share of the gradient"
+    totals = [0.0 if s is None else float(norms(s.sum(axis=0)[None])[0]) for s in series]
     return PathOrders(
-        repr(run.cell),
-        f"{key[0]}_{key[1]}",
-        told,
-        float(norms(rows.sum(axis=0)[None])[0]),
-        Labelled(projections(rows), {"order": labels}, "signed share of the gradient"),
-        Labelled(norms(rows), {"order": labels}, "gradient norm"),
-        Labelled(steps, {"t": range(len(series)), "order": labels}, "signed share of the gradient"),
-        Labelled(
-            [0.0 if s is None else float(norms(s.sum(axis=0)[None])[0]) for s in series],
-            {"t": range(len(series))},
-            "gradient norm",
-        ),
-        Labelled(rows, {"order": labels, "batch": range(rows.shape[1]), "unit": range(rows.shape[2])}, "gradient"),
+        label=repr(run.cell),
+        value=f"{key[0]}_{key[1]}",
+        edges=told,
+        total=float(norms(rows.sum(axis=0)[None])[0]),
+        projections=Labelled(projections(rows), order, share),
+        norms=Labelled(norms(rows), order, "gradient norm"),
+        by_step=Labelled(steps, {**t, **order}, share),
+        totals=Labelled(totals, t, "gradient norm"),
+        parts=Labelled(rows, {**order, "batch": range(rows.shape[1]), "unit": range(rows.shape[2])}, "gradient"),
         not_finite=not_finite,
+        _name=key[0],
     )

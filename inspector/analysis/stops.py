@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn import Tensor, grad, tensor
+from tinygrad_rnn import Scope, Tensor, grad, tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import dense
 from tinygrad_rnn.autodiff.sweep import sweep
@@ -36,12 +35,15 @@ class Stop(NamedTuple):
     timestep : int or None
     says : str
         The reason in words.
+    name : str
+        What the operation is called within its timestep, such as ``f``.
     """
 
     reason: str
     path: str
     timestep: int | None
     says: str
+    name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +165,19 @@ def cuts(order: list[Tensor]) -> Iterator[tuple[Tensor, str]]:
 
 def _why(node: Tensor, operand: int, total: Any) -> Stop:
     """Why nothing of the cotangent `total` of `node` comes through to one operand."""
-    reason, says = _reason(node, operand, total)
-    return Stop(reason, node.path, node.timestep, says)
+    return _stop(node, *_reason(node, operand, total))
+
+
+def _stop(value: Tensor, reason: str, says: str) -> Stop:
+    links = value.scope.chain() if value.scope is not None else []
+    step = max((k for k, link in enumerate(links) if link.kind == "timestep"), default=-1)
+    return Stop(reason, value.path, value.timestep, says, _joined(links[step + 1 :], value))
+
+
+def _joined(links: Iterable[Scope], value: Tensor) -> str:
+    """The name of a value, or of its operation, after those of scopes around it."""
+    own = value.name or (value.op.name if value.op is not None else "leaf")
+    return "/".join([*(link.name or link.kind for link in links), own])
 
 
 def _reason(node: Tensor, operand: int, total: Any) -> tuple[str, str]:
@@ -189,13 +202,20 @@ def _reason(node: Tensor, operand: int, total: Any) -> tuple[str, str]:
     other = next((v for k, v in enumerate(node.values) if k != operand), None)
     if node.op.name == "multiply" and other is not None and not np.any(other):
         source = node.inputs[1 - operand]
-        name = source.path if isinstance(source, Tensor) else "a constant"
+        name = _seen_from(node, source) if isinstance(source, Tensor) else "a constant"
         return "multiplied by zero", f"multiplied by {name}, which is exactly 0"
     if node.op.name == "where":
         return "masked", "the condition of where picks the other side at every element"
     if node.op.kind in ("nonlinear", "choice"):
         return "saturated", f"{node.op.name} has slope 0 at all {counted(np.size(node.values[operand]), 'element')}"
     return "zero derivative", f"the derivative of {node.op.name} is 0 here"
+
+
+def _seen_from(node: Tensor, value: Tensor) -> str:
+    """The path of a value, without the timestep if that is the same."""
+    if value.scope is None or value.timestep != node.timestep:
+        return value.path
+    return _joined([link for link in value.scope.chain() if link.kind != "timestep"], value)
 
 
 def _local(node: Tensor, operand: int, cotangent: Any) -> bool:
@@ -215,26 +235,22 @@ def _unconnected(order: list[Tensor], value: Tensor, run: Run | None) -> Iterato
     for node, where in cuts(order):
         if node.origin.source in known:
             found = True
-            yield Stop("detached", node.path, node.timestep, where)
+            yield _stop(node, "detached", where)
     if not found:
         for node, where in cuts(order):
             if node.origin.how == "no_grad":
                 found = True
-                yield Stop("not recorded", node.path, node.timestep, where)
+                yield _stop(node, "not recorded", where)
     if not found:
-        yield Stop("no path", value.path, value.timestep, "the loss was not computed from it")
+        yield _stop(value, "no path", "the loss was not computed from it")
 
 
 def _merged(reasons: tuple[Stop, ...]) -> Iterator[str]:
     """One line for what stops at several timesteps in the same way."""
-    named = [(stop, stop.path.rpartition("t=")[2].partition("/")[2] or stop.path) for stop in reasons]
-    keys = dict.fromkeys((stop.reason, name, stop.says.replace(f"t={stop.timestep}/", "")) for stop, name in named)
-    for (reason, name, says), group in itertools.product(keys, [named]):
-        steps = [
-            s.timestep
-            for s, own in group
-            if (s.reason, own, s.says.replace(f"t={s.timestep}/", "")) == (reason, name, says)
-        ]
+    alike: dict[tuple[str, str, str], list[int | None]] = {}
+    for stop in reasons:
+        alike.setdefault((stop.reason, stop.name, stop.says), []).append(stop.timestep)
+    for (reason, name, says), steps in alike.items():
         known = [t for t in steps if t is not None]
         times = f", t = {known[0]}" if len(set(known)) == 1 else f", t = {max(known)} … {min(known)}" if known else ""
         yield f"{reason}: {says} ({name}{times})"

@@ -226,24 +226,21 @@ def strongest_path(
     places = tuple(Place(*step, told(*step[:2])) for step in paths.path(source, element))
     sums = paths.found[source.id]
     best, total, mean = (float(values[element]) for values in (sums.best, sums.total, sums.mean))
+    numbered = {"place": [f"{k}: {place.text}" for k, place in enumerate(places)]}
     return StrongestPath(
-        repr(run.cell),
-        places[-1].text,
-        "loss" if end is None else names[target.id],
-        best,
-        math.prod(math.copysign(1.0, place.derivative) for place in places),
-        math.exp(best - total),
-        float(sums.number[element]) / math.log(10),
-        max(0.0, total - mean) / math.log(10),
-        abs(float(sums.sign[element])),
-        Labelled(
-            [p.derivative for p in places],
-            {"place": [f"{k}: {p.text}" for k, p in enumerate(places)]},
-            "local derivative",
-        ),
-        places,
-        frozenset(_edges(places, run)),
-        run,
+        label=repr(run.cell),
+        start=places[-1].text,
+        end="loss" if end is None else names[target.id],
+        strength=best,
+        sign=math.prod(math.copysign(1.0, place.derivative) for place in places),
+        share=math.exp(best - total),
+        paths=float(sums.number[element]) / math.log(10),
+        effective=max(0.0, total - mean) / math.log(10),
+        coherence=abs(float(sums.sign[element])),
+        derivatives=Labelled([place.derivative for place in places], numbered, "local derivative"),
+        places=places,
+        edges=frozenset(_edges(places, run)),
+        run=run,
         not_finite=not_finite,
     )
 

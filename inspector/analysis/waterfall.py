@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,16 +24,43 @@ from ..plots.figures import Canvas, picture
 from ..plots.legends import legend, shortened, title, visible
 from ..plots.style import FINE, HEAVY, KEY, THIN
 from ..results import Analysis, Labelled
-from ..steps.labels import APPLIED, formula, symbol
+from ..steps.labels import APPLIED, formula, is_silent, symbol
 from ..tracing.finite import NotFinite
 from ..tracing.names import is_reversed, recorded, state_values
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace
 from ..tracing.trace import trace as trace_of
 
-__all__ = ["Waterfall", "waterfall"]
+__all__ = ["Factor", "Waterfall", "waterfall"]
 
 SIDE = "side branches"
+
+
+class Factor(NamedTuple):
+    """What an operation multiplies a gradient by on the way to one of its operands.
+
+    Attributes
+    ----------
+    text : str
+        How it reads: ``× f``, ``× (1 − z)``, ``σ′ of g``, ``weight_hhᵀ``.
+    by : str
+        What multiplies where that is the whole of it: ``f``, ``(1 − z)``.
+    gate : str
+        The named value that multiplies.
+    closes : bool
+        Whether one less that does.
+    slope : str
+        The value whose nonlinear function's derivative it is.
+    parameter : str
+        The parameter that multiplies.
+    """
+
+    text: str
+    by: str = ""
+    gate: str = ""
+    closes: bool = False
+    slope: str = ""
+    parameter: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +80,8 @@ class Waterfall(Analysis):
         The whole log ratio: the sum over the parts.
     norms : Labelled (t,)
         ‖∂L/∂s_t‖, which is 0 or not finite where there is nothing to measure, or the step before is.
+    factors : mapping of str to Factor
+        What the parts are by their names, but for side branches.
     """
 
     label: str
@@ -61,6 +90,7 @@ class Waterfall(Analysis):
     mean: Labelled
     total: Labelled
     norms: Labelled
+    factors: Mapping[str, Factor] = field(repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,11 +117,11 @@ class Waterfall(Analysis):
 
     def _fills(self) -> dict[str, dict[str, Any]]:
         """Colour and hatching of each part, and of the total."""
-        gates_first = sorted(self.names, key=lambda name: not name.startswith("× "))
-        looks = styles(name.removeprefix("× ") for name in gates_first)
+        by = {name: factor.by for name, factor in self.factors.items() if factor.by}
+        looks = styles([*by.values(), *(name for name in self.names if name not in by)])
         fills: dict[str, dict[str, Any]] = {}
         for name in self.names:
-            look = looks[name.removeprefix("× ")]
+            look = looks[by.get(name, name)]
             fills[name] = {"facecolor": look.colour, "hatch": look.hatch, "edgecolor": PAPER}
         return {**fills, SIDE: {"facecolor": NEUTRAL}, "total": {"facecolor": INK}}
 
@@ -203,7 +233,7 @@ def waterfall(run: Run, loss: Tensor, state: str | None = None) -> Waterfall:
         if state in (None, name)
     }
     chosen = state if state is not None else max(found, key=lambda name: _kept(found[name]))
-    return _result(repr(run.cell), chosen, found[chosen], trace.not_finite)
+    return _result(repr(run.cell), chosen, found[chosen], names.factors, trace.not_finite)
 
 
 class _Fall:
@@ -283,45 +313,73 @@ class _Names:
         ends = [loss, *(value for series in state_values(run).values() for value in series)]
         self.owners, self.graph = parts_of(ends), Graph(ends)
         self.parameters = {parameter.id: name for name, parameter in run.cell.named_parameters()}
+        self.factors: dict[str, Factor] = {}
 
     def factor(self, value: Tensor, operand: int) -> str:
-        """What the derivative of a value by one of its operands is: ``× f``, ``σ′ of g``, ``weight_hhᵀ``."""
+        """How the derivative of a value by one of its operands reads; :attr:`factors` has what it is."""
+        factor = self._factor(value, operand)
+        return self.factors.setdefault(factor.text, factor).text
+
+    def _factor(self, value: Tensor, operand: int) -> Factor:
         node, owner = self.graph.find(value), self.owners.get(value.id)
         operands = [self.graph.nodes[k] for k in node.inputs]
         sign = symbol(node.op)
-        others = [self._text(other) for k, other in enumerate(operands) if k != operand]
-        if node.op in ("multiply", "divide", "maximum", "minimum"):
-            return f"{sign} {others[0]}" if node.op != "divide" or operand == 0 else f"÷′ of {self._text(node)}"
-        if node.op == "matmul":
-            return f"{others[0]}ᵀ"
+        if node.op == "divide" and operand == 1:
+            return Factor(f"÷′ of {self._text(node)}")
+        if node.op in ("multiply", "divide", "maximum", "minimum", "matmul"):
+            other = self._shown(operands[1 - operand])
+            text, parameter = self._text(other), self._parameter(other)
+            if node.op == "matmul":
+                return Factor(f"{text}ᵀ", parameter=parameter)
+            if node.op != "multiply":
+                return Factor(f"{sign} {text}")
+            return Factor(f"{sign} {text}", text, *self._gate(other), parameter=parameter)
         if node.primitive.activation:
-            inner = operands[0].name
-            return f"{sign}′({inner})" if inner and not node.name else f"{sign}′ of {node.name or owner or '…'}"
-        return f"{sign} of {owner}" if owner else sign
+            inner, of = operands[0].name, node.name or owner
+            if inner and not node.name:
+                return Factor(f"{sign}′({inner})")
+            return Factor(f"{sign}′ of {of or '…'}", slope=of or "")
+        return Factor(f"{sign} of {owner}" if owner else sign)
+
+    def _gate(self, node: Node) -> tuple[str, bool]:
+        """The name of a value, or of what one less it is, and which of both."""
+        operands = [self._shown(self.graph.nodes[k]) for k in node.inputs]
+        if node.name is None and node.op == "subtract" and operands[0].op == "constant":
+            return operands[1].name or "", bool(np.all(operands[0].value == 1))
+        return node.name or "", False
+
+    def _shown(self, node: Node) -> Node:
+        """The value that a nameless slice or view shows."""
+        while node.name is None and (node.op == "getitem" or is_silent(node)):
+            node = self.graph.nodes[node.inputs[0]]
+        return node
 
     def _text(self, node: Node) -> str:
         """A value in a few signs: its name, a number, or a short expression in brackets where it needs them."""
-        while node.op == "getitem" and node.name is None:
-            node = self.graph.nodes[node.inputs[0]]
         return formula(node, self.graph, self._name, "…", depth=2, within=APPLIED) or "…"
 
+    def _parameter(self, node: Node) -> str:
+        return self.parameters.get(node.tensor.id, "") if node.tensor is not None else ""
+
     def _name(self, node: Node) -> str | None:
-        own = self.parameters.get(node.tensor.id) if node.tensor is not None else None
-        return own or node.name or ("constant" if node.is_leaf and node.value.size > 1 else None)
+        return self._parameter(node) or node.name or ("constant" if node.is_leaf and node.value.size > 1 else None)
 
 
-def _result(label: str, state: str, falls: Sequence[_Fall], not_finite: NotFinite | None) -> Waterfall:
+def _result(
+    label: str, state: str, falls: Sequence[_Fall], factors: Mapping[str, Factor], not_finite: NotFinite | None
+) -> Waterfall:
     seen = dict.fromkeys(name for fall in falls for name, value in fall.bars.items() if value != 0 and name != SIDE)
     names = (*seen, SIDE)
     table = np.array([[fall.bars.get(name, 0.0) if fall.bars else math.nan for name in names] for fall in falls])
     t = [fall.t for fall in falls]
     return Waterfall(
-        label,
-        state,
-        Labelled(table, {"t": t, "part": names}, "nats"),
-        Labelled([_mean(column) for column in table.T], {"part": names}, "nats"),
-        Labelled([fall.total for fall in falls], {"t": t}, "nats"),
-        Labelled([fall.norm for fall in falls], {"t": t}, "gradient norm"),
+        label=label,
+        state=state,
+        parts=Labelled(table, {"t": t, "part": names}, "nats"),
+        mean=Labelled([_mean(column) for column in table.T], {"part": names}, "nats"),
+        total=Labelled([fall.total for fall in falls], {"t": t}, "nats"),
+        norms=Labelled([fall.norm for fall in falls], {"t": t}, "gradient norm"),
+        factors={name: factors[name] for name in seen},
         not_finite=not_finite,
     )
 

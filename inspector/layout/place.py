@@ -89,9 +89,15 @@ def place(step: Step, spacing: Spacing, states: frozenset[str], level: int, titl
     heights |= {state: spacing.bus * (k + 1) for k, state in enumerate(buses)}
     top = max([*rows.row.values(), level if rails else 1])
     return Placement(
-        at, heights, frozenset(rails), _x_port(inside, x, {entering(state) for state in buses}, width),
-        width - 18.0, width, base + spacing.row * (top - 1) + 14 + 42, title,
-    )  # fmt: skip
+        at=at,
+        rails=heights,
+        highways=frozenset(rails),
+        x_port=_x_port(inside, x, {entering(state) for state in buses}, width),
+        output_port=width - 18.0,
+        width=width,
+        height=base + spacing.row * (top - 1) + 14 + 42,
+        title=title,
+    )
 
 
 def _x_port(items: Sequence[Item], x: dict[Key, float], buses: set[Key], width: float) -> float:

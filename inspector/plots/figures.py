@@ -23,8 +23,9 @@ from .legends import visible, wrapped
 
 __all__ = ["Canvas", "axes_of", "picture", "save", "warn"]
 
-FORMATS = ("svg", "png", "pdf")
 _WARNING = 9.0
+_UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
+"""The formats in which figures are written, with what keeps the date out of each."""
 
 Drawing = ParamSpec("Drawing")
 
@@ -105,15 +106,14 @@ def save(figure: Any, path: str | Path) -> Path:
     ValueError
         If the suffix is none of these.
     """
-    kind = files.suffix_of(path, FORMATS)
+    kind = files.suffix_of(path, tuple(_UNDATED))
     return files.write(path, _bytes(figure.figure if isinstance(figure, Axes) else figure, kind))
 
 
 def _bytes(figure: Any, kind: str) -> bytes:
-    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     data = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "tinygrad-rnn", "svg.fonttype": "none"}), np.errstate(all="ignore"):
-        figure.savefig(data, format=kind, dpi=144, bbox_inches="tight", metadata=undated)
+        figure.savefig(data, format=kind, dpi=144, bbox_inches="tight", metadata=_UNDATED[kind])
     return data.getvalue()
 
 

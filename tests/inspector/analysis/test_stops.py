@@ -87,6 +87,21 @@ def test_the_same_reason_at_many_steps_is_one_line() -> None:
     assert len(said) == 2 and said[1].strip() == "saturated: relu has slope 0 at all 3 elements (shut, t = 7 … 1)"
 
 
+def test_what_multiplies_by_zero_is_said_once_for_all_steps() -> None:
+    class Shut(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            return (tg.named(kept=state[0] * tg.named(shut=tg.relu(x - 50.0))) + x,)
+
+    run = tg.unroll(Shut(3, 3), np.ones((4, 1, 3)))
+    found = inspector.stops(run.outputs[-1].sum(), run.states[0][0])
+    assert [(stop.path, stop.name, stop.says) for stop in found.reasons] == [
+        ("t=3/kept", "kept", "multiplied by shut, which is exactly 0")
+    ]
+    stack = tg.unroll(tg.Stacked([Shut(3, 3), Shut(3, 3)]), np.ones((4, 1, 3)))
+    found = inspector.stops((stack.stacked**2).sum(), stack.states[0][0][0])
+    assert "  multiplied by zero: multiplied by layer1/shut, which is exactly 0 (kept, t = 3 … 1)" in str(found)
+
+
 @FEW
 @given(run=runs())
 def test_a_gradient_is_zero_exactly_where_reasons_leave_no_way(run: Run) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.analysis.waterfall import Waterfall
+from inspector.analysis.waterfall import Factor, Waterfall
 from tests.inspector.analysis.networks import KINDS, X, network
 from tests.random_cells import runs
 from tests.strategies import FEW
@@ -56,6 +56,30 @@ def test_parts_of_any_cell_add_up_to_its_decay(run: Run) -> None:
         norms = trace.norm(state)
         if np.isfinite(norms).all():
             check_sums(inspector.waterfall(run, loss, state), norms, run.reverse)
+
+
+class Mixed(tg.Cell):
+    """h' = (1 - z) tanh(W h) + x, with a gate z of the input."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3, seed=0)
+        self.weight = self.parameter("weight", (3, 3), 2.0 * np.eye(3))
+
+    def step(self, x: Any, state: Any) -> Any:
+        z = tg.named(z=tg.sigmoid(x))
+        n = tg.named(n=tg.tanh(state.h @ self.weight.T))
+        return ((1.0 - z) * n + x,)
+
+
+def test_what_a_factor_is_need_not_be_read_off_its_name() -> None:
+    run = tg.unroll(Mixed(), X)
+    found = inspector.waterfall(run, run.outputs[-1].sum())
+    assert found.factors == {
+        "× (1 − z)": Factor("× (1 − z)", by="(1 − z)", gate="z", closes=True),
+        "tanh′ of n": Factor("tanh′ of n", slope="n"),
+        "weightᵀ": Factor("weightᵀ", parameter="weight"),
+    }
+    assert found.names == (*found.factors, "side branches") and "factors" not in found.to_dict()
 
 
 class Leaky(tg.Cell):
