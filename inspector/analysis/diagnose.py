@@ -170,7 +170,7 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     run, loss = recorded(run, loss)
     found = trace_of(run, loss)
     whole = _whole(found)
-    verdict, kept, half_life = outcome(found)
+    verdict, kept, half_life = outcome(found, found.not_finite is None)
     far, near = _ends(whole, found)
     if verdict == "not finite":
         return _broken(found, whole)
@@ -202,10 +202,10 @@ class Outcome(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def outcome(found: GradientTrace) -> Outcome:
-    """The verdict on a trace, see :class:`Diagnosis`."""
+def outcome(found: GradientTrace, is_finite: bool) -> Outcome:
+    """The verdict on a trace, see :class:`Diagnosis`; `is_finite` says whether all values of the run are."""
     whole = _whole(found)
-    if found.not_finite is not None or not np.isfinite(whole).all():
+    if not (is_finite and np.isfinite(whole).all()):
         return Outcome("not finite", math.nan, math.nan)
     far, near = _ends(whole, found)
     kept = float(whole[far] / whole[near]) if whole[near] else 0.0

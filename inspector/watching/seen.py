@@ -194,7 +194,7 @@ class Seen(Result):
     @property
     def outcome(self) -> Outcome:
         """The verdict on the gradient along time, what is left of it at the other end, and its half-life."""
-        return outcome(self._trace)
+        return outcome(self._trace, math.isfinite(self._drift))
 
     @np.errstate(all="ignore")
     def _text(self) -> str:

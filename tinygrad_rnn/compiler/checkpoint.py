@@ -6,6 +6,7 @@ what is computed again at a time grow with sqrt(T), for one more forward pass.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -98,16 +99,22 @@ class Checkpointed:
         """As :meth:`Recurrence.backward`, segment by segment from the last."""
         loop = self.recurrence.adjoint_loop(seeds.everywhere, detail)
         segments = self.segments(given.steps)
-        room: dict[int, Array] | None = None if detail == "all" else {}
+        room: dict[int, Array] = {}
         carry: Mapping[Name, Array] = seeds.last
+        arriving: dict[int, Mapping[Name, Array]] = {}
         dx: Array | None = None
         totals: list[Any] = [None] * len(given.operands)
         inner: dict[Key, Array] = {}
-        shares: list[Callable[[int], Sequence[Any]]] = []
-        for number, (start, stop) in reversed(list(enumerate(segments))):
+
+        def go_back(number: int, room: dict[int, Array] | None) -> Cotangents:
+            start, stop = segments[number]
+            outside = {key: array[start:stop] for key, array in seeds.everywhere.items()}
             piece = self.segment(tape, given, number, room)
-            outside = Seeds({key: array[start:stop] for key, array in seeds.everywhere.items()}, carry)
-            found = loop.run(piece, given.part(start, stop), outside, wanted)
+            return loop.run(piece, given.part(start, stop), Seeds(outside, arriving[number]), wanted)
+
+        for number, (start, stop) in reversed(list(enumerate(segments))):
+            arriving[number] = carry
+            found = go_back(number, room)
             carry = {name: np.array(state) for name, state in found.states.items()}
             totals = [_plus(total, share) for total, share in zip(totals, found.operands, strict=True)]
             if found.x is not None:
@@ -116,10 +123,13 @@ class Checkpointed:
             for key, rows in found.inner.items():
                 whole = inner.setdefault(key, np.empty((given.steps, *rows.shape[1:]), rows.dtype))
                 whole[start:stop] = rows
-            shares.append(found.share)
+
+        @functools.cache  # whoever asks for one share, asks for those of all parameters
+        def share_in(number: int) -> Callable[[int], Sequence[Any]]:
+            return go_back(number, None).share
 
         def share(k: int) -> Sequence[Any]:
-            return shares[len(segments) - 1 - k // self.every](k % self.every)
+            return share_in(k // self.every)(k % self.every)
 
         result = Cotangents(dx, carry, totals, inner, share)
         return replace(result, inner=self.recurrence.as_named(inner, carry, given)) if detail else result
