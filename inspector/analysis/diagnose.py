@@ -242,8 +242,7 @@ def _ends(whole: Any, found: GradientTrace) -> tuple[int, int]:
 
 def _stopped(run: Run, found: GradientTrace, whole: Any, far: int) -> Diagnosis:
     state = run.cells[0].states[far]
-    why = [stops(found.loss, leaf, run) for leaf in state]
-    lines = list(dict.fromkeys(line.strip() for one in why for line in str(one).splitlines()[1:]))
+    lines = dict.fromkeys(line for leaf in state for line in stops(found.loss, leaf, run).lines())
     finding = f"no gradient reaches t = {far}" if whole.any() else "the gradient is exactly 0 at every timestep"
     return Diagnosis("stops", finding, tuple(lines), (), found.states[0], 0.0, math.nan, None, found)
 

@@ -70,7 +70,19 @@ class Stops(Analysis):
             else f"a gradient of norm {self.norm:.3g} arrives"
         )
         head = f"{self.value}: {arrives if self.norm else 'no gradient arrives'}"
-        return "\n".join([head, *(f"  {line}" for line in _merged(self.reasons))])
+        return "\n".join([head, *(f"  {line}" for line in self.lines())])
+
+    def lines(self) -> Iterator[str]:
+        """The dead ends in words, one line for those of several timesteps that are alike."""
+        alike: dict[tuple[str, str, str], list[int | None]] = {}
+        for stop in self.reasons:
+            alike.setdefault((stop.reason, stop.name, stop.says), []).append(stop.timestep)
+        for (reason, name, says), steps in alike.items():
+            known = [t for t in steps if t is not None]
+            times = (
+                f", t = {known[0]}" if len(set(known)) == 1 else f", t = {max(known)} … {min(known)}" if known else ""
+            )
+            yield f"{reason}: {says} ({name}{times})"
 
 
 @np.errstate(all="ignore")
@@ -243,14 +255,3 @@ def _unconnected(order: list[Tensor], value: Tensor, run: Run | None) -> Iterato
                 yield _stop(node, "not recorded", where)
     if not found:
         yield _stop(value, "no path", "the loss was not computed from it")
-
-
-def _merged(reasons: tuple[Stop, ...]) -> Iterator[str]:
-    """One line for what stops at several timesteps in the same way."""
-    alike: dict[tuple[str, str, str], list[int | None]] = {}
-    for stop in reasons:
-        alike.setdefault((stop.reason, stop.name, stop.says), []).append(stop.timestep)
-    for (reason, name, says), steps in alike.items():
-        known = [t for t in steps if t is not None]
-        times = f", t = {known[0]}" if len(set(known)) == 1 else f", t = {max(known)} … {min(known)}" if known else ""
-        yield f"{reason}: {says} ({name}{times})"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import tinygrad_rnn as tg
 
+from ..tracing.names import own_name
 from .theme import BLUE, CURVES, GATES, GREEN, ORANGE, PINK
 
 __all__ = ["Style", "styles"]
@@ -108,18 +109,24 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     return found
 
 
-def _kind(name: str) -> str:
+class _Registered(NamedTuple):
+    """What names of the same registered cell have in common."""
+
+    cell: str
+
+
+def _kind(name: str) -> _Registered | str:
     """What a name has in common with those of other layers: the registered cell, the state or the gate."""
     word = re.match(r"\w*", name)
     assert word is not None
     cell = _cells().get(word[0].lower().removesuffix("cell"))
-    return f"cell {cell}" if cell is not None else name.rpartition("/")[2].removeprefix("z_")
+    return _Registered(cell) if cell is not None else own_name(name).removeprefix("z_")
 
 
-def _own_place(kind: str) -> int | None:
+def _own_place(kind: _Registered | str) -> int | None:
     """Of a state or a registered cell."""
-    if kind.startswith("cell "):
-        return _CELLS[tg.cells.names().index(kind.removeprefix("cell ")) % len(_CELLS)]
+    if isinstance(kind, _Registered):
+        return _CELLS[tg.cells.names().index(kind.cell) % len(_CELLS)]
     return _STATES.get(kind)
 
 

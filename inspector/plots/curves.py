@@ -18,6 +18,7 @@ from tinygrad_rnn.plurals import counted
 from ..picture.curve_styles import Style, styles
 from ..picture.theme import ALARM, GREY, INK, PAPER
 from ..tracing.decay import decay_rate
+from ..tracing.names import own_name
 from ..tracing.trace import GradientTrace
 from .figures import axes_of, save, warn
 from .legends import legend, shortened, title, visible
@@ -125,7 +126,7 @@ def _looks(traces: Mapping[str, GradientTrace], shown: Mapping[str, Sequence[str
 
 def _subject(names: Sequence[str] | None) -> str:
     """What the gradient is taken by, where that is one thing."""
-    kinds = {name.rpartition("/")[2] for name in names or ()}
+    kinds = {own_name(name) for name in names or ()}
     return f"{next(iter(kinds))}_t" if len(kinds) == 1 else "state_t"
 
 

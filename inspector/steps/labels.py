@@ -95,10 +95,14 @@ class Label(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A formula, and how strongly its outermost operation holds it together."""
+    """A formula, and how strongly its outermost operation holds it together; the name of a function that is written
+    in front of its argument, and that.
+    """
 
     text: str
     strength: int
+    function: str = ""
+    argument: str = ""
 
 
 def symbol(op: str) -> str:
@@ -202,7 +206,7 @@ class _Formula(NamedTuple):
         found = (
             self._unary(node, *known) if len(known) == 1 else self._binary(node, *known) if len(known) == 2 else None
         )
-        call = f"{symbol(node.op)}({', '.join(text for text, _ in known)})"
+        call = f"{symbol(node.op)}({', '.join(operand.text for operand in known)})"
         return found or (self._rest() and Text(call, APPLIED))
 
     def _rest(self) -> Text | None:
@@ -217,7 +221,9 @@ class _Formula(NamedTuple):
             return None
         sign = symbol(node.op)
         plain = self.rest is None and operand.strength == ATOM and sign.isalpha() and len(sign) > 1
-        return Text(f"{sign} {operand.text}" if plain else f"{sign}({operand.text})", APPLIED)
+        if plain:
+            return Text(f"{sign} {operand.text}", APPLIED, sign, operand.text)
+        return Text(f"{sign}({operand.text})", APPLIED)
 
     def _binary(self, node: Node, left: Text, right: Text) -> Text | None:
         if node.op == "multiply" and node.inputs[0] == node.inputs[1]:
@@ -249,9 +255,8 @@ def _is_function(op: str) -> bool:
 
 def _squared(operand: Text) -> Text:
     """Of a function, the function's name takes the square, as in ``tanh²c``."""
-    function, _, argument = operand.text.partition(" ")
     if operand.strength == ATOM:
         return Text(f"{operand.text}²", PRODUCT)
-    if operand.strength == APPLIED and _is_function(function) and " " not in argument:
-        return Text(f"{function}²{argument}", PRODUCT)
+    if operand.function:
+        return Text(f"{operand.function}²{operand.argument}", PRODUCT)
     return Text(f"({operand.text})²", PRODUCT)

@@ -22,6 +22,7 @@ __all__ = [
     "gates_of",
     "is_reversed",
     "names_by_id",
+    "own_name",
     "recorded",
     "state_values",
     "states_of",
@@ -159,6 +160,11 @@ def first_reached(run: Run, loss: Tensor) -> tuple[str, int]:
         if values[name][t].id not in outputs and values[name][t].timestep == t and found.norm(name)[t] > 0
     ]
     return max(kept or ends, key=lambda end: float(np.nan_to_num(found.norm(end[0])[end[1]])))
+
+
+def own_name(name: str) -> str:
+    """The name of a value without the layers that it lies in: the h of ``layer0/h``."""
+    return name.split("/")[-1]
 
 
 def is_reversed(run: Run, name: str) -> bool:

@@ -87,7 +87,7 @@ def nonlinearities(run: Run) -> Iterator[Nonlinearity]:
         if step not in steps or not _is_nonlinear(node, operands):
             continue
         prefix, part, t = steps[step]
-        label = names.get(node.id) or _unnamed(node, operands[0], names, owners, prefix)
+        label = "".join(names[node.id]) if node.id in names else _unnamed(node, operands[0], names, owners, prefix)
         seen[label, t] = seen.get((label, t), 0) + 1
         label = label if seen[label, t] == 1 else f"{label} {seen[label, t]}"
         yield Nonlinearity(label, t, node, operands[0], _running(part, t))
@@ -105,22 +105,24 @@ def _is_nonlinear(node: Tensor, operands: list[int]) -> bool:
     return node.op is not None and node.op.kind == "nonlinear" and len(operands) == 1
 
 
-def _names(run: Run) -> dict[int, str]:
-    """Names by Tensor id. Where sequences have ended, what a state is chosen from goes by the state's name too."""
-    found: dict[int, str] = {}
+def _names(run: Run) -> dict[int, tuple[str, str]]:
+    """Prefixes and names by Tensor id. Where sequences have ended, what a state is chosen from goes by its name too."""
+    found: dict[int, tuple[str, str]] = {}
     for prefix, part in parts_of(run):
         for (name, t), value in part.names.items():
-            found.setdefault(value.id, prefix + name)
+            found.setdefault(value.id, (prefix, name))
             if not isinstance(_running(part, t), slice) and value.op is not None and value.op.name == "where":
-                found.setdefault(getattr(value.inputs[1], "id", -1), prefix + name)
+                found.setdefault(getattr(value.inputs[1], "id", -1), (prefix, name))
     return found
 
 
-def _unnamed(node: Tensor, operand: int, names: dict[int, str], owners: dict[int, str | None], prefix: str) -> str:
+def _unnamed(
+    node: Tensor, operand: int, names: dict[int, tuple[str, str]], owners: dict[int, str | None], prefix: str
+) -> str:
     of, owner, op = names.get(node.inputs[operand].id), owners[node.id], node.op
     assert op is not None
-    if of is not None and of.startswith(prefix):
-        return f"{prefix}{op.name}({of.removeprefix(prefix)})"
+    if of is not None and of[0] == prefix:
+        return f"{prefix}{op.name}({of[1]})"
     return f"{prefix}{op.name} in {owner}" if owner is not None else prefix + op.name
 
 

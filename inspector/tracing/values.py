@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def recorded_values(run: Run) -> dict[tuple[str, int], Tensor]:
     for prefix, part in parts_of(run):
         if part.tape is None:
             values |= {(prefix + name, t): value for (name, t), value in part.names.items() if name != "x"}
-    return {**values, **_preactivations(values)}
+    return {**values, **_preactivations(values, _preactivation_names(run))}
 
 
 def insides(run: Run) -> dict[Tensor, tuple[str, Run]]:
@@ -96,12 +96,8 @@ def shares_inside(part: Run, cotangents: Any, owner: Mapping[int, str]) -> Itera
 def in_order(run: Run, gradients: Mapping[tuple[str, int], Any]) -> tuple[str, ...]:
     """The names of gradients in the order in which the cells give them."""
     known = dict.fromkeys(name for name, _ in gradients)
-    given = ["x"]
-    for prefix, part in parts_of(run):
-        names: Iterable[str] = dict.fromkeys(name for name, _ in part.names if name != "x")
-        given += [prefix + name for name in names]
-    before = [_preactivation(name) for name in given]
-    return tuple(name for name in dict.fromkeys([*given, *before, *known]) if name in known)
+    before = _preactivation_names(run)
+    return tuple(name for name in dict.fromkeys([*before, *before.values(), *known]) if name in known)
 
 
 class _Share(Lazy):
@@ -130,12 +126,17 @@ def _timestep(part: Run, k: int) -> int:
     return len(part) - 1 - k if part.reverse else k
 
 
-def _preactivation(name: str) -> str:
-    layer, slash, own = name.rpartition("/")
-    return f"{layer}{slash}z_{own}"
+def _preactivation_names(run: Run) -> dict[str, str]:
+    """What stands in front of each named value is called, by the name of that."""
+    found = {"x": "z_x"}
+    for prefix, part in parts_of(run):
+        found |= {prefix + name: f"{prefix}z_{name}" for name, _ in part.names if name != "x"}
+    return found
 
 
-def _preactivations(values: Mapping[tuple[str, int], Tensor]) -> dict[tuple[str, int], Tensor]:
+def _preactivations(
+    values: Mapping[tuple[str, int], Tensor], before: Mapping[str, str]
+) -> dict[tuple[str, int], Tensor]:
     """The unnamed operand of the activation behind each named value, if both belong to that timestep."""
     named = {value.id for value in values.values()}
     named |= {getattr(v.inputs[1], "id", -1) for v in values.values() if v.op is not None and v.op.name == "where"}
@@ -146,7 +147,7 @@ def _preactivations(values: Mapping[tuple[str, int], Tensor]) -> dict[tuple[str,
         if value.op is None or not value.op.activation or value.timestep != t:  # handed on from earlier
             continue
         operand = value.inputs[0]
-        key = (_preactivation(name), t)
+        key = (before[name], t)
         if key not in values and isinstance(operand, Tensor) and _is_new(operand, t, named, inputs):
             found[key] = operand
     return found
