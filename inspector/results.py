@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .tracing.finite import NotFinite
 
-__all__ = ["Analysis", "Label", "Labelled", "Result", "optional"]
+__all__ = ["Analysis", "Label", "Labelled", "Result", "as_json", "optional"]
 
 Label = str | int | float
 
@@ -250,7 +250,7 @@ class Result:
 
     def to_json(self, path: str | Path) -> Path:
         """Write :meth:`to_dict`; the file appears only when it is complete."""
-        return files.write(path, json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+        return files.write(path, as_json(self.to_dict()))
 
     def records(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """What :meth:`to_csv` writes, the names of its columns and its rows: one a value, with its table, what it is,
@@ -353,6 +353,11 @@ def optional(name: str, who: str) -> Any:
         raise ModuleNotFoundError(
             f"{who} needs {name}, which is not installed: pip install 'tinygrad-rnn[{name}]'", name=name
         ) from None
+
+
+def as_json(value: Any) -> str:
+    """The text of a file of results; what is not finite is ``null``."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def _is_plain(value: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from tinygrad_rnn.plurals import counted
 
 from ..loading.load import make_cell
 from ..loading.processes import processes
+from ..results import as_json
 from ..tracing.finite import in_words
 from ..tracing.sparkline import sparkline
 from ..tracing.values import recorded_values
@@ -70,7 +70,7 @@ def _decay(a: argparse.Namespace) -> tuple[int, str]:
     a.progress(f"drawing {out}")
     inspector.plot_decay(traces if len(traces) > 1 else next(iter(traces.values())), out, names=names)
     if a.json:
-        files.write(a.json, _json(traces))
+        files.write(a.json, as_json({own: _facts(found) for own, found in traces.items()}))
     if a.csv:
         rows = (
             (own, name, t, float(v))
@@ -100,30 +100,17 @@ def _table(traces: Mapping[str, inspector.GradientTrace], names: list[str] | Non
     return "\n".join([*ill, *lines])
 
 
-def _json(traces: Mapping[str, inspector.GradientTrace]) -> str:
-    """By cell how it was initialised, its loss, and of everything the norms and their decay; what is not finite is
-    ``null``.
-    """
-    cells = {}
-    for own, found in traces.items():
-        norms = {name: [_finite(v) for v in found.norm(name).tolist()] for name in found.names}
-        decay = {
-            name: {k: _finite(v) for k, v in inspector.decay_rate(found.norm(name))._asdict().items()}
-            for name in found.names
-        }
-        cells[own] = {
-            "cell": found.label,
-            "initialisation": found.initialisation,
-            "loss": _finite(found.loss.item()),
-            "decay": decay,
-            "norms": norms,
-            "not_finite": found.not_finite and found.not_finite.to_dict(),
-        }
-    return json.dumps(cells, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def _facts(found: inspector.GradientTrace) -> dict[str, Any]:
+    """How a cell was initialised, its loss, and of everything the norms and their decay."""
+    norms = {name: found.norm(name) for name in found.names}
+    return {
+        "cell": found.label,
+        "initialisation": found.initialisation,
+        "loss": found.loss.item(),
+        "decay": {name: inspector.decay_rate(along) for name, along in norms.items()},
+        "norms": {name: along.tolist() for name, along in norms.items()},
+        "not_finite": found.not_finite and found.not_finite.to_dict(),
+    }
 
 
 # -------------------------------------------------------------------------------------------- sweep

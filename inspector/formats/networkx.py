@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import networkx as nx
 
 from ..picture.picture import Picture
+from ..results import as_json
 from ..text import visible
 from . import Fit
 from .css import class_of_shape
@@ -59,17 +58,7 @@ def _storable(value: Any) -> Any:
 
 def write_json(picture: Picture, fit: Fit = None) -> str:
     """The graph in NetworkX's node-link format."""
-    data = _finite(nx.node_link_data(to_networkx(picture), edges="links"))
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    """What JSON can hold, in which there is neither NaN nor infinity: they become ``None``."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return as_json(nx.node_link_data(to_networkx(picture), edges="links"))
 
 
 def write_mmd(picture: Picture, fit: Fit = None) -> str:
