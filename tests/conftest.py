@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
+from matplotlib import textpath
+from matplotlib.backends import backend_agg
+from matplotlib.mathtext import MathTextParser
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.autodiff.scope import Context, context
@@ -45,6 +49,15 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     """What is written has to outlast a process here, not a power cut; a sync can take 10 ms."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mathematics_is_read_once() -> Iterator[None]:
+    """Matplotlib makes a parser for every picture, which reads the numbers beside its ticks all over again."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (backend_agg, textpath):
+            patch.setattr(module, "MathTextParser", functools.cache(MathTextParser))
         yield
 
 
