@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -60,8 +61,13 @@ LOOKS = {
 }
 
 
-def imports(file: Path) -> Iterator[str]:
+@cache
+def imports(file: Path) -> frozenset[str]:
     """What a file imports when it is itself imported: not what only type checkers see, or a call needs."""
+    return frozenset(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
     package = file.relative_to(ROOT).parts[:-1]
     todo: list[ast.stmt] = list(ast.parse(file.read_text(encoding="utf-8")).body)
     for node in todo:

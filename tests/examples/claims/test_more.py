@@ -51,13 +51,25 @@ def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
         dice_beat_gradients,
         "trials",
         lambda net, *a, **options: (
-            trials(net, *a, **options) if isinstance(net, dice_beat_gradients.LatchUnit) else np.arange(1, 6)
+            trials(net, *a, **options) if net == dice_beat_gradients.LatchUnit("I") else np.arange(1, 6)
         ),
     )
     monkeypatch.setattr(kalman_against_sgd, "sequences", lambda *a: 3.0)
     trained = counting_beyond_training.trained
     monkeypatch.setattr(counting_beyond_training, "trained", lambda name, steps, seed: trained(name, 3, seed))
     monkeypatch.setattr(price_tags, "seconds", lambda units, repeats: dict.fromkeys(price_tags.NAMES, 1.0))
+    monkeypatch.setattr(explosion_clock, "NETS", 3)
+    clockwork, descend = shortcuts_through_time.clockwork, omega_regulariser.descend
+    monkeypatch.setattr(
+        shortcuts_through_time,
+        "clockwork",
+        lambda steps, rng, coupled: clockwork(24 if coupled else steps, rng, coupled),
+    )
+    monkeypatch.setattr(omega_regulariser, "descend", lambda *a: descend(*a[:-1], 16))
+    spectrum = lyapunov_microscope.spectrum
+    monkeypatch.setattr(
+        lyapunov_microscope, "spectrum", lambda name, gain, units, steps, rng: spectrum(name, gain, 12, 60, rng)
+    )
 
 
 def failed(experiment: ModuleType, seed: int = 0) -> set[str]:

@@ -22,13 +22,13 @@ from tests.marks import slow_unless
 SHORT = {
     window_of_ten: {"QUICK_STEPS": 3},
     chunker_and_noise: {"SHORT": 60, "LONG": 1200, "STEPS": 120, "SHARES": (0.0, 0.0, 0.0, 0.0, 0.2)},
-    learning_to_forget: {"QUICK_STEPS": 5, "TESTED": 250},
+    learning_to_forget: {"QUICK_STEPS": 2, "TESTED": 150},
     small_odyssey: {
         "QUICK_STEPS": 3,
         "BLOCKS": {name: small_odyssey.BLOCKS[name] for name in ("peephole", "cifg", "gru")},
     },
-    warped_time: {"QUICK_STEPS": 5},
-    france_french: {"QUICK_STEPS": 8, "KINDS": ("RNN", "LSTM, biases for the gap")},
+    warped_time: {"QUICK_STEPS": 2, "LENGTH": 40},
+    france_french: {"QUICK_STEPS": 3, "KINDS": ("RNN", "LSTM, biases for the gap")},
 }
 
 

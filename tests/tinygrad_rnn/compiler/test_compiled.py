@@ -41,7 +41,7 @@ def test_every_registered_cell_compiled_equals_eager(name: str, backend: str) ->
         same(cell, X, tg.compile(cell, backend=backend), **options)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 2, 3, 1), (2, 1, 1, 3), (5, 1, 2, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 2, 3, 1), (2, 1, 1, 3)], ids=str)
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_registered_cell_compiled_equals_eager_for_lengths_of_one(name: str, shape: tuple[int, ...]) -> None:
     test_compiled_equals_eager_for_lengths_of_one(name, shape, "numpy")
