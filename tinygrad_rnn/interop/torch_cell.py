@@ -1,0 +1,80 @@
+"""TracedCell: a cell whose step is a trace of somebody else's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autodiff.primitive import Value
+from ..autodiff.primitives import reshape
+from ..recurrent.cell import Cell
+from .torch_graph import Computation
+
+__all__ = ["TracedCell", "make_cell"]
+
+
+class TracedCell(Cell):
+    """A cell that computes what a PyTorch module does in one step; made by :func:`tinygrad_rnn.from_torch`.
+
+    Attributes
+    ----------
+    x_shape : tuple of int
+        Of one input; an input of several axes comes in flat, as (batch, input_size).
+    state_shapes : tuple of tuple of int
+        Of the states, without the batch.
+    reason : str
+        Why it is not more than it is: empty for a step.
+    """
+
+    reason = ""
+
+    def __init__(
+        self,
+        computation: Computation,
+        parameters: Mapping[str, tuple[Any, bool]],
+        state_names: Sequence[str],
+        x_shape: tuple[int, ...],
+        state_shapes: Sequence[tuple[int, ...]],
+        dtype: Any,
+        start: Computation | None = None,
+    ) -> None:
+        super().__init__(math.prod(x_shape), state_shapes[0][-1], dtype=dtype)
+        self.name_states(*state_names)
+        self.x_shape, self.state_shapes = tuple(x_shape), tuple(state_shapes)
+        self.initialisation = "loaded weights"
+        for name, (value, trains) in parameters.items():
+            self.parameter(name, value.shape, value).requires_grad = trains
+        self._compute = _function(computation)
+        self._start = None if start is None else _function(start)
+
+    def initial_state(self, batch: int) -> Any:
+        """The state before the first step: zeros, or what the module starts from."""
+        zeros = [np.zeros((batch, *shape), self.dtype) for shape in self.state_shapes]
+        if self._start is None:
+            return self.State(*zeros)
+        begun = self._start([], self._parameters, batch)
+        return self.State(*[value if len(np.shape(value)) else zero for value, zero in zip(begun, zeros, strict=True)])
+
+    def step(self, x: Value, state: Any) -> Any:
+        batch = x.shape[0]
+        x = x if len(self.x_shape) == 1 else reshape(x, (batch, *self.x_shape))
+        return tuple(self._compute([x, *state], self._parameters, batch))
+
+
+def _function(computation: Computation) -> Callable[..., list[Any]]:
+    """A computation as a function, which counts by who it is and is not looked into: it never changes."""
+
+    def run(inputs: Sequence[Any], parameters: Mapping[str, Any], batch: int) -> list[Any]:
+        return computation.run(inputs, parameters, batch)
+
+    return run
+
+
+def make_cell(name: str, *args: Any, **options: Any) -> TracedCell:
+    """A traced cell of a class that is called like the module."""
+    kind = type(name, (TracedCell,), {"__doc__": TracedCell.__doc__, "__module__": __name__})
+    cell: TracedCell = kind(*args, **options)
+    return cell
