@@ -34,6 +34,8 @@ from .analysis.stops import Stops as Stops
 from .analysis.stops import stops as stops
 from .analysis.strongest_path import StrongestPath as StrongestPath
 from .analysis.strongest_path import strongest_path as strongest_path
+from .analysis.verdict import Verdict as Verdict
+from .analysis.verdict import check_gradient as check_gradient
 from .analysis.waterfall import Waterfall as Waterfall
 from .analysis.waterfall import waterfall as waterfall
 from .analysis.weights import Weights as Weights

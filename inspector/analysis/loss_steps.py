@@ -166,7 +166,7 @@ class LossSteps:
         return {node: np.asarray(dense(total)) for node, total, _ in visits if node.id in self._owner}
 
     def _pieces(
-        self, nodes: list[Tensor], seeds: Sequence[Any], edit: Callable[[Tensor, int, Any], Any] | None = None
+        self, nodes: list[Tensor], seeds: Sequence[Any], edit: Callable[[Tensor, int, Any, Any], Any] | None = None
     ) -> Iterator[Piece]:
         """The adjoints of all states, as the sweep meets them."""
         arriving: dict[tuple[int, _Place], Any] = {}
@@ -199,7 +199,7 @@ class LossSteps:
         return t > place.t if self._cells[place.cell].reverse else t < place.t
 
 
-def _only(senders: dict[int, int], steps: slice, node: Tensor, operand: int, part: Any) -> Any:
+def _only(senders: dict[int, int], steps: slice, node: Tensor, operand: int, part: Any, cotangent: Any) -> Any:
     """What flows through an edge for those of the loss steps that send anything to its node."""
     part = dense(part)
     if np.isfinite(part.array).all():  # then the others have their 0

@@ -252,7 +252,7 @@ class _Ladder:
         lanes[0] = 1
         return Batched(lanes)
 
-    def edit(self, node: Tensor, operand: int, part: Batched) -> Batched:
+    def edit(self, node: Tensor, operand: int, part: Batched, cotangent: Batched) -> Batched:
         """What flows from `node` to its operand, sorted anew."""
         if self.crosses is not None:
             if not self.crosses(node.inputs[operand], node):

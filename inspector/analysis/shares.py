@@ -220,7 +220,7 @@ def _lanes(run: Run, loss: Tensor, names: Sequence[str]) -> dict[int, Array]:
     ways = {name: lane for lane, name in enumerate(names)}
     lane_of = {key: ways[name] for key, name in cut_set(run, loss, names, "shares").items()}
 
-    def edit(node: Tensor, operand: int, part: Batched) -> Batched:
+    def edit(node: Tensor, operand: int, part: Batched, cotangent: Batched) -> Batched:
         lane = lane_of.get(node.id)
         return part if lane is None else one_lane(part, lane)
 
@@ -242,7 +242,7 @@ def _highway(
     owner = cut_set(run, loss, names, "shares")
     ends = {name: next((v for v in _latest_first(values) if v.id in lanes), None) for name, values in states.items()}
 
-    def edit(node: Tensor, operand: int, part: Batched) -> Batched:
+    def edit(node: Tensor, operand: int, part: Batched, cotangent: Batched) -> Batched:
         if node.id not in owner:
             return part
         kept = np.zeros_like(part.array)

@@ -106,12 +106,21 @@ def recorder_of(trace: inspector.GradientTrace) -> inspector.DecayRecorder:
     return recorder
 
 
+def given(trace: inspector.GradientTrace) -> dict[str, Any]:
+    """Somebody's gradient, of which a half is wrong."""
+    return {
+        "weight_hh": trace.parameter_gradient("weight_hh"),
+        "h": np.ones((trace.steps, *trace.run.outputs[0].shape)),
+    }
+
+
 Call = Callable[[inspector.GradientTrace, Path], Any]
 
 CALLS: dict[str, Call] = {
     "saliency": lambda t, path: [
         inspector.saliency(t.run, t.loss, method) for method in ("gradient", "gradient_x_input", "integrated")
     ],
+    "check_gradient": lambda t, path: inspector.check_gradient(t.run, t.loss, given(t)),
     "what_if": lambda t, path: inspector.what_if(t.run, t.loss, scale={"weight_hh": 1.5}),
     "stops": lambda t, path: inspector.stops(t.loss, t.run.states[0].h, t.run),
     "lyapunov": lambda t, path: [

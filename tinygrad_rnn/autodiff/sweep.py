@@ -52,7 +52,7 @@ def sweep(
     cotangents: Sequence[Any],
     wanted: Sequence[Any],
     create_graph: bool = False,
-    edit: Callable[[Any, int, Any], Any] | None = None,
+    edit: Callable[[Any, int, Any, Any], Any] | None = None,
     ends: Container[int] = (),
 ) -> Iterator[Visit]:
     """Walk back from `outputs` to `wanted`, newest node first, and yield a :data:`Visit` at each.
@@ -71,8 +71,8 @@ def sweep(
         recorded operations get the scope of the operation they differentiate, marked as backward, and sums that
         of the value whose cotangent they add up.
     edit : callable, optional
-        ``edit(node, operand, contribution)`` gives what flows through an edge in place of `contribution`. Linear
-        edits sort the gradient by the ways that it takes.
+        ``edit(node, operand, contribution, cotangent)`` gives what flows through an edge in place of `contribution`,
+        which the rule has made of the node's `cotangent`. Linear edits sort the gradient by the ways that it takes.
     ends : container of int
         Ids of nodes to treat as leaves: nothing is passed on behind them.
     """
@@ -229,7 +229,7 @@ def _pass_on(
         if part.shape != value.shape or part.dtype is not value.dtype:
             part = _fit(part, value, op, index)
         if edit is not None:
-            part = edit(node, index, part)
+            part = edit(node, index, part, g)
         edges.append((index, part))
         key = inputs[index].id
         waiting = pending.get(key)

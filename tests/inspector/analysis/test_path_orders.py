@@ -100,7 +100,7 @@ def test_sampling_at_the_roots_of_unity_gives_the_same_orders() -> None:
     roots = np.exp(-2j * np.pi * np.arange(n) / n)
     states = {value.id for (name, _), value in run.names.items() if name == "h"}
 
-    def edit(node: tg.Tensor, operand: int, part: Batched) -> Batched:
+    def edit(node: tg.Tensor, operand: int, part: Batched, cotangent: Batched) -> Batched:
         if node.op.name != "matmul" or node.inputs[operand].id not in states:
             return part
         turned = (part.array[:n] + 1j * part.array[n:]) * roots[:, None, None]
