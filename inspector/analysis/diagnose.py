@@ -24,7 +24,7 @@ from ..tracing.trace import GradientTrace, norms
 from ..tracing.trace import trace as trace_of
 from .stops import stops
 from .waterfall import Factor, Waterfall, waterfall
-from .whatif import WhatIf, what_if
+from .whatif import WhatIf, rerun
 
 __all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Outcome", "Remedy", "diagnose", "life", "outcome"]
 
@@ -186,7 +186,7 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
         "explodes": f"the gradient explodes: {rate}",
         "well": f"all is well: {rate}",
     }[verdict]
-    remedies = () if verdict == "well" else tuple(_remedies(run, loss, fall, kept, verdict))
+    remedies = () if verdict == "well" else tuple(_remedies(found, fall, kept, verdict))
     return Diagnosis(verdict, finding, tuple(_evidence(run, fall)), remedies, fall.state, kept, half_life, fall, found)
 
 
@@ -300,16 +300,16 @@ def _typical(run: Run, factor: Factor | None) -> str:
 # ----------------------------------------------------------------------------------------- remedies
 
 
-def _remedies(run: Run, loss: Tensor, fall: Waterfall, kept: float, verdict: str) -> Iterator[Remedy]:
+def _remedies(found: GradientTrace, fall: Waterfall, kept: float, verdict: str) -> Iterator[Remedy]:
     """Changes of gates on the way, and of the weights, that bring the gradient back into bounds."""
     factors = [fall.factors[part] for part in fall.names if part in fall.factors]
     for factor in factors:
-        if _is_gate(run, factor.gate):
+        if _is_gate(found.run, factor.gate):
             sign = -1.0 if factor.closes != (verdict == "explodes") else 1.0
-            tried = _trial(run, loss, kept, "bias", factor.gate)
+            tried = _trial(found, kept, "bias", factor.gate)
             yield from _best(tried, [sign * more for more in _BIASES], kept)
     for name in dict.fromkeys(factor.parameter for factor in factors if factor.parameter):
-        yield from _best(_trial(run, loss, kept, "scale", name), _DOWN if verdict == "explodes" else _UP, kept)
+        yield from _best(_trial(found, kept, "scale", name), _DOWN if verdict == "explodes" else _UP, kept)
 
 
 def _is_gate(run: Run, name: str) -> bool:
@@ -317,9 +317,9 @@ def _is_gate(run: Run, name: str) -> bool:
     return bool(values) and all(value.op is not None and value.op.bounds == (0.0, 1.0) for value in values)
 
 
-def _trial(run: Run, loss: Tensor, kept: float, kind: str, name: str) -> Callable[[float], Remedy]:
+def _trial(found: GradientTrace, kept: float, kind: str, name: str) -> Callable[[float], Remedy]:
     """What comes of one kind of change, by how much of it there is; two digits are enough for advice."""
-    return lambda much: _remedy(what_if(run, loss, **{kind: {name: float(f"{much:.2g}")}}), kept)  # type: ignore[arg-type]
+    return lambda much: _remedy(rerun(found, **{kind: {name: float(f"{much:.2g}")}}), kept)  # type: ignore[arg-type]
 
 
 def _best(tried: Callable[[float], Remedy], settings: Sequence[float], kept: float) -> Iterator[Remedy]:

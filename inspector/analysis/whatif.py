@@ -21,7 +21,7 @@ from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace, trace
 
-__all__ = ["WhatIf", "what_if"]
+__all__ = ["WhatIf", "rerun", "what_if"]
 
 Change = Callable[..., Any]
 
@@ -119,8 +119,20 @@ def what_if(
     >>> bool(abs(found.after["state", "c"][0] - found.after["state", "c"][-1]) < 1e-12)
     True
     """
-    before = trace(run, loss)
-    edits = _Edits(*recorded(run, loss))
+    return rerun(trace(run, loss), hold, bias, scale, swap, cut)
+
+
+@np.errstate(all="ignore")
+def rerun(
+    before: GradientTrace,
+    hold: Mapping[str, Any] | None = None,
+    bias: Mapping[str, float] | None = None,
+    scale: Mapping[str, float] | None = None,
+    swap: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    cut: Sequence[str] = (),
+) -> WhatIf:
+    """:func:`what_if` of a run that has been traced."""
+    edits = _Edits(*recorded(before.run, before.loss))
     for name, value in (hold or {}).items():
         edits.hold(name, value)
     for name, more in (bias or {}).items():
