@@ -61,7 +61,7 @@ def results(call: Call, cotangent: Any) -> list[Any]:
 @pytest.mark.parametrize("name", EVERY)
 @given(data=st.data())
 def test_every_layout_gives_what_a_c_contiguous_copy_gives(name: str, data: st.DataObject) -> None:
-    call = max((data.draw(calls(name)) for _ in range(4)), key=lambda call: max(x.size for x in call.operands))
+    call = max((data.draw(calls(name)) for _ in range(2)), key=lambda call: max(x.size for x in call.operands))
     cotangent = np.array(data.draw(cotangents(np.shape(call(*call.operands)))), order="C")
     straight = Call(call.op, tuple(np.array(x, order="C") for x in call.operands), call.attributes)
     expected = results(straight, cotangent)
