@@ -16,12 +16,12 @@ import torch
 
 import inspector
 
-STEPS, HIDDEN, BATCH, UPDATES = 100, 32, 32, 300
+STEPS, HIDDEN, BATCH, UPDATES = 100, 32, 32, 400
 
 
 def examples() -> tuple[torch.Tensor, torch.Tensor]:
     """Sequences (batch, T, 1), and for each whether its first number was positive (batch, 1)."""
-    x = 0.3 * torch.randn(BATCH, STEPS, 1)
+    x = 0.2 * torch.randn(BATCH, STEPS, 1)
     x[:, 0] = torch.randint(0, 2, (BATCH, 1)) * 2.0 - 1.0
     return x, (x[:, 0] > 0).float()
 
@@ -47,7 +47,7 @@ class Recall(torch.nn.Module):
 def train(model: Recall, updates: int) -> tuple[list[float], inspector.Watching]:
     """A training loop like anybody's; the two lines that watch it are marked."""
     watching = inspector.watch(model, every=40)  # the first line
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.003)
     losses = []
     for _ in range(updates):
         loss = loss_of(model)
@@ -69,16 +69,16 @@ def cure(model: Recall, change: str) -> None:
         model.rnn.bias_ih_l0[HIDDEN : 2 * HIDDEN] += float(more[1])
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("pictures"))
     parser.add_argument("--updates", type=int, default=UPDATES)
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
 
     torch.manual_seed(0)
     before = Recall()
-    losses_before, watched_before = train(before, arguments.updates)
+    losses_before, watched_before = train(before, options.updates)
 
     torch.manual_seed(0)
     after = Recall()
@@ -88,12 +88,13 @@ def main() -> None:
     first.close()
     print(diagnosis)
     cure(after, diagnosis.remedies[0].change)
-    losses_after, watched_after = train(after, arguments.updates)
+    losses_after, watched_after = train(after, options.updates)
 
-    path = arguments.out / "watch-pytorch.png"
+    path = options.out / "watch-pytorch.png"
     change = diagnosis.remedies[0].change
     picture(path, {"as it is": (losses_before, watched_before), f"with {change}": (losses_after, watched_after)})
     print(path)
+    return 0
 
 
 def picture(path: Path, runs: dict[str, tuple[list[float], inspector.Watching]]) -> None:
@@ -107,7 +108,7 @@ def picture(path: Path, runs: dict[str, tuple[list[float], inspector.Watching]])
         right.plot(norms[-1], color=colour, lw=2, label=f"{label}: last update")
     left.set(title="The loss of the PyTorch model", xlabel="update", ylabel="cross-entropy", ylim=(0, 0.8))
     left.axhline(np.log(2), color="#6e7781", lw=1, ls="--")
-    left.text(len(losses), np.log(2), "guessing", ha="right", va="bottom", color="#6e7781", fontsize=9)
+    left.text(len(losses), np.log(2) + 0.01, "guessing", ha="right", va="bottom", color="#6e7781", fontsize=9)
     right.set(title="The gradient by its cell state", xlabel="timestep t", ylabel="‖∂L/∂c_t‖", yscale="log")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
@@ -117,4 +118,4 @@ def picture(path: Path, runs: dict[str, tuple[list[float], inspector.Watching]])
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
