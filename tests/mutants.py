@@ -1,11 +1,12 @@
 """Mutation testing: change one thing in the code, and see whether a test notices. ``make mutants`` runs it.
 
 A mutant is the tree with one expression changed: an operator, a comparison, a constant, a condition, a call left out.
-The tests named like the changed function run first, of the file that mirrors the changed one; then that whole file, the
-others of its folder, the nearest before the rest, and last the mirror's slow ones and the pictures. The first failure
-kills the mutant. What survives is printed as a change of one line. Mutants that no test *can* notice stand in
-``equivalent_mutants.txt``, each with its reason, and are not counted. Before an area's mutants are judged, the same
-tests have to pass in the unchanged tree: one that fails there would kill every mutant.
+Before an area's mutants are judged, the quick tests of its folders run once in the unchanged tree, where all have to
+pass, while coverage.py notes which test runs which line. Only a test that runs the changed line can notice the change:
+those of the file that mirrors the changed one run first, then the others, then the mirror's slow ones and the pictures
+(which have to pass in the unchanged tree, too). The first failure kills the mutant. What survives is printed as a
+change of one line. Mutants that no test *can* notice stand in ``equivalent_mutants.txt``, each with its reason, and are
+not counted.
 """
 
 from __future__ import annotations
@@ -14,27 +15,30 @@ import argparse
 import ast
 import itertools
 import os
-import re
-import shlex
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from queue import Queue
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from coverage import CoverageData
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
-SECONDS = 600
-"""How long the tests of a mutant may take; one that never ends is noticed, too."""
+SECONDS = 120
+"""Of processor time, which a mutant may take in a run of tests; one that never ends is noticed, too."""
+
+QUICK = ("-m", "not slow", "--hypothesis-profile=mutants")
 
 AREAS = {
     "rules": (
@@ -96,6 +100,10 @@ COSMETIC = {
 """Arguments that only say how thick or large something is drawn: a matter of taste, not of truth."""
 
 
+Contexts: TypeAlias = "dict[str, dict[int, list[str]]]"
+"""Of each file, which tests run which line; "" runs what is run at import."""
+
+
 @cache
 def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
@@ -103,12 +111,12 @@ def read(path: str) -> str:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One changed place: the file, the function, the characters from `start` to `stop`, and what stands there
-    instead.
+    """One changed place: the file, the lines from the beginning of the statement, the characters from `start` to
+    `stop`, and what stands there instead.
     """
 
     path: str
-    inside: str
+    lines: range
     start: int
     stop: int
     text: str
@@ -125,28 +133,28 @@ class Mutant:
         before, after = source[first:last], source[first : self.start] + self.text + source[self.stop : last]
         return f"{self.path}: {' '.join(before.split())} => {' '.join(after.split())}"
 
-    def tests(self) -> list[list[str]]:
-        """What to run, one after the other, until something fails: options and paths of pytest."""
+    def folder(self) -> Path:
+        """Where the tests of the file are, in the tree."""
         folder = Path("tests", *Path(self.path).parts[:-1])
         while not (ROOT / folder).exists():
             folder = folder.parent
-        own, *others = _nearest(
-            self.path, tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("test_*.py")))
-        )
-        quick = ["-m", "not slow", "--hypothesis-profile=mutants"]
-        nearest = [[*quick, f"-k{self.inside.lstrip('_')}", own]] if self.inside else []
-        pictures = ["tests/test_snapshots.py"] if folder.parts[1] == "inspector" else []
-        return [*nearest, [*quick, own], [*quick, *others], ["--hypothesis-profile=full", own, *pictures]]
+        return folder
 
-
-@cache
-def _nearest(path: str, tests: tuple[str, ...]) -> list[str]:
-    """The test file of the same name first, then those that most often say the names that the changed file defines."""
-    names = [node.name for node in ast.parse(read(path)).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
-    said = re.compile(rf"\b({'|'.join([Path(path).stem, *names])})\b")
-    return sorted(
-        tests, key=lambda test: (Path(test).name != f"test_{Path(path).name}", -len(said.findall(read(test))))
-    )
+    def tests(self, contexts: Contexts) -> list[list[str]]:
+        """What to run, one after the other, until something fails: options, files and names of tests for pytest."""
+        there = contexts[self.path]
+        tests = dict.fromkeys(test for line in self.lines for test in there.get(line, [])) or {"": None}
+        if "" in tests:  # what runs at import can matter wherever the file is used
+            tests |= dict.fromkeys(itertools.chain(*there.values()))
+        names = list(dict.fromkeys(test.split("|")[0] for test in tests if test))  # name|setup, name|run, name|teardown
+        files = Counter(name.split("::")[0] for name in names)
+        mirror = str(self.folder() / f"test_{Path(self.path).name}")
+        own = max(files, key=lambda file: (file == mirror, files[file]), default=str(self.folder()))
+        nearest = [name for name in names if name.startswith(f"{own}::")]
+        others = sorted(set(names) - set(nearest))
+        pictures = ["tests/test_snapshots.py"] if self.path.startswith("inspector") else []
+        quick = [[*QUICK, *part] for part in (nearest, others) if part]
+        return [*quick, ["--hypothesis-profile=full", own, *pictures]]
 
 
 def changes(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
@@ -219,55 +227,68 @@ def mutants(patterns: tuple[str, ...]) -> list[Mutant]:
         lines = source.splitlines(keepends=True)
         starts = [0, *itertools.accumulate(map(len, lines))]
         tree = ast.parse(source)
-        inside = {
-            node: part.name for part in ast.walk(tree) if isinstance(part, ast.FunctionDef) for node in ast.walk(part)
-        }
+        first = {node: part.lineno for part in ast.walk(tree) if isinstance(part, ast.stmt) for node in ast.walk(part)}
         for node, text in changes(tree, source):
             start, stop = (
                 starts[line - 1] + len(lines[line - 1].encode()[:column].decode())  # columns of a tree count bytes
                 for line, column in ((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))  # type: ignore[attr-defined]
             )
-            found.append(Mutant(str(path.relative_to(ROOT)), inside.get(node, ""), start, stop, text))
+            executed = range(min(first[node], node.lineno), node.end_lineno + 1)  # type: ignore[attr-defined]
+            found.append(Mutant(str(path.relative_to(ROOT)), executed, start, stop, text))
     return found
 
 
-def failed(stage: Sequence[str], folder: Path) -> str:
+def failed(stage: Sequence[str], folder: Path, seconds: int = resource.RLIM_INFINITY) -> str:
     """What pytest says in a copy of the tree if a test fails; nothing if none does."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *stage]
+    limit = partial(resource.setrlimit, resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+    waits = None if seconds == resource.RLIM_INFINITY else 20 * seconds  # for what waits for itself
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            preexec_fn=limit,
+            timeout=waits,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"took over {SECONDS} s"
+        return "never ends"
     passed = done.returncode in (0, 5)  # 5: this file has no test of that kind
     return "" if passed else done.stdout + done.stderr or f"pytest ended with {done.returncode}"
 
 
-def stages(drawn: Sequence[Mutant]) -> list[tuple[str, ...]]:
-    """All that judges these mutants, with the quick tests of a folder run together."""
-    found: dict[tuple[str, ...], None] = {}
-    for mutant in drawn:
-        (*quick, own), others, slow = mutant.tests()[-3:]
-        found |= dict.fromkeys([(*quick, *sorted([own, *others[len(quick) :]])), tuple(slow)])
-    return list(found)
+def contexts_of(drawn: Sequence[Mutant], folder: Path) -> tuple[str, Contexts]:
+    """What pytest says if a quick test of these mutants' folders fails in the unchanged tree; which test runs what."""
+    tests = sorted({path for mutant in drawn for path in (ROOT / mutant.folder()).glob("test_*.py")})
+    changed = {mutant.path for mutant in drawn}
+    said = failed(
+        [
+            *QUICK,
+            *("--cov-context=test", "--cov-report=", f"--cov-config={os.devnull}"),
+            *sorted({f"--cov={Path(path).parent}" for path in changed}),
+            *(str(path.relative_to(ROOT)) for path in tests),
+        ],
+        folder,
+    )
+    data = CoverageData(str(folder / ".coverage"))
+    data.read()
+    return said, {path: data.contexts_by_lineno(str(folder.resolve() / path)) for path in changed}
 
 
-def survives(mutant: Mutant, folder: Path) -> bool:
-    """Whether all tests pass in a copy of the tree that holds the mutant."""
+def survives(judged: tuple[Mutant, Sequence[Sequence[str]]], folder: Path) -> bool:
+    """Whether these tests pass in a copy of the tree that holds the mutant."""
+    mutant, stages = judged
     target = folder / mutant.path
     kept = target.read_text(encoding="utf-8")
     target.write_text(mutant.source(), encoding="utf-8")
     try:
-        for stage in mutant.tests():
-            if said := failed(stage, folder):
-                if said.startswith("took over"):
-                    tqdm.write(f"  {said}: {mutant}")
-                return False
+        return not any(failed(stage, folder, SECONDS) for stage in stages)
     finally:
         target.write_text(kept, encoding="utf-8")
-    return True
 
 
 def copies(count: int, into: Path) -> Queue[Path]:
@@ -308,29 +329,31 @@ def main() -> int | str:
             finally:
                 free.put(tree)
 
-        killed = judged = 0
+        def judged(what: Sequence[Mutant], stages: Sequence[Sequence[Sequence[str]]], name: str) -> list[Mutant]:
+            """Those that survive these stages."""
+            left = pool.map(partial(inside, survives), list(zip(what, stages, strict=True)))
+            return [
+                m for m, alive in zip(what, tqdm(left, total=len(what), desc=name, disable=None), strict=True) if alive
+            ]
+
+        killed = number = 0
         for area in options.areas or AREAS:
             every = [m for m in mutants(AREAS[area]) if options.only in m.path and str(m) not in known]
-            drawn = [every[k] for k in rng.permutation(len(every))[: options.number]]
-            required = stages(drawn)
-            for stage, said in zip(required, pool.map(partial(inside, failed), required), strict=True):
-                if said:
-                    return (
-                        f"the unchanged tree fails its own tests, which would kill every mutant of {area}: pytest"
-                        f" {shlex.join(stage)}\n{said}"
-                    )
-            alive = 0
-            for mutant, left in zip(
-                drawn,
-                tqdm(pool.map(partial(inside, survives), drawn), total=len(drawn), desc=area, disable=None),
-                strict=True,
-            ):
-                alive += left
-                if left:
-                    tqdm.write(f"  {mutant}")
-            print(f"{area}: {len(drawn) - alive} of {len(drawn)} mutants killed", flush=True)
-            killed, judged = killed + len(drawn) - alive, judged + len(drawn)
-    print(f"score: {killed / max(judged, 1):.1%} of {judged} (seed {options.seed})")
+            order = [every[k] for k in rng.permutation(len(every))]
+            first = {mutant.path: mutant for mutant in reversed(order)}  # one of each file, then any
+            drawn = sorted(order, key=lambda mutant: first[mutant.path] is not mutant)[: options.number]
+            said, contexts = inside(contexts_of, drawn)
+            stages = {mutant: mutant.tests(contexts) for mutant in drawn} if not said else {}
+            alive = judged(drawn, [stages[m][:-1] for m in drawn], area) if stages else []
+            slow = list(dict.fromkeys(tuple(stages[m][-1]) for m in alive))
+            if failures := "".join([said, *pool.map(partial(inside, failed), slow)]):
+                return f"the unchanged tree fails its own tests, which would kill every mutant of {area}\n{failures}"
+            alive = judged(alive, [stages[m][-1:] for m in alive], f"{area}, slow tests")
+            for mutant in alive:
+                print(f"  {mutant}")
+            print(f"{area}: {len(drawn) - len(alive)} of {len(drawn)} mutants killed", flush=True)
+            killed, number = killed + len(drawn) - len(alive), number + len(drawn)
+    print(f"score: {killed / max(number, 1):.1%} of {number} (seed {options.seed})")
     return 0
 
 

@@ -37,41 +37,73 @@ def test_mutants_of_the_code_are_programs(area: str) -> None:
             ast.parse((mutants.ROOT / mutant.path).read_text(encoding="utf-8"))
         )
         assert str(mutant).startswith(mutant.path) and " => " in str(mutant)
-        assert all((mutants.ROOT / stage[-1]).exists() for stage in mutant.tests())
 
 
-@pytest.mark.parametrize("area", mutants.AREAS)
-def test_the_unchanged_tree_has_to_pass_whatever_judges_a_mutant(area: str) -> None:
-    found = mutants.mutants(mutants.AREAS[area])
-    drawn = [found[k] for k in np.random.default_rng(0).permutation(len(found))[:5]]
-    required = [(stage[0], set(stage[1:])) for stage in mutants.stages(drawn)]
-    for stage in (stage for mutant in drawn for stage in mutant.tests()):
-        whole = {part for part in stage[1:] if not part.startswith("-k")}  # which only picks some of a file's tests
-        assert any(stage[0] == option and whole <= rest for option, rest in required)
+def test_the_tests_that_run_the_changed_line_judge_a_mutant() -> None:
+    path = "inspector/analysis/gates.py"
+    near, far = "tests/inspector/analysis/test_gates.py", "tests/inspector/analysis/test_reach.py"
+    runs = [f"{far}::test_a|run", f"{far}::test_b|setup", f"{far}::test_b|run", f"{near}::test_c|run"]
+    contexts = {path: {1: [""], 4: [""], 5: runs, 7: runs, 11: [""], 12: [f"{far}::test_d|run"]}}
+
+    def judge(lines: range) -> list[list[str]]:
+        *quick, slow = mutants.Mutant(path, lines, 0, 1, "").tests(contexts)
+        assert slow[-1] == "tests/test_snapshots.py"
+        return [*(part[len(mutants.QUICK) :] for part in quick), slow[1:2]]
+
+    a_to_c = [[f"{near}::test_c"], [f"{far}::test_a", f"{far}::test_b"], [near]]
+    assert judge(range(5, 8)) == a_to_c
+    assert judge(range(12, 13)) == [[f"{far}::test_d"], [far]]
+    assert judge(range(1, 2)) == [[f"{near}::test_c"], [f"{far}::test_a", f"{far}::test_b", f"{far}::test_d"], [near]]
+    assert judge(range(2, 3)) == judge(range(1, 2))  # a line of which nothing is known
+
+
+def test_a_mutant_knows_the_lines_of_its_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "code.py").write_text("def f(x):\n    return (\n        x,\n        x + y,\n    )\n", encoding="utf-8")
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    assert [(m.lines, m.text) for m in mutants.mutants(("*.py",))] == [(range(2, 5), "(x) - (y)")]
 
 
 @pytest.mark.slow
-def test_an_unchanged_tree_that_fails_judges_no_mutant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(count: int, into: Path) -> Queue[Path]:
-        """A tree with a single test, which fails."""
+def test_a_tree_is_judged_by_its_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, tests = tmp_path / "inspector" / "analysis", tmp_path / "tests" / "inspector" / "analysis"
+    for folder in (code, tests):
+        folder.mkdir(parents=True)
+    for package in (code, code.parent):
+        (package / "__init__.py").touch()
+    (code / "half.py").write_text(
+        "def half(x):\n    return x / 2\n\n\ndef unused(x):\n    return x + 1\n", encoding="utf-8"
+    )
+    (tmp_path / "conftest.py").write_text(
+        "from hypothesis import settings\n\nfor name in ('mutants', 'full'):\n    settings.register_profile(name)\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "tests" / "test_snapshots.py").touch()
+
+    def one_tree(count: int, into: Path) -> Queue[Path]:
         free: Queue[Path] = Queue()
-        for _ in range(count):
-            free.put(tmp_path)
+        free.put(tmp_path)
         return free
 
-    (tmp_path / "test_it.py").write_text("def test_it():\n    assert 1 + 1 == 3\n", encoding="utf-8")
-    monkeypatch.setattr(mutants, "copies", broken)
-    monkeypatch.setattr(mutants, "stages", lambda drawn: [("test_it.py",)])
-    monkeypatch.setattr(mutants, "survives", lambda mutant, folder: pytest.fail("a mutant was judged"))
-    monkeypatch.setattr("sys.argv", ["mutants", "sweep", "--number", "1", "--workers", "1"])
-    said = mutants.main()
-    assert (
-        isinstance(said, str)
-        and "kill every mutant of sweep: pytest test_it.py" in said
-        and "assert (1 + 1) == 3" in said
-    )
-    (tmp_path / "test_it.py").write_text("def test_it():\n    pass\n", encoding="utf-8")
-    assert mutants.failed(["test_it.py"], tmp_path) == ""
+    def judge(expected: float) -> int | str:
+        (tests / "test_half.py").write_text(
+            f"from inspector.analysis.half import half\n\n\ndef test_it():\n    assert half(4) == {expected}\n",
+            encoding="utf-8",
+        )
+        return mutants.main()
+
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    monkeypatch.setattr(mutants, "copies", one_tree)
+    monkeypatch.setattr("sys.argv", ["mutants", "analyses", "--workers", "1"])
+    said = judge(3)
+    assert isinstance(said, str) and "would kill every mutant of analyses" in said and "assert 2.0 == 3" in said
+    assert "mutants killed" not in capsys.readouterr().out
+    assert judge(2) == 0
+    said = capsys.readouterr().out
+    assert "half.py: return x / 2" not in said
+    assert "half.py: return x + 1 => return x + 2" in said and "half.py: return x + 1 => return (x) - (1)" in said
+    assert "analyses: 2 of 4 mutants killed" in said
 
 
 def test_equivalent_mutants_are_mutants_of_today() -> None:
