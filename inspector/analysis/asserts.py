@@ -117,18 +117,21 @@ def _blame(loss: Tensor, value: Tensor) -> str:
     order = ancestors([loss])
     behind = descendants(order, value)
     size: dict[int, float] = {}
-    best: dict[int, tuple[float, Tensor]] = {}
+    ways: dict[int, list[tuple[float, Tensor]]] = {}
     for node, total, edges in sweep(
         [loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in behind]
     ):
         size[node.id] = norm_of(total)
-        ways = [(norm_of(part), node.inputs[k]) for k, part in edges if node.inputs[k].id in behind]
-        if ways:
-            best[node.id] = max(ways, key=lambda way: way[0])
+        ways[node.id] = [(norm_of(part), node.inputs[k]) for k, part in edges]
+    best: dict[int, tuple[float, Tensor]] = {}
+    for key in sorted(ways):  # from the value on: a way that carries much may end before it
+        arriving = [(norm, to) for norm, to in ways[key] if norm and (to.id == value.id or to.id in best)]
+        if arriving:
+            best[key] = max(arriving, key=lambda way: way[0])
     owners = parts([loss])
     lost: dict[str, float] = {}
     node = loss
-    while node.id != value.id and node.id in best:
+    while node.id != value.id:
         norm, following = best[node.id]
         assert node.op is not None
         owner = owners.get(node.id)

@@ -97,7 +97,7 @@ class LossSteps:
         nodes = list(self._seeds)
         yield from self._pieces(nodes, [self._seeds[node] for node in nodes])
 
-    def blocks(self, apart: bool = False) -> Iterator[tuple[slice, Iterator[Piece]]]:
+    def blocks(self, apart: bool) -> Iterator[tuple[slice, Iterator[Piece]]]:
         """The same for every loss step, in batches: a slice of steps, and pieces with these steps in front.
 
         Steps swept together meet on edges that only some of them take, where the others have 0 times the derivative.

@@ -242,7 +242,7 @@ def _unconnected(order: list[Tensor], value: Tensor, run: Run | None) -> Iterato
     """Why the loss does not depend on a value at all."""
     known = {value.id}
     if run is not None:
-        known = descendants(ancestors([v for v in (*run.names.values(), *run.outputs) if isinstance(v, Tensor)]), value)
+        known = descendants(ancestors([*run.names.values(), *run.outputs]), value)
     found = False
     for node, where in cuts(order):
         if node.origin.source in known:

@@ -95,13 +95,13 @@ def remedies_of(gain: float, bias: float, steps: int) -> tuple[Remedy, ...]:
 
 
 @pytest.mark.parametrize(
-    ("steps", "enough"), [(50, 1.06), *((13, enough) for enough in (1.3, 1.5, 1.9, 2.1, 2.6, 3.1, 3.9))]
+    ("steps", "enough"), [(50, 1.06), (20, 1.14), *((13, enough) for enough in (1.3, 1.5, 1.9, 2.1, 2.6, 3.1, 3.9))]
 )
 def test_weights_are_enlarged_no_more_than_is_needed(steps: int, enough: float) -> None:
     """`enough` is the factor with which a tenth of the gradient arrives."""
     (remedy,) = remedies_of(0.1 ** (1 / (steps - 1)) / enough, 50.0, steps)
     factor = float(remedy.change.removeprefix("gain × "))
-    assert enough <= factor < 1.34 * enough and 0.1 <= remedy.kept <= 10
+    assert enough <= factor < (1.2 if enough < 1.4 else 1.34) * enough and 0.1 <= remedy.kept <= 10
 
 
 @pytest.mark.parametrize(("steps", "enough"), [(50, 0.9), *((13, enough) for enough in (0.65, 0.52, 0.45, 0.38, 0.3))])

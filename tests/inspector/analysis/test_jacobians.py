@@ -304,6 +304,15 @@ def test_products_are_the_matrices_multiplied(reverse: bool) -> None:
     np.testing.assert_allclose(found.singular_values, np.linalg.svd(matrices, compute_uv=False), rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_words_tell_what_all_steps_do_together(reverse: bool) -> None:
+    found = inspector.jacobians(tg.unroll(cell("lstm"), X, reverse=reverse))
+    farthest = T - 1 if reverse else 0
+    whole, bound = (np.median(table.values[farthest]) / math.log(10) for table in (found.product, found.bound))
+    assert f"10^{whole:.1f} over all steps, bound 10^{bound:.1f}" in str(found) and whole < -0.1
+    assert f"{np.median(found.surviving.values[farthest]):.3g} for all" in str(found)
+
+
 def test_a_dead_step_leaves_nothing() -> None:
     found = inspector.jacobians(linear(np.zeros((3, 3)), 4))
     assert (found.product.values[:-1] == -math.inf).all() and found.product.values[-1, 0] == 0.0

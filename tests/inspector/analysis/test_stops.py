@@ -145,6 +145,24 @@ def test_the_blamed_factor_is_that_of_the_forget_gates() -> None:
     assert factor == pytest.approx((1 / (1 + np.e)) ** 10, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    "dead",
+    [
+        tg.stop_gradient,
+        lambda v: tg.relu(v - 100.0),
+        lambda v: tg.where(np.zeros(2, bool), v, 0.0),
+        lambda v: tg.multiply(tg.greater(v, 0.0), 2.0),
+        lambda v: tg.exp(v * 1.0) * 0.0,
+    ],
+)
+def test_what_is_blamed_is_on_a_way_that_arrives(dead: Any) -> None:
+    """A way that carries more ends before the value."""
+    a = tg.tensor([1.0, -2.0], name="a")
+    with pytest.raises(AssertionError, match="most is lost in multiply: a factor of 1e-06") as caught:
+        inspector.assert_gradient_reaches((5.0 * dead(a) + tg.tanh(1e-6 * a)).sum(), a, at_least=1.0)
+    assert len(str(caught.value).splitlines()) == 2
+
+
 def test_no_gradient_at_all_is_explained() -> None:
     run = lstm(truncate=10)
     with pytest.raises(AssertionError, match="a window of truncated BPTT ends here"):

@@ -152,6 +152,19 @@ def test_the_way_through_the_gates_of_an_lstm_is_told_operation_by_operation() -
             assert found.parts["part", "× o"][t - 1] == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_slice_is_told_as_what_it_is_taken_from_unless_it_has_a_name(named: bool) -> None:
+    class Halved(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            z = tg.named(z=tg.sigmoid(tg.concatenate([x, x], axis=1)))
+            half = tg.named(half=z[:, 1:4]) if named else z[:, 1:4]
+            return (half * state.h + x,)
+
+    run = tg.unroll(Halved(3, 3), X)
+    found = inspector.waterfall(run, run.outputs[-1].sum())
+    assert found.names == ("× half" if named else "× z", "side branches")
+
+
 def test_what_a_loss_cannot_reach_is_left_out_of_the_means() -> None:
     run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), X, truncate=2)
     found = inspector.waterfall(run, run.outputs[-1].sum(), "c")
