@@ -47,8 +47,17 @@ def failed(experiment: ModuleType) -> set[str]:
     return {name for name, verdict in verdicts(experiment).items() if verdict == "FAIL"}
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less of what takes time: training, which is told, and long ways down and along."""
+    descend = clip_keeps_the_arrow.descend
+    monkeypatch.setattr(scissors, "train", lambda *a, **k: (np.linspace(0.9, 1.0, 20), 1.0))
+    monkeypatch.setattr(conveyor_belt, "STEPS", 100)
+    monkeypatch.setattr(clip_keeps_the_arrow, "descend", lambda theta, steps, *a: descend(theta, 50, *a))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["conveyor_belt", "scissors"])
+@pytest.mark.parametrize("name", ["conveyor_belt", "scissors", "clip_keeps_the_arrow"])
 def test_exact_lines_pass_at_full_length(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those that run shortened below; the others run as they are."""
     monkeypatch.setattr(scissors, "train", lambda *a, **k: (np.ones(10), 1.0))  # has no exact lines, and takes its time
@@ -58,10 +67,8 @@ def test_exact_lines_pass_at_full_length(name: str, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_script_prints_its_lines_and_draws(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, short: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(scissors, "train", lambda *a, **k: (np.linspace(0.9, 1.0, 20), 1.0))  # told, and takes its time
-    monkeypatch.setattr(conveyor_belt, "STEPS", 100)
     experiment = importlib.import_module(name)
     suffix = SUFFIXES.get(name, ".png")
     arguments = ["--quick", "--seed", "1", "--out", str(tmp_path)]
@@ -99,7 +106,7 @@ def test_the_ladder_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "linear, rho = 1: gradient 20 steps back" in found and "not normal: d h1_T / d h2_{T-9}" in found
 
 
-def test_clipping_by_element_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clipping_by_element_is_found_out(short: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip_keeps_the_arrow, "by_norm", lambda g, threshold: np.clip(g, -threshold, threshold))
     assert "clipped by norm: 1 - cosine with the gradient" in failed(clip_keeps_the_arrow)
 
