@@ -394,3 +394,27 @@ def test_the_command_says_and_draws(
     assert (tmp_path / "np-peephole-cell.svg").exists()
     assert main(["compare", "np", "nosuch"]) == 2
     assert "no cell called 'nosuch'" in capsys.readouterr().err
+
+
+class Called(tg.Cell):
+    """One state and one gate, called as they may be; the gate may see the state through a square."""
+
+    def __init__(self, gate: str, squared: bool, state: str = "output") -> None:
+        self.state_names = (state,)
+        super().__init__(3, 4, seed=0)
+        self.gate, self.squared = gate, squared
+        self.W, self.U = self.parameter("W", (4, 3)), self.parameter("U", (4, 4))
+
+    def step(self, x: Any, state: Any) -> Any:
+        seen = tg.square(state[0]) if self.squared else state[0]
+        gate = tg.named(**{self.gate: tg.sigmoid(x @ self.W.T + seen @ self.U.T)})
+        return (gate * state[0] + tg.tanh(x @ self.W.T),)
+
+
+@pytest.mark.parametrize("gate", ["f", "output_gate", "output", "d.f"])
+def test_states_and_gates_may_be_called_like_anything_else_in_the_diagram(gate: str) -> None:
+    state = "state" if gate == "output" else "output"
+    found = inspector.compare_graphs(Called(gate, False, state), Called(gate, True, state))
+    assert f"Both carry {state} from step to step." in found.words
+    assert f"gate {gate}" in found.words.lower() and [key for key in found.added if key.endswith("square")]
+    assert len({shape.id for shape in found.picture.shapes}) == len(found.picture.shapes)
