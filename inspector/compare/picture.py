@@ -118,7 +118,7 @@ def _mark(shape: Shape, change: int) -> Shape:
     part = CHANGES[change]
     paint = theme.paint(part)._replace(fill=theme.PAPER)
     return Shape(
-        f"{shape.id}.mark", "circle", x, y, _MARK, _MARK, _MARKS[change], paint, Look(part, "mark"), "", 10, 1.2
+        f"{shape.id}.mark", "circle", x, y, _MARK, _MARK, _MARKS[change], paint, Look(part, "mark"), font_size=10
     )
 
 
@@ -134,7 +134,7 @@ def _name_states(picture: Picture, merged: Merged, prefix: str) -> None:
             if point.id in read or side > 0:
                 x = point.x + side * (width / 2 + 3)
                 picture.shapes.append(
-                    Shape(f"{point.id}.label", "text", x, point.y, width, 14, text, None, Look("label"), "", 12)
+                    Shape(f"{point.id}.label", "text", x, point.y, width, 14, text, None, Look("label"), font_size=12)
                 )
 
 
@@ -154,10 +154,7 @@ def _leaving(line: Line, change: int) -> Line:
 
 def _title_and_legend(picture: Picture, canvas: Canvas, merged: Merged, names: tuple[str, str]) -> None:
     left = canvas.left - 10
-    width = label_width(picture.title, 16) + 20
-    picture.shapes.append(
-        Shape("title", "text", left + width / 2, canvas.top + 16, width, 24, picture.title, None, Look("title"), "", 16)
-    )
+    canvas.title(left)
     x, y = left, canvas.bottom - 34
     for change, label in ((KEPT, "in both"), (REMOVED, f"only in {names[0]}"), (ADDED, f"only in {names[1]}")):
         if change != KEPT and change not in (
@@ -177,10 +174,9 @@ def _title_and_legend(picture: Picture, canvas: Canvas, merged: Merged, names: t
             label,
             theme.paint(part),
             Look(part, legend=True),
-            "",
-            10,
-            border,
-            change == REMOVED,
+            font_size=10,
+            border=border,
+            dashed=change == REMOVED,
         )
         picture.shapes.append(chip)
         if change != KEPT:

@@ -11,6 +11,7 @@ from tinygrad_rnn import Node
 
 from ..layout.polylines import Path, bridged, joined, without_trunk
 from ..steps.items import Role
+from ..text import label_width
 from . import theme
 from .ink import Ink, Stroke
 from .picture import Line, Look, Picture, Shape
@@ -79,10 +80,27 @@ class Canvas:
         paint, look, border = self.ink.outline(node, theme.paint(role), Look(role, variant), border)
         note, nodes = self.note(node), () if again else (node.index,)
         shape = Shape(
-            shape_id, kind, *place, *size, label, paint, look, note, font_size, border, dashed=again, nodes=nodes
+            shape_id,
+            kind,
+            *place,
+            *size,
+            label,
+            paint,
+            look,
+            tooltip=note,
+            font_size=font_size,
+            border=border,
+            dashed=again,
+            nodes=nodes,
         )
         self.picture.shapes.append(shape)
         return shape
+
+    def title(self, left: float) -> None:
+        """Write the title above everything."""
+        text, width = self.picture.title, label_width(self.picture.title, 16) + 20
+        x, y = left + width / 2, self.top + 16
+        self.picture.shapes.append(Shape("title", "text", x, y, width, 24, text, None, Look("title"), font_size=16))
 
     def anchor(self, shape_id: str, x: float, y: float) -> None:
         """A place that lines may begin and end at."""

@@ -177,9 +177,9 @@ class _Chart:
                     label,
                     theme.paint("badge")._replace(stroke=look.colour),
                     Look("badge"),
-                    tooltip,
-                    9,
-                    0.8,
+                    tooltip=tooltip,
+                    font_size=9,
+                    border=0.8,
                 )
             )
 
@@ -191,8 +191,9 @@ class _Chart:
     def _text(self, own: str, label: str, x: float, y: float, size: float) -> None:
         """Text that begins at x."""
         width = label_width(label, size)
+        middle = x + width / 2
         self.picture.shapes.append(
-            Shape(own, "text", x + width / 2, y, width, size + 6, label, None, Look("chart"), "", size, align="start")
+            Shape(own, "text", middle, y, width, size + 6, label, None, Look("chart"), font_size=size, align="start")
         )
 
     def _mark(self, own: str, look: Style, x: float, y: float, tooltip: str) -> None:
@@ -201,8 +202,9 @@ class _Chart:
         hollow = look.variant % 4 > 1
         shown = Look(Curve(look.place), "hollow" if hollow else "mark")
         paint = theme.Paint(theme.PAPER if hollow else light, light, theme.DARK_PAPER if hollow else dark, dark)
+        border = 1.6 if hollow else 0.8
         self.picture.shapes.append(
-            Shape(own, "circle", x, y, _MARK, _MARK, "", paint, shown, tooltip, 9, 1.6 if hollow else 0.8)
+            Shape(own, "circle", x, y, _MARK, _MARK, "", paint, shown, tooltip=tooltip, font_size=9, border=border)
         )
 
     def _line(

@@ -44,13 +44,10 @@ def add_legend(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[in
     those of parameters by their Tensors' ids.
     """
     picture, ink = canvas.picture, canvas.ink
-    width = label_width(picture.title, 16) + 20
     folds = [shape for shape in picture.shapes if shape.look.part == "more"]
     left = min([canvas.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
     right = max([canvas.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
-    picture.shapes.append(
-        Shape("title", "text", left + width / 2, canvas.top + 16, width, 24, picture.title, None, Look("title"), "", 16)
-    )
+    canvas.title(left)
     rows = _Rows(left, right, canvas.bottom - 34)
     if _parameters(canvas, graph, own_steps, names, rows):
         rows.feed(34)
@@ -153,8 +150,7 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
                 label,
                 paint,
                 look,
-                "",
-                _SIZE,
+                font_size=_SIZE,
                 dashed=theme.dashed(part, picture.gates),
             )
         )
@@ -183,9 +179,8 @@ def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
                 "",
                 paint,
                 Look("value", value=k, legend=True),
-                "",
-                9,
-                0.6,
+                font_size=9,
+                border=0.6,
             )
         )
         if k in (0, last // 2, last):
@@ -217,13 +212,13 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
 
 
 def _tick(own: str, label: str, x: float, y: float) -> Shape:
-    return Shape(own, "text", x, y, 46, 12, label, None, Look("legend"), "", _SIZE)
+    return Shape(own, "text", x, y, 46, 12, label, None, Look("legend"), font_size=_SIZE)
 
 
 def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> float:
     width = label_width(caption, _SIZE)
     picture.shapes.append(
-        Shape(own, "text", x + width / 2, y, width, 18, caption, None, Look("legend"), "", _SIZE, align="start")
+        Shape(own, "text", x + width / 2, y, width, 18, caption, None, Look("legend"), font_size=_SIZE, align="start")
     )
     return x + width + 12
 
@@ -246,9 +241,8 @@ def add_badges(picture: Picture) -> None:
                     label,
                     theme.paint("badge"),
                     Look("badge"),
-                    says,
-                    11,
-                    0.8,
+                    tooltip=says,
+                    border=0.8,
                 )
             )
 
@@ -272,8 +266,8 @@ def add_warning(picture: Picture, says: str) -> None:
                 line,
                 theme.paint("warning"),
                 Look("warning"),
-                says,
-                12,
+                tooltip=says,
+                font_size=12,
                 align="start",
             )
         )
@@ -305,8 +299,8 @@ def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula]) -> 
                 formula.text,
                 theme.ROLES["cell"] if formula.rail else None,
                 Look("equation", "rail" if formula.rail else ""),
-                formula.tooltip,
-                _TEXT,
+                tooltip=formula.tooltip,
+                font_size=_TEXT,
                 align="start",
                 latex=formula.latex,
             )

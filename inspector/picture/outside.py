@@ -122,7 +122,8 @@ def _block(canvas: Canvas, graph: Graph, block: Sequence[Node], taken: Container
     own = canvas.picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
     indices = tuple(k for node in block for k in _stands_for(canvas, graph, node))
     width = max(40.0, label_width(label) + 14)
-    return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, look, canvas.note(last), 11, border, nodes=indices)
+    says = canvas.note(last)
+    return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, look, tooltip=says, border=border, nodes=indices)
 
 
 def _one_box(canvas: Canvas, graph: Graph, nodes: Sequence[Node]) -> dict[int, str]:
@@ -145,9 +146,9 @@ def _one_box(canvas: Canvas, graph: Graph, nodes: Sequence[Node]) -> dict[int, s
             label,
             theme.paint("loss"),
             Look("loss"),
-            f"{counted(len(nodes), 'operation')} after the timesteps: {what}",
-            12,
-            1.8,
+            tooltip=f"{counted(len(nodes), 'operation')} after the timesteps: {what}",
+            font_size=12,
+            border=1.8,
             nodes=tuple(inside),
         )
     )
@@ -184,9 +185,8 @@ def _columns(canvas: Canvas, graph: Graph, nodes: Sequence[Node]) -> dict[int, s
                     label,
                     theme.paint("loss" if last else "shared"),
                     Look("loss" if last else "shared"),
-                    canvas.note(node),
-                    11,
-                    1.8 if last else 1.2,
+                    tooltip=canvas.note(node),
+                    border=1.8 if last else 1.2,
                     nodes=_stands_for(canvas, graph, node),
                 )
             )

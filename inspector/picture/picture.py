@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Container
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from ..layout.polylines import Path
@@ -68,6 +68,7 @@ class Shape:
     label: str
     paint: Paint | None
     look: Look
+    _: KW_ONLY
     tooltip: str = ""
     font_size: float = 11.0
     border: float = 1.2

@@ -98,8 +98,9 @@ class States:
                 label,
                 theme.paint("more"),
                 Look("more"),
-                f"timesteps {first} to {fold.steps[-1]}, {count} of them, are not shown; they use the same parameters",
-                12,
+                tooltip=f"timesteps {first} to {fold.steps[-1]}, {count} of them, are not shown;"
+                " they use the same parameters",
+                font_size=12,
                 dashed=True,
             )
         )
@@ -187,9 +188,9 @@ class States:
         shape_id = f"{laid.prefix}{safe(state)}.initial"
         stroke = self.canvas.ink.stroke(link.edge)
         paint, look = theme.paint("value")._replace(stroke=stroke.colour), Look("value", grade=stroke.grade)
-        border = max(1.0, 0.8 * stroke.width)
+        says, border = stroke.tooltip, max(1.0, 0.8 * stroke.width)
         self.canvas.picture.shapes.append(
-            Shape(shape_id, "ellipse", x, y, width, 18, label, paint, look, stroke.tooltip, 10, border)
+            Shape(shape_id, "ellipse", x, y, width, 18, label, paint, look, tooltip=says, font_size=10, border=border)
         )
         self.right.append(x + width / 2)
         side = width / 2 * (1 if row.reverse else -1)

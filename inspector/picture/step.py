@@ -63,11 +63,11 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
         str(item.label),
         paint,
         look,
-        canvas.note(node),
-        10 if item.beside or item.role == "parameter" else 12 if item.value else 11,
-        border,
-        theme.dashed(item.role, gates),
-        tuple(inner.index for inner in item.nodes if inner.index not in canvas.stood_for),  # layers may share some
+        tooltip=canvas.note(node),
+        font_size=10 if item.beside or item.role == "parameter" else 12 if item.value else 11,
+        border=border,
+        dashed=theme.dashed(item.role, gates),
+        nodes=tuple(inner.index for inner in item.nodes if inner.index not in canvas.stood_for),  # layers share some
     )
     canvas.stood_for.update(shape.nodes)
     canvas.picture.shapes.append(shape)

@@ -118,7 +118,9 @@ def test_names_are_shown_and_never_obeyed(name: str) -> None:
 @given(label=st.text(min_size=1, max_size=12), tooltip=st.text(min_size=1, max_size=12))
 def test_any_text_arrives_as_it_is(label: str, tooltip: str) -> None:
     drawing = Picture("title")
-    drawing.shapes.append(Shape("one", "box", 0, 0, 90, 20, label, theme.paint("value"), Look("value"), tooltip))
+    drawing.shapes.append(
+        Shape("one", "box", 0, 0, 90, 20, label, theme.paint("value"), Look("value"), tooltip=tooltip)
+    )
     root = parsed(engines.draw(to_dot(drawing), "svg").decode())
     (node,) = [g for g in root.iter(f"{SVG}g") if g.get("id") == "one"]
     printable = "".join(c if c.isprintable() else "↵" if c == "\n" else "�" for c in label)

@@ -99,7 +99,7 @@ def test_arrowheads_end_where_their_lines_do() -> None:
 @pytest.mark.parametrize("name", NASTY)
 def test_text_is_shown_and_never_obeyed(name: str) -> None:
     drawing = Picture(name)
-    drawing.shapes.append(Shape("one", "box", 0, 0, 90, 20, name, theme.paint("value"), Look("value"), name))
+    drawing.shapes.append(Shape("one", "box", 0, 0, 90, 20, name, theme.paint("value"), Look("value"), tooltip=name))
     root = ET.fromstring(to_svg(drawing).encode())
     assert {element.tag.removeprefix(SVG) for element in root.iter()} == {
         "svg",

@@ -301,7 +301,7 @@ def test_what_the_kinds_look_like() -> None:
     drawing.shapes += [
         Shape("a", "box", 10, 20.126, 30, 20, "tanh", paint, Look("value"), dashed=True),
         Shape("b.1", "ellipse", -0.001, 1, 30, 20, "x₁", paint, Look("value")),
-        Shape("t", "text", 1, 2, 3, 4, "100 %", None, Look("title"), "tooltip", 16),
+        Shape("t", "text", 1, 2, 3, 4, "100 %", None, Look("title"), tooltip="tooltip", font_size=16),
         Shape("p", "point", 1, 2, 0, 0, "", None, Look("anchor")),
         Shape("g", "circle", 1, 2, 9, 9, "", paint._replace(stroke="#123458"), Look("value", grade=2), border=2.5),
     ]
