@@ -281,6 +281,16 @@ def diagnosis(folder: Path) -> None:
     inspector.diagnose(run, run.outputs[-1].sum()).save(folder / "analysis/diagnosis.png")
 
 
+def verdict(folder: Path) -> None:
+    """That of docs/check-gradient.md: a recurrent matrix that is transposed on the way back."""
+    run = tg.unroll(tg.cells.RNNCell(3, 8, seed=0), noise(20, 4, 3))
+    h, (_, U) = [h.data for h in run.outputs], (one.data for _, one in list(run.cell.named_parameters())[:2])
+    deltas = [2 * h[-1]]
+    for t in reversed(range(1, 20)):
+        deltas.insert(0, (deltas[0] * (1 - h[t] ** 2)) @ U.T)
+    inspector.check_gradient(run, (run.outputs[-1] ** 2).sum(), {"h": deltas}).save(folder / "analysis/verdict.png")
+
+
 def thresholds(folder: Path) -> None:
     """Where learning stops, four minutes of training."""
     import threshold_of_learning as example
@@ -310,6 +320,7 @@ PLOTS: dict[str, Callable[[Path], None]] = {
         weights,
         reber,
         diagnosis,
+        verdict,
         sweeps,
         thresholds,
         claims,

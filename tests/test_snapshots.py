@@ -120,6 +120,16 @@ def reach() -> inspector.Reach:
     return inspector.reach(found, (found.stacked**2).sum())
 
 
+def verdict(*names: str) -> inspector.Verdict:
+    """Of a gradient that is right at first, and then is not."""
+    found = inspector.trace(*run())
+    theirs = {name: found.parameter_gradient(name) for name in found.parameters}
+    theirs |= {name: np.array([found.gradient(name, t) for t in range(12)]) for name in "hc"}
+    theirs["h"] *= np.where(np.arange(12) < 7, 1.0 + 0.2 ** np.arange(12), 1.0)[:, None, None]
+    theirs["weight_hh"] *= -1.0
+    return inspector.check_gradient(*run(), {name: theirs[name] for name in names})
+
+
 PLOTTED: dict[str, Callable[[Path], Any]] = {
     "decay": lambda path: inspector.plot_decay(traces(), path),
     "decay-of-names": lambda path: inspector.plot_decay(
@@ -153,6 +163,8 @@ PLOTTED: dict[str, Callable[[Path], Any]] = {
     "saliency": lambda path: inspector.saliency(*run(), "integrated").save(path),
     "gates": lambda path: inspector.gates(*run()).save(path),
     "diagnosis": lambda path: inspector.diagnose(*run()).save(path),
+    "verdict": lambda path: verdict("h", "c").save(path),
+    "verdict-of-parameters": lambda path: verdict("weight_ih", "weight_hh", "bias_hh").save(path),
     "sweep": lambda path: inspector.sweep(["rnn", "lstm"], [12], ["pytorch"], range(3)).save(path),
 }
 """Every plot of a small run, by its file's name."""
