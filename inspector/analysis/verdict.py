@@ -85,14 +85,12 @@ class Verdict(Analysis):
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the error at every timestep, or of every parameter where nothing along time was given."""
         along = self.along.values.size > 0
-        shown = self.along.values if along else self.errors.values
-        height = 3.6 if along else 1.2 + 0.32 * len(shown)
-        axes = axes_of(ax, 8.0, height)
+        axes = axes_of(ax, 8.0, 3.6 if along else 1.2 + 0.32 * len(self.errors.values))
+        title(axes, self._title(), self.cause)
         if along:
             self._plot_along(axes)
         else:
             self._plot_bars(axes)
-        title(axes, self._title(), self.cause if not self.ok else "")
         return axes
 
     def _plot_along(self, axes: Axes) -> None:
@@ -102,7 +100,9 @@ class Verdict(Analysis):
         shown = np.append(self.along.values[self.along.values > 0], self.tolerance)
         axes.set_yscale("log")
         axes.set_ylim(max(shown.min(), 1e-20) / 3, 6.0)
-        axes.set(xlabel=BACKWARDS, ylabel="relative error")
+        axes.set(
+            xlabel=BACKWARDS, ylabel="relative error" + (f" of ∂L/∂{visible(names[0])}ₜ" if len(names) == 1 else "")
+        )
         limit(axes, self.tolerance, "rounding")
         mark_rows(
             axes,
@@ -111,7 +111,7 @@ class Verdict(Analysis):
         )
         whole_steps(axes)
         plain_axes(axes)
-        legend(axes, lines)
+        legend(axes, lines if len(lines) > 1 else [])
 
     def _plot_bars(self, axes: Axes) -> None:
         names = list(map(str, self.errors.axes["name"]))
