@@ -19,7 +19,9 @@ from .rows import Rows, sources_of
 __all__ = ["Order", "Spacing", "order_of", "strands"]
 
 _TRUNK = 2
-"""By how many items a way has to be longer than all others to the same reader, to be the trunk that leads to it."""
+"""By how many items a way has to be longer than all others to the same reader, to be the trunk that leads to it; by one
+than those without weights, if it has some.
+"""
 
 
 @dataclass(frozen=True)
@@ -161,14 +163,14 @@ def strands(items: Sequence[Item], rails: dict[str, list[Key]], row: dict[Key, i
     operands the only one in the next row, or the trunk that leads to it, counts alone.
     """
     rail = {key: state for state, path in rails.items() for key in path}
-    depth = _depths(items)
+    depth, learned = _depths(items), _learned(items)
     read = Counter(source for item in items for source in sources_of(item))
     pairs: list[tuple[Key, Key]] = []
     for item in items:
         sources = [source for source in sources_of(item) if source in depth]
         apart = [s for s in sources if s not in rail or rail.get(item.key) != rail[s]]
         next_to = [s for s in apart if abs(row[s] - row[item.key]) == 1]
-        trunk = [s for s in next_to if read[s] == 1 and all(depth[s] - depth[o] >= _TRUNK for o in next_to if o != s)]
+        trunk = [s for s in next_to if read[s] == 1 and all(_outgrows(s, o, depth, learned) for o in next_to if o != s)]
         pairs += [(s, item.key) for s in (next_to if len(next_to) == 1 else trunk or apart)]
     operands = Counter(target for _, target in pairs)
     readers = Counter(source for source, _ in pairs)
@@ -182,6 +184,22 @@ def strands(items: Sequence[Item], rails: dict[str, list[Key]], row: dict[Key, i
         if operands[target] == 1 and (readers[source] == 1 or (target in rail and onto_rail[source] == 1)):
             head[target] = head[source]
     return head
+
+
+def _outgrows(key: Key, other: Key, depth: dict[Key, int], learned: set[Key]) -> bool:
+    """Whether the way to the one is the trunk rather than that to the other: much longer, or longer and with weights
+    where the other has none.
+    """
+    return depth[key] - depth[other] >= (1 if key in learned and other not in learned else _TRUNK)
+
+
+def _learned(items: Sequence[Item]) -> set[Key]:
+    """What has a parameter among its operands, or is computed from such."""
+    found: set[Key] = set()
+    for item in items:
+        if item.learned or item.layer or not found.isdisjoint(sources_of(item)):
+            found.add(item.key)
+    return found
 
 
 def _depths(items: Sequence[Item]) -> dict[Key, int]:

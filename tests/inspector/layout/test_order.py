@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,16 @@ def test_a_trunk_goes_on_straight_past_what_joins_it_on_the_way() -> None:
     assert strands(trunk, {}, row)[value("d")] == value("a")
     plain = [*trunk[:1], *trunk[3:4], item("d", "a", "gate")]
     assert strands(plain, {}, {value("a"): 1, value("gate"): 1, value("d"): 2})[value("d")] == value("d")
+
+
+def test_the_way_with_weights_is_the_trunk_where_what_joins_it_has_none() -> None:
+    """A choice between a new value and an old one stands above the new value, its condition beside."""
+    layer, condition = replace(item("layer", X), learned=True), item("condition", H)
+    choice = item("choice", "condition", "new")
+    row = {value(name): at for name, at in {"layer": 1, "new": 2, "condition": 2, "choice": 3}.items()}
+    assert strands([layer, item("new", "layer"), condition, choice], {}, row)[value("choice")] == value("layer")
+    weighed = replace(condition, learned=True)
+    assert strands([layer, item("new", "layer"), weighed, choice], {}, row)[value("choice")] == value("choice")
 
 
 def test_a_column_is_broken_where_it_would_stand_on_both_sides_of_another() -> None:
