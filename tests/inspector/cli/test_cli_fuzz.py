@@ -184,6 +184,7 @@ def wrong_lines(command: str, each: slice) -> Iterator[list[str]]:
     """The command with one wrong value, for each of its options and each of the chosen wrong values."""
     actions = options_of(command)
     needed = [word for action in actions if "--cell" in action.option_strings for word in ("--cell", "lstm", "-T", "2")]
+    needed += [word for action in actions if "--seeds" in action.option_strings for word in ("--seeds", "1", "-j", "1")]
     several = [
         ["rnn"] * action.nargs for action in actions if isinstance(action.nargs, int) and not action.option_strings
     ]
