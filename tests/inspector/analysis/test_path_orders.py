@@ -212,6 +212,18 @@ def test_a_value_without_a_gradient_is_drawn_as_nothing() -> None:
         and str(found).endswith("(norm 0) by how often its paths crossed h → i, f, g, o\n  no gradient arrives")
     )
     assert found.plot().get_xlabel().endswith(found.edges)
+    assert not left_out(found)
+
+
+def left_out(found: Any) -> bool:
+    """Whether the picture says that higher orders are left out."""
+    return any("higher orders" in text.get_text() for axes in found.plot().figure.axes for text in axes.texts)
+
+
+@pytest.mark.parametrize("orders", [1, 30])
+def test_the_picture_says_where_orders_are_left_out(orders: int) -> None:
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.zeros((5, 1, 3)))
+    assert left_out(inspector.path_orders(run, run.outputs[-1].sum(), orders=orders)) == (orders == 30)
 
 
 class Matrix(tg.Cell):
