@@ -107,7 +107,7 @@ class Scene:
         """What each parameter is called, by its Tensor's id; of several runs, with the run's name in front."""
         names: dict[int, str] = {}
         for run, source in zip(self.runs, self.sources[0], strict=len(self.runs) > 1):
-            of = source.layer.partition("/")[0] + "." if len(self.runs) > 1 else ""
+            of = f"{source.run_name}." if len(self.runs) > 1 else ""
             names.update((parameter.id, of + name) for name, parameter in run.cell.named_parameters())
         return names
 

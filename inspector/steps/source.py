@@ -30,6 +30,8 @@ class Source:
         Timestep to the nodes recorded in it.
     cuts : frozenset of (node index, operand)
         The edges along which no gradient flows.
+    run_name : str
+        What tells its run from others that are drawn beside it: the outermost layer, or a number.
     """
 
     run: Run
@@ -38,6 +40,7 @@ class Source:
     owners: Mapping[int, str | None]
     nodes: Mapping[int, list[Node]] = field(repr=False)
     cuts: frozenset[tuple[int, int]] = field(repr=False)
+    run_name: str
 
     @cached_property
     def names(self) -> dict[int, dict[int, str]]:
@@ -65,10 +68,15 @@ def sources_of(runs: Sequence[Run], graph: Graph) -> list[list[Source]]:
     layers = []
     for turns in zip(*(run.cells for run in runs), strict=True):
         names = [str(part.scopes[0].parent or "") for part in turns]
+        runs_names = [(*part.scopes[0].layers, "")[0] for part in turns]
         if len(set(names)) < len(names):
-            names = [f"run{k}/{name}".removesuffix("/") for k, name in enumerate(names)]
-        nodes = [{t: by_step.get(scope, []) for t, scope in enumerate(part.scopes)} for part in turns]
-        layers.append([Source(*one[:2], graph, owners, one[2], cuts) for one in zip(turns, names, nodes, strict=True)])
+            runs_names = [f"run{k}" for k in range(len(names))]
+            names = ["/".join(filter(None, pair)) for pair in zip(runs_names, names, strict=True)]
+        layer = []
+        for part, name, run_name in zip(turns, names, runs_names, strict=True):
+            nodes = {t: by_step.get(scope, []) for t, scope in enumerate(part.scopes)}
+            layer.append(Source(part, name, graph, owners, nodes, cuts, run_name))
+        layers.append(layer)
     return layers
 
 
