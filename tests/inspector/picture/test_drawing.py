@@ -127,8 +127,8 @@ def test_what_was_drawn_before_makes_no_difference(kind: str, like: str) -> None
     for earlier in ([], [run_of(like), run_of(like, steps=1, truncate=1), RUNS[kind]]):
         columns._routed.clear()
         for run in earlier:
-            picture(run, steps=slice(0, 1))
-        drawings.append(picture(RUNS[kind]))
+            picture(run, steps=slice(0, 1), level="gate")
+        drawings.append(picture(RUNS[kind], level="gate"))
     assert drawings[0] == drawings[1]
 
 
