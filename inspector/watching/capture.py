@@ -20,7 +20,7 @@ __all__ = ["Capture"]
 
 
 class Capture:
-    """Listens to a model and its recurrent parts.
+    """Listens to a model and its recurrent parts; between two passes to be looked at it only counts.
 
     Parameters
     ----------
@@ -28,8 +28,6 @@ class Capture:
     parts : mapping of str to torch.nn.Module
     passes : Passes
         Where the calls go.
-    every : int or None
-        Keep the calls before the first backward pass and every so many after it; of the others only count.
 
     Attributes
     ----------
@@ -37,20 +35,37 @@ class Capture:
         Why the latest call of a part was not kept.
     """
 
-    def __init__(self, model: Any, parts: Mapping[str, Any], passes: Passes, every: int | None) -> None:
+    def __init__(self, model: Any, parts: Mapping[str, Any], passes: Passes) -> None:
         self._torch = import_torch("watch")
-        self._passes, self._every = passes, every
+        self._model, self._parts, self._passes = model, parts, passes
         self.unheard: dict[str, str] = {}
         self._random: dict[str, Any] = {}
         self._weights: dict[str, tuple[Any, dict[str, Any]]] = {}
-        self._handles = [
-            model.register_forward_pre_hook(Hook(lambda *_: passes.enter())),
-            model.register_forward_hook(Hook(lambda *_: passes.leave()), always_call=True),
-        ]
-        for name, module in parts.items():
+        self._handles: list[Any] = []
+        self._skip = 0
+        self.listen()
+
+    def listen(self) -> None:
+        """Keep every call from now on."""
+        self.close()
+        enter, leave = (lambda *_: self._passes.enter()), (lambda *_: self._passes.leave())
+        self._handles.append(self._model.register_forward_pre_hook(Hook(enter)))
+        self._handles.append(self._model.register_forward_hook(Hook(leave), always_call=True))
+        for name, module in self._parts.items():
             before, after = functools.partial(self._before, name), functools.partial(self._after, name)
             self._handles.append(module.register_forward_pre_hook(Hook(before)))
             self._handles.append(module.register_forward_hook(Hook(after), with_kwargs=True))
+
+    def rest(self, passes: int) -> None:
+        """Let so many backward passes go by: no hook is on a module meanwhile, one is on a weight of each part.
+
+        Where all weights are frozen there is nothing to count by, and every pass is kept.
+        """
+        weights = [[one for one in module.parameters() if one.requires_grad] for module in self._parts.values()]
+        if any(weights):
+            self.close()
+            self._skip = passes
+            self._handles = [one[0].register_post_accumulate_grad_hook(self._count) for one in weights if one]
 
     def close(self) -> None:
         """Take every hook off."""
@@ -58,13 +73,15 @@ class Capture:
             handle.remove()
         self._handles.clear()
 
-    @property
-    def _looks(self) -> bool:
-        """Whether the next backward pass is one to look at."""
-        return self._every is None or self._passes.backwards % self._every == 0
+    def _count(self, _: Any) -> None:
+        if self._passes.is_new(self._torch):
+            self._passes.backwards += 1
+            self._skip -= 1
+            if self._skip == 0:
+                self._torch.autograd.Variable._execution_engine.queue_callback(self.listen)
 
     def _before(self, name: str, module: Any, _: Any) -> None:
-        if self._looks and Kind.of(module).dropout:
+        if Kind.of(module).dropout:
             self._random[name] = self._torch.get_rng_state()
 
     def _after(self, name: str, module: Any, arguments: Any, options: Any, output: Any) -> None:
@@ -85,11 +102,6 @@ class Capture:
             self.unheard[name] = "neither its parameters nor its inputs ask for a gradient"
             return
         self.unheard.pop(name, None)
-        if not self._looks:
-            for tensor in gave.values():
-                if tensor.requires_grad:
-                    tensor.register_hook(self._count)
-            return
         torch, passes = self._torch, self._passes
         weights = weights_of(module)
         reads = {**given, **weights}
@@ -110,9 +122,6 @@ class Capture:
             find_previous(torch, call, states, passes.tips(name))
             passes.follow(name, call)
         passes.add(name, call)
-
-    def _count(self, _: Any) -> None:
-        self._passes.begin(self._torch)
 
     def _copies(self, name: str, weights: Mapping[str, Any]) -> dict[str, Any]:
         """Copies of the weights, one for all steps of a loop."""

@@ -75,16 +75,20 @@ class Passes:
         """The calls of a part since the last backward, in order."""
         return [call for ref in self._alive.get(part, ()) if (call := ref()) is not None]
 
-    def begin(self, torch: Any, part: str = "", call: Call | None = None) -> int:
-        """A gradient has come to a call: note it, and be there when this backward pass ends."""
+    def is_new(self, torch: Any) -> bool:
+        """Whether this is the first word of a backward pass."""
         task: int = torch._C._current_graph_task_id()
-        if task != self._task:
-            self._task = task
+        is_new = task != self._task
+        self._task = task
+        return is_new
+
+    def begin(self, torch: Any, part: str, call: Call) -> int:
+        """A gradient has come to a call: note it, and be there when this backward pass ends."""
+        if self.is_new(torch):
             self._reached = {}
             torch.autograd.Variable._execution_engine.queue_callback(self._end)
-        if call is not None:
-            self._reached.setdefault(part, {})[call] = None
-        return task
+        self._reached.setdefault(part, {})[call] = None
+        return self._task
 
     def _end(self) -> None:
         for part in self._alive | self._reached:
@@ -96,6 +100,6 @@ class Passes:
                 self.latest[part] = calls
         reached_parts = list(self._reached)
         self.backwards += 1
-        self._task, self._reached, self._alive, self._tips = -1, {}, {}, {}
+        self._reached, self._alive, self._tips = {}, {}, {}
         self._kept.clear()
         self._finished(reached_parts)

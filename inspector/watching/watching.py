@@ -93,7 +93,7 @@ class Watching:
         self.every = every
         self.recorder = None if every is None else DecayRecorder(every)
         self._passes = Passes(self._finished)
-        self._capture = Capture(model, self._parts, self._passes, every)
+        self._capture = Capture(model, self._parts, self._passes)
         self._seen: dict[str, tuple[list[Call], tuple[Seen, ...]]] = {}
 
     # -------------------------------------------------------------------------------------- looking
@@ -201,12 +201,17 @@ class Watching:
         self.close()
 
     def _finished(self, parts: list[str]) -> None:
-        """A backward pass is over: record how it decayed, whatever comes of that."""
-        if self.recorder is None or not parts:
+        """A backward pass is over: record how it decayed, whatever comes of that, and rest until the next one to look
+        at.
+        """
+        if self.every is None or self.recorder is None:
             return
         try:
-            many = len(self._parts) > 1
-            traces = {f"{name}/" if many else "": self[name].trace() for name in parts}
-            self.recorder.record(self._passes.backwards, traces)
+            if (self._passes.backwards - 1) % self.every == 0:
+                many = len(self._parts) > 1
+                traces = {f"{name}/" if many else "": self[name].trace() for name in parts}
+                self.recorder.record(self._passes.backwards, traces)
         except Exception as error:
             warnings.warn(f"watch: backward pass {self._passes.backwards} was not recorded: {error}", stacklevel=2)
+        if self.every > 1:
+            self._capture.rest(self.every - 1)
