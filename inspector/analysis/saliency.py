@@ -139,7 +139,7 @@ class Saliency(Analysis):
         axes.set_xlim(0, min(_LINE, len(values)))
         axes.set_ylim(-rows - 0.1, 0.1)
         axes.set_axis_off()
-        largest = f"{_largest(values):.3g}"
+        largest = f"{_largest(values):.3g}" if values[np.isfinite(values)].any() else "0"
         words = (
             f":  violet towards a higher score, orange against it; darkest ±{largest}"
             if (values < 0).any()

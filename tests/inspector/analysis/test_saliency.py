@@ -233,3 +233,9 @@ def test_the_line_is_walked_in_few_passes(monkeypatch: pytest.MonkeyPatch) -> No
     run = tg.unroll(cell("layernorm"), X)
     inspector.saliency(run, (run.stacked**2).sum(), "integrated")
     assert len(passes) < 45 and sum(passes) > 8 * len(passes)
+
+
+def test_a_text_of_which_nothing_matters_is_said_to_be_zero() -> None:
+    run = tg.unroll(tg.cells.RNNCell(3, 4, seed=0), np.zeros((3, 1, 3)))
+    axes: Any = inspector.saliency(run, run.outputs[-1].sum() * 0.0, labels="abc").plot()
+    assert any(text.get_text().endswith(": darkest 0") for text in axes.texts)
