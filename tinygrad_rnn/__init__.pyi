@@ -46,6 +46,7 @@ from .compiler import compile as compile
 from .interop.refusal import UnsupportedError as UnsupportedError
 from .interop.tensor_files import load_safetensors as load_safetensors
 from .interop.tensor_files import save_safetensors as save_safetensors
+from .interop.torch_module import to_torch as to_torch
 from .interop.torch_step import from_torch as from_torch
 from .interop.weights import load_torch as load_torch
 from .recurrent import init as init
