@@ -11,9 +11,8 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out pictures
 
-# One thread a worker: more than there are cores wait for each other. What is compiled for one stage serves the next.
+# One thread a worker: more than there are cores wait for each other.
 test test-all: export OMP_NUM_THREADS := 1
-test test-all: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
