@@ -21,7 +21,7 @@ import torch
 import inspector
 
 CASES = [(100, 1, 8, 16, 1, 1), (100, 16, 32, 64, 1, 1), (100, 32, 128, 256, 1, 1), (200, 32, 256, 512, 1, 1)]
-REPEATS = 15
+REPEATS = 40
 
 
 def step_of(case: Sequence[int]) -> tuple[Any, Callable[[], None]]:
@@ -49,16 +49,14 @@ def seconds(run: Callable[[], Any]) -> float:
 
 def measure(case: Sequence[int]) -> str:
     """A row of the table."""
-    module, step = step_of(case)
-    step()
-    found: dict[str, list[float]] = {"alone": [], "every": [], "looked at": []}
-    for _ in range(REPEATS if np.prod(case[:4]) < 1e8 else 3):
-        found["alone"].append(seconds(step))
-        with inspector.watch(module, every=10**9):
-            step()  # the first is looked at
-            found["every"].append(seconds(step))
-        with inspector.watch(module) as watching:
-            found["looked at"].append(seconds(step))
+    (_, alone_step), (counted, every_step), (module, step) = (step_of(case) for _ in range(3))
+    inspector.watch(counted, every=10**9)
+    watching = inspector.watch(module)
+    found: dict[Callable[[], None], list[float]] = {alone_step: [], every_step: [], step: []}
+    for repeat in range(REPEATS if np.prod(case[:4]) < 1e8 else 4):
+        for one, times in found.items():
+            took = seconds(one)
+            times += [took] if repeat else []  # of the first, all are looked at
     alone, every, looked = (min(times) for times in found.values())
     seen = watching[""]
     replay = seconds(lambda: (seen.trace(), seen.agreement))
