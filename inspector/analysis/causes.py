@@ -16,7 +16,7 @@ from ..tracing.trace import GradientTrace
 from .altered import Mistake, Wanted, altered, both
 from .mistakes import mistakes
 from .slips import Item, listed, ratio, ratio_words, slips
-from .step_order import forwards
+from .step_order import forwards, products
 from .step_roles import Steps
 from .truncation import kept
 
@@ -91,8 +91,9 @@ class _Search:
         return said
 
     def _numbers(self) -> Iterator[tuple[str, Numbers, Mistake | None]]:
-        for says, numbers in forwards(self.steps, self.wanted):
-            yield says, numbers, None
+        for order in (forwards, products):
+            for says, numbers in order(self.steps, self.wanted):
+                yield says, numbers, None
         for mistake, numbers in altered(self.loss, self.wanted, mistakes(self.steps)):
             yield mistake.says, numbers, mistake
 

@@ -102,3 +102,25 @@ def test_a_stack_of_such_loops(layers: tuple[int, ...], where: str) -> None:
         g_y = g_x
     found = inspector.check_gradient(run, run.stacked.sum(), theirs)
     assert found.causes == (f"Jacobians in the wrong order{where}: the loop goes through the steps forwards",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["right", "wrong"])
+def test_products_of_jacobians_multiplied_out(order: str) -> None:
+    """The textbook's double sum over pairs of steps, with a product of Jacobians dh_j/dh_{j-1} for each."""
+    run = tg.unroll(tg.cells.RNNCell(2, 4, seed=0), X)
+    p = parameters(run)
+    h = [np.zeros((3, 4)), *(output.data for output in run.outputs)]
+    gradient = np.zeros((4, 4))
+    for b in range(3):
+        jacobians = [np.diag(1 - h[t + 1][b] ** 2) @ p["weight_hh"] for t in range(6)]
+        for s in range(6):
+            for k in range(s + 1):
+                product = np.eye(4)
+                for j in range(k + 1, s + 1):
+                    product = jacobians[j] @ product if order == "right" else product @ jacobians[j]
+                delta = (2 * h[s + 1][b] @ product) * (1 - h[k + 1][b] ** 2)
+                gradient += np.outer(delta, h[k][b])
+    found = inspector.check_gradient(run, (run.stacked**2).sum(), {"weight_hh": gradient})
+    wrong = "Jacobians in the wrong order: those between two steps are multiplied the other way round"
+    assert found.causes == (() if order == "right" else (wrong,))
