@@ -17,6 +17,7 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..analysis.diagnose import Diagnosis, Outcome, diagnose, outcome
+from ..plots.figures import picture
 from ..reports import report
 from ..results import Labelled, Result
 from ..tracing.decay import decay_rate
@@ -107,6 +108,7 @@ class Seen(Result):
         """One page about it, see :func:`inspector.report`."""
         return report(self.run, self.loss, path)
 
+    @picture
     def plot(self, ax: Axes | None = None) -> Axes:
         """The decay of the gradient along time."""
         return self._trace.plot(ax)

@@ -48,6 +48,14 @@ def swept() -> inspector.Sweep:
         return inspector.sweep(["rnn", "lstm"], [5], seeds=range(2), input_size=2, hidden_size=3, executor=pool)
 
 
+def seen() -> inspector.Seen:
+    torch = pytest.importorskip("torch", reason="it is a part of a PyTorch model: pip install torch")
+    module = torch.nn.LSTM(3, 4)
+    watching = inspector.watch(module)
+    module(torch.randn(6, 1, 3))[0][-1].sum().backward()
+    return watching[""]
+
+
 SPECIAL: dict[type, Any] = {
     inspector.GradientTrace: lambda: inspector.trace(RUN, LOSS),
     inspector.Jacobians: lambda: inspector.jacobians(RUN),
@@ -63,6 +71,7 @@ SPECIAL: dict[type, Any] = {
     inspector.Equations: lambda: inspector.equations(RUN),
     inspector.Sweep: swept,
     inspector.DecayRecorder: recorder,
+    inspector.Seen: seen,
 }
 """How to get what is not made from a run and its loss alone."""
 

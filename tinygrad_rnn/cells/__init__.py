@@ -87,7 +87,6 @@ _REGISTRY: dict[str, type[Cell]] = {
     "np": NPCell,
     "fgr": FGRCell,
     "layernorm": LayerNormLSTMCell,
-    "projected": ProjectedLSTMCell,
     "gru": GRUCell,
     "gru_before": GRUResetBeforeCell,
     "mgu": MGUCell,
@@ -104,7 +103,9 @@ _REGISTRY: dict[str, type[Cell]] = {
     "lru": LRUCell,
     "slstm": SLSTMCell,
     "orthogonal": OrthogonalRNNCell,
+    "projected": ProjectedLSTMCell,
 }
+"""A cell's colour in plots goes by its place: new ones come last."""
 
 
 def names() -> list[str]:

@@ -122,7 +122,7 @@ CALLS = {
     "sum": lambda v: tg.sum(v, axis=0),
     "keep": lambda v: tg.sum(v, axis=(1,), keepdims=True),
     "all": lambda v: tg.sum(v),
-    "pad": lambda v: tg.pad(v, ((1, 2), (0, 1)), 3.0),
+    "pad": lambda v: tg.pad(v, ((1, 2), (0, 1)), constant_values=3.0),
     "flip": lambda v: tg.flip(v, 1),
     "twice": lambda v: v[np.array([1, 1, 0])],
     "take": lambda v: tg.take(v, np.array([2, 0, 2]), axis=1),
