@@ -50,10 +50,10 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-# g2p-en only for the weights it carries: its own dependencies are not needed.
+# g2p-en and Resemblyzer only for the weights they carry: their own dependencies are not needed.
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e .
-	$(BIN)/python -m pip install --quiet --no-deps g2p-en
+	$(BIN)/python -m pip install --quiet --no-deps g2p-en resemblyzer==0.1.4
 	touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.demo | $(VENV)/bin/python

@@ -70,7 +70,10 @@ FAMILIES = (
     Family(
         "models",
         "look at a model of yours",
-        {"watch": "Run a PyTorch training script, and tell how the gradient moves through its recurrent parts."},
+        {
+            "watch": "Run a PyTorch training script, and tell how the gradient moves through its recurrent parts.",
+            "open": "Say which recurrent networks a file of weights holds, and what can be done with them.",
+        },
     ),
     Family(
         "shell", "set up the shell", {"completion": "Print what makes the shell complete commands, options and cells."}

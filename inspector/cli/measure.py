@@ -18,6 +18,7 @@ import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
+from tinygrad_rnn.recurrent.states import leaves_of
 
 from ..loading.load import make_cell
 from ..loading.processes import processes
@@ -59,9 +60,10 @@ def _decay(a: argparse.Namespace) -> tuple[int, str]:
     inspector decay --cell lstm --init chrono --names h,c,f       a chosen initialisation, chosen values
     """
     names = a.names.split(",") if a.names is not None else None
+    cells = list(cells_of(a))  # all of them before the first is run
     labels = [label(name, a.cell) for name in a.cell]
     traces = {}
-    for own, cell in zip(labels, list(cells_of(a)), strict=True):  # all of them before the first is run
+    for own, cell in zip(labels, cells, strict=True):
         run = unrolled(cell, a)
         for name in names or []:
             check_name("--names", name, (known for known, _ in recorded_values(run)))
@@ -213,8 +215,12 @@ def _check(a: argparse.Namespace) -> tuple[int, str]:
     run_of = f"{cell!r}, {counted(a.steps, 'step')}"
     if ill := inspector.first_not_finite(run):
         return CHECK_FAILED, f"{ill}\n{run_of}: nothing is checked, as only finite values have derivatives"
-    graph = tg.Graph([*run.outputs, *run.final_state])
-    leaves = {**{f"{name} at the start": value for name, value in run.initial_state._asdict().items()}}
+    graph = tg.Graph([*run.outputs, *leaves_of((run.final_state,))])
+    starts = [(child, *pair) for child in run.cells for pair in child.initial_state._asdict().items()]
+    leaves = {
+        f"{name} at the start{f' of {child.cell!r}' if child is not run else ''}": value
+        for child, name, value in starts
+    }
     leaves |= {f"x at t = {t}": x for t, x in enumerate(run.inputs)} | dict(cell.named_parameters())
     leaves = {name: leaf for name, leaf in leaves.items() if leaf in graph}
     failures = []

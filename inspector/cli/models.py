@@ -1,18 +1,28 @@
-"""Commands about other people's models: watch."""
+"""Commands about other people's models: watch, open."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import shtab
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.interop.tensor_files import SUFFIXES
+from tinygrad_rnn.interop.weights import Group
+from tinygrad_rnn.plurals import counted
+
+from ..loading.load import networks_in
+from ..loading.suggest import did_you_mean
 from ..watching.script import Models, run_script
 from ..watching.watching import Watching
 from .family import CHECK_FAILED, INTERRUPTED, OK, command, option
-from .options import file_name, path, positive
+from .options import ending_in, file_name, path, positive
 
 
 @command(
@@ -86,3 +96,80 @@ def _pages(watching: Watching, folder: Path) -> Iterator[Path]:
             yield watching[name].report(folder / f"{file_name(name or watching.model)}.html")
     if watching.recorder is not None and watching.recorder.steps:
         yield watching.recorder.save(folder / f"{file_name(watching.model)}-training.svg")
+
+
+_HEADS = ("prefix", "network", "layers", "directions", "inputs", "units", "outputs", "type", "parameters")
+
+
+@command(
+    "open",
+    option("--prefix", default="", metavar="NAME", help="one of several in the file, such as encoder.rnn"),
+    option(
+        "file",
+        type=ending_in(*SUFFIXES),
+        metavar="FILE",
+        complete=shtab.FILE,
+        help=f"{', '.join(f'.{suffix}' for suffix in SUFFIXES)}",
+    ),
+)
+def _open(a: argparse.Namespace) -> tuple[int, str]:
+    """Nothing in the file is executed. A plain RNN is taken for one with tanh, as weights do not say.
+
+    inspector open weights.pt
+    inspector open model.safetensors --prefix encoder.rnn
+    """
+    a.progress(f"reading {a.file}")
+    groups = networks_in(a.file)
+    chosen = _choose(groups, a.prefix)
+    rows = [_HEADS, *(_row(group) for group in chosen)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(_HEADS))]
+    lines = [f"{a.file}: {counted(len(groups), 'recurrent network')}"]
+    lines += ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len(chosen) > 1:
+        return OK, "\n".join(
+            [*lines, "", f"one of them: inspector open {shlex.quote(str(a.file))} --prefix {chosen[0].prefix}"]
+        )
+    which = f"--weights {shlex.quote(str(a.file))}" + (f" --prefix {chosen[0].prefix}" if len(groups) > 1 else "")
+    return OK, "\n".join([*lines, "", "what to do with it:", *(f"  inspector {do.format(which)}" for do in _NEXT)])
+
+
+_NEXT = (
+    "diagnose {} -T 100            what is wrong with its gradient, and what would help",
+    "decay {} -T 200               where the gradient dies",
+    "graph {} -T 3 --level cell    its graph",
+    "gates {}                      which gates are saturated",
+    "report {}                     everything on one page",
+)
+
+
+def _choose(groups: dict[str, Group], prefix: str) -> list[Group]:
+    wanted = prefix.strip(".")
+    if not wanted:
+        return list(groups.values())
+    found = [group for path, group in groups.items() if f".{wanted}." in f".{path}."]
+    if not found:
+        raise ValueError(
+            f"no recurrent weights behind {prefix!r}{did_you_mean(prefix, groups)}; there are {', '.join(groups)}"
+        )
+    return found
+
+
+def _row(group: Group) -> tuple[str, ...]:
+    """One network of a file, or what is wrong with it."""
+    prefix = group.prefix or "-"
+    try:
+        network = group.network()
+    except (KeyError, ValueError) as error:
+        return (prefix, str(error.args[0]).removeprefix("load_torch: "), *[""] * (len(_HEADS) - 2))
+    layers = network.layers if isinstance(network, tg.Stacked) else (network,)
+    first = layers[0].forward if isinstance(layers[0], tg.Bidirectional) else layers[0]
+    numbers = (
+        len(layers),
+        1 if first is layers[0] else 2,
+        network.input_size,
+        getattr(first, "memory_size", first.hidden_size),
+        network.hidden_size,
+    )
+    kind = type(first).__name__.removesuffix("Cell")
+    size = sum(parameter.size for parameter in network.parameters())
+    return (prefix, kind, *map(str, numbers), str(network.dtype), f"{size:,}")

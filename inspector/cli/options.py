@@ -13,12 +13,14 @@ import shtab
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
+from tinygrad_rnn.interop.tensor_files import SUFFIXES
 from tinygrad_rnn.plurals import counted
+from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..formats.graphviz import FORMATS
 from ..loading.blame import said_of
-from ..loading.load import LoadError, load_weights, make_cell
+from ..loading.load import LoadError, load_weights, make_cell, network_in
 from ..loading.suggest import did_you_mean
 from .family import Option, either, option
 
@@ -197,7 +199,6 @@ def run_options(
     options: list[Option] = [
         cell_names(
             "--cell",
-            required=True,
             action="append" if several else _Once,
             several="; give it several times to compare" if several else "",
         ),
@@ -210,15 +211,17 @@ def run_options(
             option(
                 "--weights",
                 action="append" if several else _Once,
-                type=ending_in("safetensors", "npz"),
+                type=ending_in(*SUFFIXES),
                 metavar="FILE",
                 complete=shtab.FILE,
                 help=(
-                    "trained weights instead: .safetensors or .npz, by the cell's names"
+                    f"trained weights instead, {', '.join(f'.{suffix}' for suffix in SUFFIXES)}, by the cell's names;"
+                    " without --cell the recurrent network that is in the file"
                     f"{'; give it as often as --cell, in the same order' if several else ''}"
                 ),
             ),
         ),
+        option("--prefix", default="", metavar="NAME", help="which of several in the file, such as encoder.rnn"),
     ]
     if loss is not None:
         options.append(
@@ -264,23 +267,31 @@ def tables(*kinds: str) -> Option:
 # ------------------------------------------------------------------------------------ what they mean
 
 
-def one_cell(a: argparse.Namespace) -> tg.Cell:
+def one_cell(a: argparse.Namespace) -> Any:
     """The cell, where one is given."""
     (cell,) = cells_of(a)
     return cell
 
 
-def cells_of(a: argparse.Namespace) -> Iterator[tg.Cell]:
-    """The cells, one by one, with their weights.
+def cells_of(a: argparse.Namespace) -> Iterator[Any]:
+    """The cells, one by one, with their weights; without --cell those that files of weights hold, which are then named
+    after the files.
 
     Raises
     ------
     LoadError
         If a cell or its weights cannot be loaded.
     ValueError
-        If there are not as many files of weights as cells.
+        If there are neither, or not as many files of weights as cells.
     """
-    files = a.weights or [None] * len(a.cell)
+    files = a.weights or [None] * len(a.cell or ())
+    if not a.cell:
+        if not files:
+            raise ValueError("give --cell NAME, or --weights FILE with a recurrent network in it")
+        stems = [weights.stem for weights in files]
+        a.cell = stems if len(set(stems)) == len(stems) else [str(weights) for weights in files]
+        yield from [network_in(weights, a.prefix) for weights in files]
+        return
     if len(files) != len(a.cell):
         raise ValueError(
             f"give --weights as often as --cell, in the same order: {counted(len(a.cell), 'cell')},"
@@ -289,11 +300,11 @@ def cells_of(a: argparse.Namespace) -> Iterator[tg.Cell]:
     for name, weights in zip(a.cell, files, strict=True):
         cell = make_cell(name, a.input_size, a.hidden_size, seed=a.seed, init=a.init)
         if weights is not None:
-            load_weights(cell, weights)
+            load_weights(cell, weights, a.prefix)
         yield cell
 
 
-def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
+def unrolled(cell: Any, a: argparse.Namespace) -> Run:
     """A cell over random inputs.
 
     Raises
@@ -305,7 +316,7 @@ def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
     try:
         with np.errstate(all="ignore"):  # what is not finite is told in the answer
             run = _over_random_inputs(cell, a)
-        for name, value in zip(cell.state_names, run.states[0], strict=True):
+        for name, value in [pair for one in run.cells for pair in one.states[0]._asdict().items()]:
             if not isinstance(value, tg.Tensor):
                 raise TypeError(
                     f"{type(cell).__name__}.step returned a plain {type(value).__name__} for state {name}, through"
@@ -314,17 +325,16 @@ def unrolled(cell: tg.Cell, a: argparse.Namespace) -> Run:
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's step may raise
-        raise LoadError(f"{cell!r} cannot be unrolled: {said_of(error, cell.step)}") from error
+        raise LoadError(f"{cell!r} cannot be unrolled: {said_of(error, getattr(cell, 'step', cell))}") from error
     return run
 
 
-def _over_random_inputs(cell: tg.Cell, a: argparse.Namespace) -> Run:
+def _over_random_inputs(cell: Any, a: argparse.Namespace) -> Run:
     rng = np.random.default_rng(a.seed)
-    start = cell.initial_state(a.batch)
-    state = (
-        start._replace(**{k: rng.normal(size=v.shape) for k, v in start._asdict().items()}) if a.random_start else start
-    )
-    return tg.unroll(cell, rng.normal(size=(a.steps, a.batch, a.input_size)), state)
+    state = (cell.initial_state(a.batch),)
+    if a.random_start:
+        state = rebuild(state, iter([rng.normal(size=leaf.shape) for leaf in leaves_of(state)]))
+    return tg.unroll(cell, rng.normal(size=(a.steps, a.batch, cell.input_size)), state[0])
 
 
 def loss_of(run: Run, a: argparse.Namespace) -> tg.Tensor:

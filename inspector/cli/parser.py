@@ -92,6 +92,7 @@ class _Parser(argparse.ArgumentParser):
                 f"there is no option {first}{near}"
                 if first.startswith("-")
                 else f"what is {first!r} for? It belongs to no option"
+                + (f"; a cell is given as --cell {first}" if "--cell" in self._option_string_actions else "")
             )
         return found, unknown
 

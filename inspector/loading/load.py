@@ -13,14 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tinygrad_rnn import Cell, cells
+import numpy as np
+
+from tinygrad_rnn import Cell, cells, load_torch
 from tinygrad_rnn.interop.tensor_files import load_tensors
-from tinygrad_rnn.interop.weights import as_array, tensors_of
+from tinygrad_rnn.interop.weights import Group, as_array, groups_of, tensors_of
 
 from .blame import MODULE, said
 from .suggest import did_you_mean
 
-__all__ = ["LoadError", "cell_class", "load_weights", "make_cell", "source_digest"]
+__all__ = ["LoadError", "cell_class", "load_weights", "make_cell", "network_in", "networks_in", "source_digest"]
 
 _loaded: dict[Path, tuple[Any, dict[Path, str]]] = {}
 _lock = threading.RLock()
@@ -142,6 +144,40 @@ def load_weights(cell: Cell, path: Path, prefix: str = "") -> None:
         _, _, wrong = message.partition(": ")
         hint = "; --input-size and --hidden-size make the cell larger or smaller" if "shape" in wrong else ""
         raise LoadError(f"{path} does not fit {cell!r}: {wrong or message}{hint}") from None
+
+
+def network_in(path: Path, prefix: str = "") -> Any:
+    """The recurrent network of PyTorch's whose weights a file holds, in float64.
+
+    Raises
+    ------
+    LoadError
+        If there is none, or several and no `prefix` says which, or the file cannot be read.
+    """
+    with _told(path):
+        return load_torch(path, prefix=prefix, dtype=np.float64)
+
+
+def networks_in(path: Path) -> dict[str, Group]:
+    """All recurrent weights that a file holds, by their prefixes.
+
+    Raises
+    ------
+    LoadError
+        If there are none, or the file cannot be read.
+    """
+    with _told(path):
+        return groups_of(path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What is wrong with a file of weights, on one line that has its name."""
+    try:
+        yield
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        message = str(error.args[0]).removeprefix("load_torch: ").replace("with prefix=", "with --prefix")
+        raise LoadError(message if str(path) in message else f"{path}: {message}") from None
 
 
 def _group(tensors: dict[str, Any], needed: list[str], path: Path, prefix: str) -> dict[str, Any]:

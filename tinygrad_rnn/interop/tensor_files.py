@@ -134,7 +134,7 @@ def _why_not(message: str) -> str:
             " you trust it, load it in PyTorch and give its state_dict()"
         )
     reason, *_ = " ".join(message.split()).split(". ")
-    return f"is damaged, or nothing that torch.save wrote: {reason or 'it ends too early'}"
+    return f"is damaged, or nothing that torch.save wrote{f': {reason}' if ' ' in reason else ''}"
 
 
 def _check(path: str | Path) -> None:

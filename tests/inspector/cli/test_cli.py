@@ -222,7 +222,7 @@ def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         if command in family.commands:
             assert family.commands[command] in " ".join(said.split())
             assert f"\n  inspector {command}" in said, "an example"
-    assert ("--cell" in said) == (command not in ("demo", "compare", "cells", "completion", "watch"))
+    assert ("--cell" in said) == (command not in ("demo", "compare", "cells", "completion", "watch", "open"))
 
 
 def test_without_a_command_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tests.marks import slow_unless
 from tinygrad_rnn.recurrent.states import leaves_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script. is:DeprecationWarning")
@@ -68,9 +70,10 @@ def check(torch: Any, cell: Any, module: Any) -> None:
 
 
 GRID = [*itertools.product(KINDS, (1, 2), (False, True), (True, False))]
+QUICK = [*itertools.product(KINDS, (2,), (True,), (True,)), *itertools.product(KINDS, (1,), (False,), (False,))]
 
 
-@pytest.mark.parametrize(("kind", "layers", "both", "bias"), GRID)
+@pytest.mark.parametrize(("kind", "layers", "both", "bias"), slow_unless(QUICK, GRID))
 def test_numbers_and_every_gradient_are_pytorchs(torch: Any, kind: str, layers: int, both: bool, bias: bool) -> None:
     module = network(torch, kind, layers, both, bias)
     cell = tg.load_torch(module)
@@ -128,7 +131,7 @@ WRAPPED: Any = {
 
 
 @pytest.mark.parametrize("how", WRAPPED)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_unless(("relu", "projected"), KINDS))
 def test_wherever_weights_are_nested(torch: Any, how: str, kind: str) -> None:
     module = network(torch, kind, 2, True)
     cell = tg.load_torch(WRAPPED[how](torch, module))
@@ -267,3 +270,28 @@ def test_a_changed_shape_is_refused_or_a_network(torch: Any, data: Any) -> None:
         return
     loaded = tg.Stacked(cell) if not isinstance(cell, tg.Stacked) else cell
     assert {key: value.shape for key, value in loaded.state_dict().items()} == {k: v.shape for k, v in state.items()}
+
+
+def test_weights_that_somebody_trained(torch: Any) -> None:
+    """Resemblyzer's speaker encoder, read out of its package, which is not imported."""
+    try:
+        listed = importlib.metadata.files("resemblyzer") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("needs the weights in a package: pip install --no-deps resemblyzer==0.1.4")
+    (path,) = [file.locate() for file in listed if file.name == "pretrained.pt"]
+    cell = tg.load_torch(Path(path))
+    assert (
+        repr(cell) == "Stacked(LSTMCell(40, 256), LSTMCell(256, 256), LSTMCell(256, 256))" and cell.dtype == np.float32
+    )
+    state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+    module = torch.nn.LSTM(40, 256, 3)
+    module.load_state_dict({key.removeprefix("lstm."): v for key, v in state.items() if key.startswith("lstm.")})
+    x = np.random.default_rng(0).normal(size=(40, 2, 40))
+    for dtype, close in ((np.float32, 5e-6), (np.float64, 1e-12)):
+        run = tg.unroll(tg.load_torch(Path(path), dtype=dtype), x)
+        with torch.no_grad():
+            outputs, state = (module.double() if dtype is np.float64 else module)(torch.tensor(x.astype(dtype)))
+        np.testing.assert_allclose(run.stacked.data, outputs, atol=close)
+        for own, *theirs in zip(run.final_state, *state, strict=True):
+            for ours, its in zip(own, theirs, strict=True):
+                np.testing.assert_allclose(ours.data, its, rtol=close, atol=close)
