@@ -48,6 +48,7 @@ class Replay:
     states: dict[str, list[tg.Tensor]]
 
 
+@np.errstate(all="ignore")  # what is not finite in the model is not news, and said where it is looked at
 def replay(record: Record, dtype: Any) -> Replay:
     """Run a record through cells with its weights."""
     cell = _cell(record, dtype)

@@ -172,7 +172,7 @@ SILENT = {
     "assert_gradient_reaches",  # of which more below
     "animate_training",  # pixels
 }
-NOT_OF_A_RUN = {"sweep", "render_program"}
+NOT_OF_A_RUN = {"sweep", "render_program", "watch"}
 REFUSED = {
     ("strongest_path", "zero gradient"): "no gradient reaches t=0/h",
     ("waterfall", "one step"): "a run of one step has no step before",
