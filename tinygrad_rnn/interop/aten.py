@@ -12,16 +12,25 @@ from ..autodiff import arrangement, discrete, elementary, functions, reductions
 from ..autodiff import primitives as p
 from ..autodiff.primitive import Value
 
-__all__ = ["ATEN", "LIMITS", "OF_SHAPES", "put"]
+__all__ = ["ATEN", "LIKE", "LIMITS", "OVERWRITES", "put"]
 
 ATEN: dict[str, Callable[..., Any]] = {}
 """From ``add.Tensor`` to a function of the same arguments on our values."""
 
-OF_SHAPES = frozenset(
-    f"{name}.default"
-    for name in ("new_full", "new_zeros", "new_empty", "new_ones", "zeros_like", "empty_like", "ones_like", "full_like")
-)
-"""What reads no number of its operand."""
+LIKE = {
+    "empty_like.default": "zeros.default",
+    "full_like.default": "full.default",
+    "new_empty.default": "zeros.default",
+    "new_full.default": "full.default",
+    "new_ones.default": "ones.default",
+    "new_zeros.default": "zeros.default",
+    "ones_like.default": "ones.default",
+    "zeros_like.default": "zeros.default",
+}
+"""What takes no more than shape and dtype from its operand, and what gives the same from them."""
+
+OVERWRITES = frozenset({"copy.default", "fill.Scalar", "fill.Tensor", "zero.default"})
+"""What reads nothing of the value that it writes over."""
 
 LIMITS: dict[str, Callable[..., str]] = {}
 """From an operation to what says, of its arguments, why they are not supported; nothing where they are."""
@@ -649,51 +658,6 @@ def _zeros(size: Sequence[int], dtype: Any = None) -> Value:
 @_aten("ones")
 def _ones(size: Sequence[int], dtype: Any = None) -> Value:
     return np.ones(tuple(size), dtype)
-
-
-@_aten("new_full")
-def _new_full(x: Value, size: Sequence[int], value: Any, dtype: Any = None) -> Value:
-    return np.full(tuple(size), value, dtype or x.dtype)
-
-
-@_aten("new_zeros", "new_empty")
-def _new_zeros(x: Value, size: Sequence[int], dtype: Any = None) -> Value:
-    return np.zeros(tuple(size), dtype or x.dtype)
-
-
-@_aten("new_ones")
-def _new_ones(x: Value, size: Sequence[int], dtype: Any = None) -> Value:
-    return np.ones(tuple(size), dtype or x.dtype)
-
-
-@_aten("zeros_like", "empty_like")
-def _zeros_like(x: Value, dtype: Any = None) -> Value:
-    return np.zeros(x.shape, dtype or x.dtype)
-
-
-@_aten("ones_like")
-def _ones_like(x: Value, dtype: Any = None) -> Value:
-    return np.ones(x.shape, dtype or x.dtype)
-
-
-@_aten("full_like")
-def _full_like(x: Value, value: Any, dtype: Any = None) -> Value:
-    return np.full(x.shape, value, dtype or x.dtype)
-
-
-@_aten("fill.Scalar", "fill.Tensor")
-def _fill(x: Value, value: Value) -> Value:
-    return p.broadcast_to(p.astype(value, x.dtype), x.shape)
-
-
-@_aten("zero")
-def _zero(x: Value) -> Value:
-    return np.zeros(x.shape, x.dtype)
-
-
-@_aten("copy")
-def _copy(x: Value, source: Value, non_blocking: bool = False) -> Value:
-    return source if source.shape == x.shape else p.broadcast_to(source, x.shape)
 
 
 @_aten("scalar_tensor")

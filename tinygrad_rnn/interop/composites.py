@@ -86,13 +86,22 @@ class _Equations:
         self.recorder = recorder
         self.place = recorder.look_around()
 
-    def __call__(self, kind: str, *operands: Any, like: Any = None, name: str | None = None) -> Ref:
+    def __call__(self, kind: str, *operands: Any, like: Ref, name: str | None = None) -> Ref:
         given = self.recorder.nested(list(operands), self.place)
-        shape = self.recorder.trace.operations[like.index].shape if like is not None else ()
-        index = self.recorder.emit(kind, given, {}, shape, self.place)
+        index = self.recorder.emit(kind, given, {}, self.shape(like), self.place)
         if name:
             self.recorder.trace.names[index] = Variable(_INNERMOST, name, self.place.module, -index)
         return Ref(index)
+
+    def shape(self, ref: Ref) -> tuple[int, ...]:
+        """The shape of a value."""
+        return tuple(self.recorder.trace.operations[ref.index].shape)
+
+    def affine(self, x: Any, weight: Any, bias: Any, old: Ref) -> Ref:
+        """``x @ weight.T + bias``, for a state of as many rows as `old`."""
+        given = self.recorder.nested([x, weight, bias], self.place)
+        shape = (*self.shape(old)[:-1], weight.shape[0])
+        return Ref(self.recorder.emit("linear.default", given, {}, shape, self.place))
 
     def known(self, tensor: Any) -> Ref:
         """The reference to a tensor."""
@@ -101,7 +110,7 @@ class _Equations:
 
     def parts(self, whole: Ref, count: int, size: int, like: Ref) -> list[Ref]:
         """A value cut into so many parts of a size."""
-        cut = self("split.Tensor", whole, size, 1)
+        cut = self("split.Tensor", whole, size, 1, like=whole)
         return [self("getitem", cut, k, like=like) for k in range(count)]
 
 
@@ -115,8 +124,8 @@ def _lstm_cell(recorder: Any, function: Any, args: Any, kwargs: Any) -> Any:
     x, (h, c), w_ih, w_hh, b_ih, b_hh = _cell_arguments(args, kwargs)
     write = _Equations(recorder)
     old_h, old_c = write.known(h), write.known(c)
-    from_input, from_state = write("linear.default", x, w_ih, b_ih), write("linear.default", old_h, w_hh, b_hh)
-    z = write("add.Tensor", from_input, from_state)
+    from_input, from_state = write.affine(x, w_ih, b_ih, old_h), write.affine(old_h, w_hh, b_hh, old_h)
+    z = write("add.Tensor", from_input, from_state, like=from_input)
     zi, zf, zg, zo = write.parts(z, 4, c.shape[-1], old_c)
     i = write("sigmoid.default", zi, like=old_c, name="i")
     f = write("sigmoid.default", zf, like=old_c, name="f")
@@ -135,7 +144,7 @@ def _gru_cell(recorder: Any, function: Any, args: Any, kwargs: Any) -> Any:
     x, h, w_ih, w_hh, b_ih, b_hh = _cell_arguments(args, kwargs)
     write = _Equations(recorder)
     old = write.known(h)
-    from_input, from_state = write("linear.default", x, w_ih, b_ih), write("linear.default", old, w_hh, b_hh)
+    from_input, from_state = write.affine(x, w_ih, b_ih, old), write.affine(old, w_hh, b_hh, old)
     xr, xz, xn = write.parts(from_input, 3, h.shape[-1], old)
     hr, hz, hn = write.parts(from_state, 3, h.shape[-1], old)
     r = write("sigmoid.default", write("add.Tensor", xr, hr, like=old), like=old, name="r")
@@ -155,7 +164,7 @@ def _rnn_cell(kind: str) -> Callable[..., Any]:
         x, h, w_ih, w_hh, b_ih, b_hh = _cell_arguments(args, kwargs)
         write = _Equations(recorder)
         old = write.known(h)
-        from_input, from_state = write("linear.default", x, w_ih, b_ih), write("linear.default", old, w_hh, b_hh)
+        from_input, from_state = write.affine(x, w_ih, b_ih, old), write.affine(old, w_hh, b_hh, old)
         new = write(kind, write("add.Tensor", from_input, from_state, like=old), like=old, name="h")
         result = _plainly(recorder, function, args, kwargs)
         recorder.know(result, new.index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from ..autodiff.primitives import reshape
 from ..recurrent.cell import Cell
 from .torch_graph import Computation
 
-__all__ = ["TracedCell", "make_cell"]
+__all__ = ["TracedCell", "as_function", "named_after"]
+
+Kind = TypeVar("Kind")
 
 
 class TracedCell(Cell):
@@ -25,11 +27,7 @@ class TracedCell(Cell):
         Of one input; an input of several axes comes in flat, as (batch, input_size).
     state_shapes : tuple of tuple of int
         Of the states, without the batch.
-    reason : str
-        Why it is not more than it is: empty for a step.
     """
-
-    reason = ""
 
     def __init__(
         self,
@@ -39,7 +37,6 @@ class TracedCell(Cell):
         x_shape: tuple[int, ...],
         state_shapes: Sequence[tuple[int, ...]],
         dtype: Any,
-        start: Computation | None = None,
     ) -> None:
         super().__init__(math.prod(x_shape), state_shapes[0][-1], dtype=dtype)
         self.name_states(*state_names)
@@ -47,34 +44,27 @@ class TracedCell(Cell):
         self.initialisation = "loaded weights"
         for name, (value, trains) in parameters.items():
             self.parameter(name, value.shape, value).requires_grad = trains
-        self._compute = _function(computation)
-        self._start = None if start is None else _function(start)
+        self._compute = as_function(computation)
 
     def initial_state(self, batch: int) -> Any:
-        """The state before the first step: zeros, or what the module starts from."""
-        zeros = [np.zeros((batch, *shape), self.dtype) for shape in self.state_shapes]
-        if self._start is None:
-            return self.State(*zeros)
-        begun = self._start([], self._parameters, batch)
-        return self.State(*[value if len(np.shape(value)) else zero for value, zero in zip(begun, zeros, strict=True)])
+        """The state before the first step: zeros."""
+        return self.State(*[np.zeros((batch, *shape), self.dtype) for shape in self.state_shapes])
 
     def step(self, x: Value, state: Any) -> Any:
         batch = x.shape[0]
         x = x if len(self.x_shape) == 1 else reshape(x, (batch, *self.x_shape))
-        return tuple(self._compute([x, *state], self._parameters, batch))
+        return tuple(self._compute([x, *state], self._parameters, batch, 1))
 
 
-def _function(computation: Computation) -> Callable[..., list[Any]]:
+def as_function(computation: Computation) -> Callable[..., list[Any]]:
     """A computation as a function, which counts by who it is and is not looked into: it never changes."""
 
-    def run(inputs: Sequence[Any], parameters: Mapping[str, Any], batch: int) -> list[Any]:
-        return computation.run(inputs, parameters, batch)
+    def run(inputs: Sequence[Any], parameters: Mapping[str, Any], batch: int, steps: int) -> list[Any]:
+        return computation.run(inputs, parameters, batch, steps)
 
     return run
 
 
-def make_cell(name: str, *args: Any, **options: Any) -> TracedCell:
-    """A traced cell of a class that is called like the module."""
-    kind = type(name, (TracedCell,), {"__doc__": TracedCell.__doc__, "__module__": __name__})
-    cell: TracedCell = kind(*args, **options)
-    return cell
+def named_after(name: str, kind: type[Kind]) -> type[Kind]:
+    """A class of cells that is called like the module."""
+    return type(name, (kind,), {"__doc__": kind.__doc__, "__module__": kind.__module__})

@@ -14,30 +14,49 @@ from .aten import ATEN, put
 from .refusal import UnsupportedError
 from .torch_trace import Operation, Ref, Trace, leaves, replaced
 
-__all__ = ["Computation", "Size", "unified"]
+__all__ = ["Computation", "DependentError", "Size", "unified"]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A number that grows with the batch: ``slope * batch + offset``."""
+    """A number that grows with the batch, and of a sequence with the number of its steps.
+
+    ``slope * batch + offset + steps * (time + both * batch)``.
+    """
 
     slope: int
     offset: int
+    time: int = 0
+    both: int = 0
 
-    def at(self, batch: int) -> int:
-        """The number for a batch size."""
-        return self.slope * batch + self.offset
+    def at(self, batch: int, steps: int) -> int:
+        """The number for a batch size and a number of steps."""
+        return self.slope * batch + self.offset + steps * (self.time + self.both * batch)
 
 
 _LEAVES = frozenset({"input", "parameter", "constant"})
+
+
+class DependentError(UnsupportedError):
+    """What a module computes depends on the batch size, or on numbers."""
 
 
 class _Differ(Exception):
     """Two traces are not the same but for the batch size."""
 
 
-def unified(first: Trace, second: Trace, batches: tuple[int, int], who: str) -> Trace:
+def unified(first: Trace, second: Trace, sizes: tuple[int, int], who: str, steps: bool = False) -> Trace:
     """The trace of a module at one batch size, with the numbers that depend on it, told by another.
+
+    Parameters
+    ----------
+    first, second : Trace
+        The first is changed.
+    sizes : (int, int)
+        The two batch sizes, or with `steps` the two numbers of steps.
+    who : str
+        For errors.
+    steps : bool
 
     Raises
     ------
@@ -47,26 +66,26 @@ def unified(first: Trace, second: Trace, batches: tuple[int, int], who: str) -> 
     for one, other in zip(first.operations, second.operations, strict=False):
         what = one.kind.removesuffix(".default")
         if one.kind != other.kind:
-            raise UnsupportedError(
+            raise DependentError(
                 f"{who}: the way through the module depends on the batch or on numbers: {what} (in {one.place}) in one"
                 f" run, {other.kind.removesuffix('.default')} (in {other.place}) in another"
             )
         try:
-            one.args = tuple(_matched(one.args, other.args, batches))
-            one.kwargs = _matched(one.kwargs, other.kwargs, batches)
-            one.shape = tuple(_matched(one.shape, other.shape, batches))
+            one.args = tuple(_matched(one.args, other.args, sizes, steps))
+            one.kwargs = _matched(one.kwargs, other.kwargs, sizes, steps)
+            one.shape = tuple(_matched(one.shape, other.shape, sizes, steps))
         except _Differ as error:
-            raise UnsupportedError(
+            raise DependentError(
                 f"{who}: {what} (in {one.place}) is given {error}, which differs between two runs of the module and"
                 " depends on numbers, on what it keeps from call to call, or on the batch in a way that cannot be told"
             ) from None
     if len(first.operations) != len(second.operations):
-        raise UnsupportedError(f"{who}: the number of operations depends on the batch or on numbers")
-    first.output = _matched(first.output, second.output, batches)
+        raise DependentError(f"{who}: the number of operations depends on the batch or on numbers")
+    first.output = _matched(first.output, second.output, sizes, steps)
     return first
 
 
-def _matched(one: Any, other: Any, batches: tuple[int, int]) -> Any:
+def _matched(one: Any, other: Any, sizes: tuple[int, int], steps: bool) -> Any:
     if isinstance(one, (Ref, str)) or one is None or isinstance(one, (bool, np.dtype)):
         if one != other:
             raise _Differ("a value")
@@ -78,16 +97,32 @@ def _matched(one: Any, other: Any, batches: tuple[int, int]) -> Any:
     if isinstance(one, (list, tuple)):
         if len(one) != len(other):
             raise _Differ("another number of values")
-        return [_matched(a, b, batches) for a, b in zip(one, other, strict=True)]
+        return [_matched(a, b, sizes, steps) for a, b in zip(one, other, strict=True)]
     if isinstance(one, Mapping):
-        return {key: _matched(value, other[key], batches) for key, value in one.items()}
+        return {key: _matched(value, other[key], sizes, steps) for key, value in one.items()}
     if one == other or (one != one and other != other):
         return one
-    if isinstance(one, int) and isinstance(other, int):
-        slope, rest = divmod(other - one, batches[1] - batches[0])
-        if not rest:
-            return Size(slope, one - slope * batches[0])
+    if isinstance(one, (int, Size)) and isinstance(other, (int, Size)):
+        return _grown(_as_size(one), _as_size(other), sizes, steps)
     raise _Differ(f"the number {one} or {other}")
+
+
+def _as_size(number: int | Size) -> Size:
+    return number if isinstance(number, Size) else Size(0, number)
+
+
+def _grown(one: Size, other: Size, sizes: tuple[int, int], steps: bool) -> Size:
+    """The number that is `one` at the first size and `other` at the second."""
+    growth, rest = zip(
+        *[divmod(b - a, sizes[1] - sizes[0]) for a, b in ((one.slope, other.slope), (one.offset, other.offset))],
+        strict=True,
+    )
+    if any(rest) or (not steps and growth[0]):
+        raise _Differ(f"the number {one.offset} or {other.offset}")
+    if not steps:
+        return Size(growth[1], one.offset - growth[1] * sizes[0])
+    slope, offset = one.slope - growth[0] * sizes[0], one.offset - growth[1] * sizes[0]
+    return Size(slope, offset, growth[1], growth[0])
 
 
 # ------------------------------------------------------------------------------------------ names
@@ -172,10 +207,10 @@ class Computation:
                     not isinstance(leaf, Size) and (not isinstance(leaf, Ref) or leaf.index in folded)
                     for leaf in inside
                 ):
-                    folded[index] = _apply(operation, folded, 0)
+                    folded[index] = _apply(operation, folded, 0, 0)
         return folded
 
-    def run(self, inputs: Sequence[Any], parameters: Mapping[str, Any], batch: int) -> list[Any]:
+    def run(self, inputs: Sequence[Any], parameters: Mapping[str, Any], batch: int, steps: int = 1) -> list[Any]:
         """The outputs, given the inputs and the parameters by name."""
         values: dict[int, Any] = dict(self._folded)
         for index, operation in self.operations:
@@ -186,7 +221,7 @@ class Computation:
             elif operation.kind == "parameter":
                 values[index] = parameters[operation.args[0]]
             else:
-                values[index] = _apply(operation, values, batch)
+                values[index] = _apply(operation, values, batch, steps)
             if index in self.names:
                 named(**{self.names[index]: values[index]})
         return [values[index] for index in self.outputs]
@@ -204,11 +239,11 @@ def _needed(operations: Sequence[Operation], outputs: Sequence[int]) -> set[int]
     return needed
 
 
-def _apply(operation: Operation, values: Mapping[int, Any], batch: int) -> Any:
+def _apply(operation: Operation, values: Mapping[int, Any], batch: int, steps: int) -> Any:
     def resolved(leaf: Any) -> Any:
         if isinstance(leaf, Ref):
             return values[leaf.index]
-        return leaf.at(batch) if isinstance(leaf, Size) else leaf
+        return leaf.at(batch, steps) if isinstance(leaf, Size) else leaf
 
     args = [replaced(arg, resolved) for arg in operation.args]
     kwargs = {key: replaced(value, resolved) for key, value in operation.kwargs.items()}

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..plurals import counted
+from .loops import loop_of
 from .refusal import UnsupportedError
-from .torch_cell import TracedCell, make_cell
+from .torch_cell import TracedCell, named_after
 from .torch_check import check_step
 from .torch_graph import Computation, Size
 from .torch_import import import_torch
@@ -76,7 +77,7 @@ def from_torch(module: Any, x: Any, *states: Any) -> Any:
     for tensor in leaves([x, *states]):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"{WHO}: x and the states must be Tensors of PyTorch, got {type(tensor).__name__}")
-    return step_cell(source, x, states)
+    return step_cell(source, x, states) if states else loop_of(source, x)
 
 
 def step_cell(source: Source, x: Any, states: Sequence[Any]) -> TracedCell:
@@ -93,14 +94,13 @@ def step_cell(source: Source, x: Any, states: Sequence[Any]) -> TracedCell:
     _reorder(trace, order, output is not None)
     computation = Computation(trace, new, {"x", *names}, {ref.index for ref in new})
     parameters = {name: (numbers(p), p.requires_grad) for name, p in source.parameters().items()}
-    cell = make_cell(source.name, computation, parameters, names, tuple(x.shape[1:]), shapes, numbers(flat[0]).dtype)
+    kind = named_after(source.name, TracedCell)
+    cell = kind(computation, parameters, names, tuple(x.shape[1:]), shapes, numbers(flat[0]).dtype)
     check_step(source, cell, x, states, [_where(trace.output, ref) for ref in new], order)
     return cell
 
 
 def _check_shapes(x: Any, states: Sequence[Any]) -> None:
-    if not states:
-        raise ValueError(f"{WHO}: a step of x {tuple(x.shape)} needs an example of its states; give them behind x")
     for role, tensor in (("x", x), *((f"state {k}", state) for k, state in enumerate(states))):
         if not tensor.is_floating_point() or str(tensor.dtype) == "torch.bfloat16":
             hint = "; call module.float()" if tensor.is_floating_point() else ""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .aten import ATEN, LIMITS, OF_SHAPES
+from .aten import ATEN, LIKE, LIMITS, OVERWRITES
 from .refusal import UnsupportedError
 
 __all__ = ["Operation", "Place", "Ref", "Trace", "Variable", "leaves", "record", "replaced"]
@@ -126,12 +126,16 @@ def leaves(value: Any) -> Iterator[Any]:
 
 @dataclass
 class _Known:
-    """A tensor that was seen: the operation whose value it has, and, of a view, what it is a view of."""
+    """A tensor that was seen: the operation whose value it has, and, of a view, what it is a view of.
+
+    A view of all there is has no operation of its own.
+    """
 
     tensor: Any
     index: int
     base: _Known | None = None
     seen: int = -1
+    whole: bool = False
 
 
 class _Recorder:
@@ -176,7 +180,7 @@ class _Recorder:
         self.trace.operations.append(Operation(kind, tuple(args), dict(kwargs), tuple(shape), place))
         index = len(self.trace.operations) - 1
         refs = [leaf for leaf in leaves([args, kwargs]) if isinstance(leaf, Ref)]
-        if kind in OF_SHAPES or (kind not in ("input", "parameter") and all(ref.index in self.fixed for ref in refs)):
+        if kind not in ("input", "parameter") and all(ref.index in self.fixed for ref in refs):
             self.fixed.add(index)
         return index
 
@@ -189,6 +193,8 @@ class _Recorder:
         """The operation whose value a tensor has now; of a view of what was written into, made anew."""
         if known.base is not None:
             base = self.index_of(known.base)
+            if known.whole:
+                return base
             if base != known.seen:
                 old = self.trace.operations[known.index]
                 known.index = self.emit(old.kind, (Ref(base), *old.args[1:]), old.kwargs, old.shape, old.place)
@@ -264,6 +270,10 @@ class _Recorder:
         if writes:
             self._write(self.known[id(args[0])], kind, operands, options, place)
             return result
+        if kind in LIKE:
+            value = operands[-1:] if LIKE[kind] == "full.default" else ()
+            kind, operands = LIKE[kind], (list(result.shape), *value)
+            options = {"dtype": self.dtype(result.dtype, place)}
         self._results(kind, operands, options, result, args, schema, place)
         return result
 
@@ -279,7 +289,7 @@ class _Recorder:
             raise self.refuse(
                 name, "is a whole network over time: tg.load_torch takes it, and inspector.watch watches it", place
             )
-        if kind not in ATEN or (writes and writes != [0]):
+        if kind not in ATEN.keys() | LIKE.keys() | (OVERWRITES if writes else set()) or (writes and writes != [0]):
             raise self.refuse(name, "has no counterpart here", place)
         why = LIMITS[kind](*args) if kind in LIMITS else ""
         if why:
@@ -307,6 +317,10 @@ class _Recorder:
         outputs = [out for out in result if out is not None] if several and result is not None else [result]
         if result is None or not all(isinstance(out, self.torch.Tensor) for out in outputs):
             return
+        if kind == "slice.Tensor" and result.shape == args[0].shape:
+            base = self.known[id(args[0])]
+            self.known[id(result)] = _Known(result, self.index_of(base), base, whole=True)
+            return
         cut = not self.torch.is_grad_enabled()
         write = self.emit if several else self.emit_cut
         index = write(kind, operands, options, () if several else result.shape, place)
@@ -326,13 +340,20 @@ class _Recorder:
     # --------------------------------------------------------------------------- writing in place
 
     def _write(self, target: _Known, kind: str, operands: Any, options: Any, place: Place) -> None:
-        shape = target.tensor.shape
-        index = self.emit(kind, operands, options, shape, place)
-        self._assign(target, index, place)
+        shape, dtype = target.tensor.shape, self.dtype(target.tensor.dtype, place)
+        if kind in ("fill.Scalar", "zero.default"):
+            kind, operands, options = "full.default", (list(shape), *(operands[1:] or (0,))), {"dtype": dtype}
+        elif kind in OVERWRITES:  # copy_, or fill_ with a tensor: of what is written into nothing is read
+            kind, operands, options = "_to_copy.default", (operands[1],), {"dtype": dtype}
+            if self.trace.operations[operands[0].index].shape != shape:
+                operands = (Ref(self.emit("expand.default", (operands[0], list(shape)), {}, shape, place)),)
+        self._assign(target, self.emit(kind, operands, options, shape, place), place)
 
     def _assign(self, target: _Known, index: int, place: Place) -> None:
         """A tensor has got another value, and with it what it is a view of."""
-        if target.base is not None:
+        if target.base is not None and target.whole:
+            self._assign(target.base, index, place)
+        elif target.base is not None:
             base = target.base
             old = self.trace.operations[target.index]
             before = self.index_of(base)

@@ -1,0 +1,188 @@
+"""A module that loops over time itself as the cell of its step, against PyTorch; and loops that have no such step."""
+
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+
+torch = pytest.importorskip("torch")
+
+from .torch_loops import LOOPS, H, I, Learned, Memory, Plain, Projected, Tokens, TwoInOne  # noqa: E402
+
+
+def made(kind):
+    torch.manual_seed(3)
+    return kind().double().eval()
+
+
+def sequence(kind, steps, batch):
+    return torch.randn(*((batch, steps) if kind.batch_first else (steps, batch)), I, dtype=torch.float64)
+
+
+def flat(value):
+    return [value] if hasattr(value, "shape") else [leaf for part in value for leaf in flat(part)]
+
+
+def rel(ours, theirs):
+    theirs = np.zeros(ours.shape) if theirs is None else theirs.detach().numpy()
+    return np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())
+
+
+def loss_of(results, weights, product):
+    return sum(product(w, r).sum() for w, r in zip(weights, flat(results), strict=True))
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_loop_has_the_values_and_all_gradients_of_pytorch(kind):
+    net = made(kind)
+    cell = tg.from_torch(net, sequence(kind, 7, 2))
+    steps = 7 if kind is Memory else 9  # a memory as long as the sequence stays as long
+    net.train()
+    x = sequence(kind, steps, 3).requires_grad_()
+    theirs = net(x)
+    weights = [torch.randn_like(r) for r in flat(theirs)]
+    loss_of(theirs, weights, torch.mul).backward()
+
+    ours_x = tg.tensor(x.detach().numpy(), requires_grad=True)
+    run, ours = cell.run(ours_x)
+    loss = loss_of(ours, [tg.tensor(w.numpy()) for w in weights], tg.multiply)
+    loss.backward()
+    assert len(run) == steps and cell.batch_first == kind.batch_first
+    for mine, other in zip(flat(ours), flat(theirs), strict=True):
+        assert rel(mine.data, other) < 1e-10
+    assert rel(ours_x.grad, x.grad) < 1e-10
+    parameters = dict(net.named_parameters())
+    assert [name for name, _ in cell.named_parameters()] == list(parameters)
+    for name, parameter in cell.named_parameters():
+        assert rel(parameter.grad, parameters[name].grad) < 1e-10, name
+    assert cell.state_names[0] == kind.output
+    kept = getattr(net, "kept", [])
+    trace = inspector.trace(run, loss)
+    name = "h2" if kind is TwoInOne else "h"
+    for t, h in enumerate(kept):
+        assert rel(trace.gradient(name, t), h.grad) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("kind", "states", "named"),
+    [
+        (Plain, ("h",), {"r", "z", "n"}),
+        (Projected, ("h",), set()),
+        (TwoInOne, ("y", "h", "c", "h2", "c2"), {"c1.i", "c2.i", "c1.o"}),
+        (Memory, ("h", "memory"), {"weights", "context", "r"}),
+    ],
+)
+def test_states_and_gates_have_the_names_of_the_source(kind, states, named):
+    cell = tg.from_torch(made(kind), sequence(kind, 6, 2))
+    assert cell.state_names == states
+    run, _ = cell.run(sequence(kind, 6, 2).numpy())
+    assert named <= {name for name, _ in run.names}
+
+
+def test_the_cell_alone_is_the_loop():
+    """unroll, compiled or not, over (T, batch, features): the projection of each input is part of the step."""
+    net = made(Projected)
+    cell = tg.from_torch(net, sequence(Projected, 6, 2))
+    assert repr(cell) == f"Projected({I}, {H})" and not cell.reason
+    x = sequence(Projected, 8, 3)
+    expected = net(x)
+    swapped = np.swapaxes(x.numpy(), 0, 1)
+    for one in (cell, tg.compile(cell, backend="numpy")):
+        h = tg.unroll(one, swapped).outputs[-1]
+        out = tg.log_softmax(tg.linear(h, *[dict(cell.named_parameters())[f"out.{n}"] for n in ("weight", "bias")]))
+        assert rel(out.data, expected) < 1e-12
+    learned = tg.from_torch(made(Learned), sequence(Learned, 6, 2))
+    run = tg.unroll(learned, np.zeros((3, 2, I)))
+    h0 = dict(learned.named_parameters())["h0"]
+    assert np.array_equal(run.initial_state.h.data, np.tile(h0.data, (2, 1)))
+    (gradient,) = tg.grad(run.outputs[-1].sum(), [h0])
+    assert np.abs(gradient.data).min() > 0
+
+
+def test_backwards_and_with_a_memory_what_the_cell_reads_is_said():
+    cell = tg.from_torch(made(Memory), sequence(Memory, 6, 2))
+    assert cell.reverse and "looks at several timesteps" in cell.reason
+    with pytest.raises(ValueError, match="state memory"):
+        cell.run(sequence(Memory, 7, 2).numpy())
+
+
+def test_whole_numbers_are_looked_up_before_the_loop():
+    net = made(Tokens)
+    tokens = torch.randint(0, 7, (6, 2))
+    cell = tg.from_torch(net, tokens)
+    assert "whole numbers" in cell.reason and cell.input_size == I
+    other = torch.randint(0, 7, (9, 3))
+    theirs = net(other)
+    run, ours = cell.run(other.numpy())
+    assert rel(ours.data, theirs) < 1e-12
+    theirs.square().sum().backward()
+    names = [name for name, _ in cell.named_parameters()]
+    for name, gradient in zip(names, tg.grad((ours**2).sum(), cell.parameters()), strict=True):
+        assert rel(gradient.data, dict(net.named_parameters())[name].grad) < 1e-10
+    assert len(run) == 9
+
+
+def test_analyses_take_the_run_of_a_module():
+    cell = tg.from_torch(made(TwoInOne), sequence(TwoInOne, 6, 2))
+    run, y = cell.run(sequence(TwoInOne, 4, 2).numpy())
+    loss = (y**2).mean()
+    assert repr(cell) in str(inspector.diagnose(run, loss))
+    assert set(inspector.trace(run, loss).states) == set(cell.state_names)
+    assert "c2_t" in str(inspector.equations(run)) or "c2" in str(inspector.equations(run))
+
+
+def changing(x):
+    h = torch.zeros(x.shape[1], I, dtype=x.dtype)
+    for t in range(len(x)):
+        h = torch.tanh(h + x[t]) if t % 2 else torch.sigmoid(h + x[t])
+    return h
+
+
+def counting(x):
+    h = torch.zeros(x.shape[1], I, dtype=x.dtype)
+    for t in range(len(x)):
+        h = torch.tanh(h * (t + 1) + x[t])
+    return h
+
+
+def further_back(x):
+    h = [torch.zeros(x.shape[1], I, dtype=x.dtype)] * 2
+    for t in range(len(x)):
+        h.append(torch.tanh(h[-1] + h[-2] + x[t]))
+    return h[-1]
+
+
+def shuffled(x):
+    h = torch.zeros(x.shape[1], I, dtype=x.dtype)
+    for t in sorted(range(len(x)), key=lambda t: -t % 3):
+        h = torch.tanh(h + x[t])
+    return h
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (changing, "step 1 computes tanh .* where step 2 computes sigmoid"),
+        (counting, "mul.Tensor is not given the same in steps 2 and 1"),
+        (further_back, "step 1 computes"),
+        (shuffled, "the sequence is read in the order 0, 3, 2, 1, 4"),
+        (lambda x: torch.tanh(x), "no loop reads the sequence one timestep after the other"),
+        (lambda x: x.cumsum(0), "no loop reads the sequence"),
+    ],
+)
+def test_what_repeats_no_step_is_refused_with_the_reason(function, why):
+    with pytest.raises(tg.UnsupportedError, match=f"does not repeat a step over time: {why}"):
+        tg.from_torch(function, torch.randn(6, 2, I, dtype=torch.float64))
+
+
+def test_sequences_and_operations_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"a sequence must be .* got \(4,\); add a batch axis"):
+        tg.from_torch(made(Plain), torch.zeros(4))
+
+    def unsupported(x):
+        return torch.stack([torch.special.i0(x_t) for x_t in x])
+
+    line = unsupported.__code__.co_firstlineno + 1
+    with pytest.raises(tg.UnsupportedError, match=f"aten.i0 has no counterpart here .*{__file__}:{line}"):
+        tg.from_torch(unsupported, torch.zeros(4, 2, I))
