@@ -144,6 +144,32 @@ def test_a_cell_of_ones_own(torch: Any) -> None:
     check(torch, cell, module, start=True)
 
 
+class Edges(tg.Cell):
+    """Where PyTorch's own derivatives, types and defaults are others: kinks, truth as numbers, sizes plus one."""
+
+    def __init__(self) -> None:
+        super().__init__(N, H, seed=0)
+        self.zero = self.parameter("zero", (H,), np.zeros(H))
+        self.tied = self.parameter("tied", (H,), np.ones(H))
+
+    def step(self, x: Any, state: Any) -> Any:
+        batch = x.shape[0]
+        kinks = tg.root(self.zero) + tg.hypot(self.zero, self.zero * 2.0) + tg.abs(self.zero) + tg.relu(self.zero)
+        kinks = kinks + tg.maximum(self.tied, 1.0) + tg.max(self.tied) + tg.softplus(self.tied * 25.0) * 0.1
+        truth = (x[:, :1] > 0.0) * 0.1 + tg.astype(x[:, 1:2] * 0.1, np.float64)
+        below = tg.concatenate([state.h, np.ones((1, H))], axis=0)
+        shifted = tg.reshape(below, ((batch + 1) * H,)).reshape(batch + 1, H)[1 : batch + 1]
+        return (tg.tanh(0.1 * kinks + truth + 0.5 * shifted + tg.where(x[:, :1] > 0.0, 0.1, 0.3)),)
+
+
+def test_kinks_types_and_odd_sizes(torch: Any) -> None:
+    cell = Edges()
+    module = tg.to_torch(cell)
+    check(torch, cell, module, batch=1)
+    check(torch, cell, module, batch=3)
+    assert module.float()(torch.zeros(2, 2, N))[0].dtype == torch.float32
+
+
 @pytest.mark.parametrize("name", slow_unless(("backwards", "number", "one or none"), [*WIDE, *MIXING]))
 def test_operations_of_values_of_any_width(torch: Any, name: str) -> None:
     cell = RandomCell([(name, 0, 1, None), (name, 3, 2, None)], [2, 3], [3, 4, 5])
@@ -295,6 +321,11 @@ class Curved(tg.Cell):
         return (state.h + x[:, :1] * math.sqrt(x.shape[0]),)
 
 
+class Ramp(tg.Cell):
+    def step(self, x: Any, state: Any) -> Any:
+        return (state.h + x[:, :1] * np.linspace(0.0, 1.0, x.shape[0])[:, None],)
+
+
 class Misnamed(tg.Cell):
     def __init__(self, *sizes: int) -> None:
         super().__init__(*sizes)
@@ -312,6 +343,7 @@ class Misnamed(tg.Cell):
         (Counting, "Counting: it does something else|multiply depends|gives other numbers"),
         (Branching, "Branching: it does something else for another batch size"),
         (Curved, "Curved: multiply depends on the batch size, or on the call, in a way"),
+        (Ramp, "Ramp: an array of float64 depends on the batch size"),
         (Misnamed, "no parameter of a Module can be called forward"),
     ],
 )

@@ -169,6 +169,16 @@ def test_a_prefix_chooses(torch: Any) -> None:
         tg.load_torch(model, prefix="encodr")
 
 
+def test_layers_and_directions_may_differ() -> None:
+    """No module of PyTorch's is so, but a stack of ours may be."""
+    pair = tg.Bidirectional(tg.cells.LSTMCell(3, 4, seed=0), tg.cells.LSTMCell(3, 5, seed=1))
+    cell = tg.Stacked(pair, tg.cells.ProjectedLSTMCell(9, 4, 2, seed=2))
+    with pytest.raises(KeyError, match=r"missing \[.*'weight_hh_l1_reverse', 'weight_hr_l0', .*unknown nothing"):
+        tg.load_torch(cell.state_dict())
+    for same in (pair, tg.Stacked(tg.cells.GRUCell(3, 4, seed=0), tg.cells.RNNCell(4, 2, seed=1))):
+        assert repr(tg.load_torch(same.state_dict())) == repr(same)
+
+
 def test_what_holds_itself_has_an_end(torch: Any) -> None:
     state: Any = {"rnn": dict(torch.nn.GRU(3, 4).state_dict())}
     state["again"] = state
