@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinygrad_rnn.recurrent.inner import HELD
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..text import number
@@ -80,10 +81,11 @@ def ratio_words(found: float, run: Run, entries: int = 2) -> str | None:
         (steps, "the steps"),
         (units, "the units"),
         (batch * steps, "batch and steps"),
+        (_running(run), "all positions that are not padded"),
         (batch * units, "batch and units"),
         (batch * steps * units, "batch, steps and units"),
     )
-    size, said = abs(found), []
+    size, said = abs(found), list[str]()
     if math.isclose(size, 1.0, rel_tol=1e-4):
         return "has the wrong sign"
     for count, what in known:
@@ -97,6 +99,13 @@ def ratio_words(found: float, run: Run, entries: int = 2) -> str | None:
     if not said and entries > 1:
         said.append(f"{number(size)} times ours throughout")
     return f"is {' or '.join(said)}{', with the wrong sign' * (found < 0)}" if said else None
+
+
+def _running(run: Run) -> int:
+    """How many positions of a padded batch are none of the padding; 0 of a batch without."""
+    held = [leaf for state in run.cells[0].states for leaf in state[:1] if leaf.op is HELD]
+    outside = sum(int(leaf.shape[0] - np.asarray(leaf.inputs[0]).sum()) for leaf in held)
+    return len(run) * run.outputs[0].shape[0] - outside if held else 0
 
 
 def slips(item: Item, numbers: Array, run: Run, shares: Array | None = None) -> Iterator[str]:

@@ -337,8 +337,10 @@ def _words(
         lines.append("  cause, one of these, between which this run does not decide:")
         lines += [f"    - {cause}" for cause in causes[:_SAID]]
         lines += [f"    - and {len(causes) - _SAID} more"] if len(causes) > _SAID else []
-    else:
+    elif all(np.isfinite(item.ours).all() for item in items):
         lines.append("  none of the mistakes that were tried gives these numbers")
+    else:
+        lines.append("  ours is not finite, so that there is nothing to compare with and no mistake was tried")
     width = max(len(item.name) for item in items)
     return [*lines, *(f"  {item.name:{width}}  {_compared(run, item, errors[item.name])}" for item in items)]
 

@@ -142,6 +142,26 @@ def test_padded_positions_of_states_are_not_compared_and_those_of_gates_are() ->
     assert found.values == ("f",) and found.timesteps == (4,)
 
 
+def test_a_mean_over_all_positions_that_are_not_padded() -> None:
+    run, loss = run_of()
+    theirs = {name: value / 12 for name, value in ours(run, loss, values=False).items()}
+    found = inspector.check_gradient(run, loss, theirs)
+    assert found.causes == (
+        "the whole gradient is the mean over all positions that are not padded in place of the sum (1/12) or the mean"
+        " over batch and units in place of the sum (1/12)",
+    )
+
+
+def test_where_ours_is_not_finite_nothing_is_tried() -> None:
+    cell = lstm()
+    cell.weight_hh.data = np.full((16, 4), np.nan)
+    with np.errstate(all="ignore"):
+        run = tg.unroll(cell, X)
+        found = inspector.check_gradient(run, run.stacked.sum(), {"weight_hh": np.ones((16, 4))})
+    assert not found.ok and found.causes == () and found.not_finite is not None
+    assert "ours is not finite, so that there is nothing to compare with and no mistake was tried" in str(found)
+
+
 def test_numbers_in_float32_are_compared_as_such() -> None:
     run, loss = run_of("reversed")
     theirs = {name: value.astype(np.float32) for name, value in ours(run, loss).items()}
