@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.cotangent import dense
 from tinygrad_rnn.autodiff.primitives import sum_to
@@ -24,9 +25,9 @@ __all__ = [
     "scaled",
 ]  # fmt: skip
 
-_NUMBERS = 2**23
-"""How many numbers of one value, or of all parameters, are swept at a time."""
-_LANES = 64
+_NUMBERS = 2**18
+"""How many numbers of one value are swept at a time: more do not fit into caches, and take longer."""
+_LEAST, _LANES = 4, 64
 
 
 class Pull(NamedTuple):
@@ -134,9 +135,8 @@ Wanted = Mapping[str, Sequence[Tensor | None]]
 
 def altered(loss: Tensor, wanted: Wanted, mistakes: Iterable[Mistake]) -> Iterator[tuple[Mistake, dict[str, Array]]]:
     """The gradient under each of the mistakes: by name an array (1, *shape) or (T, *shape)."""
-    size = max((node.size for nodes in wanted.values() for node in nodes if node is not None), default=1)
-    total = sum(node.size for nodes in wanted.values() for node in nodes if node is not None)
-    width = max(1, min(_LANES, _NUMBERS // max(total, 8 * size)))
+    size = max(node.size for node in ancestors([loss]))
+    width = min(_LANES, max(_LEAST, _NUMBERS // max(size, 1)))
     waiting: list[Mistake] = []
     for mistake in mistakes:
         waiting.append(mistake)

@@ -94,8 +94,25 @@ class _Search:
         for order in (forwards, products):
             for says, numbers in order(self.steps, self.wanted):
                 yield says, numbers, None
+        yield from self._ended()
         for mistake, numbers in altered(self.loss, self.wanted, mistakes(self.steps)):
             yield mistake.says, numbers, mistake
+
+    def _ended(self) -> Iterator[tuple[str, Numbers, None]]:
+        """What loops over time leave that end too early."""
+        count, backwards = len(self.run), {part.reverse for part in self.run.cells}
+        if len(backwards) > 1:
+            return
+        order = range(count) if True in backwards else range(count)[::-1]
+        numbers = {item.name: np.zeros_like(item.ours) for item in self.items}
+        for done, t in enumerate(order[:-1], 1):
+            for item in self.items:
+                if item.is_parameter:
+                    numbers[item.name] += self.shares[item.name][t]
+                else:
+                    numbers[item.name][t] = item.ours[t]
+            left = f"{counted(count - done, 'step')} are" if count - done > 1 else "step is"
+            yield f"the loop ends after {counted(done, 'step')}: the first {left} left out", numbers, None
 
     def _fit(self, numbers: Numbers) -> bool:
         return all(item.fits(numbers[item.name]) for item in self.items)

@@ -22,7 +22,36 @@ Array = npt.NDArray[Any]
 
 __all__ = ["cut_short"]
 
-_WINDOWS = 128
+_SHORT = 16
+_ROUND = (
+    20,
+    24,
+    25,
+    30,
+    32,
+    35,
+    40,
+    48,
+    50,
+    60,
+    64,
+    70,
+    75,
+    80,
+    90,
+    96,
+    100,
+    120,
+    128,
+    150,
+    200,
+    250,
+    256,
+    300,
+    400,
+    500,
+)
+"""The lengths of windows that are tried: all that are short, and those that people choose."""
 
 
 def cut_short(steps: Steps) -> Iterator[Mistake]:
@@ -66,11 +95,12 @@ def _loss(steps: Steps) -> Iterator[Mistake]:
 
 
 def _truncated(steps: Steps) -> Iterator[Mistake]:
-    """Windows of every length, or of some where there are many."""
+    """Windows of many lengths."""
     count = len(steps.run)
-    lengths = np.unique(np.geomspace(1, count - 1, _WINDOWS).astype(int)) if count > _WINDOWS + 1 else range(1, count)
     crossing = [[key for layer in steps.layers for key in layer.crossing(k)] for k in range(count)]
-    for length in map(int, lengths):
+    for length in [*range(1, _SHORT + 1), *_ROUND]:
+        if length >= count:
+            return
         forwards = [k for k in range(1, count) if k % length == 0]
         backwards = [k for k in range(1, count) if (count - k) % length == 0]
         window = f"truncated: windows of {counted(length, 'step')}"
@@ -78,25 +108,8 @@ def _truncated(steps: Steps) -> Iterator[Mistake]:
         if backwards != forwards and len(backwards) > 1:
             yield Mistake(f"{window}, counted from the last step", _cut(crossing[k] for k in backwards))
         if len(backwards) > 1 or forwards != backwards:
-            yield Mistake(
-                f"truncated: nothing goes back further than {counted(length, 'step')} from the end",
-                _cut([crossing[count - length]]),
-            )
-        yield _stopped(steps, crossing[count - length], length)
-
-
-def _stopped(steps: Steps, crossing: list[Key], length: int) -> Mistake:
-    """The loop over time ends too early: neither steps nor losses of before count."""
-    count, changes = len(steps.run), _cut([crossing])
-    early = {node.id for layer in steps.layers for k in range(count - length) for node in layer.nodes[k]}
-    for node in steps.outside:
-        changes.update(
-            ((node.id, operand), (CUT,))
-            for operand, value in enumerate(node.inputs)
-            if getattr(value, "id", -1) in early
-        )
-    left = f"{counted(count - length, 'step')} are" if count - length > 1 else "step is"
-    return Mistake(f"the loop ends after {counted(length, 'step')}: the first {left} left out", changes)
+            says = f"truncated: nothing goes back further than {counted(length, 'step')} from the end"
+            yield Mistake(says, _cut([crossing[count - length]]))
 
 
 def _cut(keys: Iterable[Iterable[Key]]) -> Changes:

@@ -171,6 +171,10 @@ def check_gradient(run: Run, loss: Tensor, theirs: Mapping[str, Any]) -> Verdict
     ValueError
         If a name or a shape is not one of this run, or `loss` is not a single number, or does not depend on the run.
 
+    Notes
+    -----
+    A gradient that is right costs one sweep, one that is wrong as much as some hundred: they are swept together.
+
     Examples
     --------
     >>> import numpy as np
