@@ -54,16 +54,14 @@ class _Search:
         self.run, self.loss, self.items, self.wanted = run, loss, items, wanted
         self.steps = Steps(run, loss)
         self.ours = {item.name: item.ours for item in items}
-        self.shares = {
-            item.name: np.array(list(found.parameter_shares(item.name))) for item in items if item.is_parameter
-        }
+        self.found = found
         self.right = self._score(self.ours)
         self.partial: list[tuple[float, Mistake]] = []
         self.with_slip: list[str] = []
 
     def single(self) -> list[str]:
         """The mistakes that alone reproduce everything."""
-        said = list(self._slips(self.ours, self.shares))
+        said = list(self._slips(self.ours))
         for says, numbers, mistake in self._numbers():
             if self._fit(numbers):
                 said.append(says)
@@ -108,7 +106,7 @@ class _Search:
         for done, t in enumerate(order[:-1], 1):
             for item in self.items:
                 if item.is_parameter:
-                    numbers[item.name] += self.shares[item.name][t]
+                    numbers[item.name] += self.found.parameter_gradient(item.name, t)
                 else:
                     numbers[item.name][t] = item.ours[t]
             left = f"{counted(count - done, 'step')} are" if count - done > 1 else "step is"
@@ -123,22 +121,23 @@ class _Search:
 
     # ------------------------------------------------------------------------------------------- slips
 
-    def _slips(self, numbers: Numbers, shares: Numbers | None = None) -> Iterator[str]:
+    def _slips(self, numbers: Numbers) -> Iterator[str]:
         """One kind of slip that makes theirs of some numbers, wherever they differ."""
         whole = self._factor(numbers)
         if whole is not None:
             yield whole
             return
         wrong = [item for item in self.items if not item.fits(numbers[item.name])]
-        options = [self._options(item, numbers, shares) for item in wrong]
+        options = [self._options(item, numbers) for item in wrong]
         names = listed([item.name for item in wrong])
         for says in options[0] if options else ():
             if all(says in others for others in options):
                 yield f"the gradient by {names} {says}"
 
-    def _options(self, item: Item, numbers: Numbers, shares: Numbers | None) -> list[str]:
-        own = shares.get(item.name) if shares is not None else None
-        return list(slips(item, numbers[item.name], self.run, own))
+    def _options(self, item: Item, numbers: Numbers) -> list[str]:
+        several = item.is_parameter and numbers is self.ours and len(self.run) > 1
+        shares = self.found.parameter_shares(item.name) if several else None
+        return list(slips(item, numbers[item.name], self.run, shares))
 
     def _factor(self, numbers: Numbers) -> str | None:
         """One factor of all that is given, if there are several."""
@@ -153,7 +152,7 @@ class _Search:
     def _different_slips(self) -> Iterator[str]:
         """A slip of its own for each that is wrong, of two kinds at most."""
         wrong = [item for item in self.items if not item.fits(self.ours[item.name])]
-        options = [self._options(item, self.ours, self.shares) for item in wrong]
+        options = [self._options(item, self.ours) for item in wrong]
         if all(options) and len({first for first, *_ in options}) <= 2:
             yield "; ".join(
                 f"the gradient by {one.name} {first}" for one, (first, *_) in zip(wrong, options, strict=True)

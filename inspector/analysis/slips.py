@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,8 @@ def _running(run: Run) -> int:
     return len(run) * run.outputs[0].shape[0] - outside if held else 0
 
 
-def slips(item: Item, numbers: Array, run: Run, shares: Array | None = None) -> Iterator[str]:
-    """Everything that makes theirs of some numbers."""
+def slips(item: Item, numbers: Array, run: Run, shares: Iterable[Array] | None = None) -> Iterator[str]:
+    """Everything that makes theirs of some numbers; `shares` are what each of several steps adds to them, if known."""
     if not item.theirs.any():
         if item.masked(numbers).any():
             yield from _steps(item, numbers[0], shares) if shares is not None else ()
@@ -171,10 +171,8 @@ def _blocks(item: Item, whole: Array, run: Run) -> Iterator[str]:
         yield "; ".join(f"in rows {where} {what}" for what, where in rows.items())
 
 
-def _steps(item: Item, whole: Array, shares: Array) -> Iterator[str]:
+def _steps(item: Item, whole: Array, shares: Iterable[Array]) -> Iterator[str]:
     """The share of one step alone, as where = stands for +=, or of all but one."""
-    if len(shares) < 2:
-        return
     for t, share in enumerate(shares):
         if item.fits(share[None]):
             yield f"is the share of the step t = {t} alone: assigned (=) where it should be added up (+=)"
