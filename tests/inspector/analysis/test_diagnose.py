@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import assume, given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.analysis.diagnose import EXPLODES, VANISHES, Remedy
+from inspector.analysis.diagnose import EXPLODES, VANISHES, Remedy, _evidence
+from inspector.results import Labelled
 from tests.marks import slow_unless
 from tests.random_cells import runs
 from tests.strategies import FEW
@@ -197,6 +199,31 @@ def test_evidence_begins_with_what_takes_most() -> None:
     found = inspector.diagnose(run, last(run))
     shares = [float(one.partition("%")[0]) for one in found.evidence if " of what is " in one]
     assert len(shares) > 1 and shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("sign", "words"),
+    [
+        (1, ("8.1e+03 a step back (+9.000 nats)", "gained comes from", "taken back by")),
+        (-1, ("0.000123 a step back (-9.000 nats)", "lost goes in", "made up for by")),
+    ],
+)
+def test_evidence_is_what_takes_more_than_a_twentieth_of_the_whole(sign: int, words: tuple[str, str, str]) -> None:
+    """Shares are of all that is gained (or lost), not of what is left after some of it is taken back."""
+    parts = {"b": 0.6, "a": 9.0, "c": 0.4, "e": -0.4, "d": -0.6, "f": -0.7}
+    fall: Any = SimpleNamespace(
+        state="h",
+        mean=Labelled([sign * value for value in parts.values()], {"part": list(parts)}),
+        total=Labelled([sign * 8.0, np.nan, sign * 10.0], {"t": range(3)}),
+        factors={},
+    )
+    size, verb, against = words
+    assert [*_evidence(run_of("rnn", steps=2), fall)] == [
+        f"along h its norm is multiplied by {size}",
+        f"90% of what is {verb} a",
+        f"6% of what is {verb} b",
+        f"13% of that is {against} f, d",
+    ]
 
 
 def test_a_factor_that_is_no_gate_gets_no_bias() -> None:

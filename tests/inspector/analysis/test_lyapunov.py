@@ -146,6 +146,39 @@ def test_a_dead_direction_has_no_rate() -> None:
     assert found.to_dict()["exponents"]["values"][1] is None
 
 
+def test_errors_are_those_of_the_means_of_ten_blocks_of_every_sequence() -> None:
+    rates = np.random.default_rng(0).normal(size=(100, 2))
+    matrices = np.exp(rates)[:, :, None, None]
+    for discard, blocks, options in ((10, 10, {}), (0, 10, {"discard": 0}), (40, 3, {"discard": 40, "blocks": 3})):
+        means = [part.mean(axis=0) for part in np.array_split(rates[discard:], blocks)]
+        found = inspector.lyapunov(matrices, **options)
+        assert found.exponents.values[0] == pytest.approx(rates[discard:].mean(), rel=1e-12)
+        assert found.errors.values[0] == pytest.approx(np.std(means, ddof=1) / math.sqrt(2 * blocks), rel=1e-12)
+    every = inspector.lyapunov(matrices, discard=0).running
+    assert every.axes["step"][0] == 1 and every.axes["step"][-1] == 100 and len(every.axes["step"]) > 50
+    for step, mean in zip(every.axes["step"], every.values[:, 0], strict=True):
+        assert mean == pytest.approx(rates[:step].mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("source", ["run", "cell", "matrices"])
+def test_the_first_step_that_is_not_finite_is_named_and_left_out(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inspector.analysis.lyapunov._CHUNK", 7)
+    cell, x = tg.cells.RNNCell(1, 2, nonlinearity="identity", bias=False, seed=0), np.zeros((20, 1, 1))
+    x[10] = x[12] = np.nan
+    matrices = np.full((20, 1, 2, 2), 0.5) + np.eye(2)
+    matrices[10:, 0, 1, 1] = np.nan
+    of = {"run": lambda: (tg.unroll(cell, x),), "cell": lambda: (cell, x), "matrices": lambda: (matrices,)}[source]()
+    found = inspector.lyapunov(*of, discard=0)
+    assert found.not_finite is not None and found.not_finite.timestep == 10
+    assert np.isfinite(found.exponents.values).all() and found.steps == (10 if source == "matrices" else 20)
+    fine = {
+        "run": lambda: (tg.unroll(cell, 0 * x[:5]),),
+        "cell": lambda: (cell, x[:5]),
+        "matrices": lambda: (matrices[:5],),
+    }
+    assert inspector.lyapunov(*fine[source](), discard=0).not_finite is None
+
+
 @pytest.mark.parametrize(
     ("rates", "told", "summed"),
     [

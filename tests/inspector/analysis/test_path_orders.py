@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.results import Labelled
 from tests.inspector.analysis.networks import KINDS, X, network
 from tests.random_cells import runs
 from tests.strategies import FEW
@@ -224,6 +226,54 @@ def left_out(found: Any) -> bool:
 def test_the_picture_says_where_orders_are_left_out(orders: int) -> None:
     run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.zeros((5, 1, 3)))
     assert left_out(inspector.path_orders(run, run.outputs[-1].sum(), orders=orders)) == (orders == 30)
+
+
+def of_orders(*labels: Any, shares: Any) -> inspector.PathOrders:
+    """With these shares (t, order) at all timesteps, the last of them that of the value itself."""
+    run, loss = network("rnn")
+    table, order = np.array(shares, dtype=float), {"order": labels}
+    return replace(
+        inspector.path_orders(run, loss),
+        projections=Labelled(table[-1], order),
+        by_step=Labelled(table, {"t": range(len(table)), **order}),
+        totals=Labelled(np.ones(len(table)), {"t": range(len(table))}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shares", "last"),
+    [
+        ([[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]], 1),  # two bars at least
+        ([[1.0, 0.0, -1e-3, 0.0], [1.0, 0.0, 0.0, 0.0]], 2),
+        ([[1.0, 0.0, 0.0, 9e-4], [1.0, 0.0, 1e-3, 0.0]], 2),
+        ([[np.nan, np.nan, np.nan, np.nan], [0.9, 0.0, 0.0, 0.1]], 3),
+    ],
+)
+def test_orders_are_shown_up_to_the_last_that_matters_at_any_timestep(shares: Any, last: int) -> None:
+    found = of_orders(0, 1, 2, "≥3", shares=shares)
+    bars, over_time = found.plot().figure.axes[:2]
+    assert bars.get_xlim() == (-0.6, last + 0.6) and over_time.get_ylim() == (-0.5, last + 0.5)
+    assert bars.get_xticks().tolist() == over_time.get_yticks().tolist() == list(range(last + 1))
+    assert left_out(found) == (last < 3)
+
+
+@pytest.mark.parametrize(
+    ("last", "ticks"),
+    [
+        (8, [*range(9)]),
+        (9, [0, 2, 4, 6, 9]),
+        (16, [*range(0, 17, 2)]),
+        (17, [0, 3, 6, 9, 12, 15, 17]),
+        (32, [*range(0, 33, 4)]),
+    ],
+)
+def test_about_ten_orders_are_numbered_the_open_one_among_them(last: int, ticks: list[int]) -> None:
+    shares = np.full((2, last + 1), 1 / (last + 1))
+    axes = of_orders(*range(last), f"≥{last}", shares=shares).plot()
+    assert axes.get_xticks().tolist() == ticks
+    assert [text.get_text() for text in axes.get_xticklabels()] == [*map(str, ticks[:-1]), f"≥{last}"]
+    closed = of_orders(*range(last + 1), shares=shares).plot().get_xticks().tolist()
+    assert closed == [*range(0, last + 1, closed[1])] and len(closed) == -(-(last + 1) // closed[1])
 
 
 class Matrix(tg.Cell):
