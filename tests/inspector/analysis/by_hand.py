@@ -204,3 +204,35 @@ def gru(p: Arrays, x: Array, wrong: str = "") -> Arrays:
         d["bias_hh"] += of_h.sum(axis=0)
         carry = of_h @ U + (0.0 if wrong == "direct path left out" else dh * shut)
     return _finished({**d, "h": dh_all}, wrong, count, batch)
+
+
+def peephole(p: Arrays, x: Array, wrong: str = "") -> Arrays:
+    """The LSTM with peepholes, of which the output gate sees the new cell state; matrices of a name for each gate."""
+    count, batch = x.shape[:2]
+    zeros = np.zeros((batch, len(p["b_z"])))
+    h, c, kept = [zeros], [zeros], []
+    for t in range(count):
+        a = {k: x[t] @ p[f"W_{k}"].T + h[t] @ p[f"R_{k}"].T + p[f"b_{k}"] for k in "zifo"}
+        z, i, f = np.tanh(a["z"]), sigmoid(a["i"] + p["p_i"] * c[t]), sigmoid(a["f"] + p["p_f"] * c[t])
+        c.append(f * c[t] + i * z)
+        o = sigmoid(a["o"] + p["p_o"] * c[t + 1])
+        h.append(o * np.tanh(c[t + 1]))
+        kept.append((z, i, f, o))
+    d, carry_h, carry_c = _zeros(p), zeros, zeros
+    for t in reversed(range(count)):
+        z, i, f, o = kept[t]
+        s = np.tanh(c[t + 1])
+        dh = 2 * h[t + 1] + carry_h
+        do = dh * s * o * (1 - o)
+        dc = carry_c + dh * o * (1 - s**2) + (0.0 if wrong == "no c through o" else do * p["p_o"])
+        di, df, dz = dc * z * i * (1 - i), dc * c[t] * f * (1 - f), dc * i * (1 - z**2)
+        for k, delta in zip("zifo", (dz, di, df, do), strict=True):
+            d[f"W_{k}"] += delta.T @ x[t]
+            d[f"R_{k}"] += delta.T @ h[t]
+            d[f"b_{k}"] += delta.sum(axis=0)
+        d["p_i"] += (di * c[t]).sum(axis=0)
+        d["p_f"] += (df * c[t]).sum(axis=0)
+        d["p_o"] += (do * c[t + 1]).sum(axis=0)
+        carry_h = dz @ p["R_z"] + di @ p["R_i"] + df @ p["R_f"] + do @ p["R_o"]
+        carry_c = dc * f + di * p["p_i"] + (0.0 if wrong == "no c through f" else df * p["p_f"])
+    return d

@@ -92,6 +92,10 @@ OWN = {
         "off by one": "hₜ is read in place of hₜ₋₁, off by one, in the gradient by weight_hh",
     },
 }
+PEEPHOLE = {
+    "no c through o": "the path from p_o·cₜ back to cₜ is left out",
+    "no c through f": "the path from p_f·cₜ₋₁ back to cₜ₋₁ is left out",
+}
 EVERY = {f"{cell}: {wrong}": cause for cell in OWN for wrong, cause in (COMMON | OWN[cell]).items()}
 QUICK = [
     "rnn: off by one",
@@ -129,6 +133,14 @@ def test_every_mistake_is_found_by_its_name(which: str) -> None:
     more = inspector.check_gradient(run, loss, theirs)
     assert more.cause == EVERY[which] or len(more.causes) > 1, more
     assert not more.ok and len(more.causes) <= len(found.causes) and along == set(more.along.axes["name"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["", *PEEPHOLE])
+def test_peepholes(wrong: str) -> None:
+    run, loss, parameters = case("peephole")
+    found = inspector.check_gradient(run, loss, by_hand.peephole(parameters, X, wrong))
+    assert (found.ok, found.cause) == (not wrong, PEEPHOLE.get(wrong, "")), found
 
 
 @pytest.mark.slow
