@@ -7,11 +7,14 @@ Drawings are written by our own SVG writer, so that their bytes do not depend on
 from __future__ import annotations
 
 import argparse
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import house
 import numpy as np
@@ -291,6 +294,17 @@ def verdict(folder: Path) -> None:
     inspector.check_gradient(run, (run.outputs[-1] ** 2).sum(), {"h": deltas}).save(folder / "analysis/verdict.png")
 
 
+def from_torch(folder: Path) -> None:
+    """That of docs/from_torch.md, by the first program on that page; needs PyTorch."""
+    program = (HERE / "from_torch.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    with TemporaryDirectory() as place:
+        script = Path(place) / "page.py"
+        script.write_text(program.replace('.save("peephole.svg")', ""), encoding="utf-8")
+        with redirect_stdout(None):
+            run = runpy.run_path(str(script))["run"]
+    files.write(folder / "drawings/from_torch.svg", svg(picture(run, level="operation", steps=range(2))))
+
+
 def thresholds(folder: Path) -> None:
     """Where learning stops, four minutes of training."""
     import threshold_of_learning as example
@@ -321,6 +335,7 @@ PLOTS: dict[str, Callable[[Path], None]] = {
         reber,
         diagnosis,
         verdict,
+        from_torch,
         sweeps,
         thresholds,
         claims,

@@ -40,19 +40,22 @@ def from_torch(module: Any, x: Any, *states: Any) -> Any:
 
     Returns
     -------
-    TracedCell
+    TracedCell or LoopCell
         A Cell whose parameters have the module's names, and whose states those of the arguments. The first state is
         the output; an output that is no state is one of its own, before the others. States begin at zero unless
-        :func:`tinygrad_rnn.unroll` is given others.
+        :func:`tinygrad_rnn.unroll` is given others. That of a loop begins as the loop does, and its ``run(sequence)``
+        gives the Run and what the module returns.
 
     Raises
     ------
     UnsupportedError
-        At the first operation that has no counterpart here, before it runs: random numbers, what depends on numbers.
+        At the first operation that has no counterpart here, before it runs; or if a loop repeats no step.
     ValueError
         If the shapes do not fit, or it cannot be told which results are the states.
     TypeError
         If something else is given.
+    RuntimeError
+        If the cell does not compute what the module does.
     ImportError
         If PyTorch is not installed.
 

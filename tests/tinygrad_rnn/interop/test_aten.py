@@ -1,11 +1,13 @@
 """Every operation that is taken over, and random compositions of them: from_torch compares each with PyTorch itself."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.interop.aten import ATEN, LIMITS
+from tinygrad_rnn.interop.aten import ATEN, LIKE, LIMITS, OVERWRITES
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -194,4 +196,10 @@ def test_the_table_names_operations_that_exist():
         found = getattr(torch.ops.aten, packet, None) or getattr(torch.ops.aten, f"{packet}_", None)
         assert found is not None, name
         assert overload in found.overloads() or overload in getattr(torch.ops.aten, f"{packet}_").overloads(), name
-    assert set(LIMITS) <= set(ATEN)
+    assert set(LIMITS) <= set(ATEN) and set(LIKE.values()) <= set(ATEN)
+
+
+def test_the_page_lists_them():
+    page = (Path(__file__).parents[3] / "docs/from_torch.md").read_text(encoding="utf-8")
+    listed = page.split("<!-- operations -->\n```text\n")[1].split("```")[0].split()
+    assert listed == sorted({name.split(".")[0].strip("_") for name in [*ATEN, *LIKE, *OVERWRITES]})
