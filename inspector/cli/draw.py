@@ -175,7 +175,7 @@ def _equations(a: argparse.Namespace) -> tuple[int, str]:
 
 
 def _defaults(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(steps=3, batch=1, seed=0, init=None, weights=None, prefix="", random_start=False)
+    parser.set_defaults(steps=3, batch=1, seed=0, init=None, weights=None, prefix=None, random_start=False)
 
 
 @command(

@@ -14,7 +14,7 @@ import shtab
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.interop.tensor_files import SUFFIXES
-from tinygrad_rnn.interop.weights import Group
+from tinygrad_rnn.interop.weights import Group, printable
 from tinygrad_rnn.plurals import counted
 
 from ..loading.load import networks_in
@@ -125,11 +125,10 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
     widths = [max(len(row[k]) for row in rows) for k in range(len(_HEADS))]
     lines = [f"{a.file}: {counted(len(groups), 'recurrent network')}"]
     lines += ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    file, prefix = shlex.quote(str(a.file)), shlex.quote(printable(chosen[0].prefix))
     if len(chosen) > 1:
-        return OK, "\n".join(
-            [*lines, "", f"one of them: inspector open {shlex.quote(str(a.file))} --prefix {chosen[0].prefix}"]
-        )
-    which = f"--weights {shlex.quote(str(a.file))}" + (f" --prefix {chosen[0].prefix}" if len(groups) > 1 else "")
+        return OK, "\n".join([*lines, "", f"one of them: inspector open {file} --prefix {prefix}"])
+    which = f"--weights {file}" + (f" --prefix {prefix}" if len(groups) > 1 else "")
     return OK, "\n".join([*lines, "", "what to do with it:", *(f"  inspector {do.format(which)}" for do in _NEXT)])
 
 
@@ -148,15 +147,16 @@ def _choose(groups: dict[str, Group], prefix: str) -> list[Group]:
         return list(groups.values())
     found = [group for path, group in groups.items() if f".{wanted}." in f".{path}."]
     if not found:
+        names = [printable(path) for path in groups]
         raise ValueError(
-            f"no recurrent weights behind {prefix!r}{did_you_mean(prefix, groups)}; there are {', '.join(groups)}"
+            f"no recurrent weights behind {prefix!r}{did_you_mean(prefix, names)}; there are {', '.join(names)}"
         )
     return found
 
 
 def _row(group: Group) -> tuple[str, ...]:
     """One network of a file, or what is wrong with it."""
-    prefix = group.prefix or "-"
+    prefix = printable(group.prefix) or "-"
     try:
         network = group.network()
     except (KeyError, ValueError) as error:

@@ -221,7 +221,7 @@ def run_options(
                 ),
             ),
         ),
-        option("--prefix", default="", metavar="NAME", help="which of several in the file, such as encoder.rnn"),
+        option("--prefix", metavar="NAME", help="which of several in the file, such as encoder.rnn"),
     ]
     if loss is not None:
         options.append(
@@ -285,12 +285,14 @@ def cells_of(a: argparse.Namespace) -> Iterator[Any]:
         If there are neither, or not as many files of weights as cells.
     """
     files = a.weights or [None] * len(a.cell or ())
+    if a.prefix is not None and not a.weights:
+        raise ValueError("--prefix says which network of a file is meant: give --weights FILE")
     if not a.cell:
         if not files:
             raise ValueError("give --cell NAME, or --weights FILE with a recurrent network in it")
         stems = [weights.stem for weights in files]
         a.cell = stems if len(set(stems)) == len(stems) else [str(weights) for weights in files]
-        yield from [network_in(weights, a.prefix) for weights in files]
+        yield from [network_in(weights, a.prefix or "") for weights in files]
         return
     if len(files) != len(a.cell):
         raise ValueError(
@@ -300,7 +302,7 @@ def cells_of(a: argparse.Namespace) -> Iterator[Any]:
     for name, weights in zip(a.cell, files, strict=True):
         cell = make_cell(name, a.input_size, a.hidden_size, seed=a.seed, init=a.init)
         if weights is not None:
-            load_weights(cell, weights, a.prefix)
+            load_weights(cell, weights, a.prefix or "")
         yield cell
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_rnn import Cell, cells, load_torch
 from tinygrad_rnn.interop.tensor_files import load_tensors
-from tinygrad_rnn.interop.weights import Group, as_array, groups_of, tensors_of
+from tinygrad_rnn.interop.weights import Group, as_array, groups_of, printable, tensors_of
 
 from .blame import MODULE, said
 from .suggest import did_you_mean
@@ -198,10 +198,13 @@ def _group(tensors: dict[str, Any], needed: list[str], path: Path, prefix: str) 
     }
     if len(found) > 1:
         raise LoadError(
-            f"{path} has {', '.join(needed)} several times, behind {', '.join(found)}; choose one with --prefix"
+            f"{path} has {', '.join(needed)} several times, behind {', '.join(map(printable, found))}; choose one with"
+            " --prefix"
         )
     if prefix and not found:
-        raise LoadError(f"{path} has no {', '.join(needed)} behind {prefix!r}{did_you_mean(prefix, groups)}")
+        raise LoadError(
+            f"{path} has no {', '.join(needed)} behind {prefix!r}{did_you_mean(prefix, map(printable, groups))}"
+        )
     return next(iter(found.values()), tensors)
 
 

@@ -23,10 +23,10 @@ from .tensor_files import load_tensors
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Group", "as_array", "groups_of", "load_torch", "tensors_of"]
+__all__ = ["Group", "as_array", "groups_of", "load_torch", "printable", "tensors_of"]
 
 _WHO = "load_torch"
-_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)(?:_l(\d+)(_reverse)?)?")
+_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)(?:_l(\d+))?(_reverse)?")
 _GATES = {4: "LSTM", 3: "GRU", 1: "RNN"}
 """What a network is by the rows of its matrices for each unit."""
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
@@ -142,7 +142,7 @@ class Group:
         return array
 
     def _full(self, name: str) -> str:
-        return f"{self.prefix}.{name}" if self.prefix else name
+        return printable(f"{self.prefix}.{name}" if self.prefix else name)
 
 
 def load_torch(source: Any, *, prefix: str = "", dtype: Any = None) -> Cell | Bidirectional | Stacked:
@@ -221,7 +221,11 @@ def groups_of(source: Any) -> dict[str, Group]:
             f"{_WHO}: needs a torch.nn.Module, a state_dict or the path of a file, got {what.removeprefix('this ')}"
         )
     if not found:
-        listed = f"has {', '.join(there[:6])}{'...' if len(there) > 6 else ''}" if there else "has no tensors"
+        listed = (
+            f"has {', '.join(map(printable, there[:6]))}{'...' if len(there) > 6 else ''}"
+            if there
+            else "has no tensors"
+        )
         raise ValueError(
             f"{_WHO}: {what} has no recurrent weights (weight_ih_l0, weight_hh_l0 and the like); it {listed}"
         )
@@ -294,7 +298,12 @@ def _place(prefix: str) -> str:
 
 def _near(names: Sequence[str], others: Any) -> list[str]:
     found = {name: get_close_matches(name, list(others), n=1) for name in names}
-    return [f"; nearest to {name} is {near[0]}" for name, near in found.items() if near]
+    return [f"; nearest to {printable(name)} is {printable(near[0])}" for name, near in found.items() if near]
+
+
+def printable(name: str) -> str:
+    """A name out of a file for a message: what would steer a terminal, spelled out."""
+    return name if name.isprintable() else repr(name)[1:-1]
 
 
 def as_array(value: Any) -> Array:

@@ -93,8 +93,8 @@ def values_of(action: argparse.Action) -> tuple[list[str], list[str]]:
     metavar = str(action.metavar)
     if action.choices is not None:
         return list(map(str, action.choices)), ["nope", ""]
-    for flags, values in ({"--weights"}, WEIGHTS), ({"--json", "--csv", "--resume"}, FILES):
-        if flags & set(action.option_strings):
+    for flags, values in ({"--weights", "--file"}, WEIGHTS), ({"--json", "--csv", "--resume"}, FILES):
+        if flags & {*action.option_strings, f"--{action.dest}"}:
             return values
     right, wrong = PATHS
     told = [name for name in SUFFIXES if Path(name).suffix in str(action.help)]

@@ -83,7 +83,7 @@ OF_DEAD_UNITS = {"decay --csv a.csv --json a.json", "map", "spectrum", "spectrum
 ALIKE_DRAWN = ("NaN weight", "infinite input")
 """Begin in a leaf, and are drawn by the same means: each command draws one of the two, and in turn another."""
 SAID = ["check", "stops", "equations --plain", "graph --plain -o a.json"]
-NO_RUN = {"demo", "cells", "completion", "watch"}
+NO_RUN = {"demo", "cells", "completion", "watch", "open"}
 ALIKE = {"equations", "compare"}
 """Whose answers no number plays a part in."""
 

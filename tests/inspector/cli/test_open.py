@@ -104,7 +104,21 @@ def test_files_of_pytorch(torch: Any, tmp_path: Path, capsys: pytest.CaptureFixt
     said(["decay", "--weights", tmp_path / "a.ckpt", "-T", 3, "-o", tmp_path / "a.svg"], capsys)
 
 
+def test_names_in_a_file_steer_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gru = tg.cells.GRUCell(2, 4, seed=0).state_dict()
+    arrays = {f"{prefix}.{name}": value for prefix in ("\x1b[31mred", "b\n; $(c)") for name, value in gru.items()}
+    path = tg.save_safetensors(arrays, tmp_path / "a.safetensors")
+    worse = tg.save_safetensors({"\x1b[2J.weight_ih": np.ones((12, 4))}, tmp_path / "b.safetensors")
+    heard = [said(["open", path], capsys), said(["open", path, "--prefix", "nope"], capsys, 2)]
+    heard += [said(["decay", "--weights", path], capsys, 2), said(["open", worse], capsys)]
+    heard += [said(["decay", "--cell", "gru", "--weights", path], capsys, 2)]
+    assert all("\x1b" not in text for text in heard)
+
+
 def test_what_is_missing_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--prefix says which network of a file is meant: give --weights FILE" in said(
+        ["decay", "--cell", "gru", "--prefix", "decoder"], capsys, 2
+    )
     assert "give --cell NAME, or --weights FILE" in said(["decay"], capsys, 2)
     assert "several recurrent networks, 'decoder', 'encoder.rnn'; choose one with --prefix" in said(
         ["decay", "--weights", file], capsys, 2
