@@ -122,9 +122,9 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
     groups = networks_in(a.file)
     chosen = _choose(groups, a.prefix)
     rows = [_HEADS, *(_row(group) for group in chosen)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(_HEADS))]
+    widths = [max(len(row[k]) for row in rows if k == 0 or len(row) > 2) for k in range(len(_HEADS))]
     lines = [f"{a.file}: {counted(len(groups), 'recurrent network')}"]
-    lines += ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
     file, prefix = shlex.quote(str(a.file)), shlex.quote(printable(chosen[0].prefix))
     if len(chosen) > 1:
         return OK, "\n".join([*lines, "", f"one of them: inspector open {file} --prefix {prefix}"])
@@ -160,7 +160,7 @@ def _row(group: Group) -> tuple[str, ...]:
     try:
         network = group.network()
     except (KeyError, ValueError) as error:
-        return (prefix, str(error.args[0]).removeprefix("load_torch: "), *[""] * (len(_HEADS) - 2))
+        return prefix, str(error.args[0]).removeprefix("load_torch: ")
     layers = network.layers if isinstance(network, tg.Stacked) else (network,)
     first = layers[0].forward if isinstance(layers[0], tg.Bidirectional) else layers[0]
     numbers = (
