@@ -23,7 +23,7 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..results import Labelled, Result
 from .decay import decay_rate
-from .finite import NotFinite, first_not_finite
+from .finite import NotFinite, first_not_finite, in_words
 from .replay import recorded
 from .sparkline import sparkline
 from .values import gradients_inside, in_order, insides, mask_held, recorded_values, shares_inside, zeros_inside
@@ -117,7 +117,7 @@ class GradientTrace(Result):
     def _text(self) -> str:
         wide = max(map(len, self.states), default=0)
         lines = [
-            f"{self.label}, {counted(self.steps, 'step')}, loss {float(self.loss.item()):.4g}, initialisation"
+            f"{self.label}, {counted(self.steps, 'step')}, loss {in_words(float(self.loss.item()))}, initialisation"
             f" {self.initialisation}: ‖∂L/∂state_t‖₂"
         ]
         lines += [

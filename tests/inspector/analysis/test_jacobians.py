@@ -196,6 +196,28 @@ def test_steps_that_cannot_be_repeated_are_read_off_the_record() -> None:
     assert masked[:, 0].any(axis=(1, 2)).all() and not masked[:, 1].any()
 
 
+class Constant(tg.Cell):
+    """A second state that is an array, and no Tensor: it depends on nothing."""
+
+    state_names = ("h", "k")
+
+    def step(self, x: Any, state: Any) -> Any:
+        return tg.tanh(state.h * state.k + x), np.full((x.shape[0], 3), 2.0)
+
+
+def test_a_state_that_is_an_array_depends_on_nothing() -> None:
+    run = tg.unroll(Constant(3, 3), X)
+    found = inspector.step_jacobians(run)
+    assert found.shape == (T, 2, 6, 6) and not found[:, :, 3:].any()
+    for t in range(T):
+        before = run.initial_state if t == 0 else run.states[t - 1]
+        slope = 1 - run.states[t].h.data ** 2
+        for k, factor in enumerate((np.asarray(before.k), np.asarray(before.h))):
+            np.testing.assert_allclose(
+                found[t, :, :3, 3 * k : 3 * k + 3], (slope * factor)[:, :, None] * np.eye(3), rtol=1e-12
+            )
+
+
 def test_sequences_that_depend_on_one_another_are_refused() -> None:
     run = tg.unroll(Centred(3, 3), X, [np.random.default_rng(0).normal(size=(2, 3))])
     with pytest.raises(ValueError, match="sequences of a batch depend on one another"):

@@ -1,0 +1,86 @@
+"""What every analysis says of a small run, word for word: a change of the words is read before it lands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+from tinygrad_rnn.recurrent.unroll import Run
+
+GOLDEN = Path(__file__).parent / "golden" / "words.txt"
+X = np.random.default_rng(0).normal(size=(5, 2, 3))
+
+
+def run_of(cell: str, x: Any = X, **options: Any) -> tuple[Run, tg.Tensor]:
+    run = tg.unroll(tg.cells.get(cell)(3, 3, seed=0), x, **options)
+    return run, (run.stacked**2).sum()
+
+
+def broken() -> tuple[Run, tg.Tensor]:
+    x = X.copy()
+    x[3, 0, 1] = np.nan
+    return run_of("lstm", x)
+
+
+def zero() -> tuple[Run, tg.Tensor]:
+    run, loss = run_of("lstm")
+    return run, loss * 0.0
+
+
+NAMES = (
+    "trace",
+    "band",
+    "diagnose",
+    "duality",
+    "gates",
+    "path_orders",
+    "reach",
+    "saliency",
+    "shares",
+    "strongest_path",
+    "waterfall",
+    "weights",
+)
+"""What takes a run and a loss."""
+
+
+def told(run: Run, loss: tg.Tensor) -> Iterator[tuple[str, Callable[[], Any]]]:
+    for name in NAMES:
+        yield name, partial(getattr(inspector, name), run, loss)
+    yield "saliency, gradient", partial(inspector.saliency, run, loss, "gradient", labels=list("a b\tc"))
+    yield "jacobians", partial(inspector.jacobians, run)
+    yield "lyapunov", partial(inspector.lyapunov, run)
+    yield "stops", partial(inspector.stops, loss, run.states[0][-1], run)
+    yield "what_if", partial(inspector.what_if, run, loss, scale={"weight_hh": 1.5})
+
+
+RUNS = {"usual": partial(run_of, "lstm"), "reversed": partial(run_of, "gru", reverse=True), "zero": zero, "NaN": broken}
+
+
+@np.errstate(all="ignore")
+def words() -> str:
+    lines = []
+    for kind, make in RUNS.items():
+        for name, find in told(*make()):
+            try:
+                says = str(find())
+            except ValueError as refused:
+                says = f"refused: {refused}"
+            lines += [f"## {name}: {kind}", *says.splitlines(), ""]
+    return re.sub(r"to \d\.\de[-+]\d\d", "to rounding", "\n".join(lines))  # which is each machine's own
+
+
+def test_the_words_are_as_they_were(request: pytest.FixtureRequest) -> None:
+    found = words()
+    if request.config.getoption("--overwrite"):
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(found, encoding="utf-8")
+    assert found == GOLDEN.read_text(encoding="utf-8")
