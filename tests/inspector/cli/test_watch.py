@@ -79,13 +79,17 @@ def test_pages_and_the_decay_over_training(script: str, tmp_path: Path, capsys: 
     assert "rnn.html" in out
 
 
-@pytest.mark.filterwarnings("ignore:Using `torch.compile:UserWarning")
 def test_scripts_with_nothing_to_watch(torch: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train.py").write_text("import torch\ntorch.nn.Linear(2, 3)(torch.ones(1, 2)).sum().backward()")
     assert main(["watch", str(tmp_path / "train.py")]) == 0
     assert "no model with a recurrent part" in capsys.readouterr().out
     assert main(["watch", str(tmp_path / "nothing.py")]) == 2
     assert "there is no script" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # what PyTorch imports to compile takes seconds
+@pytest.mark.filterwarnings("ignore:Using `torch.compile:UserWarning")
+def test_a_script_that_compiles_its_model(torch: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train.py").write_text(
         "import torch\ntorch.compile(torch.nn.GRU(2, 3), backend='eager')(torch.ones(1, 1, 2))"
     )

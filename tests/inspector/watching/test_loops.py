@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import inspector
+from tests.marks import slow_unless
 
 
 def loop(torch: Any, kind: str, between: Callable[..., Any], dtype: Any) -> Any:
@@ -80,7 +81,7 @@ def cut(model: Any, t: int, row: Any, state: Any) -> Any:
     return row, tuple(one.detach() for one in state) if isinstance(state, tuple) else state.detach()
 
 
-@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("double", slow_unless([False], [True, False]))
 @pytest.mark.parametrize("between", [plain, feeding_back, its_own_input, normalised, dropping, held, cut])
 @pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
 def test_a_loop_is_one_run(torch: Any, kind: str, between: Callable[..., Any], double: bool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import inspector
+from tests.marks import slow_unless
 
 
 def nan_weight(module: Any, x: Any) -> Any:
@@ -34,7 +35,7 @@ def one_step(module: Any, x: Any) -> Any:
     return module(x[:1])[0].sum()
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("kind", slow_unless(["LSTM"], ["LSTM", "GRU", "RNN"]))
 @pytest.mark.parametrize(
     ("case", "says"),
     [

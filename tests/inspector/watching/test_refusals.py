@@ -20,6 +20,7 @@ def test_what_is_no_model(torch: Any) -> None:
             inspector.watch(torch.nn.GRU(2, 3), **options)
 
 
+@pytest.mark.slow  # what PyTorch imports to compile takes seconds
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_scripted_and_compiled_parts(torch: Any) -> None:
     class Model(torch.nn.Module):  # type: ignore[misc, name-defined]
