@@ -207,8 +207,8 @@ def _unmutated(node: ast.AST) -> list[ast.AST]:
             return [part for part in (returns, *(a.annotation for a in every if a)) if part is not None]
         case ast.keyword(arg=name) if name in COSMETIC:
             return [node]
-        case ast.Call(ast.Name("axes_of") | ast.Attribute(attr="axes_of"), [_, size]):
-            return [size]
+        case ast.Call(ast.Name("axes_of"), [_, *size]) | ast.Call(ast.Name("Canvas"), size):  # how large a picture is
+            return size
         case ast.Call(ast.Attribute(attr="default_rng"), seed):  # one is as good as another
             return list(seed)
         case ast.UnaryOp(ast.USub(), ast.Constant() as value):  # -1 becomes 1, and need not be -2 as well

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.analysis.diagnose import EXPLODES, VANISHES, Remedy, _evidence
+from inspector.analysis.diagnose import EXPLODES, VANISHES, Remedy, _distance, _evidence, _kept, life
 from inspector.results import Labelled
 from tests.marks import slow_unless
 from tests.random_cells import runs
@@ -224,6 +224,30 @@ def test_evidence_is_what_takes_more_than_a_twentieth_of_the_whole(sign: int, wo
         f"6% of what is {verb} b",
         f"13% of that is {against} f, d",
     ]
+
+
+@pytest.mark.parametrize(
+    ("half_life", "words"),
+    [
+        (3.0, "half-life 3 steps"),
+        (1.0, "half-life 1 step"),
+        (10.0, "half-life 10 steps"),
+        (-2.5, "doubling every 2.5 steps"),
+        (10.1, "level along the way"),
+        (-10.1, "level along the way"),
+        (np.inf, "level along the way"),
+        (np.nan, "level along the way"),
+    ],
+)
+def test_a_half_life_that_the_run_does_not_last_is_level(half_life: float, words: str) -> None:
+    assert life(half_life, 10) == words
+
+
+def test_what_is_kept_is_a_share_unless_that_says_nothing() -> None:
+    told = {1e-3: "0.001", 4.9e-3: "0.0049", 5.1e-3: "1%", 0.254: "25%", 9.99: "999%", 10.0: "10", 1.6e4: "1.6e+04"}
+    assert {share: _kept(share) for share in told} == told
+    assert [_distance(kept) for kept in (0.0, np.inf, np.nan)] == [np.inf] * 3
+    assert [_distance(kept) for kept in (0.1, 1.0, 10.0)] == pytest.approx([np.log(10), 0.0, np.log(10)])
 
 
 def test_a_factor_that_is_no_gate_gets_no_bias() -> None:

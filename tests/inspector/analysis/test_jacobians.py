@@ -335,6 +335,14 @@ def test_the_words_tell_what_all_steps_do_together(reverse: bool) -> None:
     assert f"{np.median(found.surviving.values[farthest]):.3g} for all" in str(found)
 
 
+@pytest.mark.parametrize(("batch", "some"), [(1, 40), (3, 13), (41, 1)])
+def test_powers_are_taken_of_forty_matrices_along_the_run(batch: int, some: int) -> None:
+    found = inspector.jacobians(linear([[0.5]], 50, batch))
+    t = list(found.transient.axes["t"])
+    assert len(t) == some and t == np.linspace(0, 49, some).round().tolist()
+    np.testing.assert_allclose(found.transient.values, np.broadcast_to(0.5 ** np.arange(51), (some, batch, 51)))
+
+
 def test_a_dead_step_leaves_nothing() -> None:
     found = inspector.jacobians(linear(np.zeros((3, 3)), 4))
     assert (found.product.values[:-1] == -math.inf).all() and found.product.values[-1, 0] == 0.0

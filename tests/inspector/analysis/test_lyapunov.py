@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.analysis.lyapunov import _dimension
 from inspector.analysis.phase import _NAMED, _slope
 
 
@@ -144,6 +145,24 @@ def test_a_dead_direction_has_no_rate() -> None:
     found = linear(np.diag([0.5, 0.0]), 20)
     assert found.exponents.values.tolist()[0] == pytest.approx(math.log(0.5)) and found.exponents.values[1] == -math.inf
     assert found.to_dict()["exponents"]["values"][1] is None
+
+
+@pytest.mark.parametrize(
+    ("exponents", "dimension"),
+    [
+        ([-1.0, -2.0], 0.0),
+        ([0.0, -1.0], 1.0),
+        ([1.0, -2.0], 1.5),
+        ([1.0, -1.0, -3.0], 2.0),
+        ([1.0, -0.5, -2.0], 2.25),
+        ([1.0, 1.0], 2.0),
+        ([1.0, -np.inf], 1.0),
+        ([-np.inf, -np.inf], 0.0),
+        ([1.0, np.nan], np.nan),
+    ],
+)
+def test_the_dimension_is_where_volumes_cease_to_grow(exponents: list[float], dimension: float) -> None:
+    assert _dimension(np.array(exponents)) == pytest.approx(dimension, nan_ok=True)
 
 
 def test_errors_are_those_of_the_means_of_ten_blocks_of_every_sequence() -> None:

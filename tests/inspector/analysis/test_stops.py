@@ -163,6 +163,31 @@ def test_what_is_blamed_is_on_a_way_that_arrives(dead: Any) -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_the_least_that_has_to_arrive_is_a_thousandth_unless_it_is_told() -> None:
+    a, b = tg.tensor([2.0, 3.0], name="a"), tg.tensor(1.0, name="b")
+    for size, options in ((1e-3, {}), (0.25, {"at_least": 0.5, "relative_to": b}), (0.5, {"at_least": 0.5})):
+        for enough in (True, False):
+            loss = tg.sum(a[:1]) * (size * (1.0 if enough else 0.99)) + 0.5 * b
+            if enough:
+                inspector.assert_gradient_reaches(loss, a, **options)
+                continue
+            share = " of the 0.5 at b" if "relative_to" in options else ""
+            with pytest.raises(AssertionError, match=rf"the gradient at a is .*{share}; at least") as caught:
+                inspector.assert_gradient_reaches(loss, a, **options)
+            assert "from t =" not in str(caught.value)  # there is one of that name
+    with pytest.raises(AssertionError, match=r"nan of the 0 at b; at least 0\.001"):
+        inspector.assert_gradient_reaches(tg.sum(a) + 0.0 * b, a, relative_to=b)
+
+
+def test_ten_values_that_were_cut_are_named_and_the_others_counted() -> None:
+    for count in (10, 12):
+        with pytest.raises(AssertionError) as caught:
+            inspector.assert_no_detach(sum(tg.tensor(float(k), name=f"v{k}").detach() * 1.0 for k in range(count)))
+        first, *lines = str(caught.value).splitlines()
+        assert first == "the loss was computed from values cut from their history:"
+        assert len(lines) == 10 + (count > 10) and lines[10:] == ["and 2 more"] * (count > 10)
+
+
 def test_no_gradient_at_all_is_explained() -> None:
     run = lstm(truncate=10)
     with pytest.raises(AssertionError, match="a window of truncated BPTT ends here"):

@@ -223,7 +223,7 @@ def test_what_is_refused() -> None:
         inspector.strongest_path(run, last, start=("c", 0))
     with pytest.raises(IndexError, match=r"shape \(2, 4\) has no element \(2, 0\)"):
         inspector.strongest_path(run, last, start=("c", 4), unit=(2, 0))
-    h = tg.unroll(tg.cells.RNNCell(3, 64, seed=0), np.zeros((2, 64, 3)))
+    h = tg.unroll(tg.cells.RNNCell(3, 48, seed=0), np.zeros((2, 48, 3)))  # 2304 numbers by 4608
     with pytest.raises(ValueError, match=r"the Jacobian of .*prod, .* is too large; run fewer sequences or units"):
         inspector.strongest_path(h, tg.prod(h.stacked, axis=0).sum())
 

@@ -78,6 +78,15 @@ def words() -> str:
     return re.sub(r"to \d\.\de[-+]\d\d", "to rounding", "\n".join(lines))  # which is each machine's own
 
 
+@np.errstate(all="ignore")
+def test_curves_in_words_are_forty_marks_wide_at_most() -> None:
+    run, loss = run_of("rnn", np.random.default_rng(0).normal(size=(50, 1, 3)))
+    for name in ("trace", "band", "reach", "weights"):
+        curves = re.findall("[▁-█·!]{5,}", str(getattr(inspector, name)(run, loss)))
+        assert {*map(len, curves)} == {40}, name
+    assert {*map(len, re.findall("[▁-█]{5,}", str(inspector.jacobians(run))))} == {40}
+
+
 def test_the_words_are_as_they_were(request: pytest.FixtureRequest) -> None:
     found = words()
     if request.config.getoption("--overwrite"):
