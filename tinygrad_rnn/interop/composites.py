@@ -4,6 +4,7 @@ would take them apart into views.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -90,7 +91,7 @@ class _Equations:
         given = self.recorder.nested(list(operands), self.place)
         index = self.recorder.emit(kind, given, {}, self.shape(like), self.place)
         if name:
-            self.recorder.trace.names[index] = Variable(_INNERMOST, name, self.place.module, -index)
+            self.recorder.trace.name(index, Variable(_INNERMOST, name, self.place.module, -index), math.inf)
         return Ref(index)
 
     def shape(self, ref: Ref) -> tuple[int, ...]:

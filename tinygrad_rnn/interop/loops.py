@@ -10,13 +10,14 @@ import numpy as np
 from ..autodiff.tensor import Tensor
 from .pieces import Pieces, same_pieces, taken_apart
 from .refusal import UnsupportedError
-from .rolling import Irregular, roll
+from .rolling import Irregular, roll, timeline
 from .torch_cell import named_after
 from .torch_check import agree
 from .torch_graph import Computation, DependentError
 from .torch_loop import LoopCell
 from .torch_source import WHO, Source, numbers, traced
 from .torch_trace import leaves
+from .unrolled import UnrolledCell
 
 __all__ = ["loop_of"]
 
@@ -24,8 +25,8 @@ LENGTHS = (5, 6)
 """Over how many steps the module is run to find its loop: the one in the middle has two neighbours on either side."""
 
 
-def loop_of(source: Source, sequence: Any) -> LoopCell:
-    """The cell of the step that a module repeats.
+def loop_of(source: Source, sequence: Any) -> LoopCell | UnrolledCell:
+    """The cell of the step that a module repeats; if it repeats none, its graph for sequences of this length.
 
     Raises
     ------
@@ -37,7 +38,15 @@ def loop_of(source: Source, sequence: Any) -> LoopCell:
     if sequence.ndim < 2:
         shape = tuple(sequence.shape)
         raise ValueError(f"{WHO}: a sequence must be (T, batch, ...) or (batch, T, ...), got {shape}; add a batch axis")
-    pieces, axis = _found(source, sequence)
+    if sequence.ndim == 2 and sequence.is_floating_point():
+        raise ValueError(
+            f"{WHO}: a sequence must be (T, batch, features) or (batch, T, features), got {tuple(sequence.shape)}; for"
+            " one step give an example of its states, too: tg.from_torch(module, x, *states)"
+        )
+    try:
+        pieces, axis = _found(source, sequence)
+    except Irregular as error:
+        return _unrolled(source, sequence, error)
     dtype = _dtype(source, sequence)
     parameters = {name: (numbers(p), p.requires_grad) for name, p in source.parameters().items()}
     kind = named_after(source.name, LoopCell)
@@ -55,17 +64,35 @@ def loop_of(source: Source, sequence: Any) -> LoopCell:
 def _found(source: Source, sequence: Any) -> tuple[Pieces, int]:
     """The pieces of the loop, and which axis of the sequence is time: the one over which there is a loop."""
     problems: list[Exception] = []
-    first = 1 if getattr(source.roots.get(""), "batch_first", False) else 0
-    for axis in (first, 1 - first):
+    for axis in _axes(source):
         try:
             pieces = [_at_length(source, sequence, axis, steps) for steps in LENGTHS]
             return same_pieces(pieces[0], pieces[1], LENGTHS, WHO), axis
         except (Irregular, DependentError) as error:
             problems.append(error)
-    for problem in problems:
-        if isinstance(problem, Irregular):
-            raise _no_loop(source, problem) from None
-    raise problems[0]
+    raise next((problem for problem in problems if isinstance(problem, Irregular)), problems[0])
+
+
+def _unrolled(source: Source, sequence: Any, why: Irregular) -> UnrolledCell:
+    """A module whose steps differ, for sequences of the length of the example."""
+    parameters = {name: (numbers(p), p.requires_grad) for name, p in source.parameters().items()}
+    kind = named_after(source.name, UnrolledCell)
+    for axis in _axes(source):
+        try:
+            trace, _ = traced(source, [sequence], {0: 1 - axis}, "over the sequence")
+            time = timeline(trace, sequence.shape[axis])
+            shape, dtype = tuple(sequence.shape[2:]), _dtype(source, sequence)
+            cell = kind(time, trace, parameters, shape, dtype, batch_first=axis == 1, reason=str(why))
+        except (Irregular, DependentError):
+            continue
+        _check(source, cell, sequence)
+        return cell
+    raise _no_loop(source, why)
+
+
+def _axes(source: Source) -> tuple[int, int]:
+    """The axes that may be time, the likelier first."""
+    return (1, 0) if getattr(source.roots.get(""), "batch_first", False) else (0, 1)
 
 
 def _no_loop(source: Source, why: Exception) -> UnsupportedError:
@@ -80,7 +107,7 @@ def _at_length(source: Source, sequence: Any, axis: int, steps: int) -> Pieces:
     places = torch.arange(steps, device=sequence.device) % sequence.shape[axis]
     example = sequence.detach().index_select(axis, places)
     trace, _ = traced(source, [example], {0: 1 - axis}, f"over {steps} steps")
-    return taken_apart(roll(trace, steps), trace.names)
+    return taken_apart(roll(trace, steps), trace)
 
 
 def _dtype(source: Source, sequence: Any) -> Any:
@@ -107,13 +134,13 @@ def _whole(pieces: Pieces, sequence: Any, parameters: Any, axis: int) -> str:
             for number, taken in zip(pieces.sources, pieces.states.taken, strict=True):
                 there = np.take(together[number], [t], taken.axis)
                 if not np.allclose(alone[number], there, rtol=0.0, atol=1e-5 * (1.0 + np.abs(there).max())):
-                    return "what is computed before the loop looks at several timesteps at once"
+                    return "what is computed before the loop differs for a timestep alone"
     except (ValueError, IndexError):
         return "what is computed before the loop needs the whole sequence"
     return ""
 
 
-def _check(source: Source, cell: LoopCell, sequence: Any) -> None:
+def _check(source: Source, cell: LoopCell | UnrolledCell, sequence: Any) -> None:
     """Compare with the module on the example: all that it returns, and all gradients."""
     torch = source.torch
     theirs = sequence.detach().clone()

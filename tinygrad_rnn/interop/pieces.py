@@ -9,7 +9,7 @@ from typing import Any
 
 from .rolling import At, Every, Irregular, Loop, Taken, refs
 from .torch_graph import Size, unified
-from .torch_trace import Operation, Place, Ref, Trace, leaves, replaced
+from .torch_trace import Operation, Place, Ref, Trace, leaves, replaced, state_name
 
 __all__ = ["Pieces", "States", "same_pieces", "taken_apart"]
 
@@ -143,19 +143,20 @@ class _Part:
         return replaced(value, change)
 
 
-def taken_apart(loop: Loop, names: Mapping[int, Any]) -> Pieces:
+def taken_apart(loop: Loop, trace: Trace) -> Pieces:
     """The pieces of a loop.
 
     Parameters
     ----------
     loop : Loop
-    names : mapping of int to Variable
-        Which variables hold the values of its operations.
+    trace : Trace
+        In which it was found, for the variables that hold its values.
     """
+    names = trace.names
     entry = next(k for k, one in enumerate(loop.operations) if one.kind == "input")
     shape = loop.operations[entry].shape
     reads = _reading(loop)
-    states = _states(loop, names, reads)
+    states = _states(loop, trace, reads)
 
     before = _Part(loop, {})
     before.input([entry], 0, shape)
@@ -212,7 +213,7 @@ def _afterwards(loop: Loop) -> Any:
     return [loop.output, *[[one.args, dict(one.kwargs)] for one in loop.after.values()]]
 
 
-def _states(loop: Loop, variables: Mapping[int, Any], reading: set[int]) -> States:
+def _states(loop: Loop, trace: Trace, reading: set[int]) -> States:
     """Which values the states are, and what they are called."""
     starts = {one.index: one.start for one in loop.carried}
     old = {one: other for other, one in loop.handed.items()}
@@ -222,7 +223,7 @@ def _states(loop: Loop, variables: Mapping[int, Any], reading: set[int]) -> Stat
     stay = [k for k in read if k in reading and k not in inside]
     ends = [leaf.index for leaf in leaves(_afterwards(loop)) if isinstance(leaf, At)]
     values = list(dict.fromkeys([*handed, *loop.collected, *ends, *stay]))
-    names = dict(zip(values, _unique([_wanted(k, k in starts, variables) for k in values]), strict=True))
+    names = dict(zip(values, _unique([_wanted(loop, trace, k, old.get(k)) for k in values]), strict=True))
     output = [*loop.collected, *(k for k in ends if k in starts)][:1]
     values = list(dict.fromkeys([*output, *values]))
     begun = [place for place, k in enumerate(values) if k in starts or k in stay]
@@ -236,9 +237,17 @@ def _states(loop: Loop, variables: Mapping[int, Any], reading: set[int]) -> Stat
     )
 
 
-def _wanted(index: int, handed: bool, names: Mapping[int, Any]) -> str:
-    variable = names.get(index)
-    return variable.name if variable else "h" if handed else "y"
+def _wanted(loop: Loop, trace: Trace, index: int, old: int | None) -> str:
+    """What a state is called: after the variable in which the next step finds it."""
+    if old is None:
+        return trace.names[index].name if index in trace.names else "y"
+    reader = next(k for k in loop.step if old in refs(loop.operations[k]))
+    look = loop.operations[reader].look
+    still = [variable for variable, last in trace.bound.get(old, {}).items() if last >= look]
+    if still:
+        return state_name(min(still, key=lambda variable: variable.depth).name)
+    made = trace.bound.get(old, {})  # the states as a tuple or a list: what the innermost function calls it
+    return state_name(max(made, key=lambda variable: variable.depth).name) if made else "h"
 
 
 def _unique(names: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from .torch_trace import Operation, Ref, Trace, leaves, replaced
 
-__all__ = ["At", "Carried", "Every", "Irregular", "Loop", "Taken", "ancestors", "refs", "roll"]
+__all__ = ["At", "Carried", "Every", "Irregular", "Loop", "Taken", "Timeline", "ancestors", "refs", "roll", "timeline"]
 
 
 class Irregular(Exception):
@@ -232,18 +233,16 @@ def _place(operations: Sequence[Operation], operation: Operation, steps: int) ->
 
 
 def _direction(operations: Sequence[Operation], needed: set[int], chosen: dict[int, tuple[Taken, int]]) -> bool:
-    """Whether time runs backwards: in which order the elements are used."""
-    first: dict[int, int] = {}
-    for index in sorted(needed):
-        for k in refs(operations[index]):
-            if k in chosen:
-                first.setdefault(chosen[k][1], index)
-    order = sorted(first, key=lambda t: first[t])
-    if order == sorted(order):
-        return False
-    if order == sorted(order, reverse=True):
-        return True
-    raise Irregular(f"the sequence is read in the order {', '.join(map(str, order))}")
+    """Whether time runs backwards: in which order the elements are used, perhaps several times over."""
+    used = [chosen[k][1] for index in sorted(needed) for k in refs(operations[index]) if k in chosen]
+    last = max(used)
+    steps = {(b - a) for a, b in itertools.pairwise(used) if a != b and {a, b} != {0, last}}
+    if steps in ({1}, {-1}):
+        return steps == {-1}
+    if steps == {1, -1}:
+        raise Irregular("it reads the sequence in both directions")
+    first = dict.fromkeys(used)
+    raise Irregular(f"it reads the sequence in the order {', '.join(map(str, first))}")
 
 
 # --------------------------------------------------------------------------------------- the steps
@@ -315,16 +314,58 @@ class _Steps:
         return self.operations[index].kind in ("stack.default", "cat.default")
 
     def _is_earlier(self, one: int, other: int) -> bool:
-        """Whether the step ends with `one`: a variable of an outer function, or a later line than what reads it."""
+        """Whether the step ends with `one`: a variable of an outer function, or what is read after a jump back."""
         ranks = [self.trace.names[k].depth if k in self.trace.names else math.inf for k in (one, other)]
         if ranks[0] != ranks[1]:
             return ranks[0] < ranks[1]
-        a, b = self.operations[one].place, self.operations[other].place
-        return a.file == b.file and b.line < a.line
+        return self.operations[other].place.is_again(self.operations[one].place)
 
     def of(self, step: int) -> list[int]:
         """The operations of a step in order, without the elements of sequences that it reads."""
         return [k for k in sorted(self.needed) if self.step[k] == step and k not in self.leaves]
+
+
+@dataclass
+class Timeline:
+    """A trace along time, whether its steps are the same or not.
+
+    Attributes
+    ----------
+    operations : list of Operation
+    output : nested structure
+    needed : set of int
+        What the output depends on.
+    chosen : dict of int to (Taken, int)
+        Which operations take one timestep of a sequence, and which.
+    reverse : bool
+    steps : _Steps
+        To which step each operation belongs, in the order in which they run; -1 before the first.
+    """
+
+    operations: list[Operation]
+    output: Any
+    needed: set[int]
+    chosen: dict[int, tuple[Taken, int]]
+    reverse: bool
+    steps: _Steps
+
+
+def timeline(trace: Trace, count: int) -> Timeline:
+    """Put the operations of a trace of so many steps in the order of time.
+
+    Raises
+    ------
+    Irregular
+        If the sequence is not read one timestep after the other.
+    """
+    operations, output = _written_alike(trace)
+    needed = ancestors(operations, [leaf.index for leaf in leaves(output) if isinstance(leaf, Ref)])
+    chosen = _selections(operations, needed, count)
+    if not chosen:
+        raise Irregular("no loop reads the sequence one timestep after the other")
+    reverse = _direction(operations, needed, chosen)
+    when = {index: (count - 1 - t if reverse else t) for index, (_, t) in chosen.items()}
+    return Timeline(operations, output, needed, chosen, reverse, _Steps(operations, needed, when, trace, count))
 
 
 def roll(trace: Trace, steps: int) -> Loop:
@@ -335,20 +376,12 @@ def roll(trace: Trace, steps: int) -> Loop:
     Irregular
         If there is none, or if its steps differ; the message says where.
     """
-    operations, output = _written_alike(trace)
-    needed = ancestors(operations, [leaf.index for leaf in leaves(output) if isinstance(leaf, Ref)])
-    chosen = _selections(operations, needed, steps)
-    if not chosen:
-        raise Irregular("no loop reads the sequence one timestep after the other")
-    reverse = _direction(operations, needed, chosen)
-    when = {index: (steps - 1 - t if reverse else t) for index, (_, t) in chosen.items()}
-    order = _Steps(operations, needed, when, trace, steps)
-    middle = steps // 2
-    template = order.of(middle)
+    time = timeline(trace, steps)
+    template = time.steps.of(steps // 2)
     if not template:
         raise Irregular("nothing is computed between one timestep and the next")
-    found = _Matching(operations, order, template, middle, chosen)
-    return found.loop(output, reverse, steps)
+    found = _Matching(time.operations, time.steps, template, steps // 2, time.chosen)
+    return found.loop(time.output, time.reverse, steps)
 
 
 class _Matching:

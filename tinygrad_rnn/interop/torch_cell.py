@@ -10,10 +10,11 @@ import numpy as np
 
 from ..autodiff.primitive import Value
 from ..autodiff.primitives import reshape
+from ..autodiff.tensor import Tensor
 from ..recurrent.cell import Cell
 from .torch_graph import Computation
 
-__all__ = ["TracedCell", "as_function", "named_after"]
+__all__ = ["TracedCell", "as_function", "as_sequence", "named_after"]
 
 Kind = TypeVar("Kind")
 
@@ -63,6 +64,14 @@ def as_function(computation: Computation) -> Callable[..., list[Any]]:
         return computation.run(inputs, parameters, batch, steps)
 
     return run
+
+
+def as_sequence(sequence: Any, dtype: Any) -> Any:
+    """What a module is given: numbers of that dtype as a Tensor, whole numbers as they are."""
+    if isinstance(sequence, Tensor):
+        return sequence
+    sequence = np.asarray(sequence)
+    return Tensor(sequence.astype(dtype)) if sequence.dtype.kind == "f" else sequence
 
 
 def named_after(name: str, kind: type[Kind]) -> type[Kind]:

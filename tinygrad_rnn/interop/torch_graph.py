@@ -14,7 +14,7 @@ from .aten import ATEN, put
 from .refusal import UnsupportedError
 from .torch_trace import Operation, Ref, Trace, leaves, replaced
 
-__all__ = ["Computation", "DependentError", "Size", "unified"]
+__all__ = ["Computation", "DependentError", "Size", "is_piece", "unified"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ _SUMS = frozenset({"add.Tensor", "addmm.default", "baddbmm.default", "cat.defaul
 _PRODUCTS = frozenset({"bmm.default", "einsum.default", "linear.default", "matmul.default", "mm.default"})
 
 
-def _is_piece(operations: Sequence[Operation], index: int) -> bool:
+def is_piece(operations: Sequence[Operation], index: int) -> bool:
     """Whether a value is a part of an affine map, cut off to be made a gate."""
     cut = False
     while operations[index].view or operations[index].kind == "getitem":
@@ -150,7 +150,7 @@ def _names(trace: Trace, needed: set[int], taken: set[str]) -> dict[int, str]:
     """
     wanted: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
     for index, variable in sorted(trace.names.items()):
-        if index in needed and trace.operations[index].kind not in _LEAVES and not _is_piece(trace.operations, index):
+        if index in needed and trace.operations[index].kind not in _LEAVES and not is_piece(trace.operations, index):
             wanted[variable.name, variable.module][variable.call] = index
     several = Counter(name for name, _ in wanted)
     found = {}
@@ -181,7 +181,10 @@ class Computation:
     ----------
     operations : list of (int, Operation)
         What the outputs depend on, oldest first.
-    parameters : list of str
+    names : dict of int to str
+        What values are called.
+    folded : dict of int to array
+        What depends on no input, no parameter and no size.
     """
 
     def __init__(
@@ -191,8 +194,7 @@ class Computation:
         needed = _needed(trace.operations, self.outputs)
         self.operations = [(k, operation) for k, operation in enumerate(trace.operations) if k in needed]
         self.names = _names(trace, needed - set(unnamed), set(taken))
-        self.parameters = [operation.args[0] for _, operation in self.operations if operation.kind == "parameter"]
-        self._folded = self._fold()
+        self.folded = self._fold()
 
     def _fold(self) -> dict[int, Any]:
         """What depends on no input, no parameter and no size, computed once."""
@@ -212,19 +214,29 @@ class Computation:
 
     def run(self, inputs: Sequence[Any], parameters: Mapping[str, Any], batch: int, steps: int = 1) -> list[Any]:
         """The outputs, given the inputs and the parameters by name."""
-        values: dict[int, Any] = dict(self._folded)
+        values: dict[int, Any] = dict(self.folded)
         for index, operation in self.operations:
-            if index in values:
-                continue
-            if operation.kind == "input":
-                values[index] = inputs[operation.args[0]]
-            elif operation.kind == "parameter":
-                values[index] = parameters[operation.args[0]]
-            else:
-                values[index] = _apply(operation, values, batch, steps)
-            if index in self.names:
-                named(**{self.names[index]: values[index]})
+            if index not in values:
+                values[index] = self.evaluate(operation, values, inputs, parameters, batch, steps)
+                if index in self.names:
+                    named(**{self.names[index]: values[index]})
         return [values[index] for index in self.outputs]
+
+    def evaluate(
+        self,
+        operation: Operation,
+        values: Mapping[int, Any],
+        inputs: Sequence[Any],
+        parameters: Mapping[str, Any],
+        batch: int,
+        steps: int,
+    ) -> Any:
+        """The value of one operation, given those before it."""
+        if operation.kind == "input":
+            return inputs[operation.args[0]]
+        if operation.kind == "parameter":
+            return parameters[operation.args[0]]
+        return _apply(operation, values, batch, steps)
 
 
 def _needed(operations: Sequence[Operation], outputs: Sequence[int]) -> set[int]:

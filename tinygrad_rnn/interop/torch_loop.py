@@ -10,11 +10,10 @@ import numpy as np
 
 from ..autodiff.functions import concatenate, expand_dims, split
 from ..autodiff.primitives import getitem, reshape, transpose
-from ..autodiff.tensor import Tensor
 from ..recurrent.unroll import Run, unroll
 from .pieces import Pieces
 from .rolling import At, Every, Taken
-from .torch_cell import TracedCell, as_function
+from .torch_cell import TracedCell, as_function, as_sequence
 from .torch_graph import Computation
 from .torch_trace import leaves, replaced
 
@@ -122,9 +121,7 @@ class LoopCell(TracedCell):
         ValueError
             If the sequence has too few axes.
         """
-        if not isinstance(sequence, Tensor):
-            sequence = np.asarray(sequence)
-            sequence = Tensor(sequence.astype(self.dtype)) if sequence.dtype.kind == "f" else sequence
+        sequence = as_sequence(sequence, self.dtype)
         if sequence.ndim < 2:
             raise ValueError(f"{type(self).__name__}.run: the sequence must have a batch axis, got {sequence.shape}")
         steps, batch = sequence.shape[:2][:: -1 if self.batch_first else 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +13,10 @@ from .torch_check import check_step
 from .torch_graph import Computation, Size
 from .torch_import import import_torch
 from .torch_source import WHO, Source, numbers, source_of, traced
-from .torch_trace import Ref, Trace, leaves
+from .torch_trace import Ref, Trace, leaves, state_name
 
 __all__ = ["from_torch", "step_cell"]
 
-_OLD = re.compile(r"_?(prev|previous|old|last|tm1|in|0)$")
 _DEFAULT = ("h", "c")
 
 
@@ -124,7 +122,7 @@ def _state_names(trace: Trace, count: int) -> list[str]:
     names: list[str] = []
     for k in range(count):
         variable = trace.names.get(k + 1)
-        name = {"hx": "h", "cx": "c"}.get(variable.name, _OLD.sub("", variable.name)) if variable else ""
+        name = state_name(variable.name) if variable else ""
         spare = [other for other in (*_DEFAULT, f"s{k + 1}") if other not in names]
         fallback = _DEFAULT[k] if k < len(_DEFAULT) and _DEFAULT[k] in spare else f"s{k + 1}"
         names.append(name if name.isidentifier() and name not in (*names, "x") else fallback)

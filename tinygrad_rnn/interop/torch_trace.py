@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy as np
 from .aten import ATEN, LIKE, LIMITS, OVERWRITES
 from .refusal import UnsupportedError
 
-__all__ = ["Operation", "Place", "Ref", "Trace", "Variable", "leaves", "record", "replaced"]
+__all__ = ["Operation", "Place", "Ref", "Trace", "Variable", "leaves", "record", "replaced", "state_name"]
 
 _PYTHON = str(Path(os.__file__).resolve().parent)
 _HERE = str(Path(__file__).parent)
@@ -38,11 +39,24 @@ class Ref:
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the user's model an operation was called: the path of the submodule, the file and the line."""
+    """Where in the user's model an operation was called: the path of the submodule, the file and the line.
+
+    `way` has the calls that lead there, outermost first, and how far each had come in its code.
+    """
 
     module: str = ""
     file: str = ""
     line: int = 0
+    way: tuple[tuple[int, int], ...] = ()
+
+    def is_again(self, before: Place) -> bool:
+        """Whether code had to be gone through once more, in a loop, to come here from there."""
+        for (call, here), (other, there) in zip(self.way, before.way, strict=False):
+            if call != other:
+                return True  # the same place called again
+            if here != there:
+                return here < there
+        return False
 
     def __str__(self) -> str:
         source = f"{self.file}:{self.line}" if self.file else ""
@@ -73,6 +87,8 @@ class Operation:
     place : Place
     view : bool
         Whether it gives the elements of its first operand.
+    look : int
+        How often the variables had been looked at by then.
     """
 
     kind: str
@@ -81,6 +97,7 @@ class Operation:
     shape: tuple[int, ...]
     place: Place
     view: bool = False
+    look: int = 0
 
 
 @dataclass
@@ -95,11 +112,28 @@ class Trace:
         What the module returned, with :class:`Ref` for tensors.
     names : dict of int to Variable
         Which variable is bound to a value: that of the outermost function.
+    bound : dict of int to (dict of Variable to int)
+        All variables that were bound to a value, and at which look the last time.
     """
 
     operations: list[Operation] = field(default_factory=list)
     output: Any = None
     names: dict[int, Variable] = field(default_factory=dict)
+    bound: dict[int, dict[Variable, float]] = field(default_factory=dict)
+
+    def name(self, index: int, variable: Variable, look: float) -> None:
+        """A variable is bound to a value."""
+        self.bound.setdefault(index, {})[variable] = look
+        if index not in self.names or variable.depth < self.names[index].depth:
+            self.names[index] = variable
+
+
+_OLD = re.compile(r"(?<=\w)_(prev|previous|old|last|tm1|in|0)$")
+
+
+def state_name(variable: str) -> str:
+    """A state after the variable that holds it, without the mark that it is old."""
+    return {"hx": "h", "cx": "c"}.get(variable, _OLD.sub("", variable))
 
 
 def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -153,6 +187,7 @@ class _Recorder:
         self.known: dict[int, _Known] = {}
         self.fixed: set[int] = set()
         self.paused = False
+        self.looks = 0
         self.bottom: FrameType | None = None
         self.calls: dict[int, tuple[int, set[int], FrameType]] = {}
         self.paths: dict[int, str] = {}
@@ -177,7 +212,7 @@ class _Recorder:
 
     def emit(self, kind: str, args: Sequence[Any], kwargs: Mapping[str, Any], shape: Any, place: Place) -> int:
         """Write an operation down."""
-        self.trace.operations.append(Operation(kind, tuple(args), dict(kwargs), tuple(shape), place))
+        self.trace.operations.append(Operation(kind, tuple(args), dict(kwargs), tuple(shape), place, look=self.looks))
         index = len(self.trace.operations) - 1
         refs = [leaf for leaf in leaves([args, kwargs]) if isinstance(leaf, Ref)]
         if kind not in ("input", "parameter") and all(ref.index in self.fixed for ref in refs):
@@ -223,7 +258,7 @@ class _Recorder:
     def emit_cut(self, kind: str, args: Sequence[Any], kwargs: Mapping[str, Any], shape: Any, place: Place) -> int:
         """Write an operation down; where the user has gradients turned off, with its value cut off."""
         index = self.emit(kind, args, kwargs, shape, place)
-        if self.torch.is_grad_enabled() or index in self.fixed:
+        if self.torch.is_grad_enabled():
             return index
         return self.emit("detach.default", (Ref(index),), {}, shape, place)
 
@@ -373,7 +408,9 @@ class _Recorder:
 
     def look_around(self) -> Place:
         """Where the user's code stands, and which of its variables hold which values."""
+        self.looks += 1
         module, file, line = "", "", 0
+        way = []
         frames = list(self._frames(sys._getframe(1)))[::-1]
         for depth, frame in enumerate(frames):
             module = self.paths.get(id(frame.f_locals.get("self")), module)
@@ -381,9 +418,10 @@ class _Recorder:
             if self.is_users(name):
                 file, line = name, frame.f_lineno
                 self._names(frame, depth, module)
+                way.append((self._call(frame)[0], frame.f_lasti))
         if not file and frames:
             file, line = frames[-1].f_code.co_filename, frames[-1].f_lineno
-        return Place(module, file, line)
+        return Place(module, file, line, tuple(way))
 
     def is_users(self, file: str) -> bool:
         """Whether a file holds the user's code, and not PyTorch's, Python's or ours."""
@@ -399,8 +437,8 @@ class _Recorder:
     def _names(self, frame: FrameType, depth: int, module: str) -> None:
         call, given = self._call(frame)
         for name, index in self._variables(frame):
-            if index not in given and (index not in self.trace.names or depth < self.trace.names[index].depth):
-                self.trace.names[index] = Variable(depth, name, module, call)
+            if index not in given:
+                self.trace.name(index, Variable(depth, name, module, call), self.looks)
 
     def _call(self, frame: FrameType) -> tuple[int, set[int]]:
         """The number of a call, and the values that an inner function was given: their names are the caller's."""

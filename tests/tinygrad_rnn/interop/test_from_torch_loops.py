@@ -102,7 +102,7 @@ def test_the_cell_alone_is_the_loop():
 
 def test_backwards_and_with_a_memory_what_the_cell_reads_is_said():
     cell = tg.from_torch(made(Memory), sequence(Memory, 6, 2))
-    assert cell.reverse and "looks at several timesteps" in cell.reason
+    assert cell.reverse and "differs for a timestep alone" in cell.reason
     with pytest.raises(ValueError, match="state memory"):
         cell.run(sequence(Memory, 7, 2).numpy())
 
@@ -132,51 +132,133 @@ def test_analyses_take_the_run_of_a_module():
     assert "c2_t" in str(inspector.equations(run)) or "c2" in str(inspector.equations(run))
 
 
-def changing(x):
-    h = torch.zeros(x.shape[1], I, dtype=x.dtype)
+# ------------------------------------------------------------------------------- steps that differ
+
+
+def start(x):
+    return torch.zeros(x.shape[1], I, dtype=x.dtype)
+
+
+def changing(x, keep):
+    h = start(x)
     for t in range(len(x)):
-        h = torch.tanh(h + x[t]) if t % 2 else torch.sigmoid(h + x[t])
+        h = keep(torch.tanh(h + x[t]) if t % 2 else torch.sigmoid(h + x[t]))
     return h
 
 
-def counting(x):
-    h = torch.zeros(x.shape[1], I, dtype=x.dtype)
+def counting(x, keep):
+    h = start(x)
     for t in range(len(x)):
-        h = torch.tanh(h * (t + 1) + x[t])
+        h = keep(torch.tanh(h * (t + 1) + x[t]))
     return h
 
 
-def further_back(x):
-    h = [torch.zeros(x.shape[1], I, dtype=x.dtype)] * 2
+def further_back(x, keep):
+    h = before = start(x)
+    for x_t in x:
+        h, before = keep(torch.tanh(h + before * x_t + x_t)), h
+    return h
+
+
+def cut(x, keep):
+    """Truncated backpropagation through time."""
+    h, outs = start(x), []
     for t in range(len(x)):
-        h.append(torch.tanh(h[-1] + h[-2] + x[t]))
-    return h[-1]
+        if t % 3 == 0:
+            h = h.detach()
+        h = keep(torch.tanh(0.9 * h + x[t]))
+        outs.append(h)
+    return torch.stack(outs).mean(0), h
+
+
+def growing(x, keep):
+    """Attention over all states so far, backwards in time."""
+    h = start(x)
+    past = [h]
+    for t in reversed(range(len(x))):
+        memory = torch.stack(past, 1)
+        weights = torch.softmax((memory @ h[..., None]).squeeze(-1), -1)
+        h = keep(torch.tanh(x[t] + (weights[:, None] @ memory).squeeze(1)))
+        past.append(h)
+    return h
+
+
+@pytest.mark.parametrize("function", [changing, counting, further_back, cut, growing])
+def test_a_loop_that_repeats_no_step_is_kept_as_a_graph_with_timesteps(function):
+    kept = []
+
+    def module(x):
+        return function(x, lambda h: h)
+
+    cell = tg.from_torch(module, torch.randn(6, 2, I, dtype=torch.float64))
+    assert cell.reason and "h" in cell.state_names and cell.reverse == (function is growing)
+
+    def keep(h):
+        h.retain_grad()
+        kept.append(h)
+        return h
+
+    x = torch.randn(6, 3, I, dtype=torch.float64, requires_grad=True)
+    theirs = function(x, keep)
+    weights = [torch.randn_like(r) for r in flat(theirs)]
+    loss_of(theirs, weights, torch.mul).backward()
+    ours_x = tg.tensor(x.detach().numpy(), requires_grad=True)
+    run, ours = cell.run(ours_x)
+    loss = loss_of(ours, [tg.tensor(w.numpy()) for w in weights], tg.multiply)
+    loss.backward()
+    assert rel(ours_x.grad, x.grad) < 1e-10
+    trace = inspector.trace(run, loss)
+    for t, h in enumerate(kept[::-1] if cell.reverse else kept):
+        assert rel(run.states[t].h.data, h) < 1e-12
+        assert rel(trace.gradient("h", t), h.grad) < 1e-10
+    assert "<svg" in inspector.draw(run).svg and repr(cell) in str(inspector.diagnose(run, loss))
+    with pytest.raises(tg.UnsupportedError, match="there is no step to unroll; run the whole sequence"):
+        tg.unroll(cell, np.zeros((6, 2, I)))
+    with pytest.raises(ValueError, match="takes sequences of 6 timesteps"):
+        cell.run(np.zeros((7, 2, I)))
+
+
+def test_why_a_step_does_not_repeat_is_said():
+    x = torch.randn(6, 2, I, dtype=torch.float64)
+    assert "step 1 computes tanh" in tg.from_torch(lambda x: changing(x, abs), x).reason
+    assert f"mul.Tensor is not given the same in steps 2 and 1 (in {__file__}" in (
+        tg.from_torch(lambda x: counting(x, torch.abs), x).reason
+    )
 
 
 def shuffled(x):
-    h = torch.zeros(x.shape[1], I, dtype=x.dtype)
+    h = start(x)
     for t in sorted(range(len(x)), key=lambda t: -t % 3):
         h = torch.tanh(h + x[t])
     return h
 
 
+def both_ways(x):
+    forward = backward = start(x)
+    for t in range(len(x)):
+        forward = torch.tanh(forward + x[t])
+    for t in reversed(range(len(x))):
+        backward = torch.tanh(backward + x[t])
+    return forward + backward
+
+
 @pytest.mark.parametrize(
     ("function", "why"),
     [
-        (changing, "step 1 computes tanh .* where step 2 computes sigmoid"),
-        (counting, "mul.Tensor is not given the same in steps 2 and 1"),
-        (further_back, "step 1 computes"),
-        (shuffled, "the sequence is read in the order 0, 3, 2, 1, 4"),
+        (shuffled, "it reads the sequence in the order 0, 3, 2, 1, 4"),
+        (both_ways, "it reads the sequence in both directions"),
         (lambda x: torch.tanh(x), "no loop reads the sequence one timestep after the other"),
         (lambda x: x.cumsum(0), "no loop reads the sequence"),
     ],
 )
-def test_what_repeats_no_step_is_refused_with_the_reason(function, why):
+def test_what_is_no_loop_is_refused_with_the_reason(function, why):
     with pytest.raises(tg.UnsupportedError, match=f"does not repeat a step over time: {why}"):
         tg.from_torch(function, torch.randn(6, 2, I, dtype=torch.float64))
 
 
 def test_sequences_and_operations_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"for one step give an example of its states, too"):
+        tg.from_torch(torch.nn.GRUCell(I, H), torch.zeros(2, I))
     with pytest.raises(ValueError, match=r"a sequence must be .* got \(4,\); add a batch axis"):
         tg.from_torch(made(Plain), torch.zeros(4))
 
