@@ -328,13 +328,24 @@ def _unroll_cell(
                 mask = None if masks is None else masks[t]
                 # zeros for padding: a NaN in it would reach the weights' gradients as 0 * NaN
                 x = steps[t] if mask is None else where(mask, steps[t], 0.0)
-                new = _step(cell, x, state)
+                new = _tensors(cell, _step(cell, x, state))
                 if mask is not None:
                     new = cell.State(*[HELD(_fit(mask, n), n, o) for n, o in zip(new, state, strict=True)])
                 state = cell.State(*_as_tuple(named(**new._asdict())))
                 outputs[t] = state[0] if mask is None else where(_fit(mask, state[0]), state[0], 0.0)
                 states[t] = state
     return Run(cell, steps, outputs, states, first, names, {}, reverse, scopes=scopes)
+
+
+def _tensors(cell: Cell, state: Any) -> Any:
+    """States as Tensors: what is given as an array depends on nothing."""
+    return cell.State(*[_tensor(cell, name, value) for name, value in zip(cell.state_names, state, strict=True)])
+
+
+def _tensor(cell: Cell, name: str, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    return Tensor(real_array(f"unroll: state {name}", value, cell.dtype))
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -362,9 +373,7 @@ def _start(cell: Cell, state: Any, batch: int) -> Any:
         )
     tensors = []
     for name, value, like in zip(cell.state_names, given, expected, strict=True):
-        value = gather(value)
-        if not isinstance(value, Tensor):
-            value = Tensor(real_array(f"unroll: state {name}", value, cell.dtype))
+        value = _tensor(cell, name, gather(value))
         if value.shape != like.shape:
             raise ValueError(f"unroll: state {name} must have shape {like.shape}, got {value.shape}")
         value.name = value.name or f"{name}_init"

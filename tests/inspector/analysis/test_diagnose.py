@@ -12,7 +12,7 @@ from hypothesis import assume, given
 
 import inspector
 import tinygrad_rnn as tg
-from inspector.analysis.diagnose import EXPLODES, VANISHES, Remedy, _distance, _evidence, _kept, life
+from inspector.analysis.diagnose import EXPLODES, VANISHES, Remedy, _best, _distance, _evidence, _kept, life
 from inspector.results import Labelled
 from tests.marks import slow_unless
 from tests.random_cells import runs
@@ -120,6 +120,28 @@ def test_a_gate_is_opened_no_more_than_is_needed(enough: float) -> None:
     remedy = remedies_of(1.0, np.log(level / (1 - level)) - enough, 13)[0]
     assert remedy.change.endswith(" of bias in f")
     assert enough <= float(remedy.change.split()[0]) <= enough + (1.0 if enough < 6 else 2.0) and remedy.kept >= 0.1
+
+
+@pytest.mark.parametrize(
+    ("enough", "chosen"),
+    [(1.5, 1.5), (1.28, 1.25), (1.7, 1.6875), (0.94, 1.0), (2.07, 2.125), (3.96, 4.0), (6.0, 4.0), (1e3, None)],
+)
+def test_the_stretch_around_the_best_setting_is_halved_four_times(enough: float, chosen: float | None) -> None:
+    """Where what is left grows too fast with the setting for any of the first to be good enough."""
+    tried: list[float] = []
+
+    def trial(much: float) -> Any:
+        tried.append(much)
+        return SimpleNamespace(much=much, kept=float(np.exp(200 * (much - enough))))
+
+    assert [one.much for one in _best(trial, [1.0, 2.0, 4.0], 0.0)] == [chosen] * (chosen is not None)
+    assert tried[:3] == [1.0, 2.0, 4.0] and len(tried) <= 3 + 2 * 4
+
+
+def test_a_remedy_takes_away_a_tenth_of_what_is_lost_at_least() -> None:
+    for lost, helps in ((11.0, False), (11.2, True)):
+        remedy: Any = SimpleNamespace(kept=float(np.exp(-10)))
+        assert [*_best(lambda much, remedy=remedy: remedy, [1.0], float(np.exp(-lost)))] == [remedy] * helps
 
 
 def test_what_does_not_help_is_no_remedy() -> None:

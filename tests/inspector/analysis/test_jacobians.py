@@ -327,6 +327,22 @@ def test_products_are_the_matrices_multiplied(reverse: bool) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
+def test_some_of_the_steps_are_a_run_of_their_own(reverse: bool) -> None:
+    run = tg.unroll(cell("gru"), X, reverse=reverse)
+    whole, some = inspector.jacobians(run), inspector.jacobians(run, steps=slice(1, 4))
+    for name, table in some.tables().items():
+        assert list(table.axes["t"]) == [1, 2, 3], name
+    for name in ("singular_values", "radius", "non_normality", "rank", "transient"):
+        np.testing.assert_allclose(getattr(some, name).values, getattr(whole, name).values[1:4], rtol=1e-12)
+    matrices = inspector.step_jacobians(run)
+    last = matrices[1] @ matrices[2] if reverse else matrices[3] @ matrices[2]
+    np.testing.assert_allclose(
+        some.product["t", 3 if reverse else 1], np.log(np.linalg.norm(last, 2, axis=(1, 2))), rtol=1e-10
+    )
+    assert not some.product["t", 1 if reverse else 3].any()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
 def test_the_words_tell_what_all_steps_do_together(reverse: bool) -> None:
     found = inspector.jacobians(tg.unroll(cell("lstm"), X, reverse=reverse))
     farthest = T - 1 if reverse else 0

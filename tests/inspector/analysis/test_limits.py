@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 
 import inspector
 import tinygrad_rnn as tg
@@ -52,6 +53,20 @@ def test_weights_marks_steps_without_a_gradient() -> None:
     bars, *_ = found.plot().figure.axes
     (marks,) = bars.collections
     assert marks.get_offsets()[:, 0].tolist() == [5, 6, 7, 8, 9, 10, 11] and len(bars.patches) == 5
+
+
+@pytest.mark.parametrize("name", ["band", "trace", "shares"])
+def test_steps_without_a_gradient_are_marked(name: str) -> None:
+    run = tg.unroll(tg.cells.RNNCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(12, 2, 3)), truncate=5)
+    axes = getattr(inspector, name)(run, (run.outputs[7] ** 2).sum()).plot().figure.axes
+    marked = {
+        round(x)
+        for ax in axes
+        for marks in ax.collections
+        if isinstance(marks, PathCollection)
+        for x in marks.get_offsets()[:, 0]
+    }
+    assert marked == {0, 1, 2, 3, 4, 8, 9, 10, 11}
 
 
 @pytest.mark.parametrize("largest", [0, 5])

@@ -211,6 +211,7 @@ def test_the_first_step_that_is_not_finite_is_named_and_left_out(source: str, mo
             "largest -3 ± 0.2 nats a step, half-life 0.231 steps",
             "sum -3, dimension 0, entropy 0 nats",
         ),
+        ([-1.0, -3.0], "largest -2 ± 1 nats a step, half-life 0.347 steps", "sum -2, dimension 0, entropy 0"),
         ([-1.0], "largest -1 nats a step, half-life 0.693 steps", "sum -1, dimension 0, entropy 0 nats a step"),
         ([-np.inf] * 4, "largest minus infinity nats a step, changes die within a step", "sum minus infinity"),
         ([0.0] * 4, "largest 0 ± 0 nats a step, changes neither grow nor die", "sum 0, dimension 1, entropy 0"),

@@ -42,6 +42,15 @@ def test_a_parameter(theirs: Any, says: str) -> None:
     assert list(slips(item(theirs[None]), ours[None], RUN, SHARES)) == [says]
 
 
+def test_a_run_of_one_step() -> None:
+    run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), RNG.normal(size=(1, 5, 2)))
+    for theirs, says in (
+        (-OURS, "has the wrong sign"),
+        (OURS * np.repeat([1, 0, 1, 1], 3)[:, None], "in rows 3…5 is 0"),
+    ):
+        assert list(slips(item(theirs[None]), OURS[None], run)) == [says]
+
+
 def test_nothing_is_made_up() -> None:
     assert list(slips(item(RNG.normal(size=(1, 12, 3))), OURS[None], RUN, SHARES)) == []
     assert list(slips(item(np.ones((1, 12, 3))), np.zeros((1, 12, 3)), RUN)) == []

@@ -165,6 +165,30 @@ def test_a_slice_is_told_as_what_it_is_taken_from_unless_it_has_a_name(named: bo
     assert found.names == ("× half" if named else "× z", "side branches")
 
 
+@pytest.mark.parametrize(
+    ("step", "names"),
+    [
+        (lambda h: tg.named(y=tg.sum(h, axis=1, keepdims=True)) * np.ones((1, 3)), ("× constant", "Σ of y")),
+        (lambda h: tg.concatenate([h[:, 1:], h[:, :1]], axis=1), ("concatenate of h",)),
+        (lambda h: 0.2 * h**2, ("× 0.2", "x²′(h)")),
+        (lambda h: 0.2 * tg.power(h, 2), ("× 0.2", "xʸ of h")),
+        (lambda h: tg.exp(0.1 * h), ("exp′ of h", "× 0.1")),
+        (lambda h: tg.named(y=tg.tanh(h)) * 2.0, ("× 2", "tanh′ of y")),
+        (lambda h: 1.0 / (2.0 + h * h), ("÷′ of (1/(2 + …))", "× h")),
+        (lambda h: h / 3.0, ("÷ 3",)),
+        (lambda h: tg.maximum(h, 0.1), ("max 0.1",)),
+        (lambda h: (1.0 - tg.named(f=tg.sigmoid(0.0 * h - 2.0))) * h, ("× (1 − f)",)),
+    ],
+)
+def test_what_an_operation_does_is_told_in_its_signs(step: Any, names: tuple[str, ...]) -> None:
+    class Cell(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            return (step(state.h) + x,)
+
+    run = tg.unroll(Cell(3, 3), X)
+    assert inspector.waterfall(run, run.outputs[-1].sum()).names == (*names, "side branches")
+
+
 def test_what_a_loss_cannot_reach_is_left_out_of_the_means() -> None:
     run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), X, truncate=2)
     found = inspector.waterfall(run, run.outputs[-1].sum(), "c")

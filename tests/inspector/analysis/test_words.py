@@ -78,6 +78,28 @@ def words() -> str:
     return re.sub(r"to \d\.\de[-+]\d\d", "to rounding", "\n".join(lines))  # which is each machine's own
 
 
+class Constant(tg.Cell):
+    """Its second state depends on nothing."""
+
+    state_names = ("h", "k")
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        super().__init__(3, 3, seed=0)
+        self.make, self.weight_hh = make, self.parameter("weight_hh", (3, 3))
+
+    def step(self, x: Any, state: Any) -> Any:
+        return tg.tanh(state.h @ self.weight_hh * state.k + x), self.make(np.full((x.shape[0], 3), 2.0))
+
+
+@np.errstate(all="ignore")
+def test_a_state_may_be_an_array() -> None:
+    array, tensor = (tg.unroll(Constant(make), X) for make in (np.asarray, tg.tensor))
+    for (name, found), (_, expected) in zip(
+        *(told(run, (run.stacked**2).sum()) for run in (array, tensor)), strict=True
+    ):
+        assert str(found()) == str(expected()), name
+
+
 @np.errstate(all="ignore")
 def test_curves_in_words_are_forty_marks_wide_at_most() -> None:
     run, loss = run_of("rnn", np.random.default_rng(0).normal(size=(50, 1, 3)))
