@@ -54,14 +54,15 @@ def as_symbols(symbols: Any, size: int) -> Any:
 
 
 def test_what_is_generated_is_what_teacher_forcing_finds_likely() -> None:
-    context = RNG.normal(size=(2, 3))
+    rng = np.random.default_rng(0)
+    context = rng.normal(size=(2, 3))
     first = as_symbols([0, 3], 5)
     for cell in (
         tg.cells.LSTMCell(5, 6, seed=0),
         tg.Stacked(tg.cells.GRUCell(5, 6, seed=0), tg.cells.SLSTMCell(6, 4, seed=1)),
     ):
         model = tg.models.Generator(cell, 3, seed=0)
-        model.readout.weight.data = 50 * RNG.normal(size=model.readout.weight.shape)
+        model.readout.weight.data = 50 * rng.normal(size=model.readout.weight.shape)
         model.start.weight.data = 5 * model.start.weight.data
         said = model.generate(context, first, 6)
         fed = np.concatenate([first[None], as_symbols(said[:-1], 5)])
