@@ -36,6 +36,7 @@ bench: $(VENV)/.bench
 	OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 $(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/startup.py
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/watching.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
@@ -50,14 +51,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-# g2p-en and Resemblyzer only for the weights they carry: their own dependencies are not needed.
+# g2p-en, and below Resemblyzer, only for the weights they carry: their own dependencies are not needed.
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e .
-	$(BIN)/python -m pip install --quiet --no-deps g2p-en resemblyzer==0.1.4
+	$(BIN)/python -m pip install --quiet --no-deps g2p-en
 	touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.demo | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e '.[test,compile]'
+	$(BIN)/python -m pip install --quiet --no-deps resemblyzer==0.1.4
 	touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
