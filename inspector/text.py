@@ -59,5 +59,5 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of a whole."""
-    return f"{100 * share:.0f} %"
+    """A share of a whole; what rounding leaves below 0 is 0."""
+    return f"{round(100 * share, 0) + 0.0:.0f} %"

@@ -43,7 +43,7 @@ def test_numbers_that_are_none_and_shares() -> None:
     assert [number(one) for one in (0.0, math.inf, math.nan, 0.001, 9999.0, 1e4)] == [
         "0", "inf", "nan", "0.001", "1e+04", "1.00×10⁴",
     ]  # fmt: skip
-    assert [percent(share) for share in (0.0, 0.126, 1.0)] == ["0 %", "13 %", "100 %"]
+    assert [percent(share) for share in (0.0, 0.126, 1.0, -0.2, -1e-16)] == ["0 %", "13 %", "100 %", "-20 %", "0 %"]
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.floats(6, 20))

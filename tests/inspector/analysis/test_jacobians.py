@@ -187,11 +187,13 @@ class Patterned(tg.Cell):
 
 
 def test_steps_that_cannot_be_repeated_are_read_off_the_record() -> None:
-    run = tg.unroll(Noisy(3, 3, seed=0), X, [np.ones((2, 3))])
-    ratios = np.array([run.states[t].h.data[0, 0] / (run.states[t - 1].h.data[0, 0] if t else 1.0) for t in range(T)])
-    np.testing.assert_allclose(
-        inspector.step_jacobians(run), ratios[:, None, None, None] * np.broadcast_to(np.eye(3), (T, 2, 3, 3))
-    )
+    for size in (1.0, 1e-9):
+        run = tg.unroll(Noisy(3, 3, seed=0), X, [np.full((2, 3), size)])
+        h = [size, *(state.h.data[0, 0] for state in run.states)]
+        ratios = np.array([h[t + 1] / h[t] for t in range(T)])
+        np.testing.assert_allclose(
+            inspector.step_jacobians(run), ratios[:, None, None, None] * np.broadcast_to(np.eye(3), (T, 2, 3, 3))
+        )
     masked = inspector.step_jacobians(tg.unroll(Patterned(3, 3), X))
     assert masked[:, 0].any(axis=(1, 2)).all() and not masked[:, 1].any()
 
@@ -236,7 +238,7 @@ class Mixed(tg.Cell):
 
 
 def test_even_the_smallest_dependence_is_found() -> None:
-    for batch, one, other in ((2, 0, 1), (2, 1, 0), (8, 2, 6), (8, 7, 3)):
+    for batch, one, other in ((2, 0, 1), (2, 1, 0), (3, 0, 2), (5, 4, 0), (8, 2, 6), (8, 7, 3)):
         cell = Mixed(3, 3)
         cell.one, cell.other = one, other
         run = tg.unroll(cell, np.ones((1, batch, 3)))

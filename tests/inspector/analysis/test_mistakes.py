@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,12 +13,18 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.analysis.altered import altered
+from inspector.analysis.cut_short import _truncated
+from inspector.analysis.mistakes import mistakes
+from inspector.analysis.step_roles import Steps
+from inspector.tracing.replay import recorded
 from tests.inspector.analysis import by_hand
 from tests.marks import slow_unless
 from tinygrad_rnn.recurrent.unroll import Run
 
 BY_HAND: dict[str, Callable[..., dict[str, Any]]] = {"rnn": by_hand.rnn, "lstm": by_hand.lstm, "gru": by_hand.gru}
 X = np.random.default_rng(0).normal(size=(6, 3, 2))
+GOLDEN = Path(__file__).parent / "golden" / "mistakes.txt"
 
 COMMON = {
     "forwards": "Jacobians in the wrong order: the loop goes through the steps forwards",
@@ -110,6 +119,43 @@ QUICK = [
 def case(cell: str, batch: int = 3) -> tuple[Run, tg.Tensor, dict[str, Any]]:
     run = tg.unroll(tg.cells.get(cell)(2, 4, seed=1), X[:, :batch] if batch <= 3 else X[:, [0, 1, 2, 0]])
     return run, (run.stacked**2).sum(), {name: value.data for name, value in run.cell.named_parameters()}
+
+
+TRIED: dict[str, Callable[[], Run]] = {
+    "rnn": lambda: case("rnn")[0],
+    "lstm": lambda: case("lstm")[0],
+    "stack, reversed and padded": lambda: tg.unroll(
+        tg.Stacked(tg.cells.get("rnn")(2, 3, seed=0), tg.cells.get("gru")(3, 2, seed=1)),
+        X,
+        lengths=[6, 4, 2],
+        reverse=True,
+    ),
+}
+
+
+def tried() -> Iterator[str]:
+    """Every mistake that is tried, with a number that says what becomes of the gradient."""
+    for kind, make in TRIED.items():
+        run = make()
+        run, loss = recorded(run, (run.stacked**2).sum())
+        wanted = {name: [value] for name, value in run.cell.named_parameters()}
+        rng = np.random.default_rng(0)
+        weights = {name: rng.normal(size=value.shape) for name, (value,) in wanted.items()}
+        for mistake, found in altered(loss, wanted, mistakes(Steps(run, loss))):
+            number = sum(float((weights[name] * rows[0]).sum()) for name, rows in found.items())
+            yield f"{kind}: {mistake.says}: {round(number, 4) + 0.0:.4f}"
+    windows = [one.says for one in _truncated(SimpleNamespace(run=range(501), layers=[]))]  # type: ignore[arg-type]
+    lengths = (re.findall("windows of (.*), counted from the first", says) for says in windows)
+    yield "windows of " + ", ".join(length for found in lengths for length in found)
+
+
+@np.errstate(all="ignore")
+def test_the_mistakes_are_as_they_were(request: pytest.FixtureRequest) -> None:
+    """A change here is a mistake that is tried no longer, or anew, or made in another way: read the difference."""
+    found = "\n".join([*tried(), ""])
+    if request.config.getoption("--overwrite"):
+        GOLDEN.write_text(found, encoding="utf-8")
+    assert found == GOLDEN.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("cell", BY_HAND)

@@ -55,14 +55,20 @@ NAMES = (
 def told(run: Run, loss: tg.Tensor) -> Iterator[tuple[str, Callable[[], Any]]]:
     for name in NAMES:
         yield name, partial(getattr(inspector, name), run, loss)
-    yield "saliency, gradient", partial(inspector.saliency, run, loss, "gradient", labels=list("a b\tc"))
+    yield "saliency, gradient", partial(inspector.saliency, run, loss, "gradient", labels=list("a b\tc")[: len(run)])
     yield "jacobians", partial(inspector.jacobians, run)
     yield "lyapunov", partial(inspector.lyapunov, run)
     yield "stops", partial(inspector.stops, loss, run.states[0][-1], run)
     yield "what_if", partial(inspector.what_if, run, loss, scale={"weight_hh": 1.5})
 
 
-RUNS = {"usual": partial(run_of, "lstm"), "reversed": partial(run_of, "gru", reverse=True), "zero": zero, "NaN": broken}
+RUNS = {
+    "usual": partial(run_of, "lstm"),
+    "reversed": partial(run_of, "gru", reverse=True),
+    "one step": partial(run_of, "lstm", X[:1]),
+    "zero": zero,
+    "NaN": broken,
+}
 
 
 @np.errstate(all="ignore")
