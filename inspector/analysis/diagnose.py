@@ -22,6 +22,7 @@ from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace, norms
 from ..tracing.trace import trace as trace_of
+from .loss_steps import LossSteps
 from .stops import stops
 from .waterfall import Factor, Waterfall, waterfall
 from .whatif import WhatIf, rerun
@@ -180,14 +181,19 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
         finding = f"all is well: in a run of one step the gradient, of norm {whole[0]:.3g}, has nowhere to decay"
         return Diagnosis("well", finding, (), (), found.states[-1], 1.0, math.nan, None, found)
     fall = waterfall(run, loss)
+    evidence, alone = [*_evidence(run, fall)], _alone(run, loss, far)
     rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {life(half_life, len(run))}"
     finding = {
         "vanishes": f"the gradient vanishes: {rate}",
         "explodes": f"the gradient explodes: {rate}",
         "well": f"all is well: {rate}",
     }[verdict]
+    if alone is not None:
+        evidence.append(alone.words)
+        if verdict == "well" and alone.lost:
+            finding = f"well only because the loss reads {counted(alone.readers, 'step')}: {rate}"
     remedies = () if verdict == "well" else tuple(_remedies(found, fall, kept, verdict))
-    return Diagnosis(verdict, finding, tuple(_evidence(run, fall)), remedies, fall.state, kept, half_life, fall, found)
+    return Diagnosis(verdict, finding, tuple(evidence), remedies, fall.state, kept, half_life, fall, found)
 
 
 # ----------------------------------------------------------------------------------------- verdicts
@@ -209,7 +215,7 @@ def outcome(found: GradientTrace, is_finite: bool) -> Outcome:
         return Outcome("not finite", math.nan, math.nan)
     far, near = _ends(whole, found)
     kept = float(whole[far] / whole[near]) if whole[near] else 0.0
-    half_life = decay_rate(whole).half_life
+    half_life = _half_life(whole, found)
     if not whole[far]:
         return Outcome("stops", 0.0, half_life)
     if len(whole) == 1:
@@ -234,10 +240,19 @@ def _whole(found: GradientTrace) -> Any:
 
 def _ends(whole: Any, found: GradientTrace) -> tuple[int, int]:
     """The first step in the direction of time, and the last one that the loss depends on."""
-    reverse = all(part.reverse for part in found.run.cells)
+    reverse = _is_reversed(found)
     reached = np.flatnonzero(whole)
     last = (int(reached[0]) if reverse else int(reached[-1])) if len(reached) else 0
     return (len(whole) - 1 if reverse else 0), last
+
+
+def _half_life(whole: Any, found: GradientTrace) -> float:
+    """In steps on the way of the gradient, which in a run from the end of the sequence is that of time."""
+    return decay_rate(whole[::-1] if _is_reversed(found) else whole).half_life
+
+
+def _is_reversed(found: GradientTrace) -> bool:
+    return all(part.reverse for part in found.run.cells)
 
 
 def _stopped(run: Run, found: GradientTrace, whole: Any, far: int) -> Diagnosis:
@@ -249,7 +264,7 @@ def _stopped(run: Run, found: GradientTrace, whole: Any, far: int) -> Diagnosis:
 
 def _broken(found: GradientTrace, whole: Any) -> Diagnosis:
     ill = np.flatnonzero(~np.isfinite(whole))
-    reverse = all(part.reverse for part in found.run.cells)
+    reverse = _is_reversed(found)
     states = (
         f"the gradient by the states is not finite from t = {ill[0] if reverse else ill[-1]} back"
         if len(ill)
@@ -284,6 +299,30 @@ def _evidence(run: Run, fall: Waterfall) -> Iterator[str]:
         yield (
             f"{sum(against.values()) / much:.0%} of that is {'taken back by' if total > 0 else 'made up for by'} {ways}"
         )
+
+
+class _Alone(NamedTuple):
+    """What comes of the loss of its last step alone: whether it is lost on the way, and in words."""
+
+    readers: int
+    lost: bool
+    words: str
+
+
+def _alone(run: Run, loss: Tensor, far: int) -> _Alone | None:
+    """How far the loss of one step reaches, where later and earlier ones hide it; None if it reads one step only."""
+    steps = LossSteps(run, loss)
+    if len(steps.readers) < 2:
+        return None
+    last = min(steps.readers, key=lambda t: -abs(t - far))
+    verdict, kept, half_life = outcome(trace_of(run, steps.alone(last)), True)
+    if verdict == "not finite":
+        return None
+    arrives = (
+        f"{_kept(kept)} arrives at t = {far}, {life(half_life, len(run))}" if kept else f"nothing arrives at t = {far}"
+    )
+    words = f"of what the loss of t = {last} alone sends back, {arrives}"
+    return _Alone(len(steps.readers), verdict in ("vanishes", "stops"), words)
 
 
 def _typical(run: Run, factor: Factor | None) -> str:
@@ -344,7 +383,7 @@ def _remedy(tried: WhatIf, kept: float) -> Remedy:
     whole = _whole(tried.traces[1])
     far, near = _ends(whole, tried.traces[1])
     now = float(whole[far] / whole[near]) if np.isfinite(whole).all() and whole[near] else math.inf
-    return Remedy(tried.change, kept, now, decay_rate(whole).half_life, tried)
+    return Remedy(tried.change, kept, now, _half_life(whole, tried.traces[1]), tried)
 
 
 _distance: Callable[[float], float] = lambda kept: abs(math.log(kept)) if 0 < kept < math.inf else math.inf  # noqa: E731

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,6 +113,17 @@ class LossSteps:
             nodes = [node for node in self._seeds if rows.start <= self._owner[node.id][1] < rows.stop]
             seeds = [self._row(node, self._owner[node.id][1] - first, rows.stop - first) for node in nodes]
             yield rows, self._pieces(nodes, seeds, partial(_only, senders, rows) if apart else None)
+
+    @property
+    def readers(self) -> list[int]:
+        """The steps that the loss reads, in the order of time."""
+        return sorted({self._owner[node.id][1] for node, seed in self._seeds.items() if np.any(seed)})
+
+    def alone(self, step: int) -> Tensor:
+        """A number with the gradient of the loss of one step that it reads."""
+        nodes = [node for node in self._seeds if self._owner[node.id][1] == step]
+        terms: list[Tensor] = [(node * self._seeds[node]).sum() for node in nodes]
+        return reduce(operator.add, terms)
 
     def _senders(self) -> dict[int, int]:
         """The steps whose loss sends a gradient to each node, by id and as bits: along the edges that a sweep

@@ -26,7 +26,7 @@ from ..plots.style import FINE, HEAVY, KEY, THIN
 from ..results import Analysis, Labelled
 from ..steps.labels import APPLIED, formula, is_silent, symbol
 from ..tracing.finite import NotFinite
-from ..tracing.names import is_reversed, recorded, state_values
+from ..tracing.names import is_reversed, names_by_id, recorded, state_values
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace
 from ..tracing.trace import trace as trace_of
@@ -46,11 +46,11 @@ class Factor(NamedTuple):
     by : str
         What multiplies where that is the whole of it: ``f``, ``(1 − z)``.
     gate : str
-        The named value that multiplies.
+        The named value that multiplies, in a stack ``layer0/f``.
     closes : bool
         Whether one less that does.
     slope : str
-        The value whose nonlinear function's derivative it is.
+        The value whose nonlinear function's derivative it is, in a stack ``layer0/h``.
     parameter : str
         The parameter that multiplies.
     """
@@ -227,13 +227,13 @@ def waterfall(run: Run, loss: Tensor, state: str | None = None) -> Waterfall:
         raise KeyError(f"waterfall: no state is called {state!r}; there are {', '.join(values)}")
     trace = trace_of(run, loss)
     names = _Names(run, loss)
-    found = {
-        name: _falls(trace, names, series, is_reversed(run, name))
-        for name, series in values.items()
-        if state in (None, name)
-    }
+    found, factors = {}, {}
+    for name, series in values.items():
+        if state in (None, name):
+            factors[name] = names.factors = {}  # layers have the same names
+            found[name] = _falls(trace, names, series, is_reversed(run, name))
     chosen = state if state is not None else max(found, key=lambda name: _kept(found[name]))
-    return _result(repr(run.cell), chosen, found[chosen], names.factors, trace.not_finite)
+    return _result(repr(run.cell), chosen, found[chosen], factors[chosen], trace.not_finite)
 
 
 class _Fall:
@@ -313,6 +313,7 @@ class _Names:
         ends = [loss, *(value for series in state_values(run).values() for value in series)]
         self.owners, self.graph = parts_of(ends), Graph(ends)
         self.parameters = {parameter.id: name for name, parameter in run.cell.named_parameters()}
+        self.full = {key: name for key, (name, _) in names_by_id(run).items()}
         self.factors: dict[str, Factor] = {}
 
     def factor(self, value: Tensor, operand: int) -> str:
@@ -338,15 +339,20 @@ class _Names:
             inner, of = operands[0].name, node.name or owner
             if inner and not node.name:
                 return Factor(f"{sign}′({inner})")
-            return Factor(f"{sign}′ of {of or '…'}", slope=of or "")
+            return Factor(f"{sign}′ of {of or '…'}", slope=self._full(node) or of or "")
         return Factor(f"{sign} of {owner}" if owner else sign)
 
     def _gate(self, node: Node) -> tuple[str, bool]:
         """The name of a value, or of what one less it is, and which of both."""
         operands = [self._shown(self.graph.nodes[k]) for k in node.inputs]
         if node.name is None and node.op == "subtract" and operands[0].op == "constant":
-            return operands[1].name or "", bool(np.all(operands[0].value == 1))
-        return node.name or "", False
+            return self._full(operands[1]), bool(np.all(operands[0].value == 1))
+        return self._full(node), False
+
+    def _full(self, node: Node) -> str:
+        """The name of a value among all of the run; empty if it has none."""
+        own = node.name or ""
+        return self.full.get(node.tensor.id, own) if node.tensor is not None else own
 
     def _shown(self, node: Node) -> Node:
         """The value that a nameless slice or view shows."""

@@ -183,6 +183,12 @@ class Network(torch.nn.Module):  # type: ignore[misc]
         """
         if x.dim() != 3 or x.shape[0] < 1 or x.shape[2] != self._input_size:
             raise ValueError(f"{self._label}: x must be (T, batch, {self._input_size}), got {tuple(x.shape)}")
+        dtype = next((one.dtype for one in self.parameters()), x.dtype)
+        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+            raise TypeError(
+                f"{self._label}: x is {x.dtype} and the parameters are {dtype}; convert one of them, with"
+                f" module.to({x.dtype}) or x.to({dtype})"
+            )
         steps = list(x.unbind(0))
         start = self._initial(self._tree, steps[0]) if state is None else state
         outputs, final = self._run(self._tree, steps, start, False)

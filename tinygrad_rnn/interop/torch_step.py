@@ -78,7 +78,15 @@ def from_torch(module: Any, x: Any, *states: Any) -> Any:
     for tensor in leaves([x, *states]):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"{WHO}: x and the states must be Tensors of PyTorch, got {type(tensor).__name__}")
-    return step_cell(source, x, states) if states else loop_of(source, x)
+    if states:
+        return step_cell(source, x, states)
+    try:
+        return loop_of(source, x)
+    except ValueError as error:
+        if x.ndim != 2 or not x.is_floating_point():
+            raise
+        hint = "if the module computes one step, give an example of its states, too: from_torch(module, x, h)"
+        raise type(error)(f"{error}; {hint}") from error
 
 
 def step_cell(source: Source, x: Any, states: Sequence[Any]) -> TracedCell:

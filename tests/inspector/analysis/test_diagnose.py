@@ -46,7 +46,7 @@ def test_a_forget_gate_that_closes_is_found_and_opened(reverse: bool) -> None:
     assert f"in × f (mean f = {mean:.2f})" in found.evidence[1] and float(found.evidence[1].partition("%")[0]) > 95
     remedy = found.remedies[0]
     assert remedy.change.endswith("of bias in f") and remedy.kept >= 0.1
-    assert found.half_life < 1.5 < 20 < remedy.half_life
+    assert 0 < found.half_life < 1.5 < 20 < abs(remedy.half_life)
 
 
 @pytest.mark.slow
@@ -183,6 +183,49 @@ def test_other_runs(kind: str) -> None:
     run = tg.unroll(made[kind](), X)
     found = inspector.diagnose(run, run.outputs[-1].sum())
     assert found.verdict in ("vanishes", "well") and len(str(found).splitlines()) > 2
+
+
+@pytest.mark.parametrize("forget", [0.0, 8.0])
+@pytest.mark.parametrize("wrap", [lambda cell: cell, lambda cell: tg.compile(cell, backend="numpy"), tg.Stacked])
+def test_a_loss_at_every_step_does_not_hide_how_far_each_reaches(wrap: Any, forget: float) -> None:
+    cell = tg.cells.LSTMCell(3, 4, seed=0)
+    bias = cell.bias_ih.data + np.repeat([0.0, forget, 0.0, 0.0], 4)
+    cell.load_state_dict({**cell.state_dict(), "bias_ih": bias})
+    run = tg.unroll(wrap(cell), np.random.default_rng(0).normal(size=(40, 2, 3)))
+    found = inspector.diagnose(run, (run.stacked**2).sum())
+    seed = 2.0 * run.outputs[-1].data
+    alone = inspector.diagnose(run, (run.outputs[-1] * seed).sum())
+    assert found.verdict == "well" and ("reads 40 steps" in found.finding) == (alone.verdict == "vanishes")
+    share = f"{alone.kept:.0%}" if forget else f"{alone.kept:.2g}"
+    assert found.evidence[-1].startswith(f"of what the loss of t = 39 alone sends back, {share} arrives at t = 0, ")
+    assert (alone.verdict == "vanishes") == (forget == 0.0)
+    assert not any("alone" in one for one in alone.evidence)
+
+
+def test_of_a_run_from_its_end_the_last_step_is_the_first() -> None:
+    run = tg.unroll(tg.cells.RNNCell(3, 4, seed=0), np.ones((30, 2, 3)), reverse=True)
+    found = inspector.diagnose(run, run.stacked.sum())
+    assert "the loss of t = 0 alone" in found.evidence[-1] and "arrives at t = 29, half-life" in found.evidence[-1]
+    other = tg.unroll(run.cell, np.ones((30, 2, 3)))
+    forwards = inspector.diagnose(other, other.stacked.sum())
+    np.testing.assert_allclose((found.kept, found.half_life), (forwards.kept, forwards.half_life), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("made", "part"),
+    [
+        (lambda *cells: tg.Stacked(*cells), "layer1/"),
+        (lambda *cells: tg.Bidirectional(*cells), "forward/"),
+        (lambda *cells: tg.Stacked(tg.Bidirectional(*cells)), "layer0/forward/"),
+    ],
+)
+def test_a_remedy_in_a_stack_is_for_the_layer_that_needs_it(made: Any, part: str) -> None:
+    run = tg.unroll(made(*[tg.cells.LSTMCell(4, 4, seed=seed) for seed in (0, 1)]), np.zeros((30, 1, 4)) + 0.1)
+    found = inspector.diagnose(run, run.outputs[-1].sum())
+    mean = np.mean([run.names[f"{part}f", t].data for t in range(len(run))])
+    assert found.verdict == "vanishes" and found.fall is not None and found.fall.state == f"{part}c"
+    assert f"(mean {part}f = {mean:.2f})" in found.evidence[1]
+    assert f"of bias in {part}f" in found.remedies[0].change and found.remedies[0].kept > 100 * found.kept
 
 
 def test_it_plots_and_exports(tmp_path: Path) -> None:

@@ -210,6 +210,12 @@ def test_results_that_are_no_states_are_refused(function, message):
         (torch.zeros(I), [torch.zeros(H)], ValueError, "add a batch axis"),
         (torch.zeros(2, I).bfloat16(), [torch.zeros(2, H)], tg.UnsupportedError, "call module.float"),
         (torch.zeros(2, I).long(), [torch.zeros(2, H)], tg.UnsupportedError, "float16, float32 or float64"),
+        (
+            torch.zeros(2, I),
+            [],
+            ValueError,
+            r"one step, give an example of its states, too: from_torch\(module, x, h\)",
+        ),
         (np.zeros((2, I)), [torch.zeros(2, H)], TypeError, "Tensors of PyTorch, got ndarray"),
     ],
 )

@@ -378,5 +378,7 @@ def test_wrong_arguments(torch: Any) -> None:
     for x in (torch.zeros(2, N), torch.zeros(4, 2, N + 1), torch.zeros(0, 2, N)):
         with pytest.raises(ValueError, match=r"Stacked.*: x must be \(T, batch, 3\), got"):
             module(x)
+    with pytest.raises(TypeError, match=r"x is torch.float32 and the parameters are torch.float64; .* module.to\("):
+        module(torch.zeros(4, 2, N, dtype=torch.float32))
     with pytest.raises(ValueError, match="state must be a tuple of 2, one for each layer or direction"):
-        module(torch.zeros(4, 2, N), (torch.zeros(2, H),))
+        module.float()(torch.zeros(4, 2, N), (torch.zeros(2, H),))
