@@ -97,7 +97,7 @@ def remedies_of(gain: float, bias: float, steps: int) -> tuple[Remedy, ...]:
 
 
 @pytest.mark.parametrize(
-    ("steps", "enough"), [(50, 1.06), (20, 1.14), *((13, enough) for enough in (1.3, 1.5, 1.9, 2.1, 2.6, 3.1, 3.9))]
+    ("steps", "enough"), [(50, 1.06), (20, 1.14), *((13, enough) for enough in (1.3, 1.45, 1.75, 2.1, 2.6, 3.1, 3.9))]
 )
 def test_weights_are_enlarged_no_more_than_is_needed(steps: int, enough: float) -> None:
     """`enough` is the factor with which a tenth of the gradient arrives."""
@@ -106,12 +106,14 @@ def test_weights_are_enlarged_no_more_than_is_needed(steps: int, enough: float) 
     assert enough <= factor < (1.2 if enough < 1.4 else 1.34) * enough and 0.1 <= remedy.kept <= 10
 
 
-@pytest.mark.parametrize(("steps", "enough"), [(50, 0.9), *((13, enough) for enough in (0.65, 0.52, 0.45, 0.38, 0.3))])
+@pytest.mark.parametrize(
+    ("steps", "enough"), [(50, 0.9), (25, 0.8), *((13, enough) for enough in (0.65, 0.52, 0.45, 0.38, 0.3))]
+)
 def test_weights_are_reduced_no_more_than_is_needed(steps: int, enough: float) -> None:
     """`enough` is the factor with which ten times the gradient arrives."""
     (remedy,) = remedies_of(10 ** (1 / (steps - 1)) / enough, 50.0, steps)
     factor = float(remedy.change.removeprefix("gain × "))
-    assert enough / 1.4 <= factor <= enough and 0.1 <= remedy.kept <= 10
+    assert enough / (1.2 if enough > 0.82 else 1.4) <= factor <= enough and 0.1 <= remedy.kept <= 10
 
 
 @pytest.mark.parametrize("enough", [0.9, 1.3, 1.7, 2.5, 3.5, 4.5, 5.5, 7.5])
@@ -119,7 +121,10 @@ def test_a_gate_is_opened_no_more_than_is_needed(enough: float) -> None:
     level = 0.1 ** (1 / 12)
     remedy = remedies_of(1.0, np.log(level / (1 - level)) - enough, 13)[0]
     assert remedy.change.endswith(" of bias in f")
-    assert enough <= float(remedy.change.split()[0]) <= enough + (1.0 if enough < 6 else 2.0) and remedy.kept >= 0.1
+    assert (
+        enough <= float(remedy.change.split()[0]) <= enough + (0.5 if enough < 2 else 1.0 if enough < 6 else 2.0)
+        and remedy.kept >= 0.1
+    )
 
 
 @pytest.mark.parametrize(
