@@ -73,8 +73,12 @@ class Call:
         The Tensors it read that ask for a gradient, so that `gradients` can be compared with.
     forward : int
         The number of the forward pass of the model that it is part of; 0 if of none.
+    number : int
+        Of all calls that were kept.
     previous, joined : Call or None, tuple of bool
         The step before in a loop, and for each state whether it is the very one that this gave.
+    differentiated : bool
+        Whether a backward pass before the latest can itself be differentiated (``create_graph``).
     """
 
     kind: Kind
@@ -85,33 +89,43 @@ class Call:
     random: Any
     asks: frozenset[str]
     forward: int = 0
+    number: int = 0
     previous: Call | None = None
     joined: tuple[bool, ...] = ()
     span: Span = (0, -1)
     handed: dict[str, weakref.ref[Any]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
     cotangents: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, Any] = field(default_factory=dict)
     inside: dict[str, Any] = field(default_factory=dict)
+    differentiated: bool = False
     _task: int = -1
+    _has_graph: bool = False
 
     def connect(
         self, torch: Any, reads: Mapping[str, Any], outputs: Mapping[str, Any], begin: Callable[[Call], int]
     ) -> None:
-        """Listen to the Tensors of the call; `begin` is told when a gradient comes, and says of which pass."""
+        """Listen to the Tensors of the call; `begin` is told when a gradient comes, and says of which pass.
 
-        def receive(name: str, gradient: Any) -> None:
-            self._in_task(begin(self))
-            self.cotangents[name] = gradient.detach().clone()
+        A gradient is heard where it enters the node, as what hooks of the user's on the Tensor have made of it.
+        """
+
+        def receive(name: str, slot: int, gradients: Any) -> None:
+            if gradients[slot] is not None:
+                self._in_task(begin(self), torch.is_grad_enabled())
+                self.cotangents[name] = gradients[slot].detach().clone()
 
         for name, tensor in outputs.items():
             if tensor.requires_grad:
-                tensor.register_hook(partial(receive, name))
+                tensor.grad_fn.register_prehook(partial(receive, name, tensor.output_nr))
         self.span = listen(torch, outputs, reads, self._sent, self._turned)
         self.handed = {name: weakref.ref(tensor) for name, tensor in outputs.items()}
+        self.versions = {name: tensor._version for name, tensor in outputs.items()}
 
-    def _in_task(self, task: int) -> None:
+    def _in_task(self, task: int, has_graph: bool) -> None:
         if task != self._task:  # another pass through the same graph: what the one before brought is another matter
-            self._task = task
+            self._task, self.differentiated = task, self._has_graph
+            self._has_graph |= has_graph
             self.cotangents, self.gradients, self.inside = {}, {}, {}
 
     def _sent(self, name: str, contribution: Any) -> None:
@@ -125,10 +139,14 @@ def _add(total: dict[str, Any], name: str, part: Any) -> None:
     total[name] = total[name].add_(part) if name in total else part.clone()
 
 
-def weights_of(module: Any) -> dict[str, Any]:
-    """The very Tensors that a module multiplies with, by PyTorch's names."""
+def weights_of(module: Any, computed: Mapping[str, Any]) -> dict[str, Any]:
+    """The very Tensors that a module multiplied with, by PyTorch's names.
+
+    None is asked for that a parametrization would compute anew: that may draw random numbers, or iterate. Those that
+    a cell computed in its call are given.
+    """
     if hasattr(module, "_flat_weights"):
-        names = [name for name in module._flat_weights_names if hasattr(module, name)]
-        return dict(zip(names, module._flat_weights, strict=True))
+        flat = zip(module._flat_weights_names, module._flat_weights, strict=True)
+        return {name: weight for name, weight in flat if weight is not None}
     names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
-    return {name: getattr(module, name) for name in names}
+    return {name: computed[name] if name in computed else getattr(module, name) for name in names}

@@ -40,21 +40,28 @@ class Capture:
         self._model, self._parts, self._passes = model, parts, passes
         self.unheard: dict[str, str] = {}
         self._random: dict[str, Any] = {}
-        self._weights: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._computed: dict[str, dict[str, Any]] = {name: {} for name in parts}
+        self._weights: dict[str, dict[str, Any]] = {}
         self._handles: list[Any] = []
         self._skip = 0
+        self._closed = False
         self.listen()
 
     def listen(self) -> None:
         """Keep every call from now on."""
-        self.close()
+        self._remove()
+        if self._closed:
+            return
         enter, leave = (lambda *_: self._passes.enter()), (lambda *_: self._passes.leave())
         self._handles.append(self._model.register_forward_pre_hook(Hook(enter)))
         self._handles.append(self._model.register_forward_hook(Hook(leave), always_call=True))
         for name, module in self._parts.items():
             before, after = functools.partial(self._before, name), functools.partial(self._after, name)
             self._handles.append(module.register_forward_pre_hook(Hook(before)))
-            self._handles.append(module.register_forward_hook(Hook(after), with_kwargs=True))
+            self._handles.append(module.register_forward_hook(Hook(after), with_kwargs=True, prepend=True))
+            for weight, parametrization in getattr(module, "parametrizations", {}).items():
+                keep = functools.partial(self._keep_computed, name, weight)
+                self._handles.append(parametrization.register_forward_hook(Hook(keep)))
 
     def rest(self, passes: int) -> None:
         """Let so many backward passes go by: no hook is on a module meanwhile, one is on a weight of each part.
@@ -62,13 +69,17 @@ class Capture:
         Where all weights are frozen there is nothing to count by, and every pass is kept.
         """
         weights = [[one for one in module.parameters() if one.requires_grad] for module in self._parts.values()]
-        if any(weights):
-            self.close()
+        if any(weights) and not self._closed:
+            self._remove()
             self._skip = passes
-            self._handles = [one[0].register_post_accumulate_grad_hook(self._count) for one in weights if one]
+            self._handles = [one[0].register_hook(self._count) for one in weights if one]
 
     def close(self) -> None:
-        """Take every hook off."""
+        """Take every hook off for good, whatever backward pass is still to come."""
+        self._closed = True
+        self._remove()
+
+    def _remove(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -79,6 +90,9 @@ class Capture:
             self._skip -= 1
             if self._skip == 0:
                 self._torch.autograd.Variable._execution_engine.queue_callback(self.listen)
+
+    def _keep_computed(self, name: str, weight: str, _: Any, __: Any, value: Any) -> None:
+        self._computed[name][weight] = value
 
     def _before(self, name: str, module: Any, _: Any) -> None:
         if Kind.of(module).dropout:
@@ -95,7 +109,9 @@ class Capture:
                 self._keep(name, module, *_parse(module, arguments, options, output))
         except Exception as error:
             self.unheard[name] = f"its call was not understood ({type(error).__name__}: {error})"
-            warnings.warn(f"watch: {name}: {self.unheard[name]}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"watch: {name or 'the model'}: {self.unheard[name]}", RuntimeWarning, stacklevel=2)
+        finally:
+            self._computed[name].clear()
 
     def _keep(self, name: str, module: Any, given: dict[str, Any], gave: dict[str, Any], layout: Layout | None) -> None:
         if not any(tensor.requires_grad for tensor in gave.values()):
@@ -103,7 +119,11 @@ class Capture:
             return
         self.unheard.pop(name, None)
         torch, passes = self._torch, self._passes
-        weights = weights_of(module)
+        cache = torch.nn.utils.parametrize._cache
+        cached = {key: cache.get((id(module), key)) for key in getattr(module, "parametrizations", {})}
+        weights = weights_of(
+            module, {key: one for key, one in cached.items() if one is not None} | self._computed[name]
+        )
         reads = {**given, **weights}
         uses = Counter(id(tensor) for tensor in reads.values())
         call = Call(
@@ -124,11 +144,19 @@ class Capture:
         passes.add(name, call)
 
     def _copies(self, name: str, weights: Mapping[str, Any]) -> dict[str, Any]:
-        """Copies of the weights, one for all steps of a loop."""
-        stamp = (self._passes.backwards, *((id(weight), weight._version) for weight in weights.values()))
-        if self._weights.get(name, (None,))[0] != stamp:
-            self._weights[name] = stamp, {key: weight.detach().clone() for key, weight in weights.items()}
-        return self._weights[name][1]
+        """Copies of the weights, one for all steps of a loop.
+
+        It is the numbers that are compared: a change of ``.data`` leaves no other trace.
+        """
+        kept = self._weights.get(name, {})
+        if kept.keys() != weights.keys() or not all(_is_same(self._torch, kept[key], weights[key]) for key in kept):
+            self._weights[name] = {key: weight.detach().clone() for key, weight in weights.items()}
+        return self._weights[name]
+
+
+def _is_same(torch: Any, one: Any, other: Any) -> bool:
+    like = one.dtype == other.dtype and one.device == other.device
+    return like and bool(torch.equal(one, other))
 
 
 def _parse(module: Any, arguments: Any, options: Any, output: Any) -> tuple[dict[str, Any], dict[str, Any], Any]:
@@ -146,4 +174,4 @@ def _parse(module: Any, arguments: Any, options: Any, output: Any) -> tuple[dict
 
 
 def _by_name(kind: Kind, states: Any) -> dict[str, Any]:
-    return dict(zip(kind.states, states if isinstance(states, tuple) else (states,), strict=True))
+    return dict(zip(kind.states, states if isinstance(states, (tuple, list)) else (states,), strict=True))

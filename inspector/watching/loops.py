@@ -28,13 +28,15 @@ def find_previous(torch: Any, call: Call, states: Mapping[str, Any], tips: Itera
         same_size = tip.given["x"].shape == call.given["x"].shape
         if states and same_size and _goes_on(torch, tip, call, states):
             call.previous = tip
-            call.joined = tuple(_is_joined(tip, call, name, tensor) for name, tensor in states.items())
+            call.joined = tuple(_is_joined(torch, tip, call, name, tensor) for name, tensor in states.items())
             return
 
 
-def _is_joined(tip: Call, call: Call, name: str, tensor: Any) -> bool:
-    """Whether a state is the very one that the step before gave, and what comes back by it can be told."""
-    same: bool = tip.handed[name]() is tensor
+def _is_joined(torch: Any, tip: Call, call: Call, name: str, tensor: Any) -> bool:
+    """Whether a state is the very one that the step before gave, unchanged, and what comes back by it can be told."""
+    same = tip.handed[name]() is tensor
+    same = same and bool(tip.versions[name] == tensor._version)
+    same = same and bool(torch.equal(tip.gave[name], tensor))  # a change of .data is counted by no version
     return same and (name in call.asks or not tensor.requires_grad)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .call import Call
@@ -30,7 +33,8 @@ class Passes:
         self.order: dict[str, int] = {}
         self._finished = finished
         self._task = -1
-        self._reached: dict[str, dict[Call, None]] = {}
+        self._numbers = itertools.count()
+        self._running: weakref.WeakValueDictionary[int, _Running] = weakref.WeakValueDictionary()
         self._alive: dict[str, list[weakref.ref[Call]]] = {}
         self._kept: dict[str, list[Call]] = {}
         self._tips: dict[str, list[weakref.ref[Call]]] = {}
@@ -49,6 +53,7 @@ class Passes:
 
     def add(self, part: str, call: Call) -> None:
         """A part was called."""
+        call.number = next(self._numbers)
         self.order.setdefault(part, len(self.order))
         alive = self._alive.setdefault(part, [])
         alive[:] = [ref for ref in alive if ref() is not None]
@@ -83,23 +88,44 @@ class Passes:
         return is_new
 
     def begin(self, torch: Any, part: str, call: Call) -> int:
-        """A gradient has come to a call: note it, and be there when this backward pass ends."""
-        if self.is_new(torch):
-            self._reached = {}
-            torch.autograd.Variable._execution_engine.queue_callback(self._end)
-        self._reached.setdefault(part, {})[call] = None
-        return self._task
+        """A gradient has come to a call: note it, and be there when this backward pass ends.
 
-    def _end(self) -> None:
-        for part in self._alive | self._reached:
+        A pass inside another one (a checkpoint that is reentrant) is part of that.
+        """
+        thread = threading.get_ident()
+        running = self._running.get(thread)
+        if running is None:
+            self._running[thread] = running = _Running(torch._C._current_graph_task_id())
+            torch.autograd.Variable._execution_engine.queue_callback(partial(self._end, running))
+        running.reached.setdefault(part, set()).add(call)
+        return running.task
+
+    def _end(self, running: _Running) -> None:
+        self._running.pop(threading.get_ident(), None)
+        for part in self._alive | running.reached:
             calls = self.open(part)
-            if part in self._reached:
-                reached = self._reached[part]
-                self.latest[part] = calls if all(call in calls for call in reached) else [*reached]
+            if part in running.reached:
+                reached = sorted(running.reached[part], key=lambda call: call.number)
+                self.latest[part] = calls if all(call in calls for call in reached) else reached
             elif calls and not any(call.cotangents for call in self.latest.get(part, ())):
                 self.latest[part] = calls
-        reached_parts = list(self._reached)
         self.backwards += 1
-        self._reached, self._alive, self._tips = {}, {}, {}
+        self._alive, self._tips = {}, {}
         self._kept.clear()
-        self._finished(reached_parts)
+        self._finished(list(running.reached))
+
+
+class _Running:
+    """A backward pass under way; with its callback it goes, also when it fails.
+
+    Attributes
+    ----------
+    task : int
+        PyTorch's number of it.
+    reached : dict of str to set of Call
+        The calls of each part that a gradient has come to.
+    """
+
+    def __init__(self, task: int) -> None:
+        self.task = task
+        self.reached: dict[str, set[Call]] = {}

@@ -45,6 +45,8 @@ class Record:
         PyTorch's gradients by the Tensors that asked for one, as `weights`, `inputs` and `states` are laid out.
     precision : str
         The lowest dtype that took part.
+    differentiated : bool
+        Whether an earlier backward pass can itself be differentiated, so that a gradient may come from within.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class Record:
     seeds: Mapping[str, Array]
     theirs: Mapping[str, Array]
     precision: str
+    differentiated: bool
 
     @property
     def numbers(self) -> int:
@@ -105,6 +108,7 @@ def sequence_record(call: Call) -> Record:
         {name: as_array(lay[name](tensor)) for name, tensor in call.cotangents.items()},
         {name: as_array(lay.get(name, _same)(tensor)) for name, tensor in call.gradients.items()},
         _precision([call]),
+        call.differentiated,
     )
 
 
@@ -137,6 +141,7 @@ def loop_record(calls: Sequence[Call]) -> Record:
         {name: np.stack([_from_outside(calls, t, name) for t in range(len(calls))]) for name in names},
         theirs,
         _precision(calls),
+        any(call.differentiated for call in calls),
     )
 
 

@@ -189,6 +189,13 @@ class Seen(Result):
             return "the masks that dropout drew between its layers could not be drawn again"
         if self._drift > TOLERANCE[self._record.precision]:
             return f"its forward is not that of torch.nn.{kind.name}, or its weights or inputs changed during the pass"
+        if self._record.differentiated:
+            return (
+                "a gradient was differentiated again (create_graph=True), and what comes back through that cannot be"
+                " replayed; look at a pass without this penalty"
+            )
+        if self._record.precision == "float64":
+            return "a gradient came to it from elsewhere than its outputs and states, as through a changed backward"
         return "in float32 a gradient that grows along time loses digits; run the model in float64 to see"
 
     # ----------------------------------------------------------------------------------- in words

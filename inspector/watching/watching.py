@@ -7,6 +7,8 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from tinygrad_rnn.arguments import is_integer
 from tinygrad_rnn.plurals import counted
 
@@ -23,6 +25,8 @@ from .record import loop_record, sequence_record
 from .seen import Seen
 
 __all__ = ["Watching", "watch"]
+
+_REPLACED = "another module has taken its place: watch the model again"
 
 
 def watch(model: Any, every: int | None = None, *, dtype: Any = None, max_batch: int | None = None) -> Watching:
@@ -41,8 +45,8 @@ def watch(model: Any, every: int | None = None, *, dtype: Any = None, max_batch:
         Look at the first backward pass and every so many after it only, and record how the gradient decays there, see
         :attr:`Watching.recorder`. When omitted, the latest pass is there to be looked at, whichever it is.
     dtype : dtype, optional
-        Of the replay; float64 when omitted, in which a gradient can fall far below what float32 can hold, and float32
-        where that would not fit into memory.
+        Of the replay, float32 or float64, NumPy's or PyTorch's; float64 when omitted, in which a gradient can fall far
+        below what float32 can hold, and float32 where that would not fit into memory.
     max_batch : int, optional
         Replay the first so many sequences of a batch only.
 
@@ -57,7 +61,7 @@ def watch(model: Any, every: int | None = None, *, dtype: Any = None, max_batch:
     TypeError
         If `model` is no ``torch.nn.Module``, or a recurrent part of it is scripted or compiled.
     ValueError
-        If it has no recurrent part, or `every` or `max_batch` is not a positive number.
+        If it has no recurrent part, `every` or `max_batch` is not a positive number, or `dtype` another one.
 
     Examples
     --------
@@ -70,7 +74,18 @@ def watch(model: Any, every: int | None = None, *, dtype: Any = None, max_batch:
     for name, value in (("every", every), ("max_batch", max_batch)):
         if value is not None and not is_integer(value):
             raise ValueError(f"watch: {name} must be a positive number, got {value!r}")
-    return Watching(model, every, dtype, max_batch)
+    return Watching(model, every, _dtype(dtype), max_batch)
+
+
+def _dtype(dtype: Any) -> Any:
+    """That of a replay as one of NumPy's."""
+    try:
+        found = None if dtype is None else np.dtype(str(dtype)[6:] if str(dtype).startswith("torch.") else dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found not in (None, np.float32, np.float64):
+        raise ValueError(f"watch: dtype must be float32 or float64, got {dtype!r}")
+    return found
 
 
 class Watching:
@@ -153,11 +168,17 @@ class Watching:
         return tuple(Seen(title, record, self._dtype, self._max_batch) for record in records)
 
     def _missing(self, name: str) -> str:
+        if self._is_replaced(name):
+            return _REPLACED
         if name in self._capture.unheard:
             return self._capture.unheard[name]
         if self._passes.open(name):
             return "it was called, but no backward pass has gone through the model since; call loss.backward()"
-        return "it has not been called" + (" before a backward pass" if self._passes.backwards else "; run the model")
+        when = " before a backward pass" if self._passes.backwards else ""
+        return f"it has not been called{when}; run the model, outside of torch.compile, where calls cannot be seen"
+
+    def _is_replaced(self, name: str) -> bool:
+        return dict(self._model.named_modules(remove_duplicate=False)).get(name) is not self._parts[name]
 
     # -------------------------------------------------------------------------------------- in words
 
@@ -173,7 +194,8 @@ class Watching:
             times = f" ({counted(count, 'call')})" if count > 1 else ""
             verdict, _, half_life = seen.outcome
             along = life(half_life, len(seen.run)) if verdict in ("well", "vanishes", "explodes") else ""
-            rows.append((shown + times, seen.what, f"T={len(seen.run)}", verdict, along, seen.proof))
+            proof = f"{seen.proof}; since then {_REPLACED}" if self._is_replaced(name) else seen.proof
+            rows.append((shown + times, seen.what, f"T={len(seen.run)}", verdict, along, proof))
         return rows
 
     def __str__(self) -> str:
