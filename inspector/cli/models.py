@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shlex
 import sys
 import traceback
@@ -50,6 +51,7 @@ def _watch(a: argparse.Namespace) -> tuple[int, str]:
     a.progress("")
     if a.folder is not None:
         a.folder.mkdir(exist_ok=True)
+        a.folder = a.folder.resolve()  # the script may go elsewhere
     models = Models(a.every)
     code = OK
     try:
@@ -81,21 +83,30 @@ def _says(models: Models, a: argparse.Namespace) -> Iterator[str]:
         yield f"not watched: {reason.removeprefix('watch: ')}"
     if not models.watched and not models.refused:
         yield "no model with a recurrent part (torch.nn.RNN, LSTM, GRU or their Cell) was called"
+    taken: set[str] = set()
     for watching in models.watched:
         yield f"\n{watching.model}\n{watching}"
         if watching.recorder is not None:
             yield f"\n{watching.recorder}"
         if a.folder is not None:
             a.progress("writing pages")
-            yield f"\n{', '.join(map(str, _pages(watching, a.folder)))}"
+            yield f"\n{', '.join(map(str, _pages(watching, a.folder, taken)))}"
 
 
-def _pages(watching: Watching, folder: Path) -> Iterator[Path]:
+def _pages(watching: Watching, folder: Path, taken: set[str]) -> Iterator[Path]:
     for name in watching.names:
         if watching.has_seen(name):
-            yield watching[name].report(folder / f"{file_name(name or watching.model)}.html")
+            yield watching[name].report(folder / _free(file_name(name or watching.model), ".html", taken))
     if watching.recorder is not None and watching.recorder.steps:
-        yield watching.recorder.save(folder / f"{file_name(watching.model)}-training.svg")
+        yield watching.recorder.save(folder / _free(f"{file_name(watching.model)}-training", ".svg", taken))
+
+
+def _free(stem: str, suffix: str, taken: set[str]) -> str:
+    """A name of its own for each file: several models may have parts of one name."""
+    names = (f"{stem}{'' if k == 1 else f'-{k}'}{suffix}" for k in itertools.count(1))
+    name = next(name for name in names if name.lower() not in taken)
+    taken.add(name.lower())
+    return name
 
 
 _HEADS = ("prefix", "network", "layers", "directions", "inputs", "units", "outputs", "type", "parameters")

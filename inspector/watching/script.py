@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,12 +88,17 @@ def run_script(path: Path, arguments: Sequence[str], models: Models) -> None:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no script {path}")
-    before = sys.argv, sys.path[:]
+    before, threads = (sys.argv, sys.path[:]), set(threading.enumerate())
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         with models.discovering():
             models.started = True
-            runpy.run_path(str(path), run_name="__main__")
+            try:
+                runpy.run_path(str(path), run_name="__main__")
+            finally:
+                for thread in set(threading.enumerate()) - threads:
+                    if not thread.daemon:  # Python waits for these too before it ends
+                        thread.join()
     finally:
         sys.argv, sys.path[:] = before

@@ -120,3 +120,23 @@ def test_the_hooks_are_gone_afterwards(script: str) -> None:
     before = len(module._global_forward_hooks), len(module._global_forward_pre_hooks)
     main(["watch", script, "raise KeyboardInterrupt"])
     assert (len(module._global_forward_hooks), len(module._global_forward_pre_hooks)) == before
+
+
+def test_a_script_that_goes_elsewhere_and_trains_in_a_thread(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "train.py").write_text(
+        "import os, threading, time, torch\n"
+        "os.chdir('other')\n"
+        "models = [torch.nn.Sequential(torch.nn.GRU(2, 3)) for _ in range(2)]\n"
+        "def work():\n"
+        "    time.sleep(0.2)\n"
+        "    for model in models:\n"
+        "        model(torch.ones(5, 1, 2))[0].sum().backward()\n"
+        "threading.Thread(target=work).start()\n"
+    )
+    assert main(["watch", "--report", "pages", script]) == 0
+    assert capsys.readouterr().out.count("agrees to") == 2
+    assert {page.name for page in (tmp_path / "pages").iterdir()} == {"0.html", "0-2.html"}
