@@ -20,7 +20,7 @@ from .text import number
 from .tracing.decay import decay_rate
 from .tracing.trace import GradientTrace, norm_of, trace
 
-__all__ = ["report"]
+__all__ = ["check_suffix", "report", "write_page"]
 
 _STEPS = 4
 _STYLE = """
@@ -41,6 +41,7 @@ figure.plot img { max-width: 100%; display: block }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .3rem .7rem; border-bottom: 1px solid var(--line); white-space: nowrap }
 th { position: sticky; top: 0; background: var(--card); font-weight: 600 }
+pre { margin: 0; padding: .75rem; line-height: 1.35; white-space: pre-wrap }
 th:first-child, td:first-child { text-align: left } tr:last-child td { border-bottom: 0 }
 """
 
@@ -68,19 +69,32 @@ def report(run: Run, loss: Tensor, path: str | Path) -> Path:
     GraphvizMissingError
         If no Graphviz engine is there.
     """
+    check_suffix(path)
+    found = trace(run, loss)
+    about = f"initialisation: {found.initialisation}, loss {_number(float(found.loss.item()))}"
+    return write_page(found, path, found.label, about)
+
+
+def check_suffix(path: str | Path) -> None:
+    """Refuse what is no HTML file before anything is computed."""
     files.suffix_of(path, ["html", "htm"])
-    return files.write(path, _page(trace(run, loss)))
 
 
-def _page(found: GradientTrace) -> str:
-    title = f"{found.label} over {counted(found.steps, 'timestep')}"
+def write_page(found: GradientTrace, path: str | Path, name: str, about: str, diagnosis: str = "") -> Path:
+    """The page about a trace: of what, what else is known of it, and what a diagnosis says."""
+    return files.write(path, _page(found, name, about, diagnosis))
+
+
+def _page(found: GradientTrace, name: str, about: str, diagnosis: str) -> str:
+    title = f"{name} over {counted(found.steps, 'timestep')}"
     batch = found.run.outputs[0].shape[0]
     ill = f'<p class="alarm">{escape(str(found.not_finite))}</p>\n' if found.not_finite else ""
     intro = (
-        f"Batch of {batch}, initialisation: {found.initialisation}, loss {_number(float(found.loss.item()))}. "
+        f"Batch of {batch}, {about}. "
         "Norms are L2 norms over batch and units; the gradient flows from the last timestep to the first."
     )
     sections = [
+        _section("Diagnosis", "What takes the gradient, and what would help.", _words(diagnosis)),
         _section("The graph", _drawing_note(found), f"<figure>{_drawing(found)}</figure>"),
         _section("Gradient along time", _decay_note(found), f'<figure class="plot">{_plot(found)}</figure>'),
         _section("Gates", "Values of each gate over all timesteps, batch and units.", _gates(found)),
@@ -97,6 +111,10 @@ def _page(found: GradientTrace) -> str:
         + "\n".join(s for s in sections if s)
         + "\n</body>\n</html>\n"
     )
+
+
+def _words(text: str) -> str:
+    return f'<div class="scroll"><pre>{escape(text)}</pre></div>' if text else ""
 
 
 def _section(title: str, note: str, body: str) -> str:

@@ -93,13 +93,20 @@ def _parameters(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[i
     leaves = [n for n in leaves if n.index in read]
     for node in leaves:
         name = names.get(node.tensor.id) if node.tensor is not None else None
-        label = f"{name or node.name or node.op} {_shape(node)}"
+        label = f"{name or node.name or _whole(node, graph)} {_shape(node)}"
         width = label_width(label, _SIZE) + 14
         x, y = rows.place(width)
         shape_id = canvas.picture.unused(f"parameter.{safe(node.name or node.op)}")
         canvas.value(node, shape_id, "box", (x + width / 2, y), (width, 20), label, "parameter", 1.4)
         canvas.shown[node.index] = (shape_id, x + width / 2, y)
     return bool(leaves)
+
+
+def _whole(node: Node, graph: Graph) -> str:
+    """What a leaf without a name is called: as its slices are, if it is a whole sequence; else parameter."""
+    readers = {graph.nodes[edge.target].name for edge in graph.edges if edge.source == node.index}
+    name = readers.pop() if len(readers) == 1 else None
+    return name or node.op
 
 
 def _shape(node: Node) -> str:

@@ -18,7 +18,7 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..analysis.diagnose import Diagnosis, Outcome, diagnose, outcome
 from ..plots.figures import picture
-from ..reports import report
+from ..reports import check_suffix, write_page
 from ..results import Labelled, Result
 from ..tracing.decay import decay_rate
 from ..tracing.sparkline import sparkline
@@ -105,8 +105,10 @@ class Seen(Result):
         return diagnose(self.run, self.loss)
 
     def report(self, path: str | Path) -> Path:
-        """One page about it, see :func:`inspector.report`."""
-        return report(self.run, self.loss, path)
+        """One page about it, as of :func:`inspector.report`, with the diagnosis, and how exactly it is PyTorch's."""
+        check_suffix(path)
+        about = f"against PyTorch: {self.proof}"
+        return write_page(self._trace, path, f"{self.name}: {self.what}", about, str(self.diagnose()))
 
     @picture
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -129,6 +131,12 @@ class Seen(Result):
         Infinite if nothing can be compared; :attr:`remark` says why.
         """
         return self._compared[0]
+
+    @property
+    def readers(self) -> int:
+        """The number of timesteps at which the loss reads its outputs."""
+        along = [seed for name, seed in self._record.seeds.items() if name == "outputs" or self._record.kind.steps_once]
+        return sum(any(seed[t].any() for seed in along) for t in range(len(self.run)))
 
     @property
     def remark(self) -> str:

@@ -277,3 +277,11 @@ def test_what_follows_a_run_stands_in_one_place_however_long_it_is() -> None:
         (box,) = [s for s in drawing.shapes if s.id == "loss"]
         assert "matmul" in box.tooltip and len(box.nodes) > 40
         assert Counter(s.label for s in drawing.shapes if s.look.part == "parameter")["weight_ih 12×3"] == 1
+
+
+def test_a_sequence_that_asks_for_gradients_is_called_as_its_steps_are() -> None:
+    x = tg.tensor(np.ones((3, 2, 2)), requires_grad=True)
+    scale = tg.tensor(np.ones(4), requires_grad=True)
+    run = tg.unroll(tg.cells.RNNCell(2, 4, seed=0), x)
+    svg = inspector.draw(run, "gate", trace=inspector.trace(run, (run.outputs[-1] * scale).sum())).svg
+    assert ">x 3×2×2<" in svg and ">parameter 3×2×2<" not in svg

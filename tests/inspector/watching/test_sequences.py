@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,13 @@ def test_what_is_seen_is_a_run_that_every_analysis_takes(torch: Any, tmp_path: A
     assert seen.run.cell.dtype == np.float64
     assert inspector.draw(seen.run, "gate", trace=seen.trace()).svg.startswith("<?xml")
     assert inspector.reach(seen.run, seen.loss) and inspector.gates(seen.run) and seen.diagnose().verdict
-    assert seen.report(tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
+    page = seen.report(tmp_path / "page.html").read_text()
+    assert page.startswith("<!DOCTYPE html>") and "<h1>LSTM: LSTM(3, 4), 2 layers over 6 timesteps</h1>" in page
+    assert (
+        f"against PyTorch: {seen.proof}" in page
+        and html.escape(str(seen.diagnose())) in page
+        and "loss " not in page.split("<h2>")[0]
+    )
     assert seen.plot().get_lines()
     assert set(seen.to_dict()) >= {"agreement", "name"}
 
@@ -147,3 +154,16 @@ def test_a_long_part_is_compiled_and_says_the_same(torch: Any, monkeypatch: pyte
         assert compiled.agreement < 1e-13
         for name in eager.trace().names:
             np.testing.assert_allclose(compiled.trace().norm(name), eager.trace().norm(name), rtol=1e-10)
+
+
+def test_the_table_says_that_losses_of_many_steps_stand_together(torch: Any) -> None:
+    module = torch.nn.GRU(2, 3)
+    watching = inspector.watch(module)
+    x = torch.randn(7, 2, 2)
+    (module(x)[0] ** 2).sum().backward()
+    assert watching[""].outcome.verdict == "well" and "losses of 7 steps together" in str(watching)
+    assert " of what the loss of t = 6 alone sends back, " in f" {watching[''].diagnose()}"
+    module(x)[0][-1].sum().backward()
+    assert watching[""].readers == 1 and "together" not in str(watching)
+    module(x)[1].sum().backward()
+    assert watching[""].readers == 0 and "together" not in str(watching)
