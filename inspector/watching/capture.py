@@ -41,7 +41,7 @@ class Capture:
         self.unheard: dict[str, str] = {}
         self._random: dict[str, Any] = {}
         self._computed: dict[str, dict[str, Any]] = {name: {} for name in parts}
-        self._weights: dict[str, dict[str, Any]] = {}
+        self._weights: dict[str, tuple[Any, dict[str, Any]]] = {}
         self._handles: list[Any] = []
         self._skip = 0
         self._closed = False
@@ -128,7 +128,7 @@ class Capture:
         uses = Counter(id(tensor) for tensor in reads.values())
         call = Call(
             Kind.of(module),
-            self._copies(name, weights),
+            {},
             {key: tensor.detach().clone() for key, tensor in given.items()},
             {key: tensor.detach().clone() for key, tensor in gave.items()},
             layout,
@@ -141,17 +141,23 @@ class Capture:
             states = {key: tensor for key, tensor in given.items() if key != "x"}
             find_previous(torch, call, states, passes.tips(name))
             passes.follow(name, call)
+        call.weights = self._copies(name, call, weights)
         passes.add(name, call)
 
-    def _copies(self, name: str, weights: Mapping[str, Any]) -> dict[str, Any]:
-        """Copies of the weights, one for all steps of a loop.
+    def _copies(self, name: str, call: Call, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Copies of the weights, one for all steps of a loop and all calls in a forward pass.
 
-        It is the numbers that are compared: a change of ``.data`` leaves no other trace.
+        Between these it is the numbers that are compared: a change of ``.data`` leaves no other trace.
         """
-        kept = self._weights.get(name, {})
-        if kept.keys() != weights.keys() or not all(_is_same(self._torch, kept[key], weights[key]) for key in kept):
-            self._weights[name] = {key: weight.detach().clone() for key, weight in weights.items()}
-        return self._weights[name]
+        stamp = call.forward, [(id(weight), weight._version) for weight in weights.values()]
+        before, kept = self._weights.get(name, ((0, []), {}))
+        goes_on = call.previous is not None or call.forward == before[0] != 0
+        goes_on = goes_on and all(weight.is_leaf for weight in weights.values())  # or an id may come again
+        if not (goes_on and stamp[1] == before[1]):
+            same = kept.keys() == weights.keys() and all(_is_same(self._torch, kept[key], weights[key]) for key in kept)
+            kept = kept if same else {key: weight.detach().clone() for key, weight in weights.items()}
+        self._weights[name] = stamp, kept
+        return kept
 
 
 def _is_same(torch: Any, one: Any, other: Any) -> bool:

@@ -176,8 +176,7 @@ def test_a_backward_after_the_end_puts_no_hook_back(torch: Any) -> None:
     with inspector.watch(module, every=2):
         loss = module(torch.randn(4, 1, 2))[0].sum()
     loss.backward()
-    for _ in range(2):
-        module(torch.randn(4, 1, 2))[0].sum().backward()
+    module(torch.randn(4, 1, 2))[0].sum().backward()
     assert not module._forward_hooks
     assert not any(parameter._backward_hooks for parameter in module.parameters())
 
