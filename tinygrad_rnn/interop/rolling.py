@@ -105,6 +105,11 @@ def _written_alike(trace: Trace) -> tuple[list[Operation], Any]:
         operation = _as_stack(operations, operation)
         operations.append(operation)
         inside = _inside_stack(operations, operation)
+        if operation.kind == "add.Tensor" and operation.args[1:] in (
+            (0,),
+            (0.0,),
+        ):  # the start of sum(...), of total = 0
+            inside = operation.args[0].index
         if inside is not None:
             same[index] = inside
     return operations, replaced(trace.output, current)
@@ -252,7 +257,7 @@ class _Steps:
     """To which step each operation belongs: that in which its last operand comes to be, or the next."""
 
     def __init__(
-        self, operations: Sequence[Operation], needed: set[int], when: dict[int, int], trace: Trace, count: int
+        self, operations: list[Operation], needed: set[int], when: dict[int, int], trace: Trace, count: int, alike: bool
     ) -> None:
         self.operations, self.needed, self.trace, self.count = operations, needed, trace, count
         self.step: dict[int, int] = {}
@@ -264,11 +269,27 @@ class _Steps:
             inside = max((self.step[k] for k in refs(operation)), default=-1)
             self.step[index] = when.get(index, inside)
         self.leaves = set(when)
+        if not alike:
+            for step in range(count - 1):
+                while self._postponed(step):
+                    pass
+            return
+        middle = count // 2
+        moved: set[int] = set()
+        while cone := self._postponed(middle):
+            moved |= cone
         for step in range(count - 1):
-            while self._postpone(step):
-                pass
+            if step != middle:
+                self._postpone_alike(step, {_code(operations[index]) for index in moved})
 
-    def _postpone(self, step: int) -> bool:
+    def _postpone_alike(self, step: int, code: set[Any]) -> None:
+        """Move of a step what was moved of the one in the middle."""
+        for index in reversed(self.of(step)):
+            later = all(self.step[reader] > step for reader in self.readers[index])
+            if later and _code(self.operations[index]) in code:
+                self.step[index] = step + 1
+
+    def _postponed(self, step: int) -> set[int]:
         """Move to the next step what only that reads, where fewer values are handed on then, or those with names.
 
         So h is handed on, and not the product of weights and h, though that could be computed at once.
@@ -278,16 +299,12 @@ class _Steps:
         for index in handed:
             if all(self.step[reader] > step for reader in self.readers[index]):
                 groups[self._operands(index)].append(index)
-        for operands, group in groups.items():
-            if not operands or any(self.step[k] != step or k in self.leaves for k in operands):
-                continue
-            fewer = len(group) - len(operands - handed)
-            chain = group if fewer > 0 else self._chain(group, operands, step) if fewer == 0 else []
-            for index in chain:
-                self.step[index] = step + 1
-            if chain:
-                return True
-        return False
+        for group in groups.values():
+            moved = self._cone(group, handed, step)
+            self.step |= dict.fromkeys(moved, step + 1)
+            if moved:
+                return moved
+        return set()
 
     def _operands(self, index: int) -> frozenset[int]:
         return frozenset(k for k in refs(self.operations[index]) if self.step[k] >= 0)
@@ -295,20 +312,22 @@ class _Steps:
     def _is_handed(self, index: int, step: int) -> bool:
         return any(self.step[reader] > step and not self._gathers(reader) for reader in self.readers[index])
 
-    def _chain(self, group: list[int], operands: frozenset[int], step: int) -> list[int]:
-        """What lies between the values of a group and one value behind them at which a step rather ends."""
-        moved = list(group)
-        while len(operands) == 1:
-            (one,) = operands
-            if self.step[one] != step or one in self.leaves:
-                return []
-            if self._is_earlier(one, group[0]):
+    def _cone(self, group: list[int], handed: set[int], step: int) -> set[int]:
+        """A group of values and what lies behind them, up to fewer values, or to one at which a step rather ends."""
+        moved = set(group)
+        while True:
+            border = {k for index in moved for k in self._operands(index)} - moved
+            if not border or any(self.step[k] != step or k in self.leaves for k in border):
+                return set()
+            new = border - handed
+            if len(new) < len(group):
                 return moved
-            if any(self.step[reader] <= step and reader not in moved for reader in self.readers[one]):
-                return []
-            moved.append(one)
-            operands = self._operands(one)
-        return []
+            if len(new) == len(group) == 1 and self._is_earlier(min(new), group[0]):
+                return moved
+            behind = {k for k in new if all(self.step[r] > step or r in moved for r in self.readers[k])}
+            if not behind:
+                return set()
+            moved |= behind
 
     def _gathers(self, index: int) -> bool:
         return self.operations[index].kind in ("stack.default", "cat.default")
@@ -350,8 +369,8 @@ class Timeline:
     steps: _Steps
 
 
-def timeline(trace: Trace, count: int) -> Timeline:
-    """Put the operations of a trace of so many steps in the order of time.
+def timeline(trace: Trace, count: int, alike: bool = False) -> Timeline:
+    """Put the operations of a trace of so many steps in the order of time, with `alike` all steps as the middle one.
 
     Raises
     ------
@@ -365,7 +384,20 @@ def timeline(trace: Trace, count: int) -> Timeline:
         raise Irregular("no loop reads the sequence one timestep after the other")
     reverse = _direction(operations, needed, chosen)
     when = {index: (count - 1 - t if reverse else t) for index, (_, t) in chosen.items()}
-    return Timeline(operations, output, needed, chosen, reverse, _Steps(operations, needed, when, trace, count))
+    needed = _alive(operations, needed)
+    return Timeline(operations, output, needed, chosen, reverse, _Steps(operations, needed, when, trace, count, alike))
+
+
+def _alive(operations: Sequence[Operation], needed: set[int]) -> set[int]:
+    """What the output depends on, and in the last step what it depends on in others: the last cell state, for one."""
+    wanted = {_code(operations[index]) for index in needed if operations[index].place.way}
+    return ancestors(operations, [*needed, *(k for k, one in enumerate(operations) if _code(one) in wanted)])
+
+
+def _code(operation: Operation) -> tuple[Any, ...]:
+    """The piece of code that an operation is, whenever it runs."""
+    part = operation.args[1] if operation.kind == "getitem" else None
+    return operation.kind, part, tuple([offset for _, offset in operation.place.way])
 
 
 def roll(trace: Trace, steps: int) -> Loop:
@@ -376,7 +408,7 @@ def roll(trace: Trace, steps: int) -> Loop:
     Irregular
         If there is none, or if its steps differ; the message says where.
     """
-    time = timeline(trace, steps)
+    time = timeline(trace, steps, alike=True)
     template = time.steps.of(steps // 2)
     if not template:
         raise Irregular("nothing is computed between one timestep and the next")
@@ -483,7 +515,7 @@ class _Matching:
                     raise Irregular(f"step {step} differs from the others (in {self.operations[other].place})")
                 continue
             found[one] = other
-            if self._begins_with_number(one, other, pending, step):
+            if self._begins_a_sum(one, other, pending, step):
                 continue
             self._alike(one, other, step)
             a, b = self.operations[one], self.operations[other]
@@ -498,20 +530,20 @@ class _Matching:
                 elif not self._same(x, y):
                     raise Irregular(f"step {step} reads other values (in {b.place})")
 
-    def _begins_with_number(self, one: int, other: int, pending: list[tuple[int, int]], step: int) -> bool:
-        """Whether a value is added to a number in the first step, as after ``total = 0``; that is the start then."""
+    def _begins_a_sum(self, one: int, other: int, pending: list[tuple[int, int]], step: int) -> bool:
+        """Whether `one` adds to what was added up before, and `other`, in the first step, is the first summand."""
         a, b = self.operations[one], self.operations[other]
-        is_sum = a.kind == b.kind == "add.Tensor" and not (a.kwargs or b.kwargs)
-        if step or not is_sum or isinstance(b.args[1], Ref) or not all(isinstance(arg, Ref) for arg in a.args):
+        if step or a.kind != "add.Tensor" or a.kwargs:
             return False
-        handed = [k for k in refs(a) if k in self.handed]
+        before = [k for k in refs(a) if self.handed.get(k) == one]
         added = [k for k in refs(a) if k in self.inside]
-        if len(handed) != 1 or len(added) != 1:
+        is_sum = _code(a) == _code(b)
+        if len(before) != 1 or len(added) != 1 or is_sum:
             return False
-        start = replace(b, kind="full.default", args=(list(a.shape), float(b.args[1])), kwargs={}, view=False)
-        self.operations.append(start)
-        self._begin(self.handed[handed[0]], len(self.operations) - 1, step)
-        pending.append((added[0], b.args[0].index))
+        zeros = replace(b, kind="full.default", args=(list(a.shape), 0.0), kwargs={}, shape=a.shape, view=False)
+        self.operations.append(zeros)
+        self._begin(one, len(self.operations) - 1, step)
+        pending.append((added[0], other))
         return True
 
     def _begin(self, handed: int, value: int, step: int) -> None:

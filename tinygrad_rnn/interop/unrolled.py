@@ -64,9 +64,9 @@ class UnrolledCell(Cell):
         whole = Trace(time.operations)
         self._computation = Computation(whole, [*returned, *(Ref(k) for places in states.values() for k in places)])
         self._returned = len(returned)
-        self._when = _when(time, states)
-        self._names = _names(time, trace, states, self._when)
         self._starts = _starts(time, trace, states)
+        self._when = _when(time, states, self._starts)
+        self._names = _names(time, trace, states, self._when)
 
     def initial_state(self, batch: int) -> Any:
         """Zeros; what the module starts from is in its run."""
@@ -213,11 +213,16 @@ def _names(
     return {**names, **{index: name for name, places in states.items() for index in places}}
 
 
-def _when(time: Timeline, states: Mapping[str, Sequence[int]]) -> dict[int, int]:
+def _when(time: Timeline, states: Mapping[str, Sequence[int]], starts: Sequence[int]) -> dict[int, int]:
     """The timestep of each operation; none of what comes before the loop, or behind it."""
     count = time.steps.count
     order = [places[::-1] if time.reverse else places for places in states.values()]
     step = dict(time.steps.step)
+    begun = set(starts)
+    for index in sorted(time.needed):  # what is made of the start alone belongs to the first step
+        if step[index] == -1 and any(k in begun for k in refs(time.operations[index])):
+            begun.add(index)
+            step[index] = 0
     for index in sorted(
         time.needed - set(time.chosen)
     ):  # what reads the last of a step after a jump back is in the next

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
+from tinygrad_rnn.interop.aten import ATEN
 
 torch = pytest.importorskip("torch")
 
@@ -212,6 +215,7 @@ def test_a_loop_that_repeats_no_step_is_kept_as_a_graph_with_timesteps(function)
         assert rel(run.states[t].h.data, h) < 1e-12
         assert rel(trace.gradient("h", t), h.grad) < 1e-10
     assert "<svg" in inspector.draw(run).svg and repr(cell) in str(inspector.diagnose(run, loss))
+    assert function is not growing or {("weights", t) for t in range(6)} <= set(run.names)
     with pytest.raises(tg.UnsupportedError, match="there is no step to unroll; run the whole sequence"):
         tg.unroll(cell, np.zeros((6, 2, I)))
     with pytest.raises(ValueError, match="takes sequences of 6 timesteps"):
@@ -268,3 +272,74 @@ def test_sequences_and_operations_that_do_not_fit_are_refused():
     line = unsupported.__code__.co_firstlineno + 1
     with pytest.raises(tg.UnsupportedError, match=f"aten.i0 has no counterpart here .*{__file__}:{line}"):
         tg.from_torch(unsupported, torch.zeros(4, 2, I))
+
+
+# ----------------------------------------------------------------------------------- any such loop
+
+READ = {
+    "index": lambda x, axis: (x.select(axis, t) for t in range(x.shape[axis])),
+    "unbind": lambda x, axis: x.unbind(axis),
+    "slice": lambda x, axis: (x.narrow(axis, t, 1).squeeze(axis) for t in range(x.shape[axis])),
+    "split": lambda x, axis: (part.squeeze(axis) for part in x.split(1, axis)),
+}
+GATHER = {
+    "stack": lambda outs, axis: torch.stack(outs, axis),
+    "cat": lambda outs, axis: torch.cat([out.unsqueeze(axis) for out in outs], axis),
+    "last": lambda outs, axis: outs[-1],
+    "sum": lambda outs, axis: sum(outs),
+}
+STEP = {
+    "vanilla": lambda net, x, h, c: (torch.tanh(net.a(x) + net.b(h)), c),
+    "gated": lambda net, x, h, c: (torch.sigmoid(net.a(x)) * h + torch.tanh(net.b(h) + c) * 0.5, 0.9 * c + x),
+    "cell": lambda net, x, h, c: net.lstm(x, (h, c)),
+    "both": lambda net, x, h, c: (torch.relu(net.a(c) - h) + x, torch.sigmoid(c + x) * h),
+    "leaky": lambda net, x, h, c: (0.9 * h + 0.1 * torch.tanh(net.a(x * h)), c),
+}
+
+
+class AnyLoop(torch.nn.Module):
+    def __init__(self, axis, read, gather, step, project, output):
+        super().__init__()
+        self.a, self.b, self.lstm = torch.nn.Linear(I, I), torch.nn.Linear(I, I), torch.nn.LSTMCell(I, I)
+        self.axis, self.read, self.gather = axis, READ[read], GATHER[gather]
+        self.step, self.project, self.output = STEP[step], project, output
+
+    def forward(self, x):
+        h = c = torch.zeros(x.shape[1 - self.axis], I, dtype=x.dtype)
+        if self.project:
+            x = torch.tanh(self.b(x)) * 2
+        outs = []
+        for x_t in self.read(x, self.axis):
+            h, c = self.step(self, x_t, h, c)
+            outs.append(self.a(h) if self.output else h)
+        return self.gather(outs, self.axis)
+
+
+@given(
+    st.sampled_from([0, 1]),
+    st.sampled_from([*READ]),
+    st.sampled_from([*GATHER]),
+    st.sampled_from([*STEP]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_way_to_write_a_loop_gives_its_step(axis, read, gather, step, project, output):
+    torch.manual_seed(1)
+    net = AnyLoop(axis, read, gather, step, project, output).double()
+    cell = tg.from_torch(net, torch.randn(5, 5, I, dtype=torch.float64))
+    assert type(cell).__mro__[1].__name__ == "LoopCell" and not cell.reason and cell.batch_first == (axis == 1)
+    assert len(cell.state_names) <= 2 + output + (gather == "sum")
+    x = torch.randn(*((8, 3) if axis == 0 else (3, 8)), I, dtype=torch.float64, requires_grad=True)
+    theirs = net(x)
+    weight = torch.randn_like(theirs)
+    (their_gradient,) = torch.autograd.grad((theirs * weight).sum(), x)
+    ours_x = tg.tensor(x.detach().numpy(), requires_grad=True)
+    run, ours = cell.run(ours_x)
+    (gradient,) = tg.grad((ours * tg.tensor(weight.numpy())).sum(), [ours_x])
+    assert len(run) == 8 and rel(ours.data, theirs) < 1e-12 and rel(gradient.data, their_gradient) < 1e-10
+
+
+def test_a_wrong_loop_would_be_found(monkeypatch):
+    monkeypatch.setitem(ATEN, "tanh.default", lambda x: tg.tanh(x) * 1.000001)
+    with pytest.raises(RuntimeError, match="the value of result 0 of Projected comes out otherwise"):
+        tg.from_torch(made(Projected), sequence(Projected, 6, 2))
