@@ -218,9 +218,10 @@ class Seen(Result):
         lines = [f"{self.name}: {self.what}, {counted(len(self.run), 'step')}, batch of {self._record.inputs.shape[1]}"]
         if not self.reached:
             lines.append("no gradient reached it: all is 0")
+        wide = max(map(len, self._trace.states))
         for state in self._trace.states:
             norms = self._trace.norm(state)
-            lines.append(f"  {state}  {sparkline(norms, 40)}  {decay_rate(norms)}")
+            lines.append(f"  {state:{wide}}  {sparkline(norms, 40)}  {decay_rate(norms)}")
         lines.append(
             f"against PyTorch: {self.proof} ({self.remark})" if self.trusted else f"against PyTorch: {self.proof}"
         )

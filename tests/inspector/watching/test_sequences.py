@@ -167,3 +167,11 @@ def test_the_table_says_that_losses_of_many_steps_stand_together(torch: Any) -> 
     assert watching[""].readers == 1 and "together" not in str(watching)
     module(x)[1].sum().backward()
     assert watching[""].readers == 0 and "together" not in str(watching)
+
+
+def test_the_curves_of_all_states_stand_under_each_other(torch: Any) -> None:
+    module = torch.nn.GRU(2, 3, bidirectional=True)
+    watching = inspector.watch(module)
+    (module(torch.randn(7, 2, 2))[0] ** 2).sum().backward()
+    lines = str(watching[""]).splitlines()[1:3]
+    assert {line.index("×") - 7 for line in lines} == {len("  backward/h  ") + 2}
