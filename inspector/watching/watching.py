@@ -194,7 +194,9 @@ class Watching:
             times = f" ({counted(count, 'call')})" if count > 1 else ""
             verdict, _, half_life = seen.outcome
             along = life(half_life, len(seen.run)) if verdict in ("well", "vanishes", "explodes") else ""
-            if verdict == "well" and seen.readers > 1:
+            if len(seen.run) == 1 and seen.reached:
+                verdict, along = "one step", "called step by step, it shows no time; a Cell in its place does"
+            elif verdict == "well" and seen.readers > 1:
                 along += f", losses of {seen.readers} steps together"
             proof = f"{seen.proof}; since then {_REPLACED}" if self._is_replaced(name) else seen.proof
             rows.append((shown + times, seen.what, f"T={len(seen.run)}", verdict, along, proof))

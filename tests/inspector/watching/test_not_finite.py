@@ -43,7 +43,7 @@ def one_step(module: Any, x: Any) -> Any:
         (infinite_input, "not finite"),
         (exploding, "not finite"),
         (zero_gradient, "no gradient reached it"),
-        (one_step, "well"),
+        (one_step, "called step by step"),
     ],
 )
 def test_a_watched_part_answers(
