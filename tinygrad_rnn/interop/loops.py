@@ -10,7 +10,8 @@ import numpy as np
 from ..autodiff.tensor import Tensor
 from .pieces import Pieces, same_pieces, taken_apart
 from .refusal import UnsupportedError
-from .rolling import Irregular, roll, timeline
+from .rolling import roll
+from .timesteps import Irregular, timeline
 from .torch_cell import named_after
 from .torch_check import agree
 from .torch_graph import Computation, DependentError

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .rolling import At, Every, Irregular, Loop, Taken, refs
+from .rolling import At, Every, Loop
+from .timesteps import Irregular, Taken, refs
 from .torch_graph import Size, unified
 from .torch_trace import Operation, Place, Ref, Trace, leaves, replaced, state_name
 

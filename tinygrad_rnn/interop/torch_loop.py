@@ -12,7 +12,8 @@ from ..autodiff.functions import concatenate, expand_dims, split
 from ..autodiff.primitives import getitem, reshape, transpose
 from ..recurrent.unroll import Run, unroll
 from .pieces import Pieces
-from .rolling import At, Every, Taken
+from .rolling import At, Every
+from .timesteps import Taken
 from .torch_cell import TracedCell, as_function, as_sequence
 from .torch_graph import Computation
 from .torch_trace import leaves, replaced

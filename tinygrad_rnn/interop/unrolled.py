@@ -12,7 +12,7 @@ from ..autodiff.tensor import Tensor, named
 from ..recurrent.cell import Cell
 from ..recurrent.unroll import Run
 from .refusal import UnsupportedError
-from .rolling import Irregular, Timeline, ancestors, refs
+from .timesteps import Irregular, Timeline, ancestors, refs
 from .torch_cell import as_sequence
 from .torch_graph import Computation, Size, is_piece
 from .torch_trace import Ref, Trace, leaves, replaced, state_name
