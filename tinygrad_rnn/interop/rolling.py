@@ -119,7 +119,12 @@ class _Matching:
         for one, other in zip(self.template, found, strict=False):
             self._alike(one, other, step)
         if len(found) != len(self.template):
-            raise Irregular(f"step {step} has {len(found)} operations, step {self.middle} has {len(self.template)}")
+            lists = sorted((found, self.template), key=len)
+            known = {code_of(self.operations[k]) for k in lists[0]}
+            other = next((k for k in lists[1] if code_of(self.operations[k]) not in known), lists[1][-1])
+            has, misses = (step, self.middle) if lists[1] is found else (self.middle, step)
+            lone = self.operations[other]
+            raise Irregular(f"step {has} computes {_short(lone)} (in {lone.place}), which step {misses} does not")
         self.maps[step] = dict(zip(self.template, found, strict=True))
 
     def _alike(self, one: int, other: int, step: int) -> None:

@@ -225,6 +225,7 @@ def test_a_loop_that_repeats_no_step_is_kept_as_a_graph_with_timesteps(function)
 def test_why_a_step_does_not_repeat_is_said():
     x = torch.randn(6, 2, I, dtype=torch.float64)
     assert "step 1 computes tanh" in tg.from_torch(lambda x: changing(x, abs), x).reason
+    assert "detach" in tg.from_torch(lambda x: cut(x, abs)[0], x).reason
     assert f"mul.Tensor is not given the same in steps 2 and 1 (in {__file__}" in (
         tg.from_torch(lambda x: counting(x, torch.abs), x).reason
     )
