@@ -337,6 +337,8 @@ def test_cells_given_by_name_are_what_the_documentation_says() -> None:
         assert [grid.shape for grid in settings] == [(20,), (20,)] and all(
             (np.diff(grid) > 0).all() for grid in settings
         )
+    ends = {name: [(grid[0], grid[-1]) for grid in settings] for name, (_, _, settings) in _NAMED.items()}
+    assert ends == {"rnn": [(0.2, 4.0), (0.1, 2.0)], "lstm": [(0.25, 10.0), (-2.0, 7.5)]}  # around the edge
     rnn, lstm = (_NAMED[name][0](x, y).state_dict() for name in ("rnn", "lstm"))
     assert set(rnn) == {"weight_ih", "weight_hh"} and rnn["weight_ih"].std() == pytest.approx(y, rel=0.3)
     np.testing.assert_array_equal(lstm["bias_ih"] + lstm["bias_hh"], np.repeat([0.0, y, 0.0, 0.0], n))
