@@ -35,7 +35,7 @@ class Passes:
         self._task = -1
         self._numbers = itertools.count()
         self._running: weakref.WeakValueDictionary[int, _Running] = weakref.WeakValueDictionary()
-        self._alive: dict[str, list[weakref.ref[Call]]] = {}
+        self._alive: dict[str, weakref.WeakValueDictionary[int, Call]] = {}
         self._kept: dict[str, list[Call]] = {}
         self._tips: dict[str, list[weakref.ref[Call]]] = {}
         self._forward = 0
@@ -55,9 +55,7 @@ class Passes:
         """A part was called."""
         call.number = next(self._numbers)
         self.order.setdefault(part, len(self.order))
-        alive = self._alive.setdefault(part, [])
-        alive[:] = [ref for ref in alive if ref() is not None]
-        alive.append(weakref.ref(call))
+        self._alive.setdefault(part, weakref.WeakValueDictionary())[call.number] = call
         if not self._inside:
             self._kept.pop(part, None)
         self._kept.setdefault(part, []).append(call)
@@ -78,7 +76,7 @@ class Passes:
 
     def open(self, part: str) -> list[Call]:
         """The calls of a part since the last backward, in order."""
-        return [call for ref in self._alive.get(part, ()) if (call := ref()) is not None]
+        return [*self._alive[part].values()] if part in self._alive else []
 
     def is_new(self, torch: Any) -> bool:
         """Whether this is the first word of a backward pass."""
@@ -102,11 +100,11 @@ class Passes:
 
     def _end(self, running: _Running) -> None:
         self._running.pop(threading.get_ident(), None)
-        for part in self._alive | running.reached:
+        for part in dict.fromkeys([*self._alive, *running.reached]):
             calls = self.open(part)
             if part in running.reached:
                 reached = sorted(running.reached[part], key=lambda call: call.number)
-                self.latest[part] = calls if all(call in calls for call in reached) else reached
+                self.latest[part] = calls if running.reached[part].issubset(calls) else reached
             elif calls and not any(call.cotangents for call in self.latest.get(part, ())):
                 self.latest[part] = calls
         self.backwards += 1
