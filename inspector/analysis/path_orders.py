@@ -117,7 +117,8 @@ class PathOrders(Analysis):
     def _last_shown(self) -> int:
         """The highest order with a share worth a place in the picture, at any timestep."""
         table = np.nan_to_num(np.vstack([self.by_step.values, self.projections.values]))
-        return int(np.flatnonzero(np.abs(table).max(axis=0) >= _LITTLE).max(initial=1))
+        shown = np.flatnonzero(np.abs(table).max(axis=0) >= _LITTLE).max(initial=1)
+        return min(int(shown), table.shape[1] - 1)
 
     def _number(self, axis: Any) -> None:
         """Ticks at about ten of the orders that are shown; a note where higher ones are left out."""

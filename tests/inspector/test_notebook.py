@@ -72,6 +72,7 @@ SPECIAL: dict[type, Any] = {
     inspector.Sweep: swept,
     inspector.DecayRecorder: recorder,
     inspector.Seen: seen,
+    inspector.Verdict: lambda: inspector.check_gradient(RUN, LOSS, {"h": np.ones((6, 1, 4))}),
 }
 """How to get what is not made from a run and its loss alone."""
 

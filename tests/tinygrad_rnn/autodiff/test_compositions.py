@@ -67,6 +67,7 @@ WITHOUT_REFERENCE = {
     "diff",
     "linalg.norm",
     "repeat",
+    "pad",
     "roll",
     "rollaxis",
     "sort",
