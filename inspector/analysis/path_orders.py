@@ -118,7 +118,7 @@ class PathOrders(Analysis):
         """The highest order with a share worth a place in the picture, at any timestep."""
         table = np.nan_to_num(np.vstack([self.by_step.values, self.projections.values]))
         shown = np.flatnonzero(np.abs(table).max(axis=0) >= _LITTLE).max(initial=1)
-        return min(int(shown), table.shape[1] - 1)
+        return min(int(shown), len(self.orders) - 1)
 
     def _number(self, axis: Any) -> None:
         """Ticks at about ten of the orders that are shown; a note where higher ones are left out."""
