@@ -318,12 +318,14 @@ def unrolled(cell: Any, a: argparse.Namespace) -> Run:
     try:
         with np.errstate(all="ignore"):  # what is not finite is told in the answer
             run = _over_random_inputs(cell, a)
-        for name, value in [pair for one in run.cells for pair in one.states[0]._asdict().items()]:
-            if not isinstance(value, tg.Tensor):
-                raise TypeError(
-                    f"{type(cell).__name__}.step returned a plain {type(value).__name__} for state {name}, through"
-                    " which no gradient goes; compute it from x and the state with the operations of tinygrad_rnn"
-                )
+        for one in run.cells:
+            given = {leaf.id for leaf in (*one.inputs, *one.initial_state, *run.cell.parameters())}
+            for name, value in one.states[0]._asdict().items():
+                if value.op is None and value.id not in given:
+                    raise TypeError(
+                        f"{type(cell).__name__}.step returned a plain ndarray for state {name}, through which no"
+                        " gradient goes; compute it from x and the state with the operations of tinygrad_rnn"
+                    )
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's step may raise
