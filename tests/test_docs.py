@@ -14,7 +14,6 @@ import pytest
 
 import inspector
 import tinygrad_rnn
-from tests.marks import slow_unless
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,13 +60,7 @@ def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert failed == 0, f"{failed} examples in the docstrings of {name} do not give what they show"
 
 
-LONG = {"gates.md", "jacobians.md", "paths.md", "reach.md", "training.md", "weights.md"}
-"""Pages whose examples take seconds."""
-
-
-@pytest.mark.parametrize(
-    "page", slow_unless([page for page in pages() if page.name not in LONG], pages()), ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run in order, in one namespace, in an empty folder."""
     if "import torch\n" in blocks(page):

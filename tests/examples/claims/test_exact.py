@@ -22,7 +22,6 @@ import weight_census
 
 import tinygrad_rnn as tg
 from tests.examples.checks import assert_picture
-from tests.marks import slow_unless
 
 EXPERIMENTS = [
     "slope_ceilings",
@@ -66,7 +65,7 @@ def test_exact_lines_pass_at_full_length(name: str, monkeypatch: pytest.MonkeyPa
     assert "PASS" in found.values() and "FAIL" not in found.values()
 
 
-@pytest.mark.parametrize("name", slow_unless(set(EXPERIMENTS) - {"conveyor_belt", "the_cliff"}, EXPERIMENTS))
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_script_prints_its_lines_and_draws(
     name: str, short: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,7 +26,6 @@ import shortcuts_through_time
 
 import tinygrad_rnn as tg
 from tests.examples.checks import assert_picture
-from tests.marks import slow_unless
 
 SEQUENCES = kalman_against_sgd.sequences
 EXPERIMENTS = [
@@ -78,11 +77,7 @@ def failed(experiment: ModuleType, seed: int = 0) -> set[str]:
     return {line.name for line in lines if line.verdict == "FAIL"}
 
 
-LONG = {"dice_beat_gradients", "explosion_clock", "isometry_histogram", "shortcuts_through_time"}
-"""Experiments that take seconds even so."""
-
-
-@pytest.mark.parametrize("name", slow_unless([name for name in EXPERIMENTS if name not in LONG], EXPERIMENTS))
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_exact_lines_pass_and_the_picture_is_drawn(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
