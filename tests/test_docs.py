@@ -53,8 +53,8 @@ def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     if name.rpartition(".")[2] in ("blas", "denormals", "fastmath"):
         pytest.importorskip("numba", reason="compiled loops need pip install tinygrad-rnn[compile]")
-    if name.endswith(".torch_step"):
-        pytest.importorskip("torch", reason="steps of PyTorch need pip install tinygrad-rnn[torch]")
+    if name.rpartition(".")[2] in ("torch_network", "torch_ops", "torch_step"):
+        pytest.importorskip("torch", reason="modules of PyTorch need pip install tinygrad-rnn[torch]")
     module = importlib.import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert failed == 0, f"{failed} examples in the docstrings of {name} do not give what they show"

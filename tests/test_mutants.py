@@ -107,6 +107,7 @@ def test_a_tree_is_judged_by_its_tests(
     assert "analyses: 2 of 4 mutants killed" in said
 
 
+@pytest.mark.slow
 def test_equivalent_mutants_are_mutants_of_today() -> None:
     every = {str(mutant) for patterns in mutants.AREAS.values() for mutant in mutants.mutants(patterns)}
     assert mutants.equivalent() <= every, "this line has changed: judge its mutant anew"

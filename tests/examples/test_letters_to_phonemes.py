@@ -116,6 +116,7 @@ def test_the_alignment_is_diagonal(model, word):
     assert np.corrcoef(np.arange(len(centres)), centres)[0, 1] > 0.5
 
 
+@pytest.mark.slow
 @needs_trained_network
 def test_pictures(tmp_path, capsys):
     assert example.main(["rhythm", "--out", str(tmp_path)]) == 0

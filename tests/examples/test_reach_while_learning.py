@@ -9,6 +9,7 @@ import reach_while_learning as example
 from tests.examples.checks import assert_pictures
 
 
+@pytest.mark.slow
 def test_it_prints_a_table_and_draws(tmp_path, capsys):
     assert example.main(["--out", str(tmp_path), "--steps", "40"]) == 0
     printed = capsys.readouterr().out

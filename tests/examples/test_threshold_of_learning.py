@@ -8,6 +8,7 @@ import threshold_of_learning as example
 from tests.examples.checks import assert_pictures
 
 
+@pytest.mark.slow
 def test_it_counts_and_draws(tmp_path, capsys):
     assert example.main(["--out", str(tmp_path), "--updates", "2", "--seeds", "1"]) == 0
     printed = capsys.readouterr().out

@@ -167,6 +167,7 @@ def test_what_cannot_be_drawn_says_why() -> None:
     assert "no training step recorded yet" in html and "nothing was recorded" in html
 
 
+@pytest.mark.slow
 def test_axes_and_figures_of_ours_show_their_picture_and_those_of_users_stay_theirs() -> None:
     axes = inspector.plot_decay(inspector.trace(RUN, LOSS))
     assert axes._repr_html_() == axes.get_figure()._repr_html_() and "data:image/svg" in axes._repr_html_()

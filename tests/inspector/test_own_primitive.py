@@ -123,6 +123,7 @@ def said(phi: Any) -> Iterator[tuple[str, str]]:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("phi", "twin"), TWINS)
 def test_everything_that_is_said_of_a_cell_is_said_of_its_twin(phi: tg.Primitive, twin: tg.Primitive) -> None:
     for (about, expected), (_, found) in zip(said(phi), said(twin), strict=True):

@@ -100,6 +100,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "script" not in page.tags and nasty in page.cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", slow_unless(["stacked"], ["stacked", "directions", "masked"]))
 def test_every_kind_of_run_has_a_page(kind: str, tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(4, 2, 3))

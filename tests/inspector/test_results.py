@@ -225,6 +225,7 @@ def test_a_picture_in_axes_of_the_users_keeps_to_them(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_picture_does_not_depend_on_the_style_of_the_user(tmp_path: Path) -> None:
     found = inspector.trace(RUN, LOSS)
     plain = found.save(tmp_path / "a.svg").read_bytes()

@@ -38,6 +38,7 @@ def test_the_nets_are_the_published_ones(name: str, weights: int) -> None:
     assert np.abs(model.readout.weight.data).max() <= problem.weights
 
 
+@pytest.mark.slow
 def test_a_trial_ends_with_the_papers_rule_or_the_budget() -> None:
     short = tg.tasks.NoiseFree(p=3)
     solved = rerun.trial("2a", "1997", 0, short, Solved(100), 5_000)

@@ -84,6 +84,7 @@ def test_a_cut_that_is_none_fails(monkeypatch):
     assert "FAIL" in verdicts(lines)
 
 
+@pytest.mark.slow
 def test_a_chunker_that_was_not_trained_fails(short, monkeypatch):
     monkeypatch.setattr(chunker_and_noise, "STEPS", 1)
     monkeypatch.setattr(chunker_and_noise, "LONG", 100)
@@ -100,6 +101,7 @@ def test_surprises_are_where_the_chunker_moved():
     np.testing.assert_array_equal(chunker_and_noise.surprises(run), u > 0.5)
 
 
+@pytest.mark.slow
 def test_a_1997_cell_that_forgets_fails(short, monkeypatch):
     """Of what it writes, a cell that leaks is no sum."""
 
@@ -123,6 +125,7 @@ def test_gates_are_read_at_the_right_places():
         assert all(mean == 0.0 for k, mean in enumerate(means) if k not in places)
 
 
+@pytest.mark.slow
 def test_a_missing_weight_fails(short, monkeypatch):
     monkeypatch.setitem(small_odyssey.BLOCKS, "peephole", (4, 2, 0))
     lines, _ = small_odyssey.measure(True, np.random.default_rng(0))
@@ -130,6 +133,7 @@ def test_a_missing_weight_fails(short, monkeypatch):
     assert "PASS" in verdicts(lines)
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_not_slowed_fails(monkeypatch):
     honest = warped_time.slowed
     monkeypatch.setattr(

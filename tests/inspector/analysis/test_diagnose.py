@@ -37,6 +37,7 @@ def forgetful(name: str, value: Any) -> Any:
     return value + np.repeat([0.0, -1.0, 0.0, 0.0], 6) if name == "bias_ih" else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", slow_unless([False], [False, True]))
 def test_a_forget_gate_that_closes_is_found_and_opened(reverse: bool) -> None:
     run = run_of("lstm", forgetful, reverse=reverse)
@@ -233,6 +234,7 @@ def test_a_remedy_in_a_stack_is_for_the_layer_that_needs_it(made: Any, part: str
     assert f"of bias in {part}f" in found.remedies[0].change and found.remedies[0].kept > 100 * found.kept
 
 
+@pytest.mark.slow
 def test_it_plots_and_exports(tmp_path: Path) -> None:
     run = run_of("gru", lambda k, v: v - np.repeat([0.0, 2.0, 0.0], 6) if k == "bias_ih" else v, steps=20)
     found = inspector.diagnose(run, last(run))

@@ -183,6 +183,7 @@ def test_a_compiled_run_has_the_gates_of_its_replay() -> None:
                 np.testing.assert_allclose(found.tables()[name].values, table.values, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_picture_and_words(tmp_path: Path) -> None:
     found = inspector.gates(RUNS["stacked"], loss_of(RUNS["stacked"]))
     assert found.save(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

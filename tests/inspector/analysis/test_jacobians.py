@@ -141,6 +141,7 @@ def test_pytorch_agrees_on_an_lstm(torch: Any) -> None:
             np.testing.assert_allclose(found[t, b], other.numpy(), rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_jax_agrees_on_an_rnn() -> None:
     jax = pytest.importorskip("jax", reason="JAX is the reference here: pip install jax")
     made = tg.cells.RNNCell(3, 4, seed=0, dtype=np.float32)
@@ -373,6 +374,7 @@ def test_the_effective_rank_is_the_participation_ratio() -> None:
     assert effective_rank(np.array([3e-200, 1e-200])) == pytest.approx(100 / 82)
 
 
+@pytest.mark.slow
 def test_pictures_and_words(tmp_path: Path) -> None:
     found = inspector.jacobians(tg.unroll(cell("lstm"), X))
     assert found.save(tmp_path / "all.png").stat().st_size > 10_000

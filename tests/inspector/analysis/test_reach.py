@@ -274,6 +274,7 @@ def test_pytorch_agrees(torch: Any) -> None:
             np.testing.assert_allclose(found.map["state", name][s], expected, rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", slow_unless(["lstm", "stacked"], ["lstm", "reversed", "directions", "truncated", "stacked"])
 )

@@ -178,6 +178,7 @@ def test_what_is_refused() -> None:
         inspector.shares(run, loss).plot(state="x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", slow_unless(["lstm", "stacked"], ["rnn", "lstm", "gru", "slstm", "stacked"]))
 def test_it_is_drawn_written_and_told(kind: str, tmp_path: Path) -> None:
     run, loss = network(kind)

@@ -266,6 +266,7 @@ def test_a_parameter_used_outside_the_steps_only_has_no_contributions() -> None:
     assert "h0" in str(found) and "no gradient" in str(found)
 
 
+@pytest.mark.slow
 def test_picture_table_and_words(tmp_path: Path) -> None:
     run = UNROLLS["stacked"]()
     found = inspector.weights(run, loss_of(run))

@@ -79,6 +79,7 @@ def test_the_network_of_a_file_needs_no_cell(
     assert facts["loss"] == pytest.approx(trace.to_dict()["loss"], rel=1e-14)
 
 
+@pytest.mark.slow
 def test_commands_take_a_stack_out_of_a_file(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--weights", file, "--prefix", "encoder", "-T", 3]
     assert "derivatives by" in said(["check", *given[:-1], 2], capsys)

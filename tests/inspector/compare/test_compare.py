@@ -140,6 +140,7 @@ def test_a_cell_is_all_of_itself(name: str) -> None:
     assert "have the same" in found.words and "differ" not in found.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "gru", "slstm"])
 def test_a_cell_against_itself_is_drawn_without_changes(name: str) -> None:
     found = compared(name, name)

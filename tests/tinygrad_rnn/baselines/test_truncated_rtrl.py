@@ -178,6 +178,7 @@ def test_a_stream_cuts_a_task_into_its_sequences() -> None:
         np.testing.assert_array_equal(target, batch.targets[: len(x), b])
 
 
+@pytest.mark.slow
 def test_two_kinds_of_sequences_are_learned_on_line() -> None:
     rng = np.random.default_rng(0)
     models = []

@@ -24,6 +24,7 @@ def test_lstm_of_1997() -> None:
     close(new.o, o)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_size", [1, 2])
 def test_the_error_carousel_is_one_for_a_thousand_steps(block_size: int) -> None:
     """Equation 35: in the truncated gradient ds_t/ds_{t-q} is 1 for every q."""

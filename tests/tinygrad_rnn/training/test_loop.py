@@ -14,6 +14,7 @@ from tests.tinygrad_rnn.training.models import TASK, TEXT, adam, model_for
 from tinygrad_rnn.training import Step, evaluate
 
 
+@pytest.mark.slow
 def test_a_short_adding_problem_is_learned() -> None:
     model = model_for(TASK)
     history = tg.fit(model, TASK, steps=400, optimizer=adam(model), clip=1.0, every=100, test_size=200)
