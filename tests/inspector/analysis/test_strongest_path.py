@@ -167,6 +167,7 @@ class Linear(tg.Cell):
         return (state.h @ self.w.T + x,)
 
 
+@pytest.mark.slow
 def test_paths_through_a_dense_linear_network_are_counted() -> None:
     """Of n units, n paths a step, all as strong; far beyond what could be listed or would not underflow."""
     run = tg.unroll(Linear(3), np.ones((1001, 1, 3)))

@@ -197,6 +197,7 @@ class Many(tg.Cell):
         return (h,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "level"), [("stack", "operation"), ("stack", "gate"), ("many", "gate")])
 def test_the_legend_tells_no_two_gates_apart_that_look_alike(name: str, level: str) -> None:
     stack = tg.Stacked(tg.cells.LSTMCell(2, 2, seed=0), tg.cells.GRUCell(2, 2, seed=1))

@@ -103,6 +103,7 @@ def test_places_go_from_left_to_right_in_time(kind: str) -> None:
     assert middle[0] == middle[1], "alike steps are placed alike"
 
 
+@pytest.mark.slow
 def test_places_of_a_long_graph_need_no_recursion() -> None:
     x = tg.tensor(1.0)
     for _ in range(20_000):
