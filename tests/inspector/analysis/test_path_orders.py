@@ -319,3 +319,10 @@ def test_a_state_that_nothing_reads_is_not_counted() -> None:
 def test_edges_are_those_by_which_the_next_step_reads(name: str, edges: str) -> None:
     run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), X)
     assert inspector.path_orders(run, run.outputs[-1].sum()).edges == edges
+
+
+@pytest.mark.parametrize(("factor", "note"), [(0.0, "g is 0"), (np.nan, "g is not finite")])
+def test_the_picture_says_why_it_has_no_bars(factor: float, note: str) -> None:
+    run = tg.unroll(tg.cells.GRUCell(2, 3, seed=0), np.ones((4, 1, 2)))
+    axes = inspector.path_orders(run, (run.outputs[-1] * factor).sum()).plot()
+    assert note in [text.get_text() for text in axes.texts]
