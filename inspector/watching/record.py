@@ -16,8 +16,6 @@ from .call import Call, Kind
 
 Array = npt.NDArray[Any]
 
-_EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-
 __all__ = ["Record", "loop_record", "sequence_record"]
 
 
@@ -107,14 +105,15 @@ def sequence_record(call: Call) -> Record:
         as_array(layout.sequence(call.gave["outputs"])),
         {name: as_array(lay[name](tensor)) for name, tensor in call.cotangents.items()},
         {name: as_array(lay.get(name, _same)(tensor)) for name, tensor in call.gradients.items()},
-        _precision([call]),
+        _name(_lowest([call])),
         call.differentiated,
     )
 
 
 def loop_record(calls: Sequence[Call]) -> Record:
     """What went through a cell that was called once a step."""
-    first, names = calls[0], calls[0].kind.states
+    first, names, lowest = calls[0], calls[0].kind.states, _lowest(calls)
+    rounding = 4 * import_torch("watch").finfo(lowest).eps
     rows = [{name: _row(tensor) for name, tensor in call.gave.items()} for call in calls]
     restarts = {
         t: tuple(None if joined else _row(call.given[name]) for name, joined in zip(names, call.joined, strict=True))
@@ -138,14 +137,14 @@ def loop_record(calls: Sequence[Call]) -> Record:
         (),
         restarts,
         np.stack([row[names[0]] for row in rows]),
-        {name: np.stack([_from_outside(calls, t, name) for t in range(len(calls))]) for name in names},
+        {name: np.stack([_from_outside(calls, t, name, rounding) for t in range(len(calls))]) for name in names},
         theirs,
-        _precision(calls),
+        _name(lowest),
         any(call.differentiated for call in calls),
     )
 
 
-def _from_outside(calls: Sequence[Call], t: int, name: str) -> Array:
+def _from_outside(calls: Sequence[Call], t: int, name: str, rounding: float) -> Array:
     """What a state of a step got from anywhere but its own step and the next one that goes on from it.
 
     What is no more than the rounding of the others is nothing.
@@ -158,7 +157,7 @@ def _from_outside(calls: Sequence[Call], t: int, name: str) -> Array:
     parts = [_row(part) for part in known if part is not None]
     rest = total - sum(parts)
     size = np.abs(total) + sum(map(np.abs, parts))
-    return np.where(np.abs(rest) <= 4 * _EPS[_precision(calls)] * size, 0.0, rest)
+    return np.where(np.abs(rest) <= rounding * size, 0.0, rest)
 
 
 def _masks(call: Call) -> tuple[Array, ...]:
@@ -180,13 +179,14 @@ def _masks(call: Call) -> tuple[Array, ...]:
     return tuple(as_array(lay(mask)) for mask in drawn)
 
 
-def _precision(calls: Sequence[Call]) -> str:
-    dtypes = {
-        str(tensor.dtype).removeprefix("torch.")
-        for call in calls
-        for tensor in (*call.gave.values(), *call.given.values())
-    }
-    return max(dtypes, key=_EPS.__getitem__)
+def _lowest(calls: Sequence[Call]) -> Any:
+    """The dtype with the fewest digits that took part."""
+    dtypes = {tensor.dtype for call in calls for tensor in (*call.gave.values(), *call.given.values())}
+    return max(dtypes, key=lambda dtype: import_torch("watch").finfo(dtype).eps)
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _or_zeros(tensor: Any, like: Any) -> Array:
