@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.interop.weights import Group
+from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .record import Record
@@ -83,31 +84,18 @@ def _start(record: Record, cell: Any, batch: int, dtype: Any) -> tuple[Any, dict
     """The initial state in the nesting of the cell, and its Tensors by name."""
     if not record.states:
         return None, {}
-    flat: list[dict[str, tg.Tensor]] = []
-    rows = next(iter(record.states.values()))
-    count = 1 if rows.ndim == 2 else len(rows)
-    for k in range(count):
-        flat.append(
-            {
-                name: tg.tensor((state if state.ndim == 2 else state[k]).astype(dtype, copy=False), requires_grad=True)
-                for name, state in record.states.items()
-            }
-        )
-    pairs = iter(flat)
-
-    def nest(part: Any) -> Any:
-        if isinstance(part, tg.Stacked):
-            return tuple(nest(layer) for layer in part.layers)
-        if isinstance(part, tg.Bidirectional):
-            return nest(part.forward), nest(part.backward)
-        values = next(pairs)
-        return part.State(*[values[name] for name in part.state_names])
-
-    return nest(cell), {name: [one[name] for one in flat] for name in record.states}
+    rows = {name: state if state.ndim == 3 else state[None] for name, state in record.states.items()}
+    made = {
+        name: [tg.tensor(row.astype(dtype, copy=False), requires_grad=True) for row in state]
+        for name, state in rows.items()
+    }
+    in_order = (tensor for one in zip(*[made[name] for name in record.kind.states], strict=True) for tensor in one)
+    return rebuild(cell.initial_state(batch), in_order), made
 
 
 def _loss(record: Record, run: Run, dtype: Any) -> tg.Tensor:
     terms: list[tg.Tensor] = []
+    names = record.kind.states
     for name, seed in record.seeds.items():
         seed = seed.astype(dtype, copy=False)
         if name == "outputs":
@@ -115,7 +103,7 @@ def _loss(record: Record, run: Run, dtype: Any) -> tg.Tensor:
         elif record.kind.steps_once:
             terms += _product([run.names[name, t] for t in range(len(run))], run, seed)
         else:
-            finals = _finals(run.final_state, run.cell, name)
+            finals = leaves_of(run.final_state)[names.index(name) :: len(names)]
             terms += [(final * row).sum() for final, row in zip(finals, seed, strict=True) if row.any()]
     return reduce(operator.add, terms) if terms else (run.outputs[-1] * 0.0).sum()
 
@@ -127,11 +115,3 @@ def _product(values: Sequence[tg.Tensor], run: Run, seed: Array) -> Iterator[tg.
         yield (run.stacked * seed).sum()
     elif steps:
         yield (tg.stack([values[t] for t in steps]) * seed[steps]).sum()
-
-
-def _finals(state: Any, cell: Any, name: str) -> list[tg.Tensor]:
-    if isinstance(cell, tg.Stacked):
-        return [one for part, layer in zip(state, cell.layers, strict=True) for one in _finals(part, layer, name)]
-    if isinstance(cell, tg.Bidirectional):
-        return [*_finals(state[0], cell.forward, name), *_finals(state[1], cell.backward, name)]
-    return [state[cell.state_names.index(name)]]

@@ -193,9 +193,9 @@ class Seen(Result):
 
     def _why_it_differs(self) -> str:
         kind = self._record.kind
-        if kind.dropout and self._record.precision != "float64":
-            return "the masks that dropout drew between its layers could not be drawn again"
         if self._drift > TOLERANCE[self._record.precision]:
+            if kind.dropout:
+                return "the masks that dropout drew between its layers could not be drawn again"
             return f"its forward is not that of torch.nn.{kind.name}, or its weights or inputs changed during the pass"
         if self._record.differentiated:
             return (
@@ -236,8 +236,15 @@ class Seen(Result):
             )
             return f"not compared, {self.remark}; {same} ({self._drift:.1e})"
         if self.trusted:
-            return f"agrees to {self.agreement:.1e}"
+            return f"agrees to {self.agreement:.1e}{self._room}"
         return f"do not trust: off by {self.agreement:.1e}, {self.remark}"
+
+    @property
+    def _room(self) -> str:
+        """That the replay is in float32 only, if nobody asked for it."""
+        if self._dtype is not None or self._precision is not np.float32:
+            return ""
+        return f", in float32: float64 would take {self._record.numbers * 8 / 2**30:.1f} GB"
 
     def tables(self) -> dict[str, Labelled]:
         """The norms of the gradient along time, as of a trace."""

@@ -175,3 +175,16 @@ def test_the_curves_of_all_states_stand_under_each_other(torch: Any) -> None:
     (module(torch.randn(7, 2, 2))[0] ** 2).sum().backward()
     lines = str(watching[""]).splitlines()[1:3]
     assert {line.index("×") - 7 for line in lines} == {len("  backward/h  ") + 2}
+
+
+def test_a_replay_that_would_not_fit_is_in_float32_and_says_so(torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inspector.watching import seen
+
+    monkeypatch.setattr(seen, "_ROOM", 0)
+    for dtype, said in ((None, ", in float32: float64 would take 0.0 GB"), (np.float32, ""), (np.float64, "")):
+        module = torch.nn.GRU(2, 3)
+        watching = inspector.watch(module, dtype=dtype)
+        module(torch.randn(4, 1, 2))[0].sum().backward()
+        assert watching[""].run.cell.dtype == (np.float64 if dtype is np.float64 else np.float32)
+        assert ("in float32" in str(watching)) == bool(said)
+        assert said in str(watching)
