@@ -17,11 +17,17 @@ Step = Callable[[Any, dict[str, Any], Any, State], State]
 
 
 class Recipe(NamedTuple):
-    """A cell: its step, how many states it has, and the shapes of its parameters for I inputs and H units."""
+    """A cell: its step, how many axes each of its states has beside the batch, all of H units, and the shapes of its
+    parameters for I inputs and H units.
+    """
 
     step: Step
-    states: int
+    axes: tuple[int, ...]
     shapes: Callable[[int, int], dict[str, tuple[int, ...]]]
+
+    def start(self, batch: int, hidden: int) -> tuple[np.ndarray, ...]:
+        """States of zeros."""
+        return tuple(np.zeros((batch, *[hidden] * axes), np.float32) for axes in self.axes)
 
 
 def _affine(p: dict[str, Any], x: Any, h: Any) -> tuple[Any, Any]:
@@ -95,6 +101,29 @@ def nameless(ops: Any, p: dict[str, Any], x: Any, s: State) -> State:
     return slow + 0.1 * ops.tanh(fast * u - slow), fast
 
 
+def outer(ops: Any, p: dict[str, Any], x: Any, s: State) -> State:
+    """A matrix that forgets, is added outer products, and is asked: linear attention with a gate."""
+    q, k, v, f = _parts(x @ p["weight"].T, 4)
+    m = ops.sigmoid(f + p["bias"])[:, :, None] * s[1] + v[:, :, None] * k[:, None, :]
+    return (m @ q[:, :, None])[:, :, 0], m
+
+
+def delta(ops: Any, p: dict[str, Any], x: Any, s: State) -> State:
+    """Schlag et al. 2021: what the matrix answers to a key is moved towards a value."""
+    q, k, v, b = _parts(x @ p["weight"].T, 4)
+    error = ops.sigmoid(b + p["bias"]) * (v - (s[1] @ k[:, :, None])[:, :, 0])
+    m = s[1] + error[:, :, None] * k[:, None, :]
+    return (m @ q[:, :, None])[:, :, 0], m
+
+
+def full(ops: Any, p: dict[str, Any], x: Any, s: State) -> State:
+    """A matrix multiplied by a matrix in every step."""
+    q, k, v = _parts(x @ p["weight"].T, 3)
+    turn = p["turn"] + 0.1 * v[:, :, None] * k[:, None, :]
+    m = turn @ s[1] + v[:, :, None] * k[:, None, :]
+    return (m @ q[:, :, None])[:, :, 0], m
+
+
 def _with_peepholes(i: int, h: int) -> dict[str, tuple[int, ...]]:
     return {**_gates(4)(i, h), "peep_i": (h,), "peep_f": (h,), "peep_o": (h,)}
 
@@ -107,12 +136,24 @@ def _of_nameless(i: int, h: int) -> dict[str, tuple[int, ...]]:
     return {"w": (h, i), "u": (h, h), "v": (h, h), "b": (h,)}
 
 
+def _with_a_gate(i: int, h: int) -> dict[str, tuple[int, ...]]:
+    return {"weight": (4 * h, i), "bias": (h,)}
+
+
+def _with_a_turn(i: int, h: int) -> dict[str, tuple[int, ...]]:
+    return {"weight": (3 * h, i), "turn": (h, h)}
+
+
 RECIPES = {
-    "LSTM": Recipe(lstm, 2, _gates(4)), "GRU": Recipe(gru, 1, _gates(3)), "RNN": Recipe(rnn, 1, _gates(1)),
-    "peephole": Recipe(peephole, 2, _with_peepholes), "coupled": Recipe(coupled, 2, _gates(3)),
-    "MGU": Recipe(mgu, 1, _of_mgu), "nameless": Recipe(nameless, 2, _of_nameless),
+    "LSTM": Recipe(lstm, (1, 1), _gates(4)), "GRU": Recipe(gru, (1,), _gates(3)), "RNN": Recipe(rnn, (1,), _gates(1)),
+    "peephole": Recipe(peephole, (1, 1), _with_peepholes), "coupled": Recipe(coupled, (1, 1), _gates(3)),
+    "MGU": Recipe(mgu, (1,), _of_mgu), "nameless": Recipe(nameless, (1, 1), _of_nameless),
+    "outer products": Recipe(outer, (1, 2), _with_a_gate), "delta rule": Recipe(delta, (1, 2), _with_a_gate),
+    "full products": Recipe(full, (1, 2), _with_a_turn),
 }  # fmt: skip
 STANDARD, CUSTOM = ("LSTM", "GRU", "RNN"), ("peephole", "coupled", "MGU", "nameless")
+MATRIX = ("outer products", "delta rule", "full products")
+"""Their second state is a matrix."""
 
 
 def weights(name: str, inputs: int, hidden: int) -> dict[str, np.ndarray]:
@@ -128,7 +169,10 @@ def _class(name: str) -> type[tg.Cell]:
     recipe = RECIPES[name]
 
     class Written(tg.Cell):
-        state_names = ("h", "c")[: recipe.states]
+        state_names = ("h", "c")[: len(recipe.axes)]
+
+        def initial_state(self, batch: int) -> Any:
+            return self.State(*recipe.start(batch, self.hidden_size))
 
         def step(self, x: Any, state: Any) -> Any:
             return recipe.step(tg, dict(self.named_parameters()), x, tuple(state))

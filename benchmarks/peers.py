@@ -58,7 +58,7 @@ def torch_eager(name: str, x: np.ndarray, hidden: int) -> Once:
     def once() -> list[np.ndarray]:
         for value in p.values():
             value.grad = None
-        state = tuple(torch.zeros(x.shape[1], hidden) for _ in range(recipe.states))
+        state = tuple(map(torch.tensor, recipe.start(x.shape[1], hidden)))
         for step in xs:
             state = recipe.step(torch, p, step, state)
             for value in state:
@@ -89,7 +89,7 @@ def jax_scan(name: str, x: np.ndarray, hidden: int) -> Once:
     xs = jnp.asarray(x)
 
     def loss(p: Any, xs: Any) -> Any:
-        start = tuple(jnp.zeros((x.shape[1], hidden), jnp.float32) for _ in range(recipe.states))
+        start = tuple(map(jnp.asarray, recipe.start(x.shape[1], hidden)))
         final, _ = jax.lax.scan(lambda state, step: (recipe.step(ops, p, step, state), None), start, xs)
         return final[0].sum()
 
@@ -108,7 +108,7 @@ def hips_autograd(name: str, x: np.ndarray, hidden: int) -> Once:
     p = cells.weights(name, x.shape[2], hidden)
 
     def loss(p: Any) -> Any:
-        state = tuple(np.zeros((x.shape[1], hidden), np.float32) for _ in range(recipe.states))
+        state = recipe.start(x.shape[1], hidden)
         for step in x:
             state = recipe.step(ops, p, step, state)
         return anp.sum(state[0])
