@@ -123,6 +123,21 @@ def test_gates_share_one_nest_and_lstm_steps_need_no_copies() -> None:
     assert names["sigmoid"] == 3 and names["tanh"] == 2 and gates.shape == (B, H)
 
 
+@pytest.mark.parametrize(("units", "detours"), [(4, 1), (257, 0)])
+def test_the_next_state_takes_a_detour_where_a_nest_is_too_short_to_check_that_rows_do_not_overlap(
+    units: int, detours: int
+) -> None:
+    step = optimise(traced(tg.cells.LSTMCell(N, units, seed=0)), FORWARD)
+    inputs = given(step) | {step.inputs["state", "c"]: Place.whole("c", Row.NOW, (B, units))}
+    outputs = [Output(step.outputs["state", "c"], Place.whole("c", Row.NEXT, (B, units)))]
+    nests = [stage for stage in fuse(step, inputs, outputs).stages if isinstance(stage, Nest)]
+    both = [
+        {load.place.buffer for load in nest.loads} & {store.place.buffer for store in nest.stores} for nest in nests
+    ]
+    assert sum(map(len, both)) == 1 - detours
+    assert len([nest for nest in nests if not nest.steps]) == detours
+
+
 def test_scratch_is_used_again_when_its_reader_is_through() -> None:
     def chain(x: Any, w: Any) -> Any:
         for _ in range(6):
