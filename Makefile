@@ -32,11 +32,9 @@ claims: $(VENV)/.test
 docs: $(VENV)/.test
 	$(BIN)/python docs/make.py
 
+# Writes the results, and every number of speed in README and docs; the machine has to be quiet for twelve minutes.
 bench: $(VENV)/.bench
-	OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 $(BIN)/python benchmarks/run.py
-	$(BIN)/python benchmarks/analysis.py
-	$(BIN)/python benchmarks/startup.py
-	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/watching.py
+	$(BIN)/python benchmarks/run.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .

@@ -1,45 +1,68 @@
-"""`python benchmarks/analysis.py`: what the analyses cost, measured against what they are made of.
-
-The map of loss steps and states against one backward pass; the Jacobians of a long run against `jax.jacrev` under
-`jax.vmap`, compiled and not. Everybody in turn, ratios of neighbouring runs, their median and quartiles.
-"""
+"""What the analyses cost: how long they take over a long run, and against what they are made of."""
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-import argparse
 import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 import inspector
 import tinygrad_rnn as tg
 
-STEPS, HIDDEN, INPUTS = 200, 64, 8
-LONG = 1000
+HIDDEN, INPUTS = 64, 8
+Call = Callable[[], Any]
 
 
-def reach(name: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """The map of a run of 200 steps, batch 1, with a loss at every step; and one backward pass."""
-    run = tg.unroll(
-        tg.cells.get(name)(INPUTS, HIDDEN, seed=0), np.random.default_rng(0).normal(size=(STEPS, 1, INPUTS))
-    )
+def analyses(quick: bool) -> dict[str, Any]:
+    """Seconds over long runs, the map of losses against a backward pass, and Jacobians against JAX."""
+    rounds = 1 if quick else 9
+    maps = {name: compare(*reach(name, 20 if quick else 200), rounds) for name in ("rnn", "gru", "lstm")}
+    steps = 100 if quick else 1000
+    against = [
+        {"dtype": dtype.__name__, "compiled": compiled, **compare(*jacobians(steps, dtype, compiled), rounds)}
+        for dtype in (np.float64, np.float32)
+        for compiled in (False, True)
+    ]
+    longs = [long(steps) for steps in ((50, 100) if quick else (1000, 2000))]
+    return {"long": longs, "reach": maps, "jacobians": against}
+
+
+def long(steps: int) -> dict[str, Any]:
+    """Seconds of single analyses of an LSTM of 16 units over a batch of 4, by what the loss reads."""
+    run = tg.unroll(tg.cells.LSTMCell(8, 16, seed=0), np.random.default_rng(0).normal(size=(steps, 4, 8)))
+    last, every = (run.outputs[-1] ** 2).sum(), (run.stacked**2).sum()
+    warm = tg.unroll(run.cell, np.zeros((3, 1, 8)))
+    inspector.diagnose(warm, warm.outputs[-1].sum())  # imports what it needs
+    calls: dict[str, Call] = {
+        "trace": lambda: inspector.trace(run, last),
+        "weights": lambda: inspector.weights(run, last),
+        "weights, all steps": lambda: inspector.weights(run, every),
+        "reach, all steps": lambda: inspector.reach(run, every),
+        "diagnose": lambda: inspector.diagnose(run, last),
+    }
+    if steps > 1000:
+        del calls["weights, all steps"], calls["reach, all steps"]  # quadratic
+    return {"steps": steps, "seconds": {name: min(_seconds(call) for _ in range(2)) for name, call in calls.items()}}
+
+
+def reach(name: str, steps: int) -> tuple[Call, Call]:
+    """The map of a run with a loss at every step, batch 1; and one backward pass."""
+    cell = tg.cells.get(name)(INPUTS, HIDDEN, seed=0)
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(steps, 1, INPUTS)))
     loss = (run.stacked**2).sum()
     return lambda: inspector.reach(run, loss), loss.backward
 
 
-def jacobians(dtype: Any, compiled: bool) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """The Jacobians of a tanh network over 1,000 steps, by us and by JAX."""
+def jacobians(steps: int, dtype: Any, compiled: bool) -> tuple[Call, Call]:
+    """The Jacobians of a tanh network, by us and by JAX."""
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
     cell = tg.cells.RNNCell(INPUTS, HIDDEN, seed=0, dtype=dtype)
-    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(LONG, 1, INPUTS)))
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(steps, 1, INPUTS)))
     w, u, bias = cell.weight_hh.data, cell.weight_ih.data, cell.bias_ih.data + cell.bias_hh.data
     before = jnp.asarray(np.concatenate([run.initial_state.h.data, *[state.h.data for state in run.states[:-1]]]))
     x = jnp.asarray(np.concatenate([step.data for step in run.inputs]))
@@ -49,33 +72,16 @@ def jacobians(dtype: Any, compiled: bool) -> tuple[Callable[[], Any], Callable[[
     return lambda: inspector.step_jacobians(run), lambda: theirs(before, x).block_until_ready()
 
 
-def compare(name: str, ours: Callable[[], Any], other: Callable[[], Any], rounds: int) -> None:
-    """Print the times and their ratio."""
+def compare(ours: Call, other: Call, rounds: int) -> dict[str, Any]:
+    """Both in turn: median milliseconds of each, and quartiles of the ratio of neighbours."""
     ours(), other()
-    times = np.array([[_seconds(ours), _seconds(other)] for _ in range(rounds)])
-    low, middle, high = np.quantile(times[:, 0] / times[:, 1], [0.25, 0.5, 0.75])
-    mine, theirs = np.median(times, axis=0) * 1e3
-    print(f"{name:<44} {mine:8.1f} ms  against {theirs:7.1f} ms:  {middle:5.2f} x  ({low:.2f} to {high:.2f})")
+    times = 1e3 * np.array([[_seconds(ours), _seconds(other)] for _ in range(rounds)])
+    mine, theirs = np.median(times, axis=0).tolist()
+    low, ratio, high = np.quantile(times[:, 0] / times[:, 1], [0.25, 0.5, 0.75]).tolist()
+    return {"ours": mine, "other": theirs, "ratio": [ratio, low, high]}
 
 
-def _seconds(run: Callable[[], Any]) -> float:
+def _seconds(run: Call) -> float:
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    jax.config.update("jax_enable_x64", True)
-    for name in ("rnn", "gru", "lstm"):
-        compare(f"reach, {name}, T={STEPS}, hidden {HIDDEN} / backward", *reach(name), rounds)
-    for dtype in (np.float64, np.float32):
-        for compiled in (False, True):
-            label = f"Jacobians, T={LONG}, n={HIDDEN}, {dtype.__name__} / jacrev{' jit' * compiled}"
-            compare(label, *jacobians(dtype, compiled), rounds)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import tinygrad_rnn as tg
-
 State = tuple[Any, ...]
 Step = Callable[[Any, dict[str, Any], Any, State], State]
 
@@ -165,7 +163,9 @@ def weights(name: str, inputs: int, hidden: int) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def _class(name: str) -> type[tg.Cell]:
+def _class(name: str) -> Any:
+    import tinygrad_rnn as tg
+
     recipe = RECIPES[name]
 
     class Written(tg.Cell):
@@ -181,7 +181,7 @@ def _class(name: str) -> type[tg.Cell]:
     return Written
 
 
-def cell(name: str, inputs: int, hidden: int) -> tg.Cell:
+def cell(name: str, inputs: int, hidden: int) -> Any:
     """The recipe as a cell of ours."""
     made = _class(name)(inputs, hidden, dtype=np.float32)
     for key, value in weights(name, inputs, hidden).items():

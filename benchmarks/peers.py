@@ -1,7 +1,8 @@
 """Everybody who runs a cell over a sequence and back: each gives a function that does it once.
 
 All compute the sum of the last outputs and its gradient by every parameter, in float32. Ours also keep the
-gradient of every h_t and c_t, and so does PyTorch eager.
+gradient of every h_t and c_t, and so does PyTorch eager. Each imports its own library only: who is measured alone in
+a process has nobody else's threads in it.
 """
 
 from __future__ import annotations
@@ -10,15 +11,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import autograd
-import autograd.numpy as anp
 import cells
-import jax
-import jax.numpy as jnp
 import numpy as np
-import torch
-
-import tinygrad_rnn as tg
+import plan
+from machine import THREADS
 
 Once = Callable[[], Any]
 
@@ -28,16 +24,36 @@ def ours_eager(name: str, x: np.ndarray, hidden: int) -> Once:
 
 
 def ours_compiled(name: str, x: np.ndarray, hidden: int) -> Once:
+    import tinygrad_rnn as tg
+
     return _ours(tg.compile(cells.cell(name, x.shape[2], hidden)), x, every=False)
 
 
+def ours_traced(name: str, x: np.ndarray, hidden: int) -> Once:
+    import inspector
+    import tinygrad_rnn as tg
+
+    compiled = tg.compile(cells.cell(name, x.shape[2], hidden))
+
+    def once() -> list[np.ndarray]:
+        run = tg.unroll(compiled, x)
+        trace = inspector.trace(run, run.outputs[-1].sum())
+        return [trace.parameter_gradient(parameter) for parameter in trace.parameters]
+
+    return once
+
+
 def ours_checkpointed(name: str, x: np.ndarray, hidden: int) -> Once:
+    import tinygrad_rnn as tg
+
     compiled = tg.compile(cells.cell(name, x.shape[2], hidden), checkpoint="sqrt")
     parameters = compiled.parameters()
     return lambda: [g.data for g in tg.grad(tg.unroll(compiled, x).outputs[-1].sum(), parameters)]
 
 
 def _ours(cell: Any, x: np.ndarray, every: bool) -> Once:
+    import tinygrad_rnn as tg
+
     parameters = cell.parameters()
 
     def once() -> list[np.ndarray]:
@@ -51,6 +67,9 @@ def _ours(cell: Any, x: np.ndarray, every: bool) -> Once:
 
 
 def torch_eager(name: str, x: np.ndarray, hidden: int) -> Once:
+    import torch
+
+    torch.set_num_threads(THREADS)
     recipe = cells.RECIPES[name]
     p = {k: torch.tensor(v, requires_grad=True) for k, v in cells.weights(name, x.shape[2], hidden).items()}
     xs = torch.tensor(x)
@@ -70,6 +89,9 @@ def torch_eager(name: str, x: np.ndarray, hidden: int) -> Once:
 
 
 def torch_nn(name: str, x: np.ndarray, hidden: int) -> Once:
+    import torch
+
+    torch.set_num_threads(THREADS)
     layer = getattr(torch.nn, name)(x.shape[2], hidden)
     layer.load_state_dict({f"{k}_l0": torch.tensor(v) for k, v in cells.weights(name, x.shape[2], hidden).items()})
     xs = torch.tensor(x)
@@ -83,6 +105,9 @@ def torch_nn(name: str, x: np.ndarray, hidden: int) -> Once:
 
 
 def jax_scan(name: str, x: np.ndarray, hidden: int) -> Once:
+    import jax
+    import jax.numpy as jnp
+
     recipe = cells.RECIPES[name]
     ops = SimpleNamespace(tanh=jnp.tanh, sigmoid=jax.nn.sigmoid)
     p = {key: jnp.asarray(value) for key, value in cells.weights(name, x.shape[2], hidden).items()}
@@ -103,6 +128,9 @@ def jax_scan(name: str, x: np.ndarray, hidden: int) -> Once:
 
 
 def hips_autograd(name: str, x: np.ndarray, hidden: int) -> Once:
+    import autograd
+    import autograd.numpy as anp
+
     recipe = cells.RECIPES[name]
     ops = SimpleNamespace(tanh=anp.tanh, sigmoid=lambda v: 1 / (1 + anp.exp(-v)))
     p = cells.weights(name, x.shape[2], hidden)
@@ -164,9 +192,12 @@ PEERS: dict[str, Callable[[str, np.ndarray, int], Once]] = {
     "JAX scan": jax_scan,
     "HIPS autograd": hips_autograd,
     "NumPy by hand": numpy_by_hand,
+    plan.TRACED: ours_traced,
 }
 
 
-def can_run(peer: str, name: str) -> bool:
-    """Whether a peer has that cell."""
-    return (peer != "torch.nn" or name in cells.STANDARD) and (peer != "NumPy by hand" or name == "LSTM")
+def start(peer: str, name: str, shape: tuple[int, int, int, int]) -> Once:
+    """What a peer does once with a cell at (T, batch, inputs, hidden), on the same inputs as everybody."""
+    steps, batch, inputs, hidden = shape
+    x = np.random.default_rng(1).normal(size=(steps, batch, inputs)).astype(np.float32)
+    return PEERS[peer](name, x, hidden)

@@ -1,8 +1,7 @@
-"""`python benchmarks/startup.py`: what it costs to begin, in processor time, always in a process of its own."""
+"""What it costs to begin, in processor time, always in a process of its own."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -24,6 +23,15 @@ GOALS = {"import tinygrad_rnn": 0.25, "import inspector": 0.4, "inspector --help
 """Seconds that may not be exceeded."""
 
 
+def beginnings(quick: bool) -> dict[str, float]:
+    """Median seconds of each beginning."""
+    times: dict[str, list[float]] = {name: [] for name in BEGINNINGS}
+    for _ in range(1 if quick else 5):
+        for name, command in BEGINNINGS.items():
+            times[name].append(processor_seconds(command))
+    return {name: float(np.median(seconds)) for name, seconds in times.items()}
+
+
 def processor_seconds(command: list[str]) -> float:
     """Of one process, user's and system's."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -32,20 +40,3 @@ def processor_seconds(command: list[str]) -> float:
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
     return used.ru_utime + used.ru_stime
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    times = {name: [] for name in BEGINNINGS}
-    for _ in range(rounds):
-        for name, command in BEGINNINGS.items():
-            times[name].append(processor_seconds(command))
-    for name, seconds in times.items():
-        goal = f"  (at most {GOALS[name]:.2f})" if name in GOALS else ""
-        print(f"{name:<36} {np.median(seconds):6.3f} s{goal}")
-
-
-if __name__ == "__main__":
-    main()

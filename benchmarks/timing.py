@@ -1,40 +1,48 @@
-"""Times that can be compared: everybody in turn, in one process, so that whatever else the machine does falls on
-all.
+"""Times that can be compared, in two ways.
+
+In turn: everybody in one process, so that whatever else the machine does falls on all. Alone: each in a process of its
+own, where nobody else's threads, caches and garbage are; how one uses it, and what a disturbed machine disturbs.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import peers
+from plan import PEERS, Race
 
 _SETTLE, _ENOUGH = 0.06, 0.03
 """Seconds to let other threads fall asleep, and seconds worth timing."""
+_STEADY = 1.25
+"""Of the least time, the median of a process that was not disturbed; one above is measured once more."""
 
 
 class Time(NamedTuple):
-    """Milliseconds: the median and the quartiles."""
+    """Milliseconds: the median, the quartiles, and the least."""
 
     median: float
     low: float
     high: float
+    least: float
 
 
-def compare(name: str, shape: tuple[int, int, int, int], who: list[str], budget: float) -> dict[str, Any]:
-    """Time a cell at (T, batch, inputs, hidden) for everybody in `who`, in turn, for about `budget` seconds.
+def in_turn(race: Race, budget: float) -> dict[str, Any]:
+    """Time everybody in turn, for about `budget` seconds.
 
     Returns
     -------
     dict
         ``times``: by peer; ``ratios``: of ours compiled to each peer, the median of neighbouring runs and quartiles.
     """
-    steps, batch, inputs, hidden = shape
-    x = np.random.default_rng(1).normal(size=(steps, batch, inputs)).astype(np.float32)
-    runs = {peer: peers.PEERS[peer](name, x, hidden) for peer in who if peers.can_run(peer, name)}
+    runs = {peer: peers.start(peer, race.cell, race.shape) for peer in race.peers if peer in PEERS}
     expected = runs["ours compiled"]()
     for peer, run in runs.items():
         for ours, theirs in zip(expected, run(), strict=True):
@@ -48,6 +56,49 @@ def compare(name: str, shape: tuple[int, int, int, int], who: list[str], budget:
             clocked[peer].append(milliseconds(run))
         rounds += 1
     return {"times": {peer: _spread(times) for peer, times in clocked.items()}, "ratios": _ratios(clocked)}
+
+
+def alone(race: Race, budget: float) -> dict[str, Any]:
+    """Time everybody in a process of its own, one process after the other, for about `budget` seconds each.
+
+    All must find the same norms of gradients. A process whose median is far from its least time is started once more,
+    and the quicker of the two counts.
+
+    Returns
+    -------
+    dict
+        ``times``: by peer, over single runs.
+    """
+    times: dict[str, list[float]] = {}
+    expected = None
+    for peer in race.peers:
+        found = _process(peer, race, budget)
+        if found["time"][0] > _STEADY * found["time"][3]:
+            found = min(found, _process(peer, race, budget), key=lambda one: one["time"][0])
+        expected = found["norms"] if expected is None else expected
+        np.testing.assert_allclose(found["norms"], expected, rtol=5e-3, err_msg=f"{peer}, {race.cell} {race.shape}")
+        times[peer] = found["time"]
+    return {"times": times}
+
+
+def _process(peer: str, race: Race, budget: float) -> dict[str, Any]:
+    command = [sys.executable, __file__, peer, race.cell, *map(str, race.shape), str(budget)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def measure(peer: str, cell: str, shape: tuple[int, int, int, int], budget: float) -> dict[str, Any]:
+    """One peer, in this process: the norm of every gradient, and the time of single runs for `budget` seconds."""
+    run = peers.start(peer, cell, shape)
+    norms = [float(np.linalg.norm(gradient)) for gradient in run()]
+    run()
+    gc.collect()
+    times: list[float] = []
+    start = time.perf_counter()
+    while len(times) < 5 or time.perf_counter() - start < budget:
+        begin = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - begin) * 1e3)
+    return {"norms": norms, "time": _spread(times)}
 
 
 def milliseconds(run: peers.Once) -> float:
@@ -73,4 +124,18 @@ def _ratios(clocked: Mapping[str, list[float]]) -> dict[str, Time]:
 
 def _spread(numbers: Any) -> Time:
     low, middle, high = np.quantile(numbers, [0.25, 0.5, 0.75])
-    return Time(float(middle), float(low), float(high))
+    return Time(float(middle), float(low), float(high), float(np.min(numbers)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure one implementation alone, and print the result as JSON.")
+    parser.add_argument("peer", choices=peers.PEERS)
+    parser.add_argument("cell")
+    parser.add_argument("shape", nargs=4, type=int, metavar="N")
+    parser.add_argument("budget", type=float)
+    given = parser.parse_args()
+    print(json.dumps(measure(given.peer, given.cell, tuple(given.shape), given.budget)))
+
+
+if __name__ == "__main__":
+    main()

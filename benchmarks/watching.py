@@ -1,8 +1,7 @@
 """What it costs to watch a PyTorch model: its training step alone, watched, looked at; and the replay.
 
-Run it with ``python benchmarks/watching.py``, or ``--case 1000 32 256 512 2 2`` for steps, batch, inputs, units,
-layers and directions. Steps are timed in turn, in processor time, of which the least is given; memory in a process of
-its own.
+Steps are timed in turn, in processor time, of which the least is given; memory in a process of its own. A case is
+steps, batch, inputs, units, layers and directions; ``python benchmarks/watching.py 1000 32 256 512 2 2`` measures any.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import torch
 import inspector
 
 CASES = [(100, 1, 8, 16, 1, 1), (100, 16, 32, 64, 1, 1), (100, 32, 128, 256, 1, 1), (200, 32, 256, 512, 1, 1)]
-REPEATS = 40
+REPEATS = 30
 
 
 def step_of(case: Sequence[int]) -> tuple[Any, Callable[[], None]]:
@@ -47,8 +46,15 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def measure(case: Sequence[int]) -> str:
-    """A row of the table."""
+def watched(quick: bool) -> list[dict[str, Any]]:
+    """A row for each case."""
+    return [row(case) for case in (CASES[:1] if quick else CASES)]
+
+
+def row(case: Sequence[int]) -> dict[str, Any]:
+    """Milliseconds of a training step alone, what of it is added where it is watched but not looked at, and where it
+    is; seconds of the replay, and gigabytes that both add to the peak.
+    """
     (_, alone_step), (counted, every_step), (module, step) = (step_of(case) for _ in range(3))
     inspector.watch(counted, every=10**9)
     watching = inspector.watch(module)
@@ -58,12 +64,25 @@ def measure(case: Sequence[int]) -> str:
             took = seconds(one)
             times += [took] if repeat else []  # of the first, all are looked at
     alone, every, looked = (min(times) for times in found.values())
+    replays = [_replay(step, watching) for _ in range(2)]
+    command = [sys.executable, __file__, "--memory", *map(str, case)]
+    added = float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return {
+        "case": tuple(case),
+        "step": 1e3 * alone,
+        "watched": every / alone - 1,
+        "looked at": looked / alone - 1,
+        "first replay": replays[0],
+        "replay": replays[1],
+        "agreement": watching[""].agreement,
+        "GB": added,
+    }
+
+
+def _replay(step: Callable[[], None], watching: Any) -> float:
+    step()
     seen = watching[""]
-    replay = seconds(lambda: (seen.trace(), seen.agreement))
-    return (
-        f"{'x'.join(map(str, case)):>22}  {1e3 * alone:10.2f} ms  {every / alone - 1:+8.1%}  {looked / alone - 1:+9.1%}"
-        f"  {replay:8.2f} s ({replay / alone:5.1f} steps)  {seen.agreement:.1e}"
-    )
+    return seconds(lambda: (seen.trace(), seen.agreement))
 
 
 def memory(case: Sequence[int]) -> float:
@@ -79,17 +98,10 @@ def memory(case: Sequence[int]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", nargs=6, type=int, metavar="N")
+    parser.add_argument("case", nargs=6, type=int, metavar="N")
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.memory:
-        print(f"{memory(options.case):.2f}")
-        return
-    print(f"{'LSTM':>22}  {'training step':>13}  {'watched':>8}  {'looked at':>9}  {'replay':>24}  agreement  memory")
-    for case in [options.case] if options.case else CASES:
-        own = [sys.executable, __file__, "--memory", "--case", *map(str, case)]
-        more = subprocess.run(own, check=True, capture_output=True, text=True).stdout.strip()
-        print(f"{measure(case)}  {more:>6} GB", flush=True)
+    print(memory(options.case) if options.memory else row(options.case))
 
 
 if __name__ == "__main__":
