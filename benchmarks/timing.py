@@ -21,7 +21,7 @@ from plan import PEERS, Race
 
 _SETTLE, _ENOUGH = 0.06, 0.03
 """Seconds to let other threads fall asleep, and seconds worth timing."""
-_STEADY = 1.25
+_STEADY = 1.3
 """Of the least time, the median of a process that was not disturbed; one above is measured once more."""
 
 
@@ -34,8 +34,8 @@ class Time(NamedTuple):
     least: float
 
 
-def in_turn(race: Race, budget: float) -> dict[str, Any]:
-    """Time everybody in turn, for about `budget` seconds.
+def in_turn(race: Race, budget: float, least: int = 5) -> dict[str, Any]:
+    """Time everybody in turn, for about `budget` seconds and at least so many rounds.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def in_turn(race: Race, budget: float) -> dict[str, Any]:
         run()
     clocked: dict[str, list[float]] = {peer: [] for peer in runs}
     start, rounds = time.perf_counter(), 0
-    while rounds < 5 or time.perf_counter() - start < budget:
+    while rounds < least or time.perf_counter() - start < budget:
         gc.collect()
         for peer, run in runs.items():
             clocked[peer].append(milliseconds(run))
