@@ -121,8 +121,8 @@ def _alone_ratio(row: Results, peer: str, of: str = "ours compiled") -> float | 
 
 
 def _startup(results: Results) -> str:
-    rows = [[f"`{name}`", f"{seconds:.3f}"] for name, seconds in results["startup"].items()]
-    return _table(["", "processor seconds"], rows)
+    rows = [[f"`{row['what']}`", f"{row['seconds']:.3f}", _digits(row["at most"])] for row in results["startup"]]
+    return _table(["", "processor seconds", "at most, by aim"], rows)
 
 
 def _compiled(results: Results) -> str:
@@ -195,9 +195,9 @@ def _watched(results: Results) -> str:
     for row in results["watching"]:
         steps, batch, inputs, units, *_ = row["case"]
         replay = f"{1e3 * row['replay']:.0f} ms ({1e3 * row['replay'] / row['step']:.1f} steps)"
-        added = [f"{row['watched']:+.1%}", f"{row['looked at']:+.1%}", replay, f"{row['GB']:.2f}"]
+        added = [f"{row['watched']:+.1%}", f"{row['looked at']:+.1%}", replay, f"{row['MB']:.0f}"]
         rows.append([f"({steps}, {batch}, {inputs}, {units})", f"{row['step']:.1f}", *added])
-    head = ["LSTM: (T, batch, inputs, units)", "training step, ms", "passed over", "looked at", "replay", "GB more"]
+    head = ["LSTM: (T, batch, inputs, units)", "training step, ms", "passed over", "looked at", "replay", "MB more"]
     return _table(head, rows)
 
 

@@ -53,7 +53,7 @@ def watched(quick: bool) -> list[dict[str, Any]]:
 
 def row(case: Sequence[int]) -> dict[str, Any]:
     """Milliseconds of a training step alone, what of it is added where it is watched but not looked at, and where it
-    is; seconds of the replay, and gigabytes that both add to the peak.
+    is; seconds of the replay, and megabytes that both add to the peak.
     """
     (_, alone_step), (counted, every_step), (module, step) = (step_of(case) for _ in range(3))
     inspector.watch(counted, every=10**9)
@@ -75,7 +75,7 @@ def row(case: Sequence[int]) -> dict[str, Any]:
         "first replay": replays[0],
         "replay": replays[1],
         "agreement": watching[""].agreement,
-        "GB": added,
+        "MB": added,
     }
 
 
@@ -86,14 +86,14 @@ def _replay(step: Callable[[], None], watching: Any) -> float:
 
 
 def memory(case: Sequence[int]) -> float:
-    """Gigabytes more than the training alone took at its peak."""
+    """Megabytes more than the training alone took at its peak."""
     module, step = step_of(case)
     step()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with inspector.watch(module) as watching:
         step()
     _ = watching[""].trace(), watching[""].agreement
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
 
 
 def main() -> None:
