@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -53,17 +55,68 @@ def test_no_time_is_told_elsewhere(report: ModuleType) -> None:
         assert re.findall(r"\d ?(?:ms|µs|s of processor time)\b", rest) == [], page.name
 
 
-def test_other_results_write_another_page(report: ModuleType) -> None:
-    results = {"machine": {"date": "2026-01-01"}, "compile": {"cold": 12.345, "from cache": 0.678}}
-    page = "before\n\n<!-- measured: eager -->\n\nold\n\n<!-- /measured -->\n\nafter"
-    assert report.renewed(page, results) == page, "what was not measured stays"
-    times = {peer: [4.0, 3.0, 5.0, 2.0] for peer in ("ours compiled", "ours eager", "PyTorch eager", report.TRACED)}
-    shapes = (report.SMALL, report.MIDDLE, report.LARGE, report.LONG)
-    results["alone"] = [{"cell": "LSTM", "shape": list(shape), "times": times} for shape in shapes]
-    told = report.renewed(page, results)
-    words = " ".join(told.split())
-    assert "takes 1.00, 1.00 and 1.00 times" in words and "compiles in 12.3 s" in words and "0.68 s" in words
-    assert told.startswith("before\n\n") and told.endswith("\n\nafter") and "old" not in told
+def made_up(bench: ModuleType) -> dict[str, Any]:
+    """Results of a whole run, every time a number of its own."""
+    plan, drawing, numbers = (importlib.import_module("plan"), importlib.import_module("drawing"), itertools.count(3))
+
+    def time() -> list[float]:
+        whole = next(numbers)
+        return [whole + tenths for tenths in (0.3, 0.2, 0.4, 0.1)]
+
+    races = [
+        {
+            "cell": race.cell,
+            "shape": list(race.shape),
+            "times": {peer: time() for peer in race.peers},
+            "ratios": {peer: time() for peer in race.peers if peer not in ("ours compiled", plan.TRACED)},
+        }
+        for race in plan.races(False)
+    ]
+    ratio = {"ours": 1.0, "other": 2.0, "ratio": [0.5, 0.4, 0.6]}
+    watched = {"step": 1.25, "watched": 0.02, "looked at": 0.03, "replay": 0.01, "MB": 4.0, "agreement": 1e-7}
+    return {
+        "machine": bench.machine(),
+        "pulses": [1.0, 1.25],
+        "startup": [{"what": "python", "seconds": 0.125, "at most": None}],
+        "compile": {"cold": 12.345, "from cache": 0.678},
+        "alone": races,
+        "in turn": races,
+        "memory": [{"shape": [1, 2, 3, 4], "mode": "full", "seconds": 0.5, "peak MB": 77.0}] * 2,
+        "ensemble": {"members": 1000, "seconds": 0.25, "eager seconds": 33.0},
+        "analysis": {
+            "long": [{"steps": steps, "seconds": {"trace": 0.5, "weights": 1.5}} for steps in (1000, 2000)],
+            "reach": dict.fromkeys(("rnn", "gru", "lstm"), ratio),
+            "jacobians": [{"dtype": "float64", "compiled": compiled, **ratio} for compiled in (False, True)],
+        },
+        "drawing": [
+            {"what": what, "level": level, "steps": steps, "first": 1.5, "again": 0.5, "SVG MB": 2.0, "peak MB": 3.0}
+            for what, level, steps in drawing.CASES
+        ],
+        "watching": [{"case": [100, 1, 8, 16, 1, 1], **watched}],
+        "sweeps": {},
+    }
+
+
+def test_a_whole_run_is_written_everywhere(bench: ModuleType, report: ModuleType) -> None:
+    results = json.loads(json.dumps(made_up(bench)))
+    assert {*results} == {"machine", "pulses", *bench.PARTS}
+    for name in report.BLOCKS:
+        page = f"before\n\n<!-- measured: {name} -->\n\nold\n\n<!-- /measured -->\n\nafter"
+        told = report.renewed(page, results)
+        assert "\nold\n" not in told and told.startswith("before\n\n<!-- measured") and told.endswith("-->\n\nafter")
+        assert not re.search(r"None|nan|[{}\[]\d", told)
+        assert report.renewed(told, results) == told
+        assert all(len(line) <= 120 or line.startswith("|") for line in told.splitlines())
+    page = report.as_page(results)
+    assert "| LSTM | 3.10 (3.30) |" in page and "up to 1.25 times" in page and "compiles in 12.3 s" not in page
+    assert all(f"## {part}" in page for part in ("Startup", "Compile", "Memory", "Analysis", "Drawing", "Watching"))
+
+
+def test_what_was_not_measured_stays(bench: ModuleType, report: ModuleType) -> None:
+    results = made_up(bench)
+    del results["compile"]
+    page = "<!-- measured: eager -->\n\nold\n\n<!-- /measured -->"
+    assert report.renewed(page, results) == page
 
 
 def test_an_unknown_place_is_an_error(report: ModuleType) -> None:
