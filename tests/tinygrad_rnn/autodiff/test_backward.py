@@ -237,3 +237,45 @@ def test_jacobian_runs_each_rule_once(monkeypatch: pytest.MonkeyPatch) -> None:
     jacobian = tg.jacobian(tg.tanh(x), x)
     np.testing.assert_allclose(jacobian, np.diag(1 - np.tanh(x.data) ** 2), rtol=1e-12)
     assert len(calls) == 1
+
+
+def test_a_leaf_may_ask_for_its_gradient_when_it_was_used_already() -> None:
+    """What stands between it and the output was recorded without asking for one."""
+    weight, x = tg.tensor([1.0, 2.0], requires_grad=True), tg.tensor([3.0, 4.0])
+    loss = tg.sum((x * 5.0) * weight) + tg.sum(x * x)
+    x.requires_grad = True
+    np.testing.assert_array_equal(tg.grad(loss, [weight, x])[1].data, [11.0, 18.0])
+    loss.backward()
+    assert x.grad is not None and x.grad.tolist() == [11.0, 18.0]
+
+
+def test_parameters_may_ask_for_gradients_after_the_run() -> None:
+    cell = tg.cells.GRUCell(2, 3, seed=0)
+    x = tg.tensor(np.ones((4, 1, 2)), requires_grad=True)
+    expected = tg.grad(tg.unroll(cell, x).outputs[-1].sum(), cell.parameters())
+    for parameter in cell.parameters():
+        parameter.requires_grad = False
+    loss = tg.unroll(cell, x).outputs[-1].sum()
+    for parameter in cell.parameters():
+        parameter.requires_grad = True
+    loss.backward()
+    for parameter, gradient in zip(cell.parameters(), expected, strict=True):
+        np.testing.assert_allclose(parameter.grad, gradient.data, rtol=1e-12)
+        assert np.abs(parameter.grad).max() > 0
+
+
+def test_nothing_to_sum_over_leaves_a_gradient_of_zeros() -> None:
+    bias = tg.tensor(np.ones(4), requires_grad=True)
+    tg.sum(tg.tensor(np.ones((0, 4)), requires_grad=True) + bias).backward()
+    assert bias.grad is not None and bias.grad.tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_gradients_share_no_memory(rows: int) -> None:
+    x, bias = (tg.tensor(np.ones(shape), requires_grad=True) for shape in ((rows, 4), (4,)))
+    cotangent = np.ones((rows, 4))
+    (x + bias).backward(cotangent)
+    cotangent[...] = 7.0
+    assert x.grad is not None and bias.grad is not None
+    x.grad[...] = 5.0
+    assert bias.grad.tolist() == [rows] * 4
