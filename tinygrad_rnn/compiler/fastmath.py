@@ -15,7 +15,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 __all__ = ["BOUNDS", "FUNCTIONS"]
@@ -40,8 +40,6 @@ def _reinterpret(source: Any, target: Any) -> Any:
 _bits_32, _from_bits32 = _reinterpret(types.float32, types.int32), _reinterpret(types.int32, types.float32)
 _bits_64, _from_bits64 = _reinterpret(types.float64, types.int64), _reinterpret(types.int64, types.float64)
 
-_jit = njit(nogil=True, error_model="numpy", fastmath={"contract"})
-
 _f, _i = np.float32, np.int32
 _ROUND_32, _ROUND_64 = _f(1.5 * 2**23), 1.5 * 2.0**52
 """Added to a number and taken off again, they round it to a whole one, whose value stands in the lowest bits."""
@@ -52,7 +50,6 @@ _HIGH_64, _LOW_64 = 0.6931471803691238, 1.9082149292705877e-10
 _B = tuple(1 / math.factorial(k) for k in range(2, 15))
 
 
-@_jit
 def _reduce_32(x: Any) -> Any:
     """Give n and exp(r) - 1."""
     shifted = x * _LOG2E_32 + _ROUND_32
@@ -62,7 +59,6 @@ def _reduce_32(x: Any) -> Any:
     return _bits_32(shifted) - _ZERO_32, p * r * r + r
 
 
-@_jit
 def exp_float32(x: Any) -> Any:
     y = _f(89.0) if x > _f(89.0) else x
     y = _f(-104.0) if y < _f(-104.0) else y
@@ -73,12 +69,10 @@ def exp_float32(x: Any) -> Any:
     return x if x != x else (p + _f(1)) * first * second
 
 
-@_jit
 def sigmoid_float32(x: Any) -> Any:
     return _f(1) / (_f(1) + exp_float32(-x))
 
 
-@_jit
 def tanh_float32(x: Any) -> Any:
     size = abs(x)
     y = _f(10.0) if size > _f(10.0) else size
@@ -90,7 +84,6 @@ def tanh_float32(x: Any) -> Any:
     return x if x != x else t
 
 
-@_jit
 def _reduce_64(x: Any) -> Any:
     """Give n and exp(r) - 1."""
     shifted = x * 1.4426950408889634 + _ROUND_64
@@ -102,7 +95,6 @@ def _reduce_64(x: Any) -> Any:
     return _bits_64(shifted) - _ZERO_64, p * r * r + r
 
 
-@_jit
 def exp_float64(x: Any) -> Any:
     y = 710.0 if x > 710.0 else x
     y = -746.0 if y < -746.0 else y
@@ -114,12 +106,10 @@ def exp_float64(x: Any) -> Any:
     return x if x != x else (p + 1.0) * first * second
 
 
-@_jit
 def sigmoid_float64(x: Any) -> Any:
     return 1.0 / (1.0 + exp_float64(-x))
 
 
-@_jit
 def tanh_float64(x: Any) -> Any:
     size = abs(x)
     y = 20.0 if size > 20.0 else size
@@ -131,12 +121,10 @@ def tanh_float64(x: Any) -> Any:
     return x if x != x else t
 
 
-@_jit
 def erf_float32(x: Any) -> Any:
     return _f(math.erf(x))
 
 
-@_jit
 def erf_float64(x: Any) -> Any:
     return math.erf(x)
 
@@ -151,4 +139,4 @@ FUNCTIONS = {
     "erf_float32": erf_float32,
     "erf_float64": erf_float64,
 }
-"""By the name that loops call them."""
+"""By the name that loops call them; :mod:`tinygrad_rnn.compiler.lowering` writes them out at each call."""

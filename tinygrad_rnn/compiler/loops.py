@@ -91,7 +91,8 @@ class Loop:
         """Make machine code of the plan, at the first run."""
         self._planned = False
         try:
-            self._compiled = kernels.load(self.source.text, [self._kinds[name] for name in self.source.buffers])
+            kinds = [self._kinds[name] for name in self.source.buffers]
+            self._compiled = kernels.load(self.source.text, kinds, self.who)
         except ImportError as error:
             self.problem = f"Numba does not load ({error})"
             warn_of(self.who, self.problem)

@@ -17,14 +17,14 @@ from .stages import Load, Nest, Plan, Product, Store, layout_of
 
 __all__ = ["Source", "write"]
 
-_ROWS = {Row.ONLY: "zero", Row.NOW: "k", Row.NEXT: "k + one", Row.EVEN: "k & one", Row.ODD: "(k + one) & one"}
-"""The row of timestep k. Whole numbers are unsigned throughout: a signed index might count from the end, and
-the compiler could not see that a loop walks through memory in order."""
+_ROWS = {Row.NOW: "k", Row.NEXT: "(k + one)", Row.EVEN: "(k & one)", Row.ODD: "((k + one) & one)"}
+"""The row of timestep k, in buffers that have more than one."""
 
 _FLUSH = 0x8040
 """See :mod:`tinygrad_rnn.compiler.denormals`."""
 
 _FILL = {"sum": "0", "max": "-np.inf", "min": "np.inf"}
+_UPDATE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 
 class Source:
@@ -59,7 +59,10 @@ class Source:
 
     def start(self, place: Place) -> str:
         """Where in its buffer a value of timestep k begins."""
-        return f"({_ROWS[place.row]}) * {self.size(place.size)} + {self.size(place.offset)}"
+        terms = [] if place.row is Row.ONLY else [f"{_ROWS[place.row]} * {self.size(place.size)}"]
+        if place.offset:
+            terms.append(self.size(place.offset))
+        return " + ".join(terms) or "zero"
 
 
 def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Source:
@@ -78,9 +81,9 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
     for stage in plan.stages:
         body += _product(source, plan, stage) if isinstance(stage, Product) else _nest(source, plan, stage)
     if carried:
-        body.append("if cut > zero and k + shift > zero and (k + shift) % cut == zero:")
+        body += ["if cut > zero:", "    if k + shift > zero and (k + shift) % cut == zero:"]
         for place in carried:
-            body += [f"    {line}" for line in _fill_loop(source, place, place.size, "0")]
+            body += [f"        {line}" for line in _fill_loop(source, place, place.size, "0")]
     arguments = ", ".join(
         ["start", "stop", "cut", "shift", "blas", "d", *(f"b{k}" for k in range(len(source.buffers)))]
     )
@@ -125,8 +128,10 @@ def _nest(source: Source, plan: Plan, nest: Nest) -> list[str]:
     for place in _places(loads, stores):
         key = (place.buffer, place.row, place.offset)
         if key not in starts:
-            starts[key] = f"o{len(starts)}"
-            lines.append(f"{starts[key]} = {source.start(place)}")
+            starts[key] = source.start(place)
+            if starts[key] != "zero":
+                lines.append(f"o{len(starts)} = {starts[key]}")
+                starts[key] = f"o{len(starts)}"
     at: dict[int, list[str]] = {level: [] for level in range(depth + 1)}
     behind: dict[int, list[str]] = {level: [] for level in range(depth + 1)}
     for load in loads:
@@ -164,8 +169,7 @@ def _write_store(
     if level < depth:
         at[level].append(f"{name} = {_name(kind)}({_FILL[store.how]})")
         behind[level].append(f"{target} = {name}")
-    update = f"{name} + v{store.value}" if store.how == "sum" else f"{store.how}({name}, v{store.value})"
-    at[depth].append(f"{name} = {update}")
+    at[depth].append(f"{name} = {EXPRESSIONS[_UPDATE[store.how]].format(f'v{store.value}', name)}")
 
 
 def _fill(source: Source, store: Store) -> list[str]:
@@ -185,13 +189,14 @@ def _depth(place: Place) -> int:
 
 
 def _element(source: Source, starts: Any, place: Place) -> str:
-    terms = [starts[place.buffer, place.row, place.offset]]
+    start = starts[place.buffer, place.row, place.offset]
+    terms = [] if start == "zero" else [start]
     for axis, stride in enumerate(place.strides):
         if stride == 1 and axis == len(place.strides) - 1:
             terms.append(f"i{axis}")
         elif stride:
             terms.append(f"i{axis} * {source.size(stride)}")
-    return f"{source.buffer(place.buffer)}[{' + '.join(terms)}]"
+    return f"{source.buffer(place.buffer)}[{' + '.join(terms) or 'zero'}]"
 
 
 def _collapse(nest: Nest) -> tuple[tuple[int, ...], list[Load], list[Store]]:
@@ -229,7 +234,7 @@ def _expression(plan: Plan, step: Instruction) -> str:
         common = result if result.kind == "f" else np.result_type(*kinds)
         operands = [_operand(o, types, common) for o in step.operands]
     text = EXPRESSIONS[step.op.name].format(*operands, t=_name(result))
-    return text if result.kind == "b" else f"{_name(result)}({text})"
+    return text if result.kind in "bf" else f"{_name(result)}({text})"  # whole numbers would be of 64 bits
 
 
 def _operand(operand: Operand, types: Any, kind: np.dtype[Any]) -> str:

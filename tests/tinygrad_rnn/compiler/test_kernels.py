@@ -9,6 +9,8 @@ import platform
 import stat
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -274,3 +276,61 @@ def test_names_that_users_give_never_reach_the_text(folder: Path) -> None:
         run_ = tg.unroll(tg.compile(Hostile(2, 3, seed=0), backend="numba"), np.ones((3, 1, 2)))
     assert run_.tape is not None
     assert all("SystemExit" not in path.read_text() for path in folder.glob("*.py"))
+
+
+def test_who_waits_is_told_what_for(folder: Path, monkeypatch: Any, caplog: Any) -> None:
+    """While it compiles, not after; and nothing where it is soon done."""
+    compile_ = kernels._compile
+
+    def slowly(*arguments: Any) -> Any:
+        until = time.monotonic() + 30
+        while not caplog.messages and time.monotonic() < until:
+            time.sleep(0.001)
+        return compile_(*arguments)
+
+    monkeypatch.setattr(kernels, "_PATIENCE", 100)
+    run(9.0)
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert not caplog.messages and all(timer.finished.is_set() for timer in timers)
+    monkeypatch.setattr(kernels, "_compile", slowly)
+    monkeypatch.setattr(kernels, "_PATIENCE", 0.01)
+    cell = tg.cells.RNNCell(2, 3, seed=0)
+    tg.unroll(tg.compile(cell, backend="numba"), np.ones((3, 2, 2)))
+    (message,) = caplog.messages
+    assert (
+        message.startswith("tinygrad_rnn is compiling RNNCell(2, 3), which takes some seconds")
+        and str(folder) in message
+    )
+
+
+SLOW = """
+import logging, sys, time
+from tinygrad_rnn.compiler import kernels
+kernels._PATIENCE = 0.0
+kernels._compile = lambda *arguments: time.sleep(0.5)
+if len(sys.argv) > 1:
+    logging.getLogger("tinygrad_rnn").setLevel(logging.ERROR)
+kernels.load("", [], "a cell")
+"""
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_the_word_goes_to_stderr_and_can_be_silenced(silent: bool) -> None:
+    command = [sys.executable, "-c", SLOW, *["silent"] * silent]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not done.stdout
+    assert done.stderr.count("\n") == (0 if silent else 1) and ("compiling a cell" in done.stderr) is not silent
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_reductions_keep_what_is_no_number(name: str) -> None:
+    class Extreme(tg.Cell):
+        def step(self, x: Any, state: Any) -> Any:
+            return (state.h * 0.5 + getattr(tg, name)(x, axis=-1, keepdims=True),)
+
+    cell = Extreme(3, 3)
+    x = np.random.default_rng(0).normal(size=(2, 3, 3))
+    x[0, [0, 1, 2], [0, 1, 2]] = np.nan, np.inf, -np.inf
+    expected = tg.unroll(cell, x).stacked.data
+    assert np.isnan(expected).any() and not np.isnan(expected).all()
+    np.testing.assert_array_equal(tg.unroll(tg.compile(cell, backend="numba"), x).stacked.data, expected)
