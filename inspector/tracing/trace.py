@@ -342,6 +342,7 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     within: dict[tuple[str, int], Array] = {}
     node_norms: dict[int, float] = {}
     edge_norms: dict[tuple[int, int], float] = {}
+    sent: dict[int, tuple[Any, float]] = {}
     for node, total, edges in sweep(
         [loss], [np.ones(loss.shape, loss.dtype)], [*everything, *values.values(), *inside]
     ):
@@ -351,11 +352,13 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
             shares.add_inside(part, total)
             continue
         if not isinstance(node.op, Recurrent):
-            node_norms[node.id] = norm_of(total)
+            latest, norm = sent.pop(node.id, (None, 0.0))  # mostly all that arrives comes along one edge
+            node_norms[node.id] = norm if latest is total else norm_of(total)
         if node.id in wanted or node.id in shares.owner:
             found[node.id] = np.array(dense(total))
         for operand, contribution in edges:
-            edge_norms[node.id, operand] = norm_of(contribution)
+            norm = edge_norms[node.id, operand] = norm_of(contribution)
+            sent[node.inputs[operand].id] = contribution, norm
             shares.add(node, operand, contribution)
     gradients: dict[tuple[str, int], Array] = {}
     for key, value in values.items():
@@ -369,6 +372,7 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
         for name, parameter in run.cell.named_parameters()
     }
     names = in_order(run, gradients)
+    known = {id(array): node_norms[key] for key, array in found.items() if key in node_norms}
     return GradientTrace(
         run,
         loss,
@@ -377,7 +381,7 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
         MappingProxyType(node_norms),
         MappingProxyType(edge_norms),
         gradients,
-        {key: norm_of(gradient) for key, gradient in gradients.items()},
+        {key: known[id(g)] if id(g) in known else norm_of(g) for key, g in gradients.items()},
         {name: tuple(found) for name, found in shares.found.items()},
         wholes,
     )
@@ -467,7 +471,11 @@ def norm_of(cotangent: Any) -> float:
     square = float(np.dot(flat, flat))
     if _SMALL < square < _LARGE:  # nearly always; a trace asks hundreds of thousands of times
         return math.sqrt(square)
-    return float(norms(flat[None])[0])
+    peak = float(np.abs(flat).max(initial=0.0))
+    if not 0.0 < peak < math.inf:
+        return peak
+    flat = flat / peak
+    return math.sqrt(np.dot(flat, flat)) * peak
 
 
 _SMALL, _LARGE = 1e-280, 1e280
