@@ -16,17 +16,16 @@ from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.cotangent import dense
 from tinygrad_rnn.autodiff.sweep import Visit, sweep
+from tinygrad_rnn.recurrent.inner import HELD
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..tracing.trace import timestep_in
 from ..tracing.values import parts_of
+from .wide_sweep import Lanes, Seed, Step, joined, lanes_at_once, that_fit, wide_sweep
 
 Array = npt.NDArray[Any]
 
 __all__ = ["LossSteps", "Piece"]
-
-_BLOCK = 2560
-"""Numbers a state may have times loss steps swept together: what comes of it stays in the cache."""
 
 
 class Piece(NamedTuple):
@@ -73,7 +72,7 @@ class LossSteps:
     """
 
     def __init__(self, run: Run, loss: Tensor) -> None:
-        self.steps = len(run)
+        self.steps, self._at_once = len(run), lanes_at_once(run)
         self._cells = [part for _, part in parts_of(run)]
         names: list[str] = []
         self._single: dict[int, list[_Place]] = {}
@@ -98,21 +97,52 @@ class LossSteps:
         nodes = list(self._seeds)
         yield from self._pieces(nodes, [self._seeds[node] for node in nodes])
 
-    def blocks(self, apart: bool) -> Iterator[tuple[slice, Iterator[Piece]]]:
-        """The same for every loss step, in batches: a slice of steps, and pieces with these steps in front.
+    def each(self) -> Iterator[tuple[slice, Piece]]:
+        """The same for every loss step: a slice of steps, and a piece with these steps in front.
 
-        Steps swept together meet on edges that only some of them take, where the others have 0 times the derivative.
-        What is not finite there stays out of their gradients if they are kept `apart`, at the cost of a second look at
-        every edge.
+        Steps swept together meet on edges that only some of them take, where the others have 0 times the derivative,
+        which is no number if that is not finite; :meth:`each_apart` keeps it out.
+        """
+        if any(v.op is HELD and self._step_of(v) != self._step_of(v.inputs[1]) for v in self._states()):
+            yield from self.each_apart()
+            return
+        everything = [Seed(node, self._owner[node.id][1], cotangent) for node, cotangent in self._seeds.items()]
+        for first in range(0, self.steps, self._at_once):
+            yield from self._side_by_side([seed for seed in everything if 0 <= seed.lane - first < self._at_once])
+
+    def _side_by_side(self, seeds: Sequence[Seed]) -> Iterator[tuple[slice, Piece]]:
+        arriving: dict[tuple[int, _Place], list[Lanes]] = {}
+        for node, s, cotangent in seeds:
+            for place in self._whole.get(node.id, ()):
+                if not self._before(s, place):
+                    arriving.setdefault((node.id, place), []).append(Lanes(s, cotangent[None]))
+        for step, totals, sent in wide_sweep(seeds, self._states(), self._step_of):
+            cell, t = (step.cell, step.t) if step is not None else (None, None)
+            for key, lanes in sent.items():
+                for place in self._whole.get(key, ()):
+                    if self._comes_later(cell, t, place):
+                        arriving.setdefault((key, place), []).append(lanes)
+            for key, lanes in totals.items():
+                for place in self._single.get(key, ()):
+                    yield lanes.rows, Piece(place.name, place.t, key, lanes.array)
+                for place in self._whole.get(key, ()):
+                    if (key, place) in arriving:
+                        whole = joined(arriving.pop((key, place)))
+                        yield whole.rows, Piece(place.name, place.t, key, whole.array)
+
+    def each_apart(self) -> Iterator[tuple[slice, Piece]]:
+        """The same where something is not finite, which stays out of the gradients of steps that do not take its way,
+        at the cost of a second look at every edge.
         """
         widest = max((value.size for part in self._cells for value in part.states[0]), default=1)
-        size = int(np.clip(_BLOCK // widest, 16, self.steps))
-        senders = self._senders() if apart else {}
+        size = that_fit(widest)
+        senders = self._senders()
         for first in range(0, self.steps, size):
             rows = slice(first, min(first + size, self.steps))
             nodes = [node for node in self._seeds if rows.start <= self._owner[node.id][1] < rows.stop]
             seeds = [self._row(node, self._owner[node.id][1] - first, rows.stop - first) for node in nodes]
-            yield rows, self._pieces(nodes, seeds, partial(_only, senders, rows) if apart else None)
+            for piece in self._pieces(nodes, seeds, partial(_only, senders, rows)):
+                yield rows, piece
 
     @property
     def readers(self) -> list[int]:
@@ -198,13 +228,25 @@ class LossSteps:
     def _arrive(self, visit: Visit, arriving: dict[tuple[int, _Place], Any]) -> None:
         """Note what a later step, or what is no step of the cell, sends to its state."""
         node, _, edges = visit
-        cell, t = self._owner.get(node.id, (None, None)) if node.id not in self._outputs else (None, None)
+        step = self._step_of(node)
+        cell, t = (step.cell, step.t) if step is not None else (None, None)
         for operand, contribution in edges:
             target = node.inputs[operand].id
             for place in self._whole.get(target, ()):
-                if cell != place.cell or t is None or (t != place.t and not self._before(t, place)):
+                if self._comes_later(cell, t, place):
                     have = arriving.get((target, place))
                     arriving[target, place] = contribution if have is None else dense(have) + dense(contribution)
+
+    def _step_of(self, node: Tensor) -> Step | None:
+        """The step that an operation belongs to; what stands between a state and the output to none."""
+        if node.id not in self._owner or node.id in self._outputs:
+            return None
+        cell, t = self._owner[node.id]
+        return Step(self.steps - 1 - t if self._cells[cell].reverse else t, cell, t)
+
+    def _comes_later(self, cell: int | None, t: int | None, place: _Place) -> bool:
+        """Whether what reads a state is no step of its cell, or a later one."""
+        return cell != place.cell or t is None or (t != place.t and not self._before(t, place))
 
     def _before(self, t: int, place: _Place) -> bool:
         """Whether a step comes before that of a state, as the cell reads the sequence."""

@@ -300,14 +300,13 @@ def _by_loss_step(
 ) -> tuple[Array, Array]:
     """The map, and each entry's part in the direction of the total."""
     matrix, share = np.zeros((2, len(parts.names), parts.steps, parts.steps))
-    for rows, pieces in parts.blocks(apart):
-        for piece in pieces:
-            found = piece.gradient.astype(np.float64, copy=False).reshape(len(piece.gradient), -1)
-            place = (piece.name, rows, piece.t)
-            matrix[place] = np.hypot(matrix[place], norms(found))
-            scale = total[piece.name, piece.t]
-            if scale > 0:
-                share[place] += found @ (directions[piece.name, piece.t, piece.tensor].reshape(-1) / scale) / scale
+    for rows, piece in parts.each_apart() if apart else parts.each():
+        found = piece.gradient.astype(np.float64, copy=False).reshape(len(piece.gradient), -1)
+        place = (piece.name, rows, piece.t)
+        matrix[place] = np.hypot(matrix[place], norms(found))
+        scale = total[piece.name, piece.t]
+        if scale > 0:
+            share[place] += found @ (directions[piece.name, piece.t, piece.tensor].reshape(-1) / scale) / scale
     return matrix, share
 
 

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn import Scope, Stacked, Tensor
+from tinygrad_rnn import Scope, Tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.cotangent import dense
-from tinygrad_rnn.autodiff.primitives import sum_to
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
+from .weight_sums import Products, Use, WeightSums, formula, uses_of, within_blocks
+from .wide_sweep import Lanes, Seed, Step, lanes_at_once, mixes_directions, wide_sweep
+
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
+Reads = list[tuple[Tensor, int, Array]]
 
 __all__ = ["Kept", "direct", "kept"]
+
+_FEW = 8
+"""Steps that the loss reads up to which each is swept on its own; more go side by side."""
 
 
 class Kept(NamedTuple):
@@ -51,126 +58,99 @@ def kept(run: Run, loss: Tensor) -> dict[str, Kept]:
         Fixed windows are NaN where layers that read in different directions lie on top of each other: what crosses
         their cuts cannot be told from the two ends of a path.
     """
-    windows = np.arange(1, len(run) + 1)
-    blind = _mixes_directions(run)
-    parameters = dict(run.cell.named_parameters())
-    lagged, fixed = _Sums(parameters, len(run)), _Sums(parameters, len(run))
-    for use in _uses(run, loss):
-        by_lag = use.by_lag(blind)
-        lagged.add(use, by_lag)
-        if not blind:
-            last = windows - 1 - use.place % windows  # the largest lag within the block
-            fixed.add(use, np.cumsum(by_lag, axis=0)[np.minimum(last, len(by_lag) - 1)])
-    lost = math.nan if blind else 0.0
-    return {name: Kept(np.cumsum(lagged.of(name), axis=0), fixed.of(name) + lost) for name in parameters}
+    blind, count = mixes_directions(run), len(run)
+    parameters, reads = dict(run.cell.named_parameters()), list(direct(run, loss))
+    lagged, fixed = WeightSums(parameters, count), WeightSums(parameters, count)
+    steps = sorted({s for _, s, _ in reads})
+    if len(steps) <= _FEW:
+        for s in steps:
+            _add_alone(lagged, fixed, run, s, [read for read in reads if read[1] == s])
+    else:
+        at_once = lanes_at_once(run)
+        for first in range(0, count, at_once):
+            _add_together(lagged, fixed, run, [read for read in reads if first <= read[1] < first + at_once], blind)
+    by_lag, within, lost = lagged.of_parameters(), fixed.of_parameters(), math.nan if blind else 0.0
+    return {name: Kept(np.cumsum(by_lag[name], axis=0), within[name] + lost) for name in parameters}
 
 
-class _Use(NamedTuple):
-    """An operation that one timestep applies to a weight: to a parameter, or to what the step makes of parameters
-    alone.
+def _add_alone(lagged: WeightSums, fixed: WeightSums, run: Run, s: int, reads: Reads) -> None:
+    """The contributions to what the loss takes from one step: a window keeps the latest of them."""
+    count, outputs = len(run), [value for value, _, _ in reads]
+    uses, found = uses_of(run, outputs), {}
+    for node, total, _ in sweep(outputs, [cotangent for *_, cotangent in reads], [use.node for use in uses.values()]):
+        use = uses.get(node.id)
+        if use is not None:
+            if use.reverse not in found:
+                found[use.reverse] = WeightSums(dict(run.cell.named_parameters()), count)
+            lag = abs(s - use.t)
+            for weight, part in use.pull(total):
+                found[use.reverse].add(weight, slice(lag, lag + 1), part[None])
+    for reverse, by_lag in found.items():
+        last = _place(run, s, reverse) % np.arange(1, count + 1)
+        for weight, rows in by_lag.of_weights():
+            lagged.add(weight, slice(None), rows)
+            fixed.add(weight, slice(None), np.cumsum(rows, axis=0)[last])
 
-    `cotangents` (T, *shape) are those of its result, row s from what the loss takes from step s.
+
+def _add_together(lagged: WeightSums, fixed: WeightSums, run: Run, reads: Reads, both: bool) -> None:
+    """The contributions to what the loss takes from many steps, sent back side by side; on `both` sides of them where
+    paths can turn around.
     """
-
-    node: Tensor
-    operands: list[int]
-    t: int
-    reverse: bool
-    cotangents: Array
-
-    @property
-    def place(self) -> int:
-        """The place of the timestep in the order in which the cell reads."""
-        return len(self.cotangents) - 1 - self.t if self.reverse else self.t
-
-    def by_lag(self, both: bool) -> Array:
-        """The cotangents by the distance of loss and timestep; by `both` sides of it where paths can turn around."""
-        later, earlier = self.cotangents[self.t :], self.cotangents[: self.t + 1][::-1]
-        if not both:
-            return earlier if self.reverse else later
-        found = np.zeros((max(len(later), len(earlier)), *later.shape[1:]), later.dtype)
-        found[: len(later)] += later
-        found[1 : len(earlier)] += earlier[1:]
-        return found
-
-    def pull(self, rows: Array) -> Iterator[tuple[Tensor, Array]]:
-        """What cotangents of the result bring to each weight."""
-        node, op = self.node, self.node.op
-        assert op is not None
-        for k in self.operands:
-            rule, weight = op.rule(k), node.inputs[k]
-            if rule is not None:
-                part = rule(Batched(rows), node.data, *node.values, **node.attributes)
-                part = list(part)[k] if op.variadic else part
-                yield weight, dense(part if part.shape == weight.shape else sum_to(part, weight.shape)).array
-
-
-class _Sums:
-    """Sums of gradients of parameters, a row a lag or window."""
-
-    def __init__(self, parameters: dict[str, Tensor], rows: int) -> None:
-        self._parameters, self._rows = parameters, rows
-        self._names = {parameter.id: name for name, parameter in parameters.items()}
-        self._sums: dict[str, Floats] = {}
-
-    def add(self, use: _Use, cotangents: Array) -> None:
-        wanted = list(self._parameters.values())
-        for weight, part in use.pull(cotangents):
-            for node, total, _ in sweep([weight], [Batched(part)], wanted):
-                if node.id in self._names:
-                    self._add(self._names[node.id], dense(total).array)
-
-    def _add(self, name: str, part: Array) -> None:
-        if name not in self._sums:  # laid out in memory like the parts, which are transposed more often than not
-            whole = np.broadcast_to(part[:1], (self._rows, *part.shape[1:]))
-            order = np.argsort([-abs(stride) for stride in part.strides[1:]], kind="stable") + 1
-            shape = [self._rows, *(whole.shape[k] for k in order)]
-            self._sums[name] = np.zeros(shape).transpose(0, *(np.argsort(order) + 1))
-        self._sums[name][: len(part)] += part
-
-    def of(self, name: str) -> Floats:
-        return self._sums.get(name, np.zeros((self._rows, *self._parameters[name].shape)))
+    uses = uses_of(run, [value for value, _, _ in reads])
+    steps = {
+        scope: Step(_place(run, t, part.reverse), k, t)
+        for k, part in enumerate(run.cells)
+        for t, scope in enumerate(part.scopes)
+    }
+    products: dict[Any, Products] = {}
+    seeds = [Seed(value, s, cotangent) for value, s, cotangent in reads]
+    for passage in wide_sweep(seeds, [use.node for use in uses.values()], partial(_step_in, steps)):
+        alike: dict[int, list[Use]] = {}
+        for key, lanes in passage.totals.items():
+            alike.setdefault(id(lanes), []).append(uses[key])
+        for together in alike.values():
+            one = together[0]
+            place = _place(run, one.t, one.reverse)
+            factors = {use.node.id: factor for use in together if (factor := use.factor()) is not None}
+            weights = [use.node.inputs[use.operands[0]] for use in together if use.node.id in factors]
+            for by_lag in _by_lag(passage.totals[one.node.id], one, both):
+                if not len(by_lag.array):
+                    continue
+                if factors:
+                    made = tuple(map(formula, weights))
+                    if made not in products:
+                        products[made] = Products(weights, len(run), not both)
+                    products[made].add(np.concatenate(list(factors.values()), axis=1), by_lag, place)
+                for use in together:
+                    if use.node.id not in factors:
+                        for weight, part in use.pull(Batched(by_lag.array)):
+                            lagged.add(weight, by_lag.rows, part.array)
+                        for weight, part in () if both else use.pull(Batched(within_blocks(by_lag, place, len(run)))):
+                            fixed.add(weight, slice(None), part.array)
+    for product in products.values():
+        for weight, by_lag_rows, within_rows in product.sums():
+            lagged.add(weight, slice(None), by_lag_rows)
+            fixed.add(weight, slice(None), within_rows)
 
 
-def _uses(run: Run, loss: Tensor) -> Iterator[_Use]:
-    """Every use of weights in the steps of a run, with the cotangents of its result by the step of the loss.
-
-    One ordinary sweep finds where the loss takes values from the run; one batched sweep sends them all back, the
-    contribution of step s in row s.
-    """
-    steps: dict[Scope | None, tuple[int, bool]]
-    steps = {scope: (t, part.reverse) for part in run.cells for t, scope in enumerate(part.scopes)}
-    outputs, cotangents = [], []
-    for value, s, cotangent in direct(run, loss):
-        rows = np.zeros((len(run), *value.shape), value.dtype)
-        rows[s] = cotangent
-        outputs.append(value)
-        cotangents.append(Batched(rows))
-    order = [node for node in ancestors(outputs) if node.scope is not None and node.scope.step in steps]
-    uses = _operands(order, outputs, {parameter.id for parameter in run.cell.parameters()})
-    for node, total, _ in sweep(outputs, cotangents, [node for node in order if node.id in uses]):
-        if node.id in uses:
-            yield _Use(node, uses[node.id], *steps[node.scope.step], dense(total).array)
+def _place(run: Run, t: int, reverse: bool) -> int:
+    """The place of a timestep in the order in which the cell reads."""
+    return len(run) - 1 - t if reverse else t
 
 
-def _operands(order: list[Tensor], outputs: list[Tensor], parameters: set[int]) -> dict[int, list[int]]:
-    """For each use of a weight, by the id of its result, which operands are weights.
+def _step_in(steps: dict[Scope, Step], node: Tensor) -> Step | None:
+    step = node.scope.step if node.scope is not None else None
+    return steps.get(step) if step is not None else None
 
-    A weight is a parameter, or what is made of weights alone within one timestep and used there only, such as the
-    transpose of a matrix. So no weight is as large as the cotangents of a whole batch of lags would be.
-    """
-    leaving = {value.id for value in outputs}
-    for node in order:
-        leaving.update(v.id for v in node.inputs if isinstance(v, Tensor) and v.scope is not node.scope)
-    weights, uses = set(parameters), {}
-    for node in order:
-        values = [k for k, v in enumerate(node.inputs) if isinstance(v, Tensor)]
-        made_of = [k for k in values if node.inputs[k].id in weights]
-        if made_of and len(made_of) == len(values) and node.id not in leaving:
-            weights.add(node.id)
-        elif made_of:
-            uses[node.id] = made_of
-    return uses
+
+def _by_lag(lanes: Lanes, use: Use, both: bool) -> Iterator[Lanes]:
+    """Cotangents by the distance of loss and timestep, from the side of it that the cell reads later, or both."""
+    at = use.t - lanes.first
+    if both or not use.reverse:
+        yield Lanes(max(0, -at), lanes.array[max(0, at) :])
+    if both or use.reverse:
+        earlier = lanes.array[: max(0, at if both else at + 1)][::-1]
+        yield Lanes(max(0, at - len(lanes.array) + 1, int(both)), earlier)
 
 
 def direct(run: Run, loss: Tensor) -> Iterator[tuple[Tensor, int, Array]]:
@@ -185,7 +165,7 @@ def direct(run: Run, loss: Tensor) -> Iterator[tuple[Tensor, int, Array]]:
     if loss.id in inside and at is not None:
         yield loss, at, np.ones(loss.shape, loss.dtype)
     wanted = [node for node in order if node.id in inside]
-    for node, _, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], wanted):
+    for node, _, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], wanted, ends=inside):
         for operand, contribution in edges if node.id not in inside else []:
             value = node.inputs[operand]
             at = _timestep(value, steps)
@@ -207,13 +187,3 @@ def _timestep(value: Tensor, steps: dict[Scope | None, int]) -> int | None:
     """Of a step's own value, or of one between two layers; none for weights and initial states."""
     step = value.scope.step if value.scope is not None else None
     return steps.get(step, value.timestep)
-
-
-def _mixes_directions(run: Run) -> bool:
-    """Whether a path can go through cells that read in both directions, one on top of the other."""
-    parts = [run]
-    for part in parts:
-        if isinstance(part.cell, Stacked) and len(part.children) > 1 and len({cell.reverse for cell in part.cells}) > 1:
-            return True
-        parts += part.children.values()
-    return False

@@ -276,8 +276,9 @@ def weights(run: Run, loss: Tensor) -> Weights:
 
     Notes
     -----
-    One batched sweep sends back what the loss takes from each step apart from the rest, so that time grows with T²
-    times the number of weights, and memory with T times that.
+    What the loss takes from each step is sent back apart from the rest. Of a loss that reads few steps time and memory
+    grow with T times the size of the weights; of one that reads all, steps are matrices that all of it goes through at
+    once, and what grows with T² is the product of these numbers.
 
     Examples
     --------

@@ -110,11 +110,10 @@ def both(run: Run, loss: tg.Tensor) -> None:
     """The vectors of all loss steps add up to the adjoint, exactly where the sweep can."""
     parts = LossSteps(run, loss)
     total = {piece[:3]: piece.gradient for piece in parts.total()}
-    for apart in (False, True):
+    for pieces in (parts.each(), parts.each_apart()):
         added: dict[Any, Any] = {}
-        for _, pieces in parts.blocks(apart):
-            for piece in pieces:
-                added[piece[:3]] = added.get(piece[:3], 0.0) + piece.gradient.sum(axis=0)
+        for _, piece in pieces:
+            added[piece[:3]] = added.get(piece[:3], 0.0) + piece.gradient.sum(axis=0)
         for key in added.keys() | total.keys():
             scale = np.abs(total.get(key, 0.0)).max(initial=1.0) if key in total else 1.0
             np.testing.assert_allclose(added.get(key, 0.0), total.get(key, 0.0), rtol=1e-9, atol=1e-12 * scale)
