@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +21,13 @@ from ..tracing.decay import decay_rate
 from ..tracing.nonlinearities import nonlinearities
 from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
-from ..tracing.trace import GradientTrace, norms
+from ..tracing.trace import GradientTrace
 from ..tracing.trace import trace as trace_of
 from .loss_steps import LossSteps
 from .stops import stops
-from .waterfall import Factor, Waterfall, waterfall
-from .whatif import WhatIf, rerun
+from .trials import Change, Trials, whole_norms
+from .waterfall import Factor, Waterfall, waterfall_of
+from .whatif import WhatIf
 
 __all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Outcome", "Remedy", "diagnose", "life", "outcome"]
 
@@ -53,18 +55,24 @@ class Remedy:
     half_life : float
         In steps, with the change; see :class:`~inspector.Decay`.
     tried : WhatIf
+        The run with the change, recorded when it is looked at.
     """
 
     change: str
     kept_before: float
     kept: float
     half_life: float
-    tried: WhatIf = field(repr=False)
+    _steps: int = field(repr=False)
+    _again: Callable[[], WhatIf] = field(repr=False, compare=False)
+
+    @cached_property
+    def tried(self) -> WhatIf:
+        return self._again()
 
     def __str__(self) -> str:
         return (
             f"{self.change}: {_kept(self.kept)} would arrive instead of {_kept(self.kept_before)},"
-            f" {life(self.half_life, len(self.tried.before.axes['t']))}"
+            f" {life(self.half_life, self._steps)}"
         )
 
 
@@ -124,7 +132,7 @@ class Diagnosis(Analysis):
 
     @np.errstate(all="ignore")
     def _text(self) -> str:
-        whole = _whole(self.trace)
+        whole = whole_norms(self.trace)
         lines = [f"{self.trace.label}, {counted(self.trace.steps, 'step')}: {self.finding}", f"  {sparkline(whole)}"]
         lines += [f"  - {one}" for one in self.evidence]
         if self.remedies:
@@ -170,7 +178,7 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     """
     run, loss = recorded(run, loss)
     found = trace_of(run, loss)
-    whole = _whole(found)
+    whole = whole_norms(found)
     verdict, kept, half_life = outcome(found, found.not_finite is None)
     far, near = _ends(whole, found)
     if verdict == "not finite":
@@ -180,7 +188,7 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     if len(run) == 1:
         finding = f"all is well: in a run of one step the gradient, of norm {whole[0]:.3g}, has nowhere to decay"
         return Diagnosis("well", finding, (), (), found.states[-1], 1.0, math.nan, None, found)
-    fall = waterfall(run, loss)
+    fall = waterfall_of(found)
     evidence, alone = [*_evidence(run, fall)], _alone(run, loss, far)
     rate = f"at t = {far} it is {_kept(kept)} of what it is at t = {near}, {life(half_life, len(run))}"
     finding = {
@@ -192,8 +200,13 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
         evidence.append(alone.words)
         if verdict == "well" and alone.lost:
             finding = f"well only because the loss reads {counted(alone.readers, 'step')}: {rate}"
-    remedies = () if verdict == "well" else tuple(_remedies(found, fall, kept, verdict))
-    return Diagnosis(verdict, finding, tuple(evidence), remedies, fall.state, kept, half_life, fall, found)
+    remedies: list[Remedy] = []
+    for one in () if verdict == "well" else _remedies(found, fall, kept, verdict):
+        if isinstance(one, Remedy):
+            remedies.append(one)
+        else:
+            evidence.append(one)
+    return Diagnosis(verdict, finding, tuple(evidence), tuple(remedies), fall.state, kept, half_life, fall, found)
 
 
 # ----------------------------------------------------------------------------------------- verdicts
@@ -210,7 +223,7 @@ class Outcome(NamedTuple):
 @np.errstate(all="ignore")
 def outcome(found: GradientTrace, is_finite: bool) -> Outcome:
     """The verdict on a trace, see :class:`Diagnosis`; `is_finite` says whether all values of the run are."""
-    whole = _whole(found)
+    whole = whole_norms(found)
     if not (is_finite and np.isfinite(whole).all()):
         return Outcome("not finite", math.nan, math.nan)
     far, near = _ends(whole, found)
@@ -221,21 +234,6 @@ def outcome(found: GradientTrace, is_finite: bool) -> Outcome:
     if len(whole) == 1:
         return Outcome("well", 1.0, math.nan)
     return Outcome("vanishes" if kept < VANISHES else "explodes" if kept > EXPLODES else "well", kept, half_life)
-
-
-def _whole(found: GradientTrace) -> Any:
-    """The norm of the gradient by all states together, at every timestep; a state without a value there has no
-    part in it.
-    """
-    return norms(
-        np.stack(
-            [
-                [norm if found.has(state, t) else 0.0 for t, norm in enumerate(found.norm(state))]
-                for state in found.states
-            ],
-            axis=1,
-        )
-    )
 
 
 def _ends(whole: Any, found: GradientTrace) -> tuple[int, int]:
@@ -339,26 +337,54 @@ def _typical(run: Run, factor: Factor | None) -> str:
 # ----------------------------------------------------------------------------------------- remedies
 
 
-def _remedies(found: GradientTrace, fall: Waterfall, kept: float, verdict: str) -> Iterator[Remedy]:
-    """Changes of gates on the way, and of the weights, that bring the gradient back into bounds."""
+def _remedies(found: GradientTrace, fall: Waterfall, kept: float, verdict: str) -> Iterator[Remedy | str]:
+    """Changes of gates on the way, and of the weights, that bring the gradient back into bounds; and in words which
+    cannot.
+    """
     factors = [fall.factors[part] for part in fall.names if part in fall.factors]
+    kinds: dict[tuple[str, str], list[float]] = {}
     for factor in factors:
         if _is_gate(found.run, factor.gate):
             sign = -1.0 if factor.closes != (verdict == "explodes") else 1.0
-            tried = _trial(found, kept, "bias", factor.gate)
-            yield from _best(tried, [sign * more for more in _BIASES], kept)
-    for name in dict.fromkeys(factor.parameter for factor in factors if factor.parameter):
-        yield from _best(_trial(found, kept, "scale", name), _DOWN if verdict == "explodes" else _UP, kept)
+            kinds.setdefault(("bias", factor.gate), [sign * more for more in _BIASES])
+    for factor in factors:
+        if factor.parameter:
+            kinds.setdefault(("scale", factor.parameter), list(_DOWN if verdict == "explodes" else _UP))
+    trials, first = Trials(found), {kind: [_change(kind, much) for much in kinds[kind]] for kind in kinds}
+    trials.measure([change for changes in first.values() for change in changes])
+    idle = {kind for kind, changes in first.items() if trials.change_nothing(changes)}
+    finer = [between for kind in kinds if kind not in idle for between in _between(trials, kind, kinds[kind])]
+    trials.measure([_change(*one) for one in finer])
+    for kind, settings in kinds.items():
+        if kind in idle:
+            yield f"no {'bias in' if kind[0] == 'bias' else 'multiple of'} {kind[1]} changes what arrives"
+        else:
+            yield from _best(partial(_remedy, trials, kept, kind), settings, kept)
+
+
+def _change(kind: tuple[str, str], much: float) -> Change:
+    """Two digits are enough for advice."""
+    return Change(*kind, float(f"{much:.2g}"))
+
+
+def _between(
+    trials: Trials, kind: tuple[str, str], settings: Sequence[float]
+) -> Iterator[tuple[tuple[str, str], float]]:
+    """Where :func:`_best` may look around the best of some settings, if none of them is good enough."""
+    kept = []
+    for much in settings:
+        kept.append(_left(trials, _change(kind, much)))
+        if _GOAL <= kept[-1] <= 1 / _GOAL:
+            return
+    k = min(range(len(kept)), key=lambda k: _distance(kept[k]))
+    for j in (k - 1, k + 1):
+        if 0 <= j < len(settings):
+            yield from ((kind, settings[k] + (settings[j] - settings[k]) * n / 2**_FINER) for n in range(1, 2**_FINER))
 
 
 def _is_gate(run: Run, name: str) -> bool:
     values = [value for (own, _), value in run.names.items() if own == name]
     return bool(values) and all(value.op is not None and value.op.bounds == (0.0, 1.0) for value in values)
-
-
-def _trial(found: GradientTrace, kept: float, kind: str, name: str) -> Callable[[float], Remedy]:
-    """What comes of one kind of change, by how much of it there is; two digits are enough for advice."""
-    return lambda much: _remedy(rerun(found, **{kind: {name: float(f"{much:.2g}")}}), kept)  # type: ignore[arg-type]
 
 
 def _best(tried: Callable[[float], Remedy], settings: Sequence[float], kept: float) -> Iterator[Remedy]:
@@ -379,11 +405,17 @@ def _best(tried: Callable[[float], Remedy], settings: Sequence[float], kept: flo
         yield best
 
 
-def _remedy(tried: WhatIf, kept: float) -> Remedy:
-    whole = _whole(tried.traces[1])
-    far, near = _ends(whole, tried.traces[1])
-    now = float(whole[far] / whole[near]) if np.isfinite(whole).all() and whole[near] else math.inf
-    return Remedy(tried.change, kept, now, _half_life(whole, tried.traces[1]), tried)
+def _remedy(trials: Trials, kept: float, kind: tuple[str, str], much: float) -> Remedy:
+    change, found = _change(kind, much), trials.found
+    half_life = _half_life(trials.norms(change), found)
+    return Remedy(str(change), kept, _left(trials, change), half_life, found.steps, partial(trials.again, change))
+
+
+def _left(trials: Trials, change: Change) -> float:
+    """What is left of the gradient at the other end of time, with a change; infinite if that cannot be said."""
+    whole = trials.norms(change)
+    far, near = _ends(whole, trials.found)
+    return float(whole[far] / whole[near]) if np.isfinite(whole).all() and whole[near] else math.inf
 
 
 _distance: Callable[[float], float] = lambda kept: abs(math.log(kept)) if 0 < kept < math.inf else math.inf  # noqa: E731

@@ -31,7 +31,7 @@ from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace
 from ..tracing.trace import trace as trace_of
 
-__all__ = ["Factor", "Waterfall", "waterfall"]
+__all__ = ["Factor", "Waterfall", "waterfall", "waterfall_of"]
 
 SIDE = "side branches"
 
@@ -225,10 +225,14 @@ def waterfall(run: Run, loss: Tensor, state: str | None = None) -> Waterfall:
     values = state_values(run)
     if state is not None and state not in values:
         raise KeyError(f"waterfall: no state is called {state!r}; there are {', '.join(values)}")
-    trace = trace_of(run, loss)
-    names = _Names(run, loss)
+    return waterfall_of(trace_of(run, loss), state)
+
+
+def waterfall_of(trace: GradientTrace, state: str | None = None) -> Waterfall:
+    """:func:`waterfall` of a run of several steps that has been traced, every operation on record."""
+    run, names = trace.run, _Names(trace.run, trace.loss)
     found, factors = {}, {}
-    for name, series in values.items():
+    for name, series in state_values(run).items():
         if state in (None, name):
             factors[name] = names.factors = {}  # layers have the same names
             found[name] = _falls(trace, names, series, is_reversed(run, name))

@@ -21,7 +21,7 @@ from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import GradientTrace, trace
 
-__all__ = ["WhatIf", "rerun", "what_if"]
+__all__ = ["WhatIf", "bias_words", "rerun", "scale_words", "what_if"]
 
 Change = Callable[..., Any]
 
@@ -197,7 +197,7 @@ class _Edits:
         for node in self._nonlinear(name):
             assert node.tensor is not None and node.tensor.op is not None
             self._change(node, lambda was, z, op=node.tensor.op: op(z + more))
-        self.said.append(f"{more:+g} of bias in {name}")
+        self.said.append(bias_words(name, more))
 
     def scale(self, name: str, factor: float) -> None:
         """A parameter is multiplied."""
@@ -206,7 +206,7 @@ class _Edits:
             raise KeyError(f"what_if: no parameter is called {name!r}; there are {', '.join(parameters)}")
         if parameters[name] in self.graph:
             self._change(self.graph.find(parameters[name]), lambda was: was * factor)
-        self.said.append(f"{name} × {factor:g}")
+        self.said.append(scale_words(name, factor))
 
     def swap(self, name: str, other: Callable[[Tensor], Tensor]) -> None:
         """A gate has another nonlinearity."""
@@ -306,6 +306,16 @@ def _with(run: Run, new: Mapping[int, Tensor]) -> Run:
         names={key: new[value.id] for key, value in run.names.items()},
         children={name: _with(child, new) for name, child in run.children.items()},
     )
+
+
+def bias_words(name: str, more: float) -> str:
+    """What adding to the bias of a gate is called."""
+    return f"{more:+g} of bias in {name}"
+
+
+def scale_words(name: str, factor: float) -> str:
+    """What multiplying a parameter is called."""
+    return f"{name} × {factor:g}"
 
 
 def _short(value: Any) -> str:

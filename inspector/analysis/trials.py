@@ -1,0 +1,118 @@
+"""Changes of gates and weights tried on a run, many side by side: what is left of the gradient with each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_rnn.autodiff.ancestry import ancestors
+from tinygrad_rnn.recurrent.inner import HELD
+
+from ..tracing.trace import GradientTrace, norms
+from ..tracing.values import recorded_values
+from .side_by_side import side_by_side
+from .whatif import WhatIf, bias_words, rerun, scale_words
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+__all__ = ["Change", "Trials", "whole_norms"]
+
+_NUMBERS = 1 << 26
+"""How many the values of a run may be, for all changes that are tried side by side."""
+
+
+class Change(NamedTuple):
+    """More of a bias in a gate, or a parameter multiplied."""
+
+    kind: str
+    name: str
+    much: float
+
+    def __str__(self) -> str:
+        return (bias_words if self.kind == "bias" else scale_words)(self.name, self.much)
+
+
+class Trials:
+    """What comes of changes of a run.
+
+    Parameters
+    ----------
+    found : GradientTrace
+        Of the run as it is, every operation on record.
+    """
+
+    def __init__(self, found: GradientTrace) -> None:
+        self.found, self._whole, self._together = found, whole_norms(found), True
+        self._lost = 1e6 * float(np.finfo(found.run.cell.dtype).tiny)  # below it digits are missing
+        self._known: dict[Change, Floats] = {}
+
+    def measure(self, changes: Sequence[Change]) -> None:
+        """Try changes side by side; where that does not give the run as it is, each is tried when it is asked for."""
+        new = list(dict.fromkeys(change for change in changes if change not in self._known))
+        size = max(1, _NUMBERS // sum(node.size for node in ancestors([self.found.loss])) - 1)
+        for first in range(0, len(new) if self._together else 0, size):
+            lanes = new[first : first + size]
+            try:
+                rows = _side_by_side(self.found, lanes)
+            except (TypeError, ValueError):
+                self._together = False
+                return
+            self._together = np.allclose(rows[0], self._whole, rtol=1e-6, atol=self._lost)
+            if not self._together:
+                return
+            self._known |= dict(zip(lanes, rows[1:], strict=True))
+
+    def norms(self, change: Change) -> Floats:
+        """The norm of the gradient by all states together, with a change, (T,)."""
+        if change not in self._known:
+            self._known[change] = whole_norms(self.again(change).traces[1])
+        return self._known[change]
+
+    def again(self, change: Change) -> WhatIf:
+        """The run with a change."""
+        return rerun(self.found, **{change.kind: {change.name: change.much}})  # type: ignore[arg-type]
+
+    def change_nothing(self, changes: Sequence[Change]) -> bool:
+        """Whether the gradient by the states is the same with each of them."""
+        return all(np.allclose(self.norms(change), self._whole, rtol=1e-9, atol=self._lost) for change in changes)
+
+
+def whole_norms(found: GradientTrace) -> Floats:
+    """The norm of the gradient by all states together, at every timestep; a state without a value there has no
+    part in it.
+    """
+    rows = [[n if found.has(state, t) else 0.0 for t, n in enumerate(found.norm(state))] for state in found.states]
+    return norms(np.stack(rows, axis=1))
+
+
+def _side_by_side(found: GradientTrace, changes: Sequence[Change]) -> Floats:
+    """The same for the run as it is, and with each change, (1 + changes, T), from one pass there and back."""
+    run, count = found.run, 1 + len(changes)
+    parameters, values = dict(run.cell.named_parameters()), recorded_values(run)
+    feeds: dict[int, Array] = {}
+    more: dict[int, Floats] = {}
+    for lane, (kind, name, much) in enumerate(changes, 1):
+        if kind == "scale":
+            weight = parameters[name]
+            feeds.setdefault(weight.id, np.repeat(weight.data[None], count, axis=0))[lane] *= much
+            continue
+        for (own, _), gate in run.names.items():
+            if own == name:
+                if gate.op is None or not gate.op.activation:
+                    raise TypeError(f"{name} is no function of one value")
+                more.setdefault(gate.id, np.zeros(count))[lane] = much
+    states = [[values.get((name, t)) for name in found.states] for t in range(found.steps)]
+    wanted = [value for row in states for value in row if value is not None]
+    if any(value.op is HELD for value in wanted):
+        raise TypeError("where sequences have ended, the gradient by a state is read off another")
+    _, gradients = side_by_side(found.loss, feeds, more, wanted)
+    rows = np.zeros((count, found.steps, len(found.states)))
+    for t, row in enumerate(states):
+        for k, value in enumerate(row):
+            if value is not None:
+                rows[:, t, k] = norms(gradients[value.id])
+    return norms(rows.reshape(-1, len(found.states))).reshape(count, -1)
