@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,16 @@ from .decay import decay_rate
 from .finite import NotFinite, first_not_finite, in_words
 from .replay import recorded
 from .sparkline import sparkline
-from .values import gradients_inside, in_order, insides, mask_held, recorded_values, shares_inside, zeros_inside
+from .values import (
+    gradients_inside,
+    in_order,
+    inputs_as_one,
+    insides,
+    mask_held,
+    recorded_values,
+    shares_inside,
+    zeros_inside,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +44,13 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 __all__ = ["GradientTrace", "behind", "check", "norm_of", "norms", "timestep_in", "trace"]
+
+
+class _Series(NamedTuple):
+    """A value that is there at every timestep: its gradients (T, ...) and their norms (T,)."""
+
+    gradients: Array
+    norms: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +91,8 @@ class GradientTrace(Result):
     edge_norms: Mapping[tuple[int, int], float] = field(repr=False)
     _gradients: Mapping[tuple[str, int], Array] = field(repr=False)
     _norms: Mapping[tuple[str, int], float] = field(repr=False)
-    _shares: Mapping[str, tuple[tuple[int | None, Any], ...]] = field(repr=False)
+    _series: Mapping[str, _Series] = field(repr=False)
+    _shares: Mapping[str, tuple[Iterable[tuple[int | None, Any]], ...]] = field(repr=False)
     _wholes: Mapping[str, Array] = field(repr=False)
 
     @property
@@ -106,7 +124,7 @@ class GradientTrace(Result):
 
     def has(self, name: str, t: int) -> bool:
         """Whether anything has this name at timestep `t`."""
-        return (name, t) in self._norms
+        return (name, t) in self._norms or (name in self._series and 0 <= t < self.steps)
 
     def plot(self, ax: Axes | None = None, names: Sequence[str] | None = None) -> Axes:
         """Plot the norms along time, see :func:`~inspector.plot_decay`."""
@@ -150,6 +168,8 @@ class GradientTrace(Result):
         """
         self._known(name, self.names)
         t = self._timestep(t)
+        if name in self._series:
+            return np.array(self._series[name].gradients[t])
         if (name, t) not in self._gradients:
             raise KeyError(f"trace: {name!r} has no value at timestep {t}")
         return self._gradients[name, t].copy()
@@ -168,6 +188,8 @@ class GradientTrace(Result):
             If there is no such name.
         """
         self._known(name, self.names)
+        if name in self._series:
+            return self._series[name].norms.copy()
         return np.array([self._norms.get((name, t), math.nan) for t in range(self.steps)])
 
     def member_norms(self, name: str) -> npt.NDArray[np.float64]:
@@ -190,6 +212,9 @@ class GradientTrace(Result):
         members = getattr(self.run.cell, "members", None)
         if members is None or name == "x":
             raise TypeError(f"trace: {name} of {self.label} has no members; compile a list of cells for an ensemble")
+        if name in self._series:
+            rows = self._series[name].gradients
+            return norms(rows.reshape(self.steps * len(members), -1)).reshape(self.steps, -1)
         found = np.full((self.steps, len(members)), np.nan)
         for t in range(self.steps):
             if (name, t) in self._gradients:
@@ -215,7 +240,7 @@ class GradientTrace(Result):
             return self._wholes[name].copy()
         wanted = self._timestep(t)
         total = np.zeros_like(self._wholes[name])
-        for step, share in self._shares[name]:
+        for step, share in chain.from_iterable(self._shares[name]):
             if step == wanted:
                 total += dense(share)
         return total
@@ -251,7 +276,7 @@ class GradientTrace(Result):
     def _by_step(self, name: str) -> list[list[Any]]:
         self._known(name, self.parameters)
         shares: list[list[Any]] = [[] for _ in range(self.steps)]
-        for t, share in self._shares[name]:
+        for t, share in chain.from_iterable(self._shares[name]):
             if t is not None:
                 shares[t].append(share)
         return shares
@@ -332,20 +357,19 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
         If `loss` is not a single number, or does not depend on any value of the run.
     """
     check(run, loss, "trace")
-    values = recorded_values(run)
+    inputs = inputs_as_one(run)
+    values = recorded_values(run, inputs is None)
     inside = insides(run)
-    tapes = [node.inputs[0] for node in inside]
-    everything = behind(loss, [*values.values(), *tapes], "trace")
+    ours = [*values.values(), *([] if inputs is None else [inputs])]
+    everything = behind(loss, [*ours, *[node.inputs[0] for node in inside]], "trace")
     shares = _Shares(run)
-    wanted = {value.id for value in values.values()}
+    wanted = {value.id for value in ours}
     found: dict[int, Array] = {}
-    within: dict[tuple[str, int], Array] = {}
+    within: dict[str, Array] = {}
     node_norms: dict[int, float] = {}
     edge_norms: dict[tuple[int, int], float] = {}
     sent: dict[int, tuple[Any, float]] = {}
-    for node, total, edges in sweep(
-        [loss], [np.ones(loss.shape, loss.dtype)], [*everything, *values.values(), *inside]
-    ):
+    for node, total, edges in sweep([loss], [np.ones(loss.shape, loss.dtype)], [*everything, *ours, *inside]):
         if node in inside:
             prefix, part = inside[node]
             within |= gradients_inside(prefix, part, total)
@@ -364,15 +388,16 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
     for key, value in values.items():
         gradients[key] = found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape))
     mask_held(run, values, gradients)
+    if inputs is not None:
+        within["x"] = found.get(inputs.id, np.broadcast_to(np.zeros((), inputs.dtype), inputs.shape))
     for prefix, part in inside.values():
-        gradients |= zeros_inside(prefix, part)
-    gradients |= within
+        within = {**zeros_inside(prefix, part), **within}
     wholes = {
         name: found.get(parameter.id, np.zeros(parameter.shape, parameter.dtype))
         for name, parameter in run.cell.named_parameters()
     }
-    names = in_order(run, gradients)
     known = {id(array): node_norms[key] for key, array in found.items() if key in node_norms}
+    names = in_order(run, [*(name for name, _ in gradients), *within])
     return GradientTrace(
         run,
         loss,
@@ -382,6 +407,7 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
         MappingProxyType(edge_norms),
         gradients,
         {key: known[id(g)] if id(g) in known else norm_of(g) for key, g in gradients.items()},
+        {name: _Series(series, norms(series)) for name, series in within.items()},
         {name: tuple(found) for name, found in shares.found.items()},
         wholes,
     )
@@ -425,7 +451,8 @@ class _Shares:
 
     def __init__(self, run: Run) -> None:
         parameters = dict(run.cell.named_parameters())
-        self.found: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in parameters}
+        self._edges: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in parameters}
+        self.found: dict[str, list[Iterable[tuple[int | None, Any]]]] = {n: [own] for n, own in self._edges.items()}
         self.owner = {parameter.id: name for name, parameter in parameters.items()}
         self._steps = {scope: t for part in run.cells if part.tape is None for t, scope in enumerate(part.scopes)}
         self._tapes = {part.tape.id for part in run.cells if part.tape is not None}
@@ -434,13 +461,13 @@ class _Shares:
         """What flows back through one edge."""
         name = self.owner.get(node.inputs[operand].id)
         if name is not None and node.id not in self._tapes:
-            self.found[name].append((timestep_in(node.scope, self._steps), contribution))
+            self._edges[name].append((timestep_in(node.scope, self._steps), contribution))
 
     def add_inside(self, part: Run, cotangents: Any) -> None:
         """What flows back inside a compiled run, worked out step by step when somebody asks."""
         assert part.tape is not None
-        for name, share, t in shares_inside(part, cotangents, self.owner):
-            self.found[name].append((t, share))
+        for name, of_steps in shares_inside(part, cotangents, self.owner):
+            self.found[name].append(of_steps)
 
 
 def _state_names(run: Run, prefix: str = "") -> Iterator[str]:

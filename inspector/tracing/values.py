@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.autodiff.cotangent import Lazy
 from tinygrad_rnn.recurrent.inner import HELD, INSIDE
+from tinygrad_rnn.recurrent.lazy import LazyMapping, LazySequence
 from tinygrad_rnn.recurrent.unroll import Run
 
 Array = npt.NDArray[Any]
@@ -18,6 +19,7 @@ Array = npt.NDArray[Any]
 __all__ = [
     "gradients_inside",
     "in_order",
+    "inputs_as_one",
     "insides",
     "mask_held",
     "parts_of",
@@ -27,9 +29,9 @@ __all__ = [
 ]
 
 
-def recorded_values(run: Run) -> dict[tuple[str, int], Tensor]:
+def recorded_values(run: Run, inputs: bool = True) -> dict[tuple[str, int], Tensor]:
     """The inputs, and what has been recorded step by step, by name and timestep; preactivations as ``z_f``."""
-    values = {("x", t): x for t, x in enumerate(run.inputs)}
+    values = {("x", t): x for t, x in enumerate(run.inputs)} if inputs else {}
     for prefix, part in parts_of(run):
         if part.tape is None:
             values |= {(prefix + name, t): value for (name, t), value in part.names.items() if name != "x"}
@@ -42,17 +44,25 @@ def insides(run: Run) -> dict[Tensor, tuple[str, Run]]:
     return {INSIDE.on((part.tape,), {"key": ("all", "")}): (prefix, part) for prefix, part in parts}
 
 
-def gradients_inside(prefix: str, part: Run, cotangents: Any) -> dict[tuple[str, int], Array]:
-    """The gradients of all named values of a compiled run, by name and timestep."""
-    found: dict[tuple[str, int], Array] = {}
-    mask = part.tape.attributes.get("mask") if part.tape is not None else None
-    lead = int(hasattr(part.cell, "members"))  # of an ensemble, which stand in front
+def inputs_as_one(run: Run) -> Tensor | None:
+    """The inputs of a compiled run as one Tensor (T, ...), if they have not come one by one."""
+    inputs = run.inputs
+    return inputs.whole() if isinstance(inputs, LazySequence) and inputs.whole is not None else None
+
+
+def gradients_inside(prefix: str, part: Run, cotangents: Any) -> dict[str, Array]:
+    """The gradients of all named values of a compiled run, (T, ...), by name."""
+    assert part.tape is not None
+    mask = part.tape.attributes.get("mask")
+    lead = int(hasattr(part.cell, "members"))  # of an ensemble, which stand behind time
+    found: dict[str, Array] = {}
     for (role, name), series in cotangents.inner.items():
-        for k, gradient in enumerate(series):
-            t = _timestep(part, k)
-            found[prefix + name, t] = (
-                gradient if mask is None or role != "state" else _where_running(mask[t], gradient, lead)
-            )
+        series = series[::-1] if part.reverse else series
+        if mask is not None and role == "state":
+            steps, batch, _ = mask.shape
+            running = mask.reshape(steps, *(1,) * lead, batch, *(1,) * (series.ndim - 2 - lead))
+            series = np.where(running, series, np.zeros((), series.dtype))
+        found[prefix + name] = series
     return found
 
 
@@ -68,36 +78,47 @@ def mask_held(run: Run, values: Mapping[tuple[str, int], Tensor], gradients: dic
                 gradients[key] = _where_running(running[key[1]], gradients[key])
 
 
-def _where_running(running: Any, gradient: Array, lead: int = 0) -> Array:
-    running = np.asarray(running).reshape(-1, *(1,) * (gradient.ndim - 1 - lead))
+def _where_running(running: Any, gradient: Array) -> Array:
+    running = np.asarray(running).reshape(-1, *(1,) * (gradient.ndim - 1))
     return np.where(running, gradient, np.zeros((), gradient.dtype))
 
 
-def zeros_inside(prefix: str, part: Run) -> dict[tuple[str, int], Array]:
+def zeros_inside(prefix: str, part: Run) -> dict[str, Array]:
     """The same where the loss does not depend on the run."""
     tape: Any = part.tape
-    found: dict[tuple[str, int], Array] = {}
-    for (_, name), shape in tape.op.inside(tape).items():
-        zeros = np.broadcast_to(np.zeros((), tape.dtype), shape)
-        found |= {(prefix + name, _timestep(part, k)): zeros for k in range(len(part))}
-    return found
+    zero = np.zeros((), tape.dtype)
+    inside = tape.op.inside(tape).items()
+    return {prefix + name: np.broadcast_to(zero, (len(part), *shape)) for (_, name), shape in inside}
 
 
-def shares_inside(part: Run, cotangents: Any, owner: Mapping[int, str]) -> Iterator[tuple[str, Lazy, int]]:
-    """What each timestep of a compiled run adds to the gradients of parameters: name, share, timestep."""
+def shares_inside(part: Run, cotangents: Any, owner: Mapping[int, str]) -> Iterator[tuple[str, Iterable[Any]]]:
+    """What each timestep of a compiled run adds to the gradients of parameters: name, and pairs of timestep and share,
+    which are made when somebody looks at them.
+    """
     assert part.tape is not None
     first = 1 + len(part.initial_state)
     for number, operand in enumerate(part.tape.inputs[first:]):
         if operand.id in owner and cotangents.operands[number] is not None:
-            for k in range(len(part)):
-                yield owner[operand.id], _Share(cotangents.share, k, number, operand), _timestep(part, k)
+            yield owner[operand.id], _Shares(cotangents.share, number, operand, part)
 
 
-def in_order(run: Run, gradients: Mapping[tuple[str, int], Any]) -> tuple[str, ...]:
+def in_order(run: Run, names: Iterable[str]) -> tuple[str, ...]:
     """The names of gradients in the order in which the cells give them."""
-    known = dict.fromkeys(name for name, _ in gradients)
+    known = dict.fromkeys(names)
     before = _preactivation_names(run)
     return tuple(name for name in dict.fromkeys([*before, *before.values(), *known]) if name in known)
+
+
+class _Shares:
+    """Each timestep's share of one parameter's gradient, with the timestep."""
+
+    def __init__(self, of: Any, number: int, operand: Tensor, part: Run) -> None:
+        self._of, self._number, self._operand = of, number, operand
+        self._part = part
+
+    def __iter__(self) -> Iterator[tuple[int, Lazy]]:
+        for k in range(len(self._part)):
+            yield _timestep(self._part, k), _Share(self._of, k, self._number, self._operand)
 
 
 class _Share(Lazy):
@@ -130,7 +151,9 @@ def _preactivation_names(run: Run) -> dict[str, str]:
     """What stands in front of each named value is called, by the name of that."""
     found = {"x": "z_x"}
     for prefix, part in parts_of(run):
-        found |= {prefix + name: f"{prefix}z_{name}" for name, _ in part.names if name != "x"}
+        lazy = isinstance(part.names, LazyMapping)
+        names: Iterable[str] = part.names.sequences if lazy else (name for name, _ in part.names)  # type: ignore[attr-defined]
+        found |= {prefix + name: f"{prefix}z_{name}" for name in names if name != "x"}
     return found
 
 

@@ -141,6 +141,8 @@ class Operators:
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Sum over `axis`."""
+        if axis is None or type(axis) is int:
+            return self._apply(p.sum, (self,), {"axis": axis, "keepdims": keepdims})
         return p.sum(self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Any:

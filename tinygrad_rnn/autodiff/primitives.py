@@ -331,7 +331,7 @@ def broadcast_to(x: Value, shape: Any) -> Value:
 @primitive(lambda g, y, x, shape: reshape(g, np.shape(x)), kind="view")
 def reshape(x: Value, shape: Any) -> Value:
     """The elements of `x` in another shape, in C order."""
-    return np.reshape(x, shape)
+    return x.reshape(shape) if type(x) is np.ndarray else np.reshape(x, shape)
 
 
 def _inverse(axes: Sequence[int] | None) -> tuple[int, ...] | None:
@@ -343,7 +343,7 @@ def _inverse(axes: Sequence[int] | None) -> tuple[int, ...] | None:
 @primitive(lambda g, y, x, axes=None: g.T if axes is None else transpose(g, _inverse(axes)), kind="view")
 def transpose(x: Value, axes: Sequence[int] | None = None) -> Value:
     """`x` with its axes permuted; reversed when `axes` is None."""
-    return np.asarray(x).transpose(axes)
+    return (x if type(x) is np.ndarray else np.asarray(x)).transpose(axes)
 
 
 @primitive(lambda g, y, x, axis=None: flip(g, axis))
@@ -467,12 +467,18 @@ def _kept(value: Value, x: Value, axis: Any, keepdims: bool) -> Value:
     return reshape(value, tuple(1 if k in axes else n for k, n in enumerate(x.shape)))
 
 
-@primitive(
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape), kind="reduction"
-)
+def _sum_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    if type(g) is np.ndarray and g.size == 1:  # of a whole array: what broadcast_to does, at a tenth of its price
+        whole: Value = np.ndarray(x.shape, g.dtype, g, strides=(0,) * x.ndim)
+        whole.flags.writeable = False
+        return whole
+    return broadcast_to(_kept(g, x, axis, keepdims), x.shape)
+
+
+@primitive(_sum_rule, kind="reduction")
 def sum(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     """Sum over `axis` (all axes when None)."""
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def _extremum_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .feeding import contiguous_flat, for_all_steps, input_places
+from .feeding import AllSteps, computed_once, contiguous_flat, input_places
 from .forward import ForwardLoop
 from .given import Given
 from .loops import Loop
@@ -31,16 +30,15 @@ DETAILS: dict[str, tuple[str, ...]] = {
 
 class Seeds(NamedTuple):
     """Cotangents from outside: at every timestep (T, *shape), by key; of the final states, by name; and where
-    there is any.
+    there is any: whose, from which step on, at how many.
     """
 
     everywhere: Mapping[Key, Array]
     last: Mapping[Name, Array]
-    read: Mapping[Key, Array] = {}
+    read: tuple[tuple[Key, int, int], ...] = ()
 
 
-@dataclass(frozen=True)
-class Cotangents:
+class Cotangents(NamedTuple):
     """What the adjoint loop brings back.
 
     Attributes
@@ -64,8 +62,9 @@ class Cotangents:
 
     def only(self, reached: set[Key]) -> Cotangents:
         """Without those of operands that no path leads to."""
-        return replace(
-            self,
+        if len(reached) > len(self.states) + len(self.operands):
+            return self
+        return self._replace(
             x=self.x if ("x", "") in reached else None,
             states={name: value if ("state", name) in reached else None for name, value in self.states.items()},
             operands=[o if ("operand", k) in reached else None for k, o in enumerate(self.operands)],
@@ -95,50 +94,53 @@ class AdjointLoop:
         self.schedule = schedule(optimise(adjoint.with_body(adjoint.body, outputs), BACKWARD))
         self._keys = {value: key for key, value in [*forward.step.inputs.items(), *forward.taped.items()][::-1]}
         loop = self.schedule.loop
-        places, kinds = input_places(loop, self._place)
-        self._outputs = [_output(loop, key, value, self.each) for key, value in loop.outputs.items()]
-        kinds |= {output.place.buffer: loop.types[output.value].dtype for output in self._outputs}
-        self._carried = [o.place for o in self._outputs if o.place.row is Row.EVEN]
-        self.loop = Loop(
-            loop, places, self._outputs, kinds, backwards=True, carried=self._carried, backend=backend, who=who
-        )
-        self._fed = {key: places[v].buffer for key, v in loop.inputs.items() if key[0] not in ("carry", "forward")}
+        places, kinds, self._fed = input_places(self.schedule, self._place)
+        given = [key for key in forward.step.inputs if key[0] in ("x", "mask")]
+        self._fed |= {label(key): key for key in given if label(key) in kinds}
+        results = [_output(loop, key, value, self.each) for key, value in loop.outputs.items()]
+        self._room = [(k, o.place.buffer, loop.types[o.value]) for k, o in zip(loop.outputs, results, strict=True)]
+        kinds |= {buffer: kind.dtype for _, buffer, kind in self._room}
+        carried = [o.place for o in results if o.place.row is Row.EVEN]
+        self.loop = Loop(loop, places, results, kinds, backwards=True, carried=carried, backend=backend, who=who)
+        self._states = [
+            (name, label(("carry", name)), (2, *forward.step.types[value].shape))
+            for (role, name), value in forward.step.inputs.items()
+            if role == "state"
+        ]
         self._constants = {label(("constant", v)): contiguous_flat(array) for v, array in loop.constants.items()}
         outside = [part.inputs for part in (self.schedule.ahead, self.schedule.after)]
         self._rows = {value for inputs in outside for (role, _), value in inputs.items() if role == "forward"}
         self._rows |= {value for value in self._keys if ("keep", value) in self.schedule.total.inputs}
         self._seeds = {value: key for key, value in adjoint.inputs.items() if key[0] == "seed"}
-        self._parts: dict[frozenset[Key] | None, tuple[Program, Program]] = {}
+        self._once, self._ahead = computed_once(self.schedule), AllSteps(self.schedule.ahead)
+        self._parts: dict[Sequence[Key] | None, tuple[AllSteps, Program]] = {}
 
-    def run(self, tape: Array, given: Given, seeds: Seeds, wanted: Iterable[Key] | None) -> Cotangents:
+    def run(self, tape: Array, given: Given, seeds: Seeds, wanted: Sequence[Key] | None) -> Cotangents:
         """Go back over all timesteps; parameters as for :meth:`Recurrence.backward`."""
-        after, total = self._restrict(None if wanted is None else frozenset(wanted))
-        layout = self.forward.layout(given.steps)
+        after, total = self._restrict(wanted)
+        steps = given.steps
+        layout = self.forward.layout(steps)
         feeds = given.feeds()
-        feeds |= {("seed", label(key)): array for key, array in seeds.everywhere.items()}
-        feeds |= {("keep", name): feeds[key] for name, key in self._seeds.items()}
+        for key, array in seeds.everywhere.items():
+            feeds["seed", label(key)] = array
+        for value, key in self._seeds.items():
+            feeds["keep", value] = feeds[key]
         for value in self._rows:
             rows = self._all_rows(value, layout.tracks, tape, given)
             feeds["forward", value] = feeds["keep", value] = rows
-        feeds |= self.schedule.once.evaluate(feeds)
-        for (_, name), rows in for_all_steps(self.schedule.ahead, feeds).items():
+        feeds |= self._once.evaluate(feeds)
+        for (_, name), rows in self._ahead.evaluate(feeds).items():
             feeds["ahead", name] = feeds["keep", name] = rows
-        buffers = layout.buffers(tape) | self._constants
-        buffers["x"] = contiguous_flat(given.x)
-        if given.mask is not None:
-            buffers["mask"] = contiguous_flat(given.mask)
-        buffers |= {name: contiguous_flat(feeds[key]) for key, name in self._fed.items()}
-        results = self._results(given.steps, buffers, seeds.last)
-        self.loop.run(buffers, 0, given.steps, given.cut, given.before)
+        buffers = {**layout.buffers(tape), **self._constants}
+        for name, key in self._fed.items():
+            buffers[name] = contiguous_flat(feeds[key])
+        results = self._results(steps, buffers, seeds.last)
+        self.loop.run(buffers, 0, steps, given.cut, given.before)
         feeds |= results
-        results |= for_all_steps(after, feeds)
+        results |= after.evaluate(feeds)
         feeds |= {key: array for key, array in results.items() if key[0] == "after"}
         totals = total.evaluate(self._add_up(feeds) if self.each else feeds)
-        states = {
-            name: buffers[label(("carry", name))].reshape(2, *self.forward.step.types[value].shape)[0]
-            for (role, name), value in self.forward.step.inputs.items()
-            if role == "state"
-        }
+        states = {name: buffers[buffer].reshape(shape)[0] for name, buffer, shape in self._states}
         inner = {key: array for key, array in results.items() if key[0] in self.roles}
         shares = [totals.get(("operand", k)) for k in range(len(given.operands))]
         share = self._sharing(feeds, len(given.operands)) if self.each else _unknown
@@ -165,23 +167,23 @@ class AdjointLoop:
     def _results(self, steps: int, buffers: dict[str, Array], last: Mapping[Name, Array]) -> dict[Key, Array]:
         """Room for what the loop puts out, also entered among the buffers; the carried cotangents to begin with."""
         results: dict[Key, Array] = {}
-        for (key, value), output in zip(self.schedule.loop.outputs.items(), self._outputs, strict=True):
-            shape, dtype = self.schedule.loop.types[value]
+        for key, buffer, (shape, dtype) in self._room:
             if key[0] == "carry":
                 rows = np.zeros((2, *shape), dtype)
                 if key[1] in last:
                     rows[steps & 1] = last[key[1]]
-                buffers[output.place.buffer] = rows.reshape(-1)
-                continue
-            whole = key[0] == "sum" and not self.each
-            results[key] = np.zeros(shape, dtype) if whole else np.empty((steps, *shape), dtype)
-            buffers[output.place.buffer] = results[key].reshape(-1)
+            else:
+                whole = key[0] == "sum" and not self.each
+                results[key] = rows = np.zeros(shape, dtype) if whole else np.empty((steps, *shape), dtype)
+            buffers[buffer] = rows.reshape(-1)
         return results
 
-    def _restrict(self, wanted: frozenset[Key] | None) -> tuple[Program, Program]:
+    def _restrict(self, wanted: Sequence[Key] | None) -> tuple[AllSteps, Program]:
         """What follows the loop, without the gradients that nobody wants."""
+        wanted = None if wanted is None else tuple(wanted)
         if wanted not in self._parts:
-            self._parts[wanted] = (_only(self.schedule.after, wanted), _only(self.schedule.total, wanted))
+            after, total = (_only(part, wanted) for part in (self.schedule.after, self.schedule.total))
+            self._parts[wanted] = AllSteps(after), total
         return self._parts[wanted]
 
     def _add_up(self, feeds: Mapping[Key, Any]) -> Mapping[Key, Any]:
@@ -213,7 +215,7 @@ def _output(loop: Program, key: Key, value: int, each: bool) -> Output:
     return Output(value, Place.whole(f"{role}' {name}", Row.NOW, shape))
 
 
-def _only(program: Program, wanted: frozenset[Key] | None) -> Program:
+def _only(program: Program, wanted: Sequence[Key] | None) -> Program:
     if wanted is None:
         return program
     outputs = {k: v for k, v in program.outputs.items() if k in wanted or k[0] not in ("x", "operand")}

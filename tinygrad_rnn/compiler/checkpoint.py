@@ -7,8 +7,7 @@ what is computed again at a time grow with sqrt(T), for one more forward pass.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,7 +93,7 @@ class Checkpointed:
         return whole
 
     def backward(
-        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Iterable[Key] | None = None
+        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Sequence[Key] | None = None
     ) -> Cotangents:
         """As :meth:`Recurrence.backward`, segment by segment from the last."""
         loop = self.recurrence.adjoint_loop(seeds.everywhere, detail)
@@ -132,7 +131,7 @@ class Checkpointed:
             return share_in(k // self.every)(k % self.every)
 
         result = Cotangents(dx, carry, totals, inner, share)
-        return replace(result, inner=self.recurrence.as_named(inner, carry, given)) if detail else result
+        return result._replace(inner=self.recurrence.as_named(inner, carry, given)) if detail else result
 
 
 def _plus(total: Any, share: Any) -> Any:

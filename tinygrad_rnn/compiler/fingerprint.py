@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import random
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -12,13 +13,16 @@ import numpy as np
 from ..autodiff.tensor import Tensor
 from ..recurrent.cell import Cell
 
-__all__ = ["fingerprint", "frozen"]
+__all__ = ["Glance", "fingerprint", "frozen"]
 
 _OF_NO_STEP = frozenset({"initialisation", "preset", "_rng"})
 """Attributes of every cell that say how it was made."""
 
 _BY_IDENTITY = (type, ModuleType, BuiltinFunctionType, random.Random, np.random.Generator, np.random.RandomState)
 """What counts by who it is: what is code, and sources of random numbers, which a step draws from once."""
+
+_LASTING = frozenset({int, bool, str, bytes, float, complex, type(None), property})
+"""What cannot become something else and stay who it is."""
 
 
 def fingerprint(cell: Cell) -> Hashable:
@@ -37,9 +41,72 @@ def frozen(value: Any) -> Hashable:
 
 def _of_cell(cell: Cell, seen: dict[int, Any]) -> Hashable:
     own = {name: value for name, value in vars(cell).items() if name not in _OF_NO_STEP}
-    classes = type(cell).__mro__[: type(cell).__mro__.index(Cell)]
-    shared = [(name, value) for kind in classes for name, value in vars(kind).items() if not name.startswith("__")]
+    shared = [
+        (name, value) for kind in _own_classes(cell) for name, value in vars(kind).items() if not name.startswith("__")
+    ]
     return (_frozen(own, seen), tuple([(name, _frozen(value, seen)) for name, value in shared]))
+
+
+class Glance:
+    """Whether a cell is surely as it was, told by who its attributes are: far cheaper than a fingerprint.
+
+    Where an attribute could change and stay who it is, such as an array or a list, nothing is sure.
+
+    Attributes
+    ----------
+    sure : bool
+        Whether a look at who they are can be enough.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self._kind, self._order = type(cell), type(cell).__mro__
+        self._cell = cell
+        self._tables: list[tuple[Mapping[str, Any], tuple[str, ...], tuple[Any, ...]]] = []
+        self._functions: list[FunctionType] = []
+        self.sure = self._look_at(vars(cell), _OF_NO_STEP)
+        for kind in _own_classes(cell):
+            names = {name for name in vars(kind) if name.startswith("__")}
+            self.sure = self.sure and self._look_at(vars(kind), names)
+
+    def _look_at(self, table: Mapping[str, Any], passed: Collection[str]) -> bool:
+        """Note down what a table holds; whether nothing of it, but for the names that are `passed` over, can change."""
+        self._tables.append((table, tuple(table), tuple(table.values())))
+        return all(self._lasts(value) for name, value in table.items() if name not in passed)
+
+    def _lasts(self, value: Any) -> bool:
+        kind = type(value)
+        if kind is FunctionType:
+            self._functions.append(value)
+            return not vars(value)
+        if kind is dict:
+            return self._look_at(value, ())
+        if kind is tuple:
+            return all(map(self._lasts, value))
+        return kind in _LASTING or isinstance(value, (Tensor, np.dtype, *_BY_IDENTITY))
+
+    def holds(self) -> bool:
+        """Whether all is as it was; False if that is not sure."""
+        return (
+            self.sure
+            and type(self._cell) is self._kind
+            and self._kind.__mro__ is self._order
+            and not any(map(vars, self._functions))
+            and all([_same(*noted) for noted in self._tables])  # noqa: C419 - a list, for speed
+        )
+
+
+def _same(table: Mapping[str, Any], names: tuple[str, ...], values: tuple[Any, ...]) -> bool:
+    return (
+        len(table) == len(names)
+        and all(map(operator.is_, table, names))
+        and all(map(operator.is_, table.values(), values))
+    )
+
+
+def _own_classes(cell: Cell) -> tuple[type, ...]:
+    """The classes of a cell that are not those of every cell."""
+    order = type(cell).__mro__
+    return order[: order.index(Cell)]
 
 
 class _Same:

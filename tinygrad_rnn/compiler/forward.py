@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .feeding import contiguous_flat, for_all_steps, input_places
+from .feeding import AllSteps, computed_once, contiguous_flat, input_places
 from .given import Given
 from .loops import Loop
 from .program import Array, Key, Program, label
@@ -16,6 +15,9 @@ from .stages import Output
 from .tape import Layout, place_on_tape
 
 __all__ = ["ForwardLoop"]
+
+_LAYOUTS = 32
+"""How many lengths of runs are remembered at a time."""
 
 
 class ForwardLoop:
@@ -44,13 +46,15 @@ class ForwardLoop:
         self.taped |= {("kept", v): v for v in sorted(kept - set(self.taped.values()))}
         self.schedule = schedule(step.with_body(step.body, self.taped))
         loop = self.schedule.loop
-        self._places, kinds = input_places(loop, self.place)
+        self._places, kinds, self._fed = input_places(self.schedule, self.place)
         outputs = [Output(v, place_on_tape(key, step.types[v].shape)) for key, v in loop.outputs.items()]
         kinds |= {output.place.buffer: step.types[output.value].dtype for output in outputs}
         self.loop = Loop(loop, self._places, outputs, kinds, backwards=False, backend=backend, who=who)
-        self._fed = {key: self._places[v].buffer for key, v in loop.inputs.items() if key[0] != "state"}
         self._constants = {label(("constant", v)): contiguous_flat(array) for v, array in loop.constants.items()}
         self._kept = [(key, loop.types[v]) for key, v in loop.outputs.items() if key[0] == "keep"]
+        self._once = computed_once(self.schedule)
+        self._ahead, self._after = AllSteps(self.schedule.ahead), AllSteps(self.schedule.after)
+        self._dtype = step.types[next(iter(self.taped.values()))].dtype
         self._layouts: dict[int, Layout] = {}
 
     def place(self, value: int) -> Any:
@@ -59,34 +63,31 @@ class ForwardLoop:
 
     def layout(self, steps: int) -> Layout:
         """The layout of a run's tape."""
-        if steps not in self._layouts:
-            self._layouts[steps] = Layout(self.step, self.taped, steps)
-        return self._layouts[steps]
+        found = self._layouts.get(steps)
+        if found is None:
+            if len(self._layouts) >= _LAYOUTS:
+                self._layouts.clear()
+            found = self._layouts[steps] = Layout(self.step, self.taped, steps)
+        return found
 
     def run(self, given: Given, tape: Array | None = None) -> Array:
         """Run over all timesteps, and give the tape: the one that is there to be written, or a new one."""
-        layout = self.layout(given.steps)
+        steps = given.steps
+        layout = self.layout(steps)
         if tape is None:
-            tape = np.empty(layout.length, self._dtype())
-        for name, state in zip(self.state_names, given.states, strict=True):
-            layout.tracks["state", name].on(tape)[0] = state
+            tape = np.empty(layout.length, self._dtype)
+        for where, state in zip(layout.starts, given.states, strict=True):
+            tape[where] = state.reshape(-1)
         feeds = given.feeds()
-        feeds |= self.schedule.once.evaluate(feeds)
-        feeds |= for_all_steps(self.schedule.ahead, feeds)
-        buffers = layout.buffers(tape) | self._constants
-        buffers |= {name: contiguous_flat(feeds[key]) for key, name in self._fed.items()}
+        feeds |= self._once.evaluate(feeds)
+        feeds |= self._ahead.evaluate(feeds)
+        buffers = {**layout.buffers(tape), **self._constants}
+        for name, key in self._fed.items():
+            buffers[name] = contiguous_flat(feeds[key])
         for key, (shape, dtype) in self._kept:
-            feeds[key] = np.empty((given.steps, *shape), dtype)
+            feeds[key] = np.empty((steps, *shape), dtype)
             buffers[label(key)] = feeds[key].reshape(-1)
-        self.loop.run(buffers, 0, given.steps)
-        self._after(feeds, layout, tape)
+        self.loop.run(buffers, 0, steps)
+        for key, result in self._after.evaluate(feeds).items():  # named values that nothing in the loop waits for
+            layout.tracks[key].on(tape)[...] = result
         return tape
-
-    def _after(self, feeds: Mapping[Key, Any], layout: Layout, tape: Array) -> None:
-        """Named values that nothing in the loop waits for."""
-        if self.schedule.after.body:
-            for key, result in for_all_steps(self.schedule.after, feeds).items():
-                layout.tracks[key].on(tape)[...] = result
-
-    def _dtype(self) -> Any:
-        return self.step.types[next(iter(self.taped.values()))].dtype

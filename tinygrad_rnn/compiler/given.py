@@ -48,4 +48,7 @@ class Given(NamedTuple):
     def feeds(self) -> dict[Key, Any]:
         """What the programs of a step read, but for its states."""
         feeds: dict[Key, Any] = {("operand", k): array for k, array in enumerate(self.operands)}
-        return feeds | {("x", ""): self.x} | ({} if self.mask is None else {("mask", ""): self.mask})
+        feeds["x", ""] = self.x
+        if self.mask is not None:
+            feeds["mask", ""] = self.mask
+        return feeds

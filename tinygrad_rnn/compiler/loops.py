@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,10 @@ from .stages import Output
 __all__ = ["BACKENDS", "Loop", "warn_of"]
 
 BACKENDS = ("numba", "numpy")
+
+
+_whole = functools.lru_cache(maxsize=4096)(np.uint64)
+"""A number of steps as the loops take it."""
 
 
 def warn_of(who: str, problem: str) -> None:
@@ -82,7 +87,7 @@ class Loop:
     def _plan(self) -> None:
         plan = fuse(self.program, self.inputs, self.outputs)
         self.source = write(plan, self.backwards, self.carried)
-        self._scratch = {name: np.zeros(max(1, size), dtype) for name, (dtype, size) in plan.scratch.items()}
+        self._scratch = [(name, max(1, size), dtype) for name, (dtype, size) in plan.scratch.items()]
         self._sizes = np.array(self.source.sizes, np.uint64)
         self._kinds |= {name: dtype for name, (dtype, _) in plan.scratch.items()}
         self._planned = True
@@ -93,13 +98,15 @@ class Loop:
         try:
             kinds = [self._kinds[name] for name in self.source.buffers]
             self._compiled = kernels.load(self.source.text, kinds, self.who)
+            self._addresses = kernels.product_addresses()
         except ImportError as error:
             self.problem = f"Numba does not load ({error})"
             warn_of(self.who, self.problem)
 
-    def run(self, buffers: Mapping[str, Array], start: int, stop: int, cut: int = 0, shift: int = 0) -> None:
+    def run(self, buffers: dict[str, Array], start: int, stop: int, cut: int = 0, shift: int = 0) -> None:
         """Go through the timesteps from `start` to before `stop`, in the loop's own direction.
 
+        What the loop needs besides the `buffers` is entered among them.
         `shift` steps lie before the first of the buffers' rows; that counts for `cut`.
         """
         if self._planned:
@@ -108,6 +115,7 @@ class Loop:
             order = range(stop - 1, start - 1, -1) if self.backwards else range(start, stop)
             interpret(self.program, self.inputs, self.outputs, buffers, order, cut, shift, self.carried)
             return
-        scratch = {name: np.empty_like(array) for name, array in self._scratch.items()}
-        arrays = [scratch[name] if name in scratch else buffers[name] for name in self.source.buffers]
-        self._compiled(*map(np.uint64, (start, stop, cut, shift)), kernels.product_addresses(), self._sizes, *arrays)
+        for name, size, dtype in self._scratch:
+            buffers[name] = np.empty(size, dtype)
+        arrays = map(buffers.__getitem__, self.source.buffers)
+        self._compiled(*map(_whole, (start, stop, cut, shift)), self._addresses, self._sizes, *arrays)

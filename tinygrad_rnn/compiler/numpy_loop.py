@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -108,7 +109,12 @@ def interpret(
 
 
 def _rows(buffers: Mapping[str, Array], place: Place, count: int) -> Array:
-    return buffers[place.buffer].reshape(-1, *place.shape) if place.size else np.zeros((count, *place.shape))
+    """A value at all timesteps; it fills its rows, or is a part of them that has one axis."""
+    if not place.size:
+        return np.zeros((count, *place.shape))
+    rows = buffers[place.buffer].reshape(-1, place.size)
+    whole = math.prod(place.shape) == place.size
+    return rows.reshape(-1, *place.shape) if whole else rows[:, place.offset : place.offset + place.shape[0]]
 
 
 def _call(step: Instruction, program: Program) -> Callable[[list[Any], Array | None], Any]:

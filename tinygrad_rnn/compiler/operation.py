@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -209,7 +209,9 @@ def _describe(
 ) -> Given:
     """What a run is given, of its operands and attributes."""
     x, states, captured = _split(recurrence, operands)
-    return Given(_reorder(x, reverse), states, captured, _mask(mask, reverse), truncate)
+    if reverse:
+        x, mask = x[::-1], _mask(mask, True)
+    return Given(x, states, captured, mask, truncate)
 
 
 def _loops(recurrence: Recurrence, every: int) -> Recurrence | Checkpointed:
@@ -230,20 +232,20 @@ def _edges(cotangents: Sequence[Any], live: Sequence[int]) -> list[tuple[int, An
 
 def _detail(inner: Sequence[Any]) -> str:
     """How much of the inside is wanted: nothing, the states, or everything that has a name."""
-    roles = {value.attributes["key"][0] for value in inner}
-    return "" if not roles else "states" if roles == {"state"} else "all"
+    if not inner:
+        return ""
+    return "states" if {value.attributes["key"][0] for value in inner} == {"state"} else "all"
 
 
 def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int, every: int) -> Seeds:
     """Cotangents of parts of the tape, sorted by what lies there."""
-    tracks = recurrence.tracks(steps)
     everywhere: dict[Key, Array] = {}
     last: dict[Name, Array] = {}
-    read: dict[Key, Array] = {}
+    read: list[tuple[Key, int, int]] = []
     owned: set[Key] = set()
     for part in contributions:
         for key, first, rows in _pieces(recurrence, part, steps, every):
-            read.setdefault(key, np.zeros(steps, bool))[first : first + len(rows)] = True
+            read.append((key, first, len(rows)))
             if key[0] == "state" and first == steps - 1 and len(rows) == 1:
                 last[key[1]] = last[key[1]] + rows[0] if key[1] in last else rows[0]
             elif key not in everywhere and len(rows) == steps:
@@ -251,26 +253,27 @@ def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int, every: 
             else:
                 if key not in owned:
                     have = everywhere.get(key)
-                    everywhere[key] = np.zeros((steps, *tracks[key].shape), rows.dtype) if have is None else have.copy()
+                    shape = (steps, *recurrence.tracks(steps)[key].shape)
+                    everywhere[key] = np.zeros(shape, rows.dtype) if have is None else have.copy()
                     owned.add(key)
                 everywhere[key][first : first + len(rows)] += rows
     for name in [name for name in last if ("state", name) in everywhere]:
         if ("state", name) not in owned:
             everywhere["state", name] = everywhere["state", name].copy()
         everywhere["state", name][-1] += last.pop(name)
-    return Seeds(everywhere, last, read)
+    return Seeds(everywhere, last, tuple(read))
 
 
-def _pieces(recurrence: Recurrence, part: Any, steps: int, every: int) -> Iterator[tuple[Key, int, Array]]:
+def _pieces(recurrence: Recurrence, part: Any, steps: int, every: int) -> Iterable[tuple[Key, int, Array]]:
     """A cotangent of the tape as pieces: whose, from which step on, and the rows (n, *shape)."""
     if isinstance(part, RowsOf):
-        yield part.key, part.first, part.rows
-        return
+        return ((part.key, part.first, part.rows),)
     whole = np.asarray(dense(part))
-    for key, track in _loops(recurrence, every).tracks(steps).items():
-        rows = track.on(whole)[-1 if every else int(key[0] == "state") :]
-        if rows.any():
-            yield key, steps - 1 if every else 0, rows
+    found = [
+        (key, steps - 1 if every else 0, track.on(whole)[-1 if every else int(key[0] == "state") :])
+        for key, track in _loops(recurrence, every).tracks(steps).items()
+    ]
+    return [piece for piece in found if piece[2].any()]
 
 
 class Recomputed(Primitive):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -143,33 +143,38 @@ class Program:
         feeds : mapping
             An array for every input, or whatever else the primitives take.
         """
-        known: dict[int, Any] = dict(self.constants)
-        known |= {value: feeds[key] for key, value in self.inputs.items()}
-        literals, calls = self._calls
-        known |= literals
-        for target, op, reads, attributes in calls:
-            operands = [known[o] for o in reads]
-            if all([type(operand) is np.ndarray for operand in operands]):  # noqa: C419 - a list, for speed
-                known[target] = op.forward(*operands, **attributes)
-            else:
-                known[target] = op.on(tuple(operands), dict(attributes))
+        if not self.outputs:
+            return {}
+        fixed, calls = self._calls
+        known: dict[int, Any] = fixed.copy()
+        plain = True
+        for key, value in self.inputs.items():
+            known[value] = given = feeds[key]
+            plain = plain and type(given) is np.ndarray
+        look = known.__getitem__
+        for target, op, forward, reads, attributes in calls:
+            operands = map(look, reads)
+            known[target] = forward(*operands) if plain else op.on(tuple(operands), dict(attributes))
         return {key: known[value] for key, value in self.outputs.items()}
 
     @cached_property
-    def _calls(self) -> tuple[dict[int, Any], list[tuple[int, Primitive, tuple[int, ...], Mapping[str, Any]]]]:
-        """The instructions for :meth:`evaluate`, with the literals by negative numbers: each its own, as 1 is not
-        1.0.
+    def _calls(self) -> tuple[dict[int, Any], list[tuple[int, Primitive, Callable[..., Any], list[int], Any]]]:
+        """What is known beforehand: constants, and literals by negative numbers, each by its own, as 1 is not 1.0; and
+        the instructions: target, operation, its forward with the attributes in place, operands, attributes.
         """
-        literals: dict[int, Any] = {}
+        fixed: dict[int, Any] = dict(self.constants)
+        count = 0
         calls = []
         for step in self.body:
             reads = []
             for operand in step.operands:
                 if isinstance(operand, Literal):
-                    literals[-1 - len(literals)] = operand.value
-                reads.append(operand if isinstance(operand, int) else -len(literals))
-            calls.append((step.target, step.op, tuple(reads), step.attributes))
-        return literals, calls
+                    count += 1
+                    fixed[-count] = operand.value
+                reads.append(operand if isinstance(operand, int) else -count)
+            forward = partial(step.op.forward, **step.attributes) if step.attributes else step.op.forward
+            calls.append((step.target, step.op, forward, reads, step.attributes))
+        return fixed, calls
 
 
 def label(key: Key) -> str:

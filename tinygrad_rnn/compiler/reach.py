@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,9 @@ import numpy as np
 from .program import Array, Instruction, Key, Program
 
 __all__ = ["Reach"]
+
+_RUNS = 32
+"""How many kinds of runs are remembered at a time."""
 
 
 class Reach:
@@ -27,26 +29,40 @@ class Reach:
         self._live = step.depending(value for value in step.inputs.values() if value in self._floating)
         self._padding = step.depending(value for (role, _), value in step.inputs.items() if role == "mask")
         self._known: dict[tuple[frozenset[Key], bool], frozenset[Key]] = {}
+        self._runs: dict[tuple[Any, ...], set[Key]] = {}
 
-    def __call__(self, read: Mapping[Key, Array], steps: int, cut: int, mask: Array | None) -> set[Key]:
+    def __call__(self, read: tuple[tuple[Key, int, int], ...], steps: int, cut: int, mask: Array | None) -> set[Key]:
         """The inputs of the step that cotangents come to, over all timesteps; of states, the initial ones.
 
         Parameters
         ----------
-        read : mapping of Key to ndarray of bool (T,)
-            Where the loss reads each output, in the order of processing.
+        read : tuple of (Key, int, int)
+            Which outputs the loss reads, from which step on, at how many steps, in the order of processing.
         steps, cut, mask : as for the run
         """
-        full: Array = np.ones(steps, bool) if mask is None else np.asarray(mask.all(axis=(1, 2)))
+        if mask is not None:
+            return self._over_time(read, steps, cut, np.asarray(mask.all(axis=(1, 2))))
+        run = (read, steps, cut)
+        found = self._runs.get(run)
+        if found is None:
+            if len(self._runs) >= _RUNS:
+                self._runs.clear()
+            found = self._runs[run] = self._over_time(read, steps, cut, np.ones(steps, bool))
+        return found
+
+    def _over_time(self, read: tuple[tuple[Key, int, int], ...], steps: int, cut: int, full: Array) -> set[Key]:
         cuts = np.zeros(steps, bool)
         if cut:
             cuts[cut::cut] = True
-        rows = np.array([*read.values(), full, cuts])
+        where: dict[Key, Array] = {}
+        for key, first, count in read:
+            where.setdefault(key, np.zeros(steps, bool))[first : first + count] = True
+        rows = np.array([*where.values(), full, cuts])
         starts = np.flatnonzero(np.r_[True, (rows[:, 1:] != rows[:, :-1]).any(axis=0)])
         found: set[Key] = set()
         carried: frozenset[Key] = frozenset()
         for start, stop in reversed(list(zip(starts, [*starts[1:], steps], strict=True))):
-            seeds = frozenset(key for key, where in read.items() if where[start])
+            seeds = frozenset(key for key, steps_read in where.items() if steps_read[start])
             for _ in range(start, stop):
                 reached = self._through(carried | seeds, bool(full[start]))
                 found.update(key for key in reached if key[0] != "state")

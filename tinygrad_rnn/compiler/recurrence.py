@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +77,7 @@ class Recurrence:
         return self.forward_loop.run(given, tape)
 
     def backward(
-        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Iterable[Key] | None = None
+        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Sequence[Key] | None = None
     ) -> Cotangents:
         """Take cotangents back from what the run gave to what it was given.
 
@@ -90,11 +89,13 @@ class Recurrence:
         seeds : Seeds
         detail : {"", "states", "all"}
             Whether the cotangents of the states, or of all named values, are wanted too.
-        wanted : iterable of Key, optional
+        wanted : sequence of Key, optional
             ``("x", "")`` and the ``("operand", number)`` to compute; all when omitted.
         """
         found = self.adjoint_loop(seeds.everywhere, detail).run(tape, given, seeds, wanted)
-        return replace(found, inner=self.as_named(found.inner, found.states, given)) if detail else found
+        if not detail or (given.mask is None and not self.traced.carried):
+            return found
+        return found._replace(inner=self.as_named(found.inner, found.states, given))
 
     def adjoint_loop(self, seeded: Iterable[Key], detail: str) -> AdjointLoop:
         """The loop for cotangents that come to the given outputs at every timestep."""

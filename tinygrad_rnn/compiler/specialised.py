@@ -8,7 +8,7 @@ from typing import Any
 
 from ..recurrent.cell import Cell
 from .errors import UntraceableError
-from .fingerprint import fingerprint, frozen
+from .fingerprint import Glance, fingerprint, frozen
 from .operation import Recomputed, UnrolledRun
 from .program import Array, Type
 from .recurrence import Recurrence
@@ -43,7 +43,10 @@ class Specialised:
         self, cell: Cell, backend: str, who: str, operation: Callable[..., UnrolledRun], twins: Sequence[Cell] = ()
     ) -> None:
         self._cell, self._backend, self._who, self._twins = cell, backend, who, twins
-        self._attributes = self._fingerprints()
+        self._cells = (cell, *twins)
+        self._glances: list[Glance]
+        self._attributes: list[Hashable]
+        self._look()
         self._known: dict[tuple[Any, ...], Recurrence | UntraceableError] = {}
         self._foreign = False
         self._lock = threading.RLock()
@@ -55,10 +58,24 @@ class Specialised:
         """Whether it is still the cell: no attribute has changed, and no Tensor from elsewhere may be another one
         by now.
         """
-        return not self._foreign and self._attributes == self._fingerprints()
+        if self._foreign:
+            return False
+        if all([glance.holds() for glance in self._glances]):  # noqa: C419 - a list, for speed
+            return True
+        # Glances first: what changes in between is in the fingerprint then, and the glance will be wrong about it.
+        glances = [Glance(cell) if old.sure else old for cell, old in zip(self._cells, self._glances, strict=True)]
+        if self._fingerprints() != self._attributes:
+            return False
+        self._glances = glances
+        return True
+
+    def _look(self) -> None:
+        """Note down the attributes as they are."""
+        self._glances = [Glance(cell) for cell in self._cells]
+        self._attributes = self._fingerprints()
 
     def _fingerprints(self) -> list[Hashable]:
-        return [fingerprint(cell) for cell in (self._cell, *self._twins)]
+        return [fingerprint(cell) for cell in self._cells]
 
     def recurrence(self, x: Any, state: Sequence[Any], masked: bool, lead: int = 0) -> Recurrence | UntraceableError:
         """What has been worked out for inputs (T, batch, input_size) and states behind `lead` axes, or why nothing
@@ -73,7 +90,7 @@ class Specialised:
                 self._foreign |= isinstance(found, Recurrence) and any(
                     tensor.id not in own for tensor in found.traced.captured
                 )
-                self._attributes = self._fingerprints()  # a step may count its calls
+                self._look()  # a step may count its calls
             return self._known[key]
 
     def _trace(self, types: Sequence[Type], masked: bool) -> Recurrence | UntraceableError:

@@ -30,7 +30,8 @@ class Track(NamedTuple):
 
     def on(self, tape: Array) -> Array:
         """The value at all timesteps, (rows, *shape)."""
-        return tape[self.start : self.stop].reshape(self.rows, *self.shape)
+        start, rows, shape = self
+        return tape[start : start + rows * math.prod(shape)].reshape(rows, *shape)
 
 
 class Layout:
@@ -47,6 +48,10 @@ class Layout:
     tracks : dict of Key to Track
     length : int
         Elements of the tape.
+    slices : dict of str to slice
+        The tracks, by the names that places use.
+    starts : list of slice
+        Where the initial states lie.
     """
 
     def __init__(self, step: Program, taped: Mapping[Key, int], steps: int) -> None:
@@ -57,6 +62,7 @@ class Layout:
             self.tracks[key] = track
             self.length = track.stop
         self.slices = {label(key): slice(t.start, t.stop) for key, t in self.tracks.items()}
+        self.starts = [slice(t.start, t.start + t.size) for key, t in self.tracks.items() if key[0] == "state"]
 
     def buffers(self, tape: Array) -> dict[str, Array]:
         """Every track as a flat buffer, by the name that places use."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import MutableMapping, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from ..autodiff.primitives import getitem
-from ..autodiff.scope import Scope, using
+from ..autodiff.scope import Context, Scope, context, using
 from ..autodiff.tensor import Tensor
 from ..recurrent.cell import Cell
 from ..recurrent.inner import TRAJECTORY, TRAJECTORY_AGAIN, VALUE, VALUE_AGAIN
@@ -54,35 +55,40 @@ class Views:
         self.tape = tape
         self.recomputed = recomputed
         self.operands = operands
-        self.values = [operand._data for operand in operands]
+        self.values = tape.values if tape.op is not None else [operand._data for operand in operands]
         self.attributes = attributes
         self.steps = len(self.values[0])
         self.reverse = bool(attributes.get("reverse"))
         self.every = attributes.get("checkpoint", 0)
         self.around = around
         self.scopes = LazySequence(self.steps, lambda t: Scope(around, "timestep", f"t={t}", t))
-        self._segments: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+        self._segments: MutableMapping[int, Tensor] = WeakValueDictionary() if self.every else {}
         self._latest: Tensor | None = None
 
     def run(self, inputs: Sequence[Tensor], state: Any) -> Run:
         """The run as :func:`~tinygrad_rnn.unroll` returns it."""
         cell: Cell = self.cell
         fields = cell.state_names
-        keys = {name: ("state" if name in fields else "value", name) for name in self.recurrence.traced.order}
-        names = {name: self.series(key) for name, key in keys.items()}
-        states = LazySequence(self.steps, lambda t: cell.State(*[names[name][t] for name in fields]))
+        # Held by the run alone: if this held them too, a run would not be freed before Python looks for circles.
+        every = {name: self.series(("state", name)) for name in fields}
+        states = LazySequence(self.steps, lambda t: cell.State(*[series[t] for series in every.values()]))
         masked = ("output", "") in self.recurrence.step.outputs
-        outputs = self.series(("output", "")) if masked else names[fields[0]]
-        return Run(cell, inputs, outputs, states, state, LazyMapping(names), {}, self.reverse, self.scopes, self.tape)
+        outputs = self.series(("output", "")) if masked else every[fields[0]]
+        order = self.recurrence.traced.order
+        names = LazyMapping(lambda: {name: every.get(name) or self.series(("value", name)) for name in order})
+        return Run(cell, inputs, outputs, states, state, names, {}, self.reverse, self.scopes, self.tape)
 
     def series(self, key: Key) -> LazySequence:
         """A value at every timestep."""
-        return LazySequence(self.steps, lambda t: self._value(key, t), self._whole(key))
+        return LazySequence(self.steps, partial(self._value, key), partial(self._whole, key))
 
     def _value(self, key: Key, t: int) -> Tensor:
         row = self.steps - 1 - t if self.reverse else t
-        with using(scope=self.scopes[t], recording=self.tape.op is not None, anomaly=False, names=None):
+        token = context.set(Context(self.scopes[t], self.tape.op is not None))
+        try:
             value: Tensor = self._row(key, row)
+        finally:
+            context.reset(token)
         value.name = str(key[1]) or None
         return value
 
@@ -96,7 +102,8 @@ class Views:
         else:
             track = self.recurrence.tracks(self.steps)[key]
             start = track.start + (row + first) * track.size
-        return VALUE.on((self.tape,), {"key": key, "row": row, "start": start, "shape": track.shape})
+        attributes = {"key": key, "row": row, "start": start, "shape": track.shape}
+        return self.tape._apply(VALUE, (self.tape,), attributes)
 
     def _row_again(self, key: Key, row: int, first: int) -> Any:
         """A value between checkpoints, from its segment computed again."""
@@ -121,14 +128,12 @@ class Views:
             again: Tensor = self.recomputed.on((self.tape, *operands), {**self.attributes, **what})
         return again
 
-    def _whole(self, key: Key) -> Callable[[], Tensor]:
-        def whole() -> Tensor:
-            with using(scope=self.around, anomaly=False, names=None):
-                series = self._trajectory(key)
-                out: Tensor = getitem(series, slice(None, None, -1)) if self.reverse else series
-            return out
-
-        return whole
+    def _whole(self, key: Key) -> Tensor:
+        """The value at all timesteps, (T, ...)."""
+        with using(scope=self.around, anomaly=False, names=None):
+            series = self._trajectory(key)
+            out: Tensor = getitem(series, slice(None, None, -1)) if self.reverse else series
+        return out
 
     def _trajectory(self, key: Key) -> Any:
         if self.every:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..autodiff.cotangent import Lazy, Scatter, dense
 from ..autodiff.primitive import Primitive, Value
 from ..autodiff.primitives import getitem, reshape, scatter, transpose, where
-from ..autodiff.scope import Scope, context, using
+from ..autodiff.scope import Context, Scope, context
 from ..autodiff.tensor import Tensor
 from .lazy import LazySequence
 
@@ -28,7 +28,10 @@ class _Inner(Primitive):
     def read(self, node: Any, whole: Any, own: Any) -> Any:
         """The value's cotangent, given that of what it lies in and that of its own uses; ``None`` if there is none."""
         series = whole.inner.get(node.attributes["key"]) if hasattr(whole, "inner") else whole
-        return None if series is None else getitem(series, node.attributes["row"])
+        if series is None:
+            return None
+        row = node.attributes["row"]
+        return series[row] if type(series) is np.ndarray else getitem(series, row)
 
 
 class _Held(Primitive):
@@ -74,7 +77,10 @@ def _row_rule(g: Value, y: Value, x: Value, key: tuple[str, str], row: int) -> V
 
 def value(tape: Array, key: tuple[str, str], row: int, start: int, shape: tuple[int, ...]) -> Array:
     """A state or named value of a run at one timestep; of an ensemble, whose tapes are rows, of every member."""
-    return tape[..., start : start + math.prod(shape)].reshape((*tape.shape[:-1], *shape))
+    stop = start + math.prod(shape)
+    if tape.ndim == 1:
+        return tape[start:stop].reshape(shape)
+    return tape[..., start:stop].reshape((*tape.shape[:-1], *shape))
 
 
 def trajectory(tape: Array, key: tuple[str, str], start: int, shape: tuple[int, ...]) -> Array:
@@ -171,8 +177,11 @@ def rows_of(whole: Tensor, name: str | None = None) -> LazySequence:
     around = context.get().scope
 
     def make(t: int) -> Tensor:
-        with using(scope=Scope(around, "timestep", f"t={t}", t), recording=True, anomaly=False, names=None):
+        token = context.set(Context(Scope(around, "timestep", f"t={t}", t)))
+        try:
             row: Tensor = ROW.on((whole,), {"key": ("row", ""), "row": t})
+        finally:
+            context.reset(token)
         row.name = name
         return row
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, overload
 
 from ..autodiff.functions import stack
@@ -31,13 +32,16 @@ class LazySequence(Sequence[Any]):
         All values as one Tensor (T, ...), without making them one by one.
     """
 
+    __slots__ = ("_count", "_made", "_make", "whole")
+
     def __init__(self, count: int, make: Callable[[int], Any], whole: Callable[[], Tensor] | None = None) -> None:
-        self._made: list[Any] = [None] * count
+        self._count = count
+        self._made: dict[int, Any] = {}
         self._make = make
         self.whole = whole
 
     def __len__(self) -> int:
-        return len(self._made)
+        return self._count
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -45,9 +49,9 @@ class LazySequence(Sequence[Any]):
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return [self[k] for k in range(len(self))[index]]
-        k = range(len(self))[index]
-        if self._made[k] is None:
+            return [self[k] for k in range(self._count)[index]]
+        k = range(self._count)[index]
+        if k not in self._made:
             self._made[k] = self._make(k)
         return self._made[k]
 
@@ -60,11 +64,17 @@ class LazyMapping(Mapping[tuple[str, int], Tensor]):
 
     Parameters
     ----------
-    sequences : mapping of str to sequence of Tensors
+    sequences : callable
+        Gives a mapping of str to sequence of Tensors, when it is first needed.
     """
 
-    def __init__(self, sequences: Mapping[str, Sequence[Tensor]]) -> None:
-        self.sequences = sequences
+    def __init__(self, sequences: Callable[[], Mapping[str, Sequence[Tensor]]]) -> None:
+        self._find = sequences
+
+    @cached_property
+    def sequences(self) -> Mapping[str, Sequence[Tensor]]:
+        """All timesteps of each name."""
+        return self._find()
 
     def __getitem__(self, key: tuple[str, int]) -> Tensor:
         if not isinstance(key, tuple) or len(key) != 2 or key[0] not in self.sequences:

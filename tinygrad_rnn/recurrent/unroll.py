@@ -149,7 +149,7 @@ def unroll(
     if truncate is not None and not is_integer(truncate):
         raise ValueError(f"unroll: truncate must be a positive number of steps, got {truncate!r}")
     masks = None if lengths is None else _masks(lengths, len(steps), batch)
-    start = cell.initial_state(batch) if state is None else state
+    start = cell.initial_state(batch) if state is None and not isinstance(cell, Cell) else state
     if between is not None:
         between = _between(cell, between, len(steps), batch)
     if restarts is not None:
@@ -161,7 +161,8 @@ def unroll(
     else:
         run = _unroll_cell(cell, steps, start, truncate, masks, reverse, restarts)
     if isinstance(run.names, LazyMapping):
-        run.names = LazyMapping({"x": steps, **run.names.sequences})
+        made = run.names
+        run.names = LazyMapping(lambda: {"x": steps, **made.sequences})
     else:
         run.names = {**{("x", t): x for t, x in enumerate(steps)}, **run.names}
     return run
@@ -294,7 +295,10 @@ def _child(name: str, layer: Any, steps: Sequence[Tensor], *rest: Any) -> Run:
 def _merge(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
     tables = {name: run.names for name, run in children.items()}
     if all(isinstance(table, LazyMapping) for table in tables.values()):
-        return LazyMapping({f"{c}/{n}": values for c, table in tables.items() for n, values in table.sequences.items()})  # type: ignore[attr-defined]
+        lazy: dict[str, Any] = tables
+        return LazyMapping(
+            lambda: {f"{child}/{n}": values for child, table in lazy.items() for n, values in table.sequences.items()}
+        )
     return {(f"{child}/{name}", t): value for child, run in children.items() for (name, t), value in run.names.items()}
 
 
@@ -364,17 +368,17 @@ def _restart(cell: Cell, given: Sequence[Any], state: Any, batch: int) -> Any:
 
 
 def _start(cell: Cell, state: Any, batch: int) -> Any:
-    """The initial state as Tensors, checked against the cell's own."""
+    """The initial state as Tensors, checked against the cell's own; that, if none is given."""
     expected = cell.initial_state(batch)
-    given: Sequence[Any] = state if isinstance(state, (tuple, list)) else (state,)
+    given: Sequence[Any] = expected if state is None else state if isinstance(state, (tuple, list)) else (state,)
     if len(given) != len(expected):
         raise ValueError(
             f"unroll: {type(cell).__name__} has states {cell.state_names}, got {counted(len(given), 'value')}"
         )
     tensors = []
     for name, value, like in zip(cell.state_names, given, expected, strict=True):
-        value = _tensor(cell, name, gather(value))
-        if value.shape != like.shape:
+        value = _tensor(cell, name, value if state is None else gather(value))
+        if state is not None and value.shape != like.shape:
             raise ValueError(f"unroll: state {name} must have shape {like.shape}, got {value.shape}")
         value.name = value.name or f"{name}_init"
         tensors.append(value)

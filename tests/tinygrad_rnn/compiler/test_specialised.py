@@ -14,6 +14,7 @@ import pytest
 import tinygrad_rnn as tg
 from tests.tinygrad_rnn.compiler.cells import B, H, N, X
 from tests.tinygrad_rnn.compiler.checks import close
+from tinygrad_rnn.compiler.fingerprint import Glance, fingerprint
 
 
 def test_tensors_from_elsewhere_are_read_anew(backend: str) -> None:
@@ -80,6 +81,63 @@ def test_an_attribute_that_has_changed_is_noticed() -> None:
     for number, _ in enumerate(changes()):
         close(tg.unroll(cell, X).stacked.data, tg.unroll(compiled, X).stacked.data, str(number))
     close(expected, tg.grad(before.stacked.sum(), cell.w)[0].data, "an earlier run keeps what it was made with")
+
+
+def _step(self: Any, x: Any, state: Any) -> Any:
+    return (tg.tanh(state.h * self.gain),)
+
+
+CHANGES: dict[str, Callable[[Any], None]] = {
+    "an attribute": lambda cell: setattr(cell, "gain", 3.0),
+    "an equal one": lambda cell: setattr(cell, "sizes", (*cell.sizes,)),
+    "one more": lambda cell: setattr(cell, "more", 1),
+    "one less": lambda cell: delattr(cell, "sizes"),
+    "another name": lambda cell: (setattr(cell, "dimensions", cell.sizes), delattr(cell, "sizes"))[0],
+    "a parameter": lambda cell: cell._parameters.update(w=tg.tensor(1.0)),
+    "of the class": lambda cell: setattr(type(cell), "bias", 0.25),
+    "of its base": lambda cell: setattr(type(cell).__mro__[1], "gain", 1.0),
+    "of a function": lambda cell: setattr(type(cell).__mro__[1].step, "gain", 1.0),
+    "the class": lambda cell: setattr(cell, "__class__", type("Third", (type(cell),), {"gain": 7.0})),
+    "a function for a number": lambda cell: setattr(type(cell), "bias", property(lambda self: 0.5)),
+    "how it was made": lambda cell: setattr(cell, "initialisation", "otherwise"),
+    "one to a whole number": lambda cell: setattr(cell, "one", 1),
+    "one to true": lambda cell: setattr(cell, "one", True),
+    "nothing": lambda cell: None,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_where_a_glance_sees_no_change_there_is_none(change: Callable[[Any], None]) -> None:
+    base = type("Base", (tg.Cell,), {"gain": 2.0, "step": types.FunctionType(_step.__code__, globals())})
+    cell = type("Leaf", (base,), {"bias": 0.5})(N, H, seed=0)
+    cell.w, cell.one, cell.sizes = cell.parameter("w", (N, H)), 1.0, (1, 2)
+    glance, before = Glance(cell), fingerprint(cell)
+    assert glance.sure and glance.holds()
+    change(cell)
+    assert glance.holds() == (change is CHANGES["nothing"])
+    assert glance.holds() <= (fingerprint(cell) == before)
+
+
+@pytest.mark.parametrize("kind", [tg.cells.LSTMCell, tg.cells.GRUCell, tg.cells.RNNCell])
+def test_a_glance_is_enough_for_cells_of_numbers_and_parameters(kind: Any) -> None:
+    assert Glance(kind(N, H, seed=0)).holds()
+
+
+@pytest.mark.parametrize("value", [np.ones(2), [1.0], {"a": [1.0]}, (1, [2]), types.SimpleNamespace(), {1, 2}])
+def test_a_glance_is_not_enough_for_what_may_change_inside(value: Any) -> None:
+    cell = tg.cells.RNNCell(N, H, seed=0)
+    cell.extra = value  # type: ignore[attr-defined]
+    glance = Glance(cell)
+    assert not glance.sure and not glance.holds()
+
+
+def test_a_changed_attribute_that_changes_nothing_is_worked_out_once() -> None:
+    cell = tg.cells.RNNCell(N, H, seed=0)
+    compiled = tg.compile(cell, backend="numpy")
+    found = compiled.recurrence(X, [np.zeros((B, H))])
+    cell.initialisation = "otherwise"
+    assert compiled.recurrence(X, [np.zeros((B, H))]) is found and compiled._latest is not None
+    assert all(glance.holds() for glance in compiled._latest._glances)
 
 
 class Slotted:

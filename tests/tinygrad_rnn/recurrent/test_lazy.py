@@ -26,7 +26,10 @@ def test_a_value_is_made_once_at_the_first_look() -> None:
 
 def test_a_mapping_looks_like_one_from_name_and_timestep() -> None:
     table = LazyMapping(
-        {"h": LazySequence(2, lambda k: tg.tensor(float(k))), "f": LazySequence(2, lambda k: tg.tensor(-float(k)))}
+        lambda: {
+            "h": LazySequence(2, lambda k: tg.tensor(float(k))),
+            "f": LazySequence(2, lambda k: tg.tensor(-float(k))),
+        }
     )
     assert list(table) == [("h", 0), ("h", 1), ("f", 0), ("f", 1)] and len(table) == 4
     assert table["f", 1].item() == -1.0 and ("h", 1) in table
