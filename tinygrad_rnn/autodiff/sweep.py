@@ -10,6 +10,7 @@ import numpy as np
 from .ancestry import ancestors, parts
 from .anomaly import anomaly_error, is_finite
 from .arrays import real_array
+from .batching import Batched
 from .cotangent import Product, Scatter, accumulate, dense
 from .operators import Operators
 from .primitive import Primitive, gather
@@ -235,6 +236,8 @@ def _pass_on(
         waiting = pending.get(key)
         if waiting is None:
             pending[key] = part
+        elif type(part) is type(waiting) is Batched:  # as large as many: added at once, so that no list of them is held
+            pending[key] = waiting + part
         elif type(waiting) is list:
             waiting.append(part)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import tinygrad_rnn as tg
 from tests.strategies import Call, calls
 from tinygrad_rnn.autodiff import batching
 from tinygrad_rnn.autodiff.batching import Batched
+from tinygrad_rnn.autodiff.sweep import sweep
 
 BATCHED = sorted(name for name, op in tg.PRIMITIVES.items() if op.differentiable)
 
@@ -121,3 +123,21 @@ def test_rules_for_batches_have_the_defaults_of_their_primitive() -> None:
                 assert given[key].default == own[key].default, f"{name}: {key}"
                 compared += 1
     assert compared > 10
+
+
+def test_what_many_steps_bring_to_a_weight_is_not_held_apart() -> None:
+    """Directions times steps times the size of a weight would be more than all else."""
+    cell = tg.cells.RNNCell(2, 32, seed=0)
+    outputs = tg.unroll(cell, np.ones((60, 1, 2))).outputs[-1]
+    lanes = np.random.default_rng(0).normal(size=(32, *outputs.shape))
+    size = lanes.shape[0] * cell.weight_hh.data.nbytes
+    tracemalloc.start()
+    try:
+        visits = sweep([outputs], [Batched(lanes)], [cell.weight_hh])
+        (found,) = (total for node, total, _ in visits if node is cell.weight_hh)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 15 * size  # of 60 steps
+    for lane, part in zip(lanes[:2], found.array, strict=False):
+        np.testing.assert_allclose(part, tg.grad(outputs, cell.weight_hh, lane)[0].data, rtol=1e-12, atol=1e-14)
