@@ -9,7 +9,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from ..picture import theme
 from ..picture.picture import Band, Frame, Line, Picture, Shape
@@ -66,7 +66,7 @@ def to_svg(picture: Picture) -> str:
         '<?xml version="1.0" encoding="UTF-8" standalone="no"?>',
         (
             f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
-            f'xmlns="http://www.w3.org/2000/svg" font-family={quoteattr(theme.FONT)}>'
+            f'xmlns="http://www.w3.org/2000/svg" font-family="{escape(theme.FONT)}">'
         ),
         f'<g id="graph0" class="graph" transform="translate({-left:.2f} {top:.2f})">',
         f'<polygon fill="{theme.PAPER.lower()}" stroke="none" points="{backdrop}"/>',
@@ -85,11 +85,11 @@ def to_svg(picture: Picture) -> str:
 
 def _text(value: str) -> str:
     """User text that is shown and never obeyed."""
-    return escape(visible(value, "\n"))
+    return escape(visible(value, "\n"), quote=False)
 
 
 def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> Iterator[str]:
-    yield f"<g id={quoteattr(key)} class={quoteattr(kind)}>"
+    yield f'<g id="{escape(key)}" class="{escape(kind)}">'
     if tooltip:
         yield f"<title>{_text(tooltip)}</title>"
     yield from inside

@@ -7,7 +7,6 @@ from typing import Any
 
 from tinygrad_rnn import Graph, Tensor, stack
 from tinygrad_rnn.autodiff.arrays import plain
-from tinygrad_rnn.compiler import CompiledEnsemble, uncompiled
 from tinygrad_rnn.recurrent.inner import TRAJECTORY, VALUE
 from tinygrad_rnn.recurrent.lazy import stacked
 from tinygrad_rnn.recurrent.states import leaves_of, rebuild
@@ -34,6 +33,8 @@ def recorded(run: Run, loss: Tensor) -> tuple[Run, Tensor]:
 
 def step_by_step(run: Run) -> Run:
     """The same cell over the same inputs from the same states, every operation recorded."""
+    from tinygrad_rnn.compiler import CompiledEnsemble, uncompiled
+
     if isinstance(run.cell, CompiledEnsemble):
         raise ValueError(f"{run.cell!r} are many graphs; unroll one of its members and look at that")
     tape = next(part.tape for part in run.cells if part.tape is not None)

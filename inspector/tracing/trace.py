@@ -17,7 +17,6 @@ from tinygrad_rnn import Scope, Tensor
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.autodiff.cotangent import Product, Scatter, dense, is_basic_index
 from tinygrad_rnn.autodiff.sweep import Recurrent, sweep
-from tinygrad_rnn.compiler import CompiledEnsemble
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.inner import RowsOf
 from tinygrad_rnn.recurrent.unroll import Run
@@ -116,8 +115,11 @@ class GradientTrace(Result):
     def not_finite(self) -> NotFinite | None:
         """Where NaN or infinity first appears in the run, or else in its gradient; none if all is finite."""
         found = first_not_finite(self.run, self)
-        compiled = any(part.tape is not None for part in self.run.cells)
-        if found is None or not compiled or isinstance(self.run.cell, CompiledEnsemble):
+        if found is None or all(part.tape is None for part in self.run.cells):
+            return found
+        from tinygrad_rnn.compiler import CompiledEnsemble
+
+        if isinstance(self.run.cell, CompiledEnsemble):
             return found
         with np.errstate(all="ignore"):
             return trace(*recorded(self.run, self.loss)).not_finite or found

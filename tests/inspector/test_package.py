@@ -63,3 +63,13 @@ def test_nothing_is_imported_before_it_is_used() -> None:
         assert done.stdout.splitlines()[-1] == "[]"
     listed = in_a_process(code.format(call.format(["cells"])), *heavy).splitlines()[-1]
     assert "numpy" in listed and "matplotlib" not in listed
+
+
+def test_a_drawing_imports_neither_the_compiler_nor_the_network() -> None:
+    code = """
+import sys, numpy as np, tinygrad_rnn as tg, inspector
+run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((4, 1, 2)))
+inspector.draw(run, trace=inspector.trace(run, run.outputs[-1].sum())).svg
+print(sorted({"tinygrad_rnn.compiler", "urllib.request", "http.client", "matplotlib"} & set(sys.modules)))
+"""
+    assert in_a_process(code) == "[]\n"
