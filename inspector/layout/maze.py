@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..steps.items import Key
 from .grid import Box, nearest
+from .remaining import NEVER, remaining
 
 __all__ = ["BEND", "CROSSING", "DOWN", "LEFT", "LENGTH", "RIGHT", "UP", "Errand", "Maze"]
 
@@ -27,6 +29,10 @@ UP, RIGHT, DOWN, LEFT = range(4)
 _START = 4
 """In place of a direction, where a way begins."""
 _DIRECTIONS = 5
+_BITS = 32
+_LOW = (1 << _BITS) - 1
+_PATIENCE = 150
+"""States after which it is faster to work out what is left than to guess."""
 LENGTH, BEND, CROSSING = 30, 6000, 13000
 """What a way costs: for each point of its length, for each bend, for each line that it crosses. Prices are whole
 numbers, so that ways are equally good on every machine or on none.
@@ -87,6 +93,8 @@ class Maze:
                 self.shapes[point] = frozenset({None})
         self.steps = _steps(self.xs, self.ys, [1.0, *detour, 1.0])
         self._away: dict[tuple[int, int, int], tuple[list[int], list[int]]] = {}
+        self._inside: dict[Key | None, list[int]] = {}
+        self._static: tuple[Any, Any] | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -94,6 +102,7 @@ class Maze:
         count = len(self.shapes)
         self.lines: tuple[list[int | None], list[int | None]] = ([None] * count, [None] * count)
         self.taken: list[dict[int, int] | None] = [None] * count
+        self._claims: list[tuple[int, list[int], list[int], tuple[list[int], list[int]]]] = []
 
     # ------------------------------------------------------------------------------------ geometry
 
@@ -113,6 +122,7 @@ class Maze:
         for column, row in itertools.product(columns, rows):
             point = column * self.stride + row
             self.shapes[point] = (self.shapes[point] or frozenset()) | {key}
+            self._inside.setdefault(key, []).append(point)
 
     def enclose(self, ports: Iterable[tuple[float, float]]) -> None:
         """Put a border over the outermost points, which lines pass at the ports alone."""
@@ -157,11 +167,14 @@ class Maze:
     def claim(self, path: Sequence[int], net: int) -> int:
         """Lay a line of `net`, and count the points outside of shapes at which the net has come upon others."""
         headings = [self.direction(a, b) for a, b in itertools.pairwise(path)]
+        edges: tuple[list[int], list[int]] = ([], [])
         for (a, b), heading in zip(itertools.pairwise(path), headings, strict=True):
             self.lines[heading % 2][min(a, b)] = net
-        flags = (1 + a % 2 if a == b else _TURNS for a, b in itertools.pairwise(headings))
+            edges[heading % 2].append(min(a, b))
+        flags = [_TURNS, *(1 + a % 2 if a == b else _TURNS for a, b in itertools.pairwise(headings)), _TURNS]
+        self._claims.append((net, list(path), flags, edges))
         crossings = 0
-        for point, flag in zip(path, (_TURNS, *flags, _TURNS), strict=True):
+        for point, flag in zip(path, flags, strict=True):
             nets = self.taken[point] = self.taken[point] or {}
             crossings += bool(nets) and net not in nets and self.shapes[point] is None
             nets[net] = nets.get(net, 0) | flag
@@ -169,44 +182,117 @@ class Maze:
 
     # -------------------------------------------------------------------------------------- search
 
-    def cheapest(self, errand: Errand) -> tuple[int, list[int]] | None:
-        """What the cheapest way costs, and its points; ``None`` if there is no way."""
+    def cheapest(self, errand: Errand, patience: float = _PATIENCE) -> tuple[int, list[int]] | None:
+        """What the cheapest way costs, and its points; ``None`` if there is no way.
+
+        Among ways that are guessed to cost the same, that goes on first which has come least far, then that whose
+        state has the smallest number. A search of more than `patience` states, in which the guess is no help against
+        lines that all ways have to cross, works out what exactly is left, and begins again among the states of the
+        cheapest ways alone. Their order is what it was, and so is the way that is found.
+        """
+        found = self._search(errand, patience)
+        if found is not None or patience == math.inf:
+            return found
+        price, left = self._remaining(errand)
+        return self._search(errand, math.inf, price, left) if price < NEVER else None
+
+    def _search(
+        self, errand: Errand, patience: float, least: int = NEVER, exactly: Sequence[Any] | None = None
+    ) -> tuple[int, list[int]] | None:
+        """The cheapest way; ``None`` if there is none, or it takes more states than `patience`.
+
+        With what `exactly` is left, by direction and point, states are left out that are on no way that costs `least`.
+        In the queue a state stands behind its price and the guess, as one number.
+        """
         final = {point * _DIRECTIONS + turn: price for (point, turn), price in errand.ends.items()}
-        left, moves, steps, passable, exits = _Left(self, errand), self.moves, self.steps, self._passable, self._exits
-        length, side = left.length, left.side
-        best: dict[int, int] = {}
+        left, net, crowded = _Left(self, errand), errand.net, errand.crowded
+        length, side, all_shapes, taken = left.length, left.side, self.shapes, self.taken
+        ways = [
+            (move, self.steps[turn], self.lines[turn % 2], 0 if turn < DOWN else move, left.turns[turn])
+            for turn, move in enumerate(self.moves)
+        ]
+        best = [NEVER] * (_DIRECTIONS * len(all_shapes))
         came: dict[int, int] = {}
-        heap: list[tuple[int, int, int]] = []
+        queue: list[int] = []
         for point, price in errand.starts.items():
             best[point * _DIRECTIONS + _START] = price
-            heap.append((price + length[point], price, point * _DIRECTIONS + _START))
-        heapq.heapify(heap)
-        while heap:
-            _, cost, state = heapq.heappop(heap)
+            queue.append((price + length[point] << _BITS | price) << _BITS | point * _DIRECTIONS + _START)
+        heapq.heapify(queue)
+        while queue and patience > 0:
+            patience -= 1
+            key = heapq.heappop(queue)
+            state, cost = key & _LOW, key >> _BITS & _LOW
             if cost > best[state]:
                 continue
             if state in final:
                 return cost, _walked(state, came)
             point, heading = divmod(state, _DIRECTIONS)
-            for turn, extra in exits(errand, point, heading):
-                other = point + moves[turn]
+            free = heading != _START and not taken[point] and all_shapes[point] is None
+            for turn, extra in _ANY[heading] if free else self._exits(errand, point, heading):
+                move, steps, lines, back, turns = ways[turn]
+                other = point + move
                 following = other * _DIRECTIONS + turn
-                price = cost + extra + steps[turn][point]
-                if following in final:
+                price = cost + extra + steps[point]
+                ended = following in final
+                if ended:
                     price += final[following]
-                if (following not in best or price < best[following]) and passable(errand, point, other, turn):
-                    best[following], came[following] = price, state
-                    rest = length[other] + left.turns[turn][side[other]]
-                    heapq.heappush(heap, (price + rest, price, following))
+                if price >= best[following]:
+                    continue
+                if exactly is not None and price + (0 if ended else exactly[turn][other]) > least:
+                    continue
+                owner, shapes = lines[point + back], all_shapes[other]
+                if owner is not None and owner != net and not crowded:
+                    continue
+                if shapes is not None and not self._may_enter(errand, other, shapes):
+                    continue
+                best[following], came[following] = price, state
+                guess = price + length[other] + turns[side[other]]
+                heapq.heappush(queue, (guess << _BITS | price) << _BITS | following)
         return None
 
-    def _passable(self, errand: Errand, point: int, other: int, turn: int) -> bool:
-        """Whether a way may go on from a point to its neighbour."""
-        shapes = self.shapes[other]
-        if shapes is not None and not self._may_enter(errand, other, shapes):
-            return False
-        line = self.lines[turn % 2][point if turn < DOWN else other]
-        return line is None or line == errand.net or errand.crowded
+    def _remaining(self, errand: Errand) -> tuple[int, list[Any]]:
+        """The price of the cheapest way, and what exactly is left, by direction and point."""
+        if self._static is None:
+            self._static = np.array(self.steps), np.array([shapes is not None for shapes in self.shapes])
+        lengths, inside = self._static
+        closed = inside.copy()
+        for key in errand.shapes:
+            points = [p for p in self._inside.get(key, ()) if self._may_enter(errand, p, self.shapes[p] or frozenset())]
+            closed[points] = False
+        foreign, taken = np.zeros(len(inside), int), np.zeros((2, len(inside)), bool)
+        for net, path, flags, edges in self._claims:
+            if net != errand.net:
+                np.bitwise_or.at(foreign, path, flags)
+            for axis, along in enumerate(edges):
+                taken[axis, along] = net != errand.net and not errand.crowded
+        steps, straight = lengths.copy(), np.empty_like(lengths)
+        for turn, move in enumerate(self.moves):
+            ahead = np.roll(closed, -move) | (taken[turn % 2] if turn < DOWN else np.roll(taken[turn % 2], -move))
+            steps[turn, ahead] = NEVER
+            passes = (foreign == 1 + (turn + 1) % 2) & ~inside | errand.crowded
+            straight[turn] = np.where(foreign == 0, 0, np.where(passes, CROSSING, NEVER))
+        turnable = ~inside & ((foreign == 0) | errand.crowded)
+        branches = np.array([p for p in errand.starts if p != errand.source and not inside[p] and not foreign[p]], int)
+        prices = np.array([errand.starts[p] for p in branches], int) + BEND // 2
+        source = errand.starts.get(errand.source, NEVER)
+
+        def whole(out: Any) -> int:
+            left = out.reshape(4, -1)
+            first = [source + price + int(left[turn, errand.source]) for turn, price in errand.departures.items()]
+            return min([*first, int((left[:, branches].min(axis=0) + prices).min(initial=NEVER))])
+
+        grid = len(self.xs), self.stride
+        length = _Left(self, errand).length
+        price, left = remaining(
+            steps.reshape(4, *grid),
+            straight.reshape(4, *grid),
+            turnable.reshape(grid),
+            errand.ends,
+            whole,
+            BEND,
+            min(price + length[point] for point, price in errand.starts.items()),
+        )
+        return price, [one.ravel() for one in left]
 
     def _exits(self, errand: Errand, point: int, heading: int) -> Collection[tuple[int, int]]:
         """The directions in which a way may go on as far as the point itself matters, and what turning or crossing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -121,6 +122,13 @@ def test_the_way_is_the_cheapest(drawn: tuple[Maze, Errand]) -> None:
     assume(todo.source not in {point for point, _ in todo.ends})  # nothing is its own operand
     found = maze.cheapest(todo)
     assert (found and found[0]) == dijkstra(maze, todo)
+
+
+@given(mazes())
+def test_a_search_that_works_out_what_is_left_finds_the_same_way(drawn: tuple[Maze, Errand]) -> None:
+    maze, todo = drawn
+    assume(todo.source not in {point for point, _ in todo.ends})
+    assert maze.cheapest(todo, patience=0) == maze.cheapest(todo, patience=math.inf)
 
 
 def test_a_way_goes_round_a_shape_and_over_a_line() -> None:
