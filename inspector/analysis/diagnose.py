@@ -353,8 +353,11 @@ def _remedies(found: GradientTrace, fall: Waterfall, kept: float, verdict: str) 
     trials, first = Trials(found), {kind: [_change(kind, much) for much in kinds[kind]] for kind in kinds}
     trials.measure([change for changes in first.values() for change in changes])
     idle = {kind for kind, changes in first.items() if trials.change_nothing(changes)}
-    finer = [between for kind in kinds if kind not in idle for between in _between(trials, kind, kinds[kind])]
-    trials.measure([_change(*one) for one in finer])
+    looked = {kind: settings for kind, settings in kinds.items() if kind not in idle}
+    for _ in range(_FINER // 2):
+        if trials.together:
+            looked = {kind: sorted([*looked[kind], *_between(trials, kind, looked[kind])]) for kind in looked}
+            trials.measure([_change(kind, much) for kind, settings in looked.items() for much in settings])
     for kind, settings in kinds.items():
         if kind in idle:
             yield f"no {'bias in' if kind[0] == 'bias' else 'multiple of'} {kind[1]} changes what arrives"
@@ -367,10 +370,10 @@ def _change(kind: tuple[str, str], much: float) -> Change:
     return Change(*kind, float(f"{much:.2g}"))
 
 
-def _between(
-    trials: Trials, kind: tuple[str, str], settings: Sequence[float]
-) -> Iterator[tuple[tuple[str, str], float]]:
-    """Where :func:`_best` may look around the best of some settings, if none of them is good enough."""
+def _between(trials: Trials, kind: tuple[str, str], settings: Sequence[float]) -> Iterator[float]:
+    """Where :func:`_best` looks when it halves the stretch around the best of some settings twice, if none of them is
+    good enough.
+    """
     kept = []
     for much in settings:
         kept.append(_left(trials, _change(kind, much)))
@@ -379,7 +382,7 @@ def _between(
     k = min(range(len(kept)), key=lambda k: _distance(kept[k]))
     for j in (k - 1, k + 1):
         if 0 <= j < len(settings):
-            yield from ((kind, settings[k] + (settings[j] - settings[k]) * n / 2**_FINER) for n in range(1, 2**_FINER))
+            yield from (settings[k] + (settings[j] - settings[k]) * n / 4 for n in range(1, 4))
 
 
 def _is_gate(run: Run, name: str) -> bool:

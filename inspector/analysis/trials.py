@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 __all__ = ["Change", "Trials", "whole_norms"]
 
-_NUMBERS = 1 << 26
+_NUMBERS = 1 << 25
 """How many the values of a run may be, for all changes that are tried side by side."""
 
 
@@ -43,26 +43,32 @@ class Trials:
     ----------
     found : GradientTrace
         Of the run as it is, every operation on record.
+
+    Attributes
+    ----------
+    together : bool
+        Whether changes have been tried side by side whenever that was asked for.
     """
 
     def __init__(self, found: GradientTrace) -> None:
-        self.found, self._whole, self._together = found, whole_norms(found), True
+        self.found, self._whole, self.together = found, whole_norms(found), True
         self._lost = 1e6 * float(np.finfo(found.run.cell.dtype).tiny)  # below it digits are missing
         self._known: dict[Change, Floats] = {}
+        values = [node for node in ancestors([found.loss]) if node.op is not None and node.op.kind != "view"]
+        self._at_once = max(1, _NUMBERS // sum(value.size for value in values) - 1)
 
     def measure(self, changes: Sequence[Change]) -> None:
         """Try changes side by side; where that does not give the run as it is, each is tried when it is asked for."""
         new = list(dict.fromkeys(change for change in changes if change not in self._known))
-        size = max(1, _NUMBERS // sum(node.size for node in ancestors([self.found.loss])) - 1)
-        for first in range(0, len(new) if self._together else 0, size):
-            lanes = new[first : first + size]
+        for first in range(0, len(new) if self.together else 0, self._at_once):
+            lanes = new[first : first + self._at_once]
             try:
                 rows = _side_by_side(self.found, lanes)
             except (TypeError, ValueError):
-                self._together = False
+                self.together = False
                 return
-            self._together = np.allclose(rows[0], self._whole, rtol=1e-6, atol=self._lost)
-            if not self._together:
+            self.together = np.allclose(rows[0], self._whole, rtol=1e-6, atol=self._lost)
+            if not self.together:
                 return
             self._known |= dict(zip(lanes, rows[1:], strict=True))
 
