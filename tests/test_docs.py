@@ -51,7 +51,7 @@ def run(page: Path, folder: Path) -> None:
 @pytest.mark.parametrize("name", [*modules(tinygrad_rnn), *modules(inspector)])
 def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    if name.rpartition(".")[2] in ("blas", "denormals", "fastmath"):
+    if name.rpartition(".")[2] in ("blas", "denormals", "fastmath", "lowering", "sums"):
         pytest.importorskip("numba", reason="compiled loops need pip install tinygrad-rnn[compile]")
     if name.rpartition(".")[2] in ("torch_network", "torch_ops", "torch_step"):
         pytest.importorskip("torch", reason="modules of PyTorch need pip install tinygrad-rnn[torch]")

@@ -63,8 +63,10 @@ class _Fusion:
         for level in range(max([0, *self.levels.level.values()]) + 1):
             nests = [nest for (at, _), nest in self.nests.items() if at == level]
             nests.sort(key=lambda nest: (math.prod(nest.shape), len(nest.shape)))
+            stages += self._copies(value for nest in nests for step in nest.steps for value in step.values)
             stages += nests
             for step in self.barriers.get(level, []):
+                stages += self._copies(step.values)
                 stages += self._join(step) if self.kind[step.target] == "join" else self._product(step)
         for output in self.outputs:
             if self.kind.get(output.value) == "view":
@@ -85,6 +87,15 @@ class _Fusion:
             elif self.kind[step.target] != "view":
                 self.barriers.setdefault(level, []).append(step)
 
+    def _copies(self, values: Iterable[int]) -> Iterable[Nest]:
+        """What has to be moved before values can be read."""
+        for value in values:
+            if self.kind.get(value) == "view":
+                self.memory.place(value)
+                yield from self._copies(self.levels.made[value].values)
+                if value in self.memory.copies:
+                    yield self.memory.copies.pop(value)
+
     def _join(self, step: Instruction) -> Iterable[Nest]:
         for value, place in self.memory.parts(step):
             if self.kind.get(value) == "pointwise":
@@ -93,9 +104,11 @@ class _Fusion:
                 yield copy_nest(value, self.memory.place(value), Store(value, place))
 
     def _product(self, step: Instruction) -> Iterable[Nest | Product]:
+        shape, kind = self.program.types[step.target]
         left, right = (self._matrix(value) for value in step.values)
         yield from (copy for _, copy in (left, right) if copy is not None)
-        yield Product(left[0], right[0], self.memory.place(step.target), self.program.types[step.target].dtype)
+        a, b = (place.broadcast((*shape[:-2], *place.shape[-2:])) for place, _ in (left, right))
+        yield Product(a, b, self.memory.place(step.target), kind)
 
     def _matrix(self, value: int) -> tuple[Place, Nest | None]:
         """An operand of a product: as it lies, if its rows or its columns follow each other; else a copy."""
@@ -148,4 +161,5 @@ class _Fusion:
             if self.kind.get(value) == "pointwise":
                 self.home[value].stores.append(store)
             else:
+                yield from self._copies([value])
                 yield copy_nest(value, self.memory.place(value), store)

@@ -75,9 +75,10 @@ def _word_to_those_who_wait(who: str) -> Iterator[None]:
 def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     import numba
 
-    from . import blas, denormals, fastmath, lowering
+    from . import blas, denormals, fastmath, lowering, sums
 
-    ours = [Path(str(m.__file__)).read_text(encoding="utf-8") for m in (blas, denormals, fastmath, lowering)]
+    modules = (blas, denormals, fastmath, lowering, sums)
+    ours = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     stamp = "\n".join([text, numba.__version__, str(blas.product_width()), *ours])
     name = f"tinygrad_rnn_loop_{hashlib.sha256(stamp.encode()).hexdigest()[:24]}"
     arrays = [numba.types.Array(numba.from_dtype(kind), 1, "C") for kind in kinds]
@@ -85,7 +86,7 @@ def _compile(text: str, kinds: Sequence[np.dtype[Any]]) -> Callable[..., None]:
     signature = (*(numba.types.uint64,) * 4, addresses, sizes, *arrays)
     path = keep_text(name, text)
     known = {"np": np, **{kind: getattr(np, kind) for kind in _KINDS}}
-    known |= blas.FUNCTIONS | denormals.FUNCTIONS | fastmath.FUNCTIONS
+    known |= blas.FUNCTIONS | denormals.FUNCTIONS | fastmath.FUNCTIONS | sums.FUNCTIONS
     function = _function(name, text, path, lowering.body_of(text, known))
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     if path is not None:

@@ -75,7 +75,7 @@ class Levels:
             return "view"
         if name == "concatenate" and len(step.values) == len(step.operands):
             return "join"
-        if name == "matmul" and [len(s) for s in shapes] == [2, 2] and self._one_dtype(step):
+        if name == "matmul" and len(shapes[0]) == len(shapes[-1]) >= 2 and self._one_dtype(step):
             return "product"
         if name in _REDUCTIONS and types[step.target].dtype.kind == "f":
             return "reduction"

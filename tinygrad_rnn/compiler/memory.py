@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .errors import UnsupportedError
 from .indexing import Window, window
 from .levels import Levels
-from .places import Place, Row
+from .places import Place, Row, contiguous
 from .program import Instruction, Program
-from .stages import Output
+from .stages import Nest, Output, Store, copy_nest
 
 __all__ = ["Memory"]
 
@@ -33,6 +32,8 @@ class Memory:
     places : dict of value to Place
     scratch : dict of str to (dtype, int)
         Scratch buffers, and their elements.
+    copies : dict of value to Nest
+        Moves the elements of a view that is none: a transposed value, say, in another shape.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Memory:
         self.levels = levels
         self.places: dict[int, Place] = dict(inputs)
         self.scratch: dict[str, tuple[np.dtype[Any], int]] = {}
+        self.copies: dict[int, Nest] = {}
         for value, place, add in outputs:
             if not add and value not in self.places and levels.kind.get(value) != "view":
                 self.places[value] = place
@@ -91,6 +93,9 @@ class Memory:
             axes = step.attributes.get("axes")
             ndim = len(place.shape)
             return place.transpose(tuple(range(ndim))[::-1] if axes is None else tuple(a % ndim for a in axes))
-        if not place.is_contiguous:
-            raise UnsupportedError(f"reshape of a slice of shape {place.shape}")
-        return place.reshape(self.types[step.target].shape)
+        reshaped = place.reshape(self.types[step.target].shape)
+        if reshaped is None:  # its elements have to be moved
+            reshaped = self.reserve(step.target)
+            target = reshaped._replace(shape=place.shape, strides=contiguous(place.shape))
+            self.copies[step.target] = copy_nest(step.values[0], place, Store(step.values[0], target))
+        return reshaped

@@ -54,9 +54,29 @@ class Place(NamedTuple):
         """The place of the value with its axes permuted."""
         return self._replace(shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
 
-    def reshape(self, shape: tuple[int, ...]) -> Place:
-        """The place of a contiguous value in another shape."""
-        return self._replace(shape=shape, strides=contiguous(shape))
+    def reshape(self, shape: tuple[int, ...]) -> Place | None:
+        """The place of the value in another shape; ``None`` if its elements have to be moved for that."""
+        if self.is_contiguous or 0 in shape:
+            return self._replace(shape=shape, strides=contiguous(shape))
+        strides: list[int] = []
+        runs = self._runs()
+        for n in reversed(shape):
+            length, stride = runs.pop() if n > 1 else (1, 0)
+            if length % n:
+                return None
+            strides.append(stride)
+            if length > n:
+                runs.append((length // n, n * stride))
+        return self._replace(shape=shape, strides=tuple(reversed(strides)))
+
+    def _runs(self) -> list[tuple[int, int]]:
+        """Length and stride of the axes, those joined through which one stride leads."""
+        runs: list[tuple[int, int]] = []
+        for n, stride in zip(self.shape, self.strides, strict=True):
+            if n > 1:
+                length = runs.pop()[0] if runs and runs[-1][1] == n * stride else 1
+                runs.append((length * n, stride))
+        return runs
 
     def broadcast(self, shape: tuple[int, ...]) -> Place:
         """The place of the value repeated to `shape`, with strides of 0."""

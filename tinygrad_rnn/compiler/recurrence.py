@@ -14,7 +14,7 @@ from .forward import ForwardLoop
 from .given import Given
 from .loops import warn_of
 from .packing import pack
-from .passes import FORWARD, optimise
+from .passes import FORWARD, INTERPRETED, optimise
 from .passes.recomputation import recompute, worth_keeping
 from .program import Array, Key, Name, Program
 from .reach import Reach
@@ -44,29 +44,30 @@ class Recurrence:
 
     def __init__(self, traced: Traced, backend: str, who: str) -> None:
         self.traced = traced
-        empty = 0 in traced.program.types[traced.program.inputs["x", ""]].shape
-        self.backend = backend = "numpy" if empty else backend
         self.who = who
         self.reach = Reach(traced.program)
-        self._full = optimise(traced.program, FORWARD)
+        empty = 0 in traced.program.types[traced.program.inputs["x", ""]].shape
+        self._work_out("numpy" if empty else backend)
+        if self.backend == "numba":  # before any of it takes its time to compile
+            output: Key = ("output", "") if ("output", "") in self.step.outputs else ("state", self.state_names[0])
+            usual = (frozenset([output]), "")
+            back = self._adjoints[usual] = self._adjoint(*usual)
+            problem = self.forward_loop.loop.problem or back.loop.problem
+            if problem:
+                warn_of(who, problem)
+                self._work_out("numpy")
+
+    def _work_out(self, backend: str) -> None:
+        self.backend = backend
+        self._full = optimise(self.traced.program, FORWARD if backend == "numba" else INTERPRETED)
         plain = _without_unseen(self._full)
         self.dtype = _dtype(plain)
         every = derive_adjoint(self._full, plain.outputs)
         self._kept = worth_keeping(every, plain)
         self.step, adjoint = pack(plain, recompute(every, plain, self._kept), self.dtype)
         self._adjoints: dict[tuple[frozenset[Key], str], AdjointLoop] = {}
-        self.forward_loop = ForwardLoop(self.step, adjoint, backend, who)
+        self.forward_loop = ForwardLoop(self.step, adjoint, backend, self.who)
         self.state_names = self.forward_loop.state_names
-        output: Key = ("output", "") if ("output", "") in self.step.outputs else ("state", self.state_names[0])
-        usual = (frozenset([output]), "")
-        if backend == "numba":  # before any of it takes its time to compile
-            back = self._adjoints[usual] = self._adjoint(*usual)
-            problem = self.forward_loop.loop.problem or back.loop.problem
-            if problem:
-                warn_of(who, problem)
-                self.backend = "numpy"
-                self._adjoints.clear()
-                self.forward_loop = ForwardLoop(self.step, adjoint, "numpy", who)
 
     def tracks(self, steps: int) -> Mapping[Key, Track]:
         """What the tape of a run of that many timesteps holds, and where."""

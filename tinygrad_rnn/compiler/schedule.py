@@ -56,7 +56,7 @@ def schedule(program: Program) -> Schedule:
     made = program.producers().keys()
     ahead = (program.needed(free) & made) - fixed
     awaited = program.needed(v for (role, _), v in program.outputs.items() if role in ("state", "carry"))
-    late = {s.target for s in program.body if s.op is matmul} - awaited - fixed - ahead
+    late = {s.target for s in program.body if s.op is matmul and _of_matrices(program, s)} - awaited - fixed - ahead
     after = program.depending(late) - fixed
     totals = Totals(program, fixed, after)
     total = totals.program
@@ -95,6 +95,11 @@ def _by_weights(program: Program, step: Instruction, fixed: set[int]) -> bool:
     """Whether an instruction multiplies something that moves by a matrix that does not."""
     if step.op is not matmul or len(step.values) != 2 or step.values[0] in fixed or step.values[1] not in fixed:
         return False
+    return _of_matrices(program, step)
+
+
+def _of_matrices(program: Program, step: Instruction) -> bool:
+    """Whether all operands of a product are single matrices, not stacks of them."""
     return all(len(program.types[value].shape) == 2 for value in step.values)
 
 

@@ -103,17 +103,20 @@ def write(plan: Plan, backwards: bool, carried: tuple[Place, ...] = ()) -> Sourc
 
 
 def _product(source: Source, plan: Plan, product: Product) -> list[str]:
-    rows, inner = product.left.shape
-    sizes = ", ".join(source.size(n) for n in (rows, product.right.shape[1], inner))
+    *stacked, rows, inner = product.left.shape
+    loops = [f"{'    ' * axis}for i{axis} in range({source.size(n)}):" for axis, n in enumerate(stacked)]
+    sizes = ", ".join(source.size(n) for n in (rows, product.right.shape[-1], inner))
     left, right = _matrix(source, product.left), _matrix(source, product.right)
     out = ", ".join(_matrix(source, product.out).split(", ")[:3])
-    return [f"gemm_{_name(product.kind)}(blas, {sizes}, {left}, {right}, {out})"]
+    return [*loops, f"{'    ' * len(loops)}gemm_{_name(product.kind)}(blas, {sizes}, {left}, {right}, {out})"]
 
 
 def _matrix(source: Source, place: Place) -> str:
     """A matrix as a product takes it: array, offset, length of a row, and whether it is stored transposed."""
     row, flipped = layout_of(place)  # type: ignore[misc]
-    return f"{source.buffer(place.buffer)}, {source.start(place)}, {source.size(row)}, {int(flipped)}"
+    steps = [f"i{axis} * {source.size(stride)}" for axis, stride in enumerate(place.strides[:-2]) if stride]
+    start = " + ".join([source.start(place), *steps])
+    return f"{source.buffer(place.buffer)}, {start}, {source.size(row)}, {int(flipped)}"
 
 
 # --------------------------------------------------------------------------------------------- nests
@@ -169,7 +172,10 @@ def _write_store(
     if level < depth:
         at[level].append(f"{name} = {_name(kind)}({_FILL[store.how]})")
         behind[level].append(f"{target} = {name}")
-    at[depth].append(f"{name} = {EXPRESSIONS[_UPDATE[store.how]].format(f'v{store.value}', name)}")
+    update = EXPRESSIONS[_UPDATE[store.how]].format(f"v{store.value}", name)
+    if store.how == "sum" and level < depth:
+        update = f"accumulate_{_name(kind)}({name}, v{store.value})"
+    at[depth].append(f"{name} = {update}")
 
 
 def _fill(source: Source, store: Store) -> list[str]:

@@ -48,7 +48,7 @@ class Nest:
 
 
 class Product(NamedTuple):
-    """``out = left @ right`` for matrices of dtype `kind`."""
+    """``out = left @ right`` for matrices of dtype `kind`, or for each of as many that stand in a stack."""
 
     left: Place
     right: Place
@@ -57,8 +57,11 @@ class Product(NamedTuple):
 
 
 def layout_of(place: Place) -> tuple[int, bool] | None:
-    """The length of a matrix's rows in memory and whether it is stored transposed; ``None`` if it is neither."""
-    (rows, columns), (down, across) = place.shape, place.strides
+    """The length of a matrix's rows in memory and whether it is stored transposed; ``None`` if it is neither.
+
+    For a stack, that of each of its matrices.
+    """
+    (rows, columns), (down, across) = place.shape[-2:], place.strides[-2:]
     if (across == 1 or columns == 1) and (down >= columns or rows == 1):
         return (max(columns, down if rows > 1 else 1), False)
     if (down == 1 or rows == 1) and (across >= rows or columns == 1):

@@ -22,7 +22,7 @@ def test_what_cannot_be_fused_runs_in_numpy_and_names_the_operation() -> None:
 
 
 class Matrix(tg.Cell):
-    """Fast weights: a matrix as state, which no loop nest can do."""
+    """Fast weights: a matrix as state."""
 
     state_names = ("h", "s")
 
@@ -39,7 +39,7 @@ class Matrix(tg.Cell):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", [kind for kind in CELLS if kind is not Attentive])
+@pytest.mark.parametrize("kind", [*(kind for kind in CELLS if kind is not Attentive), Matrix])
 def test_every_other_cell_is_fused_in_either_precision(kind: Any, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
     monkeypatch.setattr(Loop, "_compile", lambda loop: setattr(loop, "_planned", False))  # planned, and run in NumPy
@@ -48,7 +48,15 @@ def test_every_other_cell_is_fused_in_either_precision(kind: Any, dtype: Any, mo
     assert all(gradient.dtype == dtype for gradient in tg.grad(run.stacked.sum(), cell.parameters()))
 
 
-@pytest.mark.parametrize("kind", [Matrix, Attentive])
+class Flipped(Matrix):
+    """Fast weights, with what no loop nest can do behind them."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, s = super().step(x, state)
+        return h, tg.flip(s, axis=2)
+
+
+@pytest.mark.parametrize("kind", [Flipped, Attentive])
 def test_what_cannot_be_fused_is_known_before_anything_is_compiled(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
     monkeypatch.setattr(kernels, "load", lambda *_: pytest.fail("it compiles what it cannot use"))

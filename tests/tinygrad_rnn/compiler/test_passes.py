@@ -25,6 +25,7 @@ from tinygrad_rnn.compiler.passes import BACKWARD, FORWARD, optimise
 from tinygrad_rnn.compiler.passes.assembly import assemble
 from tinygrad_rnn.compiler.passes.common import share_common
 from tinygrad_rnn.compiler.passes.dead import remove_dead
+from tinygrad_rnn.compiler.passes.decomposition import decompose
 from tinygrad_rnn.compiler.passes.distribution import distribute
 from tinygrad_rnn.compiler.passes.gather import gather_sums
 from tinygrad_rnn.compiler.passes.merge import merge_products
@@ -35,7 +36,17 @@ from tinygrad_rnn.compiler.program import Program, Type
 from tinygrad_rnn.compiler.symbol import Builder, Symbol
 from tinygrad_rnn.compiler.tracing import trace_step
 
-PASSES = [assemble, distribute, gather_sums, merge_products, push_slices, remove_dead, share_common, simplify]
+PASSES = [
+    assemble,
+    decompose,
+    distribute,
+    gather_sums,
+    merge_products,
+    push_slices,
+    remove_dead,
+    share_common,
+    simplify,
+]
 
 
 def assert_same(before: Program, after: Program) -> None:
@@ -237,6 +248,9 @@ def test_slices_are_put_together_again() -> None:
         (B, 3),
     )
     assert_same(overlapping, assemble(overlapping))
+    inside = written(lambda a: tg.scatter(a, (slice(0, B), slice(1, 3), slice(0, 2)), (B, 4, 3)), (B, 2, 2))
+    assert ops(assemble(inside)) == {"broadcast_to": 3, "concatenate": 2}
+    assert_same(inside, assemble(inside))
 
 
 @given(st.sets(st.integers(1, 5), min_size=1), st.integers(1, 63), st.integers(0, 1))

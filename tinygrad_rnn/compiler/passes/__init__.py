@@ -6,6 +6,7 @@ from ..program import Program
 from .assembly import assemble
 from .common import share_common
 from .dead import remove_dead
+from .decomposition import decompose
 from .distribution import distribute
 from .gather import gather_sums
 from .merge import merge_products
@@ -16,7 +17,9 @@ from .simplification import simplify
 __all__ = [
     "BACKWARD",
     "FORWARD",
+    "INTERPRETED",
     "assemble",
+    "decompose",
     "distribute",
     "gather_sums",
     "merge_products",
@@ -30,6 +33,7 @@ __all__ = [
 
 FORWARD = (
     remove_dead,
+    decompose,
     simplify,
     share_common,
     distribute,
@@ -40,6 +44,9 @@ FORWARD = (
     remove_dead,
 )
 """The passes over a step as it was traced."""
+
+INTERPRETED = tuple(apply for apply in FORWARD if apply is not decompose)
+"""The same for NumPy, which multiplies stacks and follows indices by itself."""
 
 BACKWARD = (
     remove_dead,

@@ -21,7 +21,7 @@ _Parts = dict[tuple[int, int], list[int]]
 def assemble(program: Program) -> Program:
     """Write the cotangents of slices side by side instead of adding up arrays that are zero almost everywhere.
 
-    What no slice covers is filled with zeros; slices that overlap are left as they are.
+    What no slice covers is filled with zeros; slices that overlap, or differ in their axes, are added up all the same.
     """
     made, uses = program.interior(), program.uses()
 
@@ -32,9 +32,9 @@ def assemble(program: Program) -> Program:
         if readers and all(use.op is add and _parts(program, made, use) for use in readers):
             return None  # part of a larger sum that will be put together as a whole
         found = _parts(program, made, step)
-        if found is None:
-            return None
-        return _join(builder, *found, shape=program.types[step.target].shape)
+        if found is not None:
+            return _join(builder, *found, shape=program.types[step.target].shape)
+        return _surround(builder, step) if step.op is scatter and step.values else None
 
     return rewrite(program, rule)
 
@@ -67,6 +67,19 @@ def _parts(program: Program, made: dict[int, Instruction], root: Instruction) ->
     if not spans or any(a[1] > b[0] for a, b in itertools.pairwise(spans)):
         return None
     return axes.pop(), found
+
+
+def _surround(builder: Builder, step: Instruction) -> Symbol | None:
+    """A window of any axes with zeros around it."""
+    shape = builder.types[step.target].shape
+    cut = window(step.attributes["index"], shape)
+    if cut is None or step.attributes["shape"] != shape:
+        return None
+    found = builder.now(step.values[0])
+    for axis in cut.narrows(shape):
+        around = (*shape[: axis + 1], *found.shape[axis + 1 :])
+        found = _join(builder, axis, {cut.bounds[axis]: [found.index]}, around)
+    return found
 
 
 def _join(builder: Builder, axis: int, found: _Parts, shape: tuple[int, ...]) -> Symbol:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from ..program import Program
+from ..program import Instruction, Program
 from .dead import remove_dead
 
 __all__ = ["recompute", "worth_keeping"]
@@ -32,7 +33,7 @@ _CHEAP = frozenset(
 def worth_keeping(adjoint: Program, step: Program) -> set[int]:
     """The values of a step to keep for every timestep, besides its states and named values.
 
-    Not among them is what depends on weights alone, or is one cheap operation on what is kept anyway.
+    Not among them is what depends on weights alone, is a view of what is kept, or is one cheap operation on it.
 
     Parameters
     ----------
@@ -40,10 +41,11 @@ def worth_keeping(adjoint: Program, step: Program) -> set[int]:
         Reads values of `step` as ``("forward", value)``.
     step : Program
     """
-    read = _reads(adjoint)
+    made = step.producers()
+    read = {_origin(value, made) for value in _reads(adjoint)}
     fixed = set(step.types) - step.depending(v for (role, _), v in step.inputs.items() if role != "operand")
     given = _on_tape(step) | fixed
-    at_hand = given | read
+    at_hand = {value for value in step.types if _origin(value, made) in given | read}
     cheap = {one.target for one in step.body if one.op.name in _CHEAP and at_hand.issuperset(one.values)}
     return read - given - cheap
 
@@ -72,6 +74,13 @@ def recompute(adjoint: Program, step: Program, kept: set[int]) -> Program:
     made = {one.target for one in body} | set(inputs.values()) | set(step.constants) | set(adjoint.constants)
     inputs |= {("forward", v): v for v in sorted(wanted - made)}
     return replace(adjoint, inputs=inputs, constants={**step.constants, **adjoint.constants}, body=body)
+
+
+def _origin(value: int, made: Mapping[int, Instruction]) -> int:
+    """What a value has the elements of, in another shape or order: to compute that again costs nothing."""
+    while value in made and made[value].op.name in ("reshape", "transpose"):
+        (value,) = made[value].values
+    return value
 
 
 def _on_tape(step: Program) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...autodiff.primitives import getitem
+from ...autodiff.primitives import getitem, reshape
 from ..indexing import Window, window
 from ..program import Instruction, Program
 from ..rewrite import rewrite
@@ -14,7 +14,7 @@ __all__ = ["simplify"]
 def simplify(program: Program) -> Program:
     """Drop transposes of transposes, and views and conversions to what a value already is.
 
-    A slice of a slice becomes one slice.
+    A slice of a slice becomes one slice, a reshape of a reshape one reshape.
     """
 
     def rule(builder: Builder, step: Instruction) -> Symbol | None:
@@ -29,6 +29,12 @@ def simplify(program: Program) -> Program:
             inner, outer = (_axes(s, len(builder.types[source].shape)) for s in (made, step))
             if [inner[a] for a in outer] == sorted(inner):
                 return Symbol(builder, made.values[0])
+        if name == "reshape" and made is not None and made.op is reshape:
+            (origin,) = made.values
+            same = builder.types[origin] == builder.types[step.target]
+            return (
+                Symbol(builder, origin) if same else reshape(Symbol(builder, origin), builder.types[step.target].shape)
+            )
         if name == "getitem":
             return _slice_of_slice(builder, step, made, unchanged)
         return None
