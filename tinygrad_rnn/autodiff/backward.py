@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import plain
 from .batching import Batched
 from .cotangent import dense
+from .pullback import pull_back
 from .sweep import seed, sweep
 from .tensor import Tensor
 
@@ -47,15 +49,15 @@ def grad(
     """
     wanted = _tensors("grad", output, inputs)
     cotangent = seed(output, grad_output, "grad_output")
-    if create_graph and not isinstance(cotangent, Tensor):
+    if not create_graph:
+        known = {node.id: total for node, total in pull_back(output, plain(cotangent), wanted)}
+        return tuple(_as_tensor(known.get(node.id), node) for node in wanted)
+    if not isinstance(cotangent, Tensor):
         cotangent = Tensor(cotangent)
-    elif not create_graph and isinstance(cotangent, Tensor):
-        cotangent = cotangent.data
     found: dict[int, Any] = {}
     keys = {node.id for node in wanted}
     for node, total, _ in sweep([output], [cotangent], wanted, create_graph):
-        if create_graph:
-            _refuse_stale(node)
+        _refuse_stale(node)
         if node.id in keys:
             found[node.id] = total
     return tuple(_as_tensor(found.get(node.id), node) for node in wanted)

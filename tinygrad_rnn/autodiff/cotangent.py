@@ -53,7 +53,8 @@ class Product(Lazy):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.result_type(self.left, self.right)
+        left, right = self.left.dtype, self.right.dtype
+        return left if left is right else np.result_type(left, right)
 
     @property
     def T(self) -> Product:
@@ -114,6 +115,9 @@ def accumulate(contributions: Sequence[Any]) -> Any:
     """
     if len(contributions) == 2 and type(contributions[0]) is type(contributions[1]) is np.ndarray:
         return contributions[0] + contributions[1]
+    whole = _joined(contributions)
+    if whole is not None:
+        return whole
     plain, products, scatters = [], [], []
     for contribution in contributions:
         kind = type(contribution)
@@ -164,3 +168,29 @@ def _scatter(scatters: Sequence[Scatter], total: Any, owned: bool) -> Array:
     for scatter in scatters:
         scatter.add_to(buffer)
     return buffer
+
+
+_WHOLE = slice(None)
+
+
+def _joined(contributions: Sequence[Any]) -> Array | None:
+    """The whole, if the contributions are those of slices that, last to first, follow each other and fill it.
+
+    Gates are cut from one array in order, so the cotangent of the last one comes back first.
+    """
+    leading: list[slice] | None = None
+    parts, end, shape = [], 0, contributions[0].shape
+    for part in reversed(contributions):
+        if type(part) is not Scatter or type(part.index) is not tuple:
+            return None
+        *before, cut = part.index
+        if leading is None:
+            leading = [_WHOLE] * len(before)
+        if before != leading or type(cut) is not slice or cut.step is not None or (cut.start or 0) != end:
+            return None
+        start, end = end, shape[len(before)] if cut.stop is None else cut.stop
+        if end < start:
+            return None
+        parts.append(part.values)
+    axis = len(leading or ())
+    return np.concatenate(parts, axis) if end == shape[axis] else None

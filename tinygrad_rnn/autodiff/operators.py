@@ -12,7 +12,7 @@ from . import elementary as e
 from . import functions as f
 from . import primitives as p
 from .dispatch import call_function, call_ufunc
-from .primitive import Primitive, Value
+from .primitive import NONE, Primitive, Value
 
 __all__ = ["Operators"]
 
@@ -30,48 +30,48 @@ class Operators:
         raise NotImplementedError
 
     def __add__(self, other: Value) -> Any:
-        return self._apply(p.add, (self, other), {})
+        return self._apply(p.add, (self, other), NONE)
 
     def __radd__(self, other: Value) -> Any:
-        return self._apply(p.add, (other, self), {})
+        return self._apply(p.add, (other, self), NONE)
 
     def __sub__(self, other: Value) -> Any:
-        return self._apply(p.subtract, (self, other), {})
+        return self._apply(p.subtract, (self, other), NONE)
 
     def __rsub__(self, other: Value) -> Any:
-        return self._apply(p.subtract, (other, self), {})
+        return self._apply(p.subtract, (other, self), NONE)
 
     def __mul__(self, other: Value) -> Any:
-        return self._apply(p.multiply, (self, other), {})
+        return self._apply(p.multiply, (self, other), NONE)
 
     def __rmul__(self, other: Value) -> Any:
-        return self._apply(p.multiply, (other, self), {})
+        return self._apply(p.multiply, (other, self), NONE)
 
     def __truediv__(self, other: Value) -> Any:
-        return self._apply(p.divide, (self, other), {})
+        return self._apply(p.divide, (self, other), NONE)
 
     def __rtruediv__(self, other: Value) -> Any:
-        return self._apply(p.divide, (other, self), {})
+        return self._apply(p.divide, (other, self), NONE)
 
     def __pow__(self, other: Value) -> Any:
         if isinstance(other, (int, float)) and other == 2:
-            return self._apply(p.square, (self,), {})
-        return self._apply(p.power, (self, other), {})
+            return self._apply(p.square, (self,), NONE)
+        return self._apply(p.power, (self, other), NONE)
 
     def __rpow__(self, other: Value) -> Any:
-        return self._apply(p.power, (other, self), {})
+        return self._apply(p.power, (other, self), NONE)
 
     def __mod__(self, other: Value) -> Any:
-        return self._apply(e.mod, (self, other), {})
+        return self._apply(e.mod, (self, other), NONE)
 
     def __rmod__(self, other: Value) -> Any:
-        return self._apply(e.mod, (other, self), {})
+        return self._apply(e.mod, (other, self), NONE)
 
     def __floordiv__(self, other: Value) -> Any:
-        return self._apply(discrete.floor_divide, (self, other), {})
+        return self._apply(discrete.floor_divide, (self, other), NONE)
 
     def __rfloordiv__(self, other: Value) -> Any:
-        return self._apply(discrete.floor_divide, (other, self), {})
+        return self._apply(discrete.floor_divide, (other, self), NONE)
 
     def __divmod__(self, other: Value) -> Any:
         return e.divmod(self, other)
@@ -83,37 +83,37 @@ class Operators:
         return self._apply(discrete.round, (self,), {"decimals": ndigits or 0})
 
     def __matmul__(self, other: Value) -> Any:
-        return self._apply(p.matmul, (self, other), {})
+        return self._apply(p.matmul, (self, other), NONE)
 
     def __rmatmul__(self, other: Value) -> Any:
-        return self._apply(p.matmul, (other, self), {})
+        return self._apply(p.matmul, (other, self), NONE)
 
     def __neg__(self) -> Any:
-        return self._apply(p.negative, (self,), {})
+        return self._apply(p.negative, (self,), NONE)
 
     def __pos__(self) -> Any:
         return self
 
     def __abs__(self) -> Any:
-        return self._apply(p.abs, (self,), {})
+        return self._apply(p.abs, (self,), NONE)
 
     def __gt__(self, other: Value) -> Any:
-        return self._apply(p.greater, (self, other), {})
+        return self._apply(p.greater, (self, other), NONE)
 
     def __ge__(self, other: Value) -> Any:
-        return self._apply(p.greater_equal, (self, other), {})
+        return self._apply(p.greater_equal, (self, other), NONE)
 
     def __lt__(self, other: Value) -> Any:
-        return self._apply(p.less, (self, other), {})
+        return self._apply(p.less, (self, other), NONE)
 
     def __le__(self, other: Value) -> Any:
-        return self._apply(p.less_equal, (self, other), {})
+        return self._apply(p.less_equal, (self, other), NONE)
 
     def __eq__(self, other: object) -> Any:
-        return self._apply(p.equal, (self, other), {}) if _comparable(other) else NotImplemented
+        return self._apply(p.equal, (self, other), NONE) if _comparable(other) else NotImplemented
 
     def __ne__(self, other: object) -> Any:
-        return self._apply(p.not_equal, (self, other), {}) if _comparable(other) else NotImplemented
+        return self._apply(p.not_equal, (self, other), NONE) if _comparable(other) else NotImplemented
 
     __hash__ = object.__hash__
 
@@ -132,12 +132,13 @@ class Operators:
         return discrete.invert(self)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._apply(p.getitem, (self,), {"index": _own_index(index)})
+        plain = type(index) is tuple and _PLAIN.issuperset(map(type, index))
+        return self._apply(p.getitem, (self,), {"index": index if plain else _own_index(index)})
 
     @property
     def T(self) -> Any:
         """The value with its axes reversed."""
-        return self._apply(p.transpose, (self,), {})
+        return self._apply(p.transpose, (self,), NONE)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Sum over `axis`."""
@@ -260,6 +261,10 @@ class Operators:
 def _comparable(other: object) -> bool:
     """Whether `other` can be numbers; what cannot is equal to no Tensor."""
     return hasattr(other, "__array__") or isinstance(other, (int, float, complex, list, tuple))
+
+
+_PLAIN = {int, slice, type(None), type(Ellipsis)}
+"""What an index is made of that nobody can change later."""
 
 
 def _own_index(index: Any) -> Any:

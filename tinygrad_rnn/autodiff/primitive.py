@@ -17,13 +17,25 @@ Value: TypeAlias = Any
 
 Rule: TypeAlias = Callable[..., Value]
 
-__all__ = ["PRIMITIVES", "Primitive", "Rule", "Value", "elementwise", "primitive", "variadic"]
+__all__ = ["NONE", "PRIMITIVES", "Primitive", "Rule", "Value", "elementwise", "primitive", "variadic"]
 
 _ndarray, _NUMBERS, _NUMERIC = np.ndarray, frozenset({float, int, bool}), frozenset("biufc")
 
 PRIMITIVES: dict[str, Primitive] = {}
 """Every declared primitive by name; tests are parametrised over it."""
 
+
+class _Nothing(dict[str, Any]):
+    """An empty dict that stays empty: every operation without attributes holds it."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the attributes of an operation cannot be changed")
+
+    __setitem__ = __ior__ = setdefault = update = _refuse
+
+
+NONE = _Nothing()
+"""The attributes of an operation that has none."""
 
 KINDS = ("nonlinear", "sum", "product", "choice", "comparison", "view", "reduction", "other")
 """What a primitive can be, see :class:`Primitive`."""
@@ -117,7 +129,8 @@ class Primitive:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) == self.arity and not kwargs:
-            return self.on(args, kwargs)
+            apply = getattr(type(args[0]), "_apply", None) if args else None
+            return self.on(args, NONE) if apply is None else apply(self, args, NONE)
         operands, attributes = self.split_arguments(args, kwargs)
         return self.on(operands, {key: _owned(value, self.name, key) for key, value in attributes.items()})
 

@@ -15,6 +15,8 @@ import numpy as np
 from .cotangent import Product, Scatter, is_basic_index
 from .primitive import Value, elementwise, primitive, variadic
 
+_ndarray = np.ndarray
+
 __all__ = [
     "abs",
     "add",
@@ -175,7 +177,25 @@ def cos(x: Value) -> Value:
     return np.cos(x)
 
 
-@elementwise(lambda g, y, x: g * (1.0 - y * y), bounds=(-1.0, 1.0))
+_ONE = {np.dtype(kind): np.ones((), kind) for kind in "fd"}
+"""1 as an array: NumPy takes as long to make one of a number as to subtract from it."""
+
+
+def _tanh_rule(g: Value, y: Value, x: Value) -> Value:
+    slope = y * y
+    if type(slope) is not _ndarray:
+        return g * (1.0 - slope)
+    return g * np.subtract(_ONE.get(slope.dtype, 1.0), slope, slope)
+
+
+def _sigmoid_rule(g: Value, y: Value, x: Value) -> Value:
+    if type(y) is not _ndarray:
+        return g * (y * (1.0 - y))
+    slope = np.subtract(_ONE.get(y.dtype, 1.0), y)
+    return g * np.multiply(y, slope, slope if y.ndim else None)
+
+
+@elementwise(_tanh_rule, bounds=(-1.0, 1.0))
 def tanh(x: Value) -> Value:
     """Hyperbolic tangent, elementwise."""
     return np.tanh(x)
@@ -194,7 +214,7 @@ def erf(x: Value) -> Value:
 _LARGEST_EXPONENT = {kind: np.array(np.floor(np.log(np.finfo(kind).max)), kind) for kind in "fdg"}
 
 
-@elementwise(lambda g, y, x: g * (y * (1.0 - y)), bounds=(0.0, 1.0))
+@elementwise(_sigmoid_rule, bounds=(0.0, 1.0))
 def sigmoid(x: Value) -> Value:
     """Logistic sigmoid ``1 / (1 + exp(-x))``, elementwise; accurate to rounding in both tails."""
     x = np.asarray(x)
@@ -203,8 +223,13 @@ def sigmoid(x: Value) -> Value:
     ):  # half precision knows numbers whose exponential overflows and whose sigmoid does not vanish
         return sigmoid.forward(x.astype(np.float32)).astype(x.dtype)
     limit = _LARGEST_EXPONENT.get(x.dtype.char)
-    power = np.exp(x if limit is None else np.minimum(x, limit))  # beyond the limit the quotient is 1
-    return power / (power + 1)
+    if limit is None or not x.ndim:
+        power = np.exp(x if limit is None else np.minimum(x, limit))
+        return power / (power + 1)
+    power = np.minimum(x, limit)  # beyond the limit the quotient is 1
+    np.exp(power, power)
+    total = np.add(power, _ONE.get(power.dtype, 1.0))
+    return np.divide(power, total, total)
 
 
 @elementwise(lambda g, y, x: where(less_equal(x, 0), 0.0, g), analytic=False, bounds=(0.0, math.inf))
@@ -365,7 +390,7 @@ def pad(x: Value, pad_width: Any, constant_values: float = 0.0) -> Value:
 
 def _scattered(g: Value, index: Any, shape: tuple[int, ...]) -> Value:
     """Zeros of `shape` with `g` added at `index`; on arrays, without writing the zeros out yet."""
-    if isinstance(g, (np.ndarray, np.generic)):
+    if type(g) is _ndarray or isinstance(g, np.generic):
         return Scatter(np.asarray(g), index, shape)
     return scatter(g, index, shape)
 
@@ -569,10 +594,12 @@ def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
 def sum_to(g: Value, shape: tuple[int, ...]) -> Value:
     """The transpose of broadcasting: `g` summed over the axes along which `shape` was repeated."""
     extra = g.ndim - len(shape)
+    if extra == 1 and shape and type(g) is _ndarray and g.shape[1:] == shape:  # a bias, at every step
+        return np.add.reduce(g) if len(g) > 1 else g[0]
     axes: Any = tuple(range(extra))
     if g.shape[extra:] != shape:
         axes += tuple(extra + k for k, n in enumerate(shape) if n == 1 and g.shape[extra + k] != 1)
-    if type(g) is np.ndarray:
+    if type(g) is _ndarray:
         if g.size == math.prod(shape):  # nothing was repeated
             return g.reshape(shape)
         return np.add.reduce(g, axis=axes).reshape(shape)
@@ -581,7 +608,7 @@ def sum_to(g: Value, shape: tuple[int, ...]) -> Value:
 
 def _product(left: Value, right: Value) -> Value:
     """``left.T @ right``, on arrays in factored form where that is smaller."""
-    if type(left) is np.ndarray and type(right) is np.ndarray:
+    if type(left) is type(right) is _ndarray:
         (rows, p), q = left.shape, right.shape[1]
         if Product.pays(rows, p, q):
             return Product(left, right)
@@ -605,7 +632,9 @@ def _as_matrices(g: Value, a: Value, b: Value) -> tuple[Value, Value, Value]:
 
 def _matmul_left(g: Value, z: Value, a: Value, b: Value) -> Value:
     if a.ndim == b.ndim == 2:
-        return _product(g.T, b.T) if type(g) is np.ndarray else g @ b.T
+        if not type(g) is type(b) is _ndarray:
+            return g @ b.T
+        return Product(g.T, b.T) if Product.pays(g.shape[1], *a.shape) else g.dot(b.T)
     shape = a.shape
     g, a, b = _as_matrices(g, a, b)
     return reshape(sum_to(g @ _swap(b), a.shape), shape)
@@ -622,6 +651,8 @@ def _matmul_right(g: Value, z: Value, a: Value, b: Value) -> Value:
 @primitive(_matmul_left, _matmul_right, kind="product")
 def matmul(a: Value, b: Value) -> Value:
     """Matrix product as :func:`numpy.matmul`: vectors, matrices, and stacks of matrices that broadcast."""
+    if type(a) is type(b) is _ndarray and a.ndim == b.ndim == 2:
+        return a.dot(b)  # the same product at half the price of a small one
     return np.matmul(a, b)
 
 

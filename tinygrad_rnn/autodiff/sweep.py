@@ -81,7 +81,7 @@ def sweep(
     inner = _inner_values(wanted, ends)
     inside = {value.id for values in inner.values() for value in values}
     wholes = [_whole(values[0]) for values in inner.values()]
-    live = _live_operands([node for node in order if node.id not in ends], [*wanted, *wholes])
+    live = live_operands([node for node in order if node.id not in ends], [*wanted, *wholes])
     pending: dict[int, Any] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if output.id in live:
@@ -103,7 +103,7 @@ def sweep(
             continue
         if isinstance(op, Recurrent):
             total, found, edges = op.pull(node, _as_list(total), live[node.id], inner.get(node.id, ()), create_graph)
-            _lay_down(node, edges, pending)
+            lay_down(node, edges, pending)
             yield node, total, edges
             yield from _read_inner(inner, node, found, held)
             continue
@@ -182,13 +182,13 @@ def _as_list(total: Any) -> list[Any]:
     return total if type(total) is list else [total]
 
 
-def _lay_down(node: Any, edges: list[tuple[int, Any]], pending: dict[int, Any]) -> None:
+def lay_down(node: Any, edges: list[tuple[int, Any]], pending: dict[int, Any]) -> None:
     for index, part in edges:
         waiting = pending.get(node.inputs[index].id)
         pending[node.inputs[index].id] = part if waiting is None else [*_as_list(waiting), part]
 
 
-def _live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequence[int]]:
+def live_operands(order: list[Any], wanted: Sequence[Any]) -> dict[int, Sequence[int]]:
     """For each node, by id, the operands from which a differentiable path leads back to a wanted node.
 
     Nodes without such a path are left out, and whatever is no floating number.
@@ -228,7 +228,7 @@ def _pass_on(
         value, share = operands[index], rules[index]
         part = share if variadic else share(g, y, *operands, **attributes)
         if part.shape != value.shape or part.dtype is not value.dtype:
-            part = _fit(part, value, op, index)
+            part = fit(part, value, op, index)
         if edit is not None:
             part = edit(node, index, part, g)
         edges.append((index, part))
@@ -245,7 +245,7 @@ def _pass_on(
     return edges
 
 
-def _fit(part: Any, value: Any, op: Any, index: int) -> Any:
+def fit(part: Any, value: Any, op: Any, index: int) -> Any:
     """A contribution with broadcasting undone, in the operand's dtype."""
     if part.shape != value.shape:
         if not op.elementwise:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .ancestry import ancestors
 from .anomaly import anomaly_error, is_finite
 from .arrays import COMPLEX, plain, real_array
 from .cotangent import dense
 from .operators import Operators
 from .origin import Origin, caller
-from .primitive import Primitive, Value, gather
+from .primitive import NONE, Primitive, Value, gather
+from .pullback import pull_back
 from .scope import Scope, context
-from .sweep import seed, sweep
+from .sweep import seed
 
 Array = npt.NDArray[Any]
 
@@ -32,7 +32,7 @@ _adding_up = threading.Lock()
 
 
 _UNRECORDED = Origin("no_grad", "")
-_float64 = np.dtype(np.float64)
+_float64, _float32 = np.dtype(np.float64), np.dtype(np.float32)
 
 
 class Tensor(Operators):
@@ -98,7 +98,7 @@ class Tensor(Operators):
         self.name = name
         self.op = None
         self.inputs = self.values = ()
-        self.attributes = {}
+        self.attributes = NONE
         self.grad = None
         self.scope = context.get().scope
         self.id = _next_id()
@@ -182,12 +182,10 @@ class Tensor(Operators):
         cotangent = np.asarray(plain(seed(self, gradient)))
         if not self.requires_grad:
             raise ValueError("backward: nothing in this value's graph requires a gradient")
-        leaves = [node for node in ancestors([self]) if node.op is None and node.requires_grad]
-        for leaf, total, _ in sweep([self], [cotangent], wanted=leaves):
-            if leaf.op is None and leaf.requires_grad:
-                total = np.array(dense(total))
-                with _adding_up:
-                    leaf.grad = total if leaf.grad is None else np.asarray(leaf.grad + total)
+        for leaf, total in pull_back(self, cotangent):
+            total = np.array(dense(total))
+            with _adding_up:
+                leaf.grad = total if leaf.grad is None else np.asarray(leaf.grad + total)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -287,9 +285,10 @@ class Tensor(Operators):
             raise op.explain(error, values, attributes, str(scope) if scope else "") from None
         if type(data) is not _ndarray:
             data = np.asarray(data)
-        if data.dtype is not _float64 and data.dtype.kind != "f":
+        dtype = data.dtype
+        if dtype is not _float64 and dtype is not _float32 and dtype.kind != "f":
             requires_grad = False
-            if data.dtype.kind == "c" and not any(type(o) is Tensor and np.iscomplexobj(o._data) for o in operands):
+            if dtype.kind == "c" and not any(type(o) is Tensor and np.iscomplexobj(o._data) for o in operands):
                 raise TypeError(f"{op.name}: {COMPLEX}")
         out = _new(Tensor)
         out._data = data
@@ -310,7 +309,7 @@ class Tensor(Operators):
         else:
             out.op = None
             out.inputs = out.values = ()
-            out.attributes = {}
+            out.attributes = NONE
             out.requires_grad = False
             out.origin = _UNRECORDED
         if anomaly and not is_finite(out._data):

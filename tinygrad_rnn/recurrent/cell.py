@@ -215,12 +215,13 @@ class Cell(Parametrised):
 
     def _parts(self) -> Iterator[tuple[str, Parametrised]]:
         """The cells that its attributes hold, and the ways to them."""
-        stack: list[tuple[str, Any]] = [*reversed(vars(self).items())]
+        holders = (Parametrised, list, tuple, dict)
+        stack = [(path, value) for path, value in reversed(vars(self).items()) if isinstance(value, holders)]
         while stack:
             path, value = stack.pop()
             if isinstance(value, Parametrised):
                 yield path, value
-            elif isinstance(value, (list, tuple, dict)) and value is not self._parameters:
+            elif isinstance(value, holders) and value is not self._parameters:
                 inside = value.items() if isinstance(value, dict) else enumerate(value)
                 stack += reversed([(f"{path}.{key}", inner) for key, inner in inside])
 
@@ -244,9 +245,11 @@ class Cell(Parametrised):
             If the step returns what is no array.
         """
         who = type(self).__name__
-        if x.ndim != 2 or x.shape[1] != self.input_size:
+        if len(x.shape) != 2 or x.shape[1] != self.input_size:
             raise ValueError(f"{who}: x must be (batch, {self.input_size}), got {x.shape}")
-        state = self.State(*state)
+        kind = self.State
+        if type(state) is not kind:
+            state = kind(*state)
         result = self.step(x, state)
         states = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         if len(states) != len(self.state_names):
@@ -259,7 +262,7 @@ class Cell(Parametrised):
                 )
             if new.shape != old.shape:
                 raise ValueError(f"{who}.step: state {name} went from shape {old.shape} to {new.shape}")
-        return self.State(*states)
+        return kind._make(states)
 
     def run_compiled(self, steps: Any, state: Any, truncate: int | None, masks: Any, reverse: bool) -> Any:
         """The whole run at once, for a cell that can; ``None`` to go step by step."""

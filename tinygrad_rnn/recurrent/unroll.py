@@ -186,6 +186,12 @@ def _steps(cell: Any, inputs: Any) -> tuple[Sequence[Tensor], int]:
     if cell.is_compiled and not isinstance(inputs, (list, tuple)):
         whole = identity(inputs) if isinstance(inputs, Tensor) else Tensor(inputs, name="x")
         return rows_of(whole, "x"), shape[1]
+    if isinstance(inputs, np.ndarray):
+        around = context.get().scope
+        steps = [Tensor(x, name="x") for x in np.ascontiguousarray(inputs)]
+        for t, x in enumerate(steps):
+            x.scope = Scope(around, "timestep", f"t={t}", t)
+        return steps, shape[1]
     steps = []
     for t in range(shape[0]):
         with timestep(t):
@@ -316,7 +322,7 @@ def _unroll_cell(
     compiled = None if restarts else cell.run_compiled(steps, state, truncate, masks, reverse)
     if compiled is not None:
         return compiled  # type: ignore[no-any-return]
-    count = len(steps)
+    count, kind = len(steps), cell.State
     outputs: list[Any] = [None] * count
     states: list[Any] = [None] * count
     names: dict[tuple[str, int], Tensor] = {}
@@ -326,24 +332,26 @@ def _unroll_cell(
             t = count - 1 - k if reverse else k
             with timestep(t) as scopes[t]:
                 if truncate is not None and k and k % truncate == 0:
-                    state = cell.State(*map(stop_gradient, state))
+                    state = kind(*map(stop_gradient, state))
                 if restarts and t in restarts:
                     state = _restart(cell, restarts[t], state, batch)
                 mask = None if masks is None else masks[t]
                 # zeros for padding: a NaN in it would reach the weights' gradients as 0 * NaN
                 x = steps[t] if mask is None else where(mask, steps[t], 0.0)
-                new = _tensors(cell, _step(cell, x, state))
+                new = _tensors(cell, kind, _step(cell, x, state))
                 if mask is not None:
-                    new = cell.State(*[HELD(_fit(mask, n), n, o) for n, o in zip(new, state, strict=True)])
-                state = cell.State(*_as_tuple(named(**new._asdict())))
-                outputs[t] = state[0] if mask is None else where(_fit(mask, state[0]), state[0], 0.0)
-                states[t] = state
+                    new = kind._make([HELD(_fit(mask, n), n, o) for n, o in zip(new, state, strict=True)])
+                named(**new._asdict())
+                outputs[t] = new[0] if mask is None else where(_fit(mask, new[0]), new[0], 0.0)
+                states[t] = state = new
     return Run(cell, steps, outputs, states, first, names, {}, reverse, scopes=scopes)
 
 
-def _tensors(cell: Cell, state: Any) -> Any:
+def _tensors(cell: Cell, kind: Any, state: Any) -> Any:
     """States as Tensors: what is given as an array depends on nothing."""
-    return cell.State(*[_tensor(cell, name, value) for name, value in zip(cell.state_names, state, strict=True)])
+    if type(state) is kind and all([type(value) is Tensor for value in state]):  # noqa: C419 - a list, for speed
+        return state
+    return kind(*[_tensor(cell, name, value) for name, value in zip(cell.state_names, state, strict=True)])
 
 
 def _tensor(cell: Cell, name: str, value: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from typing import Any
 
@@ -46,6 +47,39 @@ def test_accumulating_is_adding_up_and_modifies_nothing(parts: Any) -> None:
     assert total.shape == SHAPE and total.dtype == np.float64
     for part, old in zip(parts, before, strict=True):
         np.testing.assert_array_equal(dense(part), old)
+
+
+@st.composite
+def cuts(draw: Any) -> Any:
+    """Cotangents of slices along one axis: often all parts of the whole in order, or nearly so."""
+    ndim = draw(st.integers(1, 3))
+    axis = draw(st.integers(0, ndim - 1))
+    shape = (2,) * axis + (6,) + (2,) * (ndim - 1 - axis)
+    places = [0, *sorted(draw(st.lists(st.integers(0, 6), max_size=3))), 6]
+    ends = list(itertools.pairwise(places))[::-1]
+    if draw(st.booleans()):
+        ends[draw(st.integers(0, len(ends) - 1))] = (draw(st.integers(0, 6)), draw(st.integers(0, 6)))
+    if draw(st.booleans()):
+        ends = draw(st.permutations(ends))
+    left_out = draw(st.booleans())
+    parts = []
+    for start, stop in ends:
+        cut = slice(None if left_out and start == 0 else start, None if left_out and stop == 6 else stop)
+        index = (*[slice(None)] * axis, cut)
+        parts.append(Scatter(np.random.default_rng(start).normal(size=np.zeros(shape)[index].shape), index, shape))
+    return parts
+
+
+@given(cuts())
+def test_the_parts_of_an_array_add_up_to_the_whole(parts: Any) -> None:
+    expected = np.sum([part.dense() for part in parts], axis=0)
+    np.testing.assert_array_equal(dense(accumulate(parts)), expected)
+
+
+def test_gates_that_were_cut_from_one_array_are_joined_and_not_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [Scatter(np.full((2, 3), k), (slice(None), slice(3 * k, 3 * k + 3)), (2, 12)) for k in (3, 2, 1, 0)]
+    monkeypatch.setattr(Scatter, "add_to", None)
+    np.testing.assert_array_equal(accumulate(parts), np.repeat([[0, 1, 2, 3]] * 2, 3, axis=1))
 
 
 def test_what_they_stand_for() -> None:
