@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .arrays import plain
 from .batching import Batched
-from .cotangent import dense
+from .cotangent import own
 from .pullback import pull_back
 from .sweep import seed, sweep
 from .tensor import Tensor
@@ -66,7 +66,7 @@ def grad(
 def _as_tensor(cotangent: Any, node: Tensor) -> Tensor:
     if cotangent is None:
         return Tensor(np.zeros(node.shape, node.dtype))
-    return cotangent if isinstance(cotangent, Tensor) else Tensor(np.array(dense(cotangent)))
+    return cotangent if isinstance(cotangent, Tensor) else Tensor(own(cotangent))
 
 
 def _refuse_stale(node: Tensor) -> None:

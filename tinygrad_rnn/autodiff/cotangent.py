@@ -7,15 +7,16 @@ two types hold the ingredients, so that the sum over timesteps is one matrix pro
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Lazy", "Product", "Scatter", "accumulate", "dense", "is_basic_index"]
+__all__ = ["Joints", "Lazy", "Product", "Scatter", "accumulate", "dense", "is_basic_index", "own"]
 
 
 class Lazy:
@@ -108,10 +109,20 @@ def dense(cotangent: Any) -> Any:
     return cotangent.dense() if isinstance(cotangent, Lazy) else cotangent
 
 
-def accumulate(contributions: Sequence[Any]) -> Any:
+def own(cotangent: Any) -> Array:
+    """The cotangent as an array that nobody else holds."""
+    return np.asarray(cotangent.dense()) if isinstance(cotangent, Lazy) else np.array(cotangent)
+
+
+Joints: TypeAlias = list[tuple[list[Array], Array]]
+"""Arrays that were concatenated, and to what."""
+
+
+def accumulate(contributions: Sequence[Any], joints: Joints | None = None) -> Any:
     """The sum of the cotangents that reached one node, two or more.
 
-    No contribution is modified: several nodes may hold the same array.
+    No contribution is modified: several nodes may hold the same array. Where `joints` is given, factors that were
+    joined before are not joined again: all weights of an affine map get the same cotangent at every step.
     """
     if len(contributions) == 2 and type(contributions[0]) is type(contributions[1]) is np.ndarray:
         return contributions[0] + contributions[1]
@@ -129,7 +140,7 @@ def accumulate(contributions: Sequence[Any]) -> Any:
             plain.append(contribution)
     total = _sum(plain)
     if products:
-        merged = _merge(products)
+        merged = _merge(products, [] if joints is None else joints)
         if total is None and not scatters:
             return merged
         total = merged.dense() if total is None else total + merged.dense()
@@ -152,12 +163,19 @@ def _sum(arrays: Sequence[Any]) -> Any:
     return total
 
 
-def _merge(products: Sequence[Product]) -> Product:
+def _merge(products: Sequence[Product], joints: Joints) -> Product:
     if len(products) == 1:
         return products[0]
-    left = np.concatenate([product.left for product in products])
-    right = np.concatenate([product.right for product in products])
-    return Product(left, right)
+    return Product(_join([part.left for part in products], joints), _join([part.right for part in products], joints))
+
+
+def _join(arrays: list[Array], joints: Joints) -> Array:
+    for parts, whole in joints:
+        if len(parts) == len(arrays) and all(map(operator.is_, parts, arrays)):
+            return whole
+    whole = np.concatenate(arrays)
+    joints.append((arrays, whole))
+    return whole
 
 
 def _scatter(scatters: Sequence[Scatter], total: Any, owned: bool) -> Array:

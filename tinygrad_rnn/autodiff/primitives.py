@@ -14,6 +14,7 @@ import numpy as np
 
 from .cotangent import Product, Scatter, is_basic_index
 from .primitive import Value, elementwise, primitive, variadic
+from .turned import unturned
 
 _ndarray = np.ndarray
 
@@ -595,7 +596,7 @@ def sum_to(g: Value, shape: tuple[int, ...]) -> Value:
     """The transpose of broadcasting: `g` summed over the axes along which `shape` was repeated."""
     extra = g.ndim - len(shape)
     if extra == 1 and shape and type(g) is _ndarray and g.shape[1:] == shape:  # a bias, at every step
-        return np.add.reduce(g) if len(g) > 1 else g[0]
+        return g[0] if len(g) == 1 else np.add.reduce(g)
     axes: Any = tuple(range(extra))
     if g.shape[extra:] != shape:
         axes += tuple(extra + k for k, n in enumerate(shape) if n == 1 and g.shape[extra + k] != 1)
@@ -634,7 +635,7 @@ def _matmul_left(g: Value, z: Value, a: Value, b: Value) -> Value:
     if a.ndim == b.ndim == 2:
         if not type(g) is type(b) is _ndarray:
             return g @ b.T
-        return Product(g.T, b.T) if Product.pays(g.shape[1], *a.shape) else g.dot(b.T)
+        return Product(g.T, b.T) if Product.pays(g.shape[1], *a.shape) else g.dot(unturned(b))
     shape = a.shape
     g, a, b = _as_matrices(g, a, b)
     return reshape(sum_to(g @ _swap(b), a.shape), shape)

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .ancestry import ancestors
-from .cotangent import Product, Scatter, accumulate, dense
+from .collector import without_collections
+from .cotangent import Joints, Product, Scatter, accumulate, dense
 from .scope import context
 from .sweep import Recurrent, fit, live_operands, sweep
 
@@ -41,11 +42,15 @@ def pull_back(output: Any, cotangent: Any, wanted: Sequence[Any] | None = None) 
     keys = {node.id for node in wanted or ()}
     if context.get().anomaly or any([node.op is not None and node.op.inner for node in wanted or ()]):  # noqa: C419
         return _swept(output, cotangent, wanted)
-    nodes = _on_the_way(output, wanted, keys)
-    if output.id not in nodes:
-        return []
+    with without_collections():
+        nodes = _on_the_way(output, wanted, keys)
+        return _pull(nodes, output, cotangent, keys, every_leaf=wanted is None) if output.id in nodes else []
+
+
+def _pull(nodes: Waiting, output: Any, cotangent: Any, keys: set[int], every_leaf: bool) -> list[tuple[Any, Any]]:
     nodes[output.id][1].append(cotangent)
     found, kind, look, take = [], type(output), nodes.get, nodes.pop
+    joints: Joints = []
     for key in sorted(nodes, reverse=True):
         node, parts = take(key)
         if not parts:
@@ -56,9 +61,9 @@ def pull_back(output: Any, cotangent: Any, wanted: Sequence[Any] | None = None) 
             if key in keys:
                 found.append((node, g))
             continue
-        g = parts[0] if len(parts) == 1 else accumulate(parts)
+        g = parts[0] if len(parts) == 1 else accumulate(parts, joints)
         if op is None:
-            if key in keys or wanted is None:
+            if every_leaf or key in keys:
                 found.append((node, g))
             continue
         if type(g) is not _ndarray and (type(g) is not Product or op.name != "transpose"):

@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from .anomaly import anomaly_error, is_finite
 from .arrays import COMPLEX, plain, real_array
-from .cotangent import dense
+from .cotangent import own
 from .operators import Operators
 from .origin import Origin, caller
-from .primitive import NONE, Primitive, Value, gather
+from .primitive import NONE, PRIMITIVES, Primitive, Value, gather
 from .pullback import pull_back
 from .scope import Scope, context
 from .sweep import seed
+from .turned import turned
 
 Array = npt.NDArray[Any]
 
@@ -138,6 +139,15 @@ class Tensor(Operators):
         return self._data.size
 
     @property
+    def T(self) -> Tensor:
+        """The value with its axes reversed; that of a weight lies in memory as it is read."""
+        out = self._apply(PRIMITIVES["transpose"], (self,), NONE)
+        data = self._data
+        if self.requires_grad and self.op is None and data.ndim == 2 and data.base is None:
+            out._data = turned(data)
+        return out
+
+    @property
     def timestep(self) -> int | None:
         """The timestep it was recorded in, if any."""
         return self.scope.timestep if self.scope else None
@@ -183,7 +193,7 @@ class Tensor(Operators):
         if not self.requires_grad:
             raise ValueError("backward: nothing in this value's graph requires a gradient")
         for leaf, total in pull_back(self, cotangent):
-            total = np.array(dense(total))
+            total = own(total)
             with _adding_up:
                 leaf.grad = total if leaf.grad is None else np.asarray(leaf.grad + total)
 

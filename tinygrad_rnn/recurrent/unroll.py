@@ -13,6 +13,7 @@ from ..arguments import is_integer
 from ..autodiff.ancestry import parts
 from ..autodiff.anomaly import AnomalyError, anomaly_error
 from ..autodiff.arrays import real_array
+from ..autodiff.collector import without_collections
 from ..autodiff.functions import concatenate
 from ..autodiff.primitive import gather
 from ..autodiff.primitives import identity, stop_gradient, where
@@ -108,6 +109,8 @@ def unroll(
     restarts: Mapping[int, Sequence[Any]] | None = None,
 ) -> Run:
     """Run a cell over a sequence and record every step.
+
+    Step by step, the garbage collector waits until the run is over.
 
     Parameters
     ----------
@@ -327,7 +330,7 @@ def _unroll_cell(
     states: list[Any] = [None] * count
     names: dict[tuple[str, int], Tensor] = {}
     scopes: list[Any] = [None] * count
-    with using(names=names):
+    with using(names=names), without_collections():
         for k in range(count):
             t = count - 1 - k if reverse else k
             with timestep(t) as scopes[t]:
