@@ -125,29 +125,51 @@ def _through_run(node: Any, parts: list[Any], kind: Any, nodes: Waiting) -> Any:
 
 
 def _on_the_way(output: Any, wanted: Sequence[Any] | None, keys: set[int]) -> Waiting:
-    """The nodes through which a cotangent of `output` goes to reach those that are wanted.
-
-    Where all leaves that require a gradient are wanted, these are the nodes that require one.
-    """
+    """The nodes through which a cotangent of `output` goes to reach those that are wanted."""
+    found = None
     if output.requires_grad and (wanted is None or all([node.requires_grad for node in wanted])):  # noqa: C419
-        kind = type(output)
-        found: Waiting = {output.id: (output, [])}
-        stack = [output]
-        while stack:
-            node = stack.pop()
-            if node.op is None and wanted is not None and node.id not in keys:
-                break
-            for operand in node.inputs:
-                if type(operand) is kind and operand.requires_grad:
-                    key = operand.id
-                    if key not in found:
-                        found[key] = operand, []
-                        stack.append(operand)
-        else:
-            return found
-    order = ancestors([output])
-    live = live_operands(order, wanted or ())
-    return {node.id: (node, []) for node in order if node.id in live}
+        found = _that_require(output, None if wanted is None else keys)
+    if found is None:
+        order = ancestors([output])
+        if wanted is None:
+            wanted = [node for node in order if node.op is None and node.requires_grad]
+        live = live_operands(order, wanted)
+        found = {node.id: (node, []) for node in order if node.id in live}
+    return found
+
+
+def _that_require(output: Any, keys: set[int] | None) -> Waiting | None:
+    """The nodes behind `output` that require a gradient, if they are those that lead to the wanted ones.
+
+    They are not where a leaf requires one that is not wanted, or has done so only since it was used.
+    """
+    kind = type(output)
+    found: Waiting = {output.id: (output, [])}
+    stack, beside = [output], {}
+    while stack:
+        node = stack.pop()
+        if node.op is None and keys is not None and node.id not in keys:
+            return None
+        for operand in node.inputs:
+            if type(operand) is kind:
+                key = operand.id
+                if not operand.requires_grad:
+                    if operand.op is not None:
+                        beside[key] = operand
+                elif key not in found:
+                    found[key] = operand, []
+                    stack.append(operand)
+    stack = list(beside.values())
+    while stack:
+        node = stack.pop()
+        for operand in node.inputs if node.op.differentiable else ():
+            if type(operand) is kind:
+                if operand.requires_grad:
+                    return None
+                if operand.op is not None and operand.id not in beside:
+                    beside[operand.id] = operand
+                    stack.append(operand)
+    return found
 
 
 def _swept(output: Any, cotangent: Any, wanted: Sequence[Any] | None) -> list[tuple[Any, Any]]:

@@ -40,6 +40,8 @@ def test_at_any_values_of_any_expression(data: Any, program: Program, several: b
     output = program.total(trace)
     if several:
         output = output + program.total(program.trace(*leaves)) * program.total(trace)
+    if data.draw(st.booleans()):  # a leaf may ask late, or no longer
+        leaves[-1].requires_grad = not leaves[-1].requires_grad
     wanted = data.draw(st.lists(st.sampled_from(ancestors([output])), unique_by=id, max_size=6))
     if data.draw(st.booleans()):
         wanted = [*{node.id: node for node in [*wanted, *leaves]}.values()]
