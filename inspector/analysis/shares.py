@@ -25,7 +25,7 @@ from ..tracing.names import cut_set, gates_of, recorded, state_values, states_of
 from ..tracing.sparkline import sparkline
 from ..tracing.trace import norms, trace
 
-__all__ = ["Shares", "shares"]
+__all__ = ["LOSS", "Shares", "shares"]
 
 LOSS = "loss"
 _LIMITS = (-1.5, 2.5)

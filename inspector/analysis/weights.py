@@ -35,7 +35,7 @@ from .truncation import kept
 Floats = npt.NDArray[np.float64]
 Labels = Mapping[str, Sequence[Label]]
 
-__all__ = ["ALL", "Weights", "weights"]
+__all__ = ["ALL", "Weights", "steps_for", "weights"]
 
 ALL = "all parameters"
 """The label of all parameters taken together as one vector."""
@@ -315,7 +315,7 @@ def weights(run: Run, loss: Tensor) -> Weights:
         Labelled(lengths, names, "‖G‖"),
         Labelled(cancellation, names, "‖Σ g_t‖ / Σ ‖g_t‖"),
         Labelled(effective, names, "(Σ ‖g_t‖)² / Σ ‖g_t‖²"),
-        Labelled([_steps_for(row, 0.9) for row in norms], names, "steps for 90 % of Σ ‖g_t‖"),
+        Labelled([steps_for(row, 0.9) for row in norms], names, "steps for 90 % of Σ ‖g_t‖"),
         Labelled(ratios, windows, "‖G_k‖ / ‖G‖"),
         Labelled(angles, windows, "cosine of G_k with G"),
         not_finite=found.not_finite,
@@ -352,7 +352,7 @@ def _truncated(run: Run, loss: Tensor, names: Sequence[str]) -> tuple[Floats, Fl
     return np.sqrt(squares / full), dots / np.sqrt(squares * full)
 
 
-def _steps_for(norms: Floats, part: float) -> int:
+def steps_for(norms: Floats, part: float) -> int:
     """How many of the largest it takes for a part of their sum."""
     running = np.cumsum(np.sort(norms)[::-1])
     return int(np.searchsorted(running, part * running[-1] * (1 - 1e-12))) + 1 if 0 < running[-1] < np.inf else 0

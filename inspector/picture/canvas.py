@@ -14,7 +14,7 @@ from ..steps.items import Role
 from ..text import label_width
 from . import theme
 from .ink import Ink, Stroke
-from .picture import Line, Look, Picture, Shape
+from .picture import At, Line, Look, Picture, Shape
 
 __all__ = ["Canvas"]
 
@@ -73,6 +73,7 @@ class Canvas:
         role: Role,
         border: float,
         font_size: float = 11,
+        at: At | None = None,
     ) -> Shape:
         """A shape for a value that is no item of a step; dashed where another shape stands for it already."""
         again = node.index in self.shown
@@ -92,6 +93,8 @@ class Canvas:
             border=border,
             dashed=again,
             nodes=nodes,
+            value=node.index,
+            at=at,
         )
         self.picture.shapes.append(shape)
         return shape

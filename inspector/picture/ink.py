@@ -22,8 +22,8 @@ _DECADES = 10.0
 
 
 class Stroke(NamedTuple):
-    """Colour, width in points, grade, tooltip, whether dashed, rank: higher ones lie on top; the norm, if known; and
-    whether no gradient flows back.
+    """Colour, width in points, grade, tooltip, whether dashed, rank: higher ones lie on top; the norm, if known;
+    whether no gradient flows back; and the edge along which it would.
     """
 
     colour: str
@@ -34,6 +34,7 @@ class Stroke(NamedTuple):
     rank: float
     norm: float | None = None
     cut: bool = False
+    edge: tuple[int, int] | None = None
 
     def line(self, own: str, source: str, target: str, path: Path, arrow: bool = True) -> Line:
         """A line that looks like this."""
@@ -50,6 +51,7 @@ class Stroke(NamedTuple):
             self.dashed,
             norm=self.norm,
             cut=self.cut,
+            edge=self.edge,
         )
 
 
@@ -92,6 +94,9 @@ class Ink:
 
     def stroke(self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False) -> Stroke:
         """The look of the line that carries the gradient of `edge`."""
+        return self._look(edge, cut, rail)._replace(edge=edge)
+
+    def _look(self, edge: tuple[int, int] | None, cut: bool, rail: bool) -> Stroke:
         if edge in self.highlight:
             norm = None if self.norms is None else self.norms.get(edge)
             known = "" if norm is None else f": gradient norm {number(norm)}"

@@ -8,7 +8,7 @@ from ..layout.route import Wire
 from ..steps.items import OUTPUT, layer_prefix, safe
 from ..text import label_width, subscript
 from .canvas import Canvas
-from .picture import Frame, Shape
+from .picture import At, Frame, Shape
 from .step import draw_item
 from .strokes import up_to
 
@@ -36,12 +36,13 @@ class Layers:
         frame, beside = below[-1], max(frame.right for frame in below) + 14
         step = node.scope.step if node.scope is not None else None
         label = node.name or node.op
+        at = At(laid.step.layer, laid.step.timestep, safe(label))
         shape_id = f"{layer_prefix(str(step.parent or '') if step else '')}t{laid.step.timestep}.{safe(label)}"
         width = max(40.0, label_width(label) + 14)
         foot, _ = laid.port(laid.placement.x_port, 0.0)
         x = foot if frame.left < foot - width / 2 and foot + width / 2 < frame.right else (frame.left + frame.right) / 2
         box = self.canvas.value(
-            node, shape_id, "box", (x, frame.top + ABOVE + 33), (width, 24), label, "hidden", border=1.6
+            node, shape_id, "box", (x, frame.top + ABOVE + 33), (width, 24), label, "hidden", border=1.6, at=at
         )
         for operand, index in enumerate(node.inputs):
             start = self.given.get(index)
@@ -67,7 +68,18 @@ class Layers:
             return circle, _around((x, y + radius), laid.bottom - 16, foot, passed, turn)
         circle, y = f"{laid.prefix}x", laid.bottom - BELOW
         label = f"x{subscript(laid.step.timestep)}"
-        self.canvas.value(node, circle, "circle", (foot[0], y), (34, 34), label, "input", 1.6, font_size=12)
+        self.canvas.value(
+            node,
+            circle,
+            "circle",
+            (foot[0], y),
+            (34, 34),
+            label,
+            "input",
+            1.6,
+            font_size=12,
+            at=At(laid.step.layer, laid.step.timestep, "x"),
+        )
         self.canvas.shown.setdefault(node.index, (circle, foot[0], y))
         return circle, ((foot[0], y + 17), foot)
 

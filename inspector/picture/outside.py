@@ -15,7 +15,7 @@ from ..steps.labels import is_view, number_or_name, operation_label
 from ..text import label_width, subscript
 from . import theme
 from .canvas import Canvas
-from .picture import Frame, Line, Look, Shape
+from .picture import At, Frame, Line, Look, Shape
 from .strokes import up_to
 
 __all__ = ["add_outside", "is_folded", "of_one_step"]
@@ -119,11 +119,28 @@ def _block(canvas: Canvas, graph: Graph, block: Sequence[Node], taken: Container
     if together and role == "shared" and not last.name:
         label, role = (f"L{subscript(t)}", "loss") if last.value.size == 1 else (last.op, "shared")
     paint, look, border = canvas.ink.outline(last, theme.paint(role), Look(role), 1.6)
-    own = canvas.picture.unused(f"t{t}.{safe(last.name or last.op)}", taken)
+    step = f"t{t}."
+    own = canvas.picture.unused(step + safe(last.name or last.op), taken)
     indices = tuple(k for node in block for k in _stands_for(canvas, graph, node))
     width = max(40.0, label_width(label) + 14)
     says = canvas.note(last)
-    return Shape(own, "box", 0.0, 0.0, width, 24, label, paint, look, tooltip=says, border=border, nodes=indices)
+    at = At("", t, own.removeprefix(step))
+    return Shape(
+        own,
+        "box",
+        0.0,
+        0.0,
+        width,
+        24,
+        label,
+        paint,
+        look,
+        tooltip=says,
+        border=border,
+        nodes=indices,
+        value=last.index,
+        at=at,
+    )
 
 
 def _one_box(canvas: Canvas, graph: Graph, nodes: Sequence[Node]) -> dict[int, str]:

@@ -11,10 +11,18 @@ from ..layout.polylines import Path
 from ..steps.items import Role
 from .theme import Paint
 
-__all__ = ["MARGIN", "Band", "Change", "Curve", "Frame", "Grade", "Line", "Look", "Part", "Picture", "Shape"]
+__all__ = ["MARGIN", "At", "Band", "Change", "Curve", "Frame", "Grade", "Line", "Look", "Part", "Picture", "Shape"]
 
 MARGIN = 18.0
 """Points that a page leaves free on each side."""
+
+
+class At(NamedTuple):
+    """Where in a run something stands; what agrees in layer and key is the same thing at another timestep."""
+
+    layer: str
+    timestep: int
+    key: str
 
 
 class Curve(NamedTuple):
@@ -54,7 +62,8 @@ class Look(NamedTuple):
 class Shape:
     """A box, circle, ellipse or bare text around a centre.
 
-    `nodes` are the indices of the graph nodes that it stands for; each node is stood for once. `align` is
+    `nodes` are the indices of the graph nodes that it stands for; each node is stood for once. `value` is the index of
+    the one whose value it shows, `at` its place in the run, ``None`` beside the steps. `align` is
     ``"start"`` for a label that begins at the left edge. Bare text takes its colour from the stroke of `paint`.
     `latex` is the label as a formula, for engines that set formulas.
     """
@@ -74,6 +83,8 @@ class Shape:
     border: float = 1.2
     dashed: bool = False
     nodes: tuple[int, ...] = ()
+    value: int | None = None
+    at: At | None = None
     align: str = "middle"
     latex: str = ""
 
@@ -83,7 +94,8 @@ class Line:
     """A line from one shape to another, in one piece or, where it passes under a rail, in several.
 
     `norm` is that of the gradient that flows through it, ``None`` where there is no trace or the line is
-    `cut`. `use` says what it is if it is none of the graph.
+    `cut`; `edge` is what it flows along, see :class:`~inspector.steps.items.Link`. `use` says
+    what it is if it is none of the graph.
     """
 
     id: str
@@ -100,6 +112,7 @@ class Line:
     label_at: tuple[float, float] | None = None
     norm: float | None = None
     cut: bool = False
+    edge: tuple[int, int] | None = None
     use: Literal["", "ribbon", "chart", "legend"] = ""
 
 

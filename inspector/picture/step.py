@@ -6,7 +6,7 @@ from ..layout.columns import Laid, frame_label
 from ..steps.items import Gate, Item, safe
 from . import theme
 from .canvas import Canvas
-from .picture import Band, Frame, Look, Part, Shape
+from .picture import At, Band, Frame, Look, Part, Shape
 
 __all__ = ["draw_frame", "draw_highways", "draw_item"]
 
@@ -68,6 +68,8 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
         border=border,
         dashed=theme.dashed(item.role, gates),
         nodes=tuple(inner.index for inner in item.nodes if inner.index not in canvas.stood_for),  # layers share some
+        value=None if node is None else node.index,
+        at=At(laid.step.layer, laid.step.timestep, laid.step.ids[item.key]),
     )
     canvas.stood_for.update(shape.nodes)
     canvas.picture.shapes.append(shape)

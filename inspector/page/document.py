@@ -1,0 +1,294 @@
+"""What the page knows of its runs: one JSON document, whose fields ``schema.json`` states."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tinygrad_rnn import Tensor
+from tinygrad_rnn.recurrent.unroll import Run
+
+from ..algebra.equations import Highway, equations
+from ..analysis.diagnose import Diagnosis, diagnose
+from ..analysis.loss_steps import LossSteps
+from ..analysis.reach import reach
+from ..analysis.shares import LOSS, shares
+from ..analysis.weights import steps_for
+from ..picture.curve_styles import Style, styles
+from ..picture.theme import gate_label
+from ..text import visible
+from ..tracing.names import gates_of
+from ..tracing.replay import recorded
+from ..tracing.trace import GradientTrace, trace
+from ..tracing.values import parts_of, recorded_values
+from .packing import finite, pack_floats, pack_levels, pack_norms, pooled
+from .sliders import sliders_of, whole
+from .theme_css import hue_of
+from .tile import level_of
+
+__all__ = ["SCHEMA", "VERSION", "Subject", "document"]
+
+SCHEMA, VERSION = "inspector-page", 1
+_WHOLE = 20_000
+"""Timesteps up to which every norm is kept."""
+_BOTH_LEVELS = 500
+"""Timesteps up to which every operation is drawn, too."""
+_UNITS, _COLUMNS, _MAP = 64, 2000, 240
+"""Rows and columns of a gate's picture, and sides of the map of reach, at most."""
+_DEEPEST = 10.0
+"""Decades of the map of reach that its colours tell apart."""
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run that the page shows, and what is said beside it.
+
+    Attributes
+    ----------
+    label : str
+        What its button says.
+    run, loss : Run, Tensor
+    note : str
+        What else is known of it, as whether it was trained.
+    diagnosis : Diagnosis or None
+        If it is made already.
+    """
+
+    label: str
+    run: Run
+    loss: Tensor
+    note: str = ""
+    diagnosis: Diagnosis | None = None
+
+
+@np.errstate(all="ignore")
+def document(subjects: Sequence[Subject], title: str, remedies: bool = True) -> dict[str, Any]:
+    """All that the page shows of the runs."""
+    keys = _keys([subject.label for subject in subjects])
+    runs = [_Facts(subject, remedies).data(key) for subject, key in zip(subjects, keys, strict=True)]
+    return {"schema": SCHEMA, "version": VERSION, "title": visible(title), "runs": runs}
+
+
+def _keys(labels: Sequence[str]) -> list[str]:
+    """Short names for addresses, no two alike."""
+    found: list[str] = []
+    for label in labels:
+        stem = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:24] or "run"
+        numbered = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(labels) + 1))
+        found.append(next(key for key in numbered if key not in found))
+    return found
+
+
+class _Value(NamedTuple):
+    """A named value of the steps that has a picture: its numbers in one sequence, and its mean over all."""
+
+    rows: Array
+    mean: Array
+    bounds: tuple[float, float] | None
+
+
+class _Facts:
+    """One run."""
+
+    def __init__(self, subject: Subject, remedies: bool) -> None:
+        self.subject, self.remedies = subject, remedies
+        self.run, self.loss = recorded(subject.run, subject.loss)
+        self.steps = len(self.run)
+        self.pool = math.ceil(self.steps / _WHOLE)
+
+    @cached_property
+    def trace(self) -> GradientTrace:
+        return trace(self.run, self.loss)
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        return self.subject.diagnosis or diagnose(self.run, self.loss)
+
+    def data(self, key: str) -> dict[str, Any]:
+        """The run as the page has it; what does not apply is left out."""
+        states = [name for part, name in self._state_names() if part.reverse]
+        found = {
+            "key": key,
+            "label": visible(self.subject.label),
+            "note": visible(self.subject.note),
+            "cell": visible(repr(self.subject.run.cell)),
+            "init": visible(self.trace.initialisation),
+            "T": self.steps,
+            "batch": int(self.run.outputs[0].shape[0]),
+            "pool": self.pool,
+            "dtype": str(self.loss.dtype),
+            "loss": finite(float(self.loss.item())),
+            "states": [visible(name) for name in self.trace.states],
+            "fold": {
+                str(kind): float(np.finfo(kind).smallest_subnormal)
+                for kind in (np.dtype(np.float16), np.dtype(np.float32))
+            },
+            "curves": {visible(name): list(style) for name, style in self._styles.items()},
+            "verdict": self._verdict(),
+            "whole": self._norms(whole(self.trace)),
+            "norms": {visible(name): self._norms(self.trace.norm(name)) for name in self.trace.names},
+            "gates": self._gates(),
+            "weights": self._weights(),
+            "ways": self._ways(),
+            "reach": self._reach(),
+            "equations": self._equations(),
+            "levels": self._levels,
+            "sliders": sliders_of(self.diagnosis, self.pool) if self.remedies else [],
+        }
+        if states:
+            found["backwards"] = states
+        if self.trace.not_finite is not None:
+            found["notFinite"] = visible(str(self.trace.not_finite))
+        return {name: value for name, value in found.items() if value not in (None, [])}
+
+    @cached_property
+    def _styles(self) -> dict[str, Style]:
+        return styles([*self.trace.states, *self.trace.names, LOSS])
+
+    @cached_property
+    def _levels(self) -> list[dict[str, Any]]:
+        wanted = ("cell", "operation") if self.steps <= _BOTH_LEVELS else ("cell",)
+        found = (level_of(self.run, self.trace, level, self.pool) for level in wanted)
+        return [level for level in found if level is not None]
+
+    @cached_property
+    def _hues(self) -> dict[str, int]:
+        """The colours that gates have in the drawings."""
+        return {gate["name"]: gate["hue"] for level in self._levels for gate in level["gates"]}
+
+    def _state_names(self) -> list[tuple[Run, str]]:
+        return [
+            (part, visible(prefix + name)) for prefix, part in parts_of(self.run) for name in part.initial_state._fields
+        ]
+
+    def _norms(self, norms: Array) -> Any:
+        return pack_norms(pooled(norms, self.pool))
+
+    def _verdict(self) -> dict[str, Any]:
+        found = self.diagnosis
+        every = np.sqrt(sum(np.square(self.trace.parameter_norm(name)) for name in self.trace.parameters))
+        return {
+            "kind": found.verdict,
+            "text": visible(found.finding),
+            "evidence": [visible(line) for line in found.evidence],
+            "remedies": [visible(str(remedy)) for remedy in found.remedies],
+            "kept": finite(found.kept),
+            "halfLife": finite(found.half_life),
+            "steps90": steps_for(every, 0.9) if self.trace.parameters else None,
+            "state": visible(found.state),
+        }
+
+    def _gates(self) -> list[dict[str, Any]]:
+        values = recorded_values(self.run)
+        names = [*gates_of(self.run), *self.trace.states]
+        return [
+            self._gate(name, [values[name, t] for t in range(self.steps)])
+            for name in names
+            if all((name, t) in values for t in range(self.steps))
+        ]
+
+    def _gate(self, name: str, values: Sequence[Tensor]) -> dict[str, Any]:
+        """The numbers of one sequence, as a mean over the batch blurs gates into grey; and that mean."""
+        rows = np.stack([np.asarray(value.data)[0].reshape(-1) for value in values], axis=1)
+        chosen = np.unique(np.linspace(0, len(rows) - 1, min(_UNITS, len(rows))).round().astype(int))
+        pool = math.ceil(self.steps / _COLUMNS)
+        op = values[0].op
+        low, high = (op.bounds if op is not None else None) or (-_largest(rows), _largest(rows))
+        columns = [rows[chosen, t : t + pool].mean(axis=1) for t in range(0, self.steps, pool)]
+        layer, _, own = name.rpartition("/")
+        siblings = tuple(one.rpartition("/")[2] for one in self.trace.names if one.rpartition("/")[0] == layer)
+        return {
+            "name": visible(name),
+            "word": visible(f"{layer} {gate_label(own, siblings)}".strip()),
+            "op": "" if op is None else op.name,
+            **(
+                {"state": True}
+                if name in self.trace.states
+                else {"state": False, "hue": self._hues.get(own, hue_of(own, siblings))}
+            ),
+            "units": len(chosen),
+            "allUnits": len(rows),
+            "pool": pool,
+            "values": pack_levels(np.stack(columns, axis=1), low, high),
+            "mean": pack_floats(pooled(np.array([np.mean(value.data) for value in values]), self.pool)),
+        }
+
+    def _weights(self) -> dict[str, Any] | None:
+        names = self.trace.parameters
+        if not names:
+            return None
+        norms = np.array([self.trace.parameter_norm(name) for name in names])
+        totals = [float(np.linalg.norm(self.trace.parameter_gradient(name))) for name in names]
+        return {"names": [visible(name) for name in names], "norms": self._norms(norms), "total": pack_floats(totals)}
+
+    def _ways(self) -> dict[str, Any]:
+        found = shares(self.run, self.loss)
+        return {
+            "states": [visible(name) for name in found.states],
+            "ways": [visible(name) for name in found.ways],
+            "shares": pack_floats(found.shares.values[:, :: self.pool]),
+        }
+
+    def _reach(self) -> dict[str, Any] | None:
+        """The map of a loss at every step: the loss of the run, if it reads several, else one on every output."""
+        every = math.ceil(self.steps / _MAP)
+        read: Sequence[int] = LossSteps(self.run, self.loss).readers
+        loss, note = self.loss, "of the loss that each step has"
+        if len(read) < 2 or len(read) > _MAP:
+            read = range(every - 1, self.steps, every) if every > 1 else range(self.steps)
+            loss = reduce(operator.add, ((self.run.outputs[s] ** 2).mean() for s in read))
+            note = "of a loss on every output" if every == 1 else f"of a loss on every output, at each {every}th step"
+        found = reach(self.run, loss)
+        state = (
+            found.states[-1] if len(self.trace.states) == 1 or not self.run.children else self._furthest(found.states)
+        )
+        rows = np.asarray(found.map["state", state])[list(read)]
+        rows = pooled(rows, every)
+        seen = rows[np.isfinite(rows) & (rows > 0)]
+        if not seen.size:
+            return None
+        high = float(np.log10(seen.max()))
+        low = max(float(np.log10(seen.min())), high - _DEEPEST)
+        return {
+            "state": visible(state),
+            "pool": every,
+            "steps": [int(s) for s in read],
+            "note": note,
+            "map": pack_levels(np.where(rows > 0, np.log10(rows), np.nan), low, high),
+            "horizon": pack_floats(np.asarray(found.horizon["level", "1 %"][found.states.index(state)])[list(read)]),
+        }
+
+    def _furthest(self, states: Sequence[str]) -> str:
+        return self.diagnosis.state if self.diagnosis.state in states else states[-1]
+
+    def _equations(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "layer": visible(layer.name),
+                "text": visible(line.unicode),
+                "keys": [visible(key) for key in line.keys],
+                "rail": isinstance(line, Highway),
+            }
+            for layer in equations(self.run).layers
+            for line in layer.lines
+        ]
+
+
+def _largest(rows: Array) -> float:
+    seen = np.abs(rows[np.isfinite(rows)])
+    return float(seen.max()) if seen.size else 1.0
+
+
+def subjects_of(runs: Mapping[str, tuple[Run, Tensor]]) -> list[Subject]:
+    """Runs by what they are called."""
+    return [Subject(str(label), run, loss) for label, (run, loss) in runs.items()]

@@ -1,0 +1,90 @@
+"""Sliders of a page that has no Python behind it: the decay at a few settings, each measured on the very run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..analysis.diagnose import Diagnosis, outcome
+from ..analysis.whatif import rerun
+from ..text import visible
+from ..tracing.trace import GradientTrace
+from .packing import finite, pack_norms, pooled
+
+__all__ = ["MOST", "Knob", "knobs", "sliders_of", "whole"]
+
+MOST = 60_000
+"""Values along time, timesteps times settings, that are computed beforehand at most: about two seconds."""
+_BIASES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+_SCALES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6, 2.0)
+
+
+class Knob(NamedTuple):
+    """Something to turn: an argument of :func:`~inspector.what_if`, the name in it, words, settings, and today's."""
+
+    kind: str
+    name: str
+    words: str
+    settings: tuple[float, ...]
+    now: float
+
+
+def knobs(found: Diagnosis) -> Iterator[Knob]:
+    """The gate that takes most of the gradient, and the weights on the way."""
+    if found.fall is None:
+        return
+    factors = [found.fall.factors[part] for part in found.fall.names if part in found.fall.factors]
+    gates = dict.fromkeys(factor.gate for factor in factors if factor.gate and _opens(found.trace, factor.gate))
+    for gate in list(gates)[:1]:
+        yield Knob("bias", gate, f"more bias in {gate}", _BIASES, 0.0)
+    for name in dict.fromkeys(factor.parameter for factor in factors if factor.parameter):
+        yield Knob("scale", name, f"{name} times", _SCALES, 1.0)
+    if not any(factor.parameter for factor in factors):
+        recurrent = [name for name in found.trace.parameters if name.rpartition("/")[2].startswith("weight_hh")]
+        for name in recurrent[:1]:
+            yield Knob("scale", name, f"{name} times", _SCALES, 1.0)
+
+
+def _opens(found: GradientTrace, gate: str) -> bool:
+    """Whether it is a gate between 0 and 1."""
+    values = [value for (name, _), value in found.run.names.items() if name == gate]
+    return bool(values) and all(value.op is not None and value.op.bounds == (0.0, 1.0) for value in values)
+
+
+def sliders_of(found: Diagnosis, pool: int) -> list[dict[str, Any]]:
+    """Every knob at all of its settings, as long as that does not take too long."""
+    made = []
+    room = MOST
+    for knob in knobs(found):
+        room -= len(knob.settings) * found.trace.steps
+        if room < 0:
+            break
+        traces = [_turned(found.trace, knob, setting) for setting in knob.settings]
+        made.append(
+            {
+                "kind": knob.kind,
+                "name": visible(knob.name),
+                "words": visible(knob.words),
+                "settings": list(knob.settings),
+                "now": knob.now,
+                "curves": pack_norms(pooled(np.array([whole(one) for one in traces]), pool)),
+                "kept": [finite(outcome(one, True).kept) for one in traces],
+            }
+        )
+    return made
+
+
+def _turned(found: GradientTrace, knob: Knob, setting: float) -> GradientTrace:
+    if setting == knob.now:
+        return found
+    changed: Any = {knob.kind: {knob.name: setting}}
+    return rerun(found, **changed).traces[1]
+
+
+def whole(found: GradientTrace) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The norm of the gradient by all states together, at every timestep."""
+    squares = [np.square(np.nan_to_num(found.norm(name), nan=0.0, posinf=math.inf)) for name in found.states]
+    return np.asarray(np.sqrt(np.sum(squares, axis=0)))
