@@ -45,6 +45,7 @@ FLOORS = {
         {"formats", "plots"},
         {"drawing", "program"},
         {"analysis", "sweeps", "training", "compare"},
+        {"page"},
         {"reports"},
         {"watching"},
         {"cli"},

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,8 @@ class Subject:
         What else is known of it, as whether it was trained.
     diagnosis : Diagnosis or None
         If it is made already.
+    has_loss : bool
+        Whether the loss's value means anything, not its derivatives alone.
     """
 
     label: str
@@ -69,13 +71,14 @@ class Subject:
     loss: Tensor
     note: str = ""
     diagnosis: Diagnosis | None = None
+    has_loss: bool = True
 
 
 @np.errstate(all="ignore")
-def document(subjects: Sequence[Subject], title: str, remedies: bool = True) -> dict[str, Any]:
-    """All that the page shows of the runs."""
+def document(subjects: Sequence[Subject], title: str, sliders: bool = True) -> dict[str, Any]:
+    """All that the page shows of the runs; `sliders` says whether what they show is computed."""
     keys = _keys([subject.label for subject in subjects])
-    runs = [_Facts(subject, remedies).data(key) for subject, key in zip(subjects, keys, strict=True)]
+    runs = [_Facts(subject, sliders).data(key) for subject, key in zip(subjects, keys, strict=True)]
     return {"schema": SCHEMA, "version": VERSION, "title": visible(title), "runs": runs}
 
 
@@ -89,19 +92,11 @@ def _keys(labels: Sequence[str]) -> list[str]:
     return found
 
 
-class _Value(NamedTuple):
-    """A named value of the steps that has a picture: its numbers in one sequence, and its mean over all."""
-
-    rows: Array
-    mean: Array
-    bounds: tuple[float, float] | None
-
-
 class _Facts:
     """One run."""
 
-    def __init__(self, subject: Subject, remedies: bool) -> None:
-        self.subject, self.remedies = subject, remedies
+    def __init__(self, subject: Subject, sliders: bool) -> None:
+        self.subject, self.sliders = subject, sliders
         self.run, self.loss = recorded(subject.run, subject.loss)
         self.steps = len(self.run)
         self.pool = math.ceil(self.steps / _WHOLE)
@@ -127,7 +122,7 @@ class _Facts:
             "batch": int(self.run.outputs[0].shape[0]),
             "pool": self.pool,
             "dtype": str(self.loss.dtype),
-            "loss": finite(float(self.loss.item())),
+            "loss": finite(float(self.loss.item())) if self.subject.has_loss else None,
             "states": [visible(name) for name in self.trace.states],
             "fold": {
                 str(kind): float(np.finfo(kind).smallest_subnormal)
@@ -143,7 +138,7 @@ class _Facts:
             "reach": self._reach(),
             "equations": self._equations(),
             "levels": self._levels,
-            "sliders": sliders_of(self.diagnosis, self.pool) if self.remedies else [],
+            "sliders": sliders_of(self.diagnosis, self.pool) if self.sliders else [],
         }
         if states:
             found["backwards"] = states
@@ -203,7 +198,8 @@ class _Facts:
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(_UNITS, len(rows))).round().astype(int))
         pool = math.ceil(self.steps / _COLUMNS)
         op = values[0].op
-        low, high = (op.bounds if op is not None else None) or (-_largest(rows), _largest(rows))
+        bounds, largest = (op.bounds if op is not None else None) or (-math.inf, math.inf), _largest(rows)
+        low, high = (end if math.isfinite(end) else math.copysign(largest, end) for end in bounds)
         columns = [rows[chosen, t : t + pool].mean(axis=1) for t in range(0, self.steps, pool)]
         layer, _, own = name.rpartition("/")
         siblings = tuple(one.rpartition("/")[2] for one in self.trace.names if one.rpartition("/")[0] == layer)
@@ -287,8 +283,3 @@ class _Facts:
 def _largest(rows: Array) -> float:
     seen = np.abs(rows[np.isfinite(rows)])
     return float(seen.max()) if seen.size else 1.0
-
-
-def subjects_of(runs: Mapping[str, tuple[Run, Tensor]]) -> list[Subject]:
-    """Runs by what they are called."""
-    return [Subject(str(label), run, loss) for label, (run, loss) in runs.items()]

@@ -18,7 +18,7 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..analysis.diagnose import Diagnosis, Outcome, diagnose, outcome
 from ..plots.figures import picture
-from ..reports import check_suffix, write_page
+from ..reports import report
 from ..results import Labelled, Result
 from ..tracing.decay import decay_rate
 from ..tracing.sparkline import sparkline
@@ -106,9 +106,7 @@ class Seen(Result):
 
     def report(self, path: str | Path) -> Path:
         """One page about it, as of :func:`inspector.report`, with the diagnosis, and how exactly it is PyTorch's."""
-        check_suffix(path)
-        about = f"against PyTorch: {self.proof}"
-        return write_page(self._trace, path, f"{self.name}: {self.what}", about, str(self.diagnose()))
+        return report(self, path=path)
 
     @picture
     def plot(self, ax: Axes | None = None) -> Axes:

@@ -1,0 +1,175 @@
+"""What a page knows is what the trace says, of any cell, and as the schema states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.page.document import Subject, document
+from inspector.page.html import as_json
+
+from .unpacking import unpack
+
+SCHEMA = json.loads(files("inspector.page").joinpath("schema.json").read_text())
+CHECK = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def run_of(cell: tg.Cell, steps: int = 7, batch: int = 2, **options: Any) -> tg.Run:
+    x = np.random.default_rng(1).normal(size=(steps, batch, cell.input_size))
+    return tg.unroll(cell, x, **options)
+
+
+def data_of(run: tg.Run, loss: tg.Tensor | None = None, sliders: bool = False) -> dict[str, Any]:
+    loss = (run.outputs[-1] ** 2).sum() if loss is None else loss
+    made = document([Subject(repr(run.cell), run, loss)], "a page", sliders)
+    CHECK.validate(made)
+    assert json.loads(as_json(made)) == made
+    found: dict[str, Any] = made["runs"][0]
+    return found
+
+
+def cases() -> Iterator[Any]:
+    lstm, gru = tg.cells.LSTMCell(3, 4, seed=0), tg.cells.GRUCell(3, 4, seed=1)
+    x = np.random.default_rng(1).normal(size=(7, 2, 3))
+    yield pytest.param(tg.unroll(tg.Stacked([lstm, tg.cells.GRUCell(4, 3, seed=1)]), x), id="stack")
+    yield pytest.param(tg.unroll(tg.Bidirectional(gru, tg.cells.GRUCell(3, 4, seed=2)), x), id="both directions")
+    yield pytest.param(tg.unroll(gru, x, reverse=True), id="reverse")
+    yield pytest.param(tg.unroll(gru, x, lengths=[3, 7]), id="lengths")
+    yield pytest.param(tg.unroll(lstm, x, truncate=2), id="truncated")
+    yield pytest.param(tg.unroll(lstm, x[:1]), id="one step")
+    yield pytest.param(tg.unroll(lstm, x[:2]), id="two steps")
+    yield pytest.param(tg.unroll(tg.compile(gru, backend="numpy"), x), id="compiled")
+    yield pytest.param(tg.unroll(gru, x * 1e200), id="large inputs")
+
+
+CASES = list(cases())
+
+
+@pytest.mark.parametrize("name", tg.cells.names())
+def test_every_cell_has_a_page_as_the_schema_says(name: str) -> None:
+    data = data_of(run_of(tg.cells.get(name)(3, 4, seed=0), steps=4))
+    assert data["levels"]
+
+
+@pytest.mark.parametrize("run", CASES)
+def test_norms_are_those_of_the_trace(run: tg.Run) -> None:
+    loss = (run.outputs[-1] ** 2).sum() + (run.outputs[0] ** 2).mean()
+    data = data_of(run, loss)
+    found = inspector.trace(run, loss)
+    for name in found.names:
+        np.testing.assert_allclose(unpack(data["norms"][name]), found.norm(name), rtol=1e-3)
+    for name, row in zip(data["weights"]["names"], unpack(data["weights"]["norms"]), strict=True):
+        np.testing.assert_allclose(row, found.parameter_norm(name), rtol=1e-3)
+
+
+@pytest.mark.parametrize("run", CASES)
+def test_shapes_of_named_values_carry_their_norms_and_means_at_every_step(run: tg.Run) -> None:
+    loss = (run.outputs[-1] ** 2).sum() + (run.outputs[0] ** 2).mean()
+    data = data_of(run, loss)
+    found = inspector.trace(run, loss)
+    for level in data["levels"]:
+        seen = dict[str, Any]()
+        for tile in level["tiles"]:
+            norms, means = unpack(tile["shapeNorms"]), unpack(tile["shapeMeans"])
+            for row, shape in enumerate(tile["shapes"]):
+                if "name" in shape:
+                    kept = seen.setdefault(shape["name"], [np.full(len(run), np.nan), np.full(len(run), np.nan)])
+                    for series, one in zip(kept, (norms[row], means[row]), strict=True):
+                        series[~np.isnan(one)] = one[~np.isnan(one)]
+        assert {"x", *found.states} <= seen.keys()
+        for name, (norms, means) in seen.items():
+            wanted = found.norm(name)
+            there = ~np.isnan(norms)
+            assert there[wanted > 0].all(), name
+            np.testing.assert_allclose(norms[there], wanted[there], rtol=1e-3, err_msg=name)
+            assert not np.isnan(means).any() or name == "x", name  # which may be too large for float32
+
+
+def test_lines_carry_the_gradient_of_their_edge_at_every_step() -> None:
+    run = run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=6)
+    data = data_of(run)
+    found = inspector.trace(run, (run.outputs[-1] ** 2).sum())
+    operation = next(level for level in data["levels"] if level["level"] == "operation")
+    (tile,) = operation["tiles"]
+    norms = {line["key"]: row for line, row in zip(tile["lines"], unpack(tile["lineNorms"]), strict=True)}
+    for t in range(6):
+        kept = run.names["c", t].inputs[0]  # f * c of the step before
+        assert kept.op is not None and kept.op.name == "multiply"
+        operand = next(k for k, value in enumerate(kept.inputs) if value is run.names["f", t])
+        key = next(key for key in norms if key.startswith("f") and key.endswith("--c.multiply"))
+        np.testing.assert_allclose(norms[key][t], found.edge_norms[kept.id, operand], rtol=1e-3)
+
+
+def test_steps_that_differ_have_tiles_of_their_own() -> None:
+    class EveryOther(tg.cells.RNNCell):
+        def step(self, x: Any, state: Any) -> Any:
+            self.count = getattr(self, "count", 0) + 1
+            if self.count % 2:
+                return super().step(x, state)
+            h = tg.tanh(x @ self.weight_ih.T + tg.tanh(state.h * 0.5))
+            return (tg.named(h=h),)
+
+    data = data_of(run_of(EveryOther(3, 4, seed=0), steps=6))
+    level = data["levels"][0]
+    assert len(level["tiles"]) == 2
+    of = np.round(unpack(level["tileOf"])).tolist()
+    assert of == [0, 1, 0, 1, 0, 1]
+    for k, tile in enumerate(level["tiles"]):
+        norms = unpack(tile["shapeNorms"])
+        assert np.isnan(norms[:, [t for t in range(6) if of[t] != k]]).all()
+
+
+def test_what_is_not_finite_is_said_and_not_there() -> None:
+    cell = tg.cells.RNNCell(1, 2, seed=0)
+    x = np.zeros((5, 1, 1))
+    x[2] = np.nan
+    run = tg.unroll(cell, x)
+    data = data_of(run)
+    assert "t = 2" in data["notFinite"] and data["verdict"]["kind"] == "not finite"
+    assert "loss" not in data
+
+
+def test_nothing_that_comes_of_names_is_markup_or_control() -> None:
+    evil = "</script><img onerror=x>\u202e\n"
+    run = run_of(tg.cells.GRUCell(3, 4, seed=0))
+    made = document([Subject(evil, run, run.outputs[-1].sum()), Subject(evil, run, run.outputs[-1].sum())], evil, False)
+    CHECK.validate(made)
+    text = as_json(made)
+    assert "\u202e" not in text and "\\n" not in text
+    assert len({run["key"] for run in made["runs"]}) == 2
+
+
+def test_sliders_are_what_if_at_each_setting() -> None:
+    run = run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=20)
+    loss = (run.outputs[-1] ** 2).sum()
+    data = data_of(run, loss, sliders=True)
+    bias = next(slider for slider in data["sliders"] if slider["kind"] == "bias")
+    for k in (0, len(bias["settings"]) - 1):
+        changed = inspector.what_if(run, loss, bias={bias["name"]: bias["settings"][k]})
+        wanted = np.sqrt(sum(np.square(changed.after["state", name]) for name in ("h", "c")))
+        np.testing.assert_allclose(unpack(bias["curves"])[k], wanted, rtol=1e-3)
+    np.testing.assert_allclose(
+        unpack(bias["curves"])[bias["settings"].index(bias["now"])], unpack(data["whole"]), rtol=2e-3
+    )
+
+
+def test_the_map_reads_the_loss_of_each_step_if_it_has_one() -> None:
+    run = run_of(tg.cells.GRUCell(3, 4, seed=0), steps=9)
+    loss = sum((run.outputs[s] ** 2).sum() for s in (2, 5, 8))
+    data = data_of(run, loss)
+    assert data["reach"]["steps"] == [2, 5, 8]
+    found = inspector.reach(run, loss).map["state", "h"][[2, 5, 8]]
+    np.testing.assert_allclose(10 ** unpack(data["reach"]["map"])[found > 1e-9], found[found > 1e-9], rtol=0.1)
+
+
+def test_the_same_run_gives_the_same_bytes() -> None:
+    first, second = (as_json({"a": data_of(run_of(tg.cells.LSTMCell(3, 4, seed=0)))}) for _ in range(2))
+    assert first == second
