@@ -1,0 +1,56 @@
+/** In a notebook: anywidget hands over the data, and Python answers what was not computed beforehand. */
+import body from "../body.html";
+import style from "../style.css";
+import { mount } from "./main";
+import type { Answer, Ask } from "./sliders";
+
+interface Model {
+  get(name: string): any;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  on(event: string, hear: (...args: any[]) => void): void;
+  off(event: string, hear: (...args: any[]) => void): void;
+  send(content: unknown): void;
+}
+const LIVE = "live";
+
+function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+  const shadow = el.shadowRoot ?? el.attachShadow({ mode: "open" }), sheet = document.createElement("style"), root = document.createElement("div");
+  const waiting = new Map<number, (answer: Answer) => void>();
+  let asked = 0;
+  sheet.textContent = style + model.get("theme_css");
+  root.className = "page widget"; root.tabIndex = -1;
+  shadow.replaceChildren(sheet, root);
+
+  const ask: Ask = ({ kind, name }, setting) => new Promise(done => {
+    const id = ++asked;
+    waiting.set(id, done);
+    model.send({ ask: "what_if", id, kind, name, setting });
+  });
+  const answered = (message: any, buffers: DataView[] = []) => {
+    const done = waiting.get(message?.id);
+    if (!done) return;
+    waiting.delete(message.id);
+    const view = buffers[0];
+    done({ kept: message.kept ?? null, error: message.error, norms: view && new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)) });
+  };
+  const moved = (t: number, run: string) => {
+    if (model.get("t") === t && model.get("run") === run) return;
+    model.set("t", t); model.set("run", run); model.save_changes();
+  };
+  let page: ReturnType<typeof mount> | null = null;
+  const again = () => {
+    page?.destroy();
+    // The body is a part of this file, never of the data: parsing it needs no innerHTML, which some notebooks forbid.
+    const parsed = new DOMParser().parseFromString(body.replace(/\$\w+/g, ""), "text/html");
+    root.replaceChildren(...parsed.body.childNodes);
+    page = mount(root, model.get("data"), { hears: root, ask: model.get(LIVE) === false ? undefined : ask, moved });
+  };
+  const step = () => { if (page && page.t !== model.get("t")) page.move(model.get("t")); };
+  const other = () => { if (page && page.run !== model.get("run")) page.select(model.get("run")); };
+  const heard: [string, (...args: any[]) => void][] = [["change:data", again], ["change:t", step], ["change:run", other], ["msg:custom", answered]];
+  again();
+  for (const [event, hear] of heard) model.on(event, hear);
+  return () => { page?.destroy(); for (const [event, hear] of heard) model.off(event, hear); };
+}
+export default { render };
