@@ -55,6 +55,7 @@ from .plots.curves import plot_decay as plot_decay
 from .plots.maps import plot_heat_map as plot_heat_map
 from .program import ProgramDrawing as ProgramDrawing
 from .program import render_program as render_program
+from .reports import explore as explore
 from .reports import report as report
 from .sweeps import Sweep as Sweep
 from .sweeps import sweep as sweep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 from tinygrad_rnn import Tensor, files
 from tinygrad_rnn.recurrent.unroll import Run
@@ -14,7 +14,10 @@ from .page.document import Subject, document
 from .page.html import as_json, html
 from .tracing.trace import check
 
-__all__ = ["Watched", "check_suffix", "report", "subjects"]
+if TYPE_CHECKING:
+    from .page.widget import Explorer
+
+__all__ = ["Watched", "explore", "report"]
 
 
 @runtime_checkable
@@ -84,27 +87,51 @@ def report(run: Any, loss: Any = None, path: str | Path | None = None, *, remedi
     """
     if path is None:
         raise TypeError("report: say where the page goes, as report(run, loss, 'run.html')")
-    suffix = check_suffix(path)
-    found = subjects(run, loss, "report")
+    suffix = files.suffix_of(path, ["html", "htm", "json"])
+    found = _subjects(run, loss, "report")
     made = document(found, _title(found), sliders=remedies)
     return files.write(path, as_json(made) if suffix == "json" else html(made))
 
 
-def check_suffix(path: str | Path) -> str:
-    """The suffix; refuses what is no page before anything is computed."""
-    return files.suffix_of(path, ["html", "htm", "json"])
+@overload
+def explore(run: Run, loss: Tensor) -> Explorer: ...
+@overload
+def explore(run: Watched | Mapping[str, tuple[Run, Tensor]], loss: None = None) -> Explorer: ...
+def explore(run: Any, loss: Any = None) -> Any:
+    """Show the page of :func:`report` in a notebook, with sliders that run the run again.
 
+    In Jupyter, VS Code, Colab and marimo; needs the extra ``notebook``.
 
-def subjects(run: Any, loss: Any, who: str) -> list[Subject]:
-    """What a page shows, whichever way it was given; `who` asks.
+    Parameters
+    ----------
+    run, loss
+        As for :func:`report`.
+
+    Returns
+    -------
+    Explorer
+        A widget: its ``t`` is the timestep at the cursor and its ``run`` the key of the run shown, both to read and
+        to set.
 
     Raises
     ------
-    TypeError
-        If it is none of the ways.
-    ValueError
-        If there is no run, or a loss is not a single number.
+    ImportError
+        If anywidget is not installed.
+    TypeError, ValueError
+        As from :func:`report`.
     """
+    found = _subjects(run, loss, "explore")
+    try:
+        from .page.widget import Explorer
+    except ImportError as reason:
+        raise ImportError(
+            "explore needs anywidget: pip install 'tinygrad-rnn[notebook]'; report(run, loss, 'run.html') needs nothing"
+        ) from reason
+    return Explorer(document(found, _title(found)), found)
+
+
+def _subjects(run: Any, loss: Any, who: str) -> list[Subject]:
+    """What a page shows, whichever way it was given; `who` asks."""
     if isinstance(run, Mapping):
         if loss is not None:
             raise TypeError(f"{who}: of several runs each has its own loss, as {{label: (run, loss)}}")

@@ -15,12 +15,12 @@ from ..text import number
 from .document import SCHEMA, VERSION
 from .theme_css import theme_css
 
-__all__ = ["as_json", "body", "html", "style"]
+__all__ = ["as_json", "html", "web_file"]
 
 
 def html(document: Mapping[str, Any]) -> str:
     """The text of the page that shows a document."""
-    script, css = _web("dist/page.js"), style()
+    script, css = web_file("dist/page.js"), web_file("style.css") + theme_css()
     policy = "; ".join(
         [
             "default-src 'none'",
@@ -31,23 +31,18 @@ def html(document: Mapping[str, Any]) -> str:
             "require-trusted-types-for 'script'",
         ]
     )
-    return Template(_web("page.html")).substitute(
+    return Template(web_file("page.html")).substitute(
         title=escape(document["title"]),
         version=f"{SCHEMA} {VERSION}",
         policy=policy,
         style=css,
-        body=body(document),
+        body=_body(document),
         data=_within_script(as_json(document)),
         script=script,
     )
 
 
-def style() -> str:
-    """The style sheet with the colours of the theme."""
-    return _web("style.css") + theme_css()
-
-
-def body(document: Mapping[str, Any]) -> str:
+def _body(document: Mapping[str, Any]) -> str:
     """What stands on the page before its script runs, and without it: the verdict and three numbers."""
     run = document["runs"][0]
     verdict = run["verdict"]
@@ -57,10 +52,11 @@ def body(document: Mapping[str, Any]) -> str:
         "verdict": verdict["text"],
         "kicker": f"{run['cell']} · T = {run['T']} · batch of {run['batch']}",
         "kept": "—" if kept is None else number(kept),
-        "half": "—" if half_life is None else number(half_life),
+        "half": "—" if half_life is None else number(abs(half_life)),
+        "half_words": "steps until it has doubled" if (half_life or 0) < 0 else "steps until half is lost",
         "steps": "—" if steps is None else f"{steps} of {run['T']}",
     }
-    return Template(_web("body.html")).substitute({name: escape(str(words)) for name, words in said.items()})
+    return Template(web_file("body.html")).substitute({name: escape(str(words)) for name, words in said.items()})
 
 
 def as_json(document: Mapping[str, Any]) -> str:
@@ -77,5 +73,6 @@ def _fingerprint(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _web(name: str) -> str:
+def web_file(name: str) -> str:
+    """The text of a file of the page."""
     return files(__package__).joinpath("web", name).read_text(encoding="utf-8")

@@ -14,9 +14,9 @@ from ..text import visible
 from ..tracing.trace import GradientTrace
 from .packing import finite, pack_norms, pooled
 
-__all__ = ["MOST", "Knob", "knobs", "sliders_of", "whole"]
+__all__ = ["Knob", "sliders_of", "turned", "whole"]
 
-MOST = 60_000
+_MOST = 60_000
 """Values along time, timesteps times settings, that are computed beforehand at most: about two seconds."""
 _BIASES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 _SCALES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6, 2.0)
@@ -32,7 +32,7 @@ class Knob(NamedTuple):
     now: float
 
 
-def knobs(found: Diagnosis) -> Iterator[Knob]:
+def _knobs(found: Diagnosis) -> Iterator[Knob]:
     """The gate that takes most of the gradient, and the weights on the way."""
     if found.fall is None:
         return
@@ -57,12 +57,15 @@ def _opens(found: GradientTrace, gate: str) -> bool:
 def sliders_of(found: Diagnosis, pool: int) -> list[dict[str, Any]]:
     """Every knob at all of its settings, as long as that does not take too long."""
     made = []
-    room = MOST
-    for knob in knobs(found):
+    room = _MOST
+    for knob in _knobs(found):
         room -= len(knob.settings) * found.trace.steps
         if room < 0:
             break
-        traces = [_turned(found.trace, knob, setting) for setting in knob.settings]
+        traces = [
+            found.trace if setting == knob.now else turned(found.trace, knob.kind, knob.name, setting)
+            for setting in knob.settings
+        ]
         made.append(
             {
                 "kind": knob.kind,
@@ -77,10 +80,9 @@ def sliders_of(found: Diagnosis, pool: int) -> list[dict[str, Any]]:
     return made
 
 
-def _turned(found: GradientTrace, knob: Knob, setting: float) -> GradientTrace:
-    if setting == knob.now:
-        return found
-    changed: Any = {knob.kind: {knob.name: setting}}
+def turned(found: GradientTrace, kind: str, name: str, setting: float) -> GradientTrace:
+    """The run once more with a knob at a setting."""
+    changed: Any = {kind: {name: setting}}
     return rerun(found, **changed).traces[1]
 
 
