@@ -4,7 +4,7 @@ import { column, columns, range, type Level, type Norms, type Run, type Tile } f
 import { hands } from "./hands";
 import { dress, drawEnds, drawTile, nameOf, type Drawn, type Part } from "./tile";
 
-const LEFT = 92, RIGHT = 60, DEEPEST = 10, MOST = 7, LARGEST = 1.15, READABLE = 0.6, PAD = 6;
+const LEFT = 92, RIGHT = 60, DEEPEST = 10, MOST = 7, LARGEST = 1.15, READABLE = 0.6, PAD = 6, TALLEST = 600;
 export interface Selected { kind: "line" | "shape"; tile: number; index: number }
 interface Slot { group: SVGGElement; part: Part; kinds: Map<number, Drawn>; drawn?: Drawn; tile: number; step: number }
 type Box = [x: number, y: number, width: number, height: number];
@@ -62,24 +62,26 @@ export class Cell {
   }
 
   /** The drawing of a run at one level, in as many steps as there is room for. */
-  build(run: Run, level: Level, width: number, tallest: number): void {
+  build(run: Run, level: Level, width: number, tallest: number, most = MOST, largest = LARGEST): void {
     this.run = run; this.level = level; this.selected = null;
     const { tiles } = level, top = Math.min(...tiles.map(t => t.top)), bottom = Math.max(...tiles.map(t => t.bottom));
     this.period = Math.max(...tiles.map(t => t.period));
     const seen = range(tiles.map(t => t.lineNorms)) ?? [0, 0];
     this.high = seen[1]; this.low = Math.max(seen[0], seen[1] - DEEPEST);
-    const height = bottom - top + 2 * PAD, wished = Math.max(READABLE, Math.min(LARGEST, tallest / height));
-    this.shown = Math.max(1, Math.min(MOST, run.T, Math.floor((width / (0.82 * wished) - LEFT - RIGHT) / this.period)));
+    const height = bottom - top + 2 * PAD, wished = Math.max(READABLE, Math.min(largest, tallest / height));
+    this.shown = Math.max(1, Math.min(most, run.T, Math.floor((width / (0.82 * wished) - LEFT - RIGHT) / this.period)));
     const beyond = Math.max(0, ...level.last.shapes.map(s => s.x + s.w / 2 + 12 - this.period));
     this.room = beyond > 0 && beyond < 1.6 * RIGHT ? Math.max(RIGHT, beyond) : RIGHT;
     this.first = drawEnds(level.first, this.low, this.high); this.last = drawEnds(level.last, this.low, this.high);
     const parts: Part[] = [">", ...Array<Part>(this.shown).fill("all"), "<"];
     this.slots = parts.map((part, i) => ({ group: svg("g", { transform: `translate(${(i - 1) * this.period} 0)` }), part, kinds: new Map(), tile: -1, step: -1 }));
-    this.element.replaceChildren(...this.slots.map(s => s.group), this.first, this.last);
+    for (const { group, part } of this.slots) if (part !== "all") group.style.mask = `url(#beside${part === "<" ? 0 : 1})`;
+    this.element.replaceChildren(this.beside(), ...this.slots.map(s => s.group), this.first, this.last);
     const across = this.shown * this.period + this.room + LEFT;
-    this.world = [-LEFT, top - PAD, across + Math.max(0, beyond - this.room), height];
     this.home = Math.min(wished, width / across);
-    this.size = [width, Math.round(Math.min(tallest, height * this.home))];
+    const spare = Math.max(0, width / this.home - across) / 2;
+    this.world = [-LEFT - spare, top - PAD, across + spare + Math.max(spare, beyond - this.room), height];
+    this.size = [width, Math.round(Math.min(height * this.home, Math.max(tallest, Math.min(TALLEST, height * READABLE))))];
     this.least = Math.min(this.home, this.size[1] / height);
     this.element.style.height = `${this.size[1]}px`;
     const orders = Math.max(1, ...tiles.flatMap(t => t.lines.map(l => l.order)));
@@ -88,6 +90,18 @@ export class Cell {
     this.reset();
   }
 
+  /** Lines into neighbours that are not drawn fade where their frames begin. */
+  private beside(): SVGElement {
+    const right = Math.max(...this.level.tiles.flatMap(t => t.frames.map(({ box: [x, , w] }) => x + w)));
+    const fade = (id: number, from: number, to: number) => {
+      const stops = [svg("stop", { offset: 0, "stop-color": "#fff" }), svg("stop", { offset: 1, "stop-color": "#fff", "stop-opacity": 0 })];
+      return [
+        svg("linearGradient", { id: `fade${id}`, gradientUnits: "userSpaceOnUse", x1: from, x2: to, y1: 0, y2: 0 }, ...stops),
+        svg("mask", { id: `beside${id}`, maskUnits: "userSpaceOnUse", x: -1e4, y: -1e5, width: 2e4, height: 2e5 }, svg("rect", { x: -1e4, y: -1e5, width: 2e4, height: 2e5, fill: `url(#fade${id})` })),
+      ];
+    };
+    return svg("defs", {}, ...fade(0, -26, 22), ...fade(1, right + 26, right - 22));
+  }
   private look(x: number, y: number, scale: number): void {
     scale = Math.max(this.least, Math.min(8 * this.home, scale));
     const [left, top, wide, high] = this.world, w = this.size[0] / scale, h = this.size[1] / scale;
@@ -105,7 +119,7 @@ export class Cell {
   focus(layer: string): void {
     this.layer = layer;
     const { frames } = this.tile(), chosen = frames.find(f => f.label === layer) ?? frames[0], [, y, , height] = chosen?.box ?? [0, 0, 0, 0];
-    this.look(-LEFT, y + height / 2 - this.size[1] / this.home / 2, this.home);
+    this.look(this.world[0], y + height / 2 - this.size[1] / this.home / 2, this.home);
   }
   /** All layers at once, or as at first. */
   fit(): void { if (this.least < this.home * 0.99 && this.scale > this.least * 1.01 && Math.abs(this.scale - this.home) < 0.01) this.look(this.world[0], this.world[1], this.least); else this.reset(); }

@@ -37,30 +37,31 @@ export class Lecture {
     }
     return beats.length ? beats : [this.step(t)];
   }
-  /** From what leaves the step to what enters it, each time along the line with most gradient. */
+  /** The way through a step that carries most gradient into the step before, and of those the shortest. */
   private path(tile: Tile, norm: (line: Line) => number, run: Run): Line[] {
-    const state = run.verdict.state ?? run.states[run.states.length - 1], found: Line[] = [];
-    const into = (key: string) => tile.lines.filter(l => l.to === key && Number.isFinite(norm(l))).sort((a, b) => norm(b) - norm(a));
-    const begin = tile.shapes.find(s => s.name === state) ?? tile.shapes.find(s => s.name && run.states.includes(s.name));
-    let key = begin?.key;
-    while (key && found.length < 12) {
-      const ways = into(key), next = ways.find(l => l.from.startsWith("<")) ?? ways[0];
-      if (!next || found.includes(next)) break;
-      found.push(next);
-      if (/^[<>]/.test(next.from)) break;
-      key = next.from;
+    const state = run.verdict.state ?? "", begin = tile.shapes.find(s => s.name === state) ?? tile.shapes.find(s => s.name && run.states.includes(s.name));
+    let best: Line[] = [], most = -Infinity;
+    const ways: Line[][] = begin ? tile.lines.filter(l => l.to === begin.key).map(l => [l]) : [], seen = new Set<string>();
+    while (ways.length) {
+      const way = ways.shift()!, { from } = way[way.length - 1], log = norm(way[way.length - 1]);
+      if (/^[<>]/.test(from)) { if (log > most + 0.01) [best, most] = [way, log]; continue; }
+      if (seen.has(from)) continue;
+      seen.add(from);
+      for (const line of tile.lines) if (line.to === from) ways.push([...way, line]);
     }
-    return found;
+    return best;
   }
   private operation(tile: Tile, shape: number, other: Line[], t: number, ratio: number): string {
-    const { label } = tile.shapes[shape], { run } = this.cell, part = Number.isNaN(ratio) ? "" : `: ${left(ratio)} here`;
+    const { label, role, name } = tile.shapes[shape], { run } = this.cell, part = Number.isNaN(ratio) ? "" : `: ${left(ratio)} here`;
     if (label === "×") {
       const factor = other.map(line => this.named(tile, line.from)).find(name => name !== null), gate = factor && run.gates.find(g => g.name === factor);
       return gate ? `Times ${within(gate.name)} = ${signed(gate.mean[column(run, t)].toFixed(2))}${part}.` : `Times ${factor ? within(factor) : "another value"}${part}.`;
     }
     if (label === "+") return Math.abs(ratio - 1) < 0.05 ? "A sum hands the gradient on to both sides as it is." : `Through a sum${part}.`;
     if (label === "1 −") return `Through 1 − ${part}.`;
-    if (/tanh|σ|relu/i.test(label)) return `Through ${label}, whose slope is at most ${label === "σ" ? "a quarter" : "one"}${part}.`;
+    if (role === "layer") return `Through the weights, ${name ? `${within(name)} = ` : ""}${shortened(label, 20)}(…)${part}.`;
+    if (role === "join") return "";
+    if (/^(tanh|σ)$/.test(label)) return `Through ${label}, whose slope is at most ${label === "σ" ? "a quarter" : "one"}${part}.`;
     return label ? `Through ${shortened(label, 30)}${part}.` : "";
   }
   /** What feeds an operand, if it has a name. */
@@ -74,8 +75,9 @@ export class Lecture {
   /** A whole step in one sentence: what it leaves, and of how much. */
   private step(t: number): Beat {
     const { run } = this.cell, here = run.whole.log(column(run, t)), after = run.whole.log(column(run, Math.min(run.T - 1, t + 1))), end = run.whole.log(column(run, run.T - 1));
-    const tile = this.cell.tile(t), gate = this.taker(t), lines = new Set(tile.lines.keys());
-    const ratio = 10 ** (here - after), by = gate ? `times ${within(gate.name)} = ${signed(gate.mean[column(run, t)].toFixed(2))}, ` : "";
+    const tile = this.cell.tile(t), gate = this.taker(t), n = columns(run), c = column(run, t);
+    const lines = new Set(this.path(tile, line => tile.lineNorms.log(tile.lines.indexOf(line) * n + c), run).map(line => tile.lines.indexOf(line)));
+    const ratio = 10 ** (here - after), by = gate ? `times ${within(gate.name)} = ${signed(gate.mean[c].toFixed(2))}, ` : "";
     const words = here === -Infinity ? `Step ${t}: nothing arrives any more.` : `Step ${t}: ${by}${left(ratio)}.`;
     return { t, words, detail: `${fromLog(here)} is there, ${fromLog(here - end)} of what was at the last step.`, lines, shape: -1, sweep: true };
   }

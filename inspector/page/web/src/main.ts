@@ -34,11 +34,13 @@ export interface Options {
   moved?(t: number, run: string): void;
 }
 const TALL = { cell: 440, other: 640 }, QUIET = 250;
+/** Steps that a lecture draws at most, and how large. */
+const STAGED: [number, number] = [3, 1.8];
 
 export function mount(root: HTMLElement, text: string, { hears = root, ask, address = false, moved }: Options = {}) {
   const { runs, first } = read(text), colours = new Colours(root), cell = new Cell(), bin = new AbortController();
   const still = matchMedia("(prefers-reduced-motion: reduce)"), night = matchMedia("(prefers-color-scheme: dark)");
-  const tracksBox = find(root, ".tracks"), plots = find(root, ".plots"), cursor = find(root, ".cursor"), drawing = find(root, ".drawing");
+  const timed = find(root, ".timed"), plots = find(root, ".plots"), cursor = find(root, ".cursor"), drawing = find(root, ".drawing");
   const range = find<HTMLInputElement>(root, "#t"), live = find(root, "[aria-live]");
   let run = runs.find(r => r.key === first) ?? runs[0], time = new Time(run.T), level = 0, swept = false, sparks = false, layer = "";
   let tracks: Track[] = [], strip: Strip | null = null, decay: Decay | null = null, left = 0, right = 0, wide = 0;
@@ -51,7 +53,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   const play = new Play(find(root, "#play"), find(root, "#speed"), still, {
     t: () => time.t, T: () => run.T, step: (t, lit) => move(t, true, lit), rest: () => move(time.t) });
   const wiring = new Wiring(cell, t => rest(t), say);
-  const stage = new Stage(root, cell, { move: (t, lit) => move(t, true, lit), resize: () => fitDrawing(), leave: () => { rest(time.t); build(); } }, say);
+  const stage = new Stage(root, cell, { move: (t, lit) => move(t, true, lit), resize: () => { decay?.shrink(stage.on); measure(); drawCell(); }, leave: () => rest(time.t) }, say);
 
   // -------------------------------------------------------------------------------------------------- building
   const scene = (): Scene => ({ run, runs, time, colours, still: still.matches });
@@ -75,25 +77,25 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     box.replaceChildren("Layer", choice(layers, layers.indexOf(layer), "Layer", k => {
       layer = layers[k]; decay!.choose(layer); gates?.choose(layer); ways?.choose(layer); side.values(layer); cell.focus(layer); redraw();
     }));
-    measure(); drawCell();
+    decay.shrink(stage.on); measure(); drawCell();
   }
   function drawCell(): void {
     const shown = run.levels[level] ?? run.levels[0];
     drawing.hidden = !shown;
     find(root, "#level").hidden = run.levels.length < 2;
     find(root, "#level").setAttribute("aria-pressed", String(level > 0));
-    if (shown) { cell.t = time.t; cell.build(run, shown, find(drawing, ".canvas").clientWidth, tallest()); cell.focus(layer); }
+    const width = find(drawing, ".canvas").clientWidth;
+    if (shown && width) { cell.t = time.t; cell.build(run, shown, width, tallest(), ...stage.on ? STAGED : []); cell.focus(layer); }
     cell.onselect();
     paint();
   }
   const tallest = () => stage.on ? stage.height : Math.min(level ? TALL.other : TALL.cell, Math.max(260, 0.62 * innerHeight));
-  function fitDrawing(): void { drawCell(); }
 
   /** Sizes are read here and nowhere else: a frame only writes. */
   function measure(): void {
     const css = getComputedStyle(root);
     left = parseFloat(css.getPropertyValue("--left")); right = parseFloat(css.getPropertyValue("--right"));
-    wide = tracksBox.clientWidth; time.width = Math.max(1, wide - left - right);
+    wide = timed.clientWidth; time.width = Math.max(1, wide - left - right);
     reach.resize(find(root, "#reach .square").clientWidth);
     redraw();
   }
@@ -157,7 +159,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   function repaint(): void { colours.forget(); reach.draw(); redraw(); }
 
   // ----------------------------------------------------------------------------------------- hands on the page
-  const stepAt = (x: number) => time.at(x - tracksBox.getBoundingClientRect().left - left);
+  const stepAt = (x: number) => time.at(x - timed.getBoundingClientRect().left - left);
   hands(plots, {
     drag: (_dx, _dy, e) => { rest(stepAt(e.clientX)); return true; },
     zoom: (by, x) => zoomTime(by ** 1.4, stepAt(x)),
@@ -186,7 +188,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   }, target => target === range);
   night.addEventListener("change", repaint, { signal: bin.signal });
   if (address) addEventListener("hashchange", () => wished(), { signal: bin.signal });
-  const watch = new ResizeObserver(() => { if (tracksBox.clientWidth !== wide) { measure(); drawCell(); } });
+  const watch = new ResizeObserver(() => { if (timed.clientWidth && timed.clientWidth !== wide) { measure(); drawCell(); } });
 
   /** What the address asks for. */
   function wished(): void {
@@ -199,7 +201,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     if (wish.has("lecture") || wish.has("play")) { if (!stage.on) stage.toggle(); }
   }
   time.t = run.T - 1;
-  build(); wished(); watch.observe(tracksBox);
+  build(); wished(); watch.observe(timed);
   root.classList.add("ready");
 
   return {

@@ -5,6 +5,8 @@ import { fromLog, layerOf, number, percent, signed, shortened, within } from "./
 
 type Selection = { name: string; about: string; keys: string[]; norms: Norms; means?: Float32Array } | null;
 
+const SMALLEST = 11.5;
+
 export class Side {
   private rows: { mean?: Float32Array; norms: Norms; cells: HTMLElement[] }[] = [];
   private others: { run: Run; cells: HTMLElement[] }[] = [];
@@ -38,6 +40,14 @@ export class Side {
     this.equations = equations.map(e => ({ item: html("li", { class: e.rail ? "rail" : "" }, e.text), keys: e.keys, layer: e.layer }));
     this.equations.forEach(({ item, layer: own }) => item.hidden = several && own !== layer && own !== "");
     find(box, "ol").replaceChildren(...this.equations.map(e => e.item));
+    this.shrink();
+  }
+  /** Equations as large as fits beside the drawing. */
+  shrink(): void {
+    const list = find(this.root, "#equations ol");
+    list.style.fontSize = "";
+    const size = parseFloat(getComputedStyle(list).fontSize), ratio = list.clientWidth / list.scrollWidth;
+    if (ratio < 1) list.style.fontSize = `${Math.max(SMALLEST, Math.floor(10 * size * ratio) / 10)}px`;
   }
   private why(): void {
     const { evidence, remedies } = this.run.verdict;

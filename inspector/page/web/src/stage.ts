@@ -14,14 +14,16 @@ export class Stage {
     find(root, "#previous").addEventListener("click", () => this.go(-1));
     find(root, "#leave").addEventListener("click", () => this.toggle());
   }
-  get height() { return Math.max(200, innerHeight - 330); }
+  get height() { return Math.max(200, innerHeight - 312); }
   toggle(): void {
     this.on = !this.on;
     this.root.classList.toggle("lecture", this.on);
     find(this.root, "#lecture").setAttribute("aria-pressed", String(this.on));
     find(this.root, ".stage").hidden = !this.on;
-    if (this.on) { window.scrollTo(0, 0); this.page.resize(); this.begin(); find(this.root, "#next").focus({ preventScroll: true }); }
-    else { this.cell.point(-1, new Set(), -1); this.page.leave(); find(this.root, "#lecture").focus({ preventScroll: true }); }
+    this.page.resize();
+    if (this.on) { this.root.scrollIntoView(); this.begin(); }
+    else { this.cell.point(-1, new Set(), -1); this.page.leave(); }
+    find(this.root, this.on ? "#next" : "#lecture").focus({ preventScroll: true });
   }
   begin(): void { if (this.cell.run) { this.lecture.begin(); this.tell(); } }
   go(by: number): void {

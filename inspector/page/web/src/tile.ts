@@ -35,7 +35,10 @@ export function drawEnds(ends: Ends, low: number, high: number): SVGGElement {
     if (line.arrow) made.append(arrow(line.d));
     group.append(made);
   }
-  group.append(...ends.shapes.map(shape => drawShape(shape, [], -1, -1, [])));
+  for (const shape of ends.shapes) {
+    if (shape.x < 0) group.append(svg("rect", { class: "blank", x: shape.x - 600, y: shape.y - 8, width: 600, height: 16 }));
+    group.append(drawShape(shape, [], -1, -1, []));
+  }
   return group;
 }
 

@@ -7,13 +7,13 @@ import { fromLog, layerOf, power, within } from "../text";
 import type { Time } from "../time";
 import { chip, heading, plotted, row, type Scene, type Track } from "./track";
 
-const HEIGHT = 200, LEADER = 14, LINE = 12.5, LABELS = Math.floor(HEIGHT / LINE);
+const HEIGHT = 200, LOW = 110, LEADER = 14, LINE = 12.5;
 
 interface Curve { name: string; norms: Norms; colour: string; own: boolean; pool: number; dash: string }
 
 export class Decay implements Track {
   readonly elements: HTMLElement[];
-  private low = -1; private high = 0;
+  private low = -1; private high = 0; private height = HEIGHT; private box: HTMLElement;
   private curves: Curve[];
   private plot = plotted("");
   private names = svg("svg", { class: "names", "aria-hidden": "true" });
@@ -38,7 +38,7 @@ export class Decay implements Track {
     const { head, legend } = heading("How much gradient arrives", `‖∂L/∂state‖, logarithmic: read it from right to left${back}${pooled}`);
     const { row: box, name, plot, value } = row("decay", HEIGHT);
     this.plot.setAttribute("aria-label", `${run.label}: ${run.verdict.text}`);
-    this.ticks = value; name.append(this.names); plot.append(this.plot);
+    this.box = plot; this.ticks = value; name.append(this.names); plot.append(this.plot);
     this.plot.append(this.lines, this.extra);
     this.legend = legend; this.others = others.length > 0;
     this.elements = [head, box];
@@ -66,11 +66,14 @@ export class Decay implements Track {
     this.low = Math.floor(Math.max(all[0], Math.min(low - 3, high - 6), low - 12)); this.high = high;
     if (this.high - this.low < 3) this.low = this.high - 3;
   }
-  y(log: number): number { return Math.max(0, Math.min(HEIGHT, HEIGHT * (1 - (log - this.low) / (this.high - this.low)))); }
+  y(log: number): number { return Math.max(-9, Math.min(3 * this.height, this.height * (1 - (log - this.low) / (this.high - this.low)))); }
+  /** Lower beside a lecture. */
+  shrink(isLow: boolean): void { this.height = isLow ? LOW : HEIGHT; this.box.style.height = `${this.height}px`; }
+
 
   draw(): void {
     const { time, run } = this.scene, w = time.width;
-    this.plot.setAttribute("viewBox", `0 0 ${w} ${HEIGHT}`);
+    this.plot.setAttribute("viewBox", `0 0 ${w} ${this.height}`);
     const each = Math.max(1, Math.ceil((this.high - this.low) / 7)), grid: SVGElement[] = [], labels: HTMLElement[] = [];
     for (let e = this.high; e >= this.low; e--) {
       if (e % each) continue;
@@ -83,7 +86,7 @@ export class Decay implements Track {
       if (!(log > this.low + 0.5 && log < this.high - 0.5)) continue;
       grid.push(svg("path", { class: "limit", d: `M0,${this.y(log)}H${w}` }), svg("text", { class: "limit-name", x: w - 6, y: this.y(log) - 4 }, `0 in ${kind} below this`));
     }
-    for (const t of run.cuts) grid.push(svg("path", { class: "cut", d: `M${time.x(t) - time.step / 2},0V${HEIGHT}` }));
+    for (const t of run.cuts) grid.push(svg("path", { class: "cut", d: `M${time.x(t) - time.step / 2},0V${this.height}` }));
     const zero = this.curves.filter(c => c.own).map(c => this.zero(c));
     this.lines.replaceChildren(...grid, ...this.curves.map(c => this.stroke(c.norms, this.isThick(c) ? "own" : c.own ? "other mine" : "other", c.colour, c.pool, c.dash)), ...zero.filter(z => z !== null));
     this.ticks.replaceChildren(...labels);
@@ -101,7 +104,7 @@ export class Decay implements Track {
     for (let c = 0; c <= norms.length; c++) {
       const is = norms.log(c) === -Infinity;
       if (is && start < 0) start = c;
-      if (!is && start >= 0) { d += `M${time.x(start * pool - 0.5).toFixed(1)},${HEIGHT - 2}H${time.x(c * pool - 0.5).toFixed(1)}`; start = -1; }
+      if (!is && start >= 0) { d += `M${time.x(start * pool - 0.5).toFixed(1)},${this.height - 2}H${time.x(c * pool - 0.5).toFixed(1)}`; start = -1; }
     }
     if (!d) return null;
     const path = svg("path", { class: "zero", d }, svg("title", {}, "exactly zero"));
@@ -125,13 +128,14 @@ export class Decay implements Track {
   private label(): void {
     const { time, run } = this.scene, c0 = column(run, Math.floor(time.from));
     const ends = this.curves.map(c => ({ ...c, y: this.y(endOf(c.norms, c0)) })).sort((a, b) => a.y - b.y);
-    const shown = ends.length > LABELS ? ends.filter(e => this.isThick(e)).slice(0, LABELS) : ends;
-    const at = apart(shown.map(e => e.y), LINE, 6, HEIGHT - 4), wide = this.names.parentElement!.clientWidth || 108;
-    this.names.setAttribute("viewBox", `0 0 ${wide} ${HEIGHT}`);
+    const most = Math.floor(this.height / LINE);
+    const shown = ends.length > most ? ends.filter(e => this.isThick(e)).slice(0, most) : ends;
+    const at = apart(shown.map(e => Math.min(e.y, this.height)), LINE, 6, this.height - 4), wide = this.names.parentElement!.clientWidth || 108;
+    this.names.setAttribute("viewBox", `0 0 ${wide} ${this.height}`);
     this.names.replaceChildren(...shown.flatMap((e, k) => {
-      const thick = this.isThick(e), name = fitName(e.name, wide - LEADER - 8, thick ? 13 : 11.5, thick ? "700" : "400");
+      const thick = this.isThick(e), isBelow = e.y > this.height + 1, name = (isBelow ? "↓ " : "") + fitName(e.name, wide - LEADER - (isBelow ? 22 : 8), thick ? 13 : 11.5, thick ? "700" : "400");
       const text = svg("text", { class: thick ? "own" : "", x: wide - LEADER - 4, y: at[k] + 4 }, name, svg("title", {}, e.name));
-      const leader = svg("path", { d: `M${wide - LEADER},${at[k]}L${wide - 4},${e.y}H${wide}` });
+      const leader = svg("path", { d: `M${wide - LEADER},${at[k]}L${wide - 4},${Math.min(e.y, this.height)}H${wide}` });
       text.style.fill = leader.style.stroke = `var(${e.colour})`;
       return [leader, text];
     }));

@@ -24,7 +24,7 @@ export class Strip implements Track {
   constructor(private scene: Scene, private shown: (from: number, to: number) => void, private moved: (t: number) => void) {
     const { run } = scene, { row: box, name, plot, value } = row("strip", 18);
     [this.all, this.value, this.plot] = [new Time(run.T), value, plot];
-    name.append("whole state");
+    name.append(html("span", { class: "long" }, "whole "), "state");
     plot.append(this.picture, this.brush, this.cursor);
     this.elements = [box];
     const found = range([run.whole]) ?? [0, 0], low = Math.max(found[0], found[1] - DEEPEST);
