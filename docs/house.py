@@ -47,6 +47,7 @@ FLOORS = {
         {"analysis", "sweeps", "training", "compare"},
         {"page"},
         {"reports"},
+        {"lectures"},
         {"watching"},
         {"cli"},
     ],

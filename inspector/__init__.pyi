@@ -51,6 +51,7 @@ from .drawing import figure as figure
 from .drawing import render as render
 from .drawing import to_networkx as to_networkx
 from .formats.graphviz import GraphvizMissingError as GraphvizMissingError
+from .lectures import lecture as lecture
 from .plots.curves import plot_decay as plot_decay
 from .plots.maps import plot_heat_map as plot_heat_map
 from .program import ProgramDrawing as ProgramDrawing

@@ -17,7 +17,7 @@ from .tracing.trace import check
 if TYPE_CHECKING:
     from .page.widget import Explorer
 
-__all__ = ["Watched", "explore", "report"]
+__all__ = ["Watched", "document_of", "explore", "report"]
 
 
 @runtime_checkable
@@ -88,9 +88,14 @@ def report(run: Any, loss: Any = None, path: str | Path | None = None, *, remedi
     if path is None:
         raise TypeError("report: say where the page goes, as report(run, loss, 'run.html')")
     suffix = files.suffix_of(path, ["html", "htm", "json"])
-    found = _subjects(run, loss, "report")
-    made = document(found, _title(found), sliders=remedies)
-    return files.write(path, as_json(made) if suffix == "json" else html(made))
+    found = document_of(run, loss, "report", remedies)
+    return files.write(path, as_json(found) if suffix == "json" else html(found))
+
+
+def document_of(run: Any, loss: Any, who: str, sliders: bool = True, opens: str = "") -> dict[str, Any]:
+    """What the page shows, as data; `who` asks for it, and `opens` says what it shows first."""
+    found = _subjects(run, loss, who)
+    return document(found, _title(found), sliders) | ({"opens": opens} if opens else {})
 
 
 @overload

@@ -36,7 +36,8 @@ FAMILIES = (
             "figure": "Draw a run, and below it how its gradient decays, on one time axis.",
             "equations": "Print what a cell computes as LaTeX, and the derivative along its highways.",
             "compare": "Say and draw what two cells share and what only one of them has.",
-            "report": "Write everything about one run into one HTML file.",
+            "report": "Write one HTML page about a run, or several side by side, to look at and to step through.",
+            "lecture": "Write the reverse sweep step by step, as a page or as a drawing that moves.",
         },
     ),
     Family(

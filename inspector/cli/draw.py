@@ -1,4 +1,4 @@
-"""Commands that draw a cell or write it down: demo, graph, figure, equations, compare, report."""
+"""Commands that draw a cell or write it down: demo, graph, figure, equations, compare, report, lecture."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from pathlib import Path
 import shtab
 
 import inspector
+from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 
 from ..formats import WRITERS
+from ..page.html import as_json, html
 from ..picture.scene import LEVELS
+from ..reports import document_of
 from . import tour
 from .family import OK, Option, command, option
 from .options import (
     cell_names,
     cells_of,
     file_name,
+    label,
     loss_of,
     one_cell,
     output,
@@ -25,6 +29,7 @@ from .options import (
     picture,
     run_options,
     size_options,
+    tables,
     unrolled,
 )
 
@@ -197,17 +202,48 @@ def _compare(a: argparse.Namespace) -> tuple[int, str]:
     return OK, f"{inspector.compare_graphs(first, second, out, level=a.level)}\n\n{out}"
 
 
-@command("report", run_options(50), output(("html",), "HTML file to write (default: CELL.html)"))
+@command(
+    "report",
+    run_options(50, several=True),
+    output(("html",), "HTML file to write (default: CELL.html)"),
+    option("--play", action="store_true", help="open it as a lecture: the reverse sweep step by step"),
+    option(
+        "--sliders", action=argparse.BooleanOptionalAction, default=True, help="compute what sliders show (default)"
+    ),
+    tables("json"),
+)
 def _report(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector report --cell lstm -T 50 -o lstm.html
+    inspector report --cell rnn --cell lstm --cell gru -T 60      side by side
+    """
+    cells = list(cells_of(a))  # all of them before the first is run
+    runs = {label(name, a.cell): unrolled(cell, a) for name, cell in zip(a.cell, cells, strict=True)}
+    pairs = {own: (run, loss_of(run, a)) for own, run in runs.items()}
+    out = a.out or Path(f"{'-'.join(file_name(name) for name in a.cell)}.html")
+    a.progress(f"writing {out}")
+    found = document_of(pairs, None, "report", a.sliders, "lecture" if a.play else "")
+    files.write(out, html(found))
+    if a.json:
+        files.write(a.json, as_json(found))
+    ill = [f"{run['label']}: {run['notFinite']}" for run in found["runs"] if "notFinite" in run]
+    what = ", ".join(map(repr, cells))
+    written = ", ".join(str(file) for file in (out, a.json) if file)
+    return OK, "\n".join([*ill, f"{written}: {what} over {counted(a.steps, 'step')}"])
+
+
+@command("lecture", run_options(20), output(("html", "svg"), "page or moving drawing (default: CELL-lecture.html)"))
+def _lecture(a: argparse.Namespace) -> tuple[int, str]:
+    """
+    inspector lecture --cell lstm                       a page in large type; arrow keys go through the sweep
+    inspector lecture --cell gru -o gru.svg             a drawing that moves by itself, for slides
     """
     cell = one_cell(a)
     run = unrolled(cell, a)
     loss = loss_of(run, a)
-    out = a.out or Path(f"{file_name(a.cell[0])}.html")
+    out = a.out or Path(f"{file_name(a.cell[0])}-lecture.html")
     a.progress(f"writing {out}")
-    inspector.report(run, loss, out)
+    inspector.lecture(run, loss, out)
     return OK, _warned(inspector.trace(run, loss).not_finite, f"{out}: {cell!r} over {counted(a.steps, 'step')}")
 
 

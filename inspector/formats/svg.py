@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 
 from ..picture import theme
@@ -20,8 +20,10 @@ from .css import class_of_line, class_of_part, class_of_shape, style_sheet
 from .dot import to_dot
 from .graphviz import GraphvizMissingError, draw
 
-__all__ = ["complete", "to_svg", "write_svg"]
+__all__ = ["animated", "complete", "to_svg", "write_svg"]
 
+_TURN, _REST = 0.22, 4.0
+"""Seconds from one line of a moving drawing to the next, and at its end."""
 _LARGE = 1000
 """Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
 
@@ -34,6 +36,30 @@ def write_svg(picture: Picture, fit: Fit = None) -> str:
         except GraphvizMissingError:
             pass
     return complete(to_svg(picture), picture, fit)
+
+
+def animated(picture: Picture, turns: Mapping[str, int]) -> str:
+    """The picture as an SVG in which what has a turn, by its id, is lit when that comes, over and over."""
+    count = 1 + max(turns.values(), default=0)
+    seconds = _TURN * count + _REST
+    running = f"animation-duration:{seconds:.2f}s;animation-iteration-count:infinite"
+    rules = [f".edge,.node path,.node ellipse{{{running}}}"]
+    pale = f"stroke:{theme.GRADIENT[0][0]}"
+    for turn in range(count):
+        lit = f"{100 * (turn + 1) * _TURN / seconds:.2f}%"
+        for what, look in (("line", "opacity:.08"), ("shape", pale)):
+            rules.append(f"@keyframes {what}{turn}{{0%{{{look}}}{lit}{{{look};animation-timing-function:step-start}}}}")
+    lines = {line.id for line in picture.lines}
+    for key, turn in turns.items():
+        name = f'"{escape(key)}"'
+        rules.append(
+            f".edge[id={name}]{{animation-name:line{turn}}}"
+            if key in lines
+            else f".node[id={name}] :is(path,ellipse){{animation-name:shape{turn}}}"
+        )
+    svg = complete(to_svg(picture), picture)
+    moving = "\n".join(["@media (prefers-reduced-motion:no-preference){", *rules, "}"])
+    return svg.replace("\n]]></style>", f"\n{moving}\n]]></style>", 1)
 
 
 def complete(svg: str, picture: Picture, fit: Fit = None) -> str:
