@@ -8,22 +8,22 @@ export type Ramp = Uint32Array;
 
 /** What a CSS variable is right now, in light or dark. */
 export class Colours {
-  private probe = html("span", { class: "probe", "aria-hidden": "true" });
-  private cache = new Map<string, number[]>();
-  constructor(root: HTMLElement) { root.append(this.probe); }
-  forget(): void { this.cache.clear(); }
-  rgb(variable: string): number[] {
-    let found = this.cache.get(variable);
+  #probe = html("span", { class: "probe", "aria-hidden": "true" });
+  #cache = new Map<string, number[]>();
+  constructor(root: HTMLElement) { root.append(this.#probe); }
+  forget(): void { this.#cache.clear(); }
+  channels(variable: string): number[] {
+    let found = this.#cache.get(variable);
     if (!found) {
-      this.probe.style.color = `var(${variable})`;
-      found = (getComputedStyle(this.probe).color.match(/[\d.]+/g) ?? ["0", "0", "0"]).slice(0, 3).map(Number);
-      this.cache.set(variable, found);
+      this.#probe.style.color = `var(${variable})`;
+      found = (getComputedStyle(this.#probe).color.match(/[\d.]+/g) ?? ["0", "0", "0"]).slice(0, 3).map(Number);
+      this.#cache.set(variable, found);
     }
     return found;
   }
   /** 256 colours through the given variables, as pixels; that of byte 0, which is not there, is transparent. */
   ramp(variables: string[]): Ramp {
-    const stops = variables.map(v => this.rgb(v)), pixels = new Uint8ClampedArray(256 * 4);
+    const stops = variables.map(v => this.channels(v)), pixels = new Uint8ClampedArray(256 * 4);
     for (let i = 1; i < 256; i++) {
       const at = ((i - 1) / 254) * (stops.length - 1), k = Math.min(stops.length - 2, Math.floor(at)), f = at - k;
       for (let c = 0; c < 3; c++) pixels[4 * i + c] = stops[k][c] * (1 - f) + stops[k + 1][c] * f;

@@ -4,7 +4,7 @@ import type { Run } from "./data";
 import { counted, number } from "./text";
 
 export class Head {
-  private supposed = html("span", { class: "supposed" });
+  #supposed = html("span", { class: "supposed" });
   constructor(private root: HTMLElement, runs: Run[], choose: (k: number) => void) {
     const nav = find(root, ".runs");
     nav.hidden = runs.length < 2;
@@ -13,7 +13,7 @@ export class Head {
       made.addEventListener("click", () => choose(k));
       return made;
     }));
-    find(root, ".number").append(this.supposed);
+    find(root, ".number").append(this.#supposed);
   }
   show(run: Run, runs: Run[]): void {
     const { root } = this, v = run.verdict, half = halfLife(run);
@@ -30,7 +30,7 @@ export class Head {
     this.suppose("");
   }
   /** What a slider says would arrive instead. */
-  suppose(words: string): void { write(this.supposed, words); this.supposed.hidden = !words; }
+  suppose(words: string): void { write(this.#supposed, words); this.#supposed.hidden = !words; }
 }
 
 /** The finding without its numbers, which stand below it. */

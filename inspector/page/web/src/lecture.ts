@@ -18,27 +18,27 @@ export class Lecture {
     const { run } = this.cell, T = run.T, last = run.whole.log(column(run, T - 1));
     this.at = 0;
     this.beats = [{ t: T - 1, words: `The loss speaks at step ${T - 1}.`, detail: `Its gradient by the state starts at ${fromLog(last)}. From here it goes back in time.`, lines: new Set(), shape: -1, sweep: false }];
-    for (let t = T - 1; t > Math.max(-1, T - 1 - DETAILED); t--) this.beats.push(...this.through(t));
-    for (const t of stops(T - 1 - DETAILED, MOST)) this.beats.push(this.step(t));
+    for (let t = T - 1; t > Math.max(-1, T - 1 - DETAILED); t--) this.beats.push(...this.#through(t));
+    for (const t of stops(T - 1 - DETAILED, MOST)) this.beats.push(this.#step(t));
     const { kept, halfLife } = run.verdict;
     const half = halfLife !== null && halfLife > 0 && halfLife < run.T ? ` Half is lost every ${number(halfLife)} steps.` : "";
     this.beats.push({ t: 0, words: sentence(run), detail: `${number(kept)} of the gradient arrives at t = 0.${half}`, lines: new Set(), shape: -1, sweep: false });
   }
   /** Where the gradient goes within one step, along the strongest way from its end to its beginning: a sentence an operation. */
-  private through(t: number): Beat[] {
+  #through(t: number): Beat[] {
     const { run } = this.cell, tile = this.cell.tile(t), n = columns(run), c = column(run, t), beats: Beat[] = [];
     const norm = (line: Line) => tile.lineNorms.log(tile.lines.indexOf(line) * n + c);
-    for (const line of this.path(tile, norm, run)) {
+    for (const line of this.#path(tile, norm, run)) {
       const shape = tile.shapes.findIndex(s => s.key === line.to);
       if (shape < 0) continue;
       const into = norm(line), out = Math.max(...tile.lines.filter(l => l.from === line.to).map(norm).filter(Number.isFinite), outgoing(this.cell, t, line.to), -Infinity);
-      const other = tile.lines.filter(l => l.to === line.to && l !== line), words = this.operation(tile, shape, other, t, Number.isFinite(out) ? 10 ** (into - out) : NaN);
+      const other = tile.lines.filter(l => l.to === line.to && l !== line), words = this.#operation(tile, shape, other, t, Number.isFinite(out) ? 10 ** (into - out) : NaN);
       if (words) beats.push({ t, words, detail: Number.isFinite(out) ? `${fromLog(out)} comes in, ${fromLog(into)} goes on. Step ${t}.` : `${fromLog(into)} goes on. Step ${t}.`, lines: new Set([tile.lines.indexOf(line)]), shape, sweep: false });
     }
-    return beats.length ? beats : [this.step(t)];
+    return beats.length ? beats : [this.#step(t)];
   }
   /** The way through a step that carries most gradient into the step before, and of those the shortest. */
-  private path(tile: Tile, norm: (line: Line) => number, run: Run): Line[] {
+  #path(tile: Tile, norm: (line: Line) => number, run: Run): Line[] {
     const state = run.verdict.state ?? "", begin = tile.shapes.find(s => s.name === state) ?? tile.shapes.find(s => s.name && run.states.includes(s.name));
     let best: Line[] = [], most = -Infinity;
     const ways: Line[][] = begin ? tile.lines.filter(l => l.to === begin.key).map(l => [l]) : [], seen = new Set<string>();
@@ -51,10 +51,10 @@ export class Lecture {
     }
     return best;
   }
-  private operation(tile: Tile, shape: number, other: Line[], t: number, ratio: number): string {
+  #operation(tile: Tile, shape: number, other: Line[], t: number, ratio: number): string {
     const { label, role, name } = tile.shapes[shape], { run } = this.cell, part = Number.isNaN(ratio) ? "" : `: ${left(ratio)} here`;
     if (label === "×") {
-      const factor = other.map(line => this.named(tile, line.from)).find(name => name !== null), gate = factor && run.gates.find(g => g.name === factor);
+      const factor = other.map(line => this.#named(tile, line.from)).find(name => name !== null), gate = factor && run.gates.find(g => g.name === factor);
       return gate ? `Times ${within(gate.name)} = ${signed(gate.mean[column(run, t)].toFixed(2))}${part}.` : `Times ${factor ? within(factor) : "another value"}${part}.`;
     }
     if (label === "+") return Math.abs(ratio - 1) < 0.05 ? "A sum hands the gradient on to both sides as it is." : `Through a sum${part}.`;
@@ -65,29 +65,29 @@ export class Lecture {
     return label ? `Through ${shortened(label, 30)}${part}.` : "";
   }
   /** What feeds an operand, if it has a name. */
-  private named(tile: Tile, key: string, depth = 0): string | null {
+  #named(tile: Tile, key: string, depth = 0): string | null {
     const shape = tile.shapes.find(s => s.key === key.replace(/^[<>]/, ""));
     if (!shape || depth > 3) return null;
     if (shape.name) return shape.name;
     const before = tile.lines.filter(l => l.to === shape.key);
-    return before.length === 1 ? this.named(tile, before[0].from, depth + 1) : null;
+    return before.length === 1 ? this.#named(tile, before[0].from, depth + 1) : null;
   }
   /** A whole step in one sentence: what it leaves, and of how much. */
-  private step(t: number): Beat {
+  #step(t: number): Beat {
     const { run } = this.cell, here = run.whole.log(column(run, t)), after = run.whole.log(column(run, Math.min(run.T - 1, t + 1))), end = run.whole.log(column(run, run.T - 1));
-    const tile = this.cell.tile(t), gate = this.taker(t), n = columns(run), c = column(run, t);
-    const lines = new Set(this.path(tile, line => tile.lineNorms.log(tile.lines.indexOf(line) * n + c), run).map(line => tile.lines.indexOf(line)));
+    const tile = this.cell.tile(t), gate = this.#taker(t), n = columns(run), c = column(run, t);
+    const lines = new Set(this.#path(tile, line => tile.lineNorms.log(tile.lines.indexOf(line) * n + c), run).map(line => tile.lines.indexOf(line)));
     const ratio = 10 ** (here - after), by = gate ? `times ${within(gate.name)} = ${signed(gate.mean[c].toFixed(2))}, ` : "";
     const words = here === -Infinity ? `Step ${t}: nothing arrives any more.` : `Step ${t}: ${by}${left(ratio)}.`;
     return { t, words, detail: `${fromLog(here)} is there, ${fromLog(here - end)} of what was at the last step.`, lines, shape: -1, sweep: true };
   }
   /** The gate that multiplies the state on its way, if there is one. */
-  private taker(t: number) {
+  #taker(t: number) {
     const { run } = this.cell, tile = this.cell.tile(t), state = run.verdict.state ?? "";
     for (const line of tile.lines) {
       const shape = tile.shapes.find(s => s.key === line.to);
       if (!line.from.startsWith("<") || shape?.label !== "×" || !line.from.includes(within(state))) continue;
-      const name = tile.lines.filter(l => l.to === line.to && l !== line).map(l => this.named(tile, l.from)).find(n => n !== null);
+      const name = tile.lines.filter(l => l.to === line.to && l !== line).map(l => this.#named(tile, l.from)).find(n => n !== null);
       const gate = run.gates.find(g => g.name === name && !g.state);
       if (gate) return gate;
     }

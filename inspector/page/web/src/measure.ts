@@ -21,5 +21,5 @@ export function cut(text: string, fits: (text: string) => boolean, middle = fals
   let low = 0, high = letters.length;
   const made = (n: number) => { const tail = end.slice(end.length - Math.min(end.length, n >> 1)); return `${letters.slice(0, n - tail.length).join("")}…${tail.join("")}`; };
   while (low < high) { const n = (low + high + 1) >> 1; if (fits(made(n))) low = n; else high = n - 1; }
-  return made(low);
+  return low || fits("…") ? made(low) : "";
 }

@@ -2,24 +2,24 @@
 import { html } from "./dom";
 
 export class Play {
-  private timer = 0;
+  #timer = 0;
   constructor(
     private button: HTMLButtonElement, private speed: HTMLSelectElement, private still: MediaQueryList,
     private page: { t(): number; T(): number; step(t: number, sparks: boolean): void; rest(): void },
   ) {
     button.addEventListener("click", () => this.toggle());
   }
-  get running() { return this.timer !== 0; }
+  get running() { return this.#timer !== 0; }
   /** Milliseconds a step takes. */
   get every() { return Number(this.speed.value) * (this.still.matches ? 1.5 : 1); }
   toggle(): void { if (this.running) this.stop(false); else this.start(); }
   start(): void {
     const { page } = this, stride = Math.max(1, Math.round(page.T() / 400));
     if (page.t() === 0) page.step(page.T() - 1, true);
-    this.say(true);
+    this.#say(true);
     const tick = () => {
       page.step(page.t(), this.every > 100);
-      this.timer = window.setTimeout(() => {
+      this.#timer = window.setTimeout(() => {
         if (page.t() === 0) return this.stop();
         page.step(Math.max(0, page.t() - stride), this.every > 100);
         tick();
@@ -30,11 +30,12 @@ export class Play {
   /** Ends it; `whole` shows again what was veiled. */
   stop(whole = true): void {
     const was = this.running;
-    clearTimeout(this.timer); this.timer = 0;
-    this.say(false);
+    clearTimeout(this.#timer); this.#timer = 0;
+    this.#say(false);
     if (was && whole) this.page.rest();
   }
-  private say(on: boolean): void {
+  #say(on: boolean): void {
+    if (this.button.getAttribute("aria-pressed") === String(on)) return;
     this.button.setAttribute("aria-pressed", String(on));
     this.button.replaceChildren(on ? "❚❚ Pause" : "▶ Play", ...(on ? [] : [html("span", {}, " the reverse sweep")]));
   }

@@ -7,15 +7,16 @@ interface Page { move(t: number, sparks: boolean): void; resize(): void; leave()
 
 export class Stage {
   on = false;
-  private lecture: Lecture;
+  #lecture: Lecture;
   constructor(private root: HTMLElement, private cell: Cell, private page: Page, private say: (words: string) => void) {
-    this.lecture = new Lecture(cell);
+    this.#lecture = new Lecture(cell);
     find(root, "#next").addEventListener("click", () => this.go(1));
     find(root, "#previous").addEventListener("click", () => this.go(-1));
     find(root, "#leave").addEventListener("click", () => this.toggle());
   }
   get height() { return Math.max(200, innerHeight - 312); }
   toggle(): void {
+    if (!this.on && !this.cell.run) return;
     this.on = !this.on;
     this.root.classList.toggle("lecture", this.on);
     find(this.root, "#lecture").setAttribute("aria-pressed", String(this.on));
@@ -25,13 +26,13 @@ export class Stage {
     else { this.cell.point(-1, new Set(), -1); this.page.leave(); }
     find(this.root, this.on ? "#next" : "#lecture").focus({ preventScroll: true });
   }
-  begin(): void { if (this.cell.run) { this.lecture.begin(); this.tell(); } }
+  begin(): void { if (this.cell.run) { this.#lecture.begin(); this.#tell(); } }
   go(by: number): void {
-    this.lecture.at = Math.max(0, Math.min(this.lecture.beats.length - 1, this.lecture.at + by));
-    this.tell();
+    this.#lecture.at = Math.max(0, Math.min(this.#lecture.beats.length - 1, this.#lecture.at + by));
+    this.#tell();
   }
-  private tell(): void {
-    const { beat, at, beats } = this.lecture, stage = find(this.root, ".stage");
+  #tell(): void {
+    const { beat, at, beats } = this.#lecture, stage = find(this.root, ".stage");
     write(find(stage, ".words"), beat.words); write(find(stage, ".detail"), beat.detail);
     write(find(stage, ".count"), `${at + 1} of ${beats.length}`);
     find<HTMLButtonElement>(stage, "#previous").disabled = at === 0; find<HTMLButtonElement>(stage, "#next").disabled = at === beats.length - 1;

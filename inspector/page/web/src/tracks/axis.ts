@@ -4,8 +4,8 @@ import { ticks } from "../time";
 import type { Scene, Track } from "./track";
 
 export class Axis implements Track {
-  private axis = html("div", { class: "axis", "aria-hidden": "true" });
-  readonly elements: HTMLElement[] = [this.axis];
+  #axis = html("div", { class: "axis", "aria-hidden": "true" });
+  readonly elements: HTMLElement[] = [this.#axis];
   constructor(private scene: Scene) {
     const { run } = scene;
     if (run.marks.length) this.elements.push(html("p", { class: "marked" }, html("i"), run.markWords || "marked steps", html("span", { class: "sr" }, `: ${run.marks.join(", ")}`)));
@@ -14,7 +14,7 @@ export class Axis implements Track {
     const { time, run } = this.scene, most = Math.max(2, Math.min(9, Math.floor(time.width / 90)));
     const numbers = ticks(time.from, time.to, most).map(t => place(html("span", {}, `${t.toLocaleString("en")}`), time.x(t)));
     const marks = run.marks.filter(t => t >= time.from && t < time.to).map(t => place(html("i"), time.x(t)));
-    this.axis.replaceChildren(...marks, ...numbers, html("b", {}, "t"));
+    this.#axis.replaceChildren(...marks, ...numbers, html("b", {}, "t"));
   }
 }
 function place<E extends HTMLElement>(element: E, x: number): E {

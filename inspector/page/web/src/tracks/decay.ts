@@ -13,69 +13,70 @@ interface Curve { name: string; norms: Norms; colour: string; own: boolean; pool
 
 export class Decay implements Track {
   readonly elements: HTMLElement[];
-  private low = -1; private high = 0; private height = HEIGHT; private box: HTMLElement;
-  private curves: Curve[];
-  private plot = plotted("");
-  private names = svg("svg", { class: "names", "aria-hidden": "true" });
-  private lines = svg("g"); private extra = svg("g");
-  private ticks: HTMLElement;
-  private legend: HTMLElement;
-  private dots: { dot: SVGElement; norms: Norms; value: HTMLElement }[] = [];
-  private supposed: { slider: Slider; norms: Norms; pale: boolean } | null = null;
-  private picked: Norms | null = null;
+  #low = -1; #high = 0; #height = HEIGHT; #box: HTMLElement;
+  #curves: Curve[];
+  #plot = plotted("");
+  #names = svg("svg", { class: "names", "aria-hidden": "true" });
+  #lines = svg("g"); #extra = svg("g");
+  #ticks: HTMLElement;
+  #legend: HTMLElement;
+  #dots: { dot: SVGElement; norms: Norms; value: HTMLElement }[] = [];
+  #supposed: { slider: Slider; norms: Norms; pale: boolean } | null = null;
+  #picked: Norms | null = null;
 
-  private others = false;
+  #others = false;
 
   constructor(private scene: Scene, private layer: string) {
     const { run, runs } = scene, others = runs.filter(r => r !== run && r.T === run.T);
-    this.curves = [
+    this.#curves = [
       ...others.map(r => ({ name: r.label, norms: r.whole, colour: "--quiet", own: false, pool: r.pool, dash: "none" })),
       ...run.states.filter(s => run.norms[s]).map(s => ({ name: s, norms: run.norms[s], colour: ofState(run, s), own: true, pool: run.pool, dash: dashOf(run, s) })),
     ];
-    this.scale();
+    this.#scale();
     const back = run.backwards.length ? "; states that are read from the end the other way round" : "";
     const pooled = run.pool > 1 ? `; each point the largest of ${run.pool} steps` : "";
     const { head, legend } = heading("How much gradient arrives", `‖∂L/∂state‖, logarithmic: read it from right to left${back}${pooled}`);
     const { row: box, name, plot, value } = row("decay", HEIGHT);
-    this.plot.setAttribute("aria-label", `${run.label}: ${run.verdict.text}`);
-    this.box = plot; this.ticks = value; name.append(this.names); plot.append(this.plot);
-    this.plot.append(this.lines, this.extra);
-    this.legend = legend; this.others = others.length > 0;
+    this.#plot.setAttribute("aria-label", `${run.label}: ${run.verdict.text}`);
+    this.#box = plot; this.#ticks = value; name.append(this.#names); plot.append(this.#plot);
+    this.#plot.append(this.#lines, this.#extra);
+    this.#legend = legend; this.#others = others.length > 0;
     this.elements = [head, box];
     this.choose(layer);
   }
   /** In a stack the states of one layer are thick and have numbers; those of the others stay, thin. */
   choose(layer: string): void {
     this.layer = layer;
-    for (const { dot } of this.dots) dot.remove();
-    this.legend.replaceChildren();
-    this.dots = this.curves.filter(c => this.isThick(c)).map(({ colour, name, norms }) => {
+    for (const { dot } of this.#dots) dot.remove();
+    this.#legend.replaceChildren();
+    const thick = this.#curves.filter(c => this.#isThick(c)), isOne = new Set(thick.map(c => layerOf(c.name))).size < 2;
+    this.#dots = thick.map(({ colour, name, norms }) => {
       const dot = svg("circle", { r: 4.5, class: "dot" });
       dot.style.fill = `var(${colour})`;
-      this.plot.append(dot);
-      return { dot, norms, value: chip(this.legend, colour, `‖∂L/∂${within(name)}‖`) };
+      this.#plot.append(dot);
+      return { dot, norms, value: chip(this.#legend, colour, `‖∂L/∂${isOne ? within(name) : name}‖`) };
     });
-    if (this.others) this.legend.append(html("span", { class: "chip quiet" }, html("i", { class: "thin" }), "other runs, whole state"));
+    if (this.#others) this.#legend.append(html("span", { class: "chip quiet" }, html("i", { class: "thin" }), "other runs, whole state"));
   }
-  private isThick(curve: Curve): boolean { return curve.own && (layerOf(curve.name) === this.layer || this.scene.run.states.length <= 3); }
+  #isThick(curve: Curve): boolean { return curve.own && (layerOf(curve.name) === this.layer || this.scene.run.states.length <= 3); }
   /** Its own range; the other runs may add some decades, and must not flatten it. */
-  private scale(): void {
-    const own = range(this.curves.filter(c => c.own).map(c => c.norms)) ?? range([this.scene.run.whole]) ?? [-1, 0];
-    const all = range(this.curves.map(c => c.norms)) ?? own;
+  #scale(): void {
+    const own = range(this.#curves.filter(c => c.own).map(c => c.norms)) ?? range([this.scene.run.whole]) ?? [-1, 0];
+    const all = range(this.#curves.map(c => c.norms)) ?? own;
     const high = Math.ceil(Math.min(all[1], own[1] + 6) + 0.05), low = Math.max(own[0], high - 45);
-    this.low = Math.floor(Math.max(all[0], Math.min(low - 3, high - 6), low - 12)); this.high = high;
-    if (this.high - this.low < 3) this.low = this.high - 3;
+    this.#low = Math.floor(Math.max(all[0], Math.min(low - 3, high - 6), low - 12)); this.#high = high;
+    if (this.#high - this.#low < 3) this.#low = this.#high - 3;
   }
-  y(log: number): number { return Math.max(-9, Math.min(3 * this.height, this.height * (1 - (log - this.low) / (this.high - this.low)))); }
+  y(log: number): number { return Math.max(-9, Math.min(3 * this.#height, this.#height * (1 - (log - this.#low) / (this.#high - this.#low)))); }
   /** Lower beside a lecture. */
-  shrink(isLow: boolean): void { this.height = isLow ? LOW : HEIGHT; this.box.style.height = `${this.height}px`; }
+  shrink(isLow: boolean): void { this.#height = isLow ? LOW : HEIGHT; this.#box.style.height = `${this.#height}px`; }
 
 
   draw(): void {
     const { time, run } = this.scene, w = time.width;
-    this.plot.setAttribute("viewBox", `0 0 ${w} ${this.height}`);
-    const each = Math.max(1, Math.ceil((this.high - this.low) / 7)), grid: SVGElement[] = [], labels: HTMLElement[] = [];
-    for (let e = this.high; e >= this.low; e--) {
+    this.#plot.setAttribute("viewBox", `0 0 ${w} ${this.#height}`);
+    const each = Math.max(1, Math.ceil((this.#high - this.#low) / 7)), grid: SVGElement[] = [], labels: HTMLElement[] = [];
+    for (let e = this.#high; e >= this.#low; e--) {
       if (e % each) continue;
       grid.push(svg("path", { class: "grid", d: `M0,${this.y(e)}H${w}` }));
       const tick = html("span", { class: "tick" }, e === 0 ? "1" : e === 1 ? "10" : e === -1 ? "0.1" : power(e));
@@ -83,66 +84,66 @@ export class Decay implements Track {
     }
     for (const [kind, limit] of Object.entries(run.fold)) {
       const log = Math.log10(limit);
-      if (!(log > this.low + 0.5 && log < this.high - 0.5)) continue;
+      if (!(log > this.#low + 0.5 && log < this.#high - 0.5)) continue;
       grid.push(svg("path", { class: "limit", d: `M0,${this.y(log)}H${w}` }), svg("text", { class: "limit-name", x: w - 6, y: this.y(log) - 4 }, `0 in ${kind} below this`));
     }
-    for (const t of run.cuts) grid.push(svg("path", { class: "cut", d: `M${time.x(t) - time.step / 2},0V${this.height}` }));
-    const zero = this.curves.filter(c => c.own).map(c => this.zero(c));
-    this.lines.replaceChildren(...grid, ...this.curves.map(c => this.stroke(c.norms, this.isThick(c) ? "own" : c.own ? "other mine" : "other", c.colour, c.pool, c.dash)), ...zero.filter(z => z !== null));
-    this.ticks.replaceChildren(...labels);
-    this.drawExtra(); this.label();
+    for (const t of run.cuts) grid.push(svg("path", { class: "cut", d: `M${time.x(t) - time.step / 2},0V${this.#height}` }));
+    const zero = this.#curves.filter(c => c.own).map(c => this.#zero(c));
+    this.#lines.replaceChildren(...grid, ...this.#curves.map(c => this.#stroke(c.norms, this.#isThick(c) ? "own" : c.own ? "other mine" : "other", c.colour, c.pool, c.dash)), ...zero.filter(z => z !== null));
+    this.#ticks.replaceChildren(...labels);
+    this.#drawExtra(); this.#label();
   }
-  private stroke(norms: Norms, css: string, colour?: string, pool = this.scene.run.pool, dash = "none"): SVGElement {
+  #stroke(norms: Norms, css: string, colour?: string, pool = this.scene.run.pool, dash = "none"): SVGElement {
     const path = svg("path", { class: css, d: outline(norms, pool, this.scene.time, log => this.y(log)) });
     if (colour) { path.style.stroke = `var(${colour})`; path.style.strokeDasharray = dash; }
     return path;
   }
   /** Exactly zero has no logarithm: a dashed line on the floor, never a pale one. */
-  private zero({ norms, colour, pool }: Curve): SVGElement | null {
+  #zero({ norms, colour, pool }: Curve): SVGElement | null {
     const { time } = this.scene;
     let d = "", start = -1;
     for (let c = 0; c <= norms.length; c++) {
       const is = norms.log(c) === -Infinity;
       if (is && start < 0) start = c;
-      if (!is && start >= 0) { d += `M${time.x(start * pool - 0.5).toFixed(1)},${this.height - 2}H${time.x(c * pool - 0.5).toFixed(1)}`; start = -1; }
+      if (!is && start >= 0) { d += `M${time.x(start * pool - 0.5).toFixed(1)},${this.#height - 2}H${time.x(c * pool - 0.5).toFixed(1)}`; start = -1; }
     }
     if (!d) return null;
     const path = svg("path", { class: "zero", d }, svg("title", {}, "exactly zero"));
     path.style.stroke = `var(${colour})`;
     return path;
   }
-  private drawExtra(): void {
+  #drawExtra(): void {
     const made: SVGElement[] = [];
-    if (this.supposed) made.push(this.stroke(this.supposed.norms, this.supposed.pale ? "if pale" : "if"));
-    if (this.picked) made.push(this.stroke(this.picked, "pick"));
-    this.extra.replaceChildren(...made);
+    if (this.#supposed) made.push(this.#stroke(this.#supposed.norms, this.#supposed.pale ? "if pale" : "if"));
+    if (this.#picked) made.push(this.#stroke(this.#picked, "pick"));
+    this.#extra.replaceChildren(...made);
   }
   /** The curve that a slider asks for; `pale` stands in for one that is still computed. */
   suppose(slider: Slider | null, norms: Norms | null, pale = false): void {
-    this.supposed = slider && norms ? { slider, norms: slider.kind === "length" ? reversed(norms, this.scene.run) : norms, pale } : null;
-    this.drawExtra();
+    this.#supposed = slider && norms ? { slider, norms: slider.kind === "length" ? reversed(norms, this.scene.run) : norms, pale } : null;
+    this.#drawExtra();
   }
-  pick(norms: Norms | null): void { this.picked = norms; this.drawExtra(); }
+  pick(norms: Norms | null): void { this.#picked = norms; this.#drawExtra(); }
 
   /** Names beside where the curves leave on the left, moved apart where they would lie on each other. */
-  private label(): void {
+  #label(): void {
     const { time, run } = this.scene, c0 = column(run, Math.floor(time.from));
-    const ends = this.curves.map(c => ({ ...c, y: this.y(endOf(c.norms, c0)) })).sort((a, b) => a.y - b.y);
-    const most = Math.floor(this.height / LINE);
-    const shown = ends.length > most ? ends.filter(e => this.isThick(e)).slice(0, most) : ends;
-    const at = apart(shown.map(e => Math.min(e.y, this.height)), LINE, 6, this.height - 4), wide = this.names.parentElement!.clientWidth || 108;
-    this.names.setAttribute("viewBox", `0 0 ${wide} ${this.height}`);
-    this.names.replaceChildren(...shown.flatMap((e, k) => {
-      const thick = this.isThick(e), isBelow = e.y > this.height + 1, name = (isBelow ? "↓ " : "") + fitName(e.name, wide - LEADER - (isBelow ? 22 : 8), thick ? 13 : 11.5, thick ? "700" : "400");
+    const ends = this.#curves.map(c => ({ ...c, y: this.y(endOf(c.norms, c0)) })).sort((a, b) => a.y - b.y);
+    const most = Math.floor(this.#height / LINE);
+    const shown = ends.length > most ? ends.filter(e => this.#isThick(e)).slice(0, most) : ends;
+    const at = apart(shown.map(e => Math.min(e.y, this.#height)), LINE, 6, this.#height - 4), wide = this.#names.parentElement!.clientWidth || 108;
+    this.#names.setAttribute("viewBox", `0 0 ${wide} ${this.#height}`);
+    this.#names.replaceChildren(...shown.flatMap((e, k) => {
+      const thick = this.#isThick(e), isBelow = e.y > this.#height + 1, name = (isBelow ? "↓ " : "") + fitName(e.name, wide - LEADER - (isBelow ? 22 : 8), thick ? 13 : 11.5, thick ? "700" : "400");
       const text = svg("text", { class: thick ? "own" : "", x: wide - LEADER - 4, y: at[k] + 4 }, name, svg("title", {}, e.name));
-      const leader = svg("path", { d: `M${wide - LEADER},${at[k]}L${wide - 4},${Math.min(e.y, this.height)}H${wide}` });
+      const leader = svg("path", { d: `M${wide - LEADER},${at[k]}L${wide - 4},${Math.min(e.y, this.#height)}H${wide}` });
       text.style.fill = leader.style.stroke = `var(${e.colour})`;
       return [leader, text];
     }));
   }
   at(t: number): void {
     const { run, time } = this.scene, c = column(run, t), x = time.x(t);
-    for (const { dot, norms, value } of this.dots) {
+    for (const { dot, norms, value } of this.#dots) {
       const log = norms.log(c);
       dot.style.transform = `translate(${x}px,${this.y(log)}px)`;
       dot.style.visibility = Number.isNaN(log) ? "hidden" : "visible";
@@ -150,8 +151,8 @@ export class Decay implements Track {
     }
   }
   table() {
-    const { run } = this.scene, extra = this.supposed ? [{ name: this.supposed.slider.words, norms: this.supposed.norms }] : [];
-    const all = [...this.curves.filter(c => c.pool === run.pool), ...extra];
+    const { run } = this.scene, extra = this.#supposed ? [{ name: this.#supposed.slider.words, norms: this.#supposed.norms }] : [];
+    const all = [...this.#curves.filter(c => c.pool === run.pool), ...extra];
     return [["t", ...all.map(c => c.name)], ...Array.from({ length: columns(run) }, (_, c) => [c * run.pool, ...all.map(a => a.norms.at(c))])];
   }
 }

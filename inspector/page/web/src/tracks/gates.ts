@@ -7,41 +7,41 @@ import { canvas, heading, heat, row, type Scene, type Track } from "./track";
 
 export class Gates implements Track {
   readonly elements: HTMLElement[] = [];
-  private shown: { gate: Gate; picture: HTMLCanvasElement; value: HTMLElement; row: HTMLElement }[];
+  #shown: { gate: Gate; picture: HTMLCanvasElement; value: HTMLElement; row: HTMLElement }[];
 
-  private layered: boolean;
+  #layered: boolean;
 
   constructor(private scene: Scene, layer: string) {
     const { run } = scene;
-    this.layered = new Set(run.gates.map(g => layerOf(g.name))).size > 1;
+    this.#layered = new Set(run.gates.map(g => layerOf(g.name))).size > 1;
     const one = run.gates[0], units = one.units < one.allUnits ? `${one.units} of ${one.allUnits} units` : "a row a unit";
     const pooled = one.pool > 1 ? `, a column the mean of ${one.pool} steps` : "";
     const { head } = heading("Gates and states", `${units}, first of ${counted(run.batch, "sequence")}${pooled}; the number is the mean over all`);
     this.elements.push(head);
-    this.shown = run.gates.map(gate => {
+    this.#shown = run.gates.map(gate => {
       const height = Math.max(22, Math.min(46, gate.units * 3)), { row: box, name, plot, value } = row("gate", height);
       const picture = canvas(`${gate.word} over time`);
-      name.append(this.layered ? gate.word.replace(layerOf(gate.name), "").trim() || within(gate.name) : gate.word); name.title = gate.word;
+      name.append(this.#layered ? gate.word.replace(layerOf(gate.name), "").trim() || within(gate.name) : gate.word); name.title = gate.word;
       plot.append(picture); this.elements.push(box);
       return { gate, picture, value, row: box };
     });
     this.choose(layer);
   }
   choose(layer: string): void {
-    for (const { gate, row } of this.shown) row.hidden = this.layered && layerOf(gate.name) !== layer;
+    for (const { gate, row } of this.#shown) row.hidden = this.#layered && layerOf(gate.name) !== layer;
   }
   draw(): void {
     const { time } = this.scene;
-    for (const { gate, picture, row } of this.shown)
-      if (!row.hidden) heat(picture, gate.values.q, gate.values.rows, gate.values.columns, gate.pool, time, this.ramp(gate), false);
+    for (const { gate, picture, row } of this.#shown)
+      if (!row.hidden) heat(picture, gate.values.q, gate.values.rows, gate.values.columns, gate.pool, time, this.#ramp(gate), false);
   }
-  private ramp(gate: Gate) {
+  #ramp(gate: Gate) {
     const positive = gate.values.lo >= 0 && !gate.state;
     return this.scene.colours.ramp(positive ? ["--paper", ofGate(gate)] : VALUES);
   }
   at(t: number): void {
     const c = column(this.scene.run, t);
-    for (const { gate, value, row } of this.shown) if (!row.hidden) write(value, Number.isNaN(gate.mean[c]) ? "—" : signed(gate.mean[c].toFixed(2)));
+    for (const { gate, value, row } of this.#shown) if (!row.hidden) write(value, Number.isNaN(gate.mean[c]) ? "—" : signed(gate.mean[c].toFixed(2)));
   }
   table() {
     const { run } = this.scene, mean = run.gates[0].mean;

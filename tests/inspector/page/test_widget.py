@@ -1,0 +1,117 @@
+"""The page in a notebook's cell, with a stand-in for the notebook's half."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.page.theme_css import theme_css
+
+from .conftest import WEB, frames, until
+
+MODEL = """async ([script, values]) => {
+    const heard = new Map();
+    window.model = {
+        values, sent: [], heard,
+        get: name => values[name],
+        set(name, value) { values[name] = value; (heard.get(`change:${name}`) ?? []).slice().forEach(f => f()); },
+        save_changes() {},
+        on(event, f) { heard.set(event, [...(heard.get(event) ?? []), f]); },
+        off(event, f) { heard.set(event, (heard.get(event) ?? []).filter(g => g !== f)); },
+        send(content) { this.sent.push(content); },
+        answer(message, numbers) {
+            const buffer = new DataView(new Float64Array(numbers).buffer);
+            heard.get("msg:custom").forEach(f => f(message, [buffer]));
+        },
+    };
+    const el = document.createElement("div");
+    document.body.append(el);
+    window.root = () => el.shadowRoot.querySelector(".page");
+    const module = await import(`data:text/javascript;base64,${script}`);
+    window.leave = module.default.render({ model: window.model, el });
+}"""
+
+
+@pytest.fixture
+def widget(browser: Any, page_of_two: Path) -> Iterator[Any]:
+    raw = re.search(r'<script type="application/json" id="data">(.*?)</script>', page_of_two.read_text(), re.S)
+    assert raw is not None
+    said: list[str] = []
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    script = base64.b64encode((WEB / "dist" / "widget.js").read_bytes()).decode()
+    values = {"data": json.dumps(json.loads(raw[1])), "theme_css": theme_css(), "t": 13, "run": "lstm", "live": True}
+    page.evaluate(MODEL, [script, values])
+    frames(page)
+    yield page
+    page.close()
+    assert said == []
+
+
+def test_it_follows_the_notebook_and_the_notebook_it(widget: Any) -> None:
+    widget.evaluate("model.set('t', 4)")
+    frames(widget)
+    assert widget.locator(".where").text_content().startswith("t = 4 ")
+    widget.evaluate("model.set('run', 'gru')")
+    frames(widget)
+    assert widget.locator(".verdict").text_content().startswith("GRU")
+    widget.locator("#back").click()
+    until(widget, "model.values.t === 3")
+    widget.locator(".runs button").first.click()
+    until(widget, "model.values.run === 'lstm'")
+
+
+def test_keys_are_heard_inside_only(widget: Any) -> None:
+    before = widget.locator(".where").text_content()
+    widget.evaluate("document.body.focus()")
+    widget.keyboard.press("ArrowLeft")
+    frames(widget)
+    assert widget.locator(".where").text_content() == before
+    widget.locator("#play").focus()
+    widget.keyboard.press("ArrowLeft")
+    frames(widget)
+    assert widget.locator(".where").text_content() != before
+
+
+def test_sliders_ask_and_show_the_newest_answer(widget: Any) -> None:
+    slider = widget.locator("#whatif input").first
+    slider.fill("1.3")
+    until(widget, "model.sent.length === 1")
+    first = widget.evaluate("model.sent[0]")
+    assert first["ask"] == "what_if"
+    assert first["kind"] == "bias"
+    assert first["setting"] == pytest.approx(1.3, abs=0.05)
+    assert widget.locator(".decay .if.pale").count() == 1
+    slider.fill("2.4")
+    until(widget, "model.sent.length === 2")
+    widget.evaluate("id => model.answer({ id, kept: 0.111 }, Array(14).fill(0.5))", first["id"])
+    frames(widget)
+    assert "0.111" not in widget.locator("#whatif output").first.text_content()
+    widget.evaluate("id => model.answer({ id, kept: 0.222 }, Array(14).fill(0.5))", first["id"] + 1)
+    frames(widget)
+    assert widget.locator("#whatif output").first.text_content().endswith("→ 0.222")
+    assert widget.locator(".decay .if:not(.pale)").count() == 1
+    slider.fill("2.7")
+    until(widget, "model.sent.length === 3")
+    widget.evaluate(
+        "id => model.heard.get('msg:custom').forEach(f => f({ id, error: 'no such gate' }, []))", first["id"] + 2
+    )
+    frames(widget)
+    assert widget.locator("#whatif output").first.text_content() == "no such gate"
+
+
+def test_it_leaves_no_listener(widget: Any) -> None:
+    widget.evaluate("leave()")
+    assert widget.evaluate("[...model.heard.values()].flat().length") == 0
+    before = widget.locator(".where").text_content()
+    widget.locator("#play").focus()
+    widget.keyboard.press("ArrowLeft")
+    frames(widget)
+    assert widget.locator(".where").text_content() == before
