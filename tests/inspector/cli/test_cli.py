@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -133,8 +134,13 @@ def test_check_passes_right_cells_and_finds_wrong_ones(folder: Path, capsys: pyt
 
 @pytest.mark.slow
 def test_report_and_demo(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "--cell", "gru", "-T", "6", "-o", "gru.html"]) == 0
-    assert "<h2>Every norm</h2>" in (folder / "gru.html").read_text()
+    assert main(["report", "--cell", "gru", "--cell", "rnn", "-T", "6", "-o", "a.html", "--json", "a.json"]) == 0
+    data = json.loads((folder / "a.json").read_text())
+    assert [run["label"] for run in data["runs"]] == ["GRU", "RNN"] and "GRUCell(8, 16)" in (
+        folder / "a.html"
+    ).read_text()
+    assert main(["lecture", "--cell", "gru", "-T", "6"]) == 0
+    assert '"opens":"lecture"' in (folder / "gru-lecture.html").read_text()
     assert main(["demo", "-o", "pictures"]) == 0
     made = sorted((folder / "pictures").iterdir())
     said = capsys.readouterr().out

@@ -1,0 +1,74 @@
+"""The page in a notebook: what it is given, and what Python answers its sliders."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+
+pytest.importorskip("anywidget", reason="anywidget is not installed")
+
+
+def shown(steps: int = 12) -> tuple[tg.Run, tg.Tensor]:
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.random.default_rng(0).normal(size=(steps, 2, 3)))
+    return run, (run.outputs[-1] ** 2).sum()
+
+
+def asked(widget: Any, **message: Any) -> tuple[dict[str, Any], list[bytes]]:
+    """What comes back of a message from the browser."""
+    answers: list[Any] = []
+    widget.send = lambda content, buffers=None: answers.append((content, buffers or []))
+    widget._handle_custom_msg(message, [])
+    (answer,) = answers
+    return answer  # type: ignore[no-any-return]
+
+
+def test_a_slider_is_answered_with_what_if(capsys: pytest.CaptureFixture[str]) -> None:
+    run, loss = shown()
+    widget = inspector.explore(run, loss)
+    answer, (norms,) = asked(widget, ask="what_if", id=7, kind="bias", name="f", setting=1.37)
+    wanted = inspector.what_if(run, loss, bias={"f": 1.37}).after
+    np.testing.assert_allclose(
+        np.frombuffer(norms, "<f8"), np.hypot(wanted["state", "h"], wanted["state", "c"]), rtol=1e-12
+    )
+    assert answer["id"] == 7 and answer["kept"] == pytest.approx(
+        inspector.diagnose(*_changed(run, loss)).kept, rel=1e-4
+    )
+
+
+def _changed(run: tg.Run, loss: tg.Tensor) -> tuple[tg.Run, tg.Tensor]:
+    found = inspector.what_if(run, loss, bias={"f": 1.37}).traces[1]
+    return found.run, found.loss
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"kind": "bias", "name": "nothing", "setting": 1.0}, "nothing"),
+        ({"kind": "cut", "name": "h", "setting": 1.0}, "no slider 'cut'"),
+        ({"kind": "bias", "name": "f", "setting": "x"}, "could not convert"),
+        ({}, "kind"),
+    ],
+)
+def test_what_goes_wrong_comes_back_as_a_sentence(message: dict[str, Any], words: str) -> None:
+    answer, buffers = asked(inspector.explore(*shown(3)), ask="what_if", id=1, **message)
+    assert words in answer["error"] and buffers == []
+
+
+def test_each_run_is_asked_about_itself() -> None:
+    widget = inspector.explore({"long": shown(9), "short": shown(4)})
+    widget.run = json.loads(widget.data)["runs"][1]["key"]
+    _, (norms,) = asked(widget, ask="what_if", id=1, kind="bias", name="f", setting=1.0)
+    assert len(norms) == 4 * 8
+
+
+def test_it_is_given_the_page_and_its_colours() -> None:
+    widget = inspector.explore(*shown())
+    data = json.loads(widget.data)
+    assert widget.t == 11 and widget.run == data["runs"][0]["key"]
+    assert "--g0:light-dark(" in widget.theme_css and "render" in widget._esm
