@@ -49,11 +49,13 @@ def _body(document: Mapping[str, Any]) -> str:
     kept, half_life, steps = verdict["kept"], verdict["halfLife"], verdict["steps90"]
     said = {
         "label": run["label"],
-        "verdict": verdict["text"],
+        "verdict": verdict["text"].partition(":")[0],
         "kicker": f"{run['cell']} · T = {run['T']} · batch of {run['batch']}",
         "kept": "—" if kept is None else number(kept),
-        "half": "—" if half_life is None else number(abs(half_life)),
-        "half_words": "steps until it has doubled" if (half_life or 0) < 0 else "steps until half is lost",
+        "half": "no half-life" if half_life is None else number(abs(half_life)),
+        "half_words": "it neither fades nor grows on the way"
+        if half_life is None
+        else f"steps until {'it has doubled' if half_life < 0 else 'half is lost'}",
         "steps": "—" if steps is None else f"{steps} of {run['T']}",
     }
     return Template(web_file("body.html")).substitute({name: escape(str(words)) for name, words in said.items()})

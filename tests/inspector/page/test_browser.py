@@ -244,7 +244,7 @@ def test_a_lecture_goes_through_the_sweep(visit: Open, page_of_two: Path, runs: 
             break
         page.keyboard.press("ArrowLeft")
         frames(page)
-    assert words[0] == "The loss speaks at step 13."
+    assert words[0] == "At step 13 the gradient sets out."
     assert steps == sorted(steps, reverse=True)
     assert set(range(14)) == set(steps)
     mean = np.mean(runs["LSTM"][0].names["f", 11].data)

@@ -1,6 +1,6 @@
 /** The drawing: a few steps side by side around the cursor. Moving makes no new element: they take other colours. */
 import { svg } from "./dom";
-import { column, columns, range, type Level, type Norms, type Run, type Tile } from "./data";
+import { column, columns, isReversed, range, type Level, type Norms, type Run, type Tile } from "./data";
 import { hands } from "./hands";
 import { dress, drawEnds, drawTile, nameOf, type Drawn, type Part } from "./tile";
 
@@ -110,6 +110,7 @@ export class Cell {
     this.element.classList.toggle("near", this.isNear);
   }
   zoom(by: number, fx = 0.5, fy = 0.5): void {
+    if (!this.level) return;
     const [x, y, w, h] = this.#box, scale = Math.max(this.#least, Math.min(8 * this.#home, this.#scale / by)), wide = this.#size[0] / scale, high = this.#size[1] / scale;
     this.#look(x + (w - wide) * fx, y + (h - high) * fy, scale);
   }
@@ -117,11 +118,12 @@ export class Cell {
   reset(): void { this.focus(this.#layer); }
   focus(layer: string): void {
     this.#layer = layer;
+    if (!this.level) return;
     const { frames } = this.tile(), chosen = frames.find(f => f.label === layer) ?? frames[0], [, y, , height] = chosen?.box ?? [0, 0, 0, 0];
     this.#look(this.#world[0], y + height / 2 - this.#size[1] / this.#home / 2, this.#home);
   }
   /** All layers at once, or as at first. */
-  fit(): void { if (this.#least < this.#home * 0.99 && this.#scale > this.#least * 1.01 && Math.abs(this.#scale - this.#home) < 0.01) this.#look(this.#world[0], this.#world[1], this.#least); else this.reset(); }
+  fit(): void { if (this.level && this.#least < this.#home * 0.99 && this.#scale > this.#least * 1.01 && Math.abs(this.#scale - this.#home) < 0.01) this.#look(this.#world[0], this.#world[1], this.#least); else this.reset(); }
 
   /** Show the timesteps around t; during a sweep what lies before t is still to come, and sparks run through t. */
   update(t: number, sweeping: boolean, sparks: boolean): void {
@@ -134,7 +136,7 @@ export class Cell {
       slot.group.style.display = there ? "" : "none";
       if (!there) { slot.step = -1; return; }
       if (slot.step !== step) this.#put(slot, step, i);
-      const now = step === t && slot.part === "all", ahead = sweeping && step < t;
+      const now = step === t && slot.part === "all", ahead = sweeping && (isReversed(this.run) ? step > t : step < t);
       slot.group.setAttribute("class", `${now ? "now" : ""}${now && sparks ? ` sweep${this.#flip}` : ""}${ahead ? " ahead" : ""}`);
     });
     this.#first.style.display = this.start === 0 ? "" : "none";

@@ -51,7 +51,8 @@ export interface Run {
   equations: { layer: string; text: string; keys: string[]; rail: boolean }[];
   levels: Level[]; sliders: Slider[];
 }
-export interface Document { title: string; first?: string; runs: Run[] }
+/** `opens` is what is shown at first, if not all: a lecture. */
+export interface Document { title: string; first?: string; opens?: string; runs: Run[] }
 
 const VERSION = 1;
 
@@ -71,7 +72,7 @@ export function read(text: string): Document {
   const raw = JSON.parse(text);
   if (raw.schema !== "inspector-page" || raw.version !== VERSION)
     throw new Error(`this page reads data of inspector-page, version ${VERSION}; these are ${raw.schema}, version ${raw.version}`);
-  return { title: raw.title ?? "", first: raw.first, runs: raw.runs.map(run) };
+  return { title: raw.title ?? "", first: raw.first, opens: raw.opens, runs: raw.runs.map(run) };
 }
 
 function run(raw: any): Run {
@@ -107,6 +108,15 @@ const mapped = <A, B>(of: Record<string, A>, f: (a: A) => B): Record<string, B> 
 export const column = (run: Run, t: number) => Math.floor(t / run.pool);
 export const columns = (run: Run) => Math.ceil(run.T / run.pool);
 export const stepsBack = (run: Run, t: number) => run.T - 1 - t;
+/** Whether the run is read from its end: the sweep then goes from the first step to the last. */
+export const isReversed = (run: Run) => run.states.length > 0 && run.states.every(state => run.backwards.includes(state));
+/** The step at which the sweep begins: the first on its way where there is any gradient. */
+export function begin(run: Run): number {
+  const [from, by] = isReversed(run) ? [0, 1] : [run.T - 1, -1];
+  for (let t = from; t >= 0 && t < run.T; t += by) if (run.whole.log(column(run, t)) > -Infinity) return t;
+  return from;
+}
+export const end = (run: Run) => isReversed(run) ? run.T - 1 : 0;
 /** Smallest and largest logarithm that is finite, of some norms; null where there is none. */
 export function range(all: Norms[]): [number, number] | null {
   let low = Infinity, high = -Infinity;

@@ -1,6 +1,6 @@
 /** The finding in a sentence and three numbers; Python writes those of the run shown first, so that they need no script. */
 import { find, html, write } from "./dom";
-import type { Run } from "./data";
+import { end, type Run } from "./data";
 import { counted, number } from "./text";
 
 export class Head {
@@ -25,6 +25,7 @@ export class Head {
     ].filter(Boolean).join(" · "));
     const numbers = [number(v.kept), half.number, v.steps90 === null ? "—" : `${v.steps90.toLocaleString("en")} of ${run.T.toLocaleString("en")}`];
     root.querySelectorAll(".number b").forEach((b, k) => write(b, numbers[k]));
+    write(find(root, ".number:nth-child(1) > span"), `of the gradient arrives at t = ${end(run).toLocaleString("en")}`);
     write(find(root, ".number:nth-child(2) > span"), half.words);
     root.querySelectorAll(".runs button").forEach((b, k) => b.setAttribute("aria-pressed", String(runs[k] === run)));
     this.suppose("");

@@ -1,5 +1,5 @@
 /** A lecture: the reverse sweep in sentences, one a step, each made from the numbers of the run. */
-import { column, columns, type Line, type Run, type Tile } from "./data";
+import { begin, column, columns, end, isReversed, type Line, type Run, type Tile } from "./data";
 import type { Cell } from "./cell";
 import { sentence } from "./head";
 import { fromLog, left, number, shortened, signed, within } from "./text";
@@ -15,14 +15,16 @@ export class Lecture {
   get beat(): Beat { return this.beats[this.at]; }
 
   begin(): void {
-    const { run } = this.cell, T = run.T, last = run.whole.log(column(run, T - 1));
+    const { run } = this.cell, norm = (t: number) => run.whole.log(column(run, t));
+    const last = begin(run), by = isReversed(run) ? 1 : -1, swept = Array.from({ length: Math.abs(end(run) - last) + 1 }, (_, k) => last + k * by);
     this.at = 0;
-    this.beats = [{ t: T - 1, words: `The loss speaks at step ${T - 1}.`, detail: `Its gradient by the state starts at ${fromLog(last)}. From here it goes back in time.`, lines: new Set(), shape: -1, sweep: false }];
-    for (let t = T - 1; t > Math.max(-1, T - 1 - DETAILED); t--) this.beats.push(...this.#through(t));
-    for (const t of stops(T - 1 - DETAILED, MOST)) this.beats.push(this.#step(t));
+    const silent = last !== (by < 0 ? run.T - 1 : 0) ? ` The loss does not depend on what comes after it.` : "";
+    this.beats = [{ t: last, words: `At step ${last} the gradient sets out.`, detail: `It is ${fromLog(norm(last))} by the whole state; from here it goes back in time.${silent}`, lines: new Set(), shape: -1, sweep: false }];
+    for (const t of swept.slice(0, DETAILED)) this.beats.push(...this.#through(t));
+    for (const [t, before] of stops(swept, DETAILED, MOST)) this.beats.push(this.#step(t, before, last));
     const { kept, halfLife } = run.verdict;
     const half = halfLife !== null && halfLife > 0 && halfLife < run.T ? ` Half is lost every ${number(halfLife)} steps.` : "";
-    this.beats.push({ t: 0, words: sentence(run), detail: `${number(kept)} of the gradient arrives at t = 0.${half}`, lines: new Set(), shape: -1, sweep: false });
+    this.beats.push({ t: swept[swept.length - 1], words: sentence(run), detail: `${number(kept)} of the gradient arrives at t = ${swept[swept.length - 1]}.${half}`, lines: new Set(), shape: -1, sweep: false });
   }
   /** Where the gradient goes within one step, along the strongest way from its end to its beginning: a sentence an operation. */
   #through(t: number): Beat[] {
@@ -35,7 +37,7 @@ export class Lecture {
       const other = tile.lines.filter(l => l.to === line.to && l !== line), words = this.#operation(tile, shape, other, t, Number.isFinite(out) ? 10 ** (into - out) : NaN);
       if (words) beats.push({ t, words, detail: Number.isFinite(out) ? `${fromLog(out)} comes in, ${fromLog(into)} goes on. Step ${t}.` : `${fromLog(into)} goes on. Step ${t}.`, lines: new Set([tile.lines.indexOf(line)]), shape, sweep: false });
     }
-    return beats.length ? beats : [this.#step(t)];
+    return beats.length ? beats : [this.#step(t, t, t)];
   }
   /** The way through a step that carries most gradient into the step before, and of those the shortest. */
   #path(tile: Tile, norm: (line: Line) => number, run: Run): Line[] {
@@ -58,7 +60,7 @@ export class Lecture {
       return gate ? `Times ${within(gate.name)} = ${signed(gate.mean[column(run, t)].toFixed(2))}${part}.` : `Times ${factor ? within(factor) : "another value"}${part}.`;
     }
     if (label === "+") return Math.abs(ratio - 1) < 0.05 ? "A sum hands the gradient on to both sides as it is." : `Through a sum${part}.`;
-    if (label === "1 −") return `Through 1 − ${part}.`;
+    if (label === "1 −") return `Through 1 minus it${part}.`;
     if (role === "layer") return `Through the weights, ${name ? `${within(name)} = ` : ""}${shortened(label, 20)}(…)${part}.`;
     if (role === "join") return "";
     if (/^(tanh|σ)$/.test(label)) return `Through ${label}, whose slope is at most ${label === "σ" ? "a quarter" : "one"}${part}.`;
@@ -73,20 +75,20 @@ export class Lecture {
     return before.length === 1 ? this.#named(tile, before[0].from, depth + 1) : null;
   }
   /** A whole step in one sentence: what it leaves, and of how much. */
-  #step(t: number): Beat {
-    const { run } = this.cell, here = run.whole.log(column(run, t)), after = run.whole.log(column(run, Math.min(run.T - 1, t + 1))), end = run.whole.log(column(run, run.T - 1));
+  #step(t: number, before: number, first: number): Beat {
+    const { run } = this.cell, norm = (s: number) => run.whole.log(column(run, s)), here = norm(t), after = norm(before);
     const tile = this.cell.tile(t), gate = this.#taker(t), n = columns(run), c = column(run, t);
     const lines = new Set(this.#path(tile, line => tile.lineNorms.log(tile.lines.indexOf(line) * n + c), run).map(line => tile.lines.indexOf(line)));
-    const ratio = 10 ** (here - after), by = gate ? `times ${within(gate.name)} = ${signed(gate.mean[c].toFixed(2))}, ` : "";
-    const words = here === -Infinity ? `Step ${t}: nothing arrives any more.` : `Step ${t}: ${by}${left(ratio)}.`;
-    return { t, words, detail: `${fromLog(here)} is there, ${fromLog(here - end)} of what was at the last step.`, lines, shape: -1, sweep: true };
+    const ratio = 10 ** (here - after), one = Math.abs(before - t) < 2, name = one ? `Step ${t}` : `Steps ${before + Math.sign(t - before)} to ${t}`, by = gate && one ? `times ${within(gate.name)} = ${signed(gate.mean[c].toFixed(2))}, ` : "";
+    const words = here === -Infinity ? `${name}: nothing arrives any more.` : Number.isFinite(ratio) ? `${name}: ${by}${left(ratio)}.` : `${name}: here it sets in.`;
+    return { t, words, detail: `${fromLog(here)} is there, ${fromLog(here - norm(first))} of what set out at step ${first}.`, lines, shape: -1, sweep: true };
   }
   /** The gate that multiplies the state on its way, if there is one. */
   #taker(t: number) {
     const { run } = this.cell, tile = this.cell.tile(t), state = run.verdict.state ?? "";
     for (const line of tile.lines) {
       const shape = tile.shapes.find(s => s.key === line.to);
-      if (!line.from.startsWith("<") || shape?.label !== "×" || !line.from.includes(within(state))) continue;
+      if (!/^[<>]/.test(line.from) || shape?.label !== "×" || !line.from.includes(within(state))) continue;
       const name = tile.lines.filter(l => l.to === line.to && l !== line).map(l => this.#named(tile, l.from)).find(n => n !== null);
       const gate = run.gates.find(g => g.name === name && !g.state);
       if (gate) return gate;
@@ -94,17 +96,16 @@ export class Lecture {
     return null;
   }
 }
-/** What leaves a shape towards the next step. */
+/** What comes into a shape from the step that the sweep was at before. */
 function outgoing(cell: Cell, t: number, key: string): number {
-  const { run } = cell, n = columns(run);
-  if (t + 1 >= run.T) return -Infinity;
-  const tile = cell.tile(t + 1), logs = tile.lines.map((l, k) => l.from === `<${key}` ? tile.lineNorms.log(k * n + column(run, t + 1)) : -Infinity);
+  const { run } = cell, n = columns(run), before = t + (isReversed(run) ? -1 : 1);
+  if (before < 0 || before >= run.T) return -Infinity;
+  const tile = cell.tile(before), logs = tile.lines.map((l, k) => /^[<>]/.test(l.from) && l.from.slice(1) === key ? tile.lineNorms.log(k * n + column(run, before)) : -Infinity);
   return Math.max(-Infinity, ...logs.filter(v => !Number.isNaN(v)));
 }
-/** From a step back to the first: each while they are few, then in even strides. */
-function stops(from: number, most: number): number[] {
-  if (from < 0) return [];
-  const stride = Math.max(1, Math.ceil((from + 1) / most)), found = [];
-  for (let t = from; t > 0; t -= stride) found.push(t);
-  return [...found, 0];
+/** Steps of a sweep after its first few, each with the one told before it: all while they are few, then in even strides. */
+function stops(swept: number[], from: number, most: number): [number, number][] {
+  const rest = swept.slice(from), stride = Math.max(1, Math.ceil(rest.length / most));
+  const told = rest.filter((_, k) => k % stride === 0 || k === rest.length - 1);
+  return told.map((t, k) => [t, told[k - 1] ?? swept[Math.max(0, from - 1)]]);
 }

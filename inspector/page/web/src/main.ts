@@ -2,7 +2,7 @@
 import { find, write } from "./dom";
 import { Cell } from "./cell";
 import { Colours } from "./colours";
-import { column, read, stepsBack, type Run } from "./data";
+import { begin, column, end, isReversed, read, stepsBack, type Run } from "./data";
 import { events } from "./events";
 import { hands } from "./hands";
 import { Head } from "./head";
@@ -38,7 +38,7 @@ const TALL = { cell: 440, other: 640 }, QUIET = 250;
 const STAGED: [number, number] = [3, 1.8];
 
 export function mount(root: HTMLElement, text: string, { hears = root, ask, address = false, moved }: Options = {}) {
-  const { runs, first } = read(text), colours = new Colours(root), cell = new Cell(), bin = new AbortController();
+  const { runs, first, opens } = read(text), colours = new Colours(root), cell = new Cell(), bin = new AbortController();
   const still = matchMedia("(prefers-reduced-motion: reduce)"), night = matchMedia("(prefers-color-scheme: dark)");
   const timed = find(root, ".timed"), plots = find(root, ".plots"), cursor = find(root, ".cursor"), drawing = find(root, ".drawing");
   const range = find<HTMLInputElement>(root, "#t"), live = find(root, "[aria-live]");
@@ -51,7 +51,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   const head = new Head(root, runs, k => select(k)), side = new Side(root), reach = new Reach(root, colours, t => rest(t));
   const sliders = new Sliders(root, ask ?? null, (slider, norms, pale) => decay?.suppose(slider, norms, pale), words => head.suppose(words));
   const play = new Play(find(root, "#play"), find(root, "#speed"), still, {
-    t: () => time.t, T: () => run.T, step: (t, lit) => move(t, true, lit), rest: () => move(time.t) });
+    t: () => time.t, T: () => run.T, begin: () => begin(run), end: () => end(run), step: (t, lit) => move(t, true, lit), rest: () => move(time.t) });
   const wiring = new Wiring(cell, t => rest(t), say);
   const stage = new Stage(root, cell, { move: (t, lit) => move(t, true, lit), resize: () => { decay?.shrink(stage.on); measure(); drawCell(); }, leave: () => rest(time.t) }, say);
 
@@ -112,11 +112,13 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   /** Moves it by hand: whatever plays, stops. */
   function rest(to: number): void { play.stop(false); move(to); }
   function paint(): void {
-    const begin = performance.now(), { t } = time, words = said(run, t);
+    const start = performance.now(), { t } = time, words = said(run, t);
     if (time.follow()) { for (const track of tracks) if (track !== strip) track.draw(); strip?.frame(); }
     const x = time.x(t), one = Math.max(1.5, Math.min(time.step, 40));
     cursor.style.transform = `translateX(${left + x}px)`; cursor.style.setProperty("--w", `${one}px`);
-    plots.style.setProperty("--veil", swept ? `${Math.max(0, x - time.step / 2)}px` : "0px");
+    const [veil, other] = isReversed(run) ? ["--veil-right", "--veil"] : ["--veil", "--veil-right"], half = time.step / 2;
+    plots.style.setProperty(veil, swept ? `${Math.max(0, (isReversed(run) ? time.width - x : x) - half)}px` : "0px");
+    plots.style.setProperty(other, "0px");
     if (!drawing.hidden) {
       if (cell.run === run) { cell.update(t, swept, sparks); strip?.lens(cell.start, cell.shown, left, right); }
     }
@@ -124,7 +126,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     side.at(t); reach.at(t); side.chosen(cell.run === run ? cell.series() : null, t);
     range.value = String(t); range.setAttribute("aria-valuetext", words);
     write(find(root, ".where"), words);
-    times.push(performance.now() - begin);
+    times.push(performance.now() - start);
     clearTimeout(quiet); quiet = window.setTimeout(settle, QUIET);
   }
   /** What can wait until the cursor rests. */
@@ -144,7 +146,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     const before = run;
     run = runs[(k + runs.length) % runs.length];
     level = Math.min(level, Math.max(0, run.levels.length - 1));
-    if (run.T !== before.T) { time = new Time(run.T); t = run.T - 1; }
+    if (run.T !== before.T) { time = new Time(run.T); t = begin(run); }
     time.t = time.clamp(t);
     build();
     if (stage.on) stage.begin();
@@ -195,14 +197,15 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   function wished(): void {
     if (!address) return;
     const wish = new URLSearchParams(location.hash.slice(1)), k = runs.findIndex(r => r.key === wish.get("run")), t = Number(wish.get("t") ?? NaN);
-    if (k >= 0 && runs[k] !== run) { run = runs[k]; time = new Time(run.T); time.t = run.T - 1; build(); }
+    if (k >= 0 && runs[k] !== run) { run = runs[k]; time = new Time(run.T); time.t = begin(run); build(); }
     if (Number.isFinite(t)) move(t);
     const wanted = run.levels.findIndex(l => l.level === wish.get("level"));
     if (wanted > 0 && wanted !== level) show(wanted);
     if (wish.has("lecture") || wish.has("play")) { if (!stage.on) stage.toggle(); }
   }
-  time.t = run.T - 1;
+  time.t = begin(run);
   build(); wished(); watch.observe(timed);
+  if (opens === "lecture" && !stage.on && !location.hash) stage.toggle();
   root.classList.add("ready");
 
   return {

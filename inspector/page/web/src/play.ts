@@ -5,7 +5,7 @@ export class Play {
   #timer = 0;
   constructor(
     private button: HTMLButtonElement, private speed: HTMLSelectElement, private still: MediaQueryList,
-    private page: { t(): number; T(): number; step(t: number, sparks: boolean): void; rest(): void },
+    private page: { t(): number; T(): number; begin(): number; end(): number; step(t: number, sparks: boolean): void; rest(): void },
   ) {
     button.addEventListener("click", () => this.toggle());
   }
@@ -14,14 +14,14 @@ export class Play {
   get every() { return Number(this.speed.value) * (this.still.matches ? 1.5 : 1); }
   toggle(): void { if (this.running) this.stop(false); else this.start(); }
   start(): void {
-    const { page } = this, stride = Math.max(1, Math.round(page.T() / 400));
-    if (page.t() === 0) page.step(page.T() - 1, true);
+    const { page } = this, last = page.T() - 1, end = page.end(), by = Math.max(1, Math.round(page.T() / 400)) * (end ? 1 : -1);
+    if (page.t() === end) page.step(page.begin(), true);
     this.#say(true);
     const tick = () => {
       page.step(page.t(), this.every > 100);
       this.#timer = window.setTimeout(() => {
-        if (page.t() === 0) return this.stop();
-        page.step(Math.max(0, page.t() - stride), this.every > 100);
+        if (page.t() === end) return this.stop();
+        page.step(Math.max(0, Math.min(last, page.t() + by)), this.every > 100);
         tick();
       }, this.every);
     };

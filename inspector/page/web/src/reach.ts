@@ -1,7 +1,7 @@
 /** Who hears whom: a loss at step s, down, and how much of it arrives at step t, across. */
 import { find, html, svg, write } from "./dom";
 import { GRADIENT } from "./colours";
-import type { Run } from "./data";
+import { begin, isReversed, type Run } from "./data";
 import type { Colours } from "./colours";
 import { fromLog, number, shortened } from "./text";
 
@@ -39,7 +39,7 @@ export class Reach {
     const found = run.reach;
     find(this.root, "#reach").hidden = !found;
     if (!found) return;
-    this.#row = found.map.rows - 1;
+    this.#row = Math.max(0, this.#steps.findLastIndex(s => s <= begin(run)));
     this.#map.setAttribute("aria-label", `Reach: how much of the loss of every step arrives at ${found.state} at every step`);
     this.#square.setAttribute("aria-label", "Map of reach; arrows move through it");
     const pooled = found.pool > 1 ? `${found.map.rows} × ${found.map.columns} cells, each the largest of ${found.pool} × ${found.pool} steps. ` : "";
@@ -52,15 +52,12 @@ export class Reach {
     const { q, rows, columns } = found.map, ramp = this.colours.ramp(GRADIENT), context = this.#map.getContext("2d")!;
     this.#map.width = columns; this.#map.height = rows;
     const image = context.createImageData(columns, rows);
-    new Uint32Array(image.data.buffer).forEach((_, i, pixels) => { pixels[i] = ramp[q[i]]; });
+    new Uint32Array(image.data.buffer).forEach((_, i, pixels) => { pixels[i] = ramp[q[i] && found.map.hi <= found.map.lo ? 255 : q[i]]; });
     context.putImageData(image, 0, 0);
     this.#edge.setAttribute("viewBox", `0 0 ${this.#run.T} ${rows}`);
     let d = "";
-    found.horizon.forEach((back, r) => {
-      if (!Number.isFinite(back) || this.#steps[r] - back < 0) { return; }
-      const x = Math.max(0, this.#steps[r] + 0.5 - back);
-      d += `${d && Number.isFinite(found.horizon[r - 1]) && this.#steps[r - 1] - found.horizon[r - 1] >= 0 ? "L" : "M"}${x},${r}V${r + 1}`;
-    });
+    const edge = (r: number) => this.#steps[r] + (isReversed(this.#run) ? 1 : -1) * found.horizon[r], isThere = (r: number) => edge(r) >= 0 && edge(r) < this.#run.T;
+    for (let r = 0; r < rows; r++) if (isThere(r)) d += `${d && isThere(r - 1) ? "L" : "M"}${edge(r) + 0.5},${r}V${r + 1}`;
     this.#edge.replaceChildren(svg("path", { d: d || "M0,0" }));
   }
   resize(size: number): void { this.#size = size; }
@@ -68,12 +65,12 @@ export class Reach {
     const found = this.#run.reach;
     this.#t = t;
     if (!found) return;
-    const { q, lo, hi, rows, columns } = found.map, s = this.#steps[this.#row], back = found.horizon[this.#row];
+    const { q, lo, hi, rows, columns } = found.map, s = this.#steps[this.#row], isBack = isReversed(this.#run), back = found.horizon[this.#row];
     this.#across.style.transform = `translateX(${((t + 0.5) / this.#run.T) * this.#size}px)`;
     this.#along.style.transform = `translateY(${((this.#row + 0.5) / rows) * this.#size}px)`;
     const v = q[this.#row * columns + Math.floor(t / found.pool)], last = s + found.pool - 1;
-    const how = v > 1 ? `with ${fromLog(lo + ((v - 1) / 254) * (hi - lo))}` : v === 1 ? `with ${fromLog(lo)} or less` : t > last ? "not at all: it lies ahead" : "with nothing";
-    const horizon = Number.isFinite(back) ? `1 % of it is left ${number(back)} steps back` : "more than 1 % of it reaches the first step";
+    const how = v > 1 || (v && hi <= lo) ? `with ${fromLog(lo + ((v - 1) / 254) * (hi - lo))}` : v === 1 ? `with ${fromLog(lo)} or less` : (isBack ? t < s : t > last) ? "not at all: it lies ahead" : "with nothing";
+    const horizon = Number.isFinite(back) ? `1 % of it is left ${number(back)} steps back` : `more than 1 % of it reaches the ${isBack ? "last" : "first"} step`;
     write(find(this.root, "#reach p"), `A loss at step ${s.toLocaleString("en")} reaches ${shortened(found.state, 40)} at step ${t.toLocaleString("en")} ${how}; ${horizon}.`);
   }
 }

@@ -1,6 +1,6 @@
 /** Numbers beside the drawing and the tracks: at this step, of all runs, of what is selected; equations, and why. */
 import { find, html, write } from "./dom";
-import { column, type Norms, type Run } from "./data";
+import { begin, column, type Norms, type Run } from "./data";
 import { fromLog, layerOf, number, percent, signed, shortened, within } from "./text";
 
 type Selection = { name: string; about: string; keys: string[]; norms: Norms; means?: Float32Array } | null;
@@ -11,11 +11,12 @@ export class Side {
   #rows: { mean?: Float32Array; norms: Norms; cells: HTMLElement[] }[] = [];
   #others: { run: Run; cells: HTMLElement[] }[] = [];
   #equations: { item: HTMLElement; keys: string[]; layer: string }[] = [];
-  #run!: Run;
+  #run!: Run; #begin = 0;
   constructor(private root: HTMLElement) {}
 
   show(run: Run, runs: Run[], layer: string): void {
-    this.#run = run;
+    this.#run = run; this.#begin = begin(run);
+    this.root.querySelectorAll("th:last-child").forEach(th => { if (th.closest("thead")) write(th, this.#begin === run.T - 1 ? "of the last" : `of t = ${this.#begin}`); });
     this.values(layer); this.#fellows(runs); this.#steps(layer); this.#why();
   }
   /** In a stack those of one layer, which the gates have chosen. */
@@ -57,17 +58,17 @@ export class Side {
     find(this.root, "#remedies ul").replaceChildren(...remedies.map(text => html("li", {}, text)));
   }
   at(t: number): void {
-    const run = this.#run, c = column(run, t), end = run.norms[run.states[0]]?.length - 1;
+    const run = this.#run, c = column(run, t), first = column(run, this.#begin);
     write(find(this.root, "#now h2"), `At t = ${t.toLocaleString("en")}`);
     for (const { mean, norms, cells } of this.#rows) {
       write(cells[0], mean && !Number.isNaN(mean[c]) ? signed(mean[c].toFixed(3)) : "");
       write(cells[1], fromLog(norms.log(c)));
-      write(cells[2], ofLast(norms, c, end));
+      write(cells[2], ofFirst(norms, c, first));
     }
     for (const { run: other, cells } of this.#others) {
       const own = column(other, t);
       write(cells[0], fromLog(other.whole.log(own)));
-      write(cells[1], ofLast(other.whole, own, other.whole.length - 1));
+      write(cells[1], ofFirst(other.whole, own, column(other, begin(other))));
     }
   }
   /** What was clicked: its numbers here, and its equation marked. */
@@ -79,12 +80,12 @@ export class Side {
     const c = column(this.#run, t), mean = found.means?.[c];
     write(find(box, "h2"), shortened(found.name, 60));
     write(find(box, "p"), `gradient norm ${fromLog(found.norms.log(c))} at t = ${t.toLocaleString("en")}${mean === undefined || Number.isNaN(mean) ? "" : `, mean value ${number(mean)}`}`);
-    write(find(box, "small"), [found.about === found.name ? "" : shortened(found.about, 120), "in red in the decay plot"].filter(Boolean).join(" · "));
+    write(find(box, "small"), [found.about === found.name ? "" : shortened(found.about, 120), Number.isNaN(found.norms.log(c)) ? "" : "in red in the decay plot"].filter(Boolean).join(" · "));
   }
 }
-/** A norm as a share of what it is at the end. */
-function ofLast(norms: Norms, c: number, end: number): string {
-  const ratio = norms.log(c) - norms.log(end);
-  if (norms.log(end) === -Infinity || Number.isNaN(ratio)) return "—";
+/** A norm as a share of what it is where the sweep begins. */
+function ofFirst(norms: Norms, c: number, first: number): string {
+  const ratio = norms.log(c) - norms.log(first);
+  if (norms.log(first) === -Infinity || Number.isNaN(ratio)) return "—";
   return ratio > -3 && ratio < 1 ? percent(10 ** ratio) : fromLog(ratio);
 }

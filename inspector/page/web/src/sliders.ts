@@ -46,14 +46,14 @@ export class Sliders {
   #tell({ slider, input, says }: Knob, setting: string, kept: number | null): string {
     input.setAttribute("aria-valuetext", setting);
     write(says, `${setting} → ${number(kept)}`);
-    return `${slider.words} ${setting}: ${number(kept)}`;
+    return `${number(kept)} ${changed(slider, setting)}`;
   }
   #turn(knob: Knob, run: Run): void {
     const { slider, input } = knob, fine = this.#isFine(slider), value = Number(input.value), id = ++this.#newest;
     const k = fine ? nearest(slider, value) : value, n = columns(run), setting = slider.labels?.[k] ?? number(fine ? value : slider.settings[k]);
     const isHere = !fine || Math.abs(slider.settings[k] - value) < 1e-9, isNow = isHere && slider.settings[k] === slider.now;
     const told = this.#tell(knob, setting, keptOf(run, slider, k));
-    this.drawn(slider, isNow ? null : slider.curves.row(k, n), !isHere); this.said(isNow || !isHere ? "" : `with ${told}`);
+    this.drawn(slider, isNow ? null : slider.curves.row(k, n), !isHere); this.said(isNow || !isHere ? "" : told);
     if (isHere) return;
     write(knob.says, `${setting} → …`);
     window.setTimeout(() => { if (id === this.#newest) void this.#fetch(knob, value, setting, id); }, REST);
@@ -63,8 +63,13 @@ export class Sliders {
     if (id !== this.#newest) return;
     if (answer.error || !answer.norms) { write(knob.says, answer.error ?? "no answer"); return; }
     this.drawn(knob.slider, new Norms(Float32Array.from(answer.norms, Math.log10)), false);
-    this.said(`with ${this.#tell(knob, setting, answer.kept)}`);
+    this.said(this.#tell(knob, setting, answer.kept));
   }
+}
+/** What was changed, in the words of the remedies. */
+function changed({ kind, name, words }: Slider, setting: string): string {
+  if (kind === "bias") return `with ${setting.startsWith("−") ? "" : "+"}${setting} of bias in ${name}`;
+  return kind === "scale" ? `with ${name} × ${setting}` : `with ${words} ${setting}`;
 }
 function nearest(slider: Slider, value: number): number {
   let found = 0;

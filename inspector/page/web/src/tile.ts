@@ -20,12 +20,20 @@ export function drawTile(tile: Tile, looks: Look[], part: Part, slot: number): D
     if (label) group.append(svg("text", { class: "layer", x: x + 12, y: y + height - 9 }, fitName(label, width - 24, 11)));
   }
   const top = Math.min(...tile.frames.map(f => f.box[1])), first = tile.frames.find(f => f.box[1] === top);
-  head.setAttribute("x", String((first?.box[0] ?? 0) + 14)); head.setAttribute("y", String(top + 19));
+  const [x, , wide] = first?.box ?? [0, 0, 0], isRight = crossed(tile, x + 8, x + 66, top + 6, top + 24);
+  head.setAttribute("x", String(isRight ? x + wide - 14 : x + 14)); head.setAttribute("y", String(top + 19));
+  if (isRight) head.classList.add("right");
   for (const { box: [x, y, width, height], name } of tile.bands) group.append(svg("rect", { class: "band", x, y, width, height }, svg("title", {}, name)));
   const shapes = tile.shapes.map((shape, k) => drawShape(shape, looks, k, slot, texts));
   group.append(...lines, ...shapes, head);
   return { group, lines, shapes, texts, head };
 }
+
+/** Whether a line runs through a box, where a label would be hard to read. */
+const crossed = (tile: Tile, left: number, right: number, top: number, bottom: number) => tile.lines.some(line => line.d.some(piece => piece.some(([x, y], k) => {
+  const [u, v] = piece[k - 1] ?? [x, y];
+  return Math.max(x, u) > left && Math.min(x, u) < right && Math.max(y, v) > top && Math.min(y, v) < bottom;
+})));
 
 /** What stands left of the first timestep, or right of the last. */
 export function drawEnds(ends: Ends, low: number, high: number): SVGGElement {

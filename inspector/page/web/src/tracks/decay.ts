@@ -1,7 +1,7 @@
 /** How much gradient arrives at each step, on a logarithmic scale: this run's states, the other runs thin behind them. */
 import { html, svg, write } from "../dom";
 import { dashOf, ofState } from "../colours";
-import { Norms, column, columns, range, stepsBack, type Run, type Slider } from "../data";
+import { Norms, column, columns, isReversed, range, stepsBack, type Run, type Slider } from "../data";
 import { fitName } from "../measure";
 import { fromLog, layerOf, power, within } from "../text";
 import type { Time } from "../time";
@@ -33,9 +33,9 @@ export class Decay implements Track {
       ...run.states.filter(s => run.norms[s]).map(s => ({ name: s, norms: run.norms[s], colour: ofState(run, s), own: true, pool: run.pool, dash: dashOf(run, s) })),
     ];
     this.#scale();
-    const back = run.backwards.length ? "; states that are read from the end the other way round" : "";
+    const way = isReversed(run) ? "left to right" : "right to left", back = run.backwards.length && !isReversed(run) ? "; states that are read from the end the other way round" : "";
     const pooled = run.pool > 1 ? `; each point the largest of ${run.pool} steps` : "";
-    const { head, legend } = heading("How much gradient arrives", `‖∂L/∂state‖, logarithmic: read it from right to left${back}${pooled}`);
+    const { head, legend } = heading("How much gradient arrives", `‖∂L/∂state‖, logarithmic: read it from ${way}${back}${pooled}`);
     const { row: box, name, plot, value } = row("decay", HEIGHT);
     this.#plot.setAttribute("aria-label", `${run.label}: ${run.verdict.text}`);
     this.#box = plot; this.#ticks = value; name.append(this.#names); plot.append(this.#plot);

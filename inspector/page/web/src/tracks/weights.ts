@@ -14,7 +14,7 @@ export class Weights implements Track {
   constructor(private scene: Scene) {
     const { run } = scene, { names, norms } = run.weights!, n = columns(run), shown = names.slice(0, MOST);
     const rest = names.length > MOST ? `; the first ${MOST} of ${names.length} parameters` : "";
-    this.elements.push(heading("Which steps train the weights", `norm of each step’s own share of the gradient, the darker, the more (square root)${rest}`).head);
+    this.elements.push(heading("Which steps train the weights", `norm of each step’s share; the darker, the more (square root)${rest}`).head);
     this.#rows = shown.map((parameter, k) => {
       const own = norms.row(k, n), { row: box, name, plot, value } = row("weight", 14), picture = canvas(`${parameter}: share of each step`);
       let most = 0, sum = 0;
