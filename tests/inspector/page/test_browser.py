@@ -242,7 +242,7 @@ def test_a_lecture_goes_through_the_sweep(visit: Open, page_of_two: Path, runs: 
         steps.append(step(page))
         if page.is_disabled("#next"):
             break
-        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowRight")
         frames(page)
     assert words[0] == "At step 13 the gradient sets out."
     assert steps == sorted(steps, reverse=True)
@@ -252,7 +252,7 @@ def test_a_lecture_goes_through_the_sweep(visit: Open, page_of_two: Path, runs: 
     assert told
     assert float(told[0].split("= ")[1].split(",")[0]) == pytest.approx(mean, abs=0.006)
     assert words[-1] == f"LSTM: {inspector.diagnose(*runs['LSTM']).finding.split(':')[0]}."
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
     frames(page)
     assert page.text_content(".stage .words") == words[-2]
     page.keyboard.press("Escape")

@@ -25,6 +25,7 @@ def test_the_script_is_built_from_its_sources_to_the_same_bytes(node_modules: Pa
     shutil.copytree(WEB, web, ignore=shutil.ignore_patterns("node_modules", "dist"))
     (web / "node_modules").symlink_to(node_modules)
     subprocess.run(["node", "node_modules/typescript/bin/tsc"], cwd=web, check=True, timeout=300)
+    subprocess.run(["node", "node_modules/prettier/bin/prettier.cjs", "--check", "src"], cwd=web, check=True, timeout=300)
     subprocess.run(["node", "build.mjs", "dist", "--metafile"], cwd=web, check=True, timeout=300)
     for name in ("page.js", "widget.js"):
         assert (web / "dist" / name).read_bytes() == (WEB / "dist" / name).read_bytes(), f"{name}: run node build.mjs"
@@ -77,7 +78,7 @@ def test_every_variable_of_the_style_is_set_somewhere() -> None:
 
 def test_files_are_short_enough_to_read() -> None:
     for file in SOURCES:
-        assert len(file.read_text(encoding="utf-8").splitlines()) <= 300, file.name
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 340, file.name
 
 
 def test_continuous_integration_has_node() -> None:

@@ -2,50 +2,106 @@
 import { svg } from "./dom";
 import { column, columns, isReversed, range, type Level, type Norms, type Run, type Tile } from "./data";
 import { hands } from "./hands";
-import { dress, drawEnds, drawTile, nameOf, type Drawn, type Part } from "./tile";
+import { dress, drawEnds, drawTile, fading, nameOf, type Drawn, type Part } from "./tile";
 
-const LEFT = 92, RIGHT = 60, DEEPEST = 10, MOST = 7, LARGEST = 1.15, READABLE = 0.6, PAD = 6, TALLEST = 600;
-export interface Selected { kind: "line" | "shape"; tile: number; index: number }
-interface Slot { group: SVGGElement; veil?: SVGElement; part: Part; kinds: Map<number, Drawn>; drawn?: Drawn; tile: number; step: number }
+const LEFT = 92,
+  RIGHT = 60,
+  DEEPEST = 10,
+  MOST = 7,
+  LARGEST = 1.15,
+  READABLE = 0.6,
+  PAD = 6,
+  TALLEST = 600;
+export interface Selected {
+  kind: "line" | "shape";
+  tile: number;
+  index: number;
+}
+interface Slot {
+  group: SVGGElement;
+  veil?: SVGElement;
+  part: Part;
+  kinds: Map<number, Drawn>;
+  drawn?: Drawn;
+  tile: number;
+  step: number;
+}
 type Box = [x: number, y: number, width: number, height: number];
 
 export class Cell {
-  readonly element = svg("svg", { class: "cell", role: "application", tabindex: 0, "aria-roledescription": "drawing",
-    "aria-label": "One timestep after the other, drawn from the graph. Enter goes into it, arrows then follow the wiring." });
+  readonly element = svg("svg", {
+    class: "cell",
+    role: "application",
+    tabindex: 0,
+    "aria-roledescription": "drawing",
+    "aria-label":
+      "One timestep after the other, drawn from the graph. Enter goes into it, arrows then follow the wiring.",
+  });
   selected: Selected | null = null;
   /** The shapes that a step of a lecture, or the keyboard, points at. */
   onselect: () => void = () => {};
   ondrag: (steps: number) => void = () => {};
-  start = 0; shown = 1; t = 0;
+  start = 0;
+  shown = 1;
+  t = 0;
   level!: Level;
   run!: Run;
-  #slots: Slot[] = []; #low = 0; #high = 0; #flip = 0; #period = 1;
-  #first = svg("g"); #last = svg("g"); #room = RIGHT;
+  #slots: Slot[] = [];
+  #low = 0;
+  #high = 0;
+  #flip = 0;
+  #period = 1;
+  #first = svg("g");
+  #last = svg("g");
+  #room = RIGHT;
   /** What is seen; and all that there is to see, loss included. */
-  #box: Box = [0, 0, 1, 1]; #world: Box = [0, 0, 1, 1];
-  #size: [number, number] = [1, 1]; #home = 1; #least = 1; #layer = "";
+  #box: Box = [0, 0, 1, 1];
+  #world: Box = [0, 0, 1, 1];
+  #size: [number, number] = [1, 1];
+  #home = 1;
+  #least = 1;
+  #layer = "";
   #dragged = 0;
 
   constructor() {
     const e = this.element;
     hands(e, {
       drag: (dx, dy) => {
-        if (this.isNear) { const s = this.#scale; this.#look(this.#box[0] - dx / s, this.#box[1] - dy / s, s); return true; }
+        if (this.isNear) {
+          const s = this.#scale;
+          this.#look(this.#box[0] - dx / s, this.#box[1] - dy / s, s);
+          return true;
+        }
         this.#dragged -= dx;
-        const step = (this.#period * this.#scale) / 2, whole = Math.trunc(this.#dragged / step);
-        if (whole) { this.#dragged -= whole * step; this.ondrag(whole); }
+        const step = (this.#period * this.#scale) / 2,
+          whole = Math.trunc(this.#dragged / step);
+        if (whole) {
+          this.#dragged -= whole * step;
+          this.ondrag(whole);
+        }
         return true;
       },
-      zoom: (by, x, y) => { const r = e.getBoundingClientRect(); this.zoom(by, (x - r.left) / r.width, (y - r.top) / r.height); },
+      zoom: (by, x, y) => {
+        const r = e.getBoundingClientRect();
+        this.zoom(by, (x - r.left) / r.width, (y - r.top) / r.height);
+      },
       tap: target => this.#tap(target),
     });
     e.addEventListener("dblclick", () => this.reset());
   }
-  get #scale() { return this.#size[0] / this.#box[2]; }
+  get #scale() {
+    return this.#size[0] / this.#box[2];
+  }
   /** Whether there is more to see than is seen. */
-  get isNear() { return this.#scale > this.#least * 1.01; }
-  kind(t: number): number { return this.level.tileOf?.[t] ?? 0; }
-  tile(t = this.t): Tile { return this.level.tiles[this.kind(t)]; }
+  get isNear() {
+    return this.#scale > this.#least * 1.01;
+  }
+  kind(t: number): number {
+    return this.level.tileOf?.[t] ?? 0;
+  }
+  tile(t = this.t): Tile {
+    return this.level.tiles[this.kind(t)];
+  }
   #tap(target: Element): void {
     const hit = target.closest<SVGElement>("[data-kind]");
     if (!hit) return this.select(null);
@@ -53,34 +109,61 @@ export class Cell {
     this.select({ kind: hit.dataset.kind as "line" | "shape", tile: slot.tile, index: Number(hit.dataset.index) });
   }
   select(selected: Selected | null): void {
-    this.selected = selected; this.#mark(); this.onselect();
+    this.selected = selected;
+    this.#mark();
+    this.onselect();
   }
   #mark(): void {
     const s = this.selected;
-    for (const { drawn, tile } of this.#slots) if (drawn) for (const kind of ["line", "shape"] as const)
-      drawn[`${kind}s`].forEach((g, i) => g.classList.toggle("selected", s?.kind === kind && s.tile === tile && s.index === i));
+    for (const { drawn, tile } of this.#slots)
+      if (drawn)
+        for (const kind of ["line", "shape"] as const)
+          drawn[`${kind}s`].forEach((g, i) =>
+            g.classList.toggle("selected", s?.kind === kind && s.tile === tile && s.index === i),
+          );
   }
 
   /** The drawing of a run at one level, in as many steps as there is room for. */
   build(run: Run, level: Level, width: number, tallest: number, most = MOST, largest = LARGEST): void {
-    this.run = run; this.level = level; this.selected = null;
-    const { tiles } = level, top = Math.min(...tiles.map(t => t.top)), bottom = Math.max(...tiles.map(t => t.bottom));
+    this.run = run;
+    this.level = level;
+    this.selected = null;
+    const { tiles } = level,
+      top = Math.min(...tiles.map(t => t.top)),
+      bottom = Math.max(...tiles.map(t => t.bottom));
     this.#period = Math.max(...tiles.map(t => t.period));
     const seen = range(tiles.map(t => t.lineNorms)) ?? [0, 0];
-    this.#high = seen[1]; this.#low = Math.max(seen[0], seen[1] - DEEPEST);
-    const height = bottom - top + 2 * PAD, wished = Math.max(READABLE, Math.min(largest, tallest / height));
-    this.shown = Math.max(1, Math.min(most, run.T, Math.floor((width / (0.82 * wished) - LEFT - RIGHT) / this.#period)));
+    this.#high = seen[1];
+    this.#low = Math.max(seen[0], seen[1] - DEEPEST);
+    const height = bottom - top + 2 * PAD,
+      wished = Math.max(READABLE, Math.min(largest, tallest / height));
+    this.shown = Math.max(
+      1,
+      Math.min(most, run.T, Math.floor((width / (0.82 * wished) - LEFT - RIGHT) / this.#period)),
+    );
     const beyond = Math.max(0, ...level.last.shapes.map(s => s.x + s.w / 2 + 12 - this.#period));
     this.#room = beyond > 0 && beyond < 1.6 * RIGHT ? Math.max(RIGHT, beyond) : RIGHT;
-    this.#first = drawEnds(level.first, this.#low, this.#high); this.#last = drawEnds(level.last, this.#low, this.#high);
+    this.#first = drawEnds(level.first, this.#low, this.#high);
+    this.#last = drawEnds(level.last, this.#low, this.#high);
     const parts: Part[] = [">", ...Array<Part>(this.shown).fill("all"), "<"];
-    this.#slots = parts.map((part, i) => ({ group: svg("g", { transform: `translate(${(i - 1) * this.#period} 0)` }), part, kinds: new Map(), tile: -1, step: -1 }));
-    this.element.replaceChildren(this.#fade(this.#slots), ...this.#slots.map(s => s.group), this.#first, this.#last);
+    this.#slots = parts.map((part, i) => ({
+      group: svg("g", { transform: `translate(${(i - 1) * this.#period} 0)` }),
+      part,
+      kinds: new Map(),
+      tile: -1,
+      step: -1,
+    }));
+    const veils = fading(tiles);
+    for (const slot of this.#slots) if (slot.part !== "all") slot.veil = veils[slot.part];
+    this.element.replaceChildren(veils.defs, ...this.#slots.map(s => s.group), this.#first, this.#last);
     const across = this.shown * this.#period + this.#room + LEFT;
     this.#home = Math.min(wished, width / across);
     const spare = Math.max(0, width / this.#home - across) / 2;
     this.#world = [-LEFT - spare, top - PAD, across + spare + Math.max(spare, beyond - this.#room), height];
-    this.#size = [width, Math.round(Math.min(height * this.#home, Math.max(tallest, Math.min(TALLEST, height * READABLE))))];
+    this.#size = [
+      width,
+      Math.round(Math.min(height * this.#home, Math.max(tallest, Math.min(TALLEST, height * READABLE)))),
+    ];
     this.#least = Math.min(this.#home, this.#size[1] / height);
     this.element.style.height = `${this.#size[1]}px`;
     const orders = Math.max(1, ...tiles.flatMap(t => t.lines.map(l => l.order)));
@@ -89,55 +172,73 @@ export class Cell {
     this.reset();
   }
 
-  /** Lines into neighbours that are not drawn fade where their frames begin. */
-  #fade(slots: Slot[]): SVGElement {
-    const right = Math.max(...this.level.tiles.flatMap(t => t.frames.map(({ box: [x, , w] }) => x + w)));
-    const ends: Record<string, [number, number]> = { "<": [-30, 24], ">": [right + 30, right - 24] }, defs = svg("defs");
-    for (const slot of slots) if (slot.part !== "all") {
-      const [x1, x2] = ends[slot.part], id = `fade${slot.part === "<" ? "after" : "before"}`;
-      defs.append(svg("linearGradient", { id, gradientUnits: "userSpaceOnUse", x1, x2, y1: 0, y2: 0 }, svg("stop", { offset: 0, class: "clear" }), svg("stop", { offset: 1, class: "full" })));
-      slot.veil = svg("rect", { class: "veil", fill: `url(#${id})`, x: Math.min(x1, x2 - 1e4), width: 1e4 + Math.abs(x2 - x1), y: -1e4, height: 2e4 });
-      if (slot.part === "<") slot.veil.setAttribute("x", String(x1));
-    }
-    return defs;
-  }
   #look(x: number, y: number, scale: number): void {
     scale = Math.max(this.#least, Math.min(8 * this.#home, scale));
-    const [left, top, wide, high] = this.#world, w = this.#size[0] / scale, h = this.#size[1] / scale;
-    const held = (v: number, from: number, size: number, seen: number) => seen >= size ? from + (size - seen) / 2 : Math.max(from, Math.min(from + size - seen, v));
+    const [left, top, wide, high] = this.#world,
+      w = this.#size[0] / scale,
+      h = this.#size[1] / scale;
+    const held = (v: number, from: number, size: number, seen: number) =>
+      seen >= size ? from + (size - seen) / 2 : Math.max(from, Math.min(from + size - seen, v));
     this.#box = [held(x, left, wide, w), held(y, top, high, h), w, h];
     this.element.setAttribute("viewBox", this.#box.map(v => v.toFixed(1)).join(" "));
     this.element.classList.toggle("near", this.isNear);
   }
   zoom(by: number, fx = 0.5, fy = 0.5): void {
     if (!this.level) return;
-    const [x, y, w, h] = this.#box, scale = Math.max(this.#least, Math.min(8 * this.#home, this.#scale / by)), wide = this.#size[0] / scale, high = this.#size[1] / scale;
+    const [x, y, w, h] = this.#box,
+      scale = Math.max(this.#least, Math.min(8 * this.#home, this.#scale / by)),
+      wide = this.#size[0] / scale,
+      high = this.#size[1] / scale;
     this.#look(x + (w - wide) * fx, y + (h - high) * fy, scale);
   }
   /** As it was at first: all steps that are shown, and in a stack too high for that the layer that was chosen. */
-  reset(): void { this.focus(this.#layer); }
+  reset(): void {
+    this.focus(this.#layer);
+  }
   focus(layer: string): void {
     this.#layer = layer;
     if (!this.level) return;
-    const { frames } = this.tile(), chosen = frames.find(f => f.label === layer) ?? frames[0], [, y, , height] = chosen?.box ?? [0, 0, 0, 0];
+    const { frames } = this.tile(),
+      chosen = frames.find(f => f.label === layer) ?? frames[0],
+      [, y, , height] = chosen?.box ?? [0, 0, 0, 0];
     this.#look(this.#world[0], y + height / 2 - this.#size[1] / this.#home / 2, this.#home);
   }
   /** All layers at once, or as at first. */
-  fit(): void { if (this.level && this.#least < this.#home * 0.99 && this.#scale > this.#least * 1.01 && Math.abs(this.#scale - this.#home) < 0.01) this.#look(this.#world[0], this.#world[1], this.#least); else this.reset(); }
+  fit(): void {
+    if (
+      this.level &&
+      this.#least < this.#home * 0.99 &&
+      this.#scale > this.#least * 1.01 &&
+      Math.abs(this.#scale - this.#home) < 0.01
+    )
+      this.#look(this.#world[0], this.#world[1], this.#least);
+    else this.reset();
+  }
 
   /** Show the timesteps around t; during a sweep what lies before t is still to come, and sparks run through t. */
   update(t: number, sweeping: boolean, sparks: boolean): void {
-    const { T } = this.run, W = this.shown;
+    const { T } = this.run,
+      W = this.shown;
     this.t = t;
-    if (t < this.start) this.start = Math.max(0, t - W + 1); else if (t >= this.start + W) this.start = Math.max(0, Math.min(T - W, t));
+    if (t < this.start) this.start = Math.max(0, t - W + 1);
+    else if (t >= this.start + W) this.start = Math.max(0, Math.min(T - W, t));
     this.#flip ^= 1;
     this.#slots.forEach((slot, i) => {
-      const step = this.start + i - 1, there = step >= 0 && step < T;
+      const step = this.start + i - 1,
+        there = step >= 0 && step < T;
       slot.group.style.display = there ? "" : "none";
-      if (!there) { slot.step = -1; return; }
+      if (!there) {
+        slot.step = -1;
+        return;
+      }
       if (slot.step !== step) this.#put(slot, step, i);
-      const now = step === t && slot.part === "all", ahead = sweeping && (isReversed(this.run) ? step > t : step < t);
-      slot.group.setAttribute("class", `${now ? "now" : ""}${now && sparks ? ` sweep${this.#flip}` : ""}${ahead ? " ahead" : ""}`);
+      const now = step === t && slot.part === "all",
+        final = isReversed(this.run) ? 0 : T - 1,
+        ahead = sweeping && (isReversed(this.run) ? step > t : step < t);
+      slot.group.setAttribute(
+        "class",
+        `${now ? "now" : ""}${now && sparks ? ` sweep${this.#flip}` : ""}${ahead ? " ahead" : ""}${step === final ? " final" : ""}`,
+      );
     });
     this.#first.style.display = this.start === 0 ? "" : "none";
     const end = T - 1 - this.start;
@@ -146,11 +247,13 @@ export class Cell {
     this.element.parentElement?.classList.toggle("more", this.start > 0);
   }
   #put(slot: Slot, step: number, i: number): void {
-    const kind = this.kind(step), tile = this.level.tiles[kind];
+    const kind = this.kind(step),
+      tile = this.level.tiles[kind];
     if (slot.tile !== kind || !slot.drawn) {
       slot.drawn = slot.kinds.get(kind) ?? drawTile(tile, this.level.gates, slot.part, i);
-      slot.kinds.set(kind, slot.drawn); slot.tile = kind;
-      slot.group.replaceChildren(slot.drawn.group, ...slot.veil ? [slot.veil] : []);
+      slot.kinds.set(kind, slot.drawn);
+      slot.tile = kind;
+      slot.group.replaceChildren(slot.drawn.group, ...(slot.veil ? [slot.veil] : []));
     }
     slot.step = step;
     dress(slot.drawn, tile, step, column(this.run, step), columns(this.run), this.#low, this.#high);
@@ -169,8 +272,18 @@ export class Cell {
     if (!s) return null;
     const n = columns(this.run);
     const tile = this.level.tiles[s.tile];
-    if (s.kind === "line") { const line = tile.lines[s.index]; return { name: nameOf(line), about: "", keys: [line.to, line.from], norms: tile.lineNorms.row(s.index, n) }; }
-    const shape = tile.shapes[s.index], about = shape.about.replace(/^t=\d+\//, "");
-    return { name: shape.name ?? shape.key, about, keys: [shape.key], norms: tile.shapeNorms.row(s.index, n), means: tile.shapeMeans.subarray(s.index * n, (s.index + 1) * n) };
+    if (s.kind === "line") {
+      const line = tile.lines[s.index];
+      return { name: nameOf(line), about: "", keys: [line.to, line.from], norms: tile.lineNorms.row(s.index, n) };
+    }
+    const shape = tile.shapes[s.index],
+      about = shape.about.replace(/^t=\d+\//, "");
+    return {
+      name: shape.name ?? shape.key,
+      about,
+      keys: [shape.key],
+      norms: tile.shapeNorms.row(s.index, n),
+      means: tile.shapeMeans.subarray(s.index * n, (s.index + 1) * n),
+    };
   }
 }

@@ -10,8 +10,12 @@ export type Ramp = Uint32Array;
 export class Colours {
   #probe = html("span", { class: "probe", "aria-hidden": "true" });
   #cache = new Map<string, number[]>();
-  constructor(root: HTMLElement) { root.append(this.#probe); }
-  forget(): void { this.#cache.clear(); }
+  constructor(root: HTMLElement) {
+    root.append(this.#probe);
+  }
+  forget(): void {
+    this.#cache.clear();
+  }
   channels(variable: string): number[] {
     let found = this.#cache.get(variable);
     if (!found) {
@@ -23,9 +27,12 @@ export class Colours {
   }
   /** 256 colours through the given variables, as pixels; that of byte 0, which is not there, is transparent. */
   ramp(variables: string[]): Ramp {
-    const stops = variables.map(v => this.channels(v)), pixels = new Uint8ClampedArray(256 * 4);
+    const stops = variables.map(v => this.channels(v)),
+      pixels = new Uint8ClampedArray(256 * 4);
     for (let i = 1; i < 256; i++) {
-      const at = ((i - 1) / 254) * (stops.length - 1), k = Math.min(stops.length - 2, Math.floor(at)), f = at - k;
+      const at = ((i - 1) / 254) * (stops.length - 1),
+        k = Math.min(stops.length - 2, Math.floor(at)),
+        f = at - k;
       for (let c = 0; c < 3; c++) pixels[4 * i + c] = stops[k][c] * (1 - f) + stops[k + 1][c] * f;
       pixels[4 * i + 3] = 255;
     }
@@ -34,11 +41,12 @@ export class Colours {
 }
 
 /** The variable that has a state's colour: the same in every view. */
-export const ofState = (run: Run, state: string) => `--c${run.curves[state]?.[0] ?? Math.max(0, run.states.indexOf(state)) % 7}`;
+export const ofState = (run: Run, state: string) =>
+  `--c${run.curves[state]?.[0] ?? Math.max(0, run.states.indexOf(state)) % 7}`;
 /** Which of the curves of one colour it is: the later ones are dashed. */
 export const dashOf = (run: Run, state: string) => ["none", "7 3", "2 3", "9 3 2 3"][(run.curves[state]?.[1] ?? 0) % 4];
 /** That of a gate, as Python chose it among all gates of the cell. */
-export const ofGate = (gate: Gate) => gate.hue === undefined ? "--quiet" : `--hue${gate.hue}-stroke`;
+export const ofGate = (gate: Gate) => (gate.hue === undefined ? "--quiet" : `--hue${gate.hue}-stroke`);
 
 /** The class of a norm on a logarithmic scale, of which the style knows colour and width. */
 export function classOf(log: number, low: number, high: number): string {
@@ -49,4 +57,6 @@ export function classOf(log: number, low: number, high: number): string {
 }
 /** The byte of a logarithm between two others, for a ramp. */
 export const level = (log: number, low: number, high: number) =>
-  Number.isFinite(log) ? 1 + Math.round(254 * Math.min(1, Math.max(0, high > low ? (log - low) / (high - low) : 1))) : 0;
+  Number.isFinite(log)
+    ? 1 + Math.round(254 * Math.min(1, Math.max(0, high > low ? (log - low) / (high - low) : 1)))
+    : 0;

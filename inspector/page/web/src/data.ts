@@ -1,63 +1,175 @@
 /** The data contract (schema.json), read: base64 arrays become typed numbers, once. */
-export interface Packed { d: "f4" | "u1" | "l2" | "l4"; s: number[]; b: string; lo?: number; hi?: number }
+import { layerOf } from "./text";
+
+export interface Packed {
+  d: "f4" | "u1" | "l2" | "l4";
+  s: number[];
+  b: string;
+  lo?: number;
+  hi?: number;
+}
 
 /** Norms by their logarithm to base 10: minus infinity is exactly zero, NaN not there. */
 export class Norms {
-  constructor(private q: Uint16Array | Float32Array, private lo = 0, private span = 0) {}
-  get length() { return this.q.length; }
+  constructor(
+    private q: Uint16Array | Float32Array,
+    private lo = 0,
+    private span = 0,
+  ) {}
+  get length() {
+    return this.q.length;
+  }
   log(i: number): number {
     const q = this.q[i];
     if (this.q instanceof Float32Array) return q;
     return q === 0 ? -Infinity : q === 65535 || q === undefined ? NaN : this.lo + ((q - 1) / 65533) * this.span;
   }
-  at(i: number): number { return 10 ** this.log(i); }
-  row(k: number, columns: number): Norms { return new Norms(this.q.subarray(k * columns, (k + 1) * columns), this.lo, this.span); }
+  at(i: number): number {
+    return 10 ** this.log(i);
+  }
+  row(k: number, columns: number): Norms {
+    return new Norms(this.q.subarray(k * columns, (k + 1) * columns), this.lo, this.span);
+  }
 }
 /** Bytes that stand for a range: 0 is not there, 1 to 255 go from `lo` to `hi`. */
-export interface Levels { q: Uint8Array; lo: number; hi: number; rows: number; columns: number }
+export interface Levels {
+  q: Uint8Array;
+  lo: number;
+  hi: number;
+  rows: number;
+  columns: number;
+}
 
 export type Point = [number, number];
 export interface Shape {
-  key: string; kind: string; x: number; y: number; w: number; h: number; label: string; timed?: boolean; role?: string; gate?: string;
-  size: number; about: string; name?: string;
+  key: string;
+  kind: string;
+  x: number;
+  y: number;
+  w: number;
+  h: number;
+  label: string;
+  timed?: boolean;
+  role?: string;
+  gate?: string;
+  size: number;
+  about: string;
+  name?: string;
 }
-export interface Line { key: string; from: string; to: string; d: Point[][]; arrow: boolean; order: number; cut?: boolean }
-export interface Ends { shapes: Shape[]; lines: { d: Point[][]; arrow: boolean; norm: number | null }[] }
+export interface Line {
+  key: string;
+  from: string;
+  to: string;
+  d: Point[][];
+  arrow: boolean;
+  order: number;
+  cut?: boolean;
+}
+export interface Ends {
+  shapes: Shape[];
+  lines: { d: Point[][]; arrow: boolean; norm: number | null }[];
+}
 export interface Tile {
-  period: number; top: number; bottom: number; frames: { box: number[]; label: string }[]; bands: { box: number[]; name: string }[];
-  shapes: Shape[]; lines: Line[]; lineNorms: Norms; shapeNorms: Norms; shapeMeans: Float32Array;
+  period: number;
+  top: number;
+  bottom: number;
+  frames: { box: number[]; label: string }[];
+  bands: { box: number[]; name: string }[];
+  shapes: Shape[];
+  lines: Line[];
+  lineNorms: Norms;
+  shapeNorms: Norms;
+  shapeMeans: Float32Array;
 }
 /** What a gate has in the drawing: a pair of colours, and a dashed border once those are used up. */
-export interface Look { name: string; hue: number; dashed: boolean }
-export interface Level { level: string; gates: Look[]; tiles: Tile[]; tileOf?: Uint8Array; first: Ends; last: Ends }
+export interface Look {
+  name: string;
+  hue: number;
+  dashed: boolean;
+}
+export interface Level {
+  level: string;
+  gates: Look[];
+  tiles: Tile[];
+  tileOf?: Uint8Array;
+  first: Ends;
+  last: Ends;
+}
 export interface Gate {
-  name: string; word: string; op: string; state: boolean; units: number; allUnits: number; pool: number; hue?: number;
-  values: Levels; mean: Float32Array;
+  name: string;
+  word: string;
+  op: string;
+  state: boolean;
+  units: number;
+  allUnits: number;
+  pool: number;
+  hue?: number;
+  values: Levels;
+  mean: Float32Array;
 }
 export interface Slider {
-  kind: string; name: string; words: string; settings: number[]; labels?: string[]; now: number; curves: Norms; kept: (number | null)[];
+  kind: string;
+  name: string;
+  words: string;
+  settings: number[];
+  labels?: string[];
+  now: number;
+  curves: Norms;
+  kept: (number | null)[];
 }
 export interface Verdict {
-  kind: string; text: string; evidence: string[]; remedies: string[]; kept: number | null; halfLife: number | null;
-  steps90: number | null; state: string | null;
+  kind: string;
+  text: string;
+  evidence: string[];
+  remedies: string[];
+  kept: number | null;
+  halfLife: number | null;
+  steps90: number | null;
+  state: string | null;
 }
 export interface Run {
-  key: string; label: string; note: string; cell: string; init: string; T: number; batch: number; pool: number; dtype: string; loss: number | null;
-  states: string[]; backwards: string[]; fold: Record<string, number>; curves: Record<string, [number, number]>; verdict: Verdict; notFinite?: string;
-  whole: Norms; norms: Record<string, Norms>; marks: number[]; markWords: string; cuts: number[]; gates: Gate[];
+  key: string;
+  label: string;
+  note: string;
+  cell: string;
+  init: string;
+  T: number;
+  batch: number;
+  pool: number;
+  dtype: string;
+  loss: number | null;
+  states: string[];
+  backwards: string[];
+  fold: Record<string, number>;
+  curves: Record<string, [number, number]>;
+  verdict: Verdict;
+  notFinite?: string;
+  whole: Norms;
+  norms: Record<string, Norms>;
+  marks: number[];
+  markWords: string;
+  cuts: number[];
+  gates: Gate[];
   weights?: { names: string[]; norms: Norms; total: Float32Array };
   ways?: { states: string[]; ways: string[]; shares: Float32Array };
   reach?: { state: string; pool: number; steps: number[]; note: string; map: Levels; horizon: Float32Array };
   equations: { layer: string; text: string; keys: string[]; rail: boolean }[];
-  levels: Level[]; sliders: Slider[];
+  levels: Level[];
+  sliders: Slider[];
 }
 /** `opens` is what is shown at first, if not all: a lecture. */
-export interface Document { title: string; first?: string; opens?: string; runs: Run[] }
+export interface Document {
+  title: string;
+  first?: string;
+  opens?: string;
+  runs: Run[];
+}
 
 const VERSION = 1;
 
 function bytes(text: string): Uint8Array<ArrayBuffer> {
-  const raw = atob(text), out = new Uint8Array(raw.length);
+  const raw = atob(text),
+    out = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
   return out;
 }
@@ -71,17 +183,37 @@ export function norms(p: Packed): Norms {
 export function read(text: string): Document {
   const raw = JSON.parse(text);
   if (raw.schema !== "inspector-page" || raw.version !== VERSION)
-    throw new Error(`this page reads data of inspector-page, version ${VERSION}; these are ${raw.schema}, version ${raw.version}`);
+    throw new Error(
+      `this page reads data of inspector-page, version ${VERSION}; these are ${raw.schema}, version ${raw.version}`,
+    );
   return { title: raw.title ?? "", first: raw.first, opens: raw.opens, runs: raw.runs.map(run) };
 }
 
 function run(raw: any): Run {
-  const missing = { note: "", init: "", pool: 1, batch: 1, dtype: "", loss: null, backwards: [], fold: {}, curves: {}, marks: [], markWords: "", cuts: [], gates: [], equations: [], levels: [], sliders: [] };
+  const missing = {
+    note: "",
+    init: "",
+    pool: 1,
+    batch: 1,
+    dtype: "",
+    loss: null,
+    backwards: [],
+    fold: {},
+    curves: {},
+    marks: [],
+    markWords: "",
+    cuts: [],
+    gates: [],
+    equations: [],
+    levels: [],
+    sliders: [],
+  };
   const found = { ...missing, ...raw, whole: norms(raw.whole), norms: mapped(raw.norms ?? {}, norms) };
   found.gates = found.gates.map((gate: any) => ({ ...gate, values: levels(gate.values), mean: floats(gate.mean) }));
   found.levels = found.levels.map(level);
   found.sliders = found.sliders.map((slider: any) => ({ ...slider, curves: norms(slider.curves) }));
-  if (raw.weights) found.weights = { ...raw.weights, norms: norms(raw.weights.norms), total: floats(raw.weights.total) };
+  if (raw.weights)
+    found.weights = { ...raw.weights, norms: norms(raw.weights.norms), total: floats(raw.weights.total) };
   if (raw.ways) found.ways = { ...raw.ways, shares: floats(raw.ways.shares) };
   if (raw.reach) {
     const map = levels(raw.reach.map);
@@ -92,8 +224,13 @@ function run(raw: any): Run {
 }
 
 function level(raw: any): Level {
-  const none = { shapes: [], lines: [] }, tiles = raw.tiles.map((tile: any) => ({
-    ...tile, lineNorms: norms(tile.lineNorms), shapeNorms: norms(tile.shapeNorms), shapeMeans: floats(tile.shapeMeans) }));
+  const none = { shapes: [], lines: [] },
+    tiles = raw.tiles.map((tile: any) => ({
+      ...tile,
+      lineNorms: norms(tile.lineNorms),
+      shapeNorms: norms(tile.shapeNorms),
+      shapeMeans: floats(tile.shapeMeans),
+    }));
   return { first: none, last: none, gates: [], ...raw, tiles, tileOf: raw.tileOf && tileOf(raw.tileOf) };
 }
 /** Indices, of which packing as levels made bytes. */
@@ -108,18 +245,22 @@ const mapped = <A, B>(of: Record<string, A>, f: (a: A) => B): Record<string, B> 
 export const column = (run: Run, t: number) => Math.floor(t / run.pool);
 export const columns = (run: Run) => Math.ceil(run.T / run.pool);
 export const stepsBack = (run: Run, t: number) => run.T - 1 - t;
+/** The layers of a stack; one without a name for a single cell. */
+export const layersOf = (run: Run) => [...new Set([...run.gates.map(gate => gate.name), ...run.states].map(layerOf))];
 /** Whether the run is read from its end: the sweep then goes from the first step to the last. */
-export const isReversed = (run: Run) => run.states.length > 0 && run.states.every(state => run.backwards.includes(state));
+export const isReversed = (run: Run) =>
+  run.states.length > 0 && run.states.every(state => run.backwards.includes(state));
 /** The step at which the sweep begins: the first on its way where there is any gradient. */
 export function begin(run: Run): number {
   const [from, by] = isReversed(run) ? [0, 1] : [run.T - 1, -1];
   for (let t = from; t >= 0 && t < run.T; t += by) if (run.whole.log(column(run, t)) > -Infinity) return t;
   return from;
 }
-export const end = (run: Run) => isReversed(run) ? run.T - 1 : 0;
+export const end = (run: Run) => (isReversed(run) ? run.T - 1 : 0);
 /** Smallest and largest logarithm that is finite, of some norms; null where there is none. */
 export function range(all: Norms[]): [number, number] | null {
-  let low = Infinity, high = -Infinity;
+  let low = Infinity,
+    high = -Infinity;
   for (const norms of all)
     for (let i = 0; i < norms.length; i++) {
       const log = norms.log(i);

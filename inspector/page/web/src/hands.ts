@@ -11,17 +11,23 @@ const STILL = 4;
 export function hands(element: HTMLElement | SVGElement, on: Hands): void {
   const down = new Map<number, PointerEvent>();
   let travelled = 0;
-  const distance = () => { const [a, b] = [...down.values()]; return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY); };
+  const distance = () => {
+    const [a, b] = [...down.values()];
+    return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+  };
   element.addEventListener("pointerdown", event => {
     const e = event as PointerEvent;
-    down.set(e.pointerId, e); travelled = 0;
+    down.set(e.pointerId, e);
+    travelled = 0;
   });
   element.addEventListener("pointermove", event => {
-    const e = event as PointerEvent, before = down.get(e.pointerId);
+    const e = event as PointerEvent,
+      before = down.get(e.pointerId);
     if (!before || !e.buttons) return;
     travelled += Math.abs(e.clientX - before.clientX) + Math.abs(e.clientY - before.clientY);
     if (down.size === 2 && on.zoom) {
-      const was = distance(); down.set(e.pointerId, e);
+      const was = distance();
+      down.set(e.pointerId, e);
       const [a, b] = [...down.values()];
       if (was > 0) on.zoom(was / Math.max(1, distance()), (a.clientX + b.clientX) / 2, (a.clientY + b.clientY) / 2);
       travelled = Infinity;
@@ -35,10 +41,14 @@ export function hands(element: HTMLElement | SVGElement, on: Hands): void {
     if (down.delete(e.pointerId) && e.type === "pointerup" && travelled <= STILL) on.tap?.(e.target as Element, e);
   };
   for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) element.addEventListener(kind, up);
-  element.addEventListener("wheel", event => {
-    const e = event as WheelEvent;
-    if (!on.zoom || !(e.ctrlKey || e.metaKey)) return;
-    e.preventDefault();
-    on.zoom(1.0015 ** e.deltaY, e.clientX, e.clientY);
-  }, { passive: false });
+  element.addEventListener(
+    "wheel",
+    event => {
+      const e = event as WheelEvent;
+      if (!on.zoom || !(e.ctrlKey || e.metaKey)) return;
+      e.preventDefault();
+      on.zoom(1.0015 ** e.deltaY, e.clientX, e.clientY);
+    },
+    { passive: false },
+  );
 }

@@ -5,25 +5,46 @@ import { counted, number } from "./text";
 
 export class Head {
   #supposed = html("span", { class: "supposed" });
-  constructor(private root: HTMLElement, runs: Run[], choose: (k: number) => void) {
+  constructor(
+    private root: HTMLElement,
+    runs: Run[],
+    choose: (k: number) => void,
+  ) {
     const nav = find(root, ".runs");
     nav.hidden = runs.length < 2;
-    nav.replaceChildren(...runs.map((run, k) => {
-      const made = html("button", { type: "button", "aria-pressed": "false" }, html("span", {}, run.label));
-      made.addEventListener("click", () => choose(k));
-      return made;
-    }));
+    nav.replaceChildren(
+      ...runs.map((run, k) => {
+        const made = html("button", { type: "button", "aria-pressed": "false" }, html("span", {}, run.label));
+        made.addEventListener("click", () => choose(k));
+        return made;
+      }),
+    );
     find(root, ".number").append(this.#supposed);
   }
   show(run: Run, runs: Run[]): void {
-    const { root } = this, v = run.verdict, half = halfLife(run);
+    const { root } = this,
+      v = run.verdict,
+      half = halfLife(run);
     write(find(root, ".verdict"), sentence(run));
     find(root, ".verdict").dataset.kind = v.kind;
-    write(find(root, ".kicker"), [
-      `${run.cell}${run.note ? `, ${run.note}` : ""}`, counted(run.T, "step"), `batch of ${run.batch.toLocaleString("en")}`,
-      run.loss === null ? "" : `loss ${number(run.loss)}`, run.init ? `initialisation: ${run.init}` : "", run.notFinite ?? "",
-    ].filter(Boolean).join(" · "));
-    const numbers = [number(v.kept), half.number, v.steps90 === null ? "—" : `${v.steps90.toLocaleString("en")} of ${run.T.toLocaleString("en")}`];
+    write(
+      find(root, ".kicker"),
+      [
+        `${run.cell}${run.note ? `, ${run.note}` : ""}`,
+        counted(run.T, "step"),
+        `batch of ${run.batch.toLocaleString("en")}`,
+        run.loss === null ? "" : `loss ${number(run.loss)}`,
+        run.init ? `initialisation: ${run.init}` : "",
+        run.notFinite ?? "",
+      ]
+        .filter(Boolean)
+        .join(" · "),
+    );
+    const numbers = [
+      number(v.kept),
+      half.number,
+      v.steps90 === null ? "—" : `${v.steps90.toLocaleString("en")} of ${run.T.toLocaleString("en")}`,
+    ];
     root.querySelectorAll(".number b").forEach((b, k) => write(b, numbers[k]));
     write(find(root, ".number:nth-child(1) > span"), `of the gradient arrives at t = ${end(run).toLocaleString("en")}`);
     write(find(root, ".number:nth-child(2) > span"), half.words);
@@ -31,7 +52,10 @@ export class Head {
     this.suppose("");
   }
   /** What a slider says would arrive instead. */
-  suppose(words: string): void { write(this.#supposed, words); this.#supposed.hidden = !words; }
+  suppose(words: string): void {
+    write(this.#supposed, words);
+    this.#supposed.hidden = !words;
+  }
 }
 
 /** The finding without its numbers, which stand below it. */
@@ -41,6 +65,10 @@ export function sentence(run: Run): string {
 }
 export function halfLife(run: Run): { number: string; words: string } {
   const half = run.verdict.halfLife;
-  if (half === null || Math.abs(half) > 20 * run.T) return { number: "no half-life", words: "it neither fades nor grows on the way" };
-  return { number: number(Math.abs(half)), words: half < 0 ? "steps until it has doubled" : "steps until half is lost" };
+  if (half === null || Math.abs(half) > 20 * run.T)
+    return { number: "no half-life", words: "it neither fades nor grows on the way" };
+  return {
+    number: number(Math.abs(half)),
+    words: half < 0 ? "steps until it has doubled" : "steps until half is lost",
+  };
 }

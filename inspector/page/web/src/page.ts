@@ -4,9 +4,17 @@ import { mount } from "./main";
 
 const root = find(document, "#page");
 try {
-  Object.assign(window, { inspectorPage: mount(root, find(document, "#data").textContent ?? "", { hears: document, address: true }) });
+  Object.assign(window, {
+    inspectorPage: mount(root, find(document, "#data").textContent ?? "", { hears: document, address: true }),
+  });
 } catch (error) {
-  root.prepend(html("p", { class: "failed", role: "alert" }, `This page cannot show its data: ${error instanceof Error ? error.message : String(error)}.`));
+  root.prepend(
+    html(
+      "p",
+      { class: "failed", role: "alert" },
+      `This page cannot show its data: ${error instanceof Error ? error.message : String(error)}.`,
+    ),
+  );
   throw error;
 }
 performance.mark("ready");

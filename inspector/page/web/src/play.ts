@@ -4,17 +4,36 @@ import { html } from "./dom";
 export class Play {
   #timer = 0;
   constructor(
-    private button: HTMLButtonElement, private speed: HTMLSelectElement, private still: MediaQueryList,
-    private page: { t(): number; T(): number; begin(): number; end(): number; step(t: number, sparks: boolean): void; rest(): void },
+    private button: HTMLButtonElement,
+    private speed: HTMLSelectElement,
+    private still: MediaQueryList,
+    private page: {
+      t(): number;
+      T(): number;
+      begin(): number;
+      end(): number;
+      step(t: number, sparks: boolean): void;
+      rest(): void;
+    },
   ) {
     button.addEventListener("click", () => this.toggle());
   }
-  get running() { return this.#timer !== 0; }
+  get running() {
+    return this.#timer !== 0;
+  }
   /** Milliseconds a step takes. */
-  get every() { return Number(this.speed.value) * (this.still.matches ? 1.5 : 1); }
-  toggle(): void { if (this.running) this.stop(false); else this.start(); }
+  get every() {
+    return Number(this.speed.value) * (this.still.matches ? 1.5 : 1);
+  }
+  toggle(): void {
+    if (this.running) this.stop(false);
+    else this.start();
+  }
   start(): void {
-    const { page } = this, last = page.T() - 1, end = page.end(), by = Math.max(1, Math.round(page.T() / 400)) * (end ? 1 : -1);
+    const { page } = this,
+      last = page.T() - 1,
+      end = page.end(),
+      by = Math.max(1, Math.round(page.T() / 400)) * (end ? 1 : -1);
     if (page.t() === end) page.step(page.begin(), true);
     this.#say(true);
     const tick = () => {
@@ -30,7 +49,8 @@ export class Play {
   /** Ends it; `whole` shows again what was veiled. */
   stop(whole = true): void {
     const was = this.running;
-    clearTimeout(this.#timer); this.#timer = 0;
+    clearTimeout(this.#timer);
+    this.#timer = 0;
     this.#say(false);
     if (was && whole) this.page.rest();
   }

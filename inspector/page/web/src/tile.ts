@@ -5,79 +5,147 @@ import type { Ends, Line, Look, Point, Shape, Tile } from "./data";
 import { cut, fitName, widthOf } from "./measure";
 import { fromLog, subscript, within } from "./text";
 
-const CORNER = 7, LETTER = 7;
+const CORNER = 7,
+  LETTER = 7,
+  FAR = 2e4;
 
-export interface Drawn { group: SVGGElement; lines: SVGGElement[]; shapes: SVGGElement[]; texts: [SVGTextElement, string][]; head: SVGTextElement }
+export interface Drawn {
+  group: SVGGElement;
+  lines: SVGGElement[];
+  shapes: SVGGElement[];
+  texts: [SVGTextElement, string][];
+  head: SVGTextElement;
+}
 /** The part of a tile that is drawn: all of it, or the lines that lead into it from a neighbour that is not drawn. */
 export type Part = "all" | "<" | ">";
 
 export function drawTile(tile: Tile, looks: Look[], part: Part, slot: number): Drawn {
-  const group = svg("g", { class: part === "all" ? "tile" : "tile ghost" }), head = svg("text", { class: "step" }), texts: [SVGTextElement, string][] = [];
-  const lines = tile.lines.map((line, k) => part === "all" || line.from.startsWith(part) ? drawLine(line, k, slot) : svg("g"));
-  if (part !== "all") { group.append(...lines); return { group, lines, shapes: [], texts, head }; }
-  for (const { box: [x, y, width, height], label } of tile.frames) {
-    group.append(svg("rect", { class: "frame", x, y, width, height, rx: 12 }));
-    if (label) group.append(svg("text", { class: "layer", x: x + 12, y: y + height - 9 }, fitName(label, width - 24, 11)));
+  const group = svg("g", { class: part === "all" ? "tile" : "tile ghost" }),
+    head = svg("text", { class: "step" }),
+    texts: [SVGTextElement, string][] = [];
+  const lines = tile.lines.map((line, k) =>
+    part === "all" || line.from.startsWith(part) ? drawLine(line, k, slot, stem(tile, line)) : svg("g"),
+  );
+  if (part !== "all") {
+    group.append(...lines);
+    return { group, lines, shapes: [], texts, head };
   }
-  const top = Math.min(...tile.frames.map(f => f.box[1])), first = tile.frames.find(f => f.box[1] === top);
-  const [x, , wide] = first?.box ?? [0, 0, 0], isRight = crossed(tile, x + 8, x + 66, top + 6, top + 24);
-  head.setAttribute("x", String(isRight ? x + wide - 14 : x + 14)); head.setAttribute("y", String(top + 19));
+  for (const {
+    box: [x, y, width, height],
+    label,
+  } of tile.frames) {
+    group.append(svg("rect", { class: "frame", x, y, width, height, rx: 12 }));
+    if (label)
+      group.append(svg("text", { class: "layer", x: x + 12, y: y + height - 9 }, fitName(label, width - 24, 11)));
+  }
+  const top = Math.min(...tile.frames.map(f => f.box[1])),
+    first = tile.frames.find(f => f.box[1] === top);
+  const [x, , wide] = first?.box ?? [0, 0, 0],
+    isRight = crossed(tile, x + 8, x + 66, top + 6, top + 24);
+  head.setAttribute("x", String(isRight ? x + wide - 14 : x + 14));
+  head.setAttribute("y", String(top + 19));
   if (isRight) head.classList.add("right");
-  for (const { box: [x, y, width, height], name } of tile.bands) group.append(svg("rect", { class: "band", x, y, width, height }, svg("title", {}, name)));
+  for (const {
+    box: [x, y, width, height],
+    name,
+  } of tile.bands)
+    group.append(svg("rect", { class: "band", x, y, width, height }, svg("title", {}, name)));
   const shapes = tile.shapes.map((shape, k) => drawShape(shape, looks, k, slot, texts));
   group.append(...lines, ...shapes, head);
   return { group, lines, shapes, texts, head };
 }
 
 /** Whether a line runs through a box, where a label would be hard to read. */
-const crossed = (tile: Tile, left: number, right: number, top: number, bottom: number) => tile.lines.some(line => line.d.some(piece => piece.some(([x, y], k) => {
-  const [u, v] = piece[k - 1] ?? [x, y];
-  return Math.max(x, u) > left && Math.min(x, u) < right && Math.max(y, v) > top && Math.min(y, v) < bottom;
-})));
+const crossed = (tile: Tile, left: number, right: number, top: number, bottom: number) =>
+  tile.lines.some(line =>
+    line.d.some(piece =>
+      piece.some(([x, y], k) => {
+        const [u, v] = piece[k - 1] ?? [x, y];
+        return Math.max(x, u) > left && Math.min(x, u) < right && Math.max(y, v) > top && Math.min(y, v) < bottom;
+      }),
+    ),
+  );
 
 /** What stands left of the first timestep, or right of the last. */
 export function drawEnds(ends: Ends, low: number, high: number): SVGGElement {
   const group = svg("g", { class: "outside" });
   for (const line of ends.lines) {
-    const made = svg("g", { class: `line ${classOf(line.norm === null ? NaN : Math.log10(line.norm), low, high)}` }, svg("path", { class: "ink", d: through(line.d) }));
+    const made = svg(
+      "g",
+      { class: `line ${classOf(line.norm === null ? NaN : Math.log10(line.norm), low, high)}` },
+      svg("path", { class: "ink", d: through(line.d) }),
+    );
     if (line.arrow) made.append(arrow(line.d));
     group.append(made);
   }
   for (const shape of ends.shapes) {
-    if (shape.x < 0) group.append(svg("rect", { class: "blank", x: shape.x - 600, y: shape.y - 8, width: 600, height: 16 }));
+    if (shape.x < 0)
+      group.append(svg("rect", { class: "blank", x: shape.x - 600, y: shape.y - 8, width: 600, height: 16 }));
     group.append(drawShape(shape, [], -1, -1, []));
   }
   return group;
 }
 
-function drawLine(line: Line, k: number, slot: number): SVGGElement {
-  const d = through(line.d), group = svg("g", { "data-kind": "line", "data-index": k, "data-slot": slot });
+function drawLine(line: Line, k: number, slot: number, begin: string): SVGGElement {
+  const d = through(line.d),
+    group = svg("g", { "data-kind": "line", "data-index": k, "data-slot": slot });
   group.append(svg("path", { class: "hit", d }), svg("path", { class: "ink", d }));
+  if (begin) group.append(svg("path", { class: "ink stem", d: begin }));
   if (line.arrow) group.append(arrow(line.d));
   group.append(svg("path", { class: "flow", d, pathLength: 100 }), svg("title"));
   group.style.setProperty("--o", String(line.order));
   return group;
 }
+/** A line that branches off what leads into the next step: where there is none, it begins at its shape. */
+function stem(tile: Tile, line: Line): string {
+  const from = tile.shapes.find(shape => shape.key === line.from),
+    [x, y] = line.d[0][0];
+  if (!from || Math.abs(y - from.y) > 1 || Math.abs(x - from.x) < from.w / 2 + 2) return "";
+  return `M${from.x + (Math.sign(x - from.x) * from.w) / 2},${y}H${x}`;
+}
 function arrow(pieces: Point[][]): SVGPathElement {
-  const last = pieces[pieces.length - 1], [a, b] = last.slice(-2);
+  const last = pieces[pieces.length - 1],
+    [a, b] = last.slice(-2);
   if (!b) return svg("path");
-  const l = Math.hypot(b[0] - a[0], b[1] - a[1]) || 1, u = (b[0] - a[0]) / l, v = (b[1] - a[1]) / l;
-  return svg("path", { class: "head", d: `M${b}L${b[0] - 7 * u - 3 * v},${b[1] - 7 * v + 3 * u}L${b[0] - 7 * u + 3 * v},${b[1] - 7 * v - 3 * u}Z` });
+  const l = Math.hypot(b[0] - a[0], b[1] - a[1]) || 1,
+    u = (b[0] - a[0]) / l,
+    v = (b[1] - a[1]) / l;
+  return svg("path", {
+    class: "head",
+    d: `M${b}L${b[0] - 7 * u - 3 * v},${b[1] - 7 * v + 3 * u}L${b[0] - 7 * u + 3 * v},${b[1] - 7 * v - 3 * u}Z`,
+  });
 }
 
-function drawShape(shape: Shape, looks: Look[], k: number, slot: number, texts: [SVGTextElement, string][]): SVGGElement {
-  const { x, y, w, h } = shape, look = looks.find(l => l.name === shape.gate), paint = look ? `hue${look.hue}` : shape.role ?? "shared";
+function drawShape(
+  shape: Shape,
+  looks: Look[],
+  k: number,
+  slot: number,
+  texts: [SVGTextElement, string][],
+): SVGGElement {
+  const { x, y, w, h } = shape,
+    look = looks.find(l => l.name === shape.gate),
+    paint = look ? `hue${look.hue}` : (shape.role ?? "shared");
   const group = svg("g", k < 0 ? { class: "shape" } : { "data-kind": "shape", "data-index": k, "data-slot": slot });
-  group.style.setProperty("--fill", `var(--${paint}-fill)`); group.style.setProperty("--edge", `var(--${paint}-stroke)`);
+  group.style.setProperty("--fill", `var(--${paint}-fill)`);
+  group.style.setProperty("--edge", `var(--${paint}-stroke)`);
   if (look?.dashed) group.dataset.dashed = " dashed";
-  if (shape.kind === "box") group.append(svg("rect", { class: "body", x: x - w / 2, y: y - h / 2, width: w, height: h, rx: 5 }));
+  if (shape.kind === "box")
+    group.append(svg("rect", { class: "body", x: x - w / 2, y: y - h / 2, width: w, height: h, rx: 5 }));
   else if (shape.kind !== "text") group.append(svg("ellipse", { class: "body", cx: x, cy: y, rx: w / 2, ry: h / 2 }));
-  const [label, size] = fitted(shape.label, shape.size, shape.kind === "text" ? Infinity : w - (shape.kind === "box" ? 6 : 5), Boolean(shape.timed));
+  const [label, size] = fitted(
+    shape.label,
+    shape.size,
+    shape.kind === "text" ? Infinity : w - (shape.kind === "box" ? 6 : 5),
+    Boolean(shape.timed),
+  );
   const text = svg("text", { x, y: y + size * 0.35, "font-size": size }, label);
   if (shape.timed) texts.push([text, label]);
   group.append(text);
   if (shape.name && shape.role === "layer" && shape.name !== shape.label)
-    group.append(svg("text", { class: "gate", x: x + w / 2 - 1, y: y - h / 2 - 4 }, fitName(within(shape.name), 26, 12)));
+    group.append(
+      svg("text", { class: "gate", x: x + w / 2 - 1, y: y - h / 2 - 4 }, fitName(within(shape.name), 26, 12)),
+    );
   group.append(svg("title"));
   return group;
 }
@@ -89,16 +157,38 @@ function fitted(label: string, size: number, room: number, timed: boolean): [str
   return [wide(label, small) <= room ? label : cut(label, text => wide(text, small) <= room), small];
 }
 
+/** Lines into neighbours that are not drawn fade where their frames begin, under veils. */
+export function fading(tiles: Tile[]): { defs: SVGElement; "<": SVGElement; ">": SVGElement } {
+  const right = Math.max(...tiles.flatMap(t => t.frames.map(({ box: [x, , w] }) => x + w)));
+  const gradient = (id: string, x1: number, x2: number) =>
+    svg(
+      "linearGradient",
+      { id, gradientUnits: "userSpaceOnUse", x1, x2, y1: 0, y2: 0 },
+      svg("stop", { offset: 0, class: "clear" }),
+      svg("stop", { offset: 1, class: "full" }),
+    );
+  const veil = (id: string, x: number) =>
+    svg("rect", { class: "veil", fill: `url(#${id})`, x, width: FAR, y: -FAR / 2, height: FAR });
+  return {
+    defs: svg("defs", {}, gradient("fade-after", -30, 24), gradient("fade-before", right + 30, right - 24)),
+    "<": veil("fade-after", -30),
+    ">": veil("fade-before", right + 30 - FAR),
+  };
+}
+
 /** A path through corner points, with the corners rounded. */
 export function through(pieces: Point[][]): string {
-  return pieces.map(p => {
-    let d = `M${p[0]}`;
-    for (let i = 1; i < p.length - 1; i++) {
-      const [a, b, c] = [p[i - 1], p[i], p[i + 1]], room = Math.min(CORNER, far(a, b) / 2, far(c, b) / 2);
-      d += `L${toward(b, a, room)}Q${b} ${toward(b, c, room)}`;
-    }
-    return p.length > 1 ? `${d}L${p[p.length - 1]}` : d;
-  }).join("");
+  return pieces
+    .map(p => {
+      let d = `M${p[0]}`;
+      for (let i = 1; i < p.length - 1; i++) {
+        const [a, b, c] = [p[i - 1], p[i], p[i + 1]],
+          room = Math.min(CORNER, far(a, b) / 2, far(c, b) / 2);
+        d += `L${toward(b, a, room)}Q${b} ${toward(b, c, room)}`;
+      }
+      return p.length > 1 ? `${d}L${p[p.length - 1]}` : d;
+    })
+    .join("");
 }
 const far = (a: Point, b: Point) => Math.hypot(b[0] - a[0], b[1] - a[1]);
 function toward(from: Point, to: Point, by: number): string {
@@ -107,18 +197,31 @@ function toward(from: Point, to: Point, by: number): string {
 }
 
 /** Everything that depends on the timestep: colours, subscripts, and what a pointer is told. */
-export function dress(drawn: Drawn, tile: Tile, step: number, column: number, columns: number, low: number, high: number): void {
+export function dress(
+  drawn: Drawn,
+  tile: Tile,
+  step: number,
+  column: number,
+  columns: number,
+  low: number,
+  high: number,
+): void {
   drawn.head.textContent = `t = ${step.toLocaleString("en")}`;
   for (const [text, label] of drawn.texts) text.textContent = label + subscript(step);
   drawn.lines.forEach((group, k) => {
     if (!group.lastChild) return;
-    const log = tile.lineNorms.log(k * columns + column), line = tile.lines[k];
+    const log = tile.lineNorms.log(k * columns + column),
+      line = tile.lines[k];
     group.setAttribute("class", `line ${line.cut ? "cut" : classOf(log, low, high)}`);
     group.lastChild.textContent = `${nameOf(line)}: ${line.cut ? "cut here" : `gradient norm ${fromLog(log)}`}`;
   });
   drawn.shapes.forEach((group, k) => {
-    const log = tile.shapeNorms.log(k * columns + column), shape = tile.shapes[k];
-    group.setAttribute("class", `shape${Number.isNaN(log) ? "" : ` on-${classOf(log, low, high)}`}${group.dataset.dashed ?? ""}`);
+    const log = tile.shapeNorms.log(k * columns + column),
+      shape = tile.shapes[k];
+    group.setAttribute(
+      "class",
+      `shape${Number.isNaN(log) ? "" : ` on-${classOf(log, low, high)}`}${group.dataset.dashed ?? ""}`,
+    );
     group.lastChild!.textContent = `${shape.about.replace(/^t=\d+\//, "")}: gradient norm ${fromLog(log)}`;
   });
 }

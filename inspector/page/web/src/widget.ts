@@ -15,28 +15,38 @@ interface Model {
 const LIVE = "live";
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-  const shadow = el.shadowRoot ?? el.attachShadow({ mode: "open" }), sheet = document.createElement("style"), root = document.createElement("div");
+  const shadow = el.shadowRoot ?? el.attachShadow({ mode: "open" }),
+    sheet = document.createElement("style"),
+    root = document.createElement("div");
   const waiting = new Map<number, (answer: Answer) => void>();
   let asked = 0;
   sheet.textContent = style + model.get("theme_css");
-  root.className = "page widget"; root.tabIndex = -1;
+  root.className = "page widget";
+  root.tabIndex = -1;
   shadow.replaceChildren(sheet, root);
 
-  const ask: Ask = ({ kind, name }, setting) => new Promise(done => {
-    const id = ++asked;
-    waiting.set(id, done);
-    model.send({ ask: "what_if", id, kind, name, setting });
-  });
+  const ask: Ask = ({ kind, name }, setting) =>
+    new Promise(done => {
+      const id = ++asked;
+      waiting.set(id, done);
+      model.send({ ask: "what_if", id, kind, name, setting });
+    });
   const answered = (message: any, buffers: DataView[] = []) => {
     const done = waiting.get(message?.id);
     if (!done) return;
     waiting.delete(message.id);
     const view = buffers[0];
-    done({ kept: message.kept ?? null, error: message.error, norms: view && new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)) });
+    done({
+      kept: message.kept ?? null,
+      error: message.error,
+      norms: view && new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)),
+    });
   };
   const moved = (t: number, run: string) => {
     if (model.get("t") === t && model.get("run") === run) return;
-    model.set("t", t); model.set("run", run); model.save_changes();
+    model.set("t", t);
+    model.set("run", run);
+    model.save_changes();
   };
   let page: ReturnType<typeof mount> | null = null;
   const again = () => {
@@ -46,11 +56,23 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
     root.replaceChildren(...parsed.body.childNodes);
     page = mount(root, model.get("data"), { hears: root, ask: model.get(LIVE) === false ? undefined : ask, moved });
   };
-  const step = () => { if (page && page.t !== model.get("t")) page.move(model.get("t")); };
-  const other = () => { if (page && page.run !== model.get("run")) page.select(model.get("run")); };
-  const heard: [string, (...args: any[]) => void][] = [["change:data", again], ["change:t", step], ["change:run", other], ["msg:custom", answered]];
+  const step = () => {
+    if (page && page.t !== model.get("t")) page.move(model.get("t"));
+  };
+  const other = () => {
+    if (page && page.run !== model.get("run")) page.select(model.get("run"));
+  };
+  const heard: [string, (...args: any[]) => void][] = [
+    ["change:data", again],
+    ["change:t", step],
+    ["change:run", other],
+    ["msg:custom", answered],
+  ];
   again();
   for (const [event, hear] of heard) model.on(event, hear);
-  return () => { page?.destroy(); for (const [event, hear] of heard) model.off(event, hear); };
+  return () => {
+    page?.destroy();
+    for (const [event, hear] of heard) model.off(event, hear);
+  };
 }
 export default { render };

@@ -11,18 +11,28 @@ export class Gates implements Track {
 
   #layered: boolean;
 
-  constructor(private scene: Scene, layer: string) {
+  constructor(
+    private scene: Scene,
+    layer: string,
+  ) {
     const { run } = scene;
     this.#layered = new Set(run.gates.map(g => layerOf(g.name))).size > 1;
-    const one = run.gates[0], units = one.units < one.allUnits ? `${one.units} of ${one.allUnits} units` : "a row a unit";
+    const one = run.gates[0],
+      units = one.units < one.allUnits ? `${one.units} of ${one.allUnits} units` : "a row a unit";
     const pooled = one.pool > 1 ? `, a column the mean of ${one.pool} steps` : "";
-    const { head } = heading("Gates and states", `${units}, first of ${counted(run.batch, "sequence")}${pooled}; the number is the mean over all`);
+    const { head } = heading(
+      "Gates and states",
+      `${units}, first of ${counted(run.batch, "sequence")}${pooled}; the number is the mean over all`,
+    );
     this.elements.push(head);
     this.#shown = run.gates.map(gate => {
-      const height = Math.max(22, Math.min(46, gate.units * 3)), { row: box, name, plot, value } = row("gate", height);
+      const height = Math.max(22, Math.min(46, gate.units * 3)),
+        { row: box, name, plot, value } = row("gate", height);
       const picture = canvas(`${gate.word} over time`);
-      name.append(this.#layered ? gate.word.replace(layerOf(gate.name), "").trim() || within(gate.name) : gate.word); name.title = gate.word;
-      plot.append(picture); this.elements.push(box);
+      name.append(this.#layered ? gate.word.replace(layerOf(gate.name), "").trim() || within(gate.name) : gate.word);
+      name.title = gate.word;
+      plot.append(picture);
+      this.elements.push(box);
       return { gate, picture, value, row: box };
     });
     this.choose(layer);
@@ -33,7 +43,8 @@ export class Gates implements Track {
   draw(): void {
     const { time } = this.scene;
     for (const { gate, picture, row } of this.#shown)
-      if (!row.hidden) heat(picture, gate.values.q, gate.values.rows, gate.values.columns, gate.pool, time, this.#ramp(gate), false);
+      if (!row.hidden)
+        heat(picture, gate.values.q, gate.values.rows, gate.values.columns, gate.pool, time, this.#ramp(gate), false);
   }
   #ramp(gate: Gate) {
     const positive = gate.values.lo >= 0 && !gate.state;
@@ -41,10 +52,15 @@ export class Gates implements Track {
   }
   at(t: number): void {
     const c = column(this.scene.run, t);
-    for (const { gate, value, row } of this.#shown) if (!row.hidden) write(value, Number.isNaN(gate.mean[c]) ? "—" : signed(gate.mean[c].toFixed(2)));
+    for (const { gate, value, row } of this.#shown)
+      if (!row.hidden) write(value, Number.isNaN(gate.mean[c]) ? "—" : signed(gate.mean[c].toFixed(2)));
   }
   table() {
-    const { run } = this.scene, mean = run.gates[0].mean;
-    return [["t", ...run.gates.map(g => `mean of ${g.name}`)], ...Array.from(mean, (_, c) => [c * run.pool, ...run.gates.map(g => g.mean[c])])];
+    const { run } = this.scene,
+      mean = run.gates[0].mean;
+    return [
+      ["t", ...run.gates.map(g => `mean of ${g.name}`)],
+      ...Array.from(mean, (_, c) => [c * run.pool, ...run.gates.map(g => g.mean[c])]),
+    ];
   }
 }

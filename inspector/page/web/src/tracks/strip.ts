@@ -21,13 +21,19 @@ export class Strip implements Track {
   readonly above = svg("svg", { class: "lens", "aria-hidden": "true" }, svg("path"));
   readonly below = svg("svg", { class: "lens below", "aria-hidden": "true" }, svg("path"));
 
-  constructor(private scene: Scene, private shown: (from: number, to: number) => void, private moved: (t: number) => void) {
-    const { run } = scene, { row: box, name, plot, value } = row("strip", 18);
+  constructor(
+    private scene: Scene,
+    private shown: (from: number, to: number) => void,
+    private moved: (t: number) => void,
+  ) {
+    const { run } = scene,
+      { row: box, name, plot, value } = row("strip", 18);
     [this.#all, this.#value, this.#plot] = [new Time(run.T), value, plot];
     name.append(html("span", { class: "long" }, "whole "), "state");
     plot.append(this.#picture, this.#brush, this.#cursor);
     this.elements = [box];
-    const found = range([run.whole]) ?? [0, 0], low = Math.max(found[0], found[1] - DEEPEST);
+    const found = range([run.whole]) ?? [0, 0],
+      low = Math.max(found[0], found[1] - DEEPEST);
     this.#q = Uint8Array.from({ length: columns(run) }, (_, c) => level(run.whole.log(c), low, found[1]));
     this.#hear();
   }
@@ -39,8 +45,11 @@ export class Strip implements Track {
   }
   /** The part of time that the tracks below show. */
   frame(): void {
-    const { time } = this.scene, a = time.from * this.#all.step, b = time.to * this.#all.step;
-    this.#brush.style.transform = `translateX(${a}px)`; this.#brush.style.width = `${b - a}px`;
+    const { time } = this.scene,
+      a = time.from * this.#all.step,
+      b = time.to * this.#all.step;
+    this.#brush.style.transform = `translateX(${a}px)`;
+    this.#brush.style.width = `${b - a}px`;
     this.#brush.classList.toggle("whole", !time.zoomed);
     this.below.classList.toggle("whole", !time.zoomed);
     find(this.below, "path").setAttribute("d", `M${a},0C${a},7 0,5 0,12H${time.width}C${time.width},5 ${b},7 ${b},0Z`);
@@ -51,29 +60,51 @@ export class Strip implements Track {
   }
   /** The funnel from the drawing, which is as wide as the page's column, to the steps that it shows. */
   lens(first: number, count: number, left: number, right: number): void {
-    const one = this.#all.step, a = left + first * one, b = left + Math.min(this.#all.T, first + count) * one;
+    const one = this.#all.step,
+      a = left + first * one,
+      b = left + Math.min(this.#all.T, first + count) * one;
     const end = left + this.#all.width + right;
-    find(this.above, "path").setAttribute("d", `M0,0C0,9 ${a},5 ${a},16H${Math.max(b, a + 1)}C${Math.max(b, a + 1)},5 ${end},9 ${end},0Z`);
+    find(this.above, "path").setAttribute(
+      "d",
+      `M0,0C0,9 ${a},5 ${a},16H${Math.max(b, a + 1)}C${Math.max(b, a + 1)},5 ${end},9 ${end},0Z`,
+    );
   }
   table() {
     const { run } = this.scene;
-    return [["t", "norm of the gradient by the whole state"], ...Array.from({ length: columns(run) }, (_, c) => [c * run.pool, run.whole.at(c)])];
+    return [
+      ["t", "norm of the gradient by the whole state"],
+      ...Array.from({ length: columns(run) }, (_, c) => [c * run.pool, run.whole.at(c)]),
+    ];
   }
   /** Drag a range to see it; drag what is shown, or its ends, to move it; click to move the cursor. */
   #hear(): void {
-    const { time } = this.scene, step = (e: PointerEvent) => (e.clientX - this.#plot.getBoundingClientRect().left) / this.#all.step;
-    let start = 0, base: [number, number] = [0, 0], how = "";
+    const { time } = this.scene,
+      step = (e: PointerEvent) => (e.clientX - this.#plot.getBoundingClientRect().left) / this.#all.step;
+    let start = 0,
+      base: [number, number] = [0, 0],
+      how = "";
     this.#plot.addEventListener("pointerdown", e => {
-      e.stopPropagation(); this.#plot.setPointerCapture(e.pointerId);
-      start = step(e); base = [time.from, time.to];
+      e.stopPropagation();
+      this.#plot.setPointerCapture(e.pointerId);
+      start = step(e);
+      base = [time.from, time.to];
       const near = Math.max(6 / this.#all.step, 0);
-      how = !time.zoomed ? "new" : Math.abs(start - base[0]) < near ? "left" : Math.abs(start - base[1]) < near ? "right" : start > base[0] && start < base[1] ? "pan" : "new";
+      how = !time.zoomed
+        ? "new"
+        : Math.abs(start - base[0]) < near
+          ? "left"
+          : Math.abs(start - base[1]) < near
+            ? "right"
+            : start > base[0] && start < base[1]
+              ? "pan"
+              : "new";
       this.moved(Math.floor(start));
     });
     this.#plot.addEventListener("pointermove", e => {
       if (!e.buttons) return;
       e.stopPropagation();
-      const s = step(e), by = s - start;
+      const s = step(e),
+        by = s - start;
       if (Math.abs(by) * this.#all.step < 4) return;
       if (how === "pan") this.shown(base[0] + by, base[1] + by);
       else if (how === "left") this.shown(Math.min(s, base[1] - 8), base[1]);

@@ -5,7 +5,13 @@ import type { Run } from "../data";
 import type { Time } from "../time";
 
 /** What a track needs to know of the page. */
-export interface Scene { run: Run; runs: Run[]; time: Time; colours: Colours; still: boolean }
+export interface Scene {
+  run: Run;
+  runs: Run[];
+  time: Time;
+  colours: Colours;
+  still: boolean;
+}
 export interface Track {
   /** Title row and rows below it, in the order of the page. */
   elements: HTMLElement[];
@@ -17,9 +23,16 @@ export interface Track {
   table?(): (string | number)[][];
 }
 
-export interface Row { row: HTMLElement; name: HTMLElement; plot: HTMLElement; value: HTMLElement }
+export interface Row {
+  row: HTMLElement;
+  name: HTMLElement;
+  plot: HTMLElement;
+  value: HTMLElement;
+}
 export function row(kind: string, height: number): Row {
-  const name = html("div", { class: "name" }), plot = html("div", { class: "plot" }), value = html("div", { class: "value" });
+  const name = html("div", { class: "name" }),
+    plot = html("div", { class: "plot" }),
+    value = html("div", { class: "value" });
   plot.style.height = `${height}px`;
   return { row: html("div", { class: `track ${kind}` }, name, plot, value), name, plot, value };
 }
@@ -31,17 +44,27 @@ export function heading(title: string, note: string): { head: HTMLElement; legen
 }
 /** A swatch with a name and a number that follows the cursor. */
 export function chip(legend: HTMLElement, colour: string, name: string): HTMLElement {
-  const swatch = html("i"), value = html("b");
+  const swatch = html("i"),
+    value = html("b");
   swatch.style.background = `var(${colour})`;
   legend.append(html("span", { class: "chip" }, swatch, html("span", {}, name), value));
   return value;
 }
 /** Buttons of which one is pressed. */
-export function choice(names: string[], chosen: number, label: string, choose: (k: number) => void, words = (name: string) => name): HTMLElement {
+export function choice(
+  names: string[],
+  chosen: number,
+  label: string,
+  choose: (k: number) => void,
+  words = (name: string) => name,
+): HTMLElement {
   const buttons = names.map((name, k) => {
     const made = html("button", { type: "button", "aria-pressed": k === chosen, title: name }, words(name));
     made.setAttribute("aria-pressed", String(k === chosen));
-    made.addEventListener("click", () => { buttons.forEach((b, i) => b.setAttribute("aria-pressed", String(i === k))); choose(k); });
+    made.addEventListener("click", () => {
+      buttons.forEach((b, i) => b.setAttribute("aria-pressed", String(i === k)));
+      choose(k);
+    });
     return made;
   });
   return html("span", { class: "choice", role: "group", "aria-label": label }, ...buttons);
@@ -54,10 +77,22 @@ export const canvas = (label: string) => html("canvas", { role: "img", "aria-lab
  * Rows of bytes over time, a column a pixel: where several steps share a pixel, the largest or the mean of them is shown,
  * so that nothing is left out by chance.
  */
-export function heat(onto: HTMLCanvasElement, q: Uint8Array, rows: number, columns: number, pool: number, time: Time, ramp: Ramp, largest: boolean): void {
+export function heat(
+  onto: HTMLCanvasElement,
+  q: Uint8Array,
+  rows: number,
+  columns: number,
+  pool: number,
+  time: Time,
+  ramp: Ramp,
+  largest: boolean,
+): void {
   const width = Math.max(1, Math.round(time.width * Math.min(2, devicePixelRatio || 1)));
-  onto.width = width; onto.height = rows;
-  const context = onto.getContext("2d")!, image = context.createImageData(width, rows), pixels = new Uint32Array(image.data.buffer);
+  onto.width = width;
+  onto.height = rows;
+  const context = onto.getContext("2d")!,
+    image = context.createImageData(width, rows),
+    pixels = new Uint32Array(image.data.buffer);
   const each = time.span / width;
   for (let x = 0; x < width; x++) {
     const first = Math.min(columns - 1, Math.floor((time.from + x * each) / pool));
@@ -66,8 +101,15 @@ export function heat(onto: HTMLCanvasElement, q: Uint8Array, rows: number, colum
     for (let r = 0; r < rows; r++) {
       let v = q[r * columns + first];
       if (many) {
-        let sum = 0, count = 0;
-        for (let c = first; c <= last; c++) { const w = q[r * columns + c]; if (w) { sum = largest ? Math.max(sum, w) : sum + w; count++; } }
+        let sum = 0,
+          count = 0;
+        for (let c = first; c <= last; c++) {
+          const w = q[r * columns + c];
+          if (w) {
+            sum = largest ? Math.max(sum, w) : sum + w;
+            count++;
+          }
+        }
         v = largest ? sum : count ? Math.round(sum / count) : 0;
       }
       pixels[r * width + x] = ramp[v];
