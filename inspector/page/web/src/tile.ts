@@ -7,7 +7,8 @@ import { fromLog, subscript, within } from "./text";
 
 const CORNER = 7,
   LETTER = 7,
-  FAR = 2e4;
+  FAR = 2e4,
+  BESIDE = 220;
 
 export interface Drawn {
   group: SVGGElement;
@@ -69,6 +70,13 @@ const crossed = (tile: Tile, left: number, right: number, top: number, bottom: n
 /** What stands left of the first timestep, or right of the last. */
 export function drawEnds(ends: Ends, low: number, high: number): SVGGElement {
   const group = svg("g", { class: "outside" });
+  // Beyond a state in which the run begins there is nothing, whatever the lines of this step come from in others.
+  for (const { key, x, y, w } of ends.shapes)
+    if (key.endsWith(".initial")) {
+      group.append(svg("rect", { class: "blank", x: x < 0 ? x - FAR : x, y: y - 8, width: FAR, height: 16 }));
+      const edge = x < 0 ? x - w / 2 - FAR : x + w / 2;
+      group.append(svg("rect", { class: "blank", x: edge, y: y - BESIDE, width: FAR, height: BESIDE }));
+    }
   for (const line of ends.lines) {
     const made = svg(
       "g",
@@ -79,8 +87,10 @@ export function drawEnds(ends: Ends, low: number, high: number): SVGGElement {
     group.append(made);
   }
   for (const shape of ends.shapes) {
-    if (shape.x < 0)
-      group.append(svg("rect", { class: "blank", x: shape.x - 600, y: shape.y - 8, width: 600, height: 16 }));
+    if (shape.key.endsWith(".initial"))
+      group.append(
+        svg("rect", { class: "blank", x: shape.x - (shape.x < 0 ? 600 : 0), y: shape.y - 8, width: 600, height: 16 }),
+      );
     group.append(drawShape(shape, [], -1, -1, []));
   }
   return group;
