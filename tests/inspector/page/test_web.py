@@ -25,7 +25,8 @@ def test_the_script_is_built_from_its_sources_to_the_same_bytes(node_modules: Pa
     shutil.copytree(WEB, web, ignore=shutil.ignore_patterns("node_modules", "dist"))
     (web / "node_modules").symlink_to(node_modules)
     subprocess.run(["node", "node_modules/typescript/bin/tsc"], cwd=web, check=True, timeout=300)
-    subprocess.run(["node", "node_modules/prettier/bin/prettier.cjs", "--check", "src"], cwd=web, check=True, timeout=300)
+    prettier = "node_modules/prettier/bin/prettier.cjs"
+    subprocess.run(["node", prettier, "--check", "src"], cwd=web, check=True, timeout=300)
     subprocess.run(["node", "build.mjs", "dist", "--metafile"], cwd=web, check=True, timeout=300)
     for name in ("page.js", "widget.js"):
         assert (web / "dist" / name).read_bytes() == (WEB / "dist" / name).read_bytes(), f"{name}: run node build.mjs"
