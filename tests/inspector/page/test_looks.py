@@ -12,6 +12,7 @@ from PIL import Image
 
 import inspector
 import tinygrad_rnn as tg
+from tests.marks import slow_unless
 
 from .conftest import Open, frames
 
@@ -80,7 +81,7 @@ def overlaps(page: Any) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("width", [1300, pytest.param(800, marks=pytest.mark.slow), 390])
+@pytest.mark.parametrize("width", slow_unless([1300], [1300, 800, 390]))
 def test_no_two_texts_lie_on_one_another(width: int, visit: Open, page_of_two: Path) -> None:
     page = visit(page_of_two, "#run=lstm&t=9", width=width)
     for key in ("]", "l", "End", "Home"):

@@ -68,6 +68,7 @@ def test_it_follows_the_notebook_and_the_notebook_it(widget: Any) -> None:
     until(widget, "model.values.run === 'lstm'")
 
 
+@pytest.mark.slow
 def test_keys_are_heard_inside_only(widget: Any) -> None:
     before = widget.locator(".where").text_content()
     widget.evaluate("document.body.focus()")
@@ -80,6 +81,7 @@ def test_keys_are_heard_inside_only(widget: Any) -> None:
     assert widget.locator(".where").text_content() != before
 
 
+@pytest.mark.slow
 def test_sliders_ask_and_show_the_newest_answer(widget: Any) -> None:
     slider = widget.locator("#whatif input").first
     slider.fill("1.3")
@@ -107,6 +109,7 @@ def test_sliders_ask_and_show_the_newest_answer(widget: Any) -> None:
     assert widget.locator("#whatif output").first.text_content() == "no such gate"
 
 
+@pytest.mark.slow
 def test_it_leaves_no_listener(widget: Any) -> None:
     widget.evaluate("leave()")
     assert widget.evaluate("[...model.heard.values()].flat().length") == 0

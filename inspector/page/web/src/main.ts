@@ -101,7 +101,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
       layer,
       (from, to) => {
         time.show(from, to);
-        redraw();
+        later();
       },
       t => rest(t),
     );
@@ -158,11 +158,18 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   }
   function redraw(): void {
     for (const track of views.tracks) track.draw();
+    stale = false;
     paint();
+  }
+  /** The same with the next frame, however often it is asked for until then. */
+  function later(): void {
+    stale = true;
+    move(time.t, swept, sparks);
   }
 
   // ------------------------------------------------------------------------------------------------ the cursor
-  let frame = 0,
+  let stale = false,
+    frame = 0,
     quiet = 0;
   function move(to: number, sweeping = false, lit = false): void {
     time.t = time.clamp(to);
@@ -170,7 +177,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     sparks = lit && !still.matches;
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      paint();
+      (stale ? redraw : paint)();
     });
   }
   /** Moves it by hand: whatever plays, stops. */
@@ -209,12 +216,13 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   /** What can wait until the cursor rests. */
   function settle(): void {
     const { t } = time;
-    if (!play.running && !stage.on && !wiring.inside && quietly) say(spoken(run, t));
-    quietly = true;
+    const here = `${run.key} ${t}`;
+    if (!play.running && !stage.on && !wiring.inside && here !== heard) say(spoken(run, t));
+    heard = here;
     if (address) writeAddress(run, t, level, stage.on);
     moved?.(t, run.key);
   }
-  let quietly = false;
+  let heard = "";
   cell.onselect = () => {
     const found = cell.series();
     views.decay.pick(found?.norms ?? null);
@@ -263,11 +271,11 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     show: () => show(level + 1),
     zoom: (by, about) => {
       time.zoom(by, about);
-      redraw();
+      later();
     },
     whole: () => {
       time.show(0, run.T);
-      redraw();
+      later();
     },
     dark,
     play,
@@ -303,6 +311,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   wished();
   watch.observe(timed);
   if (opens === "lecture" && !stage.on && !location.hash) stage.toggle();
+  heard = `${run.key} ${time.t}`;
   root.classList.add("ready");
 
   return {

@@ -64,7 +64,7 @@ function download(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-const HIDDEN = ".take,.sr,.brush,.choice,button,.hit,.flow,title";
+const HIDDEN = ".take,.veil,.sr,.brush,.choice,button,.hit,.flow,title";
 /** An element and all in it, as they are styled and where they stand. */
 function copy(element: Element, pen: Pen, dx: number, dy: number): void {
   if (element.matches(HIDDEN)) return;
@@ -77,7 +77,7 @@ function copy(element: Element, pen: Pen, dx: number, dy: number): void {
   if (element instanceof HTMLCanvasElement) pen.image(element, box.left + dx, box.top + dy, box.width, box.height);
   else if (
     element instanceof HTMLElement &&
-    !/, 0\)$|^transparent$/.test(css.backgroundColor) &&
+    !/^rgba\(.*, 0\)$|^transparent$/.test(css.backgroundColor) &&
     box.width &&
     box.height
   )
