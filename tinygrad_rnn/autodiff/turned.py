@@ -8,6 +8,7 @@ that nobody writes to, as those of Tensors, and that are no views of others.
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,20 @@ def turned(array: Array) -> Array:
     key = id(array)
     known = _copies.get(key)
     if known is None:
-        _copies[key] = weakref.ref(array, lambda _: _copies.pop(key, None)), None
+        _copies[key] = weakref.ref(array, partial(_forget, _copies, key)), None
         return array.T
     itself, copy = known
     if copy is None:
         copy = np.ascontiguousarray(array.T)
         _copies[key] = itself, copy
         back = id(copy)
-        _origins[back] = weakref.ref(copy, lambda _: _origins.pop(back, None)), itself
+        _origins[back] = weakref.ref(copy, partial(_forget, _origins, back)), itself
     return copy
+
+
+def _forget(known: dict[int, Any], key: int, _: object) -> None:
+    """An array is gone; also when the interpreter ends, in which names of this module may be gone before."""
+    known.pop(key, None)
 
 
 def unturned(array: Array) -> Array:
