@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +25,7 @@ def pull_back(output: Any, cotangent: Any, wanted: Sequence[Any] | None = None) 
     """The cotangents that :func:`~tinygrad_rnn.autodiff.sweep.sweep` yields at `wanted`, bit for bit.
 
     A loop of its own: all that a sweep tells of a node (its edges, edits, whose scope) costs more than the rules of a
-    small cell do. What only a sweep can do, anomalies and values inside others, is left to it.
+    small cell do. What only a sweep can do, anomalies and values inside others that are no runs, is left to it.
 
     Parameters
     ----------
@@ -39,15 +39,23 @@ def pull_back(output: Any, cotangent: Any, wanted: Sequence[Any] | None = None) 
     list of (node, cotangent)
         Newest node first; those alone to which a path leads. A cotangent may be :class:`~.cotangent.Lazy`.
     """
-    keys = {node.id for node in wanted or ()}
-    if context.get().anomaly or any([node.op is not None and node.op.inner for node in wanted or ()]):  # noqa: C419
+    inside = _by_run(wanted or ())
+    if context.get().anomaly or inside is None:
         return _swept(output, cotangent, wanted)
+    ends = wanted
+    if wanted is not None and inside:
+        ends = [_whole(node) if node.op is not None and node.op.inner else node for node in wanted]
+    keys = {node.id for node in wanted or () if node.op is None or not node.op.inner}
     with without_collections():
-        nodes = _on_the_way(output, wanted, keys)
-        return _pull(nodes, output, cotangent, keys, every_leaf=wanted is None) if output.id in nodes else []
+        nodes = _on_the_way(output, ends, keys)
+        if output.id not in nodes:
+            return []
+        return _pull(nodes, output, cotangent, keys, inside, every_leaf=wanted is None)
 
 
-def _pull(nodes: Waiting, output: Any, cotangent: Any, keys: set[int], every_leaf: bool) -> list[tuple[Any, Any]]:
+def _pull(
+    nodes: Waiting, output: Any, cotangent: Any, keys: set[int], inside: Mapping[int, Sequence[Any]], every_leaf: bool
+) -> list[tuple[Any, Any]]:
     nodes[output.id][1].append(cotangent)
     found, kind, look, take = [], type(output), nodes.get, nodes.pop
     joints: Joints = []
@@ -57,9 +65,12 @@ def _pull(nodes: Waiting, output: Any, cotangent: Any, keys: set[int], every_lea
             continue
         op = node.op
         if isinstance(op, Recurrent):
-            g = _through_run(node, parts, kind, nodes)
+            values = inside.get(key, ())
+            g, cotangents = _through_run(node, parts, kind, nodes, values)
             if key in keys:
                 found.append((node, g))
+            parts = [value.op.read(value, cotangents, None) for value in values]
+            found += [pair for pair in zip(values, parts, strict=True) if pair[1] is not None]
             continue
         g = parts[0] if len(parts) == 1 else accumulate(parts, joints)
         if op is None:
@@ -115,13 +126,29 @@ def _through_many(node: Any, g: Any, kind: Any, nodes: Waiting) -> None:
             entry[1].append(part)
 
 
-def _through_run(node: Any, parts: list[Any], kind: Any, nodes: Waiting) -> Any:
-    """A whole run, which knows how its cotangents move; its own."""
+def _through_run(node: Any, parts: list[Any], kind: Any, nodes: Waiting, inner: Sequence[Any]) -> tuple[Any, Any]:
+    """A whole run, which knows how its cotangents move; its own, and those inside."""
     live = [k for k, operand in enumerate(node.inputs) if type(operand) is kind and operand.id in nodes]
-    total, _, edges = node.op.pull(node, parts, live, (), False)
+    total, cotangents, edges = node.op.pull(node, parts, live, inner, False)
     for k, part in edges:
         nodes[node.inputs[k].id][1].append(part)
-    return total
+    return total, cotangents
+
+
+def _by_run(wanted: Sequence[Any]) -> dict[int, list[Any]] | None:
+    """The wanted values that lie inside runs, by the ids of those; None if any lies inside something else."""
+    found: dict[int, list[Any]] = {}
+    for node in wanted:
+        if node.op is not None and node.op.inner:
+            whole = _whole(node)
+            if not isinstance(getattr(whole, "op", None), Recurrent):
+                return None
+            found.setdefault(whole.id, []).append(node)
+    return found
+
+
+def _whole(value: Any) -> Any:
+    return value.inputs[value.op.within]
 
 
 def _on_the_way(output: Any, wanted: Sequence[Any] | None, keys: set[int]) -> Waiting:

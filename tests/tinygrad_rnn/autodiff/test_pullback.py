@@ -72,6 +72,24 @@ def test_at_the_states_of_a_padded_batch_and_of_a_run_that_is_one_node(compiled:
     assert compiled == any(isinstance(node.op, Recurrent) for node in ancestors([loss]))
 
 
+@pytest.mark.parametrize("options", [{}, {"lengths": [3, 5]}, {"reverse": True, "truncate": 2}], ids=str)
+@pytest.mark.parametrize("checkpoint", [None, 2])
+def test_at_what_lies_inside_compiled_runs(options: Any, checkpoint: Any) -> None:
+    cell = tg.compile(tg.cells.LSTMCell(3, 4, seed=0), backend="numpy", checkpoint=checkpoint)
+    x = np.random.default_rng(0).normal(size=(5, 2, 3))
+    first = tg.unroll(cell, x, **options)
+    second = tg.unroll(cell, x, first.final_state)
+    loss = tg.sum(second.outputs[-1] * first.outputs[2] + second.states[1].c)
+    gates = [run.names[name, t] for run in (first, second) for name in ("f", "c") for t in (0, 2, 4)]
+    tapes = [run.tape for run in (first, second) if checkpoint is None]
+    for wanted in (gates, [*gates, *cell.parameters()], [second.outputs[-1]], [*tapes, first.outputs[2]]):
+        expect_the_same(loss, wanted, wanted)
+    for unread in (second.states[3].h, tg.unroll(cell, x).states[0].h):
+        expect_the_same(loss, [unread, *cell.parameters()], [unread, *cell.parameters()])
+    rows = [first.inputs[1], first.states[0].h]
+    expect_the_same(loss, rows, rows)
+
+
 def test_an_operand_without_a_rule_passes_nothing_on() -> None:
     x = tg.tensor([0.5, 2.0], requires_grad=True)
     chosen = tg.where(x, x * 2.0, tg.floor(x))
