@@ -77,8 +77,8 @@ class Linear(Parametrised):
         rng = np.random.default_rng(seed)
         fill = uniform(1.0 / np.sqrt(input_size)) if init is None else init
         self.input_size, self.output_size = input_size, output_size
-        self.weight = Tensor(np.asarray(fill((output_size, input_size), rng), dtype=dtype), True, "weight")
-        self.bias = Tensor(np.asarray(fill((output_size,), rng), dtype=dtype), True, "bias") if bias else None
+        self.weight = Tensor(np.array(fill((output_size, input_size), rng), dtype=dtype), True, "weight")
+        self.bias = Tensor(np.array(fill((output_size,), rng), dtype=dtype), True, "bias") if bias else None
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         yield "weight", self.weight
