@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from tinygrad_rnn import Tensor, files
+from tinygrad_rnn.autodiff.collector import without_collections
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .formats import Fit, writer_of
@@ -192,18 +193,19 @@ def draw(
     1
     """
     _room(width)
-    drawn = picture(
-        run,
-        level=level,
-        trace=trace,
-        steps=steps,
-        fold=fold,
-        values=values,
-        equations=equations,
-        backward=backward,
-        decay=decay,
-        highlight=highlight,
-    )
+    with without_collections():
+        drawn = picture(
+            run,
+            level=level,
+            trace=trace,
+            steps=steps,
+            fold=fold,
+            values=values,
+            equations=equations,
+            backward=backward,
+            decay=decay,
+            highlight=highlight,
+        )
     return Drawing(drawn, width)
 
 

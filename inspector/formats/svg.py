@@ -9,7 +9,10 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from html import escape
+
+from tinygrad_rnn.autodiff.collector import without_collections
 
 from ..picture import theme
 from ..picture.picture import Band, Frame, Line, Picture, Shape
@@ -97,18 +100,20 @@ def to_svg(picture: Picture) -> str:
         f'<g id="graph0" class="graph" transform="translate({-left:.2f} {top:.2f})">',
         f'<polygon fill="{theme.PAPER.lower()}" stroke="none" points="{backdrop}"/>',
     ]
-    for frame in picture.frames:
-        parts += _frame(frame)
-    for band in picture.bands:
-        parts += _band(band)
-    for line in picture.lines:
-        parts += _line(line)
-    for shape in picture.shapes:
-        if shape.kind != "point":
-            parts += _shape(shape, picture.gates)
+    with without_collections():
+        for frame in picture.frames:
+            parts += _frame(frame)
+        for band in picture.bands:
+            parts += _band(band)
+        for line in picture.lines:
+            parts += _line(line)
+        for shape in picture.shapes:
+            if shape.kind != "point":
+                parts += _shape(shape, picture.gates)
     return "\n".join([*parts, "</g>", "</svg>", ""])
 
 
+@lru_cache(maxsize=4096)
 def _text(value: str) -> str:
     """User text that is shown and never obeyed."""
     return escape(visible(value, "\n"), quote=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -27,8 +27,8 @@ class Canvas:
     ----------
     picture : Picture
     ink : Ink
-    notes : mapping
-        Tooltips by node index.
+    note_of : callable
+        What the tooltip of a node says.
     outputs : dict
         Node index of an output to the id, centre and radius of the circle that shows it.
     shown : dict
@@ -45,7 +45,7 @@ class Canvas:
 
     picture: Picture
     ink: Ink
-    notes: Mapping[int, str] = field(default_factory=dict)
+    note_of: Callable[[Node], str] = lambda node: ""
     outputs: dict[int, tuple[str, float, float, float]] = field(default_factory=dict)
     shown: dict[int, tuple[str, float, float]] = field(default_factory=dict)
     columns: dict[int, float] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Canvas:
 
     def note(self, node: Node | None) -> str:
         """The tooltip of a node."""
-        return "" if node is None else self.notes.get(node.index, "")
+        return "" if node is None else self.note_of(node)
 
     def value(
         self,

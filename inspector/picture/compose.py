@@ -99,9 +99,12 @@ def _canvas(scene: Scene, highlight: Iterable[tuple[int, int]], values: bool) ->
     words = description(scene.runs, scene.level, forward, norms)
     ink = Ink(scene.norms, scene.edges(), valued=scene.nodes() if values else (), highlight=highlight)
     drawn: set[int | None] = {None, *(t for steps in scene.shown for t in steps)}
-    nodes = [node for node in scene.graph.nodes if scene.timesteps.get(node.index) in drawn]
-    notes = {node.index: _note(node, trace) for node in nodes}
-    return Canvas(Picture(scene.title, gates=scene.gates, words=words), ink, notes)
+    timesteps = scene.timesteps
+
+    def note(node: Node) -> str:
+        return _note(node, trace) if timesteps.get(node.index) in drawn else ""
+
+    return Canvas(Picture(scene.title, gates=scene.gates, words=words), ink, note)
 
 
 def _note(node: Node, trace: GradientTrace | None) -> str:
