@@ -112,7 +112,7 @@ class Line:
     label_at: tuple[float, float] | None = None
     norm: float | None = None
     cut: bool = False
-    edge: tuple[int, int] | None = None
+    edge: tuple[int, int] | None = field(default=None, compare=False)  # it is drawn alike whatever its Tensors' ids
     use: Literal["", "ribbon", "chart", "legend"] = ""
 
 

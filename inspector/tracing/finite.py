@@ -163,9 +163,7 @@ def _came_from(value: Tensor, names: Names, leaves: Leaves) -> NotFinite:
     brought = _brought(way, leaves)
     if brought is None:
         return NotFinite(kind_of(origin.data), "value", origin.timestep, _leads_to(origin, way, names), _name(origin))
-    readers = [
-        node for node in way if node.op is not None and not any(np.may_share_memory(node.data, v) for v in node.values)
-    ]
+    readers = [node for node in way if node.op is not None and node.op.kind != "view"]
     reader = next(iter(readers), way[-1])
     source, name, array = brought
     return NotFinite(

@@ -141,6 +141,8 @@ CALLS: dict[str, Call] = {
     ],
     "figure": lambda t, path: inspector.figure(t.run, t.loss, path),
     "report": lambda t, path: inspector.report(t.run, t.loss, path.with_suffix(".html")),
+    "lecture": lambda t, path: inspector.lecture(t.run, t.loss, path.with_suffix(".html")),
+    "explore": lambda t, path: explored(t),
     "export": lambda t, path: inspector.export(t.run, path.with_suffix(".json"), trace=t, steps=slice(0, 2)),
     "compare_graphs": lambda t, path: inspector.compare_graphs(t.run, t.run),
     "equations": lambda t, path: inspector.equations(t.run),
@@ -158,6 +160,14 @@ CALLS: dict[str, Call] = {
 """How those are called that take more, or something else, than a run and a loss; they are given a trace, and a
 path for their picture.
 """
+
+
+def explored(found: inspector.GradientTrace) -> str:
+    """The data that a widget is given."""
+    pytest.importorskip("anywidget", reason="anywidget is not installed")
+    data: str = inspector.explore(found.run, found.loss).data
+    return data
+
 
 SILENT = {
     "compare_graphs",
@@ -247,7 +257,8 @@ def test_every_public_function(name: str, kind: str, tmp_path: Path) -> None:
     [
         name
         for name in FUNCTIONS
-        if name not in SILENT and name not in ("draw", "render", "figure", "report", "plot_snapshots", "export")
+        if name not in SILENT
+        and name not in ("draw", "render", "figure", "report", "lecture", "explore", "plot_snapshots", "export")
     ],
 )
 def test_every_analysis_of_a_state_that_overflows(name: str, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ DRAWN = [
     "graph --level cell",
     "figure",
     "report",
+    "lecture",
     "map",
     "spectrum",
     "spectrum --lyapunov",

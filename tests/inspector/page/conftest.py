@@ -34,9 +34,9 @@ def adding(cell: tg.Cell, steps: int) -> tuple[tg.Run, tg.Tensor]:
     return run, (run.outputs[-1] ** 2).sum()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, as it is installed on the machine."""
+    """Chromium, as it is installed on the machine; not for longer, since Playwright keeps an event loop running."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="pages are opened with Playwright: pip install playwright"
     )

@@ -79,7 +79,7 @@ def test_every_variable_of_the_style_is_set_somewhere() -> None:
 
 def test_files_are_short_enough_to_read() -> None:
     for file in SOURCES:
-        assert len(file.read_text(encoding="utf-8").splitlines()) <= 340, file.name
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 350, file.name
 
 
 def test_continuous_integration_has_node() -> None:

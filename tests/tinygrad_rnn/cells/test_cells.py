@@ -60,7 +60,10 @@ def test_on_arrays_a_cell_is_plain_inference(name: str, data: st.DataObject) -> 
     plain = cell(drawn.inputs[0], drawn.state)
     for r, a in zip(recorded, plain, strict=True):
         assert type(a) is np.ndarray
-        np.testing.assert_array_equal(r.data, a)
+        few = (
+            16 * np.finfo(a.dtype).eps
+        )  # a weight that is turned once lies otherwise, and BLAS adds up in another order
+        np.testing.assert_allclose(r.data, a, rtol=few, atol=few)
 
 
 @every_cell
