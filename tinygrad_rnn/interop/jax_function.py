@@ -1,0 +1,102 @@
+"""The way out to JAX: any cell of ours as a pure function, its step traced and carried out by ``lax.scan``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..compiler.compiled import CompiledEnsemble, uncompiled
+from ..recurrent.cell import Cell
+from ..recurrent.stacks import Bidirectional, Stacked
+from ..recurrent.states import leaves_of
+from ..recurrent.unroll import unroll
+from .refusal import UnsupportedError
+from .step_recipe import Library, recipe_of_start, recipe_of_step, tree_of
+
+__all__ = ["to_jax"]
+
+
+def to_jax(cell: Cell | Stacked | Bidirectional) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """A cell as a pure function of JAX and its parameters: the same numbers and gradients.
+
+    The step is traced and carried out in JAX's operations inside ``lax.scan``, so that nothing of this engine runs in
+    it: ``jit``, ``grad`` of any order, ``vmap`` and sharding over devices work as with any other function. Outputs and
+    states are compared with the cell's before it is given back.
+
+    Parameters
+    ----------
+    cell : Cell, Bidirectional or Stacked
+        A built-in one or one of your own, compiled or not.
+
+    Returns
+    -------
+    apply : function
+        ``apply(params, x, state=None) -> (outputs, state)``: x (T, batch, input_size), outputs
+        (T, batch, hidden_size), and the state as plain tuples in the order of ``state_names``: of a stack a tuple of
+        its layers', of two directions a pair.
+    params : dict of str to jax.Array
+        By the names of the cell's ``state_dict``, which loads them back: ``cell.load_state_dict(params)``. In float32
+        unless ``jax_enable_x64`` is set and the cell is in float64; the function runs in the precision that they have.
+
+    Raises
+    ------
+    TypeError
+        If `cell` is no cell.
+    UnsupportedError
+        If a step cannot be traced, because it looks at numbers; if a primitive of its own has no counterpart in JAX
+        (the message has the line); or if it draws random numbers.
+    ImportError
+        If JAX is not installed.
+
+    Examples
+    --------
+    >>> import tinygrad_rnn as tg
+    >>> apply, params = tg.to_jax(tg.cells.GRUCell(3, 4))  # doctest: +SKIP
+    >>> outputs, (h,) = jax.jit(apply)(params, jnp.zeros((10, 2, 3)))  # doctest: +SKIP
+    """
+    if not isinstance(cell, (Cell, Stacked, Bidirectional)):
+        raise TypeError(f"to_jax: cell must be a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
+    try:
+        import jax.numpy as jnp
+    except ImportError:
+        raise ImportError("to_jax: JAX is not installed: pip install tinygrad-rnn[jax]") from None
+    from .jax_network import Network
+    from .jax_ops import JAX
+
+    if isinstance(cell, CompiledEnsemble):
+        raise UnsupportedError("to_jax: an ensemble is many cells; give one of its members")
+    library, plain = Library("to_jax", "JAX", JAX), uncompiled(cell)
+    names = {parameter.id: name for name, parameter in plain.named_parameters()}
+    singles: list[Cell] = []
+    tree = tree_of(plain, singles)
+    makings = [
+        (partial(recipe_of_start, library, one, names), partial(recipe_of_step, library, one, names)) for one in singles
+    ]
+    frozen = frozenset(name for name, parameter in plain.named_parameters() if not parameter.requires_grad)
+    apply = Network(repr(plain), plain.input_size, plain.dtype, tree, makings, frozen)
+    params = {name: jnp.asarray(parameter.data) for name, parameter in plain.named_parameters()}
+    _verify(plain, apply, params)
+    return apply, params
+
+
+def _verify(cell: Any, apply: Any, params: dict[str, Any]) -> None:
+    """Compare outputs and final states with the cell's own."""
+    rng = np.random.default_rng(0)
+    for batch in (1, 3):
+        x = rng.normal(size=(4, batch, cell.input_size)).astype(cell.dtype)
+        with np.errstate(all="ignore"):
+            run = unroll(cell, x)
+        outputs, state = apply(params, x)
+        close = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-4}.get(str(outputs.dtype), 1e-9)
+        ours = [run.stacked, *leaves_of((run.final_state,))]
+        theirs = [np.asarray(value, np.float64) for value in (outputs, *leaves_of((state,)))]
+        for own, found in zip(ours, theirs, strict=True):
+            if own.shape != found.shape or not np.allclose(own.data, found, close, close, equal_nan=True):
+                off = float(np.max(np.abs(own.data - found))) if own.shape == found.shape else float("inf")
+                raise UnsupportedError(
+                    f"to_jax: {cell!r} gives other numbers in JAX, by up to {off:.2g} for a batch of {batch};"
+                    " does its step draw random numbers or count its calls?"
+                )
