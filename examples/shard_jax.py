@@ -40,8 +40,8 @@ def main() -> None:
     ours = tg.grad((run.outputs[-1] ** 2).mean(), cell.parameters())
     print(f"{len(jax.devices())} devices, {BATCH // len(jax.devices())} sequences each")
     largest = 0.0
-    for own, (name, value) in zip(ours, sharded.items(), strict=True):
-        difference = float(np.abs(own.data - np.asarray(value)).max() / np.abs(own.data).max())
+    for own, name in zip(ours, params, strict=True):
+        difference = float(np.abs(own.data - np.asarray(sharded[name])).max() / np.abs(own.data).max())
         largest = max(largest, difference)
         print(f"  {name:10} {difference:.1e} of the largest entry")
     assert largest < 1e-4, "the devices disagree"

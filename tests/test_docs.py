@@ -55,6 +55,10 @@ def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         pytest.importorskip("numba", reason="compiled loops need pip install tinygrad-rnn[compile]")
     if name.rpartition(".")[2] in ("torch_network", "torch_ops", "torch_step"):
         pytest.importorskip("torch", reason="modules of PyTorch need pip install tinygrad-rnn[torch]")
+    if name.rpartition(".")[2] in ("jax_network", "jax_ops"):
+        pytest.importorskip("jax", reason="functions of JAX need pip install tinygrad-rnn[jax]")
+    if name == "inspector.page.widget":
+        pytest.importorskip("anywidget", reason="the widget needs pip install tinygrad-rnn[notebook]")
     module = importlib.import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert failed == 0, f"{failed} examples in the docstrings of {name} do not give what they show"
@@ -65,6 +69,8 @@ def test_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """The blocks of a page run in order, in one namespace, in an empty folder."""
     if "import torch\n" in blocks(page):
         pytest.importorskip("torch", reason="the page is about PyTorch models: pip install torch")
+    if "import jax\n" in blocks(page):
+        pytest.importorskip("jax", reason="the page is about JAX: pip install jax")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     run(page, tmp_path)
