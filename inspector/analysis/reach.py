@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ from .loss_steps import LossSteps
 
 Array = npt.NDArray[np.float64]
 
-__all__ = ["Reach", "reach"]
+__all__ = ["Reach", "reach", "reach_of"]
 
 _LEVELS = {"1/e": math.exp(-1), "1 %": 0.01}
 
@@ -293,6 +293,34 @@ def reach(run: Run, loss: Tensor) -> Reach:
         ),
         not_finite=trace(run, loss).not_finite,
     )
+
+
+@np.errstate(all="ignore")
+def reach_of(parts: LossSteps, name: str, read: Sequence[int]) -> tuple[Array, Array]:
+    """The rows of the map of one state for some loss steps, and their horizons at 1 %: of thousands of steps the whole
+    map would not fit into memory.
+    """
+    matrix = _rows_of(parts, name, read, parts.each())
+    if not np.isfinite(matrix).all():
+        matrix = _rows_of(parts, name, read, parts.each_apart())
+    horizon = np.full(len(read), np.nan)
+    for k, (s, row) in enumerate(zip(read, matrix, strict=True)):
+        lagged = row[s:] if parts.backward[parts.names.index(name)] else row[s::-1]
+        if 0 < lagged.max() < np.inf:
+            horizon[k] = _fallen(lagged / lagged.max(), _LEVELS["1 %"])
+    return matrix, horizon
+
+
+def _rows_of(parts: LossSteps, name: str, read: Sequence[int], pieces: Iterable[tuple[slice, Any]]) -> Array:
+    matrix, place = np.zeros((len(read), parts.steps)), np.full(parts.steps, -1)
+    place[list(read)] = range(len(read))
+    for rows, piece in pieces:
+        wanted = np.flatnonzero(place[rows] >= 0)
+        if parts.names[piece.name] == name and len(wanted):
+            gradient = piece.gradient[wanted].astype(np.float64, copy=False)
+            cells = place[rows][wanted], piece.t
+            matrix[cells] = np.hypot(matrix[cells], norms(gradient.reshape(len(wanted), -1)))
+    return matrix
 
 
 def _by_loss_step(

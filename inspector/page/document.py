@@ -19,18 +19,19 @@ from tinygrad_rnn.recurrent.unroll import Run
 from ..algebra.equations import Highway, equations
 from ..analysis.diagnose import Diagnosis, diagnose
 from ..analysis.loss_steps import LossSteps
-from ..analysis.reach import reach
+from ..analysis.reach import reach_of
 from ..analysis.shares import LOSS, shares
+from ..analysis.trials import whole_norms
 from ..analysis.weights import steps_for
 from ..picture.curve_styles import Style, styles
 from ..picture.theme import gate_label
 from ..text import visible
 from ..tracing.names import gates_of
 from ..tracing.replay import recorded
-from ..tracing.trace import GradientTrace, trace
+from ..tracing.trace import GradientTrace, norms, trace
 from ..tracing.values import parts_of, recorded_values
 from .packing import finite, pack_floats, pack_levels, pack_norms, pooled
-from .sliders import sliders_of, whole
+from .sliders import sliders_of
 from .theme_css import hue_of
 from .tile import level_of
 
@@ -130,7 +131,7 @@ class _Facts:
             },
             "curves": {visible(name): list(style) for name, style in self._styles.items()},
             "verdict": self._verdict(),
-            "whole": self._norms(whole(self.trace)),
+            "whole": self._norms(whole_norms(self.trace)),
             "norms": {visible(name): self._norms(self.trace.norm(name)) for name in self.trace.names},
             "gates": self._gates(),
             "weights": self._weights(),
@@ -171,7 +172,7 @@ class _Facts:
 
     def _verdict(self) -> dict[str, Any]:
         found = self.diagnosis
-        every = np.sqrt(sum(np.square(self.trace.parameter_norm(name)) for name in self.trace.parameters))
+        every = [self.trace.parameter_norm(name) for name in self.trace.parameters]
         return {
             "kind": found.verdict,
             "text": visible(found.finding),
@@ -179,7 +180,7 @@ class _Facts:
             "remedies": [visible(str(remedy)) for remedy in found.remedies],
             "kept": finite(found.kept),
             "halfLife": finite(found.half_life),
-            "steps90": steps_for(every, 0.9) if self.trace.parameters else None,
+            "steps90": steps_for(norms(np.stack(every, axis=1)), 0.9) or None if every else None,
             "state": visible(found.state),
         }
 
@@ -244,11 +245,10 @@ class _Facts:
             read = range(every - 1, self.steps, every) if every > 1 else range(self.steps)
             loss = reduce(operator.add, ((self.run.outputs[s] ** 2).mean() for s in read))
             note = "of a loss on every output" if every == 1 else f"of a loss on every output, at each {every}th step"
-        found = reach(self.run, loss)
-        state = (
-            found.states[-1] if len(self.trace.states) == 1 or not self.run.children else self._furthest(found.states)
-        )
-        rows = np.asarray(found.map["state", state])[list(read)]
+        parts = LossSteps(self.run, loss)
+        one = len(self.trace.states) == 1 or not self.run.children
+        state = parts.names[-1] if one else self._furthest(parts.names)
+        rows, horizon = reach_of(parts, state, read)
         rows = pooled(rows, every)
         seen = rows[np.isfinite(rows) & (rows > 0)]
         if not seen.size:
@@ -261,7 +261,7 @@ class _Facts:
             "steps": [int(s) for s in read],
             "note": note,
             "map": pack_levels(np.where(rows > 0, np.log10(rows), np.nan), low, high),
-            "horizon": pack_floats(np.asarray(found.horizon["level", "1 %"][found.states.index(state)])[list(read)]),
+            "horizon": pack_floats(horizon),
         }
 
     def _furthest(self, states: Sequence[str]) -> str:

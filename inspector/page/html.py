@@ -47,16 +47,20 @@ def _body(document: Mapping[str, Any]) -> str:
     run = document["runs"][0]
     verdict = run["verdict"]
     kept, half_life, steps = verdict["kept"], verdict["halfLife"], verdict["steps90"]
+    if half_life is not None and abs(half_life) > 20 * run["T"]:
+        half_life = None
+    is_reversed = all(state in run.get("backwards", ()) for state in run["states"])
     said = {
         "label": run["label"],
         "verdict": verdict["text"].partition(":")[0],
-        "kicker": f"{run['cell']} · T = {run['T']} · batch of {run['batch']}",
+        "kicker": f"{run['cell']} · T = {run['T']:,} · batch of {run['batch']:,}",
         "kept": "—" if kept is None else number(kept),
+        "end": f"{run['T'] - 1 if is_reversed else 0:,}",
         "half": "no half-life" if half_life is None else number(abs(half_life)),
         "half_words": "it neither fades nor grows on the way"
         if half_life is None
         else f"steps until {'it has doubled' if half_life < 0 else 'half is lost'}",
-        "steps": "—" if steps is None else f"{steps} of {run['T']}",
+        "steps": "—" if steps is None else f"{steps:,} of {run['T']:,}",
     }
     return Template(web_file("body.html")).substitute({name: escape(str(words)) for name, words in said.items()})
 

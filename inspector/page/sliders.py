@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..analysis.diagnose import Diagnosis, outcome
+from ..analysis.trials import whole_norms
 from ..analysis.whatif import rerun
 from ..text import visible
 from ..tracing.trace import GradientTrace
 from .packing import finite, pack_norms, pooled
 
-__all__ = ["Knob", "sliders_of", "turned", "whole"]
+__all__ = ["Knob", "sliders_of", "turned"]
 
 _MOST = 60_000
 """Values along time, timesteps times settings, that are computed beforehand at most: about two seconds."""
@@ -73,7 +73,7 @@ def sliders_of(found: Diagnosis, pool: int) -> list[dict[str, Any]]:
                 "words": visible(knob.words),
                 "settings": list(knob.settings),
                 "now": knob.now,
-                "curves": pack_norms(pooled(np.array([whole(one) for one in traces]), pool)),
+                "curves": pack_norms(pooled(np.array([whole_norms(one) for one in traces]), pool)),
                 "kept": [finite(outcome(one, True).kept) for one in traces],
             }
         )
@@ -84,9 +84,3 @@ def turned(found: GradientTrace, kind: str, name: str, setting: float) -> Gradie
     """The run once more with a knob at a setting."""
     changed: Any = {kind: {name: setting}}
     return rerun(found, **changed).traces[1]
-
-
-def whole(found: GradientTrace) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The norm of the gradient by all states together, at every timestep."""
-    squares = [np.square(np.nan_to_num(found.norm(name), nan=0.0, posinf=math.inf)) for name in found.states]
-    return np.asarray(np.sqrt(np.sum(squares, axis=0)))

@@ -12,13 +12,14 @@ import numpy as np
 import traitlets
 
 from ..analysis.diagnose import outcome
+from ..analysis.trials import whole_norms
 from ..text import visible
 from ..tracing.replay import recorded
 from ..tracing.trace import GradientTrace, trace
 from .document import Subject
 from .html import as_json, web_file
 from .packing import finite, pooled
-from .sliders import turned, whole
+from .sliders import turned
 from .theme_css import theme_css
 
 __all__ = ["Explorer"]
@@ -76,4 +77,4 @@ class _Asked:
         if kind not in ("bias", "scale") or not math.isfinite(setting):
             raise ValueError(f"there is no slider {kind!r} at {setting}")
         found = turned(self.trace, kind, name, setting)
-        return finite(outcome(found, True).kept), pooled(whole(found), self.pool)
+        return finite(outcome(found, True).kept), pooled(whole_norms(found), self.pool)

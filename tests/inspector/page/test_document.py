@@ -13,8 +13,11 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.analysis.loss_steps import LossSteps
+from inspector.analysis.reach import reach_of
 from inspector.page.document import Subject, document
-from inspector.page.html import as_json
+from inspector.page.html import as_json, html
+from inspector.tracing.replay import recorded
 
 from .unpacking import unpack
 
@@ -173,3 +176,43 @@ def test_the_map_reads_the_loss_of_each_step_if_it_has_one() -> None:
 def test_the_same_run_gives_the_same_bytes() -> None:
     first, second = (as_json({"a": data_of(run_of(tg.cells.LSTMCell(3, 4, seed=0)))}) for _ in range(2))
     assert first == second
+
+
+def test_norms_whose_squares_are_too_large_or_too_small_are_neither_infinite_nor_zero() -> None:
+    run = run_of(tg.cells.RNNCell(3, 4, seed=0), steps=4)
+    for size in (1e-190, 1e190):
+        loss = run.outputs[-1].sum() * size
+        data = data_of(run, loss)
+        np.testing.assert_allclose(unpack(data["whole"]), inspector.trace(run, loss).norm("h"), rtol=1e-3)
+        assert data["verdict"]["steps90"] == data_of(run, run.outputs[-1].sum())["verdict"]["steps90"]
+
+
+def test_weights_that_get_no_gradient_have_no_number_of_steps_that_train_them() -> None:
+    run = run_of(tg.cells.RNNCell(3, 4, seed=0))
+    assert data_of(run, run.outputs[-1].sum() * 0.0)["verdict"]["steps90"] is None
+
+
+def test_what_is_not_finite_is_not_zero_in_the_norm_of_the_whole_state() -> None:
+    cell = tg.cells.RNNCell(1, 2, seed=0)
+    x = np.zeros((5, 1, 1))
+    x[2] = np.nan
+    run = tg.unroll(cell, x)
+    whole, wanted = unpack(data_of(run)["whole"]), inspector.trace(run, (run.outputs[-1] ** 2).sum()).norm("h")
+    np.testing.assert_array_equal(np.isnan(whole), ~np.isfinite(wanted))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_numbers_that_need_no_script_say_where_the_gradient_arrives(reverse: bool) -> None:
+    run = run_of(tg.cells.GRUCell(3, 4, seed=0), reverse=reverse)
+    made = html(document([Subject("GRU", run, (run.outputs[0 if reverse else -1] ** 2).sum())], "GRU", False))
+    assert f"of the gradient arrives at t = {6 if reverse else 0}<" in made
+
+
+@pytest.mark.parametrize("run", CASES)
+def test_some_rows_of_the_map_are_those_of_the_whole_one(run: tg.Run) -> None:
+    run, loss = recorded(run, sum((output**2).mean() for output in run.outputs))
+    found, parts, read = inspector.reach(run, loss), LossSteps(run, loss), range(0, len(run), 2)
+    for name in found.states:
+        rows, horizon = reach_of(parts, name, read)
+        np.testing.assert_allclose(rows, found.map["state", name][list(read)], rtol=1e-9)
+        np.testing.assert_array_equal(horizon, found.horizon.sel(state=name, level="1 %").values[list(read)])

@@ -7,7 +7,7 @@ var Ae=`<header>
       <p class="kicker">$kicker</p>
     </div>
     <div class="figures" role="group" aria-label="In three numbers">
-      <div class="number"><b>$kept</b><span>of the gradient arrives at t = 0</span></div>
+      <div class="number"><b>$kept</b><span>of the gradient arrives at t = $end</span></div>
       <div class="number"><b>$half</b><span>$half_words</span></div>
       <div class="number"><b>$steps</b><span>steps give 90 % of the weights’ gradient</span></div>
     </div>
