@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Watched", "document_of", "explore", "report"]
 
 
+_LONGEST = 32
+"""Letters of a cell's name that leave room for the verdict beside it."""
+
+
 @runtime_checkable
 class Watched(Protocol):
     """What :func:`inspector.watch` has seen of a part of a model."""
@@ -148,7 +152,13 @@ def _subjects(run: Any, loss: Any, who: str) -> list[Subject]:
         label = f"{run.name}: {run.what}" if run.name else run.what
         return [Subject(label, run.run, run.loss, note, run.diagnose(), has_loss=False)]
     check(run, loss, who)
-    return [Subject(repr(run.cell), run, loss)]
+    return [Subject(_name_of(run), run, loss)]
+
+
+def _name_of(run: Run) -> str:
+    """What its page calls a cell: its kind alone where its shapes would push the verdict out of the headline."""
+    name = repr(run.cell)
+    return name if len(name) <= _LONGEST else name.partition("(")[0]
 
 
 def _labelled(label: object, pair: Any, who: str) -> Subject:

@@ -17,6 +17,7 @@ from inspector.analysis.loss_steps import LossSteps
 from inspector.analysis.reach import reach_of
 from inspector.page.document import Subject, document
 from inspector.page.html import as_json, html
+from inspector.reports import document_of
 from inspector.tracing.replay import recorded
 
 from .unpacking import unpack
@@ -216,3 +217,11 @@ def test_some_rows_of_the_map_are_those_of_the_whole_one(run: tg.Run) -> None:
         rows, horizon = reach_of(parts, name, read)
         np.testing.assert_allclose(rows, found.map["state", name][list(read)], rtol=1e-9)
         np.testing.assert_array_equal(horizon, found.horizon.sel(state=name, level="1 %").values[list(read)])
+
+
+def test_a_stack_with_a_long_name_leaves_the_headline_to_the_verdict() -> None:
+    both = [tg.Bidirectional(tg.cells.GRUCell(n, 2, seed=0), tg.cells.GRUCell(n, 2, seed=1)) for n in (3, 4, 4)]
+    run = tg.unroll(tg.Stacked(both), np.ones((3, 1, 3)))
+    made = document_of(run, (run.outputs[-1] ** 2).sum(), "report", sliders=False)
+    assert made["runs"][0]["label"] == "Stacked" and made["runs"][0]["cell"] == repr(run.cell)
+    assert '<h1 class="verdict">Stacked: ' in html(made)
