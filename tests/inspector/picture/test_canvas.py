@@ -49,7 +49,7 @@ def test_a_value_that_is_shown_already_is_a_dashed_copy() -> None:
     x = tg.tensor(np.ones(2), requires_grad=True)
     graph = tg.Graph([x + 1])
     node, drawn = graph.find(x), canvas()
-    drawn.notes = {node.index: "what it is"}
+    drawn.note_of = {node: "what it is"}.__getitem__
     first = drawn.value(node, "x", "circle", (0, 0), (34, 34), "x", "input", 1.6)
     drawn.shown[node.index] = ("x", 0, 0)
     again = drawn.value(node, "x.2", "circle", (50, 0), (34, 34), "x", "input", 1.6)
