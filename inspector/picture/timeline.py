@@ -12,8 +12,8 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from ..layout.columns import Fold, Row
 from ..steps.adjoint import adjoint_step
+from ..steps.alike import steps_of
 from ..steps.items import Link, Step
-from ..steps.operations import operation_step
 from ..steps.reverse import Reverse
 from ..steps.source import Source
 
@@ -78,11 +78,11 @@ def _one_run(source: Source, shown: list[int], feeds_next: bool, detail: Callabl
     steps: list[Step | Fold] = []
     inputs: list[Node | None] = []
     before = -1
-    for t in shown:
+    for t, step in zip(shown, steps_of(source, shown, detail), strict=True):
         if t > before + 1:
             steps.append(Fold(run, source.layer, range(before + 1, t)))
             inputs.append(None)
-        steps.append(detail(operation_step(source, t)))
+        steps.append(step)
         x = source.run.inputs[t]
         inputs.append(source.graph.find(x) if x in source.graph else None)
         before = t
