@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 
@@ -27,6 +27,7 @@ __all__ = ["animated", "complete", "to_svg", "write_svg"]
 
 _TURN, _REST = 0.22, 4.0
 """Seconds from one line of a moving drawing to the next, and at its end."""
+_OBEYED = re.compile("[&<>\"']")
 _LARGE = 1000
 """Shapes beyond which we write the SVG ourselves, in a fifth of the time that Graphviz takes."""
 
@@ -119,12 +120,13 @@ def _text(value: str) -> str:
     return escape(visible(value, "\n"), quote=False)
 
 
-def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> Iterator[str]:
-    yield f'<g id="{escape(key)}" class="{escape(kind)}">'
-    if tooltip:
-        yield f"<title>{_text(tooltip)}</title>"
-    yield from inside
-    yield "</g>"
+def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> list[str]:
+    title = [f"<title>{_text(tooltip)}</title>"] if tooltip else []
+    return [f'<g id="{_attribute(key)}" class="{_attribute(kind)}">', *title, *inside, "</g>"]
+
+
+def _attribute(value: str) -> str:
+    return escape(value) if _OBEYED.search(value) else value
 
 
 def _label(value: str, x: float, y: float, size: float, colour: str, anchor: str = "middle") -> str:
@@ -135,7 +137,7 @@ def _label(value: str, x: float, y: float, size: float, colour: str, anchor: str
     )
 
 
-def _frame(frame: Frame) -> Iterator[str]:
+def _frame(frame: Frame) -> list[str]:
     x, y, _ = frame_label(frame)
     box = _box(frame.left, frame.bottom, frame.right, frame.top)
     inside = [f'<path fill="{frame.paint.fill}" stroke="{frame.paint.stroke}" stroke-width="1.2" d="{box}"/>']
@@ -143,7 +145,7 @@ def _frame(frame: Frame) -> Iterator[str]:
     return _group(f"cluster frame {class_of_part(frame.part)}", frame.id, frame.tooltip or frame.label, inside)
 
 
-def _band(band: Band) -> Iterator[str]:
+def _band(band: Band) -> list[str]:
     corners = [(band.left, band.bottom), (band.left, band.top), (band.right, band.top), (band.right, band.bottom)]
     inside = [
         f'<polygon fill="{band.paint.fill}" stroke="{band.paint.stroke}" stroke-width="0"'
@@ -152,7 +154,7 @@ def _band(band: Band) -> Iterator[str]:
     return _group(f"cluster {class_of_part(band.part)}", band.id, band.tooltip, inside)
 
 
-def _shape(shape: Shape, gates: tuple[str, ...]) -> Iterator[str]:
+def _shape(shape: Shape, gates: tuple[str, ...]) -> list[str]:
     inside = []
     if shape.kind != "text":
         assert shape.paint is not None
@@ -184,14 +186,14 @@ def _box(left: float, bottom: float, right: float, top: float) -> str:
     )
 
 
-def _line(line: Line) -> Iterator[str]:
+def _line(line: Line) -> list[str]:
     size = arrow_size(line)
     inside = []
     dashes = ' stroke-dasharray="5,2"' if line.dashed else ""
     for k, piece in enumerate(line.pieces):
         headed = line.arrow and k == len(line.pieces) - 1
         points = curve(piece, ARROW * size if headed else 0.0)
-        d = f"M{points[0][0]:.2f},{-points[0][1]:.2f}C" + " ".join(f"{x:.2f},{-y:.2f}" for x, y in points[1:])
+        d = f"M{_polygon(points[:1])}C{_polygon(points[1:])}"
         inside.append(f'<path fill="none" stroke="{line.colour}" stroke-width="{line.width:g}"{dashes} d="{d}"/>')
         if headed:
             head = _polygon(_head(points[-1], piece[-1], 0.35 * ARROW * size))
@@ -210,5 +212,6 @@ def _head(base: tuple[float, float], tip: tuple[float, float], half: float) -> l
     return [(base[0] - across[0], base[1] - across[1]), tip, (base[0] + across[0], base[1] + across[1])]
 
 
-def _polygon(points: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.2f},{-y:.2f}" for x, y in points)
+def _polygon(points: Sequence[tuple[float, float]]) -> str:
+    numbers = [number for x, y in points for number in (x, -y)]
+    return " ".join(["%.2f,%.2f"] * len(points)) % tuple(numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -107,10 +108,13 @@ def _canvas(scene: Scene, highlight: Iterable[tuple[int, int]], values: bool) ->
     return Canvas(Picture(scene.title, gates=scene.gates, words=words), ink, note)
 
 
+_type = lru_cache(maxsize=64)(str)  # of a dtype, which NumPy puts together anew every time
+
+
 def _note(node: Node, trace: GradientTrace | None) -> str:
     """What a tooltip says of a node."""
     lines = [f"{node.path} = {node.op}" if node.op != "parameter" else f"{node.path}: parameter"]
-    lines.append(f"shape {node.shape}, {node.dtype}")
+    lines.append(f"shape {node.shape}, {_type(node.dtype)}")
     if node.value.size and node.value.dtype.kind in "fiu":
         lines.append(f"values {number(float(node.value.min()))} … {number(float(node.value.max()))}")
     if node.scope is not None and node.scope.is_backward:
