@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.picture import compose
 from inspector.picture.scene import Scene, scene_of
 
 
@@ -41,3 +43,16 @@ def test_what_reads_one_step_stands_above_it_and_the_rest_follows() -> None:
     above, after = scene_of(run, "operation", trace, None, None, False).outside()
     assert {t: [node.op for node in nodes] for t, nodes in above.items()} == {t: ["square", "sum"] for t in range(3)}
     assert [node.op for node in after] == ["add", "add"]
+
+
+def test_tooltips_are_made_of_what_is_drawn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.ones((6, 2, 3)))
+    made, note = list[tg.Node](), compose._note
+
+    def counted(node: tg.Node, trace: None) -> str:
+        made.append(node)
+        return note(node, trace)
+
+    monkeypatch.setattr(compose, "_note", counted)
+    shapes = inspector.draw(run, "cell").picture.shapes
+    assert len(made) == sum("\nshape " in shape.tooltip for shape in shapes)
