@@ -55,3 +55,11 @@ def test_a_free_shape_stands_where_it_is_wanted_and_a_pushed_one_at_its_gap() ->
 def test_gaps_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="contradict"):
         least_squares([Wish({0: 1.0}, 0.0, 1.0)], [Gap(0, 1, 5.0), Gap(1, 0, 5.0)], 2)
+
+
+def test_the_gaps_of_a_long_chain_hold() -> None:
+    count = 120
+    wishes = [Wish({k: 1.0}, 0.0, 0.1) for k in range(count)]
+    gaps = [Gap(a, b, 40.0 * (b - a)) for a in range(count) for b in range(a + 1, min(count, a + 4))]
+    x = least_squares(wishes, gaps, count)
+    assert min(x[gap.right] - x[gap.left] - gap.least for gap in gaps) >= -0.05 - 1e-9
