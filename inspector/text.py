@@ -51,7 +51,7 @@ def superscript(value: int | str) -> str:
 def number(value: float) -> str:
     """Three significant digits, the way a person writes them."""
     if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
+        return f"{value + 0.0:g}"  # no -0
     if 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.2e}".split("e")
