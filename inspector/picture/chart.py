@@ -23,6 +23,10 @@ _HEIGHT, _MARK, _BADGE, _TICKS = 190.0, 7.0, 13.0, 7
 _LEADERS, _PITCH = 58.0, 52.0
 """Points from the ends of leaders to the axis that they lead to, and at least from tick to tick."""
 _AXIS, _GRID = theme.LINES["plain"][0], theme.LINES["grid"][0]
+_COLUMNS, _PIECES = 300, 200
+"""Parts of a folded axis, of each of which a curve has the lowest and the highest step; and straight pieces of one
+line, as Graphviz reads no more than 16,384 characters of it.
+"""
 Points = list[tuple[int, float, float]]
 
 
@@ -143,32 +147,78 @@ class _Chart:
 
     def curve(self, k: int, name: str, norms: Sequence[float]) -> None:
         """One line through all timesteps, with a mark at those that are shown."""
-        look = self.looks[name]
+        look, own = self.looks[name], f"chart.{safe(name)}"
         points = [(t, self.at[t], norms[t]) for t in sorted(self.at, key=lambda t: self.at[t])]
-        for number_, (positive, run) in enumerate(itertools.groupby(points, key=lambda p: 0 < p[2] < math.inf)):
-            path = list(run)
-            if positive and len(path) > 1:
-                ends = [(x, self.height(norm)) for _, x, norm in path]
-                self._path(
-                    f"chart.{safe(name)}.{number_}",
-                    tuple(itertools.pairwise(ends)),
-                    look.colour,
-                    2.0,
-                    Curve(look.place),
-                    look.variant % 2 == 1,
-                )
+        for number_, run in enumerate(self._stretches(points)):
+            usual = [point for point in run if _usual(point)]
+            if len(usual) > 1 or (usual and usual[0][0] not in self.shown):
+                self._course(f"{own}.{number_}", look, usual)
+        zeros, ill = [p for p in points if p[2] == 0], [p for p in points if p[2] != 0 and not _usual(p)]
+        spots = {spot[0][0]: spot for kind in (zeros, ill) for spot in self._spots(kind)}
         for t, x, norm in points:
-            usual = 0 < norm < math.inf
-            if t not in self.shown and usual:
+            if t in spots:
+                y, label = (self.bottom + _BADGE * k, "0") if norm == 0 else (self.top - _BADGE * k, "!")
+                self._badges(name, look, spots[t], y, label, _of_several(norms, name, spots[t]))
+            elif t in self.shown:
+                self._mark(f"{own}.t{t}", look, x, self.height(norm), _of_one(norms, name, t))
+
+    def _stretches(self, points: Points) -> Iterator[Points]:
+        """What has a line and what has none, in turn: a line breaks where a whole column has nothing to draw."""
+        columns = [list(column) for _, column in itertools.groupby(points, key=self._column)]
+        for _, run in itertools.groupby(columns, key=lambda column: any(map(_usual, column))):
+            yield list(itertools.chain.from_iterable(run))
+
+    def _column(self, point: tuple[int, float, float]) -> int:
+        """In which part of the axis a step stands; in a short run each has its own."""
+        x = (point[1] - self.left) / (self.right - self.left)
+        return int(x * _COLUMNS) if self.folded and len(self.at) > _COLUMNS else point[0]
+
+    def _course(self, own: str, look: Style, points: Points) -> None:
+        """A line through the lowest and the highest point of every column, its ends, and the steps that are shown."""
+        kept = {points[0], points[-1], *(point for point in points if point[0] in self.shown)}
+        for _, column in itertools.groupby(points, key=self._column):
+            part = list(column)
+            kept |= {min(part, key=lambda p: p[2]), max(part, key=lambda p: p[2])}
+        path = [(x, self.height(norm)) for _, x, norm in sorted(kept, key=lambda p: p[1])]
+        if len(path) == 1:
+            (x, y), half = path[0], max(2.0, self.unit / 2)
+            path = [(x - half, y), (x + half, y)]
+        pieces = tuple(itertools.pairwise(path))
+        for k in range(0, len(pieces), _PIECES):
+            part_id = f"{own}.{k}" if k else own
+            part_of = pieces[k : k + _PIECES]
+            self._path(part_id, part_of, look.colour, 2.0, Curve(look.place), look.variant % 2 == 1)
+
+    def _spots(self, points: Points) -> Iterator[Points]:
+        """What one badge or, in a wide stretch, three stand for; steps that are shown have their own."""
+        loose: Points = []
+        for shown, hidden in itertools.groupby(points, key=lambda p: p[0] in self.shown):
+            if shown:
+                yield from ([point] for point in hidden)
                 continue
-            own, tooltip = f"chart.{safe(name)}.t{t}", f"‖∂L/∂{name}‖ at t = {t}: {number(norm)}"
-            if usual:
-                self._mark(own, look, x, self.height(norm), tooltip)
-                continue
-            y, label = (self.bottom + _BADGE * k, "0") if norm == 0 else (self.top - _BADGE * k, "!")
+            for _, run in itertools.groupby(enumerate(hidden), key=lambda pair: pair[1][0] - pair[0]):
+                stretch = [point for _, point in run]
+                if self.unit < _BADGE and stretch[-1][1] - stretch[0][1] > 3 * _BADGE:
+                    yield stretch
+                else:
+                    loose += stretch
+        while loose:
+            close = [point for point in loose if point[1] - loose[0][1] < _BADGE]
+            yield close
+            loose = loose[len(close) :]
+
+    def _badges(self, name: str, look: Style, spot: Points, y: float, label: str, tooltip: str) -> None:
+        """Where a curve is zero or not finite: at the ends and the middle of what is wide, on a thin dashed line."""
+        first, middle, last = spot[0], spot[len(spot) // 2], spot[-1]
+        own = f"chart.{safe(name)}.t"
+        wide = last[1] - first[1] > 3 * _BADGE
+        if wide:
+            ends = ((first[1], y), (last[1], y))
+            self._path(f"{own}{first[0]}-t{last[0]}", (ends,), look.colour, 0.8, Curve(look.place), True, tooltip)
+        for t, x, _ in (first, middle, last) if wide else (first,):
             self.picture.shapes.append(
                 Shape(
-                    own,
+                    f"{own}{t}",
                     "circle",
                     x,
                     y,
@@ -227,10 +277,30 @@ class _Chart:
         width: float,
         grade: Grade,
         dashed: bool,
+        tooltip: str = "",
     ) -> None:
         start, end = f"{own}.a", f"{own}.b"
         for key, (x, y) in ((start, pieces[0][0]), (end, pieces[-1][1])):
             self.canvas.anchor(key, x, y)
         self.picture.lines.append(
-            Line(own, start, end, pieces, colour, width, grade, arrow=False, dashed=dashed, use="chart")
+            Line(own, start, end, pieces, colour, width, grade, tooltip, arrow=False, dashed=dashed, use="chart")
         )
+
+
+def _usual(point: tuple[int, float, float]) -> bool:
+    """Whether a logarithmic scale has a place for it."""
+    return 0 < point[2] < math.inf
+
+
+def _of_one(norms: Sequence[float], name: str, t: int) -> str:
+    return f"‖∂L/∂{name}‖ at t = {t}: {number(norms[t])}"
+
+
+def _of_several(norms: Sequence[float], name: str, spot: Points) -> str:
+    """What the badge of a spot says: at how many of its steps what is the case."""
+    first, last = spot[0][0], spot[-1][0]
+    if first == last:
+        return _of_one(norms, name, first)
+    what = "exactly 0" if spot[0][2] == 0 else " or ".join(sorted({number(norm) for _, _, norm in spot}))
+    count, of = len(spot), last - first + 1
+    return f"‖∂L/∂{name}‖ from t = {first} to {last}: {what} at {'all' if count == of else f'{count} of'} {of} steps"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -12,17 +14,19 @@ from ..layout.columns import GAP, Fold, Laid, Row, fold_width
 from ..layout.polylines import Path
 from ..layout.route import Wire
 from ..steps.items import Link, layer_prefix, leaving, safe
-from ..text import label_width, oval_width, subscript
+from ..text import label_width, number, oval_width, subscript
 from . import theme
 from .canvas import Canvas
 from .ink import Stroke
-from .picture import Line, Look, Shape
+from .picture import Grade, Line, Look, Shape
 
 __all__ = ["Carried", "States"]
 
 Carried: TypeAlias = dict[str, tuple[str, Path]]
 """By state: the shape that its line comes from, and the way of the line so far."""
 
+_PIECES = 200
+"""Of how many pieces a ribbon is at most."""
 _LOOSE = Stroke(theme.LINES["cut"][0], 1.0, "loose", "", True, -1.0)
 
 
@@ -123,22 +127,26 @@ class States:
     def _ribbon(self, fold: Fold, state: str, anchor: str, y: float, half: float) -> None:
         """The state's line through a fold, in the colour of its gradient at every step; alike neighbours in one
         piece.
+
+        In a long fold some steps share a piece, in the colour of the strongest of them; it is dashed where others of
+        them have no gradient.
         """
         ink, columns = self.canvas.ink, self.canvas.columns
         if ink.norms is None:
             return
         strokes = [(t, ink.stroke((fold.run.states[t]._asdict()[state].id, -1))) for t in fold.steps]
-        for (grade, colour), steps in itertools.groupby(strokes, key=lambda pair: (pair[1].grade, pair[1].colour)):
-            (first, one), *_, (last, other) = [*steps] * 2
+        together = math.ceil(len(strokes) / _PIECES)
+        pieces = [strokes[k : k + together] for k in range(0, len(strokes), together)]
+        for (grade, colour, dashed), alike in itertools.groupby(pieces, key=_look_of):
+            steps = list(itertools.chain.from_iterable(alike))
+            first, last = steps[0][0], steps[-1][0]
             ends = (columns[first] - half, y), (columns[last] + half, y)
-            tooltip = f"{state}, t = {first}: {one.tooltip}" + (
-                f"\n{state}, t = {last}: {other.tooltip}" if last > first else ""
-            )
+            tooltip = _words_of(state, steps, together)
             start, end = f"{anchor}.t{first}", f"{anchor}.t{first}.end"
             self.canvas.anchor(start, *ends[0])
             self.canvas.anchor(end, *ends[1])
             self.canvas.ribbon(
-                Line(f"{start}.ribbon", start, end, (ends,), colour, 8.0, grade, tooltip, arrow=False, use="ribbon")
+                Line(f"{start}.ribbon", start, end, (ends,), colour, 8.0, grade, tooltip, False, dashed, use="ribbon")
             )
 
     # ---------------------------------------------------------------------------------- out of a step
@@ -195,3 +203,27 @@ class States:
         self.right.append(x + width / 2)
         side = width / 2 * (1 if row.reverse else -1)
         self.canvas.line(source, shape_id, (*path, (x + side, y)), stroke, rails=laid.rails)
+
+
+def _look_of(piece: Sequence[tuple[int, Stroke]]) -> tuple[Grade, str, bool]:
+    """Grade and colour of the strongest step of a piece of a ribbon, and whether others have no gradient."""
+    strongest = max((stroke for _, stroke in piece), key=lambda stroke: stroke.rank)
+    return strongest.grade, strongest.colour, strongest.rank > 0 and any(stroke.rank == 0 for _, stroke in piece)
+
+
+def _words_of(state: str, steps: Sequence[tuple[int, Stroke]], together: int) -> str:
+    """What a piece of a ribbon says: the gradient at its ends or, where steps share a colour, the range of all."""
+    (first, one), (last, other) = steps[0], steps[-1]
+    if together == 1:
+        ends = [f"{state}, t = {first}: {one.tooltip}", f"{state}, t = {last}: {other.tooltip}"]
+        return "\n".join(ends if last > first else ends[:1])
+    norms = [stroke.norm for _, stroke in steps if isinstance(stroke.grade, int) and stroke.norm is not None]
+    kinds = Counter(stroke.tooltip for _, stroke in steps if not isinstance(stroke.grade, int))
+    words = [f"{state}, t = {first} to {last}, in the colour of the strongest of every {together} steps"]
+    if norms:
+        words.append(f"gradient norm {number(min(norms))} … {number(max(norms))}")
+    words += [
+        f"at {f'{count} of' if count < len(steps) else 'all'} {len(steps)} steps: {says}"
+        for says, count in kinds.items()
+    ]
+    return "\n".join(words)

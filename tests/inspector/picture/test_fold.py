@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,3 +107,78 @@ def test_a_long_fold_is_as_wide_as_its_steps_up_to_a_point() -> None:
 
     assert width(505) == pytest.approx(500)
     assert width(1605) == pytest.approx(1480)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [False, True])
+def test_a_folded_drawing_does_not_grow_with_the_run(every: bool) -> None:
+    def size(steps: int) -> int:
+        run = tg.unroll(tg.cells.get("rnn")(2, 3, seed=0), np.random.default_rng(0).normal(size=(steps, 1, 2)))
+        trace = inspector.trace(run, run.stacked.sum() if every else run.outputs[-1].sum())
+        return len(inspector.draw(run, "cell", trace=trace, decay=True, values=True).svg)
+
+    assert size(4000) <= 1.02 * size(2000)
+
+
+class Forgetful(tg.Cell):
+    """A state that is its input."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        return (0.0 * state.h + x,)
+
+
+def forgetful(steps: int, losses: range) -> tuple[Run, inspector.GradientTrace]:
+    run = tg.unroll(Forgetful(2, 2), np.ones((steps, 1, 2)))
+    return run, inspector.trace(run, sum((run.outputs[t].sum() for t in losses[1:]), run.outputs[losses[0]].sum()))
+
+
+def test_steps_that_share_a_piece_of_a_ribbon_are_counted_in_what_it_says() -> None:
+    run, trace = forgetful(1005, range(4, 400, 2))
+    pieces = ribbons(picture(run, trace=trace, level="cell"), "h")
+    assert len(pieces) <= 200
+    mixed, _, rest = pieces[0], *pieces[-2:]
+    assert mixed.dashed and isinstance(mixed.grade, int), "the strongest's colour, and that others are none"
+    assert "t = 3 to" in mixed.tooltip and "gradient exactly 0" in mixed.tooltip and "every 5 steps" in mixed.tooltip
+    assert not rest.dashed and rest.grade == "unreached" and rest.tooltip.count("at all ") == 1
+
+
+def test_badges_of_a_long_run_say_how_many_steps_they_stand_for() -> None:
+    run, trace = forgetful(1200, range(300, 600, 2))
+    norms = trace.norm("h")
+    drawing = picture(run, trace=trace, level="cell", decay=True)
+    badges = [shape for shape in drawing.shapes if shape.id.startswith("chart.h.t") and shape.label == "0"]
+    counted = set()
+    for says in {badge.tooltip for badge in badges}:
+        if found := re.search(r"t = (\d+) to (\d+): exactly 0 at (?:all|(\d+) of) (\d+) steps", says):
+            steps = range(int(found[1]), int(found[2]) + 1)
+            zeros = {t for t in steps if norms[t] == 0}
+            assert len(steps) == int(found[4]) and len(zeros) == int(found[3] or found[4])
+        else:
+            zeros = {int(re.search(r"t = (\d+): 0", says)[1])}  # type: ignore[index]
+        assert not counted & zeros
+        counted |= zeros
+    assert counted == set(np.flatnonzero(norms == 0)), "every zero is said once"
+    assert len(badges) < 60 < len(counted)
+
+
+def test_a_thinned_curve_keeps_its_extremes_and_graphviz_reads_it(tmp_path: Path) -> None:
+    run = run_of("rnn", 1500)
+    trace = inspector.trace(run, (run.stacked * np.random.default_rng(1).normal(size=(1500, 2, 4))).sum())
+    drawing = picture(run, trace=trace, level="cell", decay=True)
+    lines = [line for line in drawing.lines if line.id.startswith("chart.h.") and line.use == "chart"]
+    assert len(lines) > 1 and all(len(line.pieces) <= 200 for line in lines)
+    assert all(a.pieces[-1][-1] == b.pieces[0][0] for a, b in itertools.pairwise(lines)), "one unbroken curve"
+    places = [point for line in lines for piece in line.pieces for point in piece]
+    marks = {s.id: s for s in drawing.shapes}
+    norms = trace.norm("h")
+    scale = (marks["chart.h.t0"].y - marks["chart.h.t1"].y) / math.log10(norms[0] / norms[1])
+    for most, norm in ((max, norms.max()), (min, norms.min())):
+        expected = marks["chart.h.t0"].y + scale * math.log10(norm / norms[0])
+        assert most(y for _, y in places) == pytest.approx(expected)
+    assert inspector.draw(run, "cell", trace=trace, decay=True).save(tmp_path / "long.png").stat().st_size
+
+
+def test_a_single_gradient_among_zeros_has_a_dash() -> None:
+    run, trace = forgetful(40, range(20, 21))
+    (line,) = [x for x in picture(run, trace=trace, level="cell", decay=True).lines if x.id.startswith("chart.h.")]
+    assert len(line.pieces) == 1 and line.pieces[0][0][1] == line.pieces[0][1][1]
