@@ -24,6 +24,11 @@ def _hypot(x: Any, y: Any) -> Any:
     return jnp.where(origin, 0.0, jnp.hypot(jnp.where(origin, 1.0, x), y))
 
 
+def _abs(x: Any) -> Any:
+    """``jnp.abs`` whose derivative at 0 is 0."""
+    return x * jax.lax.stop_gradient(jnp.sign(x))
+
+
 def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function without a derivative."""
     return lambda *operands, **attributes: function(*map(jax.lax.stop_gradient, operands), **attributes)
@@ -58,7 +63,7 @@ def _take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
 
 
 _SAME = (
-    "abs all any arctan arctan2 broadcast_to ceil cos cumsum equal exp expm1 flip floor greater greater_equal isclose"
+    "all any arctan arctan2 broadcast_to ceil cos cumsum equal exp expm1 flip floor greater greater_equal isclose"
     " isfinite isinf isnan less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or"
     " logical_xor matmul max maximum min minimum mod multiply add subtract divide negative not_equal pad power prod"
     " reshape rint round sign sin sqrt square sum tanh transpose trunc where"
@@ -67,6 +72,7 @@ _SAME = (
 
 JAX: dict[str, Callable[..., Any]] = {
     **{name: getattr(jnp, name) for name in _SAME.split()},
+    "abs": _abs,
     "argmax": jnp.argmax,
     "argmin": jnp.argmin,
     "argsort": lambda x, axis=-1: jnp.argsort(x, axis=axis, stable=True),
