@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
 
 from tinygrad_rnn import Tensor, files
@@ -12,6 +11,7 @@ from tinygrad_rnn.recurrent.unroll import Run
 
 from .formats.svg import animated
 from .page.html import html
+from .page.tile import turns_of_sweep
 from .picture.compose import picture
 from .picture.picture import Picture
 from .reports import document_of
@@ -81,8 +81,7 @@ def _turns(shown: Picture) -> dict[str, int]:
     flows = [line for line in shown.lines if line.norm and not line.use]
     read = {line.source for line in flows}
     states = {shape.id for shape in shown.shapes if shape.at is not None and shape.id not in read}
-    onward = nx.DiGraph((line.target, line.source) for line in flows if line.target not in states)
-    turns = {key: turn for turn, keys in enumerate(nx.topological_generations(onward)) for key in keys}
+    turns = turns_of_sweep((line.source, line.target) for line in flows if line.target not in states)
     turns |= {line.target: turns[line.source] for line in flows if line.target in states and line.source in turns}
     end = 1 + max(turns.values(), default=0)
     lines = {line.id: turns[line.target] for line in flows if line.target in turns}

@@ -29,7 +29,7 @@ from .trials import Change, Trials, whole_norms
 from .waterfall import Factor, Waterfall, waterfall_of
 from .whatif import WhatIf
 
-__all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Outcome", "Remedy", "diagnose", "life", "outcome"]
+__all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Outcome", "Remedy", "diagnose", "is_gate", "life", "outcome"]
 
 VANISHES, EXPLODES = 1e-2, 1e3
 """What is left of the state's gradient at the other end of time; in between all is well. From nets that were
@@ -344,7 +344,7 @@ def _remedies(found: GradientTrace, fall: Waterfall, kept: float, verdict: str) 
     factors = [fall.factors[part] for part in fall.names if part in fall.factors]
     kinds: dict[tuple[str, str], list[float]] = {}
     for factor in factors:
-        if _is_gate(found.run, factor.gate):
+        if is_gate(found.run, factor.gate):
             sign = -1.0 if factor.closes != (verdict == "explodes") else 1.0
             kinds.setdefault(("bias", factor.gate), [sign * more for more in _BIASES])
     for factor in factors:
@@ -385,7 +385,8 @@ def _between(trials: Trials, kind: tuple[str, str], settings: Sequence[float]) -
             yield from (settings[k] + (settings[j] - settings[k]) * n / 4 for n in range(1, 4))
 
 
-def _is_gate(run: Run, name: str) -> bool:
+def is_gate(run: Run, name: str) -> bool:
+    """Whether a named value is a gate, which a nonlinearity keeps between 0 and 1."""
     values = [value for (own, _), value in run.names.items() if own == name]
     return bool(values) and all(value.op is not None and value.op.bounds == (0.0, 1.0) for value in values)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..analysis.diagnose import Diagnosis, outcome
+from ..analysis.diagnose import Diagnosis, is_gate, outcome
 from ..analysis.trials import whole_norms
 from ..analysis.whatif import rerun
 from ..text import visible
@@ -37,7 +37,7 @@ def _knobs(found: Diagnosis) -> Iterator[Knob]:
     if found.fall is None:
         return
     factors = [found.fall.factors[part] for part in found.fall.names if part in found.fall.factors]
-    gates = dict.fromkeys(factor.gate for factor in factors if factor.gate and _opens(found.trace, factor.gate))
+    gates = dict.fromkeys(factor.gate for factor in factors if factor.gate and is_gate(found.trace.run, factor.gate))
     for gate in list(gates)[:1]:
         yield Knob("bias", gate, f"more bias in {gate}", _BIASES, 0.0)
     for name in dict.fromkeys(factor.parameter for factor in factors if factor.parameter):
@@ -46,12 +46,6 @@ def _knobs(found: Diagnosis) -> Iterator[Knob]:
         recurrent = [name for name in found.trace.parameters if name.rpartition("/")[2].startswith("weight_hh")]
         for name in recurrent[:1]:
             yield Knob("scale", name, f"{name} times", _SCALES, 1.0)
-
-
-def _opens(found: GradientTrace, gate: str) -> bool:
-    """Whether it is a gate between 0 and 1."""
-    values = [value for (name, _), value in found.run.names.items() if name == gate]
-    return bool(values) and all(value.op is not None and value.op.bounds == (0.0, 1.0) for value in values)
 
 
 def sliders_of(found: Diagnosis, pool: int) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from ..tracing.trace import GradientTrace
 from .packing import pack_floats, pack_levels, pack_norms, pooled
 from .theme_css import hue_of
 
-__all__ = ["MOST_TILES", "level_of"]
+__all__ = ["MOST_TILES", "level_of", "turns_of_sweep"]
 
 MOST_TILES = 24
 """Kinds of steps that are drawn at most; a run with more is not drawn as tiles."""
@@ -157,7 +157,7 @@ class _Tile:
         ys = [y for shape in self.shapes for y in (-shape.y - shape.height / 2, -shape.y + shape.height / 2)]
         names = self._names()
         lines = [self._line(line) for line in self.lines]
-        _put_in_order(lines)
+        turns = turns_of_sweep((line["from"], line["to"]) for line in lines)
         return {
             "period": round(float(self.period), 1),
             "top": round(min(ys) - _ROOM, 1),
@@ -169,7 +169,7 @@ class _Tile:
                 if self.left - 1 <= band.left and band.right <= self.left + self.period
             ],
             "shapes": [_shape(shape, self.left, self.t, names.get(shape.value)) for shape in self.shapes],
-            "lines": lines,
+            "lines": [{**line, "order": turns[line["to"]]} for line in lines],
             "lineNorms": pack_norms(self._over_time([line.edge for line in self.lines])),
             "shapeNorms": pack_norms(self._over_time([self._whole(shape) for shape in self.shapes])),
             "shapeMeans": pack_floats(self._means()),
@@ -227,6 +227,25 @@ class _Tile:
 
     def _over_time(self, edges: Sequence[tuple[int, int] | None]) -> npt.NDArray[np.float64]:
         """The gradient along edges of this step at every timestep, NaN where none is drawn."""
+
+        def norm(node: Node, operand: int) -> float:
+            return math.nan if node.tensor is None else self.steps.norms.get((node.tensor.id, operand), math.nan)
+
+        return self._along(edges, norm)
+
+    def _means(self) -> npt.NDArray[np.float64]:
+        """The mean of the value that each shape shows, at every timestep."""
+
+        def mean(node: Node, _: int) -> float:
+            is_number = node.value.size and node.value.dtype.kind in "fiub"
+            return float(np.mean(node.value)) if is_number else math.nan
+
+        return self._along([self._whole(shape) for shape in self.shapes], mean)
+
+    def _along(
+        self, edges: Sequence[tuple[int, int] | None], measure: Callable[[Node, int], float]
+    ) -> npt.NDArray[np.float64]:
+        """A number of the node and operand that each edge has, at every timestep that is drawn alike."""
         found = np.full((len(edges), len(self.run)), np.nan)
         for row, edge in enumerate(edges):
             place = None if edge is None else self._where.get(edge[0])
@@ -234,22 +253,8 @@ class _Tile:
                 continue
             for t, nodes in self._alike:
                 node = nodes[place]
-                if node is not None and node.tensor is not None:
-                    found[row, t] = self.steps.norms.get((node.tensor.id, edge[1]), math.nan)
-        return pooled(found, self.pool)
-
-    def _means(self) -> npt.NDArray[np.float64]:
-        """The mean of the value that each shape shows, at every timestep."""
-        found = np.full((len(self.shapes), len(self.run)), np.nan)
-        for row, shape in enumerate(self.shapes):
-            whole = self._whole(shape)
-            place = None if whole is None else self._where.get(whole[0])
-            if place is None:
-                continue
-            for t, nodes in self._alike:
-                node = nodes[place]
-                if node is not None and node.value.size and node.value.dtype.kind in "fiub":
-                    found[row, t] = float(np.mean(node.value))
+                if node is not None:
+                    found[row, t] = measure(node, edge[1])
         return pooled(found, self.pool)
 
 
@@ -312,9 +317,7 @@ def _number(norm: float | None) -> float | None:
     return None if norm is None or not math.isfinite(norm) else norm
 
 
-def _put_in_order(lines: list[dict[str, Any]]) -> None:
-    """When the reverse sweep crosses each line, counted from the end of the step: the longest way from there."""
-    onward = nx.DiGraph((line["to"], line["from"]) for line in lines)
-    depth = {key: k for k, keys in enumerate(nx.topological_generations(onward)) for key in keys}
-    for line in lines:
-        line["order"] = depth[line["to"]]
+def turns_of_sweep(lines: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """When the reverse sweep comes to each end of lines (source, target): the longest way from where none goes on."""
+    onward = nx.DiGraph((target, source) for source, target in lines)
+    return {key: turn for turn, keys in enumerate(nx.topological_generations(onward)) for key in keys}
