@@ -6,15 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from ..compiler.compiled import CompiledEnsemble, uncompiled
 from ..recurrent.cell import Cell
 from ..recurrent.stacks import Bidirectional, Stacked
-from ..recurrent.states import leaves_of
-from ..recurrent.unroll import unroll
-from .refusal import UnsupportedError
-from .step_recipe import Library, recipe_of_start, recipe_of_step, tree_of
+from .step_recipe import Library, compare, open_cell, recipe_of_start, recipe_of_step
 
 __all__ = ["to_jax"]
 
@@ -66,37 +60,14 @@ def to_jax(cell: Cell | Stacked | Bidirectional) -> tuple[Callable[..., Any], di
     from .jax_network import Network
     from .jax_ops import JAX
 
-    if isinstance(cell, CompiledEnsemble):
-        raise UnsupportedError("to_jax: an ensemble is many cells; give one of its members")
-    library, plain = Library("to_jax", "JAX", JAX), uncompiled(cell)
-    names = {parameter.id: name for name, parameter in plain.named_parameters()}
-    singles: list[Cell] = []
-    tree = tree_of(plain, singles)
+    library, opened = Library("to_jax", "JAX", JAX), open_cell(cell, "to_jax")
+    plain, names = opened.cell, opened.names
     makings = [
-        (partial(recipe_of_start, library, one, names), partial(recipe_of_step, library, one, names)) for one in singles
+        (partial(recipe_of_start, library, one, names), partial(recipe_of_step, library, one, names))
+        for one in opened.singles
     ]
     frozen = frozenset(name for name, parameter in plain.named_parameters() if not parameter.requires_grad)
-    apply = Network(repr(plain), plain.input_size, plain.dtype, tree, makings, frozen)
+    apply = Network(repr(plain), plain.input_size, plain.dtype, opened.tree, makings, frozen)
     params = {name: jnp.asarray(parameter.data) for name, parameter in plain.named_parameters()}
-    _verify(plain, apply, params)
+    compare(library, plain, partial(apply, params), "draw random numbers or count its calls")
     return apply, params
-
-
-def _verify(cell: Any, apply: Any, params: dict[str, Any]) -> None:
-    """Compare outputs and final states with the cell's own."""
-    rng = np.random.default_rng(0)
-    for batch in (1, 3):
-        x = rng.normal(size=(4, batch, cell.input_size)).astype(cell.dtype)
-        with np.errstate(all="ignore"):
-            run = unroll(cell, x)
-        outputs, state = apply(params, x)
-        close = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-4}.get(str(outputs.dtype), 1e-9)
-        ours = [run.stacked, *leaves_of((run.final_state,))]
-        theirs = [np.asarray(value, np.float64) for value in (outputs, *leaves_of((state,)))]
-        for own, found in zip(ours, theirs, strict=True):
-            if own.shape != found.shape or not np.allclose(own.data, found, close, close, equal_nan=True):
-                off = float(np.max(np.abs(own.data - found))) if own.shape == found.shape else float("inf")
-                raise UnsupportedError(
-                    f"to_jax: {cell!r} gives other numbers in JAX, by up to {off:.2g} for a batch of {batch};"
-                    " does its step draw random numbers or count its calls?"
-                )

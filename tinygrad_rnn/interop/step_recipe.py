@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,16 +14,21 @@ from ..autodiff.ancestry import ancestors
 from ..autodiff.primitive import Primitive
 from ..autodiff.scope import timestep, using
 from ..autodiff.tensor import Tensor
+from ..compiler.compiled import CompiledEnsemble, uncompiled
 from ..compiler.errors import UntraceableError
 from ..compiler.program import Key, Literal, Type
 from ..compiler.symbol import Builder, Symbol
 from ..recurrent.cell import Cell
 from ..recurrent.stacks import Bidirectional, Stacked
+from ..recurrent.states import leaves_of
+from ..recurrent.unroll import unroll
 from .recipe import Entry, Recipe
 from .refusal import UnsupportedError
 
-__all__ = ["Library", "recipe_of_start", "recipe_of_step", "tree_of"]
+__all__ = ["Library", "Opened", "compare", "open_cell", "recipe_of_start", "recipe_of_step"]
 
+_CLOSE = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-4}
+"""How near numbers of a precision are that differ by rounding alone."""
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
@@ -39,14 +44,85 @@ class Library(NamedTuple):
         return f"{self.who}: {type(cell).__name__}"
 
 
-def tree_of(cell: Any, singles: list[Cell]) -> Any:
-    """How the single cells, which are put into `singles`, stand together: a number is one of them."""
+class Opened(NamedTuple):
+    """A cell to take out.
+
+    Attributes
+    ----------
+    cell : Cell, Stacked or Bidirectional
+        Not compiled.
+    names : dict of Tensor id to str
+        Of its parameters.
+    singles : list of Cell
+    tree : tuple or int
+        How the single cells stand together: a number is one of them.
+    """
+
+    cell: Any
+    names: dict[int, str]
+    singles: list[Cell]
+    tree: Any
+
+
+def open_cell(cell: Any, who: str) -> Opened:
+    """The single cells of what is taken out; `who` asks.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is an ensemble.
+    """
+    if isinstance(cell, CompiledEnsemble):
+        raise UnsupportedError(f"{who}: an ensemble is many cells; give one of its members")
+    plain = uncompiled(cell)
+    singles: list[Cell] = []
+    tree = _tree(plain, singles)
+    return Opened(plain, {parameter.id: name for name, parameter in plain.named_parameters()}, singles, tree)
+
+
+def _tree(cell: Any, singles: list[Cell]) -> Any:
     if isinstance(cell, Stacked):
-        return "stack", tuple(tree_of(layer, singles) for layer in cell.layers)
+        return "stack", tuple(_tree(layer, singles) for layer in cell.layers)
     if isinstance(cell, Bidirectional):
-        return "both", (tree_of(cell.forward, singles), tree_of(cell.backward, singles))
+        return "both", (_tree(cell.forward, singles), _tree(cell.backward, singles))
     singles.append(cell)
     return len(singles) - 1
+
+
+def compare(library: Library, cell: Any, call: Callable[[Any], tuple[Any, Any]], doubts: str) -> None:
+    """Compare outputs and final states with the cell's own, for batches that were not traced.
+
+    Parameters
+    ----------
+    library : Library
+    cell : Cell, Stacked or Bidirectional
+    call : function
+        Of x (T, batch, input_size), to outputs and final state.
+    doubts : str
+        What the cell's step may do if they differ.
+
+    Raises
+    ------
+    UnsupportedError
+        If they differ by more than rounding.
+    """
+    rng = np.random.default_rng(0)
+    for batch in (1, 3):
+        x = rng.normal(size=(4, batch, cell.input_size)).astype(cell.dtype)
+        with np.errstate(all="ignore"):
+            run = unroll(cell, x)
+            outputs, state = call(x)
+        close = _CLOSE.get(str(outputs.dtype).rpartition(".")[2], 1e-9)
+        ours = [run.stacked, *leaves_of((run.final_state,))]
+        theirs = [np.asarray(value) for value in (outputs, *leaves_of((state,)))]
+        for own, found in zip(ours, theirs, strict=True):
+            found = found.astype(np.float64)
+            if own.shape != found.shape or not np.allclose(own.data, found, close, close, equal_nan=True):
+                off = float(np.max(np.abs(own.data - found))) if own.shape == found.shape else float("inf")
+                raise UnsupportedError(
+                    f"{library.who}: {cell!r} gives other numbers in {library.name}, by up to {off:.2g} for a batch of"
+                    f" {batch}; does its step {doubts}?"
+                )
 
 
 # -------------------------------------------------------------------------------------------- tracing

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ..compiler.compiled import CompiledEnsemble, uncompiled
 from ..recurrent.cell import Cell
 from ..recurrent.stacks import Bidirectional, Stacked
-from ..recurrent.states import leaves_of
-from ..recurrent.unroll import unroll
 from .recipe import merge
-from .refusal import UnsupportedError
-from .step_recipe import Library, recipe_of_start, recipe_of_step, tree_of
+from .step_recipe import Library, compare, open_cell, recipe_of_start, recipe_of_step
 from .torch_import import import_torch
 
 __all__ = ["to_torch"]
@@ -60,50 +54,26 @@ def to_torch(cell: Cell | Stacked | Bidirectional) -> Any:
     """
     if not isinstance(cell, (Cell, Stacked, Bidirectional)):
         raise TypeError(f"to_torch: cell must be a Cell, Stacked or Bidirectional, got {type(cell).__name__}")
-    import_torch("to_torch")
+    torch = import_torch("to_torch")
     from .torch_network import Network, emit
     from .torch_ops import TORCH
 
-    if isinstance(cell, CompiledEnsemble):
-        raise UnsupportedError("to_torch: an ensemble is many cells; give one of its members")
-    library, plain = Library("to_torch", "PyTorch", TORCH), uncompiled(cell)
-    names = {parameter.id: name for name, parameter in plain.named_parameters()}
-    singles: list[Cell] = []
-    tree = tree_of(plain, singles)
+    library, opened = Library("to_torch", "PyTorch", TORCH), open_cell(cell, "to_torch")
+    plain, names = opened.cell, opened.names
     parts = []
-    for single in singles:
+    for single in opened.singles:
         who = library.of(single)
         start = merge(who, [recipe_of_start(library, single, names, batch) for batch in _BATCHES], _BATCHES)
         step = merge(who, [recipe_of_step(library, single, names, batch) for batch in _BATCHES], _BATCHES)
         kind = type(single).__name__
         parts.append((emit(step, f"{kind}Step", single.dtype), emit(start, f"{kind}Start", single.dtype)))
     parameters = {name: (p.data, p.requires_grad) for name, p in plain.named_parameters()}
-    module = Network(repr(plain), plain.input_size, parameters, tree, parts)
-    _verify(plain, module)
+    module = Network(repr(plain), plain.input_size, parameters, opened.tree, parts)
+    with torch.no_grad():
+        compare(
+            library,
+            plain,
+            lambda x: module(torch.from_numpy(x)),
+            "draw random numbers, count its calls or depend on the batch",
+        )
     return module
-
-
-# ---------------------------------------------------------------------------------------- verification
-
-
-def _verify(cell: Any, module: Any) -> None:
-    """Compare outputs and final states with the cell's own, for batches that were not traced."""
-    import torch
-
-    rng = np.random.default_rng(0)
-    close = {"float16": 1e-2, "float32": 1e-4}.get(np.dtype(cell.dtype).name, 1e-9)
-    for batch in (1, 3):
-        x = rng.normal(size=(4, batch, cell.input_size)).astype(cell.dtype)
-        with torch.no_grad(), np.errstate(all="ignore"):
-            run = unroll(cell, x)
-            outputs, state = module(torch.from_numpy(x))
-        ours = [run.stacked, *leaves_of((run.final_state,))]
-        theirs = [outputs, *leaves_of((state,))]
-        for own, their in zip(ours, theirs, strict=True):
-            found = their.numpy()
-            if own.shape != found.shape or not np.allclose(own.data, found, close, close, equal_nan=True):
-                off = float(np.max(np.abs(own.data - found))) if own.shape == found.shape else float("inf")
-                raise UnsupportedError(
-                    f"to_torch: {cell!r} gives other numbers in PyTorch, by up to {off:.2g} for a batch of {batch};"
-                    " does its step draw random numbers, count its calls or depend on the batch?"
-                )
