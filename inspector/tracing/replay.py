@@ -44,7 +44,7 @@ def step_by_step(run: Run) -> Run:
         stacked(run.inputs).data,
         rebuild(run.initial_state, (plain(leaf) for leaf in leaves_of(run.initial_state))),
         truncate=tape.attributes.get("truncate"),
-        lengths=None if mask is None else mask.sum(axis=(0, 2)),
+        mask=None if mask is None else mask[:, :, 0],
         reverse=run.reverse,
         between=run.between or None,
     )

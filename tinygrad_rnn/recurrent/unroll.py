@@ -104,6 +104,7 @@ def unroll(
     *,
     truncate: int | None = None,
     lengths: Any = None,
+    mask: Any = None,
     reverse: bool = False,
     between: Sequence[Any] | None = None,
     restarts: Mapping[int, Sequence[Any]] | None = None,
@@ -126,6 +127,9 @@ def unroll(
     lengths : (batch,) integers, optional
         True lengths of padded sequences. Past its length a sequence keeps its state and puts out zeros. The gradient by
         a state is that which the sequence has alone, and past its length that of whatever reads the state that is kept.
+    mask : (T, batch) truth values, optional
+        In place of `lengths`: where it is False, at the beginning and in the middle too, a sequence keeps its state and
+        puts out zeros.
     reverse : bool
         Read from the last step to the first; outputs stay at the position of their input.
     between : sequence of arrays (T, batch, hidden_size), optional
@@ -142,7 +146,7 @@ def unroll(
     Raises
     ------
     ValueError
-        If shapes, lengths, `truncate`, `between` or `restarts` do not fit.
+        If shapes, lengths, mask, `truncate`, `between` or `restarts` do not fit.
     TypeError
         If `cell` is no cell.
     """
@@ -151,7 +155,7 @@ def unroll(
     steps, batch = _steps(cell, inputs)
     if truncate is not None and not is_integer(truncate):
         raise ValueError(f"unroll: truncate must be a positive number of steps, got {truncate!r}")
-    masks = None if lengths is None else _masks(lengths, len(steps), batch)
+    masks = _masks(lengths, mask, len(steps), batch)
     start = cell.initial_state(batch) if state is None and not isinstance(cell, Cell) else state
     if between is not None:
         between = _between(cell, between, len(steps), batch)
@@ -205,8 +209,19 @@ def _steps(cell: Any, inputs: Any) -> tuple[Sequence[Tensor], int]:
     return steps, shape[1]
 
 
-def _masks(lengths: Any, steps: int, batch: int) -> list[Any]:
-    """For each timestep which sequences are still running, (batch, 1); None where all are."""
+def _masks(lengths: Any, mask: Any, steps: int, batch: int) -> list[Any] | None:
+    """For each timestep which sequences are running, (batch, 1); None where all are."""
+    if mask is not None:
+        running = np.asarray(mask)
+        if lengths is not None:
+            raise ValueError("unroll: give lengths or a mask, not both")
+        if running.shape != (steps, batch) or running.dtype != bool:
+            raise ValueError(
+                f"unroll: mask must be ({steps}, {batch}) truth values, got {running.shape} {running.dtype}"
+            )
+        return [None if row.all() else row[:, None] for row in running]
+    if lengths is None:
+        return None
     counts = np.asarray(lengths)
     if counts.shape != (batch,) or counts.dtype.kind not in "iu":
         raise ValueError(f"unroll: lengths must be {counted(batch, 'integer')}, got {lengths!r}")

@@ -291,3 +291,40 @@ def test_bad_arguments_are_explained(args: Any, options: Any, error: Any, messag
     cell = tg.cells.LSTMCell(2, 3, seed=0) if args[0] is None else args[0]
     with pytest.raises(error, match=message):
         tg.unroll(cell, *args[1:], **options)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_mask_leaves_out_steps_wherever_they_are(reverse: bool, compiled: bool) -> None:
+    rng = np.random.default_rng(0)
+    cell = tg.cells.LSTMCell(2, 3, seed=0)
+    x, state = rng.normal(size=(6, 4, 2)), rng.normal(size=(2, 4, 3))
+    mask = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 0, 1], [1, 0, 1, 0, 1, 0], [0, 0, 0, 0, 0, 0]], bool).T
+    weights = rng.uniform(0.5, 1.5, (6, 4, 3))
+    run = tg.unroll(tg.compile(cell) if compiled else cell, x, tuple(state), mask=mask, reverse=reverse)
+    loss = tg.sum(run.stacked * weights) + tg.sum(run.final_state.c)
+    alone = tg.tensor(0.0)
+    for k, there in enumerate(mask.T):
+        start = tuple(s[k : k + 1] for s in state)
+        if there.any():
+            part = tg.unroll(cell, x[there, k : k + 1], start, reverse=reverse)
+            same([o.data[k] for o, on in zip(run.outputs, there, strict=True) if on], [o.data[0] for o in part.outputs])
+            alone = alone + tg.sum(part.stacked * weights[there, k : k + 1])
+            start = part.final_state
+        alone = alone + tg.sum(start[1])
+        assert not any(o.data[k].any() for o, on in zip(run.outputs, there, strict=True) if not on)
+    same([loss.data], [alone.data])
+    same(gradients(cell, loss), gradients(cell, alone))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mask": np.ones((4, 2), bool), "lengths": [1, 1]}, "not both"),
+        ({"mask": np.ones((2, 4), bool)}, r"\(4, 2\) truth values, got \(2, 4\) bool"),
+        ({"mask": np.ones((4, 2))}, "float64"),
+    ],
+)
+def test_a_mask_has_to_fit(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tg.unroll(tg.cells.RNNCell(1, 1), np.zeros((4, 2, 1)), **options)
