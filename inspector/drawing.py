@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
-
-import numpy as np
 
 from tinygrad_rnn import Tensor, files
 from tinygrad_rnn.autodiff.collector import without_collections
 from tinygrad_rnn.recurrent.unroll import Run
 
-from .formats import Fit, writer_of
+from .formats import DPI, WRITERS, writer_of
 from .formats.svg import write_svg
+from .layout.order import Spacing
 from .notebook import Svg, brief
 from .picture.compose import picture
+from .picture.fit import Page, TooWideError, fitted, page_of
 from .picture.picture import Picture
+from .picture.scene import LEVELS
 from .tracing.trace import GradientTrace, trace
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Drawing", "draw", "export", "figure", "render", "to_networkx"]
-
-_ROOM = {"column": (252.0, 648.0), "page": (468.0, 648.0), "slide": (960.0, 540.0)}
 
 
 class _Look(TypedDict, total=False):
@@ -59,14 +59,15 @@ class Drawing:
     """
 
     def __init__(self, picture: Picture, width: float | str | None = None) -> None:
-        self.picture, self._fit = picture, _room(width)
+        page = _page(width)
+        self.picture, self._fit = picture, page and (page.width, math.inf)
 
     @cached_property
     def svg(self) -> Svg:
         """The text of the SVG."""
         return Svg(write_svg(self.picture, self._fit))
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, dpi: float = DPI) -> Path:
         """Write the drawing.
 
         Parameters
@@ -77,16 +78,22 @@ class Drawing:
             every position fixed (``neato -n2``); ``.mmd`` for Mermaid, as in Markdown; ``.json`` for NetworkX's
             node-link format, which D3 reads too, with ``null`` for a gradient that is not finite; ``.graphml`` for
             Gephi, yEd and Cytoscape.
+        dpi : float
+            Pixels an inch of a PNG.
 
         Raises
         ------
         ValueError
-            If the suffix is none of these, or the drawing is larger than a PNG, a PDF or TeX can hold.
+            If the suffix is none of these, `dpi` is not positive, or the drawing is larger than a PNG, a PDF or TeX can
+            hold.
         GraphvizMissingError
             If a PNG or PDF is asked for and no Graphviz engine is there, saying how to get one; an SVG is then
             written without.
         """
-        return files.write(path, writer_of(path)(self.picture, self._fit))
+        if isinstance(dpi, bool) or not isinstance(dpi, (int, float)) or not 0 < dpi < math.inf:
+            raise ValueError(f"dpi must be a positive number of pixels an inch, got {dpi!r}")
+        more = {"dpi": dpi} if files.suffix_of(path, WRITERS) == "png" else {}
+        return files.write(path, writer_of(path)(self.picture, self._fit, **more))
 
     def to_networkx(self) -> Any:
         """The drawing as a graph, with its positions.
@@ -160,10 +167,11 @@ def draw(
     highlight : iterable of (Tensor id, operand), optional
         Edges to draw wide and red at the operation level, such as the `edges` of :func:`inspector.strongest_path`.
     width : float or {"column", "page", "slide"}, optional
-        How wide the SVG, PNG, PDF or Graphviz's own drawing is, in points of 1/72 inch; everything in it is scaled.
-        ``"column"`` fits into a column of a journal, 3.5 x 9 inches, ``"page"`` into the text of a letter page with
-        margins of an inch, 6.5 x 9 inches, and ``"slide"`` into a slide of 16:9, 13.33 x 7.5 inches. In LaTeX, the
-        paper says how wide it is.
+        How wide the SVG, PNG, PDF or Graphviz's own drawing is: so many points of 1/72 inch, ``"column"`` 241 points,
+        ``"page"`` 468 points, ``"slide"`` 960 pixels. Time goes on in rows where one would be wider, so that no type
+        is smaller than 6 points, 7 on a page and 12 pixels on a slide; where the rows of all steps would be higher
+        than a page (648 points) or a slide (540 pixels) and neither `steps` nor `fold` decide, more steps are folded.
+        In LaTeX, the paper says how wide it is.
 
     Returns
     -------
@@ -172,7 +180,8 @@ def draw(
     Raises
     ------
     ValueError
-        If the level, the width or a timestep is unknown, several runs do not follow each other, `backward` or `decay`
+        If the level, the width or a timestep is unknown, a single step is wider than `width` in the smallest type,
+        several runs do not follow each other, `backward` or `decay`
         is asked for without a trace, or `backward` at another level than the operation level, or edges are to be
         highlighted at another or are none of the graph.
     TypeError
@@ -187,26 +196,45 @@ def draw(
     >>> drawing = inspector.draw(run, "cell", width="column")
     >>> drawing
     <Drawing: RNNCell(2, 3) · T = 2 · cell level>
-    >>> '<svg width="252.00pt"' in drawing.svg
+    >>> '<svg width="241.00pt"' in drawing.svg
     True
     >>> drawing.to_networkx().nodes["t1.h.tanh"]["timestep"]
     1
     """
-    _room(width)
+    page = _page(width)
+    chosen: dict[str, Any] = {
+        "trace": trace,
+        "steps": steps,
+        "values": values,
+        "equations": equations,
+        "backward": backward,
+        "decay": decay,
+        "highlight": None if highlight is None else frozenset(highlight),
+    }
     with without_collections():
-        drawn = picture(
-            run,
-            level=level,
-            trace=trace,
-            steps=steps,
-            fold=fold,
-            values=values,
-            equations=equations,
-            backward=backward,
-            decay=decay,
-            highlight=highlight,
-        )
-    return Drawing(drawn, width)
+        if page is None:
+            return Drawing(picture(run, level=level, fold=fold, **chosen))
+        return Drawing(_fitted(page, run, level, fold, chosen), width)
+
+
+def _fitted(page: Page, run: Run | Sequence[Run], level: str, fold: bool | None, chosen: dict[str, Any]) -> Picture:
+    """The picture of a run on a page; ``chosen`` is what :func:`draw` takes apart from its level and folding."""
+
+    def drawn(level: str) -> Picture:
+        def rows(room: float, ends: tuple[int, int] | None, spacing: Spacing) -> Picture:
+            return picture(run, level=level, fold=fold, room=room, ends=ends, spacing=spacing, **chosen)
+
+        return fitted(page, fold is None and chosen["steps"] is None, rows)
+
+    try:
+        return drawn(level)
+    except TooWideError as error:
+        coarser = () if chosen["backward"] or chosen["highlight"] else LEVELS[LEVELS.index(level) + 1 :]
+        for other in coarser:
+            with suppress(TooWideError):
+                drawn(other)
+                raise ValueError(f"{error}; the level {other} fits, or a width of {error.least}") from None
+        raise ValueError(f"{error}; it takes a width of {error.least}") from None
 
 
 def render(run: Run | Sequence[Run], path: str | Path | None = None, **options: Unpack[_Options]) -> str | Path:
@@ -283,12 +311,9 @@ def figure(run: Run, loss: Tensor, path: str | Path | None = None, **options: Un
     return render(run, path, trace=trace(run, loss), decay=True, **chosen)
 
 
-def _room(width: float | str | None) -> Fit:
-    """The points that a drawing of that width has."""
-    if width is None:
-        return None
-    if isinstance(width, str) and width in _ROOM:
-        return _ROOM[width]
-    if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 0 < width < math.inf:
+def _page(width: float | str | None) -> Page | None:
+    """The page that a drawing of that width is for."""
+    page = None if width is None else page_of(width)
+    if width is not None and page is None:
         raise ValueError(f"width must be a positive number of points, 'column', 'page' or 'slide', got {width!r}")
-    return float(width), math.inf
+    return page

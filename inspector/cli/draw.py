@@ -11,8 +11,9 @@ import inspector
 from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 
-from ..formats import WRITERS
+from ..formats import DPI, WRITERS
 from ..page.html import as_json, html
+from ..picture.fit import PAGES
 from ..picture.scene import LEVELS
 from ..reports import document_of
 from . import tour
@@ -63,6 +64,24 @@ def _level(default: str) -> Option:
     return option("--level", choices=LEVELS, default=default, help=f"how much detail (default: {default})")
 
 
+def _width(text: str) -> float | str:
+    if text in PAGES:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes {', '.join(PAGES)} or a number of points, got {text!r}") from None
+
+
+_size = (
+    option(
+        "--width",
+        type=_width,
+        metavar="WIDTH",
+        help="column (241 pt), page (468 pt), slide (960 px) or points: time goes on in rows, type stays legible",
+    ),
+    option("--dpi", type=float, default=DPI, help=f"pixels an inch of a .png (default: {DPI})"),
+)
 _show = option("--show", type=_steps, metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
 
 
@@ -116,6 +135,7 @@ def _demo(a: argparse.Namespace) -> tuple[int, str]:
     _fold,
     option("--backward", action="store_true", help="draw what the reverse sweep did in each step, too"),
     _show,
+    *_size,
     _drawing,
 )
 def _graph(a: argparse.Namespace) -> tuple[int, str]:
@@ -125,6 +145,7 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     inspector graph --cell gru --level cell -o gru.tex            the same for a paper, in TikZ
     inspector graph --cell cells.py:MyCell --plain -o cell.pdf    without the gradient
     inspector graph --cell lstm -T 100 --show 48:52               four steps out of a hundred
+    inspector graph --cell lstm --level cell --width column -o lstm.pdf   as wide as a column of a journal
     inspector graph --cell lstm --backward                        with the reverse sweep below
     """
     if a.backward and (a.plain or a.level != "operation"):
@@ -139,8 +160,16 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     out = a.out or Path(f"{file_name(a.cell[0])}-{a.level}.svg")
     a.progress(f"drawing {out}")
     inspector.draw(
-        run, a.level, trace=found, steps=steps, fold=a.fold, values=a.values, equations=a.equations, backward=a.backward
-    ).save(out)
+        run,
+        a.level,
+        trace=found,
+        steps=steps,
+        fold=a.fold,
+        values=a.values,
+        equations=a.equations,
+        backward=a.backward,
+        width=a.width,
+    ).save(out, a.dpi)
     return OK, _warned(
         found.not_finite if found else inspector.first_not_finite(run),
         f"{out}: {cell!r} over {counted(a.steps, 'step')}, {a.level} level",

@@ -9,7 +9,7 @@ import graphviz
 
 from ..layout.polylines import Path
 from ..picture import theme
-from ..picture.picture import MARGIN, Band, Frame, Line, Picture, Shape
+from ..picture.picture import Band, Frame, Line, Picture, Shape
 from ..picture.strokes import ARROW, arrow_size, curve, frame_label
 from ..text import visible
 from . import Fit
@@ -35,7 +35,7 @@ def to_dot(picture: Picture, fit: Fit = None) -> graphviz.Digraph:
         "graph",
         outputorder="edgesfirst",
         splines="true",
-        pad=f"{MARGIN / 72:g}",
+        pad=f"{picture.margin / 72:g}",
         bgcolor=theme.PAPER,
         fontname=theme.FONT,
         forcelabels="false",

@@ -10,7 +10,7 @@ from typing import Any
 import graphviz
 
 from ..picture.picture import Picture
-from . import Fit
+from . import DPI, Fit
 from .dot import to_dot
 
 __all__ = ["FORMATS", "GraphvizMissingError", "check_size", "draw", "write_pdf", "write_png"]
@@ -18,8 +18,6 @@ __all__ = ["FORMATS", "GraphvizMissingError", "check_size", "draw", "write_pdf",
 FORMATS = ("svg", "png", "pdf")
 _LARGEST = {"png": (32_767, "pixels"), "pdf": (14_400, "points")}
 """Cairo shrinks a larger PNG without a word; a page's limit is that of ISO 32000-1, Annex C."""
-_DPI = 144
-"""Pixels an inch of a PNG."""
 _TIMEOUT = 120
 
 # The context has to exist before the first graph is read, or default labels are lost. A process of its own
@@ -92,11 +90,11 @@ def draw(dot: graphviz.Digraph, format: str, layout: str = "nop2") -> bytes:
     )
 
 
-def write_png(picture: Picture, fit: Fit = None) -> bytes:
-    """The picture as a PNG of 144 pixels an inch."""
-    check_size(picture.page(fit), "png", _DPI)
+def write_png(picture: Picture, fit: Fit = None, dpi: float = DPI) -> bytes:
+    """The picture as a PNG of so many pixels an inch."""
+    check_size(picture.page(fit), "png", dpi)
     dot = to_dot(picture, fit)
-    dot.attr("graph", dpi=str(_DPI))
+    dot.attr("graph", dpi=f"{dpi:g}")
     return draw(dot, "png")
 
 

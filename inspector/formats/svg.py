@@ -74,10 +74,9 @@ def complete(svg: str, picture: Picture, fit: Fit = None) -> str:
     def root(found: re.Match[str]) -> str:
         attributes = found[1]
         if fit is not None:
-            width, height = picture.page(fit)
-            attributes = re.sub(
-                r'width="[^"]*" height="[^"]*"', f'width="{width:.2f}pt" height="{height:.2f}pt"', attributes
-            )
+            unit, larger = picture.unit, 96 / 72 if picture.unit == "px" else 1.0
+            width, height = (f"{side * larger:.2f}{unit}" for side in picture.page(fit))
+            attributes = re.sub(r'width="[^"]*" height="[^"]*"', f'width="{width}" height="{height}"', attributes)
         return (
             f'<svg{attributes} role="img" aria-labelledby="title-{number} desc-{number}">\n'
             f'<title id="title-{number}">{title}</title>\n<desc id="desc-{number}">{words}</desc>\n'

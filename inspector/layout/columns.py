@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from .polylines import Path, moved
 from .route import Wire, route
 from .turn import transposed, turned
 
-__all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out"]
+__all__ = ["ABOVE", "BELOW", "GAP", "Fold", "Laid", "Row", "fold_width", "frame_label", "lay_out", "seams"]
 
 GAP, ABOVE, BELOW = 46.0, 40.0, 44.0
 """Points between frames, and from a frame up to its output and down to its input."""
@@ -150,6 +151,22 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
         bottom += max(placement.height for placement, _ in plan.values()) + ABOVE + BELOW + 34
         bottom += 0.0 if row.feeds_next else 48.0
     return laid_rows
+
+
+def seams(rows: Sequence[Row], laid_rows: Sequence[Sequence[Laid | float]]) -> list[float]:
+    """Where the drawing can be cut between two columns: in the middle of the gap, a little right of where what passes
+    a fold ends.
+    """
+    ends = []
+    for k, part in enumerate(rows[0].steps):
+        column = [row[k] for row in laid_rows]
+        if isinstance(part, Fold):
+            left = next(place for place in column if not isinstance(place, Laid))
+            ends.append((left, left + fold_width(part.steps)))
+        else:
+            steps = [place for place in column if isinstance(place, Laid)]
+            ends.append((min(s.left for s in steps), max(s.left + s.placement.width for s in steps)))
+    return [(right + left) / 2 + 2 for (_, right), (left, _) in itertools.pairwise(ends)]
 
 
 def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,12 @@ class Canvas:
         Node indices of operations outside the steps that another's shape stands for.
     stood_for : set
         Node indices of operations in the steps that a shape stands for.
+    seams : list of float
+        Where the drawing can be cut between two columns.
+    passing : list of (x, y, name)
+        Where a state passes from column to column.
+    after : set
+        Ids of what follows the last step.
     left, right, bottom, top : float
         The extent of what surrounds the frames.
     """
@@ -51,6 +58,9 @@ class Canvas:
     columns: dict[int, float] = field(default_factory=dict)
     folded: set[int] = field(default_factory=set)
     stood_for: set[int] = field(default_factory=set)
+    seams: list[float] = field(default_factory=list)
+    passing: list[tuple[float, float, str]] = field(default_factory=list)
+    after: set[str] = field(default_factory=set)
     left: float = 0.0
     right: float = 0.0
     bottom: float = 0.0
@@ -99,11 +109,17 @@ class Canvas:
         self.picture.shapes.append(shape)
         return shape
 
-    def title(self, left: float) -> None:
-        """Write the title above everything."""
-        text, width = self.picture.title, label_width(self.picture.title, 16) + 20
-        x, y = left + width / 2, self.top + 16
-        self.picture.shapes.append(Shape("title", "text", x, y, width, 24, text, None, Look("title"), font_size=16))
+    def title(self, left: float, right: float | None = None) -> None:
+        """Write the title above everything; smaller, or in lines, where it has to end at `right`."""
+        size, lines = 16.0, [self.picture.title]
+        if right is not None and label_width(lines[0], size) + 20 > right - left:
+            size = 12.0
+            lines = textwrap.wrap(lines[0], max(20, int((right - left - 20) / label_width("n", size))))
+        for k, text in enumerate(reversed(lines)):
+            own = f"title.{len(lines) - k}" if k < len(lines) - 1 else "title"
+            width = label_width(text, size) + 20
+            x, y = left + width / 2, self.top + 16 + 18 * k
+            self.picture.shapes.append(Shape(own, "text", x, y, width, 24, text, None, Look("title"), font_size=size))
 
     def anchor(self, shape_id: str, x: float, y: float) -> None:
         """A place that lines may begin and end at."""

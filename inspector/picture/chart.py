@@ -20,8 +20,8 @@ from .picture import Band, Curve, Grade, Line, Look, Shape
 __all__ = ["add_chart"]
 
 _HEIGHT, _MARK, _BADGE, _TICKS = 190.0, 7.0, 13.0, 7
-_LEADERS, _PITCH = 58.0, 52.0
-"""Points from the ends of leaders to the axis that they lead to, and at least from tick to tick."""
+_LEADERS, _PITCH, _TICK = 58.0, 52.0, 36.0
+"""Points from the ends of leaders to the axis that they lead to, at least from tick to tick, and for a power of ten."""
 _AXIS, _GRID = theme.LINES["plain"][0], theme.LINES["grid"][0]
 _COLUMNS, _PIECES = 300, 200
 """Parts of a folded axis, of each of which a curve has the lowest and the highest step; and straight pieces of one
@@ -30,7 +30,9 @@ line, as Graphviz reads no more than 16,384 characters of it.
 Points = list[tuple[int, float, float]]
 
 
-def add_chart(canvas: Canvas, curves: Mapping[str, Sequence[float]], words: Mapping[str, str], title: str) -> None:
+def add_chart(
+    canvas: Canvas, curves: Mapping[str, Sequence[float]], words: Mapping[str, str], title: str, in_rows: bool = False
+) -> None:
     """Plot norms on a logarithmic scale so that timestep t stands exactly under step t, or where a line from there
     leads.
 
@@ -40,8 +42,10 @@ def add_chart(canvas: Canvas, curves: Mapping[str, Sequence[float]], words: Mapp
         Zeros are marked at the lower edge and what is not finite at the upper one.
     words : mapping of name to text
         What the key says beside each name.
+    in_rows : bool
+        Whether the steps stand in rows, so that the axis is one of its own.
     """
-    chart = _Chart(canvas, curves)
+    chart = _Chart(canvas, curves, in_rows)
     chart.scaffold(title)
     chart.key(words)
     for k, (name, norms) in enumerate(curves.items()):
@@ -50,24 +54,28 @@ def add_chart(canvas: Canvas, curves: Mapping[str, Sequence[float]], words: Mapp
 
 
 class _Chart:
-    def __init__(self, canvas: Canvas, curves: Mapping[str, Sequence[float]]) -> None:
+    def __init__(self, canvas: Canvas, curves: Mapping[str, Sequence[float]], in_rows: bool) -> None:
         self.canvas, self.picture, self.columns = canvas, canvas.picture, canvas.columns
-        self.left, self.right = canvas.left, max(frame.right for frame in self.picture.frames)
+        self.left, self.right = canvas.left + _TICK * in_rows, self._end(in_rows)
         self.shown = sorted({frame.timestep for frame in self.picture.frames})
-        self.folded = len(self.shown) < len(self.columns)
+        self.folded, self.led = in_rows or len(self.shown) < len(self.columns), not in_rows
         self.unit = (self.right - self.left) / len(self.columns)
         self.at = (
             {t: self.left + self.unit * (k + 0.5) for k, t in enumerate(sorted(self.columns))}
             if self.folded
             else self.columns
         )
-        self.top = canvas.bottom - 40 - 20 * len(curves) - _LEADERS * self.folded
+        self.top = canvas.bottom - 40 - 20 * len(curves) - _LEADERS * (self.folded and self.led)
         self.bottom = self.top - _HEIGHT
         seen = [math.log10(v) for norms in curves.values() for v in norms if 0 < v < math.inf]
         self.low, self.high = math.floor(min(seen, default=0.0)), math.ceil(max(seen, default=1.0))
         self.high += self.high == self.low
         self.keys = len(curves)
         self.looks = styles(curves)
+
+    def _end(self, in_rows: bool) -> float:
+        """The right end of the axis."""
+        return self.canvas.right if in_rows else max(frame.right for frame in self.picture.frames)
 
     def height(self, norm: float) -> float:
         """Where a positive norm stands."""
@@ -87,7 +95,7 @@ class _Chart:
             x = self.at[t]
             self._line(f"chart.guide{t}", (x, self.bottom), (x, self.top), _GRID, 0.8, "grid")
             self._centred(f"chart.t{t}", f"t = {t}", x, self.bottom - 13)
-        if self.folded:
+        if self.folded and self.led:
             self._leaders()
         for first, last in self._folds():
             half = self.unit / 2
@@ -107,7 +115,7 @@ class _Chart:
     @property
     def key_top(self) -> float:
         """Where the lowest line of the key stands."""
-        return self.top + 16 + _LEADERS * self.folded
+        return self.top + 16 + _LEADERS * (self.folded and self.led)
 
     def _ticks(self) -> list[int]:
         """Timesteps at even distances, inside the fold too."""

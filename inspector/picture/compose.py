@@ -26,6 +26,7 @@ from .legend import Formula, add_badges, add_formulas, add_legend, add_warning
 from .outside import add_outside
 from .picture import Picture
 from .scene import LEVELS, Scene, scene_of
+from .wrap import wrap
 
 __all__ = ["picture"]
 
@@ -43,20 +44,31 @@ def picture(
     backward: bool = False,
     decay: bool = False,
     highlight: Iterable[tuple[int, int]] | None = None,
+    room: float | None = None,
+    ends: tuple[int, int] | None = None,
+    spacing: Spacing | None = None,
 ) -> Picture:
-    """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.draw`."""
+    """The drawing as data, before Graphviz sees it; parameters as for :func:`~inspector.draw`.
+
+    It has rows of at most `room` points, and shows so many of the first and last steps as `ends` says, if that does;
+    `spacing` is that within a step, if not the usual one.
+    """
     _check(level, trace, backward, decay, highlight is not None)
-    scene = scene_of(run, level, trace, steps, fold, backward)
+    scene = scene_of(run, level, trace, steps, fold, backward, ends)
     canvas = _canvas(scene, _highlighted(highlight, scene.graph, with_loss=trace is not None), values)
-    tile(canvas, scene.rows, "cellbox" if level == "cell" else "step", Spacing())
+    tile(canvas, scene.rows, "cellbox" if level == "cell" else "step", spacing or Spacing())
     add_outside(canvas, scene.graph, *scene.outside(), together=level != "operation")
     add_badges(canvas.picture)
+    rows = 1 if room is None else wrap(canvas, room)
+    if rows > 1:
+        canvas.picture.words += f" Time goes on in {rows} rows, from top to bottom."
     if decay:
-        _add_decay(canvas, scene)
-    add_legend(canvas, scene.graph, set(scene.timesteps), scene.parameter_names)
+        _add_decay(canvas, scene, rows > 1)
+    add_legend(canvas, scene.graph, set(scene.timesteps), scene.parameter_names, room)
     _add_what_is_not_finite(canvas.picture, scene)
     if equations:
-        add_formulas(canvas.picture, canvas.left - 10, [line for run in scene.runs for line in _formulas(run)])
+        formulas = [line for run in scene.runs for line in _formulas(run)]
+        add_formulas(canvas.picture, canvas.left - 10 * (room is None), formulas, room)
     return canvas.picture
 
 
@@ -128,12 +140,12 @@ def _note(node: Node, trace: GradientTrace | None) -> str:
     return "\n".join(lines)
 
 
-def _add_decay(canvas: Canvas, scene: Scene) -> None:
+def _add_decay(canvas: Canvas, scene: Scene, in_rows: bool) -> None:
     """The decay of the gradient by each state, below the steps."""
     assert scene.trace is not None
     curves = {name: scene.trace.norm(name).tolist() for name in scene.trace.states}
     words = {name: str(decay_rate(curve)) for name, curve in curves.items()}
-    add_chart(canvas, curves, words, "‖∂L/∂state‖ at every timestep")
+    add_chart(canvas, curves, words, "‖∂L/∂state‖ at every timestep", in_rows)
 
 
 def _add_what_is_not_finite(picture: Picture, scene: Scene) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..layout.columns import ABOVE, BELOW, Fold, Laid, Row, lay_out
+from ..layout.columns import ABOVE, BELOW, Fold, Laid, Row, lay_out, seams
 from ..layout.order import Spacing
 from ..layout.polylines import Path
 from ..layout.route import Wire
@@ -34,6 +34,7 @@ def tile(canvas: Canvas, rows: Sequence[Row], part: Part, spacing: Spacing) -> N
     pairs = list(zip(rows, lay_out(rows, spacing), strict=True))
     for row, laid in [*(p for p in pairs if not p[0].backward), *(p for p in reversed(pairs) if p[0].backward)]:
         tiler.draw_row(row, laid)
+    canvas.seams = seams(rows, [laid for _, laid in pairs])
     frames = canvas.picture.frames
     canvas.left = min(frame.left for frame in frames)
     canvas.right = max([*(frame.right for frame in frames), *tiler.states.right])

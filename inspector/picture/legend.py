@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tinygrad_rnn import Graph, Node
@@ -37,17 +37,23 @@ _BADGES = (*_GRADIENT_BADGES.values(), _VALUE_BADGE)
 _BADGE = 15.0
 
 
-def add_legend(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[int, str]) -> None:
+def add_legend(
+    canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[int, str], room: float | None = None
+) -> None:
     """The title above, and the parameters and the legend below.
 
     `own_steps` are the indices of all operations in the steps of the layers drawn, shown or folded away; `names` are
-    those of parameters by their Tensors' ids.
+    those of parameters by their Tensors' ids. On a page it has `room` points.
     """
     picture, ink = canvas.picture, canvas.ink
     folds = [shape for shape in picture.shapes if shape.look.part == "more"]
-    left = min([canvas.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
-    right = max([canvas.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
-    canvas.title(left)
+    if room is None:
+        left = min([canvas.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
+        right = max([canvas.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
+    else:
+        left = picture.bounds()[0]
+        right = left + room
+    canvas.title(left, right)
     rows = _Rows(left, right, canvas.bottom - 34)
     if _parameters(canvas, graph, own_steps, names, rows):
         rows.feed(34)
@@ -93,13 +99,21 @@ def _parameters(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[i
     leaves = [n for n in leaves if n.index in read]
     for node in leaves:
         name = names.get(node.tensor.id) if node.tensor is not None else None
-        label = f"{name or node.name or _whole(node, graph)} {_shape(node)}"
+        label = _short(name or node.name or _whole(node, graph), f" {_shape(node)}", rows.right - rows.left - 14)
         width = label_width(label, _SIZE) + 14
         x, y = rows.place(width)
         shape_id = canvas.picture.unused(f"parameter.{safe(node.name or node.op)}")
         canvas.value(node, shape_id, "box", (x + width / 2, y), (width, 20), label, "parameter", 1.4)
         canvas.shown[node.index] = (shape_id, x + width / 2, y)
     return bool(leaves)
+
+
+def _short(name: str, after: str, room: float) -> str:
+    """The name, without its middle where it is too long, and what stands after it."""
+    if label_width(name + after, _SIZE) <= room:
+        return name + after
+    keep = next((n for n in range(len(name) // 2, 1, -1) if label_width(f"{name[:n]}…{name[-n:]}{after}") <= room), 1)
+    return f"{name[:keep]}…{name[-keep:]}{after}"
 
 
 def _whole(node: Node, graph: Graph) -> str:
@@ -139,7 +153,8 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
         chips.append(("highlighted path", "highlight"))
     badges = {shape.tooltip for shape in picture.shapes if shape.look.part == "badge"}
     chips += [(f"{mark} = {says}", "badge") for mark, says, _ in _BADGES if says in badges]
-    for label, part in chips:
+    for says, part in chips:
+        label = _short(says, "", rows.right - rows.left - 16)
         width = label_width(label, _SIZE) + 16
         x, y = rows.place(width)
         paint, look = theme.paint(part, picture.gates), Look(part, legend=True)
@@ -290,8 +305,12 @@ class Formula(NamedTuple):
     rail: bool = False
 
 
-def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula]) -> None:
-    """The lines below everything that is drawn, beginning at `left`; those about a highway in the colour of a rail."""
+def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula], room: float | None = None) -> None:
+    """The lines below everything that is drawn, beginning at `left`; those about a highway in the colour of a rail,
+    and those of more than `room` points in several.
+    """
+    if room is not None:
+        formulas = [part for formula in formulas for part in _broken(formula, room)]
     y = min(shape.y - shape.height / 2 for shape in picture.shapes) - _LINE - 4
     for formula in formulas:
         width = _width(formula.text)
@@ -313,6 +332,21 @@ def add_formulas(picture: Picture, left: float, formulas: Sequence[Formula]) -> 
             )
         )
         y -= _LINE
+
+
+def _broken(formula: Formula, room: float) -> Iterator[Formula]:
+    """A formula in lines that have room, broken where it has spaces."""
+    if _width(formula.text) <= room:
+        yield formula
+        return
+    line = ""
+    for word in formula.text.split(" "):
+        if line.strip() and _width(f"{line} {word}") > room:
+            yield formula._replace(text=line, latex="")
+            line = f"      {word}"
+        else:
+            line = f"{line} {word}" if line else word
+    yield formula._replace(text=line, latex="")
 
 
 def _width(text: str) -> float:

@@ -60,6 +60,7 @@ def add_outside(
     if not after:
         return
     places = _one_box(canvas, graph, after) if together or len(after) > _MANY else _columns(canvas, graph, after)
+    canvas.after = set(places.values())
     _connect(canvas, after, places, cuts)
     canvas.right = max(shape.x + shape.width / 2 for shape in canvas.picture.shapes if shape.id in places.values())
 

@@ -150,7 +150,10 @@ class Band:
 
 @dataclass
 class Picture:
-    """Everything that is drawn; later lines lie above earlier ones. `words` say it to those who cannot see it."""
+    """Everything that is drawn; later lines lie above earlier ones. `words` say it to those who cannot see it.
+
+    `margin` is what its page leaves free, `unit` that in which an SVG says how large it is, once it is scaled.
+    """
 
     title: str
     frames: list[Frame] = field(default_factory=list)
@@ -159,6 +162,8 @@ class Picture:
     lines: list[Line] = field(default_factory=list)
     gates: tuple[str, ...] = ()
     words: str = ""
+    margin: float = MARGIN
+    unit: Literal["pt", "px"] = "pt"
 
     def unused(self, base: str, taken: Container[str] | None = None) -> str:
         """An id that no shape has yet: `base`, or `base` with a number; `taken` are the shapes' ids, where they
@@ -186,7 +191,7 @@ class Picture:
     def sheet(self) -> tuple[float, float, float, float]:
         """What it reaches to with a margin around it."""
         left, bottom, right, top = self.bounds()
-        return left - MARGIN, bottom - MARGIN, right + MARGIN, top + MARGIN
+        return left - self.margin, bottom - self.margin, right + self.margin, top + self.margin
 
     def page(self, fit: tuple[float, float] | None = None) -> tuple[float, float]:
         """Width and height of the page that holds it, scaled so that it fills `fit` in one direction."""

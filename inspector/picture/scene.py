@@ -149,8 +149,11 @@ def scene_of(
     steps: slice | Sequence[int] | None,
     fold: bool | None,
     backward: bool,
+    ends: tuple[int, int] | None = None,
 ) -> Scene:
-    """The scene of a run, or of several that follow each other; parameters as for :func:`~inspector.draw`."""
+    """The scene of a run, or of several that follow each other; parameters as for :func:`~inspector.draw`, and how
+    many of the first and of the last steps it shows, if not all.
+    """
     runs = in_turn(run, steps)
     if trace is not None and not isinstance(trace, GradientTrace):
         raise TypeError(f"trace must come from inspector.trace(run, loss), got {type(trace).__name__}")
@@ -165,7 +168,7 @@ def scene_of(
     reverse = reverse_sweep(runs[0], trace.loss) if backward and trace is not None else None
     graph = Graph(_everything(runs, trace, reverse))
     sources = sources_of(runs, graph)
-    shown = [steps_shown(len(run), steps, fold) for run in runs]
+    shown = [steps_shown(len(run), steps, fold, ends) for run in runs]
     uppers = [*sources[1:], None]
     rows = [row_of(layer, shown, upper, DETAIL[level]) for layer, upper in zip(sources, uppers, strict=True)]
     norms = None if trace is None else _norms(rows, graph, trace)

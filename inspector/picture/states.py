@@ -13,7 +13,7 @@ from tinygrad_rnn import Node
 from ..layout.columns import GAP, Fold, Laid, Row, fold_width
 from ..layout.polylines import Path
 from ..layout.route import Wire
-from ..steps.items import Link, layer_prefix, leaving, safe
+from ..steps.items import Link, Step, layer_prefix, leaving, safe
 from ..text import label_width, number, oval_width, subscript
 from . import theme
 from .canvas import Canvas
@@ -122,6 +122,8 @@ class States:
             self.canvas.line(source, anchor, (*path, (end, y)), stroke, arrow=False)
             self._ribbon(fold, state, anchor, y, unit / 2)
             passed[state] = (anchor, ((end, y),))
+            last = fold.steps[0 if row.reverse else -1]
+            self.canvas.passing.append((end, y, _passing(beside.step, state, last)))
         return passed
 
     def _ribbon(self, fold: Fold, state: str, anchor: str, y: float, half: float) -> None:
@@ -161,6 +163,8 @@ class States:
                 carried[state] = (source, (*before, *path))
             else:
                 carried[state] = (laid.ids[key], path)
+            end = laid.port(laid.placement.width + GAP / 2, laid.placement.rails[state])
+            self.canvas.passing.append((*end, _passing(laid.step, state, laid.step.timestep)))
             if self.named:
                 self._name(laid, state)
         return carried
@@ -203,6 +207,11 @@ class States:
         self.right.append(x + width / 2)
         side = width / 2 * (1 if row.reverse else -1)
         self.canvas.line(source, shape_id, (*path, (x + side, y)), stroke, rails=laid.rails)
+
+
+def _passing(step: Step, state: str, timestep: int) -> str:
+    """What passes on from that timestep to the next column."""
+    return ("δ" if step.backward else "") + state + subscript(timestep)
 
 
 def _look_of(piece: Sequence[tuple[int, Stroke]]) -> tuple[Grade, str, bool]:

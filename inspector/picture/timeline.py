@@ -42,11 +42,14 @@ def in_turn(run: Run | Sequence[Run], steps: slice | Sequence[int] | None) -> tu
     return runs
 
 
-def steps_shown(count: int, steps: slice | Sequence[int] | None, fold: bool | None) -> list[int]:
-    """The timesteps to draw, ascending."""
+def steps_shown(
+    count: int, steps: slice | Sequence[int] | None, fold: bool | None, ends: tuple[int, int] | None = None
+) -> list[int]:
+    """The timesteps to draw, ascending; folded, so many of the first and of the last."""
     chosen = _chosen(count, steps)
-    fold = steps is None and count > _ALL if fold is None else fold
-    return [*chosen[:_FIRST], *chosen[-_LAST:]] if fold and len(chosen) > _FIRST + _LAST + 1 else chosen
+    fold = ends is not None or (steps is None and count > _ALL if fold is None else fold)
+    first, last = ends or (_FIRST, _LAST)
+    return [*chosen[:first], *chosen[-last:]] if fold and len(chosen) > first + last + 1 else chosen
 
 
 def _chosen(count: int, steps: slice | Sequence[int] | None) -> list[int]:

@@ -1,0 +1,145 @@
+"""A picture for a page: as wide as is asked for, in rows and with steps folded where type would become too small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..layout.order import Spacing
+from .picture import Look, Picture, Shape
+
+__all__ = ["PAGES", "Page", "TooWideError", "fitted", "page_of", "smallest_type"]
+
+_ENDS = ((3, 2), (2, 1), (1, 1))
+"""How many of the first and of the last steps remain where the rows of all would not fit."""
+_TIGHT = Spacing(gap=10.0, left=16.0, right=30.0)
+_TRIES = 4
+_EDGE = 2.0
+"""Points that a picture leaves free around it where the page has margins of its own."""
+
+
+Drawn: TypeAlias = Callable[[float, "tuple[int, int] | None", Spacing], Picture]
+
+
+class Page(NamedTuple):
+    """Where a picture is shown.
+
+    Attributes
+    ----------
+    width, height : float
+        In points of 1/72 inch.
+    type : float
+        The smallest type, in points.
+    largest : float
+        By how much a small picture is enlarged at most.
+    unit : {"pt", "px"}
+        In which an SVG says how large it is.
+    """
+
+    width: float
+    height: float = math.inf
+    type: float = 6.0
+    largest: float = math.inf
+    unit: Literal["pt", "px"] = "pt"
+
+
+class TooWideError(Exception):
+    """A single step is wider than a page; `least` are the points that it takes in the same type."""
+
+    def __init__(self, page: Page, least: int) -> None:
+        super().__init__(f"one step is too wide for {page.width:g} points in type of {page.type:g} points")
+        self.least = least
+
+
+PAGES = {
+    "column": Page(241.0, 648.0, 6.0, 1.0),
+    "page": Page(468.0, 648.0, 7.0, 1.0),
+    "slide": Page(720.0, 405.0, 9.0, 1.5, "px"),
+}
+
+
+def page_of(width: float | str) -> Page | None:
+    """The page of that name, or of so many points; ``None`` if there is none."""
+    if isinstance(width, str):
+        return PAGES.get(width)
+    if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 0 < width < math.inf:
+        return None
+    return Page(float(width))
+
+
+def fitted(page: Page, may_fold: bool, draw: Drawn) -> Picture:
+    """The picture at the size of a page.
+
+    Parameters
+    ----------
+    page : Page
+    may_fold : bool
+        Whether steps may be folded away for the height.
+    draw : callable
+        Draws with rows of so many points, with so many of the first and last steps, if not with all, and with such
+        distances within a step.
+
+    Raises
+    ------
+    TooWideError
+        If a single step is wider than the page even in the smallest type.
+    """
+    spacing = Spacing()
+    try:
+        found = _in_rows(page, lambda room: draw(room, None, spacing))
+    except TooWideError:
+        spacing = _TIGHT
+        found = _in_rows(page, lambda room: draw(room, None, spacing))
+    for ends in _ENDS if may_fold else ():
+        if _scale(page, found) * _size(found)[1] <= page.height:
+            break
+        found = _in_rows(page, lambda room, ends=ends: draw(room, ends, spacing))  # type: ignore[misc]
+    _widen(found, page.width / _scale(page, found))
+    return found
+
+
+def smallest_type(picture: Picture) -> float:
+    """The size of the smallest text, in points."""
+    sizes = [shape.font_size for shape in picture.shapes if shape.label]
+    return min([*sizes, *([11.0] if picture.frames else [])], default=11.0)
+
+
+def _in_rows(page: Page, draw: Callable[[float], Picture]) -> Picture:
+    """The picture in rows in which its smallest type has the size that the page asks for."""
+    room = page.width * 11.0 / page.type - 2 * _EDGE
+    least = math.inf
+    for _ in range(_TRIES):
+        picture = draw(room)
+        picture.margin, picture.unit = _EDGE, page.unit
+        width = _size(picture)[0]
+        most = page.width * smallest_type(picture) / page.type
+        least = min(least, width * page.type / smallest_type(picture))
+        if width <= most + 1e-6:
+            return picture
+        room = min(room - 1.0, room - (width - most))
+    raise TooWideError(page, math.ceil(least))
+
+
+def _size(picture: Picture) -> tuple[float, float]:
+    left, bottom, right, top = picture.sheet()
+    return right - left, top - bottom
+
+
+def _scale(page: Page, picture: Picture) -> float:
+    width, height = _size(picture)
+    least = page.type / smallest_type(picture)
+    return min(page.width / width, max(least, min(page.largest, page.height / height)))
+
+
+def _widen(picture: Picture, width: float) -> None:
+    """Add the corners of a page on which the picture stands in the middle."""
+    left, bottom, right, _ = picture.bounds()
+    aside = (width - (right - left)) / 2 - picture.margin
+    if aside > 0:
+        for side, x in (("left", left - aside), ("right", right + aside)):
+            picture.shapes.append(
+                Shape(f"page.{side}", "point", x, bottom, 0.0, 0.0, "", None, Look("anchor"), font_size=11.0)
+            )

@@ -1,0 +1,159 @@
+"""Drawings for a page: exactly as wide as it, in type that can be read, in rows that lose nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pypdf
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.picture.compose import picture
+from inspector.picture.fit import PAGES
+from inspector.picture.scene import LEVELS
+from tests.inspector.picture.drawn import read
+from tests.inspector.picture.test_geometry import hiding, missing, overlapping, spilling, trespassing
+from tests.marks import slow_unless
+from tinygrad_rnn.recurrent.unroll import Run
+
+CELLS = tg.cells.names()
+SIZES = {"column": (241, "pt", 6.0), "page": (468, "pt", 7.0), "slide": (960, "px", 12.0)}
+QUICK = [("lstm", "cell"), ("gru", "gate"), ("rnn", "operation")]
+
+
+class Long(tg.Cell):
+    """A cell one of whose parameters has a long name."""
+
+    def __init__(self, input_size: int, hidden_size: int, **options: object) -> None:
+        super().__init__(input_size, hidden_size, **options)  # type: ignore[arg-type]
+        self.w = self.parameter('the "very" long name of a matrix that somebody chose <b>', (input_size, hidden_size))
+        self.u = self.parameter("u", (hidden_size, hidden_size))
+
+    def step(self, x: tg.Tensor, state: tuple[tg.Tensor, ...]) -> tuple[tg.Tensor, ...]:
+        gate = tg.named(keep=tg.sigmoid(x @ self.w + state[0] @ self.u))
+        return (gate * state[0] + (1 - gate) * tg.tanh(x @ self.w),)
+
+
+@cache
+def run_of(name: str, steps: int = 3) -> tuple[Run, inspector.GradientTrace]:
+    cell = (Long if name == "long" else tg.cells.get(name))(3, 4, seed=0)
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(steps, 1, 3)))
+    return run, inspector.trace(run, run.outputs[-1].sum())
+
+
+def drawn(name: str, level: str, width: float | str, steps: int = 3, **more: object) -> inspector.Drawing:
+    run, trace = run_of(name, steps)
+    return inspector.draw(run, level, trace=trace, width=width, **more)  # type: ignore[arg-type]
+
+
+def size(svg: str) -> tuple[float, str]:
+    found = re.search(r'<svg width="([0-9.]+)(p[tx])"', svg)
+    assert found is not None
+    return float(found[1]), found[2]
+
+
+def smallest(svg: str) -> float:
+    """Type, in the unit in which the SVG says how wide it is."""
+    box = re.search(r'viewBox="\S+ \S+ (\S+) ', svg)
+    assert box is not None
+    return min(read(svg).sizes) * size(svg)[0] / float(box[1])
+
+
+@pytest.mark.parametrize("width", PAGES)
+@pytest.mark.parametrize(
+    ("name", "level"), slow_unless(QUICK, [(name, level) for name in [*CELLS, "long"] for level in LEVELS])
+)
+def test_it_is_as_wide_as_the_page_in_type_that_can_be_read(name: str, level: str, width: str) -> None:
+    across, unit, least = SIZES[width]
+    try:
+        drawing = drawn(name, level, width)
+    except ValueError as error:
+        wide_enough = re.search(r"width of (\d+)$", str(error))
+        assert wide_enough is not None and int(wide_enough[1]) > across * (0.75 if unit == "px" else 1)
+        return
+    assert size(drawing.svg) == (across, unit)
+    assert smallest(drawing.svg) >= least - 0.01
+    found = read(drawing.svg)
+    assert [*overlapping(found), *spilling(found), *missing(found, drawing.picture)] == []
+    assert [*trespassing(found, drawing.picture), *hiding(found, drawing.picture)] == []
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if name not in ("lru", "fgr")])
+@pytest.mark.slow
+def test_at_the_cell_level_a_column_holds_every_cell_but_the_widest(name: str) -> None:
+    drawn(name, "cell", "column")
+
+
+@pytest.mark.parametrize(("name", "level"), QUICK)
+def test_rows_show_the_same_graph(name: str, level: str) -> None:
+    run, trace = run_of(name)
+    one_row = inspector.draw(run, level, trace=trace).to_networkx()
+    drawing = drawn(name, level, "column")
+    rows = drawing.to_networkx()
+    assert "rows, from top to bottom" in drawing.picture.words
+    assert set(rows.nodes) == set(one_row.nodes)
+    assert sorted(rows.edges(keys=True, data="gradient")) == sorted(one_row.edges(keys=True, data="gradient"))
+
+
+@pytest.mark.parametrize(("name", "level"), QUICK)
+def test_no_part_of_a_line_is_lost_between_rows(name: str, level: str) -> None:
+    run, trace = run_of(name)
+    lengths = [
+        {
+            line.id: sum(math.dist(a, b) for piece in line.pieces for a, b in itertools.pairwise(piece))
+            for line in picture(run, level=level, trace=trace, room=room).lines
+            if line.use != "legend"
+        }
+        for room in (300.0, 1e6)
+    ]
+    assert lengths[0] == pytest.approx(lengths[1])
+
+
+def test_what_leaves_a_row_is_named_where_the_next_begins() -> None:
+    drawing = inspector.draw(run_of("lstm", 4)[0], "gate", width=300)
+    rows = sorted({frame.bottom for frame in drawing.picture.frames}, reverse=True)
+    assert len(rows) == 4 and "Time goes on in 4 rows, from top to bottom." in drawing.picture.words
+    ends = {(s.id.split(".")[1], s.id.split(".")[2], s.label) for s in drawing.picture.shapes if "continued" in s.id}
+    assert ends == {(str(t), side, f"{state}{'₀₁₂'[t]}") for t in range(3) for side in ("out", "in") for state in "hc"}
+
+
+def test_more_is_folded_where_the_rows_would_be_too_high() -> None:
+    assert drawn("rnn", "cell", "column", steps=12).picture.words.count("folded away") == 1
+    assert "All are shown." in drawn("rnn", "cell", "column", steps=12, fold=False).picture.words
+
+
+def test_where_a_step_is_too_wide_it_says_what_would_do() -> None:
+    with pytest.raises(
+        ValueError, match="too wide for 241 points in type of 6 points; the level cell fits, or a"
+    ) as told:
+        drawn("peephole", "operation", "column")
+    least = int(str(told.value).rsplit(" ", 1)[1])
+    assert smallest(drawn("peephole", "operation", least).svg) >= 5.99
+    with pytest.raises(ValueError, match="too wide"):
+        drawn("peephole", "operation", least - 8)
+
+
+@pytest.mark.parametrize("width", PAGES)
+def test_png_and_pdf_have_that_size_too(width: str, tmp_path: Path) -> None:
+    drawing = drawn("gru", "cell", width)
+    points = PAGES[width].width
+    box = pypdf.PdfReader(drawing.save(tmp_path / "a.pdf")).pages[0].mediabox
+    assert float(box.width) == pytest.approx(points, abs=1.0)
+    for dpi in (96, 300):
+        data = drawing.save(tmp_path / "a.png", dpi=dpi).read_bytes()
+        assert int.from_bytes(data[16:20], "big") == pytest.approx(points * dpi / 72, abs=2)
+    with pytest.raises(ValueError, match="dpi must be a positive number of pixels an inch, got 0"):
+        drawing.save(tmp_path / "b.png", dpi=0)
+
+
+def test_equations_and_decay_fit_too() -> None:
+    drawing = drawn("lstm", "cell", "column", equations=True, decay=True)
+    assert size(drawing.svg) == (241, "pt") and smallest(drawing.svg) >= 5.99
+    found = read(drawing.svg)
+    assert [*overlapping(found), *spilling(found)] == []
