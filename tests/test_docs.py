@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import re
 import runpy
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -71,6 +72,9 @@ def test_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         pytest.importorskip("torch", reason="the page is about PyTorch models: pip install torch")
     if "import jax\n" in blocks(page):
         pytest.importorskip("jax", reason="the page is about JAX: pip install jax")
+    if page.name == "keras.md":
+        pytest.importorskip("h5py", reason="the page is about Keras' files: pip install tinygrad-rnn[keras]")
+        shutil.copy(ROOT / "tests/tinygrad_rnn/interop/keras/files/masked.keras", tmp_path / "tagger.keras")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     run(page, tmp_path)

@@ -44,6 +44,7 @@ from .autodiff.tensor import tensor as tensor
 from .compiler import CompileWarning as CompileWarning
 from .compiler import compile as compile
 from .interop.jax_function import to_jax as to_jax
+from .interop.keras.program import load_keras as load_keras
 from .interop.refusal import UnsupportedError as UnsupportedError
 from .interop.tensor_files import load_safetensors as load_safetensors
 from .interop.tensor_files import save_safetensors as save_safetensors

@@ -1,0 +1,1 @@
+"""Models that Keras saved, read with h5py alone."""
