@@ -330,7 +330,11 @@ def _typical(run: Run, factor: Factor | None) -> str:
     values = [value.data.mean() for (name, _), value in run.names.items() if name == factor.gate]
     if values:
         return f" (mean {factor.gate} = {np.mean(values):.2f})"
-    slopes = [float(np.mean(one.derivatives)) for one in nonlinearities(run) if one.label == factor.slope]
+    slopes = [
+        float(np.mean(one.derivatives))
+        for one in nonlinearities(run)
+        if one.label == factor.slope and one.derivatives.size
+    ]
     return f" (mean slope {np.mean(slopes):.2f})" if slopes else ""
 
 
