@@ -13,10 +13,11 @@ from ..weights import printable
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Folder", "import_h5py", "listing", "read", "strings"]
+__all__ = ["Folder", "check_heaps", "import_h5py", "listing", "read", "strings"]
 
 _DEEPEST, _MOST = 64, 200_000
 _LARGEST_STRING = 1 << 28
+_HEAP = b"GCOL\x01\0\0\0"
 _FILTERS = {1, 2, 3, 32000}
 """Deflate, shuffle, Fletcher's sums and LZF: what h5py brings along; others would be loaded from plugins."""
 _SMALL, _EXPANSION = 1 << 24, 1_100
@@ -36,6 +37,27 @@ def import_h5py(who: str) -> Any:
     except ImportError:
         raise ImportError(f"{who}: h5py is not installed: pip install tinygrad-rnn[keras]") from None
     return h5py
+
+
+def check_heaps(who: str, data: Any) -> None:
+    """Refuse heaps of texts in which the HDF5 library would look for the next one without end.
+
+    Raises
+    ------
+    ValueError
+        If an object of a heap has no size, or reaches out of it.
+    """
+    steps, start = 0, data.find(_HEAP)
+    while start >= 0:
+        place, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+        while place + 16 <= end:
+            size = int.from_bytes(data[place + 8 : place + 16], "little")
+            size = 16 + (size + 7) // 8 * 8 if data[place : place + 2] != b"\0\0" else size
+            steps += 1
+            if size < 16 or place + size > min(end, len(data)) or steps > _MOST + len(data) // 16:
+                raise ValueError(f"{who} is damaged: a heap at byte {start} has no end")
+            place += size
+        start = data.find(_HEAP, start + 8)
 
 
 @dataclass

@@ -200,12 +200,8 @@ class Network(KerasLayer):
         return None
 
     def _wire(self) -> None:
-        listed = {
-            value.get("name", layer.name): (value, layer)
-            for value, layer in zip(self.given, self.layers.values(), strict=True)
-        }
         waiting: dict[tuple[str, int], Node] = {}
-        for _, (value, layer) in listed.items():
+        for value, layer in zip(self.given, self.layers.values(), strict=True):
             inbound = value.get("inbound_nodes", [])
             if not isinstance(inbound, list):
                 layer.config.fail("has no inbound_nodes")

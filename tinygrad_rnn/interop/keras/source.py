@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import re
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..weights import printable
 from .config import parse
-from .hdf5 import Folder, import_h5py, listing, strings
+from .hdf5 import Folder, check_heaps, import_h5py, listing, strings
 
 __all__ = ["Source", "opened"]
 
@@ -22,6 +23,12 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 _LARGEST_TEXT = 1 << 26
 _FREE, _EXPANSION = 1 << 28, 100
 """A part of a zip up to this size, or to so many times what is stored of it; Keras stores without packing."""
+
+_DAMAGED = (
+    OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError, OverflowError,
+    UnicodeError, MemoryError, TypeError,
+)  # fmt: skip
+"""What the readers of zip and HDF5 make of a damaged file."""
 
 
 @dataclass
@@ -66,17 +73,22 @@ def opened(path: str | Path) -> Iterator[Source]:
     if not Path(path).is_file():
         folder = " (a folder is no file; TensorFlow's SavedModel is not supported)" if Path(path).is_dir() else ""
         raise FileNotFoundError(f"there is no file {path}{folder}")
+    if not Path(path).stat().st_size:
+        raise ValueError(f"{printable(name)} is empty")
     h5py = import_h5py("load_keras")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 parts = _parts(name, archive)
+            check_heaps(printable(name), parts[_WEIGHTS])
             with h5py.File(io.BytesIO(parts[_WEIGHTS]), "r") as file:
                 yield _zipped(name, parts, listing(name, file))
         else:
+            with Path(path).open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                check_heaps(printable(name), data)
             with h5py.File(path, "r") as file:
                 yield _single(name, file)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, KeyError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{printable(name)} is damaged, or no file of Keras': {printable(str(error))}") from None
 
 

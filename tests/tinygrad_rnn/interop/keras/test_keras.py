@@ -385,6 +385,9 @@ def test_bombs_and_wrong_archives_are_refused(tmp_path: Path) -> None:
             new.writestr(part, deep if part == "config.json" else old.read(part))
     with pytest.raises(ValueError, match=r"config\.json is"):
         tg.load_keras(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="is empty"):
+        tg.load_keras(path)
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(ValueError, match="damaged"):
         tg.load_keras(path)
@@ -394,6 +397,18 @@ def test_bombs_and_wrong_archives_are_refused(tmp_path: Path) -> None:
         file.attrs["layer_names"] = [b"a"]
     with pytest.raises(ValueError, match="holds weights alone"):
         tg.load_keras(tmp_path / "weights.h5")
+
+
+def test_heaps_in_which_the_library_would_go_round_for_ever_are_refused(tmp_path: Path) -> None:
+    data = bytearray(file_of("before.h5").read_bytes())
+    start = data.index(b"GCOL")
+    place, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+    while data[place : place + 2] != b"\0\0" and place < end:
+        place += 16 + -(-int.from_bytes(data[place + 8 : place + 16], "little") // 8) * 8
+    data[place + 8 : place + 16] = bytes(8)
+    (tmp_path / "a.h5").write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.h5 is damaged: a heap at byte \d+ has no end"):
+        tg.load_keras(tmp_path / "a.h5")
 
 
 def test_models_inside_models_are_not_called_without_end(tmp_path: Path) -> None:
