@@ -6,13 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ...autodiff import functions
 from ...autodiff import primitives as p
 from ...autodiff.primitive import Value
 from ..activated_cells import Function
 from ..aten import ATEN
 
-__all__ = ["ACTIVATIONS", "LAYERS", "activation_of"]
+__all__ = ["ACTIVATIONS", "LAYERS", "activation_of", "log_softmax", "softmax"]
 
 
 def linear(x: Value) -> Value:
@@ -84,6 +83,17 @@ def _sparse_sigmoid(x: Value) -> Value:
     return _clipped(p.multiply(0.5, p.add(x, 1.0)), 0.0, 1.0)
 
 
+def softmax(x: Value, axis: tuple[int, ...] = (-1,)) -> Value:
+    """Over one axis or several; exact for large numbers, too, such as those that stand for what is masked."""
+    return p.exp(log_softmax(x, axis))
+
+
+def log_softmax(x: Value, axis: tuple[int, ...] = (-1,)) -> Value:
+    """The logarithm of :func:`softmax`."""
+    shifted = p.subtract(x, p.stop_gradient(p.max(x, axis=axis, keepdims=True)))
+    return p.subtract(shifted, p.logsumexp(shifted, axis=axis, keepdims=True))
+
+
 ACTIVATIONS: dict[str, Function] = {
     "celu": ATEN["celu.default"],
     "elu": ATEN["elu.default"],
@@ -98,7 +108,7 @@ ACTIVATIONS: dict[str, Function] = {
     "leaky_relu": partial(rectified, negative_slope=0.2),
     "linear": linear,
     "log_sigmoid": _log_sigmoid,
-    "log_softmax": functions.log_softmax,
+    "log_softmax": log_softmax,
     "mish": ATEN["mish.default"],
     "relu": p.relu,
     "relu6": partial(_clipped, low=0.0, high=6.0),
@@ -106,7 +116,7 @@ ACTIVATIONS: dict[str, Function] = {
     "sigmoid": p.sigmoid,
     "silu": ATEN["silu.default"],
     "soft_shrink": _soft_shrink,
-    "softmax": functions.softmax,
+    "softmax": softmax,
     "softplus": p.softplus,
     "softsign": _softsign,
     "sparse_plus": _sparse_plus,
@@ -143,13 +153,6 @@ def _thresholded(config: Any) -> Function:
 
 def _normalised(config: Any) -> Function:
     return partial(softmax, axis=config.axes("axis", -1))
-
-
-def softmax(x: Value, *, axis: tuple[int, ...]) -> Value:
-    """Over one axis or several."""
-    if len(axis) == 1:
-        return functions.softmax(x, axis[0])
-    return p.exp(p.subtract(x, p.logsumexp(x, axis=axis, keepdims=True)))
 
 
 LAYERS: dict[str, Callable[[Any], Function]] = {
