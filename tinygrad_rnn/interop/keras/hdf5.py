@@ -45,16 +45,18 @@ def check_heaps(who: str, data: Any) -> None:
     Raises
     ------
     ValueError
-        If an object of a heap has no size, or reaches out of it.
+        If a heap, or an object in it, has no size or reaches out of what it lies in.
     """
     steps, start = 0, data.find(_HEAP)
     while start >= 0:
         place, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+        if end > len(data):
+            raise ValueError(f"{who} is damaged: a heap at byte {start} reaches beyond the file")
         while place + 16 <= end:
             size = int.from_bytes(data[place + 8 : place + 16], "little")
             size = 16 + (size + 7) // 8 * 8 if data[place : place + 2] != b"\0\0" else size
             steps += 1
-            if size < 16 or place + size > min(end, len(data)) or steps > _MOST + len(data) // 16:
+            if size < 16 or place + size > end or steps > _MOST + len(data) // 16:
                 raise ValueError(f"{who} is damaged: a heap at byte {start} has no end")
             place += size
         start = data.find(_HEAP, start + 8)
