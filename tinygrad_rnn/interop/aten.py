@@ -11,6 +11,7 @@ import numpy as np
 from ..autodiff import arrangement, discrete, elementary, functions, reductions
 from ..autodiff import primitives as p
 from ..autodiff.primitive import Value
+from . import convolution
 
 __all__ = ["ATEN", "LIKE", "LIMITS", "OVERWRITES", "put"]
 
@@ -457,24 +458,9 @@ def _convolution(
     dilation: Sequence[int],
     *rest: Any,
 ) -> Value:
-    """Patches, one a place of the kernel, and a matrix product with the kernel."""
-    batch, channels, *_ = x.shape
-    out, kernel = weight.shape[0], weight.shape[2:]
-    padding = list(padding) * (len(kernel) // len(padding))
-    padded = p.pad(x, [(0, 0), (0, 0), *((n, n) for n in padding)]) if any(padding) else x
-    sizes = [
-        (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(padded.shape[2:], kernel, stride, dilation, strict=True)
-    ]
-    patches = []
-    for place in np.ndindex(*kernel):
-        starts = [k * d for k, d in zip(place, dilation, strict=True)]
-        stops = [start + s * (n - 1) + 1 for start, s, n in zip(starts, stride, sizes, strict=True)]
-        index = tuple(slice(a, b, s) for a, b, s in zip(starts, stops, stride, strict=True))
-        patches.append(p.getitem.on((padded,), {"index": (slice(None), slice(None), *index)}))
-    columns = p.reshape(functions.stack(patches, 2), (batch, channels * math.prod(kernel), math.prod(sizes)))
-    product = p.matmul(p.reshape(weight, (out, -1)), columns)
-    product = product if bias is None else p.add(product, p.reshape(bias, (-1, 1)))
-    return p.reshape(product, (batch, out, *sizes))
+    widths = list(padding) * ((weight.ndim - 2) // len(padding))
+    padded = p.pad(x, [(0, 0), (0, 0), *((n, n) for n in widths)]) if any(widths) else x
+    return convolution.convolution(padded, weight, bias, stride, dilation)
 
 
 def _unusual_convolution(*args: Any) -> str:

@@ -1,0 +1,1 @@
+"""ONNX: files, the graphs in them, and operators on our values."""

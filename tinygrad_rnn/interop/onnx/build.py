@@ -1,0 +1,222 @@
+"""Graphs out of a file: names made unique, nodes put in order, operators looked up; whatever is wrong is said here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..onnx_import import import_onnx
+from ..refusal import UnsupportedError
+from ..weights import printable
+from . import ops  # noqa: F401 - which fills the table
+from .file import Source
+from .graph import Graph, Node
+from .operators import OPERATORS, Operator
+
+__all__ = ["Builder"]
+
+OLDEST = 7
+DEEPEST = 16
+"""How deep subgraphs may stand in one another."""
+
+
+class Builder:
+    """The graph of a model, with its constants and parameters.
+
+    Attributes
+    ----------
+    graph : Graph
+    parameters, constants : dict of str to array
+        Initialisers of floating point, and everything else that is known.
+    """
+
+    def __init__(self, model: Any, source: Source) -> None:
+        self.onnx = import_onnx(source.name)
+        self.source = source
+        self.parameters: dict[str, Any] = {}
+        self.constants: dict[str, Any] = {}
+        self.names: Counter[str] = Counter()
+        self.nodes: Counter[str] = Counter()
+        self.opset = self._opset(model)
+        self.functions = {(function.domain, function.name) for function in model.functions}
+        self.graph = self._graph(model.graph, {}, 0)
+
+    def _opset(self, model: Any) -> int:
+        versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+        newest = self.onnx.defs.onnx_opset_version()
+        if not versions:
+            raise ValueError(f"{self.source.name} does not say the version of ONNX's own operators")
+        if not OLDEST <= versions[0] <= newest:
+            what = "onnx.version_converter makes a newer one" if versions[0] < OLDEST else "a newer onnx may know it"
+            raise UnsupportedError(
+                f"{self.source.name}: opset {versions[0]} is outside of {OLDEST} to {newest}; {what}"
+            )
+        return int(versions[0])
+
+    def _fail(self, what: str) -> ValueError:
+        return ValueError(f"{self.source.name}: {what}")
+
+    def _fresh(self, name: str) -> str:
+        """A name that no value of the model has yet: names of subgraphs may be the same."""
+        self.names[name] += 1
+        return name if self.names[name] == 1 else self._fresh(f"{name}.{self.names[name]}")
+
+    def _graph(self, proto: Any, around: Mapping[str, str], depth: int) -> Graph:
+        if depth > DEEPEST:
+            raise self._fail(f"subgraphs stand in one another more than {DEEPEST} deep")
+        if proto.sparse_initializer:
+            raise UnsupportedError(f"{self.source.name}: sparse initialisers are not supported")
+        known = dict(around)  # from names in the file to ours
+        own: set[str] = set()
+
+        def define(name: str) -> str:
+            if name in own:
+                raise self._fail(f"{printable(name)} is made twice")
+            own.add(name)
+            known[name] = self._fresh(name)
+            return known[name]
+
+        initial = {}
+        for tensor in proto.initializer:
+            initial[tensor.name] = self.source.array(tensor, printable(tensor.name) or "an initialiser")
+            self._know(define(tensor.name), initial[tensor.name])
+        inputs = tuple(
+            known[port.name] if port.name in initial else define(port.name)
+            for port in proto.input
+            if port.name not in initial or not depth
+        )
+        for node in proto.node:
+            for name in node.output:
+                if name:
+                    define(name)
+        nodes = [self._node(node, known, depth) for node in proto.node]
+        ordered = self._ordered([node for node in nodes if node])
+        for port in proto.output:
+            if port.name not in known:
+                raise self._fail(f"output {printable(port.name)} is made by no node")
+        outputs = tuple(known[port.name] for port in proto.output)
+        made = {name for node in ordered for name in node.outputs}.union(inputs)
+        captures = set(outputs).union(*[node.reads for node in ordered]) - made
+        return Graph(inputs, outputs, tuple(ordered), frozenset(captures))
+
+    def _know(self, name: str, value: Any) -> None:
+        (self.parameters if value.dtype.kind == "f" else self.constants)[name] = value
+
+    def _node(self, proto: Any, known: Mapping[str, str], depth: int) -> Node | None:
+        first = next((name for name in proto.output if name), proto.op_type)
+        name = proto.name or first
+        self.nodes[name] += 1
+        name = name if self.nodes[name] == 1 else f"{name}.{self.nodes[name]}"
+        label = f"{self.source.name}: node {printable(name)} ({printable(proto.op_type)})"
+        for value in proto.input:
+            if value and value not in known:
+                raise ValueError(f"{label}: its input {printable(value)} is made by no node")
+        schema, operator = self._operator(proto, label)
+        attributes = self._attributes(proto, schema, known, depth, label)
+        if not schema.min_input <= len(proto.input) <= schema.max_input or len(proto.output) > schema.max_output:
+            raise ValueError(f"{label}: takes {schema.min_input} to {schema.max_input} inputs, got {len(proto.input)}")
+        if operator.refuses and (why := operator.refuses(outputs=len(proto.output), **attributes)):
+            raise UnsupportedError(f"{label}: {why}")
+        if not operator.variadic and (more := [v for v in proto.input[len(operator.operands) :] if v]):
+            raise UnsupportedError(f"{label}: its input {printable(more[0])} has no counterpart here")
+        inputs = tuple(known[value] if value else "" for value in proto.input)
+        outputs = tuple(known[value] if value else "" for value in proto.output)
+        return Node(name, proto.op_type, schema.since_version, inputs, outputs, attributes, operator, _layers(proto))
+
+    def _operator(self, proto: Any, label: str) -> tuple[Any, Operator]:
+        if proto.domain not in ("", "ai.onnx"):
+            local = (proto.domain, proto.op_type) in self.functions
+            what = "a function of the model: onnx.inliner.inline_local_functions puts its nodes in its place"
+            raise UnsupportedError(
+                f"{label}: is {what if local else f'of the domain {printable(proto.domain)}, not of ONNX itself'}"
+            )
+        try:
+            schema = self.onnx.defs.get_schema(proto.op_type, self.opset, "")
+        except Exception:  # onnx has an error of its own
+            raise UnsupportedError(f"{label}: opset {self.opset} has no such operator") from None
+        found = OPERATORS.get(proto.op_type, {})
+        since = max((version for version in found if version <= schema.since_version), default=None)
+        if since is None or schema.deprecated:
+            raise UnsupportedError(f"{label}: the operator has no counterpart here")
+        return schema, found[since]
+
+    def _attributes(self, proto: Any, schema: Any, known: Mapping[str, str], depth: int, label: str) -> dict[str, Any]:
+        helper, kinds = self.onnx.helper, self.onnx.AttributeProto
+        found: dict[str, Any] = {}
+        for name, about in schema.attributes.items():
+            if about.default_value.type != kinds.UNDEFINED:
+                found[name] = _text(helper.get_attribute_value(about.default_value))
+        for attribute in proto.attribute:
+            expected = schema.attributes.get(attribute.name)
+            if expected is None or attribute.type != int(expected.type.value):
+                raise ValueError(f"{label}: attribute {printable(attribute.name)} is unknown or of another type")
+            if attribute.ref_attr_name:
+                raise ValueError(f"{label}: attribute {printable(attribute.name)} refers to one of a function")
+            if attribute.type == kinds.GRAPH:
+                found[attribute.name] = self._graph(attribute.g, known, depth + 1)
+            elif attribute.type == kinds.TENSOR:
+                found[attribute.name] = self.source.array(
+                    attribute.t, printable(proto.output[0] if proto.output else "")
+                )
+            elif attribute.type in (kinds.FLOAT, kinds.INT, kinds.STRING, kinds.FLOATS, kinds.INTS, kinds.STRINGS):
+                found[attribute.name] = _text(helper.get_attribute_value(attribute))
+            elif attribute.type == kinds.TYPE_PROTO:
+                found[attribute.name] = attribute.tp
+            else:
+                raise UnsupportedError(f"{label}: attribute {printable(attribute.name)} has no counterpart here")
+        for name, about in schema.attributes.items():
+            if about.required and name not in found:
+                raise ValueError(f"{label}: attribute {name} is missing")
+        for name in ("to", "dtype"):
+            if isinstance(found.get(name), int) and found[name]:
+                if found[name] == self.onnx.TensorProto.BFLOAT16:  # its values are kept in float32, unrounded
+                    raise UnsupportedError(f"{label}: rounds to bfloat16, which has no counterpart here")
+                found[name] = self.source.dtype(found[name], f"node {printable(proto.name)}")
+        return found
+
+    def _ordered(self, nodes: list[Node]) -> list[Node]:
+        """Nodes behind those whose values they read."""
+        maker = {name: k for k, node in enumerate(nodes) for name in node.outputs if name}
+        needs = [{maker[name] for name in node.reads if name in maker} for node in nodes]
+        ordered: list[Node] = []
+        done: set[int] = set()
+        readers: dict[int, list[int]] = {}
+        for k, wanted in enumerate(needs):
+            for other in wanted:
+                readers.setdefault(other, []).append(k)
+        ready = [k for k in reversed(range(len(nodes))) if not needs[k]]
+        while ready:
+            k = ready.pop()
+            done.add(k)
+            ordered.append(nodes[k])
+            for reader in reversed(readers.get(k, [])):
+                needs[reader].discard(k)
+                if not needs[reader]:
+                    ready.append(reader)
+        if len(ordered) < len(nodes):
+            name = next(node.name for k, node in enumerate(nodes) if k not in done)
+            raise self._fail(f"the graph goes round in a circle through node {printable(name)}")
+        return ordered
+
+
+def _text(value: Any) -> Any:
+    """Attributes as Python's values: text of bytes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return value
+    return [_text(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _layers(proto: Any) -> tuple[str, ...]:
+    """The modules around a node: PyTorch writes them into its name, ``/encoder/rnn/Gemm``, or into its metadata."""
+    for entry in proto.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            names = [name.strip(" '\"") for name in entry.value.strip("[]").split(",")]
+            inner = [name for name in names[:-1] if name]
+            return tuple(name.rpartition(".")[2] for name in inner[:DEEPEST])
+    parts = [part for part in proto.name.split("/") if part]
+    return tuple(parts[:-1][:DEEPEST]) if proto.name.startswith("/") else ()

@@ -1,0 +1,106 @@
+"""load_onnx: an ONNX file as a function of its inputs, with the initialisers as parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...autodiff.tensor import Tensor
+from ...recurrent.unroll import Run
+from ..imported import Imported, Layer, Port
+from ..refusal import UnsupportedError
+from ..weights import printable
+from .build import Builder
+from .file import Source, read
+
+__all__ = ["load_onnx"]
+
+
+def load_onnx(source: Any) -> Imported:
+    """A model out of an ONNX file.
+
+    Nothing in the file is executed, and nothing outside of its folder is read. What is not supported is refused before
+    anything runs.
+
+    Parameters
+    ----------
+    source : path or bytes
+        Bytes must hold all of their data.
+
+    Returns
+    -------
+    Imported
+        Called with arrays or Tensors; its parameters are the file's initialisers of floating point, by their names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If the onnx package is not installed.
+    UnsupportedError
+        If an operator, option or type of data has no counterpart here; names the node.
+    ValueError
+        If the file is damaged.
+    """
+    model, place = read(source, "load_onnx")
+    try:
+        program = _Program(model, place)
+    except (UnicodeDecodeError, RecursionError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{place.name} is damaged: {printable(str(error))}") from None
+    return Imported(program, program.builder.parameters, place.name)
+
+
+class _Program:
+    """A model as :class:`~tinygrad_rnn.interop.imported.Imported` runs it."""
+
+    format = "ONNX"
+
+    def __init__(self, model: Any, source: Source) -> None:
+        self.source = source
+        self.builder = Builder(model, source)
+        self.producer = f"{model.producer_name or 'unknown'} {model.producer_version}".strip()
+        self.producer += f", opset {self.builder.opset}"
+        given = {tensor.name for tensor in model.graph.initializer}
+        ports = [port for port in model.graph.input if port.name not in given]
+        self.inputs = {port.name: _port(port, source) for port in ports}
+        self.outputs = {port.name: _port(port, source) for port in model.graph.output}
+        self.optional: frozenset[str] = frozenset()
+        self.layers = self._layers()
+
+    def run(self, values: dict[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Run]]:
+        """The outputs, and the runs of the recurrent parts."""
+        runs: dict[str, Run] = {}
+        graph = self.builder.graph
+        results = graph.run({**self.builder.constants, **parameters, **values}, self.source.name, runs)
+        return {
+            name: value if isinstance(value, Tensor) else Tensor(np.array(value))
+            for name, value in zip(self.outputs, results, strict=True)
+        }, runs
+
+    def _layers(self) -> tuple[Layer, ...]:
+        """The nodes that read parameters."""
+        layers = []
+        for node in self.builder.graph.nodes:
+            read = [self.builder.parameters[name] for name in sorted(node.reads & self.builder.parameters.keys())]
+            if read:
+                note = ", ".join(" x ".join(map(str, array.shape)) or "1" for array in read)
+                size = sum(array.size for array in read)
+                recurrent = node.kind in ("RNN", "LSTM", "GRU", "Scan")
+                layers.append(Layer(node.name, node.kind, node.inputs, node.outputs, size, recurrent, note))
+        return tuple(layers)
+
+
+def _port(port: Any, source: Source) -> Port:
+    """Shape and dtype of an input or output."""
+    if port.type.WhichOneof("value") not in ("tensor_type", None):
+        raise UnsupportedError(f"{source.name}: {printable(port.name)} is no tensor, but a sequence or the like")
+    kind = port.type.tensor_type
+    if any(axis.dim_value < 0 for axis in kind.shape.dim):
+        raise ValueError(f"{source.name}: {printable(port.name)} has a negative size; the file is damaged")
+    sizes = tuple(
+        axis.dim_value if axis.WhichOneof("value") == "dim_value" else axis.dim_param or "?" for axis in kind.shape.dim
+    )
+    return Port(sizes, source.dtype(kind.elem_type, printable(port.name)))
