@@ -161,6 +161,16 @@ def test_huge_values_are_refused_before_they_are_allocated(nodes):
         load(nodes)(np.ones((2, 3), np.float32))
 
 
+def test_an_einsum_is_bounded_by_its_result_alone():
+    shapes = [("x", (16, 32, 64)), ("w", (16, 64, 32))]
+    x, w = (np.ones(shape, np.float32) for _, shape in shapes)
+    model = load([node("Einsum", ["x", "w"], ["y"], equation="bij,bjk->bik")], inputs=shapes)
+    np.testing.assert_array_equal(model(x, w)["y"].data, np.full((16, 32, 32), 64))
+    wide = np.ones(2**15, np.float32)
+    with pytest.raises(ValueError, match="elements"):
+        load([node("Einsum", ["a", "b"], ["y"], equation="i,j->ij")], inputs=[("a", ("n",)), ("b", ("m",))])(wide, wide)
+
+
 def test_external_data_stay_in_the_folder(tmp_path):
     (tmp_path / "in").mkdir()
     secret = tmp_path / "secret"

@@ -43,9 +43,9 @@ def _pads(
     return list(zip(widths[:rank], widths[rank:], strict=True))
 
 
-def _padded(x: Value, pads: Pairs, kernel: Sequence[int], fill: float = 0.0) -> Value:
+def _padded(x: Value, pads: Pairs, kernel: Sequence[int], strides: Sequence[int], fill: float = 0.0) -> Value:
     shape = bounded((*x.shape[:2], *(n + a + b for n, (a, b) in zip(x.shape[2:], pads, strict=True))))
-    bounded([math.prod(shape), math.prod(kernel)])
+    bounded([*shape[:2], math.prod(kernel), *(n // s for n, s in zip(shape[2:], strides, strict=True))])
     return p.pad(x, [(0, 0), (0, 0), *pads], fill) if any(map(any, pads)) else x
 
 
@@ -68,7 +68,7 @@ def _conv(
         raise ValueError(f"kernel_shape {kernel_shape} is not that of the weight {weight.shape}")
     if group < 1 or x.shape[1] != group * weight.shape[1] or weight.shape[0] % group:
         raise ValueError(f"{x.shape[1]} channels in {group} groups do not fit the weight {weight.shape}")
-    padded = _padded(x, _pads(x, kernel, strides, dilations, pads, auto_pad), kernel)
+    padded = _padded(x, _pads(x, kernel, strides, dilations, pads, auto_pad), kernel, strides)
     return convolution(padded, weight, bias, strides, dilations, group)
 
 
@@ -111,7 +111,7 @@ def _conv_transpose(
         *(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(spread, around, strict=True)),
     )
     apart = p.getitem.on((apart,), {"index": cut}) if min(map(min, around)) < 0 else apart
-    padded = _padded(apart, [(max(a, 0), max(b, 0)) for a, b in around], kernel)
+    padded = _padded(apart, [(max(a, 0), max(b, 0)) for a, b in around], kernel, [1] * rank)
     axes = tuple(range(3, rank + 3))
     parts = p.reshape(weight, (group, x.shape[1] // group, *weight.shape[1:]))
     turned = p.flip(p.transpose(parts, (0, 2, 1, *axes)), axes)
@@ -137,7 +137,7 @@ def _windows(
     border = np.ones((1, 1, *(n + a + b for n, (a, b) in zip(x.shape[2:], widths, strict=True))), x.dtype)
     border = np.pad(border, [(0, 0), (0, 0), *((0, m) for m in more)])
     return (
-        patches(_padded(x, wider, kernel, fill), kernel, strides, dilations),
+        patches(_padded(x, wider, kernel, strides, fill), kernel, strides, dilations),
         patches(border, kernel, strides, dilations),
     )
 

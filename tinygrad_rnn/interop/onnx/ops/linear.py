@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ....autodiff import functions
@@ -28,5 +30,14 @@ def _gemm(a: Value, b: Value, c: Value = None, *, alpha: float, beta: float, tra
 
 @operator("Einsum")
 def _einsum(*operands: Value, equation: str) -> Value:
-    bounded([n for x in operands for n in x.shape])
+    inputs, _, output = equation.replace(" ", "").partition("->")
+    sizes: dict[str, int] = {}
+    for term, x in zip(inputs.split(","), operands, strict=True):
+        front, _, back = term.partition("...")
+        within = x.shape[len(front) : len(x.shape) - len(back)] if "..." in term else ()
+        sizes["..."] = max(sizes.get("...", 1), math.prod(within))
+        sizes.update(zip(front, x.shape, strict=False))
+        sizes.update(zip(back, x.shape[len(x.shape) - len(back) :], strict=False))
+    kept = set(output) if output else {label for label in inputs if inputs.count(label) == 1}
+    bounded([sizes["..."], *(n for label, n in sizes.items() if label in kept)])
     return functions.einsum(equation, *operands)
