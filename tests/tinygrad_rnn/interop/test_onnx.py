@@ -227,6 +227,13 @@ def test_names_of_a_file_are_printable_in_messages():
     assert str(caught.value).isprintable()
 
 
+def test_attributes_of_a_file_are_printable_in_messages():
+    model = load([node("Einsum", ["x"], ["y"], equation="\x1bi->i")])
+    with pytest.raises(ValueError, match="Einsum") as caught:
+        model(np.ones((2, 3), np.float32))
+    assert str(caught.value).isprintable()
+
+
 def test_no_file_and_no_source():
     with pytest.raises(FileNotFoundError):
         tg.load_onnx("missing.onnx")

@@ -113,7 +113,7 @@ def apply(node: Node, values: Mapping[str, Any], who: str, runs: dict[str, Any])
             raise
         shapes = ", ".join(str(getattr(x, "shape", "-")) for x in operands)
         raise NodeError(
-            f"{who}: node {printable(node.name)} ({node.kind}) of shapes {shapes or 'none'}: {error}"
+            f"{who}: node {printable(node.name)} ({node.kind}) of shapes {shapes or 'none'}: {printable(str(error))}"
         ) from error
     for name, value in zip(node.outputs, results, strict=False):
         if type(value) is Tensor and value.name is None and value.op is not None:
