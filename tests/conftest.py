@@ -19,7 +19,7 @@ from tinygrad_rnn.autodiff.scope import Context, context
 from tinygrad_rnn.compiler import compiled
 
 settings.register_profile("quick", deadline=None, max_examples=6, derandomize=True, print_blob=True)
-settings.register_profile("full", settings.get_profile("quick"), max_examples=8)
+settings.register_profile("full", settings.get_profile("quick"), max_examples=15)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.register_profile(
     "mutants", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate]

@@ -72,6 +72,8 @@ def test_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         pytest.importorskip("torch", reason="the page is about PyTorch models: pip install torch")
     if "import jax\n" in blocks(page):
         pytest.importorskip("jax", reason="the page is about JAX: pip install jax")
+    if "import onnx\n" in blocks(page):
+        pytest.importorskip("onnx", reason="the page is about ONNX files: pip install tinygrad-rnn[onnx]")
     if page.name == "keras.md":
         pytest.importorskip("h5py", reason="the page is about Keras' files: pip install tinygrad-rnn[keras]")
         shutil.copy(ROOT / "tests/tinygrad_rnn/interop/keras/files/masked.keras", tmp_path / "tagger.keras")

@@ -205,7 +205,7 @@ class _Edits:
         if name not in parameters:
             raise KeyError(f"what_if: no parameter is called {name!r}; there are {', '.join(parameters)}")
         if parameters[name] in self.graph:
-            self._change(self.graph.find(parameters[name]), lambda was: was * factor)
+            self._change(self.graph.find(parameters[name]), lambda was, *operands: was * factor)
         self.said.append(scale_words(name, factor))
 
     def swap(self, name: str, other: Callable[[Tensor], Tensor]) -> None:
