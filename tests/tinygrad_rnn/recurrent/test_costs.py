@@ -50,7 +50,7 @@ def calls(function: Callable[[], Any]) -> tuple[Any, int]:
 
 @cache
 def costs(steps: int) -> Costs:
-    """Of an LSTM, the median of five measurements: the first fills caches, and in any one what others left may be freed."""
+    """Of an LSTM, the median of five measurements: the first fills caches, and any may free what others left."""
     cell = tg.cells.LSTMCell(8, 16, seed=0, dtype=np.float32)
     x = np.random.default_rng(0).normal(size=(steps, 1, 8)).astype(np.float32)
     return Costs(*[sorted(values)[2] for values in zip(*[_measure(cell, x) for _ in range(5)], strict=True)])
