@@ -16,10 +16,9 @@ test test-all: export OMP_NUM_THREADS := 1
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
-# After the quick tests the slow ones; and the compiler's laws again, on machine code and with more examples.
+# After the quick tests the slow ones, which run loops as machine code.
 test-all: test
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
-	$(BIN)/python -m pytest -n $(WORKERS) -m "hypothesis and not slow" --hypothesis-profile=full tests/tinygrad_rnn/compiler
 
 coverage: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=full --cov --cov-report=term-missing:skip-covered

@@ -53,7 +53,7 @@ def add_legend(
     else:
         left = picture.bounds()[0]
         right = left + room
-    canvas.title(left, right)
+    canvas.title(left, None if room is None else right)
     rows = _Rows(left, right, canvas.bottom - 34)
     if _parameters(canvas, graph, own_steps, names, rows):
         rows.feed(34)

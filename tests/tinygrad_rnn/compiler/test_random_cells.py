@@ -42,14 +42,14 @@ def test_members_of_an_ensemble_of_random_cells_are_those_cells(cell: tg.Cell, w
 
 
 @pytest.mark.slow
-@settings(parent=MANY, max_examples=100)
+@settings(parent=MANY, max_examples=60)
 @drawn
 def test_members_of_many_ensembles_of_random_cells_are_those_cells(cell: tg.Cell, way: Any, seed: int) -> None:
     same_in_an_ensemble(cell, way, seed, "numpy")
 
 
 @pytest.mark.slow
-@settings(parent=MANY, max_examples=16)
+@settings(parent=MANY, max_examples=10)
 @given(cell=wide_cells(), way=ways_to_run(max_steps=8), seed=st.integers(0, 999))
 def test_a_random_cell_is_the_same_in_machine_code(cell: tg.Cell, way: Any, seed: int) -> None:
     pytest.importorskip("numba")
@@ -84,7 +84,7 @@ def test_many_cells_with_matrices_are_the_same_compiled(cell: tg.Cell, way: Any,
 
 
 @pytest.mark.slow
-@settings(parent=MANY, max_examples=16)
+@settings(parent=MANY, max_examples=10)
 @a_matrix
 def test_cells_with_matrices_are_the_same_in_machine_code(cell: tg.Cell, way: Any, seed: int) -> None:
     pytest.importorskip("numba")

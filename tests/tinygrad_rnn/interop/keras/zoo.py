@@ -153,7 +153,7 @@ def gradients(keras: Any, model: Any, inputs: list[Any]) -> tuple[list[Any], lis
         return sum(shares), flat
 
     trained = [v.value for v in model.trainable_variables]
-    found, outputs = jax.grad(loss, has_aux=True)(trained)
+    found, outputs = jax.jit(jax.grad(loss, has_aux=True))(trained)
     return (
         [np.asarray(y) for y in outputs],
         weights,
