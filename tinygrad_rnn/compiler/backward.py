@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .feeding import AllSteps, computed_once, contiguous_flat, input_places
 from .forward import ForwardLoop
-from .given import Given
+from .given import Given, given_to
 from .loops import Loop
 from .passes import BACKWARD, optimise
 from .places import Place, Row
 from .program import Array, Key, Name, Program, label
 from .schedule import schedule
 from .stages import Output
-from .tape import place_on_tape
+from .straight import Straight
+from .tape import place_on_tape, tracks_on_tape
 
 __all__ = ["DETAILS", "AdjointLoop", "Cotangents", "Seeds"]
 
@@ -102,49 +101,56 @@ class AdjointLoop:
         kinds |= {buffer: kind.dtype for _, buffer, kind in self._room}
         carried = [o.place for o in results if o.place.row is Row.EVEN]
         self.loop = Loop(loop, places, results, kinds, backwards=True, carried=carried, backend=backend, who=who)
-        self._states = [
-            (name, label(("carry", name)), (2, *forward.step.types[value].shape))
-            for (role, name), value in forward.step.inputs.items()
-            if role == "state"
-        ]
         self._constants = {label(("constant", v)): contiguous_flat(array) for v, array in loop.constants.items()}
         outside = [part.inputs for part in (self.schedule.ahead, self.schedule.after)]
         self._rows = {value for inputs in outside for (role, _), value in inputs.items() if role == "forward"}
         self._rows |= {value for value in self._keys if ("keep", value) in self.schedule.total.inputs}
         self._seeds = {value: key for key, value in adjoint.inputs.items() if key[0] == "seed"}
+        self._captured = sum(role == "operand" for role, _ in forward.step.inputs)
         self._once, self._ahead = computed_once(self.schedule), AllSteps(self.schedule.ahead)
-        self._parts: dict[Sequence[Key] | None, tuple[AllSteps, Program]] = {}
+        self._written: dict[Sequence[Key] | None, Callable[..., Cotangents]] = {}
 
     def run(self, tape: Array, given: Given, seeds: Seeds, wanted: Sequence[Key] | None) -> Cotangents:
         """Go back over all timesteps; parameters as for :meth:`Recurrence.backward`."""
-        after, total = self._restrict(wanted)
-        steps = given.steps
-        layout = self.forward.layout(steps)
-        feeds = given.feeds()
-        for key, array in seeds.everywhere.items():
-            feeds["seed", label(key)] = array
-        for value, key in self._seeds.items():
-            feeds["keep", value] = feeds[key]
+        wanted = None if wanted is None else tuple(wanted)
+        if wanted not in self._written:
+            self._written[wanted] = self._write(wanted)
+        return self._written[wanted](given, self.forward.layout(len(given.x)), tape, seeds)
+
+    def _write(self, wanted: Sequence[Key] | None) -> Callable[..., Cotangents]:
+        """A run without the gradients that nobody wants, written out."""
+        text = Straight("given, layout, tape, seeds")
+        text.line("x, states, operands, mask, cut, before = given")
+        text.line("slices, steps = layout.slices, len(x)")
+        known, tracks = given_to(self.forward.step), tracks_on_tape(self.forward.taped)
+        outside: dict[Key, Key] = {("seed", label(key)): key for key in self.forward.taped}
+        for value, seed in self._seeds.items():
+            known[seed] = known["keep", value] = text.let(f"seeds.everywhere[{text.bind(outside[seed])}]")
         for value in self._rows:
-            rows = self._all_rows(value, layout.tracks, tape, given)
-            feeds["forward", value] = feeds["keep", value] = rows
-        feeds |= self._once.evaluate(feeds)
-        for (_, name), rows in self._ahead.evaluate(feeds).items():
-            feeds["ahead", name] = feeds["keep", name] = rows
-        buffers = {**layout.buffers(tape), **self._constants}
-        for name, key in self._fed.items():
-            buffers[name] = contiguous_flat(feeds[key])
-        results = self._results(steps, buffers, seeds.last)
-        self.loop.run(buffers, 0, steps, given.cut, given.before)
-        feeds |= results
-        results |= after.evaluate(feeds)
-        feeds |= {key: array for key, array in results.items() if key[0] == "after"}
-        totals = total.evaluate(self._add_up(feeds) if self.each else feeds)
-        states = {name: buffers[buffer].reshape(shape)[0] for name, buffer, shape in self._states}
-        inner = {key: array for key, array in results.items() if key[0] in self.roles}
-        shares = [totals.get(("operand", k)) for k in range(len(given.operands))]
-        share = self._sharing(feeds, len(given.operands)) if self.each else _unknown
-        return Cotangents(results.get(("x", "")), states, shares, inner, share)
+            known["forward", value] = known["keep", value] = text.let(self._all_rows(value, tracks))
+        known |= text.program(self._once, known)
+        for (_, name), rows in self._ahead.write(text, known).items():
+            known["ahead", name] = known["keep", name] = rows
+        buffers = tracks | {name: text.bind(array) for name, array in self._constants.items()}
+        buffers |= {name: f"{text.bind(contiguous_flat)}({known[key]})" for name, key in self._fed.items()}
+        carried, results = self._results(text, buffers)
+        self.loop.write(text, buffers, "steps", "cut", "before")
+        known |= results
+        after, total = (_only(part, wanted) for part in (self.schedule.after, self.schedule.total))
+        results |= AllSteps(after).write(text, known)
+        known |= {key: rows for key, rows in results.items() if key[0] == "after"}
+        sums = {key: f"add_up({known[key]})" for key in total.inputs if key[0] == "sum" and self.each}
+        totals = text.program(total, known | sums)
+        kept = {key: known[key] for key in self.schedule.total.inputs if key in known}
+        found = {
+            "x": results.get(("x", ""), "None"),
+            "states": _table(text, {name: f"{rows}[0]" for name, rows in carried.items()}),
+            "operands": f"[{', '.join([totals.get(('operand', k), 'None') for k in range(self._captured)])}]",
+            "inner": _table(text, {key: rows for key, rows in results.items() if key[0] in self.roles}),
+            "share": f"{text.bind(self._sharing)}({_table(text, kept)})" if self.each else text.bind(_unknown),
+        }
+        text.line(f"return {text.bind(Cotangents)}({', '.join([found[name] for name in Cotangents._fields])})")
+        return text.function()
 
     def _place(self, value: int) -> Place:
         """Where the loop finds a value of the step."""
@@ -154,51 +160,50 @@ class AdjointLoop:
             return Place.whole(label(key), Row.NOW, shape)
         return place_on_tape(key, shape)
 
-    def _all_rows(self, value: int, tracks: Any, tape: Array, given: Given) -> Any:
+    def _all_rows(self, value: int, tracks: Mapping[str, str]) -> str:
         """A value of the step at all timesteps."""
-        key = self._keys[value]
+        key, step = self._keys[value], self.forward.step
         if key[0] in ("x", "mask"):
-            return given.x if key[0] == "x" else given.mask
-        rows = tracks[key].on(tape)
+            return key[0]
+        shape = step.types[value].shape
         if key[0] != "state":
-            return rows
-        return rows[:-1] if self.forward.step.inputs[key] == value else rows[1:]
+            return f"{tracks[label(key)]}.reshape(steps, *{shape})"
+        return f"{tracks[label(key)]}.reshape(steps + 1, *{shape})[{':-1' if step.inputs[key] == value else '1:'}]"
 
-    def _results(self, steps: int, buffers: dict[str, Array], last: Mapping[Name, Array]) -> dict[Key, Array]:
-        """Room for what the loop puts out, also entered among the buffers; the carried cotangents to begin with."""
-        results: dict[Key, Array] = {}
+    def _results(self, text: Straight, buffers: dict[str, str]) -> tuple[dict[Name, str], dict[Key, str]]:
+        """Room for the carried cotangents, with those to begin with, and for what else the loop puts out; also entered
+        among the buffers.
+        """
+        carried: dict[Name, str] = {}
+        results: dict[Key, str] = {}
         for key, buffer, (shape, dtype) in self._room:
-            if key[0] == "carry":
-                rows = np.zeros((2, *shape), dtype)
-                if key[1] in last:
-                    rows[steps & 1] = last[key[1]]
+            role, name = key
+            if role == "carry":
+                carried[name] = rows = text.let(f"zeros((2, *{shape}), {text.bind(dtype)})")
+                bound = text.bind(name)
+                text.line(f"if {bound} in seeds.last: {rows}[steps & 1] = seeds.last[{bound}]")
+            elif role == "sum" and not self.each:
+                results[key] = rows = text.let(f"zeros({shape}, {text.bind(dtype)})")
             else:
-                whole = key[0] == "sum" and not self.each
-                results[key] = rows = np.zeros(shape, dtype) if whole else np.empty((steps, *shape), dtype)
-            buffers[buffer] = rows.reshape(-1)
-        return results
+                results[key] = rows = text.let(f"empty((steps, *{shape}), {text.bind(dtype)})")
+            buffers[buffer] = f"{rows}.reshape(-1)"
+        return carried, results
 
-    def _restrict(self, wanted: Sequence[Key] | None) -> tuple[AllSteps, Program]:
-        """What follows the loop, without the gradients that nobody wants."""
-        wanted = None if wanted is None else tuple(wanted)
-        if wanted not in self._parts:
-            after, total = (_only(part, wanted) for part in (self.schedule.after, self.schedule.total))
-            self._parts[wanted] = AllSteps(after), total
-        return self._parts[wanted]
-
-    def _add_up(self, feeds: Mapping[Key, Any]) -> Mapping[Key, Any]:
-        """What was kept for every step instead of being added up."""
-        return {key: value.sum(axis=0) if key[0] == "sum" else value for key, value in feeds.items()}
-
-    def _sharing(self, feeds: Mapping[Key, Any], count: int) -> Callable[[int], Sequence[Any]]:
-        kept = {key: feeds[key] for key in self.schedule.total.inputs if key in feeds}
+    def _sharing(self, kept: Mapping[Key, Array]) -> Callable[[int], Sequence[Any]]:
+        """From step k to what it alone adds to the cotangents of the captured Tensors."""
+        total = self.schedule.total
 
         def share(k: int) -> Sequence[Any]:
             part = {key: value[k] if key[0] == "sum" else value[k : k + 1] for key, value in kept.items()}
-            found = self.schedule.total.evaluate(part)
-            return [found.get(("operand", number)) for number in range(count)]
+            found = total.evaluate(part)
+            return [found.get(("operand", number)) for number in range(self._captured)]
 
         return share
+
+
+def _table(text: Straight, entries: Mapping[Any, str]) -> str:
+    """A dict, as an expression."""
+    return "{" + ", ".join([f"{text.bind(key)}: {value}" for key, value in entries.items()]) + "}"
 
 
 def _unknown(k: int) -> Sequence[Any]:

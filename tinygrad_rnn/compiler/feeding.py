@@ -15,6 +15,7 @@ from .passes.dead import remove_dead
 from .places import Place, Row
 from .program import Array, Instruction, Key, Program, Type, label
 from .schedule import Schedule
+from .straight import Straight
 
 __all__ = ["AllSteps", "computed_once", "contiguous_flat", "input_places"]
 
@@ -81,13 +82,18 @@ class AllSteps:
         self._program = program
         self._lifted = _lift(program)
 
-    def evaluate(self, feeds: Mapping[Key, Any]) -> dict[Key, Array]:
-        """The outputs, those that move (T, *shape)."""
+    def write(self, text: Straight, known: Mapping[Key, str]) -> dict[Key, str]:
+        """As :meth:`Straight.program`; outputs that move are (T, *shape)."""
         if self._lifted is not None:
-            return self._lifted.evaluate(feeds)
-        inputs = self._program.inputs
-        members = {key: Batched(feeds[key]) if _moves(key) else feeds[key] for key in inputs}
-        return {key: getattr(value, "array", value) for key, value in self._program.evaluate(members).items()}
+            return text.program(self._lifted, known)
+        found = text.let(f"{text.bind(self._one_by_one)}({', '.join([known[key] for key in self._program.inputs])})")
+        return {key: f"{found}[{k}]" for k, key in enumerate(self._program.outputs)}
+
+    def _one_by_one(self, *arrays: Array) -> list[Array]:
+        """The outputs, by operations on batches of timesteps."""
+        given = zip(self._program.inputs, arrays, strict=True)
+        found = self._program.evaluate({key: Batched(array) if _moves(key) else array for key, array in given})
+        return [getattr(value, "array", value) for value in found.values()]
 
 
 def _moves(key: Key) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .feeding import AllSteps, computed_once, contiguous_flat, input_places
-from .given import Given
+from .given import Given, given_to
 from .loops import Loop
 from .program import Array, Key, Program, label
 from .schedule import schedule
 from .stages import Output
-from .tape import Layout, place_on_tape
+from .straight import Straight
+from .tape import Layout, place_on_tape, tracks_on_tape
 
 __all__ = ["ForwardLoop"]
 
@@ -72,22 +75,31 @@ class ForwardLoop:
 
     def run(self, given: Given, tape: Array | None = None) -> Array:
         """Run over all timesteps, and give the tape: the one that is there to be written, or a new one."""
-        steps = given.steps
-        layout = self.layout(steps)
+        layout = self.layout(len(given.x))
         if tape is None:
             tape = np.empty(layout.length, self._dtype)
-        for where, state in zip(layout.starts, given.states, strict=True):
-            tape[where] = state.reshape(-1)
-        feeds = given.feeds()
-        feeds |= self._once.evaluate(feeds)
-        feeds |= self._ahead.evaluate(feeds)
-        buffers = {**layout.buffers(tape), **self._constants}
-        for name, key in self._fed.items():
-            buffers[name] = contiguous_flat(feeds[key])
-        for key, (shape, dtype) in self._kept:
-            feeds[key] = np.empty((steps, *shape), dtype)
-            buffers[label(key)] = feeds[key].reshape(-1)
-        self.loop.run(buffers, 0, steps)
-        for key, result in self._after.evaluate(feeds).items():  # named values that nothing in the loop waits for
-            layout.tracks[key].on(tape)[...] = result
+        self._run(given, layout, tape)
         return tape
+
+    @cached_property
+    def _run(self) -> Callable[[Given, Layout, Array], None]:
+        """A run, written out."""
+        text = Straight("given, layout, tape")
+        text.line("x, states, operands, mask, cut, before = given")
+        text.line("slices, steps = layout.slices, len(x)")
+        for k in range(len(self.state_names)):
+            text.line(f"tape[layout.starts[{k}]] = states[{k}].reshape(-1)")
+        known = given_to(self.step)
+        known |= text.program(self._once, known)
+        known |= self._ahead.write(text, known)
+        buffers = tracks_on_tape(self.taped)
+        buffers |= {name: text.bind(array) for name, array in self._constants.items()}
+        buffers |= {name: f"{text.bind(contiguous_flat)}({known[key]})" for name, key in self._fed.items()}
+        for key, (shape, dtype) in self._kept:
+            known[key] = text.let(f"empty((steps, *{shape}), {text.bind(dtype)})")
+            buffers[label(key)] = f"{known[key]}.reshape(-1)"
+        self.loop.write(text, buffers, "steps")
+        for key, rows in self._after.write(text, known).items():  # named values that nothing in the loop waits for
+            shape = self.step.types[self.taped[key]].shape
+            text.line(f"{buffers[label(key)]}.reshape(steps, *{shape})[...] = {rows}")
+        return text.function()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .program import Array, Key
+from .program import Array, Key, Program
 
-__all__ = ["Given"]
+__all__ = ["Given", "given_to"]
 
 
 class Given(NamedTuple):
@@ -45,10 +45,8 @@ class Given(NamedTuple):
         mask = None if self.mask is None else self.mask[start:stop]
         return self._replace(x=self.x[start:stop], states=states, mask=mask, before=self.before + start)
 
-    def feeds(self) -> dict[Key, Any]:
-        """What the programs of a step read, but for its states."""
-        feeds: dict[Key, Any] = {("operand", k): array for k, array in enumerate(self.operands)}
-        feeds["x", ""] = self.x
-        if self.mask is not None:
-            feeds["mask", ""] = self.mask
-        return feeds
+
+def given_to(step: Program) -> dict[Key, str]:
+    """What the programs of a step read, but for its states, as expressions of the fields of :class:`Given`."""
+    found = {(role, name): f"operands[{name}]" for role, name in step.inputs if role == "operand"}
+    return {("x", ""): "x", ("mask", ""): "mask", **found}

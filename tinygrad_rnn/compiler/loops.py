@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from .places import Place
 from .program import Array, Program
 from .source import write
 from .stages import Output
+from .straight import Straight
 
 __all__ = ["BACKENDS", "Loop", "warn_of"]
 
@@ -78,6 +80,7 @@ class Loop:
         self._kinds = dict(kinds)
         self._planned = False
         self._compiled: Any = None
+        self._lock = threading.Lock()
         if backend == "numba":
             try:
                 self._plan()
@@ -87,35 +90,40 @@ class Loop:
     def _plan(self) -> None:
         plan = fuse(self.program, self.inputs, self.outputs)
         self.source = write(plan, self.backwards, self.carried)
-        self._scratch = [(name, max(1, size), dtype) for name, (dtype, size) in plan.scratch.items()]
+        self._scratch = plan.scratch
         self._sizes = np.array(self.source.sizes, np.uint64)
         self._kinds |= {name: dtype for name, (dtype, _) in plan.scratch.items()}
         self._planned = True
 
     def _compile(self) -> None:
         """Make machine code of the plan, at the first run."""
-        self._planned = False
         try:
             kinds = [self._kinds[name] for name in self.source.buffers]
             self._compiled = kernels.load(self.source.text, kinds, self.who)
-            self._addresses = kernels.product_addresses()
         except ImportError as error:
             self.problem = f"Numba does not load ({error})"
             warn_of(self.who, self.problem)
+        self._planned = False
 
-    def run(self, buffers: dict[str, Array], start: int, stop: int, cut: int = 0, shift: int = 0) -> None:
-        """Go through the timesteps from `start` to before `stop`, in the loop's own direction.
+    def write(self, text: Straight, buffers: Mapping[str, str], steps: str, cut: str = "0", shift: str = "0") -> None:
+        """Write a run over so many timesteps, in the loop's own direction.
 
-        What the loop needs besides the `buffers` is entered among them.
         `shift` steps lie before the first of the buffers' rows; that counts for `cut`.
         """
-        if self._planned:
-            self._compile()
+        with self._lock:
+            if self._planned:
+                self._compile()
         if self._compiled is None:
-            order = range(stop - 1, start - 1, -1) if self.backwards else range(start, stop)
-            interpret(self.program, self.inputs, self.outputs, buffers, order, cut, shift, self.carried)
+            given = ", ".join([f"{text.bind(name)}: {array}" for name, array in buffers.items()])
+            text.line(f"{text.bind(self._interpret)}({{{given}}}, {steps}, {cut}, {shift})")
             return
-        for name, size, dtype in self._scratch:
-            buffers[name] = np.empty(size, dtype)
-        arrays = map(buffers.__getitem__, self.source.buffers)
-        self._compiled(*map(_whole, (start, stop, cut, shift)), self._addresses, self._sizes, *arrays)
+        scratch = {name: f"empty({max(1, size)}, {text.bind(kind)})" for name, (kind, size) in self._scratch.items()}
+        whole = text.bind(_whole)
+        arguments = [f"{whole}({number})" for number in ("0", steps, cut, shift)]
+        arguments += [text.bind(kernels.product_addresses()), text.bind(self._sizes)]
+        arguments += [buffers[name] if name in buffers else scratch[name] for name in self.source.buffers]
+        text.line(f"{text.bind(self._compiled)}({', '.join(arguments)})")
+
+    def _interpret(self, buffers: Mapping[str, Array], steps: int, cut: int, shift: int) -> None:
+        order = range(steps - 1, -1, -1) if self.backwards else range(steps)
+        interpret(self.program, self.inputs, self.outputs, buffers, order, cut, shift, self.carried)

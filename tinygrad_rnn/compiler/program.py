@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -143,38 +142,12 @@ class Program:
         feeds : mapping
             An array for every input, or whatever else the primitives take.
         """
-        if not self.outputs:
-            return {}
-        fixed, calls = self._calls
-        known: dict[int, Any] = fixed.copy()
-        plain = True
-        for key, value in self.inputs.items():
-            known[value] = given = feeds[key]
-            plain = plain and type(given) is np.ndarray
-        look = known.__getitem__
-        for target, op, forward, reads, attributes in calls:
-            operands = map(look, reads)
-            known[target] = forward(*operands) if plain else op.on(tuple(operands), dict(attributes))
-        return {key: known[value] for key, value in self.outputs.items()}
-
-    @cached_property
-    def _calls(self) -> tuple[dict[int, Any], list[tuple[int, Primitive, Callable[..., Any], list[int], Any]]]:
-        """What is known beforehand: constants, and literals by negative numbers, each by its own, as 1 is not 1.0; and
-        the instructions: target, operation, its forward with the attributes in place, operands, attributes.
-        """
-        fixed: dict[int, Any] = dict(self.constants)
-        count = 0
-        calls = []
+        known: dict[int, Any] = dict(self.constants)
+        known |= {value: feeds[key] for key, value in self.inputs.items()}
         for step in self.body:
-            reads = []
-            for operand in step.operands:
-                if isinstance(operand, Literal):
-                    count += 1
-                    fixed[-count] = operand.value
-                reads.append(operand if isinstance(operand, int) else -count)
-            forward = partial(step.op.forward, **step.attributes) if step.attributes else step.op.forward
-            calls.append((step.target, step.op, forward, reads, step.attributes))
-        return fixed, calls
+            operands = tuple([known[o] if isinstance(o, int) else o.value for o in step.operands])
+            known[step.target] = step.op.on(operands, dict(step.attributes))
+        return {key: known[value] for key, value in self.outputs.items()}
 
 
 def label(key: Key) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from .places import Place, Row
 from .program import Array, Key, Program, label
 
-__all__ = ["Layout", "Track", "place_on_tape"]
+__all__ = ["Layout", "Track", "place_on_tape", "tracks_on_tape"]
 
 
 class Track(NamedTuple):
@@ -48,9 +48,9 @@ class Layout:
     tracks : dict of Key to Track
     length : int
         Elements of the tape.
-    slices : dict of str to slice
-        The tracks, by the names that places use.
-    starts : list of slice
+    slices : tuple of slice
+        Where each track lies, in their order.
+    starts : tuple of slice
         Where the initial states lie.
     """
 
@@ -61,14 +61,15 @@ class Layout:
             track = Track(self.length, steps + (key[0] == "state"), step.types[value].shape)
             self.tracks[key] = track
             self.length = track.stop
-        self.slices = {label(key): slice(t.start, t.stop) for key, t in self.tracks.items()}
-        self.starts = [slice(t.start, t.start + t.size) for key, t in self.tracks.items() if key[0] == "state"]
-
-    def buffers(self, tape: Array) -> dict[str, Array]:
-        """Every track as a flat buffer, by the name that places use."""
-        return {name: tape[where] for name, where in self.slices.items()}
+        self.slices = tuple([slice(t.start, t.stop) for t in self.tracks.values()])
+        self.starts = tuple([slice(t.start, t.start + t.size) for key, t in self.tracks.items() if key[0] == "state"])
 
 
 def place_on_tape(key: Key, shape: tuple[int, ...]) -> Place:
     """Where step k finds what it has computed itself: a state behind the one it started from."""
     return Place.whole(label(key), Row.NEXT if key[0] == "state" else Row.NOW, shape)
+
+
+def tracks_on_tape(taped: Iterable[Key]) -> dict[str, str]:
+    """Every track as a flat buffer, by the name that places use: as an expression of a layout's ``slices``."""
+    return {label(key): f"tape[slices[{k}]]" for k, key in enumerate(taped)}

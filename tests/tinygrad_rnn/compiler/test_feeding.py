@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,17 @@ from tinygrad_rnn.compiler.feeding import AllSteps, computed_once, input_places
 from tinygrad_rnn.compiler.passes import BACKWARD, FORWARD, optimise
 from tinygrad_rnn.compiler.program import Program
 from tinygrad_rnn.compiler.schedule import schedule
+from tinygrad_rnn.compiler.straight import Straight
 
 T = 3
+
+
+def written_out(write: Callable[..., dict[Any, str]], given: dict[Any, Any]) -> dict[Any, Any]:
+    """What a text of a program, or of one for all timesteps, gives."""
+    text = Straight("given")
+    found = write(text, {key: text.let(f"given[{k}]") for k, key in enumerate(given)})
+    text.line(f"return [{', '.join(found.values())}]")
+    return dict(zip(found, text.function()(list(given.values())), strict=True))
 
 
 def for_all_steps(program: Program) -> AllSteps:
@@ -27,11 +37,24 @@ def for_all_steps(program: Program) -> AllSteps:
     moving = {key: np.stack([step[key] for step in steps]) for key in program.inputs if key not in fixed}
     every = AllSteps(program)
     with np.errstate(all="ignore"):
-        found = every.evaluate({**fixed, **moving})
+        found = written_out(every.write, fixed | moving)
         alone = [program.evaluate({**step, **fixed}) for step in steps]
     for key, rows in found.items():
         close(rows, np.stack([one[key] for one in alone]), str(key))
     return every
+
+
+@pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
+def test_a_program_written_out_gives_bit_for_bit_what_its_operations_give(kind: Any) -> None:
+    step = optimise(traced(kind(N, H, seed=0)), FORWARD)
+    for program in (step, optimise(derive_adjoint(step), BACKWARD)):
+        given = feeds(program)
+        with np.errstate(all="ignore"):
+            expected = program.evaluate(given)
+            found = written_out(lambda text, known, program=program: text.program(program, known), given)
+        assert list(found) == list(expected)
+        for key, value in found.items():
+            np.testing.assert_array_equal(value, expected[key], str(key))
 
 
 @pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)

@@ -34,7 +34,7 @@ def test_a_loop_finds_at_its_place_what_lies_on_the_track() -> None:
     step = traced(tg.cells.LSTMCell(N, H, seed=0))
     layout = Layout(step, step.outputs, steps)
     tape = np.random.default_rng(0).normal(size=layout.length)
-    buffers = layout.buffers(tape)
+    buffers = {label(key): tape[where] for key, where in zip(layout.tracks, layout.slices, strict=True)}
     for key, track in layout.tracks.items():
         place = place_on_tape(key, track.shape)
         rows = buffers[place.buffer].reshape(-1, place.size)
