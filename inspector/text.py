@@ -48,13 +48,15 @@ def superscript(value: int | str) -> str:
     return "".join(_HIGH[c] for c in text) if set(text) <= _HIGH.keys() else f"^{text}"
 
 
-def number(value: float) -> str:
-    """Three significant digits, the way a person writes them."""
+def number(value: float, digits: int = 3) -> str:
+    """So many significant digits, the way a person writes them."""
     if value == 0 or not math.isfinite(value):
         return f"{value + 0.0:g}"  # no -0
-    if 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}"
-    mantissa, exponent = f"{value:.2e}".split("e")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    if digits <= int(exponent) < 4:
+        return f"{float(f'{mantissa}e{exponent}'):.0f}"
+    if -3 <= int(exponent) < 4:
+        return f"{value:.{digits}g}"
     return f"{mantissa}×10{superscript(int(exponent))}"
 
 

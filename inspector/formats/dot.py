@@ -125,7 +125,7 @@ def _shape(dot: graphviz.Digraph, shape: Shape, gates: tuple[str, ...]) -> None:
             attributes["label"] += r"\l"
     else:
         assert shape.paint is not None
-        style = "filled" + (",rounded" if shape.kind == "box" else "") + (",dashed" if shape.dashed else "")
+        style = "filled" + (",rounded" if shape.kind == "box" else "") + (",dashed" if shape.has_dashes else "")
         attributes |= {
             "shape": shape.kind,
             "style": style,

@@ -158,7 +158,7 @@ def _shape(shape: Shape, gates: tuple[str, ...]) -> list[str]:
     if shape.kind != "text":
         assert shape.paint is not None
         look = f'fill="{shape.paint.fill}" stroke="{shape.paint.stroke}" stroke-width="{shape.border:g}"'
-        look += ' stroke-dasharray="5,2"' if shape.dashed else ""
+        look += ' stroke-dasharray="5,2"' if shape.has_dashes else ""
         if shape.kind == "box":
             inside.append(f'<path {look} d="{_box(*_sides(shape))}"/>')
         else:

@@ -177,7 +177,7 @@ def _shape(shape: Shape, palette: _Palette) -> str:
             palette.shape(shape.look, shape.paint),
         ]
         look += [f"line width={shape.border:g}bp"] if shape.border != 1.2 else []
-        look += ["dashes"] if shape.dashed else []
+        look += ["dashes"] if shape.has_dashes else []
     elif shape.paint is not None:
         look += [f"text={palette.colour(shape.paint.stroke, palette.words(shape.look)[-1])}"]
     look += ["from here"] if shape.align == "start" else [_size(shape.width, shape.height)]

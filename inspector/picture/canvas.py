@@ -119,7 +119,9 @@ class Canvas:
             own = f"title.{len(lines) - k}" if k < len(lines) - 1 else "title"
             width = label_width(text, size) + 20
             x, y = left + width / 2, self.top + 16 + 18 * k
-            self.picture.shapes.append(Shape(own, "text", x, y, width, 24, text, None, Look("title"), font_size=size))
+            self.picture.shapes.append(
+                Shape(own, "text", x, y, width, 24, text, None, Look("title"), font_size=size, align="start")
+            )
 
     def anchor(self, shape_id: str, x: float, y: float) -> None:
         """A place that lines may begin and end at."""

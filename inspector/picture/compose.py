@@ -17,12 +17,13 @@ from ..text import number
 from ..tracing.decay import decay_rate
 from ..tracing.finite import first_not_finite
 from ..tracing.trace import GradientTrace
+from .badges import add_badges
 from .canvas import Canvas
 from .chart import add_chart
 from .description import description
 from .frames import tile
 from .ink import Ink
-from .legend import Formula, add_badges, add_formulas, add_legend, add_warning
+from .legend import Formula, add_formulas, add_legend, add_warning
 from .outside import add_outside
 from .picture import Picture
 from .scene import LEVELS, Scene, scene_of
@@ -68,7 +69,7 @@ def picture(
     _add_what_is_not_finite(canvas.picture, scene)
     if equations:
         formulas = [line for run in scene.runs for line in _formulas(run)]
-        add_formulas(canvas.picture, canvas.left - 10 * (room is None), formulas, room)
+        add_formulas(canvas.picture, canvas.left, formulas, room)
     return canvas.picture
 
 

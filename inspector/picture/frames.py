@@ -48,7 +48,7 @@ class _Tiler:
 
     def __init__(self, canvas: Canvas, part: Part) -> None:
         self.canvas, self.part = canvas, part
-        self.states, self.layers = States(canvas, named=part == "cellbox"), Layers(canvas)
+        self.states, self.layers = States(canvas), Layers(canvas)
 
     def draw_row(self, row: Row, laid_steps: Sequence[Laid | float]) -> None:
         """One layer."""

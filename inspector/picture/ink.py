@@ -19,6 +19,10 @@ from .picture import Grade, Line, Look
 __all__ = ["Ink", "Stroke"]
 
 _DECADES = 10.0
+_GAP, _FEW = 1e5, 0.1
+"""What is this much weaker than everything else, and no more than this share of it, is rounding noise, for which the
+scale is not stretched.
+"""
 
 
 class Stroke(NamedTuple):
@@ -73,6 +77,8 @@ class Ink:
     ----------
     low, high : float
         The ends of the scale; at most ten decades apart.
+    below : bool
+        Whether some norms are less than `low`.
     largest : float
         The end of the scale of values, which has 0 in its middle; 0 where shapes keep the colours of their kind.
     """
@@ -88,9 +94,11 @@ class Ink:
         self.highlight = frozenset(highlight)
         self.largest = max((abs(_mean(node)) for node in valued), default=0.0)
         known = [] if norms is None else [norms.get(edge, 0.0) for edge in edges if edge is not None]
-        seen = [norm for norm in known if norm > 0 and math.isfinite(norm)]
-        self.high = max(seen, default=1.0)
-        self.low = max(min(seen, default=1.0), self.high * 10**-_DECADES)
+        seen = sorted(norm for norm in known if norm > 0 and math.isfinite(norm)) or [1.0]
+        noise = (k for k in range(int(_FEW * len(seen)), 0, -1) if seen[k] > _GAP * seen[k - 1])
+        self.high = seen[-1]
+        self.low = max(seen[next(noise, 0)], self.high * 10**-_DECADES)
+        self.below = seen[0] < self.low
 
     def stroke(self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False) -> Stroke:
         """The look of the line that carries the gradient of `edge`."""

@@ -1,4 +1,4 @@
-"""What explains a drawing: title, parameters, legend and equations around it, and badges on special numbers."""
+"""What explains a drawing: title, parameters, legend and equations around it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ..layout.polylines import Path
 from ..steps.items import Gate, safe
 from ..text import label_width, number
 from . import theme
+from .badges import BADGES
 from .canvas import Canvas
 from .ink import Ink
-from .picture import Grade, Line, Look, Part, Picture, Shape
+from .picture import Line, Look, Part, Picture, Shape
 
-__all__ = ["Formula", "add_badges", "add_formulas", "add_legend", "add_warning"]
+__all__ = ["Formula", "add_formulas", "add_legend", "add_warning"]
 
 _LEAST, _PITCH, _SIZE = 400.0, 30.0, 11.0
 """Points that a row may be wide under a narrow drawing (in print it is then no wider than a page's text), from row
@@ -26,15 +27,6 @@ to row, and of text.
 _BIN, _VALUE = 28.0, 22.0
 _TEXT, _LINE = 12.0, 21.0
 """Font size of equations, and the distance from line to line."""
-_GRADIENT_BADGES: dict[Grade | None, tuple[str, str, int]] = {
-    "none": ("0", "gradient exactly 0", 1),
-    "bad": ("!", "gradient not finite", 1),
-    "unreached": ("–", "no gradient: the loss does not depend on it", 1),
-}
-_VALUE_BADGE = ("×", "value not finite", -1)
-_BADGES = (*_GRADIENT_BADGES.values(), _VALUE_BADGE)
-"""What a badge shows and means, and where it sits: on the right what tells of the gradient."""
-_BADGE = 15.0
 
 
 def add_legend(
@@ -48,7 +40,7 @@ def add_legend(
     picture, ink = canvas.picture, canvas.ink
     folds = [shape for shape in picture.shapes if shape.look.part == "more"]
     if room is None:
-        left = min([canvas.left, *(fold.x - fold.width / 2 for fold in folds)]) - 10
+        left = min([canvas.left, *(fold.x - fold.width / 2 for fold in folds)])
         right = max([canvas.right, left + _LEAST, *(fold.x + fold.width / 2 for fold in folds)])
     else:
         left = picture.bounds()[0]
@@ -152,12 +144,15 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     if ink.highlight:
         chips.append(("highlighted path", "highlight"))
     badges = {shape.tooltip for shape in picture.shapes if shape.look.part == "badge"}
-    chips += [(f"{mark} = {says}", "badge") for mark, says, _ in _BADGES if says in badges]
+    chips += [(f"{badge.mark} = {badge.says}", "badge") for badge in BADGES if badge.says in badges]
+    grades = {f"{badge.mark} = {badge.says}": badge.grade for badge in BADGES}
     for says, part in chips:
         label = _short(says, "", rows.right - rows.left - 16)
         width = label_width(label, _SIZE) + 16
         x, y = rows.place(width)
-        paint, look = theme.paint(part, picture.gates), Look(part, legend=True)
+        paint, look = theme.paint(part, picture.gates), Look(part, grade=grades.get(says), legend=True)
+        if look.grade is not None:
+            paint = paint._replace(stroke=theme.LINES["bad" if look.grade == "bad" else "none"][0])
         if ink.largest and part not in ("highway", "badge"):  # there, fills are values
             middle = len(theme.VALUES) // 2
             paint, look = paint._replace(fill=theme.VALUES[middle][0]), look._replace(value=middle)
@@ -206,7 +201,7 @@ def _values(picture: Picture, ink: Ink, x: float, y: float) -> None:
             )
         )
         if k in (0, last // 2, last):
-            label = number(float(f"{ink.largest * (2 * k / last - 1):.2g}"))
+            label = number(ink.largest * (2 * k / last - 1), 2)
             picture.shapes.append(_tick(f"legend.value{k}.tick", label, x + _VALUE / 2, y - 10))
         x += _VALUE
 
@@ -228,7 +223,7 @@ def _scale(picture: Picture, ink: Ink, x: float, y: float) -> None:
         if k in (0, steps // 2, steps - 1):
             exact = {0: 0.0, steps - 1: 1.0}.get(k, k / steps)
             value = ink.low * (ink.high / ink.low) ** exact
-            label = number(float(f"{value:.1e}"))
+            label = ("≤ " if k == 0 and ink.below else "") + number(value, 2)
             picture.shapes.append(_tick(f"legend.tick{k}", label, x + _BIN / 2 - 2, y - 9))
         x += _BIN
 
@@ -243,30 +238,6 @@ def _caption(picture: Picture, own: str, caption: str, x: float, y: float) -> fl
         Shape(own, "text", x + width / 2, y, width, 18, caption, None, Look("legend"), font_size=_SIZE, align="start")
     )
     return x + width + 12
-
-
-def add_badges(picture: Picture) -> None:
-    """Put badges on the upper corners of every shape that needs them."""
-    for shape in list(picture.shapes):
-        found = [_GRADIENT_BADGES.get(shape.look.grade), _VALUE_BADGE if shape.look.ill else None]
-        for label, says, side in filter(None, found):
-            reach = 0.36 if shape.kind in ("circle", "ellipse") else 0.5
-            x, y = shape.x + side * reach * shape.width, shape.y + reach * shape.height
-            picture.shapes.append(
-                Shape(
-                    f"{shape.id}.{'badge' if side > 0 else 'ill'}",
-                    "circle",
-                    x,
-                    y,
-                    _BADGE,
-                    _BADGE,
-                    label,
-                    theme.paint("badge"),
-                    Look("badge"),
-                    tooltip=says,
-                    border=0.8,
-                )
-            )
 
 
 def add_warning(picture: Picture, says: str) -> None:

@@ -88,6 +88,11 @@ class Shape:
     align: str = "middle"
     latex: str = ""
 
+    @property
+    def has_dashes(self) -> bool:
+        """Whether its border is dashed, by what it is or as the lines are through which no gradient flows."""
+        return self.dashed or self.look.grade in ("none", "unreached")
+
 
 @dataclass(frozen=True)
 class Line:

@@ -13,7 +13,7 @@ from tinygrad_rnn import Node
 from ..layout.columns import GAP, Fold, Laid, Row, fold_width
 from ..layout.polylines import Path
 from ..layout.route import Wire
-from ..steps.items import Link, Step, layer_prefix, leaving, safe
+from ..steps.items import Key, Link, Step, layer_prefix, leaving, safe
 from ..text import label_width, number, oval_width, subscript
 from . import theme
 from .canvas import Canvas
@@ -39,8 +39,8 @@ class States:
         The right ends of the initial states and their gradients.
     """
 
-    def __init__(self, canvas: Canvas, named: bool) -> None:
-        self.canvas, self.named = canvas, named
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas = canvas
         self.right: list[float] = []
 
     def start(self, row: Row, laid_steps: Sequence[Laid | float]) -> Carried:
@@ -165,13 +165,14 @@ class States:
                 carried[state] = (laid.ids[key], path)
             end = laid.port(laid.placement.width + GAP / 2, laid.placement.rails[state])
             self.canvas.passing.append((*end, _passing(laid.step, state, laid.step.timestep)))
-            if self.named:
-                self._name(laid, state)
+            self._name(laid, state, key)
         return carried
 
-    def _name(self, laid: Laid, state: str) -> None:
-        """A state's name above its line, where no shape on the line says it."""
-        label = state + subscript(laid.step.timestep)
+    def _name(self, laid: Laid, state: str, key: Key) -> None:
+        """A state's name above its line, where the shape that the line comes from does not say it."""
+        label = _passing(laid.step, state, laid.step.timestep)
+        if key in laid.placement.at and str(laid.step.by_key[key].label) == label:
+            return
         x, y = laid.port(laid.placement.width + GAP / 2 - 4, laid.placement.rails[state] + 11)
         shape_id, width = f"{laid.prefix}{safe(state)}.label", label_width(label, 12) + 4
         self.canvas.picture.shapes.append(

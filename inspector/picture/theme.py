@@ -121,7 +121,7 @@ LINES = {
     "path": ("#D1242F", "#FF7B72"),
     "cut": ("#79828D", "#8B949E"),
     "bad": ("#BF3989", "#BF3989"),
-    "none": (GRADIENT[0][0], GRADIENT[0][2]),
+    "none": ("#8E98A4", "#667180"),
     "grid": ("#D8DEE4", "#21262D"),
 }
 """Colours in light and in dark mode of lines that have none by the norm of their gradient."""

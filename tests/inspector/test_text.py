@@ -40,8 +40,11 @@ def test_a_number_keeps_three_digits(value: float) -> None:
 
 
 def test_numbers_that_are_none_and_shares() -> None:
-    assert [number(one) for one in (0.0, math.inf, math.nan, 0.001, 9999.0, 1e4)] == [
-        "0", "inf", "nan", "0.001", "1e+04", "1.00×10⁴",
+    assert [number(one) for one in (0.0, math.inf, math.nan, 0.001, 9999.0, 1e4, 9987.0)] == [
+        "0", "inf", "nan", "0.001", "1.00×10⁴", "1.00×10⁴", "9990",
+    ]  # fmt: skip
+    assert [number(one, 2) for one in (1.9e-4, 0.0072, 0.16, 2.0, 33.3, 1234.0, 2e-10)] == [
+        "1.9×10⁻⁴", "0.0072", "0.16", "2", "33", "1200", "2.0×10⁻¹⁰",
     ]  # fmt: skip
     assert [percent(share) for share in (0.0, 0.126, 1.0, -0.2, -1e-16)] == ["0 %", "13 %", "100 %", "-20 %", "0 %"]
 

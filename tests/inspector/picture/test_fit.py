@@ -130,6 +130,7 @@ def test_what_leaves_a_row_is_named_where_the_next_begins() -> None:
     rows = sorted({frame.bottom for frame in drawing.picture.frames}, reverse=True)
     assert len(rows) == 4 and "Time goes on in 4 rows, from top to bottom." in drawing.picture.words
     ends = {(s.id.split(".")[1], s.id.split(".")[2], s.label) for s in drawing.picture.shapes if "continued" in s.id}
+    ends |= {(str(t), "out", s.label) for t in range(3) for s in drawing.picture.shapes if s.id == f"t{t}.h.label"}
     assert ends == {(str(t), side, f"{state}{'₀₁₂'[t]}") for t in range(3) for side in ("out", "in") for state in "hc"}
 
 

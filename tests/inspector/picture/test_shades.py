@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import numpy as np
 import pytest
 
 import inspector
 import tinygrad_rnn as tg
 from inspector.picture import theme
+from inspector.picture.badges import BADGES, add_badges
 from inspector.picture.compose import picture
-from inspector.picture.legend import add_badges
 from inspector.picture.picture import Look, Picture, Shape
 from inspector.picture.scene import LEVELS
 from inspector.text import number
@@ -29,13 +30,44 @@ def test_what_the_loss_does_not_depend_on_is_told_from_an_exact_zero() -> None:
     run = tg.unroll(Dead(3, 3), np.ones((3, 1, 3)))
     drawing = picture(run, trace=inspector.trace(run, run.outputs[1].sum()))
     found = badges(drawing)
-    assert found["t1.shut.subtract"] == "0" and "t1.shut" not in found
-    assert "t1.open" not in found and "t0.open" not in found
-    assert {found[own] for own in ("t2.open", "t2.shut", "t2.h.tanh", "t2.x", "t2.h")} == {"–"}
-    assert {s.label for s in drawing.shapes if s.look == Look("badge", legend=True)} == {
+    assert found == {"t0.shut.subtract": "0", "t1.shut.subtract": "0", "t2.h.tanh": "–"}
+    shapes = {s.id: s for s in drawing.shapes}
+    assert {shapes[own].look.grade for own in ("t2.open", "t2.shut", "t2.h.tanh", "t2.x", "t2.h")} == {"unreached"}
+    assert shapes["t1.shut.subtract"].look.grade == "none" and isinstance(shapes["t1.open"].look.grade, int)
+    assert {s.label for s in drawing.shapes if s.look.part == "badge" and s.look.legend} == {
         "0 = gradient exactly 0",
         "– = no gradient: the loss does not depend on it",
     }
+
+
+@pytest.mark.parametrize("kind", ["gated", "truncated", "padded", "directions"])
+def test_shapes_that_hang_together_share_a_badge_and_none_is_without(kind: str) -> None:
+    """In a step; what stands outside of it shares that of its step."""
+    run = run_of("lstm") if kind == "gated" else RUNS["masked" if kind == "padded" else kind]
+    drawing = picture(run, level="cell", trace=inspector.trace(run, run.outputs[0].sum()))
+    home = {key: frame.id for frame in drawing.frames for key in frame.members}
+    ids, shown = {s.id for s in drawing.shapes}, 0
+    for badge in BADGES[:3]:
+        alike = {
+            s.id
+            for s in drawing.shapes
+            if s.look.grade == badge.grade and not s.id.startswith(("legend.", "parameter."))
+        }
+        graph = nx.Graph((line.source, line.target) for line in drawing.lines if {line.source, line.target} <= alike)
+        graph.add_nodes_from(alike)
+        for key in alike:
+            assert next(s for s in drawing.shapes if s.id == key).has_dashes == (badge.grade != "bad")
+        inside = nx.Graph((a, b) for a, b in graph.edges if home.get(a) == home.get(b))
+        inside.add_nodes_from(alike)
+        for group in nx.connected_components(inside):
+            steps = (
+                {home[other] for key in group for other in graph[key] if other in home}
+                if not group & home.keys()
+                else ()
+            )
+            assert len(ids & {f"{key}.badge" for key in group}) == (0 if steps else 1), group
+            shown += not steps
+    assert shown == len(badges(drawing)) > 0
 
 
 def test_what_is_not_finite_has_a_badge() -> None:
@@ -43,7 +75,10 @@ def test_what_is_not_finite_has_a_badge() -> None:
     with np.errstate(all="ignore"):
         loss = (run.outputs[1] * np.inf).sum()
         trace = inspector.trace(run, loss)
-    assert badges(picture(run, trace=trace))["t1.h.tanh"] == "!"
+    drawing = picture(run, trace=trace)
+    assert badges(drawing)["t1.h.tanh"] == "!"
+    (chip,) = (s for s in drawing.shapes if s.label == "! = gradient not finite")
+    assert chip.paint is not None and chip.paint.stroke == theme.LINES["bad"][0] and not chip.has_dashes
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -62,10 +97,12 @@ def test_a_value_that_is_not_finite_has_a_badge_of_its_own_beside_that_of_its_gr
     for drawing in drawings:
         shapes = {s.id: s for s in drawing.shapes}
         ill = {own.removesuffix(".ill") for own in shapes if own.endswith(".ill")}
-        assert {"t2.h", "t3.h", "t2.x"} <= ill and not any(own.startswith(("t0.", "t1.")) for own in ill)
-        assert all(shapes[f"{own}.ill"].label == "×" and shapes[f"{own}.ill"].x < shapes[own].x for own in ill)
+        begins = next(s.id for s in drawing.shapes if s.id.startswith("t2.") and s.look.ill and s.kind != "text")
+        assert all(shapes[own].look.ill for own in ("t2.h", "t3.h", "t2.x"))
+        assert begins in ill and {own[:3] for own in ill} == {"t2.", "t3."} and len(ill) == 2
+        assert all(shapes[f"{own}.ill"].label == "×" for own in ill)
         assert "× = value not finite" in {s.label for s in drawing.shapes}
-        assert drawing is drawings[0] or {shapes[f"{own}.badge"].label for own in ("t2.h", "t3.h", "t2.x")} == {"–"}
+        assert drawing is drawings[0] or {s.id[:3] for s in drawing.shapes if s.label == "–"} == {"t2.", "t3."}
     assert not any(s.id.endswith(".ill") for s in picture(RUNS["lstm"], level=level).shapes)
 
 

@@ -1,0 +1,154 @@
+"""Badges on what is special: where the gradient is exactly 0, or not finite, or where a value is not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from ..layout.grid import Box
+from ..layout.taken import Taken
+from . import theme
+from .picture import Grade, Look, Picture, Shape
+from .strokes import frame_label
+
+__all__ = ["BADGES", "Badge", "add_badges"]
+
+_WIDE, _SIZE, _APART = 13.0, 10.0, 1.0
+_DIAGONAL = 0.7071
+
+
+class Badge(NamedTuple):
+    """What a badge shows and means, for which grade of the gradient, and how its id ends."""
+
+    mark: str
+    says: str
+    grade: Literal["none", "bad", "unreached"] | None = None
+    ending: str = "badge"
+
+
+_OF_VALUE = Badge("×", "value not finite", ending="ill")
+BADGES = (
+    Badge("0", "gradient exactly 0", "none"),
+    Badge("!", "gradient not finite", "bad"),
+    Badge("–", "no gradient: the loss does not depend on it", "unreached"),
+    _OF_VALUE,
+)
+_OF_GRADIENT: dict[Grade | None, Badge] = {badge.grade: badge for badge in BADGES if badge.grade}
+
+
+def add_badges(picture: Picture) -> None:
+    """One badge for all shapes of a timestep that hang together and need the same: beside the one where the gradient
+    is lost, coming from the loss, or where values cease to be numbers.
+
+    What stands outside the steps has its own only where it hangs together with none of them.
+    """
+    groups = list(_groups(picture))
+    taken = _taken(picture) if groups else Taken()
+    for badge, group in groups:
+        ways = [(shape, box) for shape in group for box in _places(shape, _APART)]
+        ways += [(shape, box) for shape in group for box in _places(shape, 9.0)]
+        shape, box = next((way for way in ways if taken.is_free(way[1])), ways[0])
+        taken.add(box)
+        picture.shapes.append(
+            Shape(
+                f"{shape.id}.{badge.ending}",
+                "circle",
+                (box[0] + box[2]) / 2,
+                (box[1] + box[3]) / 2,
+                _WIDE,
+                _WIDE,
+                badge.mark,
+                theme.paint("badge"),
+                Look("badge"),
+                tooltip=badge.says,
+                font_size=_SIZE,
+                border=0.8,
+            )
+        )
+
+
+def _groups(picture: Picture) -> Iterator[tuple[Badge, list[Shape]]]:
+    """What shares a badge, in the order in which shapes are tried."""
+    home = {key: frame.id for frame in picture.frames for key in frame.members}
+    for badge in BADGES:
+        marked = {shape.id: shape for shape in picture.shapes if badge in _badges_of(shape)}
+        place = {key: k for k, key in enumerate(marked)}
+        group = {key: [key] for key in marked}
+        beside = set[str]()
+        for line in picture.lines if marked else ():
+            if not {line.source, line.target} <= marked.keys():
+                continue
+            one, other = home.get(line.source), home.get(line.target)
+            if one == other:
+                _joined(group, line.source, line.target)
+            elif one is None or other is None:
+                beside.add(line.source if one is None else line.target)
+        for keys in {id(keys): keys for keys in group.values()}.values():
+            if beside.isdisjoint(keys):
+                shapes = sorted((marked[key] for key in keys), key=lambda shape: place[shape.id])
+                yield badge, shapes if badge is _OF_VALUE else shapes[::-1]
+
+
+def _joined(group: dict[str, list[str]], a: str, b: str) -> None:
+    """Make the groups of both one."""
+    if group[a] is not group[b]:
+        small, large = sorted((group[a], group[b]), key=len)
+        large += small
+        group.update(dict.fromkeys(small, large))
+
+
+def _badges_of(shape: Shape) -> Iterable[Badge]:
+    return filter(None, (_OF_GRADIENT.get(shape.look.grade), _OF_VALUE if shape.look.ill else None))
+
+
+def _places(shape: Shape, apart: float) -> Iterator[Box]:
+    """Around a shape, first at its upper right."""
+    away = _WIDE / 2 + apart
+    for up, side in itertools.product((1, -1), (1, -1)):
+        yield _box(shape, *_corner(shape, away, side, up))
+    for side, up in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        yield _box(shape, side * (shape.width / 2 + away), up * (shape.height / 2 + away))
+
+
+def _corner(shape: Shape, away: float, side: int, up: int) -> tuple[float, float]:
+    """How far from the middle of a shape something of radius `away` touches its corner."""
+    part = 1.0 if shape.kind == "box" else _DIAGONAL
+    return side * (part * shape.width / 2 + _DIAGONAL * away), up * (part * shape.height / 2 + _DIAGONAL * away)
+
+
+def _box(shape: Shape, dx: float, dy: float) -> Box:
+    x, y, half = shape.x + dx, shape.y + dy, _WIDE / 2
+    return x - half, y - half, x + half, y + half
+
+
+def _taken(picture: Picture) -> Taken:
+    """Shapes, lines, the borders of frames and what they say."""
+    taken = Taken()
+    for shape in picture.shapes:
+        if shape.kind != "point":
+            for box in _outline(shape):
+                taken.add(box)
+    for line in picture.lines:
+        for k, piece in enumerate(line.pieces):
+            taken.add_line(piece, line.width, line.arrow and k == len(line.pieces) - 1)
+    for frame in picture.frames:
+        corners = ((frame.left, frame.bottom), (frame.left, frame.top), (frame.right, frame.top))
+        taken.add_line((*corners, (frame.right, frame.bottom), corners[0]), 1.2, arrow=False)
+        x, y, width = frame_label(frame)
+        taken.add((x - width / 2, y - 7, x + width / 2, y + 7))
+    return taken
+
+
+def _outline(shape: Shape) -> Sequence[Box]:
+    """Boxes that cover a shape; of a round one two that leave its corners free."""
+    parts = [(0.5, 0.5)] if shape.kind in ("box", "text") else [(0.5, 0.3), (0.38, 0.38), (0.3, 0.5)]
+    return [
+        (
+            shape.x - across * shape.width,
+            shape.y - up * shape.height,
+            shape.x + across * shape.width,
+            shape.y + up * shape.height,
+        )
+        for across, up in parts
+    ]
