@@ -175,7 +175,7 @@ def value_class(value: float, largest: float) -> int:
 def gradient_bin(norm: float, low: float, high: float) -> int:
     """The class of a positive `norm` on a logarithmic scale from `low` to `high`."""
     if high <= low:
-        return len(GRADIENT) - 1
+        return 0 if norm < low else len(GRADIENT) - 1
     place = (math.log10(norm) - math.log10(low)) / (math.log10(high) - math.log10(low))
     return min(len(GRADIENT) - 1, max(0, int(place * len(GRADIENT))))
 
