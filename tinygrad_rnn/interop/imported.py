@@ -203,10 +203,10 @@ class Imported(Parametrised):
     def _value(self, name: str, value: Any, sizes: dict[str, tuple[int, str]]) -> Tensor:
         """An input as a Tensor that fits; `sizes` are those of the axes with names so far, and who has them."""
         port = self.inputs[name]
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and (value.dtype.kind != "f" or port.dtype.kind == "f"):
             tensor = value
         else:
-            array = np.asarray(value)
+            array = _as_whole(value) if isinstance(value, Tensor) else np.asarray(value)
             if not np.can_cast(array.dtype, port.dtype, "same_kind") and not _is_whole(array, port.dtype):
                 raise ValueError(f"{self._who}: input {name!r} holds {port.dtype}, got {array.dtype}")
             tensor = Tensor(array.astype(port.dtype))
@@ -293,6 +293,13 @@ def _cells(network: Cell | Bidirectional | Stacked) -> Iterator[Cell]:
 def _leaf(name: str, value: Any) -> Tensor:
     array = np.asarray(value)
     return Tensor(np.array(array), array.dtype.kind == "f", name)
+
+
+def _as_whole(value: Tensor) -> Array:
+    """The numbers of a Tensor, which are floating ones unless asked for, as integers if that is what they are."""
+    array = value.data
+    whole = array.astype(np.int64) if not value.requires_grad and np.all(np.abs(array) < 2**53) else array
+    return whole if np.array_equal(whole, array) else array
 
 
 def _is_whole(array: Array, dtype: np.dtype[Any]) -> bool:

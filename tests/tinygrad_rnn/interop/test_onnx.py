@@ -30,6 +30,7 @@ def load(*args, **kwargs):
 
 
 node = helper.make_node
+rng = np.random.default_rng(0)
 
 
 def test_a_network_of_pytorch_with_its_gradients(tmp_path):
@@ -239,3 +240,44 @@ def test_no_file_and_no_source():
         tg.load_onnx("missing.onnx")
     with pytest.raises(TypeError):
         tg.load_onnx(io.BytesIO())  # type: ignore[arg-type]
+
+
+def test_weights_in_constants_and_in_branches_are_parameters_of_the_layer_that_uses_them():
+    w = numpy_helper.from_array(np.float32(rng.normal(size=(1, 4, 3))), "w")
+    r = numpy_helper.from_array(np.float32(rng.normal(size=(1, 4, 4))), "r")
+    made = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+    inner = [
+        node("Constant", [], ["w"], value=w),
+        node("Constant", [], ["r"], value=r),
+        node("Neg", ["r"], ["minus"]),
+        node("RNN", ["x", "w", "minus"], ["z"], name="rnn", hidden_size=4),
+    ]
+    other = [node("ReduceSum", ["x"], ["z"])]
+    branches = {
+        f"{name}_branch": helper.make_graph(nodes, name, [], [made])
+        for name, nodes in (("then", inner), ("else", other))
+    }
+    nodes = [node("Cast", ["rate"], ["high"], to=TensorProto.BOOL), node("If", ["high"], ["y"], **branches)]
+    model = load(nodes, inputs=[("x", (5, 2, 3)), ("rate", ())])
+    assert {name: p.shape for name, p in model.named_parameters()} == {"w": (1, 4, 3), "r": (1, 4, 4)}
+    (layer,) = model.layers
+    assert (layer.name, layer.recurrent, layer.parameters) == ("rnn", True, 28)
+    call = model(rng.normal(size=(5, 2, 3)), 1.0)
+    call["y"].sum().backward()
+    assert list(call.runs) == ["rnn"] and all(np.any(p.grad) for p in model.parameters())
+    assert model(rng.normal(size=(5, 2, 3)), 0.0)["y"].shape == (1, 1, 1)
+
+
+def test_whole_numbers_may_come_as_a_tensor():
+    graph = helper.make_graph(
+        [node("Gather", ["table", "ids"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.float32([[1, 2], [3, 4]]), "table")],
+    )
+    model = tg.load_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+    np.testing.assert_array_equal(model(tg.tensor([1, 0]))["y"].data, [[3, 4], [1, 2]])
+    for wrong in (tg.tensor([0.5]), tg.tensor([np.nan]), tg.tensor([1e30]), tg.tensor([1.0], requires_grad=True)):
+        with pytest.raises(ValueError, match="input 'ids' holds int64, got float64"):
+            model(wrong)

@@ -13,7 +13,7 @@ from ..refusal import UnsupportedError
 from ..weights import printable
 from . import ops  # noqa: F401 - which fills the table
 from .file import Source
-from .graph import Graph, Node
+from .graph import Graph, Node, apply
 from .operators import OPERATORS, Operator
 
 __all__ = ["Builder"]
@@ -30,7 +30,7 @@ class Builder:
     ----------
     graph : Graph
     parameters, constants : dict of str to array
-        Initialisers of floating point, and everything else that is known.
+        Initialisers of floating point and arrays of such in nodes of constants; and everything else that is known.
     """
 
     def __init__(self, model: Any, source: Source) -> None:
@@ -124,7 +124,13 @@ class Builder:
             raise UnsupportedError(f"{label}: its input {printable(more[0])} has no counterpart here")
         inputs = tuple(known[value] if value else "" for value in proto.input)
         outputs = tuple(known[value] if value else "" for value in proto.output)
-        return Node(name, proto.op_type, schema.since_version, inputs, outputs, attributes, operator, _layers(proto))
+        node = Node(name, proto.op_type, schema.since_version, inputs, outputs, attributes, operator, _layers(proto))
+        if proto.op_type != "Constant":
+            return node
+        (value,) = apply(node, {}, self.source.name, {})
+        learned = value.dtype.kind == "f" and value.size > 1  # some exporters keep weights so
+        (self.parameters if learned else self.constants)[outputs[0]] = value
+        return None
 
     def _operator(self, proto: Any, label: str) -> tuple[Any, Operator]:
         if proto.domain not in ("", "ai.onnx"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..refusal import UnsupportedError
 from ..weights import printable
 from .build import Builder
 from .file import Source, read
+from .graph import Graph, Node
 
 __all__ = ["load_onnx"]
 
@@ -32,7 +33,8 @@ def load_onnx(source: Any) -> Imported:
     Returns
     -------
     Imported
-        Called with arrays or Tensors; its parameters are the file's initialisers of floating point, by their names.
+        Called with arrays or Tensors; its parameters are the file's initialisers of floating point, and the arrays of
+        such in its constants, by their names.
 
     Raises
     ------
@@ -81,16 +83,32 @@ class _Program:
         }, runs
 
     def _layers(self) -> tuple[Layer, ...]:
-        """The nodes that read parameters."""
+        """The nodes that read parameters, as they are or cut and turned by other nodes."""
+        made: dict[str, frozenset[str]] = {name: frozenset() for name in self.builder.constants}
+        made |= {name: frozenset([name]) for name in self.builder.parameters}
         layers = []
-        for node in self.builder.graph.nodes:
-            read = [self.builder.parameters[name] for name in sorted(node.reads & self.builder.parameters.keys())]
-            if read:
+        for node in _nodes(self.builder.graph):
+            recurrent = node.kind in ("RNN", "LSTM", "GRU", "Scan")
+            names = frozenset[str]().union(*[made.get(name, ()) for name in node.reads])
+            if node.reads <= made.keys():
+                made.update(dict.fromkeys(node.outputs, names))
+                continue
+            read = [self.builder.parameters[name] for name in sorted(names)]
+            if recurrent or any(array.size > 1 for array in read):
                 note = ", ".join(" x ".join(map(str, array.shape)) or "1" for array in read)
                 size = sum(array.size for array in read)
-                recurrent = node.kind in ("RNN", "LSTM", "GRU", "Scan")
                 layers.append(Layer(node.name, node.kind, node.inputs, node.outputs, size, recurrent, note))
         return tuple(layers)
+
+
+def _nodes(graph: Graph) -> Iterator[Node]:
+    """Those of a graph and of its branches."""
+    for node in graph.nodes:
+        if node.kind == "If":
+            for branch in node.graphs:
+                yield from _nodes(branch)
+        else:
+            yield node
 
 
 def _port(port: Any, source: Source) -> Port:

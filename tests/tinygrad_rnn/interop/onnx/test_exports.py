@@ -1,0 +1,90 @@
+"""Networks that PyTorch exports: the outputs of onnxruntime, the gradients of PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+
+torch = pytest.importorskip("torch", reason="PyTorch exports and is the reference")
+pytest.importorskip("onnx", reason="the files are ONNX")
+ort = pytest.importorskip("onnxruntime", reason="onnxruntime is the reference")
+from tests.tinygrad_rnn.interop.onnx.networks import FILES, KEPT, Network, exported, network, scripted  # noqa: E402
+
+OLD = [("characters", 9), ("characters", 13), ("packed", 20), ("masked", 9), ("picture", 17), ("translator", 11)]
+OLD += [("detector", 11), ("detector", 20)]
+MORE = [(n, v) for n in ("characters", "packed", "masked", "picture", "translator") for v in (9, 11, 13, 17, 20)]
+MORE = [case for case in MORE if case not in (*OLD, ("packed", 9))]  # before opset 11, nothing can be packed there
+
+
+def agrees(file: bytes, made: Network, inputs: dict) -> tg.Call:
+    """That a file gives the numbers of onnxruntime, and the gradients that PyTorch has for the module."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    arrays = {name: value.numpy() for name, value in inputs.items()}
+    expected = session.run(None, {port.name: arrays[port.name] for port in session.get_inputs()})
+    model = tg.load_onnx(file)
+    leaves = {name: tg.tensor(a, requires_grad=True) if a.dtype.kind == "f" else a for name, a in arrays.items()}
+    call = model(**{name: leaves[name] for name in model.inputs})
+    for found, wanted in zip(call.values(), expected, strict=True):
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(found.data, wanted, rtol=1e-4, atol=1e-4)
+    theirs = {name: x.clone().requires_grad_(x.is_floating_point()) for name, x in inputs.items()}
+    results = made.module(*theirs.values())
+    results = results if isinstance(results, tuple) else (results,)
+    made.module.zero_grad()
+    sum(result.square().sum() for result in results).backward()
+    sum((tg.sum(tg.square(value)) for value in call.values()), tg.tensor(0.0)).backward()
+    for name, x in theirs.items():
+        if x.requires_grad:
+            np.testing.assert_allclose(leaves[name].grad, x.grad, rtol=1e-4, atol=1e-4, err_msg=name)
+    parameters = dict(model.named_parameters())
+    for name, parameter in made.module.named_parameters():
+        ours, grad = parameters.get(name), parameter.grad
+        if grad is None:  # of the branch that was not taken
+            assert ours is None or ours.grad is None or not np.any(ours.grad)
+        else:
+            assert ours is not None, f"{name} is not among {', '.join(parameters)}"
+            np.testing.assert_allclose(ours.grad, grad, rtol=1e-4, atol=1e-4, err_msg=name)
+    return call
+
+
+def with_more(name: str, made: Network) -> dict:
+    """Inputs of other lengths along the axes that may have any."""
+    torch.manual_seed(1)
+    sizes = {axis: 3 + k for k, axis in enumerate(sorted({a for axes in made.axes.values() for a in axes.values()}))}
+    sizes |= {"width": 14, "N": 40}
+    found = {}
+    for key, x in made.inputs.items():
+        shape = [sizes[made.axes[key][k]] if k in made.axes.get(key, {}) else n for k, n in enumerate(x.shape)]
+        found[key] = torch.randn(shape) if x.is_floating_point() else torch.randint(1, 3, shape)
+    return found | ({"rate": torch.tensor(8000)} if "rate" in made.inputs else {})
+
+
+@pytest.mark.parametrize(("name", "opset"), [*OLD, *[pytest.param(*case, marks=pytest.mark.slow) for case in MORE]])
+def test_files_of_the_older_exporter(name, opset):
+    made = network(name)
+    file = scripted(made, opset)
+    assert agrees(file, made, made.inputs).runs
+    agrees(file, made, with_more(name, made))
+
+
+@pytest.mark.parametrize(("name", "opset"), KEPT)
+def test_kept_files_of_the_newer_exporter(name, opset):
+    file = (FILES / f"{name}-{opset}.onnx").read_bytes()
+    made = network(name)
+    with torch.no_grad():
+        state = {name: torch.tensor(value) for name, value in tg.load_onnx(file).state_dict().items()}
+        made.module.load_state_dict({name: state.get(name, value) for name, value in made.module.state_dict().items()})
+    agrees(file, made, with_more(name, made))
+
+
+@pytest.mark.slow
+def test_files_of_the_newer_exporter():
+    pytest.importorskip("onnxscript", reason="the newer exporter needs onnxscript")
+    made = network("characters")
+    file = exported(made, 18)
+    assert agrees(file, made, made.inputs).runs
+    agrees(file, made, with_more("characters", made))
