@@ -73,7 +73,7 @@ FAMILIES = (
         "look at a model of yours",
         {
             "watch": "Run a PyTorch training script, and tell how the gradient moves through its recurrent parts.",
-            "open": "Say which recurrent networks a file of weights holds, and what can be done with them.",
+            "open": "Say what is in a file of ONNX, Keras or weights; draw and diagnose its recurrent parts.",
         },
     ),
     Family(

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import inspector
 
@@ -68,7 +69,8 @@ def _main(argv: list[str]) -> int:
 
 def _check_outputs(a: argparse.Namespace) -> None:
     """Before anything is computed, find out that a file could not be written."""
-    paths = [path for path in (getattr(a, name, None) for name in ("out", "json", "csv", "resume")) if path is not None]
+    given = (getattr(a, name, None) for name in ("out", "json", "csv", "resume", "draw", "report"))
+    paths = [path for path in given if isinstance(path, Path)]
     if (folder := getattr(a, "folder", None)) is not None and folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder")
     for path in paths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import shlex
 import sys
 import traceback
@@ -13,17 +14,25 @@ from typing import Any
 
 import shtab
 
+import inspector
 import tinygrad_rnn as tg
-from tinygrad_rnn.interop.tensor_files import SUFFIXES
+from tinygrad_rnn.interop.file_format import format_of
+from tinygrad_rnn.interop.imported import Imported
 from tinygrad_rnn.interop.weights import Group, printable
 from tinygrad_rnn.plurals import counted
+from tinygrad_rnn.recurrent.unroll import Run
 
+from ..formats import WRITERS
 from ..loading.load import networks_in
+from ..loading.model_inputs import BATCH, LENGTH, Sizes, call_model
+from ..loading.models import model_in, model_of, part_of, target_of
+from ..loading.records import describe_record
 from ..loading.suggest import did_you_mean
+from ..picture.scene import LEVELS
 from ..watching.script import Models, run_script
 from ..watching.watching import Watching
 from .family import CHECK_FAILED, INTERRUPTED, OK, command, option
-from .options import ending_in, file_name, path, positive
+from .options import ending_in, file_name, natural, path, positive
 
 
 @command(
@@ -114,33 +123,139 @@ _HEADS = ("prefix", "network", "layers", "directions", "inputs", "units", "outpu
 
 @command(
     "open",
-    option("--prefix", default="", metavar="NAME", help="one of several in the file, such as encoder.rnn"),
     option(
-        "file",
-        type=ending_in(*SUFFIXES),
+        "file", type=path, metavar="FILE", complete=shtab.FILE, help="of ONNX, Keras, PyTorch, safetensors or NumPy"
+    ),
+    option(
+        "--layer", "--prefix", metavar="NAME", help="which of its recurrent parts, such as encoder.rnn (default: all)"
+    ),
+    option(
+        "--draw",
+        nargs="?",
+        const=True,
+        type=ending_in(*WRITERS),
         metavar="FILE",
-        complete=shtab.FILE,
-        help=f"{', '.join(f'.{suffix}' for suffix in SUFFIXES)}",
+        help="draw its graph, coloured by the gradient (default: MODEL-LAYER.svg)",
+    ),
+    option("--level", choices=LEVELS, default="cell", help="how much detail the drawing has (default: cell)"),
+    option("--diagnose", action="store_true", help="say what is wrong with its gradient, and what would help"),
+    option(
+        "--report",
+        nargs="?",
+        const=True,
+        type=ending_in("html"),
+        metavar="FILE",
+        help="write a page about its run (default: MODEL.html)",
+    ),
+    option(
+        "--input",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="an .npy, an .npz with several, or NAME=NUMBER; the others are random",
+    ),
+    option("-T", "--length", type=positive, metavar="N", help=f"timesteps, where they are free (default: {LENGTH})"),
+    option("--batch", type=positive, metavar="N", help=f"sequences, where they are free (default: {BATCH})"),
+    option("--seed", type=natural, default=0, metavar="N", help="of random inputs (default: 0)"),
+    option(
+        "--target",
+        metavar="NAME[INDEX]",
+        help="the output whose gradient is looked at, as logits[-1,0,3] (default: the largest number of the last step)",
     ),
 )
 def _open(a: argparse.Namespace) -> tuple[int, str]:
-    """Nothing in the file is executed. A plain RNN is taken for one with tanh, as weights do not say.
+    """Nothing in the file is executed; what it is, its content says. In a file of weights, a plain RNN is taken for one
+    with tanh, as weights do not say. All is computed in float64.
 
-    inspector open weights.pt
-    inspector open model.safetensors --prefix encoder.rnn
+    inspector open model.onnx                                     what is in it
+    inspector open tagger.keras --diagnose -T 200                 on random inputs
+    inspector open model.onnx --draw --layer /rnn/LSTM_1 --input x.npy --input sr=16000
+    inspector open model.safetensors --layer encoder.rnn --report
     """
     a.progress(f"reading {a.file}")
-    groups = networks_in(a.file)
-    chosen = _choose(groups, a.prefix)
+    if format_of(a.file) == "json":
+        return OK, describe_record(a.file)
+    acts = a.draw or a.diagnose or a.report or a.input or a.length or a.batch or a.target
+    if format_of(a.file) in ("onnx", "keras"):
+        model, text, part = model_in(a.file), "", a.layer
+        if not acts:
+            return OK, "\n".join([str(model), *_next_for(a, model)])
+    else:
+        groups = networks_in(a.file)
+        chosen = _choose(groups, a.layer or "")
+        text, part = _table(a, groups, chosen), None
+        if not acts:
+            return OK, text
+        if len(chosen) > 1:
+            raise ValueError(
+                f"choose one of its networks with --layer: {', '.join(printable(g.prefix) for g in chosen)}"
+            )
+        model = model_of(chosen[0], a.file)
+    a.progress(f"running {a.file}")
+    called = call_model(model, a.input, Sizes(a.length, a.batch), a.seed)
+    runs = part_of(called.call, part)
+    target = target_of(model, called.call, a.target)
+    lines = [f"{printable(a.file.name)}: the gradient of {target.text}, in float64"]
+    lines += [f"  on {said}" + (f", seed {a.seed}" if ": random" in said else "") for said in called.inputs]
+    return OK, "\n".join([*lines, *_acts(a, runs, target.loss)])
+
+
+def _acts(a: argparse.Namespace, runs: dict[str, Run], loss: tg.Tensor) -> Iterator[str]:
+    """Do with the recurrent parts what is asked for, and say what came of it."""
+    stem = file_name(a.file.stem)
+    if a.draw:
+        if a.draw is not True and len(runs) > 1:
+            raise ValueError(
+                f"--draw {a.draw} draws one recurrent part: choose it with --layer: {', '.join(map(printable, runs))}"
+            )
+        taken: set[str] = set()
+        for name, run in runs.items():
+            a.progress(f"drawing {printable(name)}")
+            out = a.draw if a.draw is not True else Path(_free(f"{stem}-{_plain(name)}", ".svg", taken))
+            yield f"{inspector.draw(run, a.level, trace=inspector.trace(run, loss)).save(out)}: {_about(name, run)}"
+    for name, run in runs.items():
+        a.progress(f"looking at {printable(name)}")
+        if a.diagnose:
+            yield f"\n{printable(name)}\n{inspector.diagnose(run, loss)}"
+        elif not a.draw and not a.report:
+            yield f"\n{printable(name)}\n{inspector.trace(run, loss)}"
+    if a.report:
+        a.progress("writing the page")
+        pairs = {printable(name): (run, loss) for name, run in runs.items()}
+        out = inspector.report(pairs, path=f"{stem}.html" if a.report is True else a.report)
+        yield f"{out}: {', '.join(pairs)}"
+
+
+def _about(name: str, run: Run) -> str:
+    return f"{printable(name)}, {run.cell!r} over {counted(len(run), 'step')}"
+
+
+def _plain(name: str) -> str:
+    """A name out of a file as part of one of ours."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "part"
+
+
+def _next_for(a: argparse.Namespace, model: Imported) -> Iterator[str]:
+    if any(layer.recurrent for layer in model.layers):
+        file = shlex.quote(str(a.file))
+        yield ""
+        yield "what to do with it:"
+        yield f"  inspector open {file} --diagnose    what is wrong with its gradient, and what would help"
+        yield f"  inspector open {file} --draw        its recurrent parts, coloured by the gradient"
+        yield f"  inspector open {file} --report      everything on one page"
+
+
+def _table(a: argparse.Namespace, groups: dict[str, Group], chosen: list[Group]) -> str:
+    """The networks whose weights a file holds."""
     rows = [_HEADS, *(_row(group) for group in chosen)]
     widths = [max(len(row[k]) for row in rows if k == 0 or len(row) > 2) for k in range(len(_HEADS))]
     lines = [f"{a.file}: {counted(len(groups), 'recurrent network')}"]
     lines += ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
     file, prefix = shlex.quote(str(a.file)), shlex.quote(printable(chosen[0].prefix))
     if len(chosen) > 1:
-        return OK, "\n".join([*lines, "", f"one of them: inspector open {file} --prefix {prefix}"])
+        return "\n".join([*lines, "", f"one of them: inspector open {file} --layer {prefix}"])
     which = f"--weights {file}" + (f" --prefix {prefix}" if len(groups) > 1 else "")
-    return OK, "\n".join([*lines, "", "what to do with it:", *(f"  inspector {do.format(which)}" for do in _NEXT)])
+    return "\n".join([*lines, "", "what to do with it:", *(f"  inspector {do.format(which)}" for do in _NEXT)])
 
 
 _NEXT = (

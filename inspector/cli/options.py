@@ -13,7 +13,6 @@ import shtab
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import files
-from tinygrad_rnn.interop.tensor_files import SUFFIXES
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run
@@ -211,11 +210,11 @@ def run_options(
             option(
                 "--weights",
                 action="append" if several else _Once,
-                type=ending_in(*SUFFIXES),
+                type=path,
                 metavar="FILE",
                 complete=shtab.FILE,
                 help=(
-                    f"trained weights instead, {', '.join(f'.{suffix}' for suffix in SUFFIXES)}, by the cell's names;"
+                    "trained weights instead, a .pt, .safetensors or .npz file, by the cell's names;"
                     " without --cell the recurrent network that is in the file"
                     f"{'; give it as often as --cell, in the same order' if several else ''}"
                 ),

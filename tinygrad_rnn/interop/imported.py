@@ -150,6 +150,15 @@ class Imported(Parametrised):
         """Pairs of name and parameter, as the file has them."""
         yield from self._parameters.items()
 
+    def astype(self, dtype: Any) -> Imported:
+        """The same model with parameters in another precision, in which it then computes.
+
+        Its inputs stay as the file says.
+        """
+        chosen = np.dtype(dtype)
+        parameters = {name: p.data.astype(chosen) if p.requires_grad else p.data for name, p in self.named_parameters()}
+        return Imported(self._program, parameters, self.name)
+
     def __call__(self, *args: Any, **named: Any) -> Call:
         """Run the model.
 

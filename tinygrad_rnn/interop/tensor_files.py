@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 
 from .. import files
+from .file_format import format_of
 from .torch_import import import_torch
 
 Array = npt.NDArray[Any]
 
-__all__ = ["SUFFIXES", "load_npz", "load_pt", "load_safetensors", "load_tensors", "save_safetensors"]
+__all__ = ["load_npy", "load_npz", "load_pt", "load_safetensors", "load_tensors", "save_safetensors"]
+
+
+_FREE, _EXPANSION = 1 << 28, 100
+"""What a zip may unpack to: so many bytes, or so many times what it is."""
+
+_DAMAGED = (
+    ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, TypeError,
+    SyntaxError, UnicodeError, KeyError, OverflowError, RecursionError,
+)  # fmt: skip
+"""What the readers of zip and NumPy make of a damaged file."""
 
 
 def save_safetensors(arrays: dict[str, Any], path: str | Path, metadata: dict[str, str] | None = None) -> Path:
@@ -88,14 +102,58 @@ def load_npz(path: str | Path) -> dict[str, Array]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, or holds anything but arrays of numbers.
+        If the file is damaged, holds anything but arrays of numbers, or unpacks to much more than it is.
     """
     _check(path)
     try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+            unpacked, most = sum(part.file_size for part in parts), max(_FREE, _EXPANSION * Path(path).stat().st_size)
+            if unpacked > most:
+                raise ValueError(f"it would unpack to {unpacked:,} bytes")
+            arrays = {}
+            for part in parts:
+                with archive.open(part) as file:
+                    arrays[part.filename.removesuffix(".npy")] = _read_npy(file, part.file_size)
+            return arrays
+    except _DAMAGED as error:
         raise ValueError(f"{path} is damaged, or no .npz file of arrays of numbers: {error}") from None
+
+
+def load_npy(path: str | Path) -> Array:
+    """The array of an ``.npy`` file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, or holds anything but numbers.
+    """
+    _check(path)
+    try:
+        with Path(path).open("rb") as file:
+            return _read_npy(file, Path(path).stat().st_size)
+    except _DAMAGED as error:
+        raise ValueError(f"{path} is damaged, or no .npy file of numbers: {error}") from None
+
+
+def _read_npy(file: Any, size: int) -> Array:
+    """An array of numbers out of a stream that has so many bytes."""
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"its version {version} is unknown")
+    shape, is_fortran, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+    if dtype.hasobject:
+        raise ValueError("it holds objects of Python's, which would be run to be read")
+    count = math.prod(shape)
+    if any(length < 0 for length in shape) or count * dtype.itemsize > size:
+        raise ValueError(f"its shape {shape} of {dtype} is larger than the file")
+    data = file.read(count * dtype.itemsize)
+    if len(data) != count * dtype.itemsize:
+        raise ValueError("it ends too early")
+    flat = np.frombuffer(data, dtype).copy()
+    return flat.reshape(shape[::-1]).T if is_fortran else flat.reshape(shape)
 
 
 def load_pt(path: str | Path) -> Any:
@@ -142,24 +200,27 @@ def _check(path: str | Path) -> None:
         raise FileNotFoundError(f"there is no file {path}")
 
 
-SUFFIXES: Mapping[str, Callable[[Any], Any]] = {
+_READERS: Mapping[str, Callable[[Any], Any]] = {
     "pt": load_pt,
-    "pth": load_pt,
-    "ckpt": load_pt,
     "safetensors": lambda path: load_safetensors(path)[0],
     "npz": load_npz,
 }
-"""How files are read, by their suffixes."""
 
 
 def load_tensors(path: str | Path) -> Any:
-    """What a file holds, read as its suffix says.
+    """What a file of weights holds, whatever it is called.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the suffix is none of `SUFFIXES`, or the file cannot be read.
+        If it is of another format, or cannot be read.
     """
-    return SUFFIXES[files.suffix_of(path, SUFFIXES)](path)
+    found = format_of(path)
+    if found not in _READERS:
+        raise ValueError(f"{path} is no file of weights alone (.pt, .safetensors or .npz){_OTHERS.get(found, '')}")
+    return _READERS[found](path)
+
+
+_OTHERS = {"onnx": "; tg.load_onnx opens it", "keras": "; tg.load_keras opens it, if Keras wrote it"}

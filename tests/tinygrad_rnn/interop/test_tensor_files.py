@@ -109,6 +109,23 @@ def test_bfloat16_comes_as_float32(torch: Any, tmp_path: Path) -> None:
     assert arrays["a"].dtype == np.float32 and arrays["b"].dtype == np.float16 and arrays["c"].shape == ()
 
 
-def test_other_files_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"'a.onnx' must end in .pt, .pth, .ckpt, .safetensors or .npz"):
-        load_tensors("a.onnx")
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    for name, content, says in [
+        ("a.onnx", b"\x08\x08\x12\x07pytorch", r"a.onnx is no file of weights alone .*; tg.load_onnx opens it"),
+        ("a.bin", b"what is this", "a.bin is no ONNX, Keras, safetensors, PyTorch or .npz file"),
+        ("b.bin", b"", "b.bin is damaged: it is empty"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=says):
+            load_tensors(tmp_path / name)
+    with pytest.raises(ValueError, match="is a folder, not a file"):
+        load_tensors(tmp_path)
+
+
+def test_content_decides_not_the_name(tmp_path: Path) -> None:
+    arrays = {"weight_ih": np.ones((4, 2)), "weight_hh": np.eye(4)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    (tmp_path / "a.npz").rename(tmp_path / "model.bin")
+    written = tg.save_safetensors(arrays, tmp_path / "a.safetensors").rename(tmp_path / "a.pt")
+    for path in (tmp_path / "model.bin", written):
+        assert load_tensors(path).keys() == arrays.keys()

@@ -1,0 +1,205 @@
+"""``inspector open`` on models: what is in the file is said, and its recurrent parts are run, drawn and diagnosed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+from inspector.cli.main import main
+
+KERAS = Path(__file__).parents[2] / "tinygrad_rnn" / "interop" / "keras" / "files"
+
+
+def said(arguments: list[Any], capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
+    assert main(["open", *map(str, arguments)]) == code
+    captured = capsys.readouterr()
+    if code:
+        assert captured.err.startswith("inspector: error: ") and captured.err.count("\n") == 1
+    return captured.err if code else captured.out
+
+
+def characters(path: Path, axes: tuple[Any, Any] = ("batch", "seq"), batch_first: bool = True) -> Path:
+    """Seven characters embedded, two layers of LSTM, and seven logits a step, as PyTorch exports them."""
+    onnx = pytest.importorskip("onnx")
+    helper, rng = onnx.helper, np.random.default_rng(0)
+
+    def matrix(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(np.float32)
+
+    weights = {"embed": matrix(7, 3), "out": matrix(4, 7), "one": np.array([1])}
+    weights |= {"W0": matrix(1, 16, 3), "R0": matrix(1, 16, 4), "W1": matrix(1, 16, 4), "R1": matrix(1, 16, 4)}
+    transpose = [1, 0, 2] if batch_first else [0, 1, 2]
+    nodes = [
+        helper.make_node("Gather", ["embed", "words"], ["e"], name="/embed/Gather"),
+        helper.make_node("Transpose", ["e"], ["x"], name="/rnn/Transpose", perm=transpose),
+        helper.make_node("LSTM", ["x", "W0", "R0"], ["y0"], name="/rnn/LSTM", hidden_size=4),
+        helper.make_node("Squeeze", ["y0", "one"], ["h0"], name="/rnn/Squeeze"),
+        helper.make_node("LSTM", ["h0", "W1", "R1"], ["y1"], name="/rnn/LSTM_1", hidden_size=4),
+        helper.make_node("Squeeze", ["y1", "one"], ["h1"], name="/rnn/Squeeze_1"),
+        helper.make_node("Transpose", ["h1"], ["h"], name="/rnn/Transpose_1", perm=transpose),
+        helper.make_node("MatMul", ["h", "out"], ["logits"], name="/out/MatMul"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("words", onnx.TensorProto.INT64, axes)],
+        [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, (*axes, 7))],
+        [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, producer_name="pytorch", opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_onnx_file_on_one_screen(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    characters(here / "a.bin")  # its content says what it is
+    text = said(["a.bin"], capsys)
+    for line in (
+        "a.bin: ONNX, pytorch, opset 17",
+        "in   words (batch, seq) int64",
+        "out  logits (batch, seq, 7) float32",
+        "/rnn/LSTM_1",
+        "inspector open a.bin --diagnose",
+    ):
+        assert line in text
+    assert len(text.splitlines()) < 25
+
+
+def test_a_keras_file_whatever_it_is_called(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("h5py")
+    shutil.copy(KERAS / "tagger.keras", "model.onnx")
+    assert "model.onnx: Keras, Keras 3" in said(["model.onnx"], capsys)
+    shutil.copy(KERAS / "before.h5", "weights.bin")
+    assert "SimpleRNN" in said(["weights.bin"], capsys)
+
+
+def test_the_gradient_is_that_of_the_target_in_float64(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tg.load_onnx(characters(here / "a.onnx")).astype(np.float64)
+    words = np.arange(9)[None] % 7
+    np.save("x.npy", words)
+    text = said(["a.onnx", "--input", "x.npy", "--target", "logits[0,-1,3]", "--report", "a.html"], capsys)
+    assert "the gradient of logits[0,-1,3], in float64" in text and "words: given, (1, 9)" in text
+    call = model(words)
+    trace = inspector.trace(call.runs["/rnn/LSTM_1"], call["logits"][0, -1, 3])
+    assert trace.norm("h").dtype == np.float64
+    printed = said(["a.onnx", "--input", "words=x.npy", "--target", "[0,-1,3]", "--layer", "LSTM_1"], capsys)
+    assert printed.endswith(f"/rnn/LSTM_1\n{trace}\n")
+
+
+def test_without_a_target_the_largest_number_of_the_last_step(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tg.load_onnx(characters(here / "a.onnx")).astype(np.float64)
+    text = said(["a.onnx", "--length", 5, "--layer", "LSTM"], capsys)
+    words = np.random.default_rng(0).integers(0, 7, (1, 5))
+    call = model(words)
+    best = int(call["logits"].data[0, -1].argmax())
+    assert f"the gradient of logits[0, -1, {best}], the largest of 7 numbers" in text
+    assert "words: random whole numbers below 7, (1, 5), seed 0" in text
+    assert str(inspector.trace(call.runs["/rnn/LSTM"], call["logits"][0, -1, best])) in text
+    several = said(["a.onnx", "-T", 5, "--batch", 3, "--layer", "LSTM"], capsys)
+    assert "the largest numbers of logits[:, -1, :] along its last axis, 3 of them, added" in several
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("axes", [("s77", "s27"), (None, None)])
+def test_where_axes_have_no_telling_names_the_run_says_which_is_time(
+    axes: Any, batch_first: bool, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    characters(here / "a.onnx", axes, batch_first)
+    text = said(["a.onnx", "-T", 5, "--batch", 2], capsys)
+    assert str((2, 5) if batch_first else (5, 2)) in text and "LSTMCell(3, 4), 5 steps" in text
+
+
+def test_every_part_is_drawn_and_diagnosed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    characters(here / "a.onnx")
+    text = said(["a.onnx", "-T", 4, "--draw", "--diagnose"], capsys)
+    assert "a-rnn-LSTM.svg: /rnn/LSTM, LSTMCell(3, 4) over 4 steps" in text and "\n/rnn/LSTM_1\nLSTMCell(4, 4)," in text
+    assert "<svg" in Path("a-rnn-LSTM_1.svg").read_text()
+    assert "choose it with --layer: /rnn/LSTM, /rnn/LSTM_1" in said(["a.onnx", "--draw", "b.svg"], capsys, 2)
+    said(["a.onnx", "-T", 2, "--draw", "b.tex", "--layer", "/rnn/LSTM"], capsys)
+    assert Path("b.tex").exists()
+
+
+def test_weights_alone_are_run_as_a_network(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = tg.cells.GRUCell(2, 4, seed=0)
+    np.savez("a.npz", **{f"encoder.{name}": value for name, value in cell.state_dict().items()})
+    cell.load_state_dict(cell.state_dict())
+    x = np.random.default_rng(1).normal(size=(6, 1, 2))
+    np.savez("x.npz", x=x)
+    run = tg.unroll(cell, x)
+    text = said(["a.npz", "--input", "x.npz", "--target", "y[-1,0,2]"], capsys)
+    assert str(inspector.trace(run, run.outputs[-1][0, 2])) in text
+    one = {"decoder.weight_ih": np.ones((4, 2)), "decoder.weight_hh": np.eye(4)}
+    np.savez("b.npz", **{f"encoder.{name}": value for name, value in cell.state_dict().items()}, **one)
+    assert "choose one of its networks with --layer: encoder, decoder" in said(["b.npz", "--diagnose"], capsys, 2)
+    assert "RNNCell(2, 4), 50 steps" in said(["b.npz", "--length", 50, "--layer", "decoder"], capsys)
+
+
+WRONG = {
+    "target": (["--target", "logitz"], "--target: no output is called 'logitz'; did you mean logits?"),
+    "place": (["--target", "logits[0,77]"], "index 77 is out of bounds for axis 1 with size 50; logits has shape"),
+    "index": (["--target", "logits[x]"], "an index is whole numbers and slices between commas"),
+    "layer": (["--layer", "lsmt", "-T", "3"], "--layer: no recurrent part is called 'lsmt'"),
+    "input": (["--input", "wrods=x.npy"], "no input is called 'wrods'; did you mean words?; there are words"),
+    "twice": (["--input", "words=x.npy", "--input", "words=x.npy"], "'words' is given twice"),
+    "too many": (["--input", "x.npy", "--input", "x.npy"], "--input x.npy: every input is given already"),
+    "no file": (["--input", "none.npy"], "--input none.npy: there is no file none.npy"),
+    "dtype": (["--input", "f.npy"], "a.onnx: input 'words' holds int64, got float64"),
+    "objects": (["--input", "o.npy"], "it holds objects of Python's"),
+    "value": (["--input", "words=[[300]]"], "node /embed/Gather (Gather)"),
+    "number": (["--input", "words=[[3,"], "there is no file [[3,, and it is no number or list of numbers"),
+    "given": (["--input", "x.npy", "--length", "5"], "--length 5: the file leaves no such axis free in what is given"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_said_on_one_line(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, says = WRONG[name]
+    characters(here / "a.onnx")
+    np.save("x.npy", np.zeros((1, 4), np.int64))
+    np.save("f.npy", np.zeros((1, 4)))
+    np.save("o.npy", np.array([{}], object), allow_pickle=True)
+    assert says in said(["a.onnx", *options], capsys, 2)
+
+
+def test_what_cannot_be_opened_is_said_on_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "saved").mkdir()
+    (here / "saved" / "saved_model.pb").touch()
+    for name, content, says in [
+        ("none.keras", None, "there is no file none.keras"),
+        ("saved", None, "saved is a folder of TensorFlow's (SavedModel), not a file"),
+        ("a.gguf", b"GGUF\3\0\0\0", "a.gguf is no ONNX, Keras, safetensors, PyTorch or .npz file"),
+        ("a.json", b'{"a": 1}', "a.json is JSON, but no record of the inspector's"),
+        ("b.json", b'{"a": ', "b.json is no JSON"),
+        ("a.onnx", b"\x08\x08\x12\x07pytorch", "a.onnx is damaged, or no ONNX file"),
+        ("\x1b[31mred.keras", b"PK nothing", r"\x1b[31mred.keras is damaged"),
+    ]:
+        if content is not None:
+            (here / name).write_bytes(content)
+        assert says in said([name], capsys, 2)
+
+
+def test_records_of_our_own_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tg.unroll(tg.cells.RNNCell(2, 3, seed=0), np.ones((4, 1, 2)))
+    inspector.trace(run, run.outputs[-1].sum()).to_json("trace.json")
+    text = said(["trace.json"], capsys)
+    assert text.startswith("trace.json: numbers of an analysis") and "  norms: x, h, z_h" in text
+    inspector.gates(run, run.outputs[-1].sum()).to_json("gates.json")
+    assert "  log_ratios: log of norm after to norm before (nonlinearity 1, t 4)" in said(["gates.json"], capsys)
+    inspector.report({"mine\x1b[2J": (run, run.outputs[-1].sum())}, path="page.json", remedies=False)
+    text = said(["page.json"], capsys)
+    assert "data of a page" in text and "(T = 4)" in text and "\x1b" not in text
+    Path("s.jsonl").write_text("".join(json.dumps({"job": ["rnn", 5, None, seed]}) + "\n" for seed in range(3)))
+    assert "rnn, T = 5, default: 3 runs" in said(["s.jsonl"], capsys)
