@@ -148,7 +148,7 @@ def _reduction(kind: Callable[..., Any], min_side: int = 0) -> Any:
     return arguments
 
 
-def _cumsum(draw: Draw) -> Any:
+def _over_one_axis(draw: Draw) -> Any:
     shape = draw(shapes(min_dims=1))
     return (draw(values(shape)),), {"axis": draw(st.integers(-len(shape), len(shape) - 1))}
 
@@ -354,8 +354,9 @@ ARGUMENTS: dict[str, Callable[[Draw], Any]] = {
     "prod": _reduction(values),
     "all": _reduction(values),
     "any": _reduction(values),
+    "log_softmax": _over_one_axis,
     "logsumexp": _reduction(values, 1),
-    "cumsum": _cumsum,
+    "cumsum": _over_one_axis,
     "matmul": _matmul,
     "einsum": _einsum,
 }

@@ -49,7 +49,7 @@ def cross_entropy(logits: Value, target: Any, reduction: str = "mean") -> Value:
     if not shape:
         raise ValueError("cross_entropy: logits must be (..., classes), got shape ()")
     classes = shape[-1]
-    log_probabilities = f.log_softmax(logits, axis=-1)
+    log_probabilities = p.log_softmax(logits, axis=-1)
     labels = np.asarray(plain(target))
     if labels.dtype.kind not in "biu":
         _same_shape("cross_entropy", logits, target)

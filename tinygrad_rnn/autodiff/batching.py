@@ -199,6 +199,7 @@ _BATCH_RULES: dict[str, Callable[..., Any]] = {
     "prod": _reduce,
     "logsumexp": _reduce,
     "cumsum": _along,
+    "log_softmax": lambda op, members, axis=-1: _along(op, members, axis),
     "flip": _along,
     "reshape": _reshape,
     "transpose": _transpose,

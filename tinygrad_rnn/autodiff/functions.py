@@ -20,7 +20,6 @@ __all__ = [
     "einsum",
     "expand_dims",
     "linear",
-    "log_softmax",
     "mean",
     "softmax",
     "split",
@@ -71,14 +70,9 @@ def mean(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     return p.divide(p.sum(x, axis=axis, keepdims=keepdims), float(count))
 
 
-def softmax(x: Value, axis: int = -1) -> Value:
+def softmax(x: Value, axis: Any = -1) -> Value:
     """``exp(x) / sum(exp(x))`` along `axis`, without overflow."""
-    return p.exp(log_softmax(x, axis))
-
-
-def log_softmax(x: Value, axis: int = -1) -> Value:
-    """Logarithm of :func:`softmax` along `axis`."""
-    return p.subtract(x, p.logsumexp(x, axis=axis, keepdims=True))
+    return p.exp(p.log_softmax(x, axis))
 
 
 def clip(x: Value, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Value:

@@ -38,6 +38,7 @@ __all__ = [
     "less_equal",
     "log",
     "log1p",
+    "log_softmax",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -574,19 +575,37 @@ def cumsum(x: Value, axis: int) -> Value:
     return np.cumsum(x, axis=axis)
 
 
-@primitive(
-    lambda g, y, x, axis=None, keepdims=False: _kept(g, x, axis, keepdims) * exp(x - _kept(y, x, axis, keepdims)),
-    kind="reduction",
-)
-def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
-    """``log(sum(exp(x)))`` over `axis`, without overflow."""
+def _shifted(x: Value, axis: Any) -> tuple[Value, Value]:
+    """`x` less its maximum, which is returned with it: what exp can take without overflow."""
     x = np.asarray(x)
     x = x if x.dtype.kind in "fc" else x.astype(np.float64)
     top = np.max(np.real(x), axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, np.zeros((), top.dtype))
+    return x - top, top
+
+
+def _log_sum(x: Value, axis: Any) -> Value:
     with np.errstate(divide="ignore"):  # log(0) = -inf is the right answer
-        total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+        return np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
+
+
+@primitive(
+    # exp(x - y) would lose the logarithm of the sum beside a large maximum
+    lambda g, y, x, axis=None, keepdims=False: _kept(g, x, axis, keepdims) * exp(log_softmax(x, axis)),
+    kind="reduction",
+)
+def logsumexp(x: Value, axis: Any = None, keepdims: bool = False) -> Value:
+    """``log(sum(exp(x)))`` over `axis`, without overflow."""
+    shifted, top = _shifted(x, axis)
+    total = _log_sum(shifted, axis) + top
     return total if keepdims else np.squeeze(total, axis)
+
+
+@primitive(lambda g, y, x, axis=-1: g - exp(y) * sum(g, axis, True))
+def log_softmax(x: Value, axis: Any = -1) -> Value:
+    """``log(exp(x) / sum(exp(x)))`` along `axis` (all axes when None), as exact for large numbers as for small ones."""
+    shifted, _ = _shifted(x, axis)
+    return shifted - _log_sum(shifted, axis)
 
 
 # ------------------------------------------------------------------------------------------ algebra

@@ -126,12 +126,25 @@ def _min(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
 
 
 def _logsumexp(x: Cells, axis: Any = None, keepdims: bool = False) -> Cells:
-    """The maximum is subtracted as a constant: its derivative cancels exactly."""
-    top = _map(p.stop_gradient, _fold(p.maximum, x, axis, True))
-    exps = _map(lambda a, b: p.exp(p.subtract(a, b)), x, top)
-    sums = _fold(p.add, exps, axis, True)
-    total = _map(lambda s, t: p.add(p.log(s), t), sums, top)
+    top = _top(x, axis)
+    total = _map(p.add, _log_sum(_map(p.subtract, x, top), axis), top)
     return total if keepdims else _box(np.squeeze(total, axis))
+
+
+def _log_softmax(x: Cells, axis: Any = -1) -> Cells:
+    if not x.size:
+        return x
+    shifted = _map(p.subtract, x, _top(x, axis))
+    return _map(p.subtract, shifted, _log_sum(shifted, axis))
+
+
+def _top(x: Cells, axis: Any) -> Cells:
+    """The maximum as a constant: where it is subtracted its derivative cancels exactly."""
+    return _map(p.stop_gradient, _fold(p.maximum, x, axis, True))
+
+
+def _log_sum(x: Cells, axis: Any) -> Cells:
+    return _map(p.log, _fold(p.add, _map(p.exp, x), axis, True))
 
 
 def _take(x: Cells, indices: Cells, axis: int | None = None) -> Cells:
@@ -145,6 +158,7 @@ def _along_indices(op: Primitive) -> Callable[..., Cells]:
 _SPECIAL: dict[str, Callable[..., Any]] = {
     "max": _max,
     "min": _min,
+    "log_softmax": _log_softmax,
     "logsumexp": _logsumexp,
     "take": _take,
     "take_along_axis": _along_indices(p.take_along_axis),

@@ -265,7 +265,7 @@ def _softmax(x: Value, dim: int, half_to_float: Any = None) -> Value:
 
 @_aten("_log_softmax", "log_softmax.int")
 def _log_softmax(x: Value, dim: int, half_to_float: Any = None) -> Value:
-    return functions.log_softmax(x, dim)
+    return p.log_softmax(x, dim)
 
 
 # --------------------------------------------------------------------------------------- products

@@ -85,6 +85,7 @@ JAX: dict[str, Callable[..., Any]] = {
     "heaviside": _constant(jnp.heaviside),
     "hypot": _hypot,
     "identity": lambda x: x,
+    "log_softmax": jax.nn.log_softmax,
     "logsumexp": special.logsumexp,
     "ones_like": jnp.ones_like,
     "relu": jax.nn.relu,

@@ -74,6 +74,14 @@ def _over_axes(reduce: Callable[..., Any]) -> Callable[..., Any]:
     return reduced
 
 
+def _log_softmax(x: Any, axis: Any = -1) -> Any:
+    axes = _axes(x, axis)
+    if len(axes) == 1:
+        return torch.log_softmax(x, dim=axes[0])
+    shifted = x - torch.amax(x, dim=axes, keepdim=True).detach()
+    return shifted - torch.logsumexp(shifted, dim=axes, keepdim=True)
+
+
 def _one_by_one(reduce: Callable[..., Any], begin: Callable[..., Any] = lambda x: x) -> Callable[..., Any]:
     def reduced(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         found = begin(x)
@@ -231,6 +239,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "logical_not": torch.logical_not,
     "logical_or": torch.logical_or,
     "logical_xor": torch.logical_xor,
+    "log_softmax": _log_softmax,
     "logsumexp": _over_axes(torch.logsumexp),
     "matmul": torch.matmul,
     "max": _over_axes(torch.amax),

@@ -54,6 +54,15 @@ def test_softmax_at_extreme_logits() -> None:
     assert tg.log_softmax(x).tolist() == [0.0, -1e4, -2e4]
 
 
+def test_equal_shares_of_what_is_large() -> None:
+    x = np.full((2, 2), 1e9, np.float32)
+    assert tg.softmax(x).tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert tg.softmax(x, axis=(0, 1)).tolist() == tg.softmax(x, axis=None).tolist() == [[0.25, 0.25], [0.25, 0.25]]
+    leaf = tg.tensor(x, requires_grad=True)
+    (slopes,) = tg.grad(tg.sum(tg.logsumexp(leaf, axis=1)), leaf)
+    np.testing.assert_allclose(slopes.data, 0.5, rtol=1e-6)
+
+
 @given(array_and_axis(single=True))
 def test_cumsum(drawn: Any) -> None:
     x, axis = drawn

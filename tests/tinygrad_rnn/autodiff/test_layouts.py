@@ -97,6 +97,7 @@ EMPTY: dict[str, list[Call]] = {
             ((np.ones((2, 3)),), {"index": INTEGERS}),
             ((np.ones((2, 3)),), {"index": []}),
         ],
+        "log_softmax": [((NONE,), {"axis": 1}), ((NONE,), {"axis": 0}), ((NONE,), {"axis": None})],
         "logsumexp": [((NONE,), {"axis": 1}), ((NONE,), {"axis": 0}), ((NONE,), {})],
         "matmul": [((NONE, np.ones((3, 2))), {}), ((NONE.T, NONE), {}), ((FLAT, FLAT), {})],
         "max": [((NONE,), {"axis": 1})],

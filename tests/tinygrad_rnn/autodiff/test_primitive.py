@@ -148,6 +148,7 @@ BAD_CALLS: list[tuple[Any, Any, str]] = [
     (lambda x: tg.sum(x, axis=(0, 0)), ValueError, r"sum\(shapes \(2, 3\), axis=\(0, 0\)"),
     (lambda x: tg.max(x, axis=-3), ValueError, r"max\(shapes \(2, 3\), axis=-3"),
     (lambda x: tg.max(tg.reshape(x[:0], (-1,))), ValueError, r"max\(shapes \(0,\)"),
+    (lambda x: tg.log_softmax(x, axis=5), ValueError, r"log_softmax\(shapes \(2, 3\), axis=5"),
     (lambda x: tg.logsumexp(x, axis=5), ValueError, r"logsumexp\(shapes \(2, 3\), axis=5"),
     (lambda x: tg.cumsum(x, axis=2), ValueError, r"cumsum\(shapes \(2, 3\), axis=2\)"),
     (lambda x: tg.flip(x, 3), ValueError, r"flip\(shapes \(2, 3\), axis=3\)"),

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 from ...autodiff import primitives as p
+from ...autodiff.functions import softmax
 from ...autodiff.primitive import Value
 from ..activated_cells import Function
 from ..aten import ATEN
 
-__all__ = ["ACTIVATIONS", "LAYERS", "activation_of", "log_softmax", "softmax"]
+__all__ = ["ACTIVATIONS", "LAYERS", "activation_of"]
 
 
 def linear(x: Value) -> Value:
@@ -83,17 +84,6 @@ def _sparse_sigmoid(x: Value) -> Value:
     return _clipped(p.multiply(0.5, p.add(x, 1.0)), 0.0, 1.0)
 
 
-def softmax(x: Value, axis: tuple[int, ...] = (-1,)) -> Value:
-    """Over one axis or several; exact for large numbers, too, such as those that stand for what is masked."""
-    return p.exp(log_softmax(x, axis))
-
-
-def log_softmax(x: Value, axis: tuple[int, ...] = (-1,)) -> Value:
-    """The logarithm of :func:`softmax`."""
-    shifted = p.subtract(x, p.stop_gradient(p.max(x, axis=axis, keepdims=True)))
-    return p.subtract(shifted, p.logsumexp(shifted, axis=axis, keepdims=True))
-
-
 ACTIVATIONS: dict[str, Function] = {
     "celu": ATEN["celu.default"],
     "elu": ATEN["elu.default"],
@@ -108,7 +98,7 @@ ACTIVATIONS: dict[str, Function] = {
     "leaky_relu": partial(rectified, negative_slope=0.2),
     "linear": linear,
     "log_sigmoid": _log_sigmoid,
-    "log_softmax": log_softmax,
+    "log_softmax": p.log_softmax,
     "mish": ATEN["mish.default"],
     "relu": p.relu,
     "relu6": partial(_clipped, low=0.0, high=6.0),

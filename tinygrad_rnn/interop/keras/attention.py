@@ -9,7 +9,6 @@ import numpy as np
 
 from ...autodiff import functions
 from ...autodiff import primitives as p
-from .activations import softmax
 from .config import Shape
 from .layer import Arguments, Array, Frame, KerasLayer, Signal, as_array, register
 
@@ -68,7 +67,7 @@ class Attention(KerasLayer):
             there = _both(there, _causal(query.shape[1], value.shape[1])[None])
         if there is not None:
             scores = p.where(there, scores, p.subtract(scores, np.array(1e9, scores.dtype)))
-        weights = softmax(scores)
+        weights = functions.softmax(scores)
         y = p.matmul(weights, value)
         mask = inputs[0].mask
         y = y if mask is None else p.where(mask[..., None], y, np.zeros((), y.dtype))
@@ -157,7 +156,7 @@ class MultiHeadAttention(KerasLayer):
         if there is not None:
             there = there[:, None] if there.ndim == 3 else there
             scores = p.where(there, scores, np.array(np.finfo(scores.dtype).min * 0.7, scores.dtype))
-        weights = softmax(scores)
+        weights = functions.softmax(scores)
         y = functions.einsum("bnts,bsnh->btnh", weights, v)
         y = self.parts["output_dense"].apply(frame, y, "btnh,nho->bto")
         return [Signal(y, query.mask), Signal(weights)][: 2 if call.named.get("return_attention_scores") else 1]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...autodiff import discrete, functions
 from ...autodiff import primitives as p
-from .activations import ACTIVATIONS, log_softmax, softmax
+from .activations import ACTIVATIONS
 from .config import Config, Shape
 from .layer import Arguments, Frame, KerasLayer, Reference, Signal
 
@@ -69,14 +69,14 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "ExpandDims": lambda config, x: functions.expand_dims(x, config.axes("axis", -1)[0]),
     "Flip": lambda config, x: p.flip(x, None if config.get("axis") is None else config.axes("axis", -1)),
     "GetItem": _getitem,
-    "LogSoftmax": lambda config, x: log_softmax(x, config.axes("axis", -1)),
+    "LogSoftmax": lambda config, x: p.log_softmax(x, config.axes("axis", -1)),
     "Max": _reduced(p.max),
     "Mean": _reduced(functions.mean),
     "Min": _reduced(p.min),
     "OnesLike": _like(1),
     "Prod": _reduced(p.prod),
     "Reshape": lambda config, x: p.reshape(x, _sizes(config, "newshape")),
-    "Softmax": lambda config, x: softmax(x, config.axes("axis", -1)),
+    "Softmax": lambda config, x: functions.softmax(x, config.axes("axis", -1)),
     "Squeeze": lambda config, x: functions.squeeze(x, None if config.get("axis") is None else config.axes("axis", -1)),
     "Stack": lambda config, xs: functions.stack(xs, config.axes("axis", 0)[0]),
     "Sum": _reduced(p.sum),

@@ -81,7 +81,7 @@ def _softmax(x: Value, *, axis: int) -> Value:
 
 @operator("LogSoftmax", since=13)
 def _log_softmax(x: Value, *, axis: int) -> Value:
-    return functions.log_softmax(x, axis)
+    return p.log_softmax(x, axis)
 
 
 def _flat(x: Value, axis: int, function: Callable[..., Any]) -> Value:
@@ -98,7 +98,7 @@ def _softmax_flat(x: Value, *, axis: int) -> Value:
 
 @operator("LogSoftmax")
 def _log_softmax_flat(x: Value, *, axis: int) -> Value:
-    return _flat(x, axis, functions.log_softmax)
+    return _flat(x, axis, p.log_softmax)
 
 
 @operator("CumSum")
