@@ -28,17 +28,20 @@ class Port(NamedTuple):
     Attributes
     ----------
     shape : tuple of int or str
-        An axis of any length by its name; ``"?"`` has none.
+        An axis of any length by its name; ``"?"`` has none. ``("...",)`` if the number of axes is not known.
     dtype : dtype
+    is_sequence : bool
+        Whether it is a list of such, each of a shape of its own.
     """
 
     shape: tuple[int | str, ...]
     dtype: np.dtype[Any]
+    is_sequence: bool = False
 
     def __str__(self) -> str:
         """As it reads on a screen: ``(T, batch, 8) float32``."""
         axes = ", ".join(printable(str(size)) for size in self.shape)
-        return f"({axes}{',' * (len(self.shape) == 1)}) {self.dtype}"
+        return f"{'list of ' * self.is_sequence}({axes}{',' * (len(self.shape) == 1)}) {self.dtype}"
 
 
 class Layer(NamedTuple):
@@ -90,7 +93,8 @@ class Call(Mapping[str, Tensor]):
         return len(self._outputs)
 
     def __repr__(self) -> str:
-        outputs = ", ".join(f"{printable(name)} {value.shape}" for name, value in self.items())
+        shapes = {name: getattr(value, "shape", f"{type(value).__name__}") for name, value in self.items()}
+        outputs = ", ".join(f"{printable(name)} {shape}" for name, shape in shapes.items())
         runs = ", ".join(f"{printable(name)} ({counted(len(run), 'step')})" for name, run in self.runs.items())
         return f"Call: {outputs}; runs: {runs or 'none'}"
 
@@ -195,6 +199,7 @@ class Imported(Parametrised):
             if name in given:
                 raise TypeError(f"{self._who}: input {name!r} is given twice")
             given[name] = value
+        given = {name: v for name, v in given.items() if v is not None or name not in self._program.optional}
         missing = [name for name in names if name not in given and name not in self._program.optional]
         if missing:
             wanted = ", ".join(f"{printable(name)} {self.inputs[name]}" for name in missing)
@@ -209,9 +214,14 @@ class Imported(Parametrised):
     def _listed(self) -> str:
         return f"({', '.join(map(printable, self.inputs))})"
 
-    def _value(self, name: str, value: Any, sizes: dict[str, tuple[int, str]]) -> Tensor:
-        """An input as a Tensor that fits; `sizes` are those of the axes with names so far, and who has them."""
+    def _value(self, name: str, value: Any, sizes: dict[str, tuple[int, str]]) -> Any:
+        """An input as Tensors that fit; `sizes` are those of the axes with names so far, and who has them."""
         port = self.inputs[name]
+        if port.is_sequence and isinstance(value, (list, tuple)):
+            return [self._tensor(name, part, port, {}) for part in value]
+        return self._tensor(name, value, port, sizes)
+
+    def _tensor(self, name: str, value: Any, port: Port, sizes: dict[str, tuple[int, str]]) -> Tensor:
         if isinstance(value, Tensor) and (value.dtype.kind != "f" or port.dtype.kind == "f"):
             tensor = value
         else:
@@ -219,6 +229,8 @@ class Imported(Parametrised):
             if not np.can_cast(array.dtype, port.dtype, "same_kind") and not _is_whole(array, port.dtype):
                 raise ValueError(f"{self._who}: input {name!r} holds {port.dtype}, got {array.dtype}")
             tensor = Tensor(array.astype(port.dtype))
+        if port.shape == ("...",):
+            return tensor
         wrong = len(tensor.shape) != len(port.shape)
         for size, wanted in zip(tensor.shape, port.shape, strict=False):
             if isinstance(wanted, int):

@@ -12,9 +12,9 @@ from ..onnx_import import import_onnx
 from ..refusal import UnsupportedError
 from ..weights import printable
 from . import ops  # noqa: F401 - which fills the table
-from .file import Source
+from .file import DTYPES, Source
 from .graph import Graph, Node, apply
-from .operators import OPERATORS, Operator
+from .operators import OPERATORS, Operator, Runs
 
 __all__ = ["Builder"]
 
@@ -42,7 +42,10 @@ class Builder:
         self.nodes: Counter[str] = Counter()
         self.opset = self._opset(model)
         self.functions = {(function.domain, function.name) for function in model.functions}
+        self.fixed: set[str] = set()
         self.graph = self._graph(model.graph, {}, 0)
+        self.fixed.update(self.parameters, self.constants)
+        self._fix(self.graph)
 
     def _opset(self, model: Any) -> int:
         versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
@@ -100,7 +103,34 @@ class Builder:
         outputs = tuple(known[port.name] for port in proto.output)
         made = {name for node in ordered for name in node.outputs}.union(inputs)
         captures = set(outputs).union(*[node.reads for node in ordered]) - made
-        return Graph(inputs, outputs, tuple(ordered), frozenset(captures))
+        labels = {known[port.name]: port.name for port in (*proto.input, *proto.output) if port.name in known}
+        empty = tuple(self._empty(port.type) for port in proto.output)
+        return Graph(inputs, outputs, tuple(ordered), frozenset(captures), labels, empty, self.fixed)
+
+    def _empty(self, kind: Any) -> Any:
+        """No values of a type, along an axis in front."""
+        if kind.WhichOneof("value") != "tensor_type" or kind.tensor_type.elem_type not in DTYPES:
+            return None
+        sizes = [max(axis.dim_value, 0) for axis in kind.tensor_type.shape.dim][:31]
+        return np.zeros((0, *sizes), DTYPES[kind.tensor_type.elem_type])
+
+    def _fix(self, graph: Graph) -> None:
+        """Note which values depend on initialisers alone."""
+        for node in graph.nodes:
+            for inner in node.graphs:
+                self.fixed.update(self._handed_on(node, inner))
+                self._fix(inner)
+            if node.reads <= self.fixed:
+                self.fixed.update(node.outputs)
+
+    def _handed_on(self, node: Node, inner: Graph) -> list[str]:
+        """What a loop carries along and never changes, of what depends on initialisers alone."""
+        count = len(node.inputs) - (2 if node.kind == "Loop" else node.attributes.get("num_scan_inputs", 0))
+        first, result = (2, 1) if node.kind == "Loop" else (0, 0)
+        if node.kind not in ("Loop", "Scan") or not 0 <= count <= len(inner.inputs) - first:
+            return []
+        same = inner.unchanged(first, result, count)
+        return [inner.inputs[first + k] for k in same if node.inputs[first + k] in self.fixed]
 
     def _know(self, name: str, value: Any) -> None:
         (self.parameters if value.dtype.kind == "f" else self.constants)[name] = value
@@ -124,10 +154,12 @@ class Builder:
             raise UnsupportedError(f"{label}: its input {printable(more[0])} has no counterpart here")
         inputs = tuple(known[value] if value else "" for value in proto.input)
         outputs = tuple(known[value] if value else "" for value in proto.output)
-        node = Node(name, proto.op_type, schema.since_version, inputs, outputs, attributes, operator, _layers(proto))
+        version = schema.since_version
+        layers = _layers(proto)
+        node = Node(name, proto.op_type, version, inputs, outputs, attributes, operator, layers, bool(proto.name))
         if proto.op_type != "Constant":
             return node
-        (value,) = apply(node, {}, self.source.name, {})
+        (value,) = apply(node, {}, self.source.name, Runs())
         learned = value.dtype.kind == "f" and value.size > 1  # some exporters keep weights so
         (self.parameters if learned else self.constants)[outputs[0]] = value
         return None

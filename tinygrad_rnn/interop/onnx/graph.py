@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...autodiff.scope import Scope, context, using
 from ...autodiff.tensor import Tensor
+from ...compiler.errors import UntraceableError
 from ..weights import printable
-from .operators import Operator, Place, bounded
+from .operators import Operator, Place, Runs, bounded
 
 __all__ = ["Body", "Graph", "Node"]
+
+Watch = Callable[["Node", list[Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Node:
     operator : Operator
     layers : tuple of str
         The modules in which it stands, outermost first.
+    is_named : bool
+        Whether the file has a name for it.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Node:
     attributes: dict[str, Any]
     operator: Operator
     layers: tuple[str, ...] = ()
+    is_named: bool = False
 
     @property
     def graphs(self) -> list[Graph]:
@@ -64,20 +70,55 @@ class Graph:
     nodes : tuple of Node
     captures : frozenset of str
         Values from around it, which it reads.
+    labels : dict of str to str
+        What the file calls the inputs and outputs.
+    empty : tuple of array or None
+        By output one of no elements along an axis in front, as a Loop of no iterations gives it; None for what is no
+        tensor.
+    fixed : set of str
+        The values of the whole model that depend on its initialisers alone.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     captures: frozenset[str] = field(default=frozenset())
+    labels: Mapping[str, str] = field(default_factory=dict)
+    empty: tuple[Any, ...] = ()
+    fixed: Set[str] = field(default_factory=set)
 
-    def run(self, values: dict[str, Any], who: str, runs: dict[str, Any]) -> list[Any]:
-        """The outputs; `values` are those of inputs and captures by name, and get those of the nodes."""
+    def unchanged(self, first: int, result: int, count: int) -> list[int]:
+        """Which of `count` inputs from place `first` on are handed on as they are, as outputs from `result` on."""
+        source = {node.outputs[0]: node.inputs[0] for node in self.nodes if node.kind == "Identity"}
+        found = []
+        for k, name in enumerate(self.outputs[result : result + count]):
+            while name in source:
+                name = source[name]
+            if name == self.inputs[first + k]:
+                found.append(k)
+        return found
+
+    def run(self, values: dict[str, Any], who: str, runs: Runs, watch: Watch | None = None) -> list[Any]:
+        """The outputs.
+
+        Parameters
+        ----------
+        values : dict
+            Those of inputs and captures by name; gets those of the nodes.
+        who : str
+            The file, for errors.
+        runs : Runs
+        watch : function, optional
+            Of a node and its results, which it may replace. Layers are left out then.
+        """
         around = context.get().scope
         scopes: dict[tuple[str, ...], Scope | None] = {(): around}
         for node in self.nodes:
-            with using(scope=_scope(node.layers, scopes)):
+            runs.spend()
+            with using(scope=_scope(() if watch else node.layers, scopes)):
                 results = apply(node, values, who, runs)
+            if watch:
+                watch(node, results)
             for name, value in zip(node.outputs, results, strict=False):
                 if name:
                     values[name] = value
@@ -90,7 +131,7 @@ def _scope(layers: tuple[str, ...], known: dict[tuple[str, ...], Scope | None]) 
     return known[layers]
 
 
-def apply(node: Node, values: Mapping[str, Any], who: str, runs: dict[str, Any]) -> Sequence[Any]:
+def apply(node: Node, values: Mapping[str, Any], who: str, runs: Runs) -> list[Any]:
     """The results of one node.
 
     Raises
@@ -100,7 +141,9 @@ def apply(node: Node, values: Mapping[str, Any], who: str, runs: dict[str, Any])
     """
     operands = [values[name] if name else None for name in node.inputs]
     attributes = {
-        key: Body(value, values, who, runs) if isinstance(value, Graph) else value
+        key: Body(value, {name: values[name] for name in value.captures}, who, runs)
+        if isinstance(value, Graph)
+        else value
         for key, value in node.attributes.items()
     }
     try:
@@ -109,7 +152,7 @@ def apply(node: Node, values: Mapping[str, Any], who: str, runs: dict[str, Any])
             if isinstance(getattr(value, "shape", None), tuple):
                 bounded(value.shape)
     except (ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError, MemoryError) as error:
-        if isinstance(error, NodeError):
+        if isinstance(error, (NodeError, UntraceableError)):
             raise
         shapes = ", ".join(str(getattr(x, "shape", "-")) for x in operands)
         raise NodeError(
@@ -125,26 +168,27 @@ class NodeError(ValueError):
     """What went wrong in a node; named once, at the innermost."""
 
 
+@dataclass(frozen=True, slots=True)
 class Body:
     """A subgraph where it is called: operators such as If get it for their attribute, and call it with its inputs.
 
     Attributes
     ----------
     graph : Graph
-    inputs, outputs : tuple of str
-    captured : dict of str to value
+    captured : mapping of str to value
         What it reads from around it.
+    who : str
+    runs : Runs
     """
 
-    def __init__(self, graph: Graph, values: Mapping[str, Any], who: str, runs: dict[str, Any]) -> None:
-        self.graph = graph
-        self.inputs, self.outputs = graph.inputs, graph.outputs
-        self.captured = {name: values[name] for name in graph.captures}
-        self._who, self._runs = who, runs
+    graph: Graph
+    captured: Mapping[str, Any]
+    who: str
+    runs: Runs
 
     def __call__(self, *inputs: Any) -> list[Any]:
         """The outputs for these inputs."""
-        if len(inputs) != len(self.inputs):
-            raise ValueError(f"the subgraph takes {len(self.inputs)} inputs, got {len(inputs)}")
-        values = {**self.captured, **dict(zip(self.inputs, inputs, strict=True))}
-        return self.graph.run(values, self._who, self._runs)
+        if len(inputs) != len(self.graph.inputs):
+            raise ValueError(f"the subgraph takes {len(self.graph.inputs)} inputs, got {len(inputs)}")
+        values = {**self.captured, **dict(zip(self.graph.inputs, inputs, strict=True))}
+        return self.graph.run(values, self.who, self.runs)

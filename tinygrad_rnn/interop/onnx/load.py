@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..weights import printable
 from .build import Builder
 from .file import Source, read
 from .graph import Graph, Node
+from .operators import Runs
 
 __all__ = ["load_onnx"]
 
@@ -69,18 +71,17 @@ class _Program:
         ports = [port for port in model.graph.input if port.name not in given]
         self.inputs = {port.name: _port(port, source) for port in ports}
         self.outputs = {port.name: _port(port, source) for port in model.graph.output}
-        self.optional: frozenset[str] = frozenset()
+        self.optional = frozenset(port.name for port in ports if port.type.WhichOneof("value") == "optional_type")
         self.layers = self._layers()
 
     def run(self, values: dict[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Run]]:
         """The outputs, and the runs of the recurrent parts."""
-        runs: dict[str, Run] = {}
+        runs = Runs()
         graph = self.builder.graph
-        results = graph.run({**self.builder.constants, **parameters, **values}, self.source.name, runs)
-        return {
-            name: value if isinstance(value, Tensor) else Tensor(np.array(value))
-            for name, value in zip(self.outputs, results, strict=True)
-        }, runs
+        missing = dict.fromkeys(self.optional)
+        results = graph.run({**missing, **self.builder.constants, **parameters, **values}, self.source.name, runs)
+        runs.left[0] = math.inf  # what is asked of a run later is no matter of the file
+        return {name: _as_tensors(value) for name, value in zip(self.outputs, results, strict=True)}, runs
 
     def _layers(self) -> tuple[Layer, ...]:
         """The nodes that read parameters, as they are or cut and turned by other nodes."""
@@ -111,14 +112,31 @@ def _nodes(graph: Graph) -> Iterator[Node]:
             yield node
 
 
+def _as_tensors(value: Any) -> Any:
+    """An output: a sequence as a list of Tensors, None for a value that is missing."""
+    if isinstance(value, list):
+        return [_as_tensors(part) for part in value]
+    return value if value is None or isinstance(value, Tensor) else Tensor(np.array(value))
+
+
 def _port(port: Any, source: Source) -> Port:
     """Shape and dtype of an input or output."""
-    if port.type.WhichOneof("value") not in ("tensor_type", None):
-        raise UnsupportedError(f"{source.name}: {printable(port.name)} is no tensor, but a sequence or the like")
-    kind = port.type.tensor_type
+    kind = port.type
+    if kind.WhichOneof("value") == "optional_type":
+        kind = kind.optional_type.elem_type
+    is_sequence = kind.WhichOneof("value") == "sequence_type"
+    kind = kind.sequence_type.elem_type if is_sequence else kind
+    if kind.WhichOneof("value") not in ("tensor_type", None):
+        raise UnsupportedError(f"{source.name}: {printable(port.name)} is no tensor and no sequence of such")
+    kind = kind.tensor_type
     if any(axis.dim_value < 0 for axis in kind.shape.dim):
         raise ValueError(f"{source.name}: {printable(port.name)} has a negative size; the file is damaged")
-    sizes = tuple(
-        axis.dim_value if axis.WhichOneof("value") == "dim_value" else axis.dim_param or "?" for axis in kind.shape.dim
+    sizes: tuple[int | str, ...] = (
+        ("...",)
+        if not kind.HasField("shape")
+        else tuple(
+            axis.dim_value if axis.WhichOneof("value") == "dim_value" else axis.dim_param or "?"
+            for axis in kind.shape.dim
+        )
     )
-    return Port(sizes, source.dtype(kind.elem_type, printable(port.name)))
+    return Port(sizes, source.dtype(kind.elem_type, printable(port.name)), is_sequence)

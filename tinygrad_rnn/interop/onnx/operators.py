@@ -11,13 +11,56 @@ import numpy as np
 
 from ...autodiff.primitive import Value
 
-__all__ = ["LARGEST", "OPERATORS", "Operator", "Place", "bounded", "integers", "operator", "plain"]
+__all__ = ["LARGEST", "OPERATORS", "Operator", "Place", "Runs", "bounded", "integers", "operator", "plain"]
 
 LARGEST = 2**28
 """How many elements a value may have: a file that asks for more is refused before they are allocated."""
 
+LONGEST = 10_000_000
+"""How many nodes may run in a call, those in loops each time."""
+
 OPERATORS: dict[str, dict[int, Operator]] = {}
 """From ONNX's names to operators, by the first version that each is for."""
+
+
+class Runs(dict[str, Any]):
+    """What a call has as its `runs`, and how much it may still do.
+
+    Attributes
+    ----------
+    left : list of one number
+        How many nodes may still run: a loop in a file may have no end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[float] = [LONGEST]
+
+    def spend(self) -> None:
+        """Count one node.
+
+        Raises
+        ------
+        ValueError
+            If there have been too many.
+        """
+        self.left[0] -= 1
+        if self.left[0] < 0:
+            raise ValueError(f"runs more than {LONGEST:,} nodes; does a loop in it never end?")
+
+    def keep(self, name: str, run: Any) -> None:
+        """Keep the run of a node; of one that runs several times, each under a number."""
+        label, number = name, 1
+        while label in self:
+            number += 1
+            label = f"{name}.{number}"
+        self[label] = run
+
+    def silent(self) -> Runs:
+        """Of what runs inside of a step, where it is no run of the call."""
+        runs = Runs()
+        runs.left = self.left
+        return runs
 
 
 class Place(NamedTuple):
@@ -31,14 +74,14 @@ class Place(NamedTuple):
         Of the operator.
     outputs : tuple of str
         Empty where one is not asked for.
-    runs : dict of str to Run
-        What a call has as its `runs`: a recurrent operator puts its own in, by the name of the node.
+    runs : Runs
+        A recurrent operator keeps its own in it, by the name of the node.
     """
 
     name: str
     version: int
     outputs: tuple[str, ...]
-    runs: dict[str, Any]
+    runs: Runs
 
 
 class Operator:

@@ -14,7 +14,7 @@ from ....autodiff.primitive import Value
 from ....autodiff.tensor import Tensor
 from ....cells import CIFGCell, GRUCell, GRUResetBeforeCell, LSTMCell, PeepholeLSTMCell, RNNCell
 from ....recurrent.stacks import Bidirectional
-from ....recurrent.unroll import Run, unroll
+from ....recurrent.unroll import unroll
 from ...activated_cells import (
     ActivatedGRUCell,
     ActivatedGRUResetBeforeCell,
@@ -211,7 +211,7 @@ def _run(
     else:
         run = unroll(cells[0], x, begun[0], mask=mask, reverse=direction == "reverse")
         y, last = expand_dims(run.stacked, 1), [run.final_state]
-    _keep(at, run)
+    at.runs.keep(at.name, run)
     finals = [stack([state[k] for state in last]) for k in range(len(starts))]
     if layout:
         y, finals = p.transpose(y, (2, 0, 1, 3)), [p.transpose(value, (1, 0, 2)) for value in finals]
@@ -239,15 +239,6 @@ def _mask(lengths: Any, steps: int, batch: int) -> Any:
     if counts.shape != (batch,) or (counts < 0).any() or (counts > steps).any():
         raise ValueError(f"sequence_lens must be {batch} numbers in 0..{steps}, got {counts}")
     return np.arange(steps)[:, None] < counts
-
-
-def _keep(at: Place, run: Run) -> None:
-    """Among the runs of the call; of a node that runs several times, each under a number."""
-    name, number = at.name, 1
-    while name in at.runs:
-        number += 1
-        name = f"{at.name}.{number}"
-    at.runs[name] = run
 
 
 @operator("RNN", refuses=_refuses("RNN"))

@@ -1,0 +1,324 @@
+"""The body of a Scan or Loop as a cell over time."""
+
+from __future__ import annotations
+
+import functools
+import keyword
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...autodiff import primitives as p
+from ...autodiff.backward import grad
+from ...autodiff.functions import concatenate, split
+from ...autodiff.primitive import Value
+from ...autodiff.scope import using
+from ...autodiff.tensor import Tensor, named
+from ...recurrent.cell import Cell
+from ...recurrent.unroll import Run, unroll
+from ..torch_cell import named_after
+from .graph import Body, Node
+
+__all__ = ["BodyCell", "Part", "over_time"]
+
+ACTIVATIONS = frozenset(
+    {"Celu", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "LogSoftmax", "Mish", "PRelu", "Relu", "Selu"}
+    | {"Sigmoid", "Softmax", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}
+)
+"""Their values are gates; so are those of nodes that have a name of somebody's choice."""
+
+
+class Part(NamedTuple):
+    """What one input of the body is at all timesteps: an array or Tensor with time in front."""
+
+    name: str
+    values: Value
+
+
+class _Share(NamedTuple):
+    """How a part stands in the columns of x.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+        Without the batch.
+    dtype : dtype
+    is_apart : bool
+        Whether every sequence has its own; else all rows are the same.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_apart: bool
+
+
+Step = Callable[[Value, Sequence[Value], Mapping[str, Any]], tuple[list[Value], list[Value]]]
+
+
+class BodyCell(Cell):
+    """A cell that does what the body of a Scan or Loop does in one iteration; made by
+    :func:`tinygrad_rnn.load_onnx`.
+
+    Its states have the names of the body's inputs, its parameters those of the values around the node that were
+    computed from the file's initialisers alone. Several inputs of the body, and ones of several axes, stand side by
+    side in x.
+
+    Attributes
+    ----------
+    state_shapes : tuple of tuple of int
+        Without the batch.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        parameters: Mapping[str, Tensor],
+        state_names: Sequence[str],
+        state_shapes: Sequence[tuple[int, ...]],
+        width: int,
+        dtype: Any,
+    ) -> None:
+        super().__init__(width, state_shapes[0][-1] if state_shapes[0] else 1, dtype=dtype)
+        self.name_states(*state_names)
+        self.state_shapes = tuple(state_shapes)
+        self.initialisation = "loaded weights"
+        self._parameters = dict(parameters)
+        self._step = step
+        self._outputs: list[list[Value]] | None = None
+
+    def initial_state(self, batch: int) -> Any:
+        """The state before the first step: zeros."""
+        return self.State(*[np.zeros((batch, *shape), self.dtype) for shape in self.state_shapes])
+
+    def step(self, x: Value, state: Any) -> Any:
+        new, outputs = self._step(x, state, self._parameters)
+        if self._outputs is not None:
+            self._outputs.append(outputs)
+        return tuple(new)
+
+    def run(self, x: Value, state: Sequence[Value], reverse: bool) -> tuple[Run, list[list[Value]]]:
+        """The run over x (T, batch, input_size), and what the body puts out in each iteration, in their order."""
+        self._outputs = []
+        try:
+            return unroll(self, x, tuple(state), reverse=reverse), self._outputs
+        finally:
+            self._outputs = None
+
+
+def over_time(
+    body: Body, parts: Sequence[Part], carried: Mapping[str, Value], reverse: bool, name: str
+) -> tuple[Run, list[Value], list[list[Value]]] | None:
+    """Run a body as a cell, if it is one: states of floating point that keep their shapes.
+
+    Parameters
+    ----------
+    body : Body
+        Its outputs are the next states, in the order of `carried`, and what it puts out.
+    parts : sequence of Part
+        By the names of the body's inputs; at least one, of at least one timestep.
+    carried : mapping of str to value
+        The states before the first iteration, by the names of the body's inputs.
+    reverse : bool
+        Whether time runs backwards.
+    name : str
+        Of the node.
+
+    Returns
+    -------
+    Run
+    list of values
+        The states after the last iteration.
+    list of lists of values
+        By iteration what the body puts out besides.
+    """
+    states = list(carried.values())
+    dtypes = {getattr(value, "dtype", None) for value in states}
+    dtypes |= {part.values.dtype for part in parts if part.values.dtype.kind == "f"}
+    if len(dtypes) != 1 or (dtype := dtypes.pop()) is None or dtype.kind != "f" or not all(map(_size, states)):
+        return None
+    order = _order(body, len(states))
+    for batch in _batches(parts, states):
+        columns = [_column(part, batch, dtype) for part in parts]
+        if any(column is None for column in columns):
+            continue
+        shares, arrays = zip(*columns, strict=True)
+        shapes = [value.shape[1:] if batch else value.shape for value in states]
+        step = _step_of(body, shares, list(carried), shapes, order, batch is not None)
+        fixed = {key: body.captured[key] for key in _read(body) if _is_weight(body.captured[key])}
+        labels = _state_names([body.graph.labels[key] for key in carried])
+        x = concatenate(arrays, axis=2) if len(arrays) > 1 else arrays[0]
+        made = named_after(_label(name), BodyCell)
+        cell = made(step, fixed, [labels[k] for k in order], [shapes[k] for k in order], x.shape[2], dtype)
+        begun = [states[k] if batch else p.reshape(states[k], (1, *states[k].shape)) for k in order]
+        if not _is_step(cell, x, begun, shares):
+            continue
+        run, outputs = cell.run(x, begun, reverse)
+        last = dict(zip(order, run.final_state, strict=True))
+        finals = [last[k] if batch else p.reshape(last[k], shapes[k]) for k in range(len(states))]
+        return run, finals, outputs
+    return None
+
+
+def _size(value: Any) -> int:
+    return math.prod(value.shape)
+
+
+def _read(body: Body) -> list[str]:
+    """What it reads of the values around it that depend on initialisers alone, in the order in which it does."""
+    names = [name for node in body.graph.nodes for name in (*node.inputs, *sorted(node.reads))]
+    return [name for name in dict.fromkeys(names) if name in body.captured and name in body.graph.fixed]
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype.kind == "f"
+
+
+def _batches(parts: Sequence[Part], states: Sequence[Any]) -> list[int | None]:
+    """What may be the batch: the first axis, if all have the same; and None, for there is none."""
+    floats = [part.values.shape[1:] for part in parts if part.values.dtype.kind == "f"]
+    shapes = [*floats, *(state.shape for state in states)]
+    firsts = {shape[0] for shape in shapes if len(shape) > 1}
+    return [*(firsts if len(firsts) == 1 and all(len(shape) > 1 for shape in shapes) else ()), None]
+
+
+def _column(part: Part, batch: int | None, dtype: Any) -> tuple[_Share, Value] | None:
+    """A part as columns of x (T, batch, columns); None if it cannot be."""
+    values = part.values
+    steps, *shape = values.shape
+    own = values.dtype
+    if own != dtype:
+        exact = np.asarray(values.data if isinstance(values, Tensor) else values)
+        if not np.array_equal(exact.astype(dtype).astype(own), exact):
+            return None
+        values = p.astype(values, dtype)
+    if batch is None:
+        return _Share(part.name, tuple(shape), own, False), p.reshape(values, (steps, 1, math.prod(shape)))
+    if shape and shape[0] == batch:
+        rest = tuple(shape[1:])
+        return _Share(part.name, rest, own, True), p.reshape(values, (steps, batch, math.prod(rest)))
+    count = math.prod(shape)
+    flat = p.broadcast_to(p.reshape(values, (steps, 1, count)), (steps, batch, count))
+    return _Share(part.name, tuple(shape), own, False), flat
+
+
+def _step_of(
+    body: Body,
+    shares: Sequence[_Share],
+    carried: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+    order: Sequence[int],
+    is_batched: bool,
+) -> Step:
+    """One iteration of the body as a step of a cell: a function, so that the compiler goes by who it is."""
+    widths = [math.prod(share.shape) for share in shares]
+    gates = _gates(body, {*(share.name for share in shares), *carried})
+
+    def run(x: Value, state: Sequence[Value], parameters: Mapping[str, Any]) -> tuple[list[Value], list[Value]]:
+        values = {**body.captured, **parameters}
+        cuts = [int(cut) for cut in np.cumsum(widths)[:-1]]
+        for share, part in zip(shares, split(x, cuts, axis=1) if cuts else [x], strict=True):
+            values[share.name] = _taken(share, part, x.shape[0])
+        for k, value in zip(order, state, strict=True):
+            values[carried[k]] = value if is_batched else p.reshape(value, shapes[k])
+        given = list(values.values())
+
+        def watch(node: Node, results: list[Any]) -> None:
+            for name in node.outputs:
+                if name in gates and results[0].dtype.kind == "f" and all(results[0] is not value for value in given):
+                    value = results[0]
+                    if type(value) is Tensor:
+                        value.name = gates[name]
+                    if not is_batched:
+                        value = p.reshape(value, (1, *value.shape))
+                    value = named(**{gates[name]: value})
+                    results[0] = value if is_batched else p.reshape(value, results[0].shape)
+
+        found = body.graph.run(values, body.who, body.runs.silent(), watch)
+        new = [found[k] if is_batched else p.reshape(found[k], (1, *found[k].shape)) for k in order]
+        return new, found[len(carried) :]
+
+    return run
+
+
+def _taken(share: _Share, part: Value, batch: int) -> Value:
+    """What the body reads, of its columns."""
+    value = part if share.is_apart and len(share.shape) == 1 else None
+    if value is None:
+        shape = (batch, *share.shape) if share.is_apart else share.shape
+        value = p.reshape(part if share.is_apart else part[0], shape)
+    return value if value.dtype == share.dtype else p.astype(value, share.dtype)
+
+
+def _gates(body: Body, moving: set[str]) -> dict[str, str]:
+    """From the values that are gates to what they are called: those of nonlinearities, by the names of their nodes."""
+    found: dict[str, str] = {}
+    moving = set(moving)
+    for node in body.graph.nodes:
+        if not node.reads & moving:
+            continue
+        moving.update(node.outputs)
+        chosen = node.is_named and node.kind.lower() not in node.name.lower()
+        if (node.kind in ACTIVATIONS or chosen) and node.kind != "Identity" and not node.graphs and node.outputs[0]:
+            label = node.name.rpartition("/")[2] or node.name
+            found[node.outputs[0]] = label if label not in found.values() else node.name
+    taken = {*(body.graph.labels.get(name, name) for name in body.graph.inputs), "x"}
+    return {value: label for value, label in found.items() if label not in taken}
+
+
+def _order(body: Body, count: int) -> list[int]:
+    """The states, the one that is put out, too, first: it is the output of the cell."""
+    outputs = [_source(body, name) for name in body.graph.outputs]
+    shown = [k for k in range(count) if outputs[k] in outputs[count:]][:1]
+    return [*shown, *(k for k in range(count) if k not in shown)]
+
+
+def _source(body: Body, name: str) -> str:
+    """The value that this is, behind all Identity."""
+    makers = {node.outputs[0]: node.inputs[0] for node in body.graph.nodes if node.kind == "Identity"}
+    while name in makers:
+        name = makers[name]
+    return name
+
+
+def _label(name: str) -> str:
+    label = re.sub(r"\W+", "_", name.rpartition("/")[2]).strip("_")
+    return label if label.isidentifier() and not keyword.iskeyword(label) else "Body"
+
+
+def _state_names(names: Sequence[str]) -> list[str]:
+    """Names of states, which are those of the fields of a tuple."""
+    found: list[str] = []
+    for k, name in enumerate(names):
+        label = re.sub(r"\W", "_", name).strip("_")
+        fits = label.isidentifier() and not keyword.iskeyword(label) and label not in (*found, "x")
+        found.append(label if fits else f"state{k}")
+    return found
+
+
+# ---------------------------------------------------------------------------------- what it depends on
+
+
+def _is_step(cell: BodyCell, x: Value, begun: Sequence[Value], shares: Sequence[_Share]) -> bool:
+    """Whether the states keep their shapes, and no sequence of a batch reads another one: else it is no batch."""
+    rng = np.random.default_rng(0)
+    first = np.array(x.data[0] if isinstance(x, Tensor) else x[0])
+    noisy = np.concatenate([np.full(math.prod(s.shape), s.dtype.kind == "f") for s in shares])
+    first = np.where(noisy, rng.normal(size=first.shape).astype(first.dtype), first)
+    operands = [Tensor(first, True)]
+    operands += [Tensor(rng.normal(size=value.shape).astype(value.dtype), True) for value in begun]
+    try:
+        with using(names=None, recording=True, anomaly=False), np.errstate(all="ignore"):
+            states = cell.step(operands[0], cell.State(*operands[1:]))
+            fit = [(new.shape, new.dtype) == (old.shape, old.dtype) for new, old in zip(states, begun, strict=True)]
+            made = [state for state in states if isinstance(state, Tensor)]
+            if not all(fit) or not made or first.shape[0] == 1:
+                return all(fit)
+            total = functools.reduce(p.add, [p.sum(s[0] * rng.normal(size=s.shape[1:])) for s in made])
+            return not any(np.any(cotangent.data[1:]) for cotangent in grad(total, operands))
+    except (ValueError, TypeError, ArithmeticError, IndexError):
+        return False
