@@ -18,6 +18,9 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.autodiff.scope import Context, context
 from tinygrad_rnn.compiler import compiled
 
+# What JAX compiles here runs once or twice.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 settings.register_profile("quick", deadline=None, max_examples=6, derandomize=True, print_blob=True)
 settings.register_profile("full", settings.get_profile("quick"), max_examples=15)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
