@@ -14,11 +14,18 @@ from ..weights import printable
 from . import ops  # noqa: F401 - which fills the table
 from .file import DTYPES, Source
 from .graph import Graph, Node, apply
+from .inlined import Frame, call_of, scope_of
 from .operators import OPERATORS, Operator, Runs
 
 __all__ = ["Builder"]
 
 OLDEST = 7
+FOLDED = 2**10
+"""How many numbers may go into a node that is computed while loading."""
+GROWING = frozenset({"ConstantOfShape", "Einsum", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"})
+"""What makes much out of few numbers, and may not be asked for."""
+INLINED = 2**18
+"""How many nodes functions may become where they are called: each may call others several times."""
 DEEPEST = 16
 """How deep subgraphs may stand in one another."""
 
@@ -41,15 +48,21 @@ class Builder:
         self.names: Counter[str] = Counter()
         self.nodes: Counter[str] = Counter()
         self.opset = self._opset(model)
-        self.functions = {(function.domain, function.name) for function in model.functions}
+        self.frame = Frame(self.opset)
+        self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+        self.inlined = 0
+        self.defaults = _defaults(model)
         self.fixed: set[str] = set()
+        self.shapes = _shapes(model, self.defaults)
         self.graph = self._graph(model.graph, {}, 0)
         self.fixed.update(self.parameters, self.constants)
         self._fix(self.graph)
 
-    def _opset(self, model: Any) -> int:
-        versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    def _opset(self, proto: Any, default: int | None = None) -> int:
+        versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
         newest = self.onnx.defs.onnx_opset_version()
+        if not versions and default is not None:
+            return default
         if not versions:
             raise ValueError(f"{self.source.name} does not say the version of ONNX's own operators")
         if not OLDEST <= versions[0] <= newest:
@@ -95,8 +108,8 @@ class Builder:
             for name in node.output:
                 if name:
                     define(name)
-        nodes = [self._node(node, known, depth) for node in proto.node]
-        ordered = self._ordered([node for node in nodes if node])
+        nodes = [made for node in proto.node for made in self._nodes(node, known, depth)]
+        ordered = self._folded(self._ordered(nodes))
         for port in proto.output:
             if port.name not in known:
                 raise self._fail(f"output {printable(port.name)} is made by no node")
@@ -135,7 +148,47 @@ class Builder:
     def _know(self, name: str, value: Any) -> None:
         (self.parameters if value.dtype.kind == "f" else self.constants)[name] = value
 
-    def _node(self, proto: Any, known: Mapping[str, str], depth: int) -> Node | None:
+    def _folded(self, nodes: list[Node]) -> list[Node]:
+        """Those that have to run in a call: what depends on constants alone, such as shapes, is computed here."""
+        left = []
+        for node in nodes:
+            label = f"{self.source.name}: node {printable(node.name)} ({node.kind})"
+            known = [self.constants.get(name) for name in node.inputs]
+            given = dict(zip(node.operator.operands, known, strict=False))
+            if (refuses := node.operator.refuses) and (
+                why := refuses(outputs=len(node.outputs), given=given, **node.attributes)
+            ):
+                raise UnsupportedError(f"{label}: {why}")
+            values = self._value(node)
+            if values is None:
+                left.append(node)
+            else:
+                self.constants.update((name, v) for name, v in zip(node.outputs, values, strict=False) if name)
+        return left
+
+    def _value(self, node: Node) -> list[Any] | None:
+        """The results of a node that are known already, if they are small."""
+        operands: Mapping[str, Any] = self.constants
+        if node.kind in ("Shape", "Size") and node.inputs[0] in self.shapes:
+            operands = {node.inputs[0]: np.broadcast_to(np.float32(0), self.shapes[node.inputs[0]])}
+        elif (
+            not node.reads <= self.constants.keys() - self.defaults
+            or node.graphs
+            or node.kind in GROWING
+            or sum(operands[name].size for name in node.reads) > FOLDED
+        ):
+            return None
+        try:
+            values = apply(node, operands, self.source.name, Runs())
+        except ValueError:  # which the call says, where it is run
+            return None
+        return values if all(type(value) is np.ndarray for value in values) else None
+
+    def _nodes(self, proto: Any, known: Mapping[str, str], depth: int) -> list[Node]:
+        """A node, or those of the function that it calls."""
+        self.inlined += self.frame.attributes is not None
+        if self.inlined > INLINED:
+            raise self._fail(f"its functions are more than {INLINED:,} nodes where they are called")
         first = next((name for name in proto.output if name), proto.op_type)
         name = proto.name or first
         self.nodes[name] += 1
@@ -144,42 +197,93 @@ class Builder:
         for value in proto.input:
             if value and value not in known:
                 raise ValueError(f"{label}: its input {printable(value)} is made by no node")
-        schema, operator = self._operator(proto, label)
+        if function := self.functions.get((proto.domain, proto.op_type, proto.overload)):
+            layers = (*_layers(proto), proto.name.rpartition("/")[2] or function.name)
+            return self._call(proto, function, known, depth, label, layers, [])
+        schema = self._schema(proto, label)
+        if self._operator(schema) is None and schema.has_function and not schema.deprecated:
+            defaults = [about.default_value for about in schema.attributes.values() if about.default_value.type]
+            return self._call(proto, schema.function_body, known, depth, label, _layers(proto), defaults)
+        node = self._node(proto, schema, known, depth, label, name)
+        if node.kind != "Constant":
+            return [node]
+        (value,) = apply(node, {}, self.source.name, Runs())
+        learned = value.dtype.kind == "f" and value.size > 1  # some exporters keep weights so
+        (self.parameters if learned else self.constants)[node.outputs[0]] = value
+        return []
+
+    def _call(
+        self,
+        proto: Any,
+        function: Any,
+        known: Mapping[str, str],
+        depth: int,
+        label: str,
+        layers: tuple[str, ...],
+        defaults: list[Any],
+    ) -> list[Node]:
+        """The nodes of a function in place of the one that calls it."""
+        around = self.frame
+        who = f"{function.domain}.{function.name}.{getattr(function, 'overload', '')}"
+        if who in around.functions or len(around.functions) >= DEEPEST:
+            raise ValueError(f"{label}: its function calls itself, or functions call one another over {DEEPEST} deep")
+        attributes = [attribute for attribute in map(self._resolved, proto.attribute) if attribute is not None]
+        try:
+            scope, copies = scope_of(function, proto, known, self._fresh)
+        except ValueError as error:
+            raise ValueError(f"{label}: {printable(str(error))}") from None
+        given = call_of(function, attributes, defaults)
+        self.frame = Frame(
+            self._opset(function, around.opset), given, (*around.layers, *layers)[:DEEPEST], (*around.functions, who)
+        )
+        try:
+            nodes = [made for node in function.node for made in self._nodes(node, scope, depth)]
+        finally:
+            self.frame = around
+        identity = OPERATORS["Identity"][1]
+        return nodes + [Node(b, "Identity", 1, (a,), (b,), {}, identity, layers) for a, b in copies]
+
+    def _resolved(self, attribute: Any) -> Any:
+        """An attribute of a node: in a function it may be one of the call, which may have none."""
+        if not attribute.ref_attr_name:
+            return attribute
+        if self.frame.attributes is None:
+            return attribute
+        found = self.frame.attributes.get(attribute.ref_attr_name)
+        if found is None:
+            return None
+        renamed = type(found)()
+        renamed.CopyFrom(found)
+        renamed.name = attribute.name
+        return renamed
+
+    def _node(self, proto: Any, schema: Any, known: Mapping[str, str], depth: int, label: str, name: str) -> Node:
+        operator = self._operator(schema)
+        if operator is None or schema.deprecated:
+            raise UnsupportedError(f"{label}: the operator has no counterpart here")
         attributes = self._attributes(proto, schema, known, depth, label)
         if not schema.min_input <= len(proto.input) <= schema.max_input or len(proto.output) > schema.max_output:
             raise ValueError(f"{label}: takes {schema.min_input} to {schema.max_input} inputs, got {len(proto.input)}")
-        if operator.refuses and (why := operator.refuses(outputs=len(proto.output), **attributes)):
-            raise UnsupportedError(f"{label}: {why}")
         if not operator.variadic and (more := [v for v in proto.input[len(operator.operands) :] if v]):
             raise UnsupportedError(f"{label}: its input {printable(more[0])} has no counterpart here")
         inputs = tuple(known[value] if value else "" for value in proto.input)
         outputs = tuple(known[value] if value else "" for value in proto.output)
-        version = schema.since_version
-        layers = _layers(proto)
-        node = Node(name, proto.op_type, version, inputs, outputs, attributes, operator, layers, bool(proto.name))
-        if proto.op_type != "Constant":
-            return node
-        (value,) = apply(node, {}, self.source.name, Runs())
-        learned = value.dtype.kind == "f" and value.size > 1  # some exporters keep weights so
-        (self.parameters if learned else self.constants)[outputs[0]] = value
-        return None
+        version, kind = schema.since_version, schema.name
+        layers = (*self.frame.layers, *_layers(proto))[:DEEPEST]
+        return Node(name, kind, version, inputs, outputs, attributes, operator, layers, bool(proto.name))
 
-    def _operator(self, proto: Any, label: str) -> tuple[Any, Operator]:
+    def _schema(self, proto: Any, label: str) -> Any:
         if proto.domain not in ("", "ai.onnx"):
-            local = (proto.domain, proto.op_type) in self.functions
-            what = "a function of the model: onnx.inliner.inline_local_functions puts its nodes in its place"
-            raise UnsupportedError(
-                f"{label}: is {what if local else f'of the domain {printable(proto.domain)}, not of ONNX itself'}"
-            )
+            raise UnsupportedError(f"{label}: is of the domain {printable(proto.domain)}, not of ONNX itself")
         try:
-            schema = self.onnx.defs.get_schema(proto.op_type, self.opset, "")
+            return self.onnx.defs.get_schema(proto.op_type, self.frame.opset, "")
         except Exception:  # onnx has an error of its own
-            raise UnsupportedError(f"{label}: opset {self.opset} has no such operator") from None
-        found = OPERATORS.get(proto.op_type, {})
+            raise UnsupportedError(f"{label}: opset {self.frame.opset} has no such operator") from None
+
+    def _operator(self, schema: Any) -> Operator | None:
+        found = OPERATORS.get(schema.name, {})
         since = max((version for version in found if version <= schema.since_version), default=None)
-        if since is None or schema.deprecated:
-            raise UnsupportedError(f"{label}: the operator has no counterpart here")
-        return schema, found[since]
+        return None if since is None else found[since]
 
     def _attributes(self, proto: Any, schema: Any, known: Mapping[str, str], depth: int, label: str) -> dict[str, Any]:
         helper, kinds = self.onnx.helper, self.onnx.AttributeProto
@@ -187,7 +291,7 @@ class Builder:
         for name, about in schema.attributes.items():
             if about.default_value.type != kinds.UNDEFINED:
                 found[name] = _text(helper.get_attribute_value(about.default_value))
-        for attribute in proto.attribute:
+        for attribute in [a for a in map(self._resolved, proto.attribute) if a is not None]:
             expected = schema.attributes.get(attribute.name)
             if expected is None or attribute.type != int(expected.type.value):
                 raise ValueError(f"{label}: attribute {printable(attribute.name)} is unknown or of another type")
@@ -238,6 +342,24 @@ class Builder:
             name = next(node.name for k, node in enumerate(nodes) if k not in done)
             raise self._fail(f"the graph goes round in a circle through node {printable(name)}")
         return ordered
+
+
+def _defaults(model: Any) -> set[str]:
+    """Initialisers that a call may replace: inputs, too, as all of them had to be before version 4 of the format."""
+    if model.ir_version < 4:
+        return set()
+    return {tensor.name for tensor in model.graph.initializer} & {port.name for port in model.graph.input}
+
+
+def _shapes(model: Any, defaults: set[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of initialisers and inputs, where a call cannot change them."""
+    found = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if tensor.name not in defaults}
+    for port in model.graph.input:
+        kind = port.type.tensor_type
+        known = kind.HasField("shape") and all(axis.WhichOneof("value") == "dim_value" for axis in kind.shape.dim)
+        if known and port.name not in defaults:
+            found.setdefault(port.name, tuple(axis.dim_value for axis in kind.shape.dim))
+    return {name: shape for name, shape in found.items() if min(shape, default=0) >= 0 and len(shape) <= 32}
 
 
 def _text(value: Any) -> Any:

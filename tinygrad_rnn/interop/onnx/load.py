@@ -67,11 +67,13 @@ class _Program:
         self.builder = Builder(model, source)
         self.producer = f"{model.producer_name or 'unknown'} {model.producer_version}".strip()
         self.producer += f", opset {self.builder.opset}"
-        given = {tensor.name for tensor in model.graph.initializer}
-        ports = [port for port in model.graph.input if port.name not in given]
+        known = {tensor.name for tensor in model.graph.initializer} - self.builder.defaults
+        ports = [port for port in model.graph.input if port.name not in known]
+        ports.sort(key=lambda port: port.name in self.builder.defaults)
         self.inputs = {port.name: _port(port, source) for port in ports}
         self.outputs = {port.name: _port(port, source) for port in model.graph.output}
-        self.optional = frozenset(port.name for port in ports if port.type.WhichOneof("value") == "optional_type")
+        missing = {port.name for port in ports if port.type.WhichOneof("value") == "optional_type"}
+        self.optional = frozenset(missing | self.builder.defaults)
         self.layers = self._layers()
 
     def run(self, values: dict[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Run]]:

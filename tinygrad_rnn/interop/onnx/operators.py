@@ -138,7 +138,8 @@ def operator(
     since : int
         The version at which it began to mean this.
     refuses : callable, optional
-        Of the attributes, as keywords, and the number of ``outputs``: why they are not supported, or ``""``.
+        Of the attributes, as keywords, the number of ``outputs``, and the operands that are known while loading,
+        ``given`` by their names: why they are not supported, or ``""``.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -45,8 +45,15 @@ def _instance_normalization(x: Value, scale: Value, bias: Value, *, epsilon: flo
     return p.add(p.multiply(normal, p.reshape(scale, shape)), p.reshape(bias, shape))
 
 
-@operator("Dropout")
+def _at_random(*, given: Any, **_: Any) -> str:
+    ratio, training = given.get("ratio"), given.get("training_mode")
+    if training is None or not training.any() or (ratio is not None and not ratio.any()):
+        return ""
+    return "drops at random, as in training; export the model in evaluation mode"
+
+
+@operator("Dropout", refuses=_at_random)
 def _dropout(x: Value, ratio: Value = None, training_mode: Value = None, *, at: Place) -> Any:
-    if training_mode is not None and plain(training_mode).any():
+    if training_mode is not None and plain(training_mode).any() and (ratio is None or plain(ratio).any()):
         raise ValueError("drops at random, as in training; export the model in evaluation mode")
     return Results([x, np.ones(x.shape, bool)][: len(at.outputs)])

@@ -63,7 +63,7 @@ class Weights(NamedTuple):
 
 
 def _refuses(kind: str) -> Any:
-    def why(outputs: int, **options: Any) -> str:
+    def why(outputs: int, given: Any, **options: Any) -> str:
         count = len(DEFAULTS[kind]) * (2 if options.get("direction") == "bidirectional" else 1)
         names = options.get("activations")
         if options.get("direction") not in ("forward", "reverse", "bidirectional"):
