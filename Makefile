@@ -6,7 +6,7 @@ WORKERS ?= 2
 # A font list of the environment's own: one in the home folder may come from an environment that is gone.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: demo test test-all mutants coverage claims docs bench lint clean
+.PHONY: demo test test-all mutants fuzz coverage claims docs bench lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py --out pictures
@@ -25,6 +25,10 @@ coverage: $(VENV)/.test
 
 mutants: $(VENV)/.test
 	$(BIN)/python tests/mutants.py --workers $(WORKERS)
+
+# Damaged files of every format; continuous integration reads some hundred.
+fuzz: $(VENV)/.test
+	$(BIN)/python -W ignore -m tests.fuzz_files --number 20000
 
 claims: $(VENV)/.test
 	$(BIN)/python examples/claims --quick --out pictures/claims

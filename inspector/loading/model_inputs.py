@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ _TIME = re.compile(r"t|l|T of .*|.*(seq|len|time|step|frame|window).*", re.IGNOR
 
 
 LENGTH, BATCH = 50, 1
-_MOST_TRIES = 16
+_MOST_TRIES, _MOST_RANDOM = 16, 1 << 27
 
 
 class Sizes(NamedTuple):
@@ -149,6 +150,8 @@ def _random(
     model: Imported, name: str, port: Port, shape: tuple[int, ...], length: int, rng: np.random.Generator
 ) -> tuple[Array, str]:
     """Numbers for an input, and what they are."""
+    if math.prod(shape) > _MOST_RANDOM:
+        raise LoadError(f"{printable(model.name)}: input {printable(name)} has {math.prod(shape):,} numbers; give it")
     if port.dtype.kind == "b":
         return np.ones(shape, bool), "all true"
     if port.dtype.kind not in "iu":

@@ -177,8 +177,8 @@ def _index(text: str) -> tuple[Any, ...]:
 def _time_axis(model: Imported, call: Call, name: str) -> int | None:
     """The axis of an output along which time goes, if any."""
     shape, port = call[name].shape, model.outputs[name].shape
-    lengths = {len(run) for run in call.runs.values()}
-    axes = [k for k in range(len(shape) - 1) if shape[k] in lengths]
+    lengths = {len(run) for run in call.runs.values()} - {1}
+    axes = [k for k in range(max(len(shape) - 1, 1)) if shape[k : k + 1] and shape[k] in lengths]
     free = [k for k in axes if k < len(port) and isinstance(port[k], str) and port[k] != "batch"]
     return next(iter(free or axes), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -17,6 +18,7 @@ from numpy.lib import format as npy
 
 from .. import files
 from .file_format import format_of
+from .refusal import printable
 from .torch_import import import_torch
 
 Array = npt.NDArray[Any]
@@ -29,7 +31,7 @@ _FREE, _EXPANSION = 1 << 28, 100
 
 _DAMAGED = (
     ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, TypeError,
-    SyntaxError, UnicodeError, KeyError, OverflowError, RecursionError,
+    SyntaxError, tokenize.TokenError, UnicodeError, KeyError, OverflowError, RecursionError, MemoryError,
 )  # fmt: skip
 """What the readers of zip and NumPy make of a damaged file."""
 
@@ -83,10 +85,10 @@ def load_safetensors(path: str | Path) -> tuple[dict[str, Array], dict[str, str]
                     if arrays[name].dtype.kind == "V":  # which another library may have taught NumPy
                         raise TypeError(f"NumPy has no type {arrays[name].dtype}")
                 except (TypeError, ValueError, AttributeError) as error:  # a type that NumPy has not, such as float8
-                    raise ValueError(f"{path}: {name} cannot be read: {error}") from None
+                    raise ValueError(f"{path}: {printable(name)} cannot be read: {printable(str(error))}") from None
             return arrays, dict(file.metadata() or {})
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged, or no safetensors file: {error}") from None
+        raise ValueError(f"{path} is damaged, or no safetensors file: {printable(str(error))}") from None
 
 
 def _of_bfloat16(data: Any, shape: list[int], dtype: str) -> Array:
@@ -117,7 +119,7 @@ def load_npz(path: str | Path) -> dict[str, Array]:
                     arrays[part.filename.removesuffix(".npy")] = _read_npy(file, part.file_size)
             return arrays
     except _DAMAGED as error:
-        raise ValueError(f"{path} is damaged, or no .npz file of arrays of numbers: {error}") from None
+        raise ValueError(f"{path} is damaged, or no .npz file of arrays of numbers: {printable(str(error))}") from None
 
 
 def load_npy(path: str | Path) -> Array:
@@ -135,7 +137,7 @@ def load_npy(path: str | Path) -> Array:
         with Path(path).open("rb") as file:
             return _read_npy(file, Path(path).stat().st_size)
     except _DAMAGED as error:
-        raise ValueError(f"{path} is damaged, or no .npy file of numbers: {error}") from None
+        raise ValueError(f"{path} is damaged, or no .npy file of numbers: {printable(str(error))}") from None
 
 
 def _read_npy(file: Any, size: int) -> Array:
@@ -179,7 +181,7 @@ def load_pt(path: str | Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever PyTorch's reader makes of a damaged stream
-        raise ValueError(f"{path} {_why_not(str(error))}") from None
+        raise ValueError(f"{path} {printable(_why_not(str(error)))}") from None
 
 
 def _why_not(message: str) -> str:

@@ -19,6 +19,7 @@ from ..autodiff.tensor import Tensor
 from ..plurals import counted
 from ..recurrent.cell import Cell
 from ..recurrent.stacks import Bidirectional, Layer, Stacked
+from .refusal import printable
 from .tensor_files import load_tensors
 
 Array = npt.NDArray[Any]
@@ -207,13 +208,15 @@ def groups_of(source: Any) -> dict[str, Group]:
     """
     if isinstance(source, (str, os.PathLike)):
         source, what = load_tensors(Path(source)), str(source)
+        if not isinstance(source, (Mapping, list, tuple)):
+            raise ValueError(f"{what} holds one {type(source).__name__}, not tensors by their names")
     else:
         what = f"this {type(source).__name__}"
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.nn.Module):
         found = dict(_in_module(source))
         there = [name for name, _ in source.named_parameters()]
-    elif isinstance(source, Mapping):
+    elif isinstance(source, (Mapping, list, tuple)):
         there = list(tensors := tensors_of(source))
         found = _in_mapping(tensors)
     else:
@@ -299,11 +302,6 @@ def _place(prefix: str) -> str:
 def _near(names: Sequence[str], others: Any) -> list[str]:
     found = {name: get_close_matches(name, list(others), n=1) for name in names}
     return [f"; nearest to {printable(name)} is {printable(near[0])}" for name, near in found.items() if near]
-
-
-def printable(name: str) -> str:
-    """A name out of a file for a message: what would steer a terminal, spelled out."""
-    return name if name.isprintable() else repr(name)[1:-1]
 
 
 def as_array(value: Any) -> Array:

@@ -262,8 +262,12 @@ class Builder:
         if operator is None or schema.deprecated:
             raise UnsupportedError(f"{label}: the operator has no counterpart here")
         attributes = self._attributes(proto, schema, known, depth, label)
-        if not schema.min_input <= len(proto.input) <= schema.max_input or len(proto.output) > schema.max_output:
-            raise ValueError(f"{label}: takes {schema.min_input} to {schema.max_input} inputs, got {len(proto.input)}")
+        for what, given, least, most in (
+            ("inputs", len(proto.input), schema.min_input, schema.max_input),
+            ("outputs", len(proto.output), schema.min_output, schema.max_output),
+        ):
+            if not least <= given <= most:
+                raise ValueError(f"{label}: has {least} to {most} {what}, not {given}")
         if not operator.variadic and (more := [v for v in proto.input[len(operator.operands) :] if v]):
             raise UnsupportedError(f"{label}: its input {printable(more[0])} has no counterpart here")
         inputs = tuple(known[value] if value else "" for value in proto.input)
