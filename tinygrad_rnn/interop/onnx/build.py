@@ -263,11 +263,11 @@ class Builder:
             raise UnsupportedError(f"{label}: the operator has no counterpart here")
         attributes = self._attributes(proto, schema, known, depth, label)
         for what, given, least, most in (
-            ("inputs", len(proto.input), schema.min_input, schema.max_input),
-            ("outputs", len(proto.output), schema.min_output, schema.max_output),
+            ("takes", proto.input, schema.min_input, schema.max_input),
+            ("gives", proto.output, schema.min_output, schema.max_output),
         ):
-            if not least <= given <= most:
-                raise ValueError(f"{label}: has {least} to {most} {what}, not {given}")
+            if not least <= len(given) <= most:
+                raise ValueError(f"{label}: {what} {least} to {most} values, got {len(given)}")
         if not operator.variadic and (more := [v for v in proto.input[len(operator.operands) :] if v]):
             raise UnsupportedError(f"{label}: its input {printable(more[0])} has no counterpart here")
         inputs = tuple(known[value] if value else "" for value in proto.input)
