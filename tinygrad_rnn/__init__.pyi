@@ -46,6 +46,7 @@ from .compiler import compile as compile
 from .interop.jax_function import to_jax as to_jax
 from .interop.keras.program import load_keras as load_keras
 from .interop.onnx.load import load_onnx as load_onnx
+from .interop.onnx_out.save import save_onnx as save_onnx
 from .interop.refusal import UnsupportedError as UnsupportedError
 from .interop.tensor_files import load_safetensors as load_safetensors
 from .interop.tensor_files import save_safetensors as save_safetensors

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["import_onnx"]
+__all__ = ["PRODUCER", "import_onnx"]
+
+PRODUCER = "tinygrad_rnn"
+"""Who made a file, if we did: its weights are initialisers, and its nodes of constants are none."""
 
 
 def import_onnx(who: str) -> Any:

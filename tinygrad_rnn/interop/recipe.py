@@ -44,8 +44,8 @@ class Entry:
         The name of a state or parameter, the numbers of a constant, the operation.
     operands : tuple of int or Literal
         Places of earlier entries, and numbers.
-    shape : tuple of int or None
-        Of the value; None, once two batches have been merged, for what grows with the batch.
+    shape : tuple of int, OfBatch or None
+        Of the value; once two batches have been merged, what grows with the batch, and None where it does so in steps.
     dtype : dtype
     attributes : mapping
         Of an operation.
@@ -54,18 +54,19 @@ class Entry:
     kind: str
     what: Any
     operands: tuple[Any, ...]
-    shape: tuple[int | None, ...]
+    shape: tuple[int | OfBatch | None, ...]
     dtype: Any
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Recipe:
-    """Entries, every operand before its use, and the places of what comes out."""
+    """Entries, every operand before its use, the places of what comes out, and the names that the step gives."""
 
     entries: list[Entry] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     tensors: dict[int, int] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> int:
         """Its place."""
@@ -91,10 +92,10 @@ def merge(who: str, recipes: Sequence[Recipe], batches: Sequence[int]) -> Recipe
         what = merged.constant(a.what, b.what) if a.kind == "constant" else a.what
         pairs = zip(a.operands, b.operands, strict=True)
         operands = tuple(p if isinstance(p, int) else Literal(merged.part(p.value, q.value)) for p, q in pairs)
-        shape = tuple(p if p == q else None for p, q in zip(a.shape, b.shape, strict=True))
+        shape = tuple(merged.size(p, q) for p, q in zip(a.shape, b.shape, strict=True))
         attributes = merged.part(dict(a.attributes), dict(b.attributes))
         entries.append(Entry(a.kind, what, operands, shape, a.dtype, attributes))
-    return Recipe(entries, one.outputs)
+    return Recipe(entries, one.outputs, names=one.names)
 
 
 def _shape_of(entry: Entry) -> Any:
@@ -136,6 +137,13 @@ class _Merging:
         if isinstance(a, (bool, np.bool_)) or not isinstance(a, (int, float, np.number)):
             raise self._refuse()
         return self._number(a, b)
+
+    def size(self, a: Any, b: Any) -> int | OfBatch | None:
+        """What two sizes have in common; None where one is, say, half of the batch."""
+        try:
+            return a if a == b else self._number(a, b)
+        except UnsupportedError:
+            return None
 
     def _number(self, a: Any, b: Any) -> OfBatch:
         one, two = self.batches

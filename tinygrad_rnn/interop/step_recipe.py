@@ -169,8 +169,9 @@ def recipe_of_step(library: Library, cell: Cell, names: Mapping[int, str], batch
     x = builder.input(("x", ""), Type((batch, cell.input_size), cell.dtype))
     leaves = zip(cell.state_names, cell.initial_state(batch), strict=True)
     old = cell.State(*[builder.input(("state", name), Type(leaf.shape, leaf.dtype)) for name, leaf in leaves])
+    given_names: dict[tuple[str, int], Any] = {}
     try:
-        with using(names={}, anomaly=False, recording=True), timestep(0):
+        with using(names=given_names, anomaly=False, recording=True), timestep(0):
             new = cell(x, old)
         outputs: dict[Key, Any] = {("state", name): v for name, v in zip(cell.state_names, new, strict=True)}
         program = builder.program(outputs)
@@ -185,11 +186,16 @@ def recipe_of_step(library: Library, cell: Cell, names: Mapping[int, str], batch
         at[value] = _tensor(library, recipe, cell, names, tensor)
     for value, array in program.constants.items():
         at[value] = recipe.add(Entry("constant", array, (), array.shape, array.dtype))
+    made = {step.target for step in program.body}
     for step in program.body:
         operands = tuple(o if isinstance(o, Literal) else at[o] for o in step.operands)
         kind = program.types[step.target]
         at[step.target] = recipe.add(Entry("op", step.op, operands, *kind, dict(step.attributes)))
     recipe.outputs = [at[value] for value in program.outputs.values()]
+    gates = [(name, value) for (name, _), value in given_names.items() if name not in cell.state_names]
+    called = [(value.index, name) for name, value in gates if isinstance(value, Symbol)]
+    called += [(value, str(name)) for (_, name), value in reversed(list(program.outputs.items()))]
+    recipe.names = {at[value]: name for value, name in called if value in made}
     return recipe
 
 
@@ -206,7 +212,7 @@ def recipe_of_start(library: Library, cell: Cell, names: Mapping[int, str], batc
 
 def _tensor(library: Library, recipe: Recipe, cell: Cell, names: Mapping[int, str], tensor: Tensor) -> int:
     """A Tensor from outside a step: a parameter, a constant, or what was computed from such."""
-    for node in ancestors([tensor]):
+    for node in ancestors([tensor], names):
         if node.id in recipe.tensors:
             continue
         kind = node.shape, node.dtype

@@ -1,7 +1,7 @@
 """Every primitive in PyTorch's own operations: a function, by the primitive's name, of its operands and attributes.
 
 They are called while a graph is written, with proxies that record what is done to them. A proxy has the `extent` of
-its value: the shape, with None for sizes that grow with the batch.
+its value: the shape, with something else than a number for sizes that grow with the batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _axes(x: Any, axis: Any) -> list[int]:
 
 
 def _size(x: Any, axis: int) -> Any:
-    return x.size(axis) if x.extent[axis] is None else x.extent[axis]
+    return x.extent[axis] if isinstance(x.extent[axis], int) else x.size(axis)
 
 
 def _record(x: Any, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -144,9 +144,9 @@ def _width(part: Any) -> int:
     return len(part.extent) if getattr(part, "is_mask", False) is True else 1
 
 
-def _turn(part: slice, size: int | None) -> slice:
+def _turn(part: slice, size: Any) -> slice:
     """A slice that goes backwards as one of the flipped axis."""
-    if size is None:  # the batch
+    if not isinstance(size, int):  # the batch
         if part.start is None and part.stop is None:
             return slice(None, None, -part.step)
         raise NotImplementedError

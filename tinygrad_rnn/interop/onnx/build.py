@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..onnx_import import import_onnx
+from ..onnx_import import PRODUCER, import_onnx
 from ..refusal import UnsupportedError
 from ..weights import printable
 from . import ops  # noqa: F401 - which fills the table
@@ -51,11 +51,13 @@ class Builder:
         self.frame = Frame(self.opset)
         self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self.inlined = 0
+        self.is_ours = model.producer_name == PRODUCER
         self.defaults = _defaults(model)
+        self.starts = {port.name for port in model.graph.input if port.name in self.defaults and _is_open(port.type)}
         self.fixed: set[str] = set()
         self.shapes = _shapes(model, self.defaults)
         self.graph = self._graph(model.graph, {}, 0)
-        self.fixed.update(self.parameters, self.constants)
+        self.fixed.update((self.parameters.keys() | self.constants.keys()) - self.starts)
         self._fix(self.graph)
 
     def _opset(self, proto: Any, default: int | None = None) -> int:
@@ -98,7 +100,7 @@ class Builder:
         initial = {}
         for tensor in proto.initializer:
             initial[tensor.name] = self.source.array(tensor, printable(tensor.name) or "an initialiser")
-            self._know(define(tensor.name), initial[tensor.name])
+            self._know(define(tensor.name), initial[tensor.name], not depth and tensor.name in self.starts)
         inputs = tuple(
             known[port.name] if port.name in initial else define(port.name)
             for port in proto.input
@@ -145,8 +147,8 @@ class Builder:
         same = inner.unchanged(first, result, count)
         return [inner.inputs[first + k] for k in same if node.inputs[first + k] in self.fixed]
 
-    def _know(self, name: str, value: Any) -> None:
-        (self.parameters if value.dtype.kind == "f" else self.constants)[name] = value
+    def _know(self, name: str, value: Any, is_start: bool) -> None:
+        (self.parameters if value.dtype.kind == "f" and not is_start else self.constants)[name] = value
 
     def _folded(self, nodes: list[Node]) -> list[Node]:
         """Those that have to run in a call: what depends on constants alone, such as shapes, is computed here."""
@@ -208,7 +210,7 @@ class Builder:
         if node.kind != "Constant":
             return [node]
         (value,) = apply(node, {}, self.source.name, Runs())
-        learned = value.dtype.kind == "f" and value.size > 1  # some exporters keep weights so
+        learned = value.dtype.kind == "f" and value.size > 1 and not self.is_ours  # some exporters keep weights so
         (self.parameters if learned else self.constants)[node.outputs[0]] = value
         return []
 
@@ -353,6 +355,11 @@ def _defaults(model: Any) -> set[str]:
     if model.ir_version < 4:
         return set()
     return {tensor.name for tensor in model.graph.initializer} & {port.name for port in model.graph.input}
+
+
+def _is_open(kind: Any) -> bool:
+    """Whether a type has an axis of any length, which no weight has."""
+    return any(axis.WhichOneof("value") != "dim_value" for axis in kind.tensor_type.shape.dim)
 
 
 def _shapes(model: Any, defaults: set[str]) -> dict[str, tuple[int, ...]]:

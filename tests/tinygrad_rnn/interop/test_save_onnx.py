@@ -1,0 +1,169 @@
+"""Cells as ONNX files: checked, run by onnxruntime to the same numbers, for other lengths and batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.recurrent.states import leaves_of
+
+from .taken_out import OPTIONS, Edges, H, N, Nested, network
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install onnx")
+runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install onnxruntime")
+
+OPERATORS = {"rnn": "RNN", "irnn": "RNN", "lstm": "LSTM", "peephole": "LSTM", "cifg": "LSTM", "np": "LSTM"}
+OPERATORS |= {"gru": "GRU", "gru_before": "GRU"}
+CLOSE = {"float32": 1e-5, "float64": 1e-10}
+
+
+def session(path: Path) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    return runtime.InferenceSession(str(path), options)
+
+
+def kinds(path: Path) -> list[str]:
+    """The recurrent nodes of a file."""
+    return [node.op_type for node in onnx.load(path).graph.node if node.op_type in ("RNN", "LSTM", "GRU", "Scan")]
+
+
+def check(network: Any, path: Path, *, starts: bool = False, run: Any = None, **options: Any) -> None:
+    """The file gives what `network` does, for lengths and batches that were not traced."""
+    tg.save_onnx(run or network, path, **options)
+    model, rng = session(path), np.random.default_rng(0)
+    dtype = np.dtype(options.get("dtype") or network.dtype)
+    names = [port.name for port in model.get_outputs()]
+    for steps, batch in ((4, 2), (7, 3)):
+        x = rng.normal(size=(options.get("steps", steps), batch, network.input_size)).astype(dtype)
+        feeds, state = {"x": x}, None
+        if starts:
+            state = network.initial_state(batch)
+            assert isinstance(network, tg.Cell)
+            values = [np.asarray(getattr(v, "data", v)) + rng.normal(size=v.shape).astype(dtype) for v in state]
+            state = network.State(*values)
+            feeds |= {f"{n}_init": v.astype(dtype) for n, v in zip(network.state_names, values, strict=True)}
+        with np.errstate(all="ignore"), tg.no_grad():
+            ours = tg.unroll(network, x, state, reverse=bool(run and run.reverse))
+        wanted = [ours.stacked, *leaves_of((ours.final_state,))]
+        found = model.run(None, feeds)
+        assert names[0] == "outputs" and all(name.endswith("_final") for name in names[1:])
+        for name, own, their in zip(names, wanted, found, strict=True):
+            assert (their.shape, their.dtype) == (own.shape, dtype)
+            np.testing.assert_allclose(their, own.data, rtol=0.0, atol=CLOSE[dtype.name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", tg.cells.names())
+def test_every_cell(name: str, tmp_path: Path) -> None:
+    cell, path = tg.cells.get(name)(N, H, seed=0), tmp_path / "cell.onnx"
+    check(cell, path, starts=name not in ("clockwork", "slstm"))
+    assert kinds(path) == ["Scan"]
+    check(cell, path, starts=name not in ("clockwork", "slstm"), dtype=np.float32)
+    assert kinds(path) == [OPERATORS.get(name, "Scan")]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_options(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    check(tg.cells.get(name)(N, H, seed=0, **options), tmp_path / "cell.onnx", dtype="float32")
+
+
+def test_stacks_directions_and_cells_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    check(network(), path)
+    assert kinds(path) == ["Scan"] * 3
+    check(network(), path, dtype=np.float32)
+    assert kinds(path) == ["LSTM", "GRU", "LSTM"]
+    pair = tg.Bidirectional(tg.cells.CIFGCell(N, 2, seed=0), tg.cells.CIFGCell(N, 2, seed=1))
+    check(tg.Stacked(pair, tg.Bidirectional(*[tg.cells.GRUCell(4, 3, seed=k) for k in (2, 3)])), path, dtype="float32")
+    assert kinds(path) == ["LSTM", "GRU"]  # both directions in one node
+    check(Nested(), path)
+    check(Nested(), path, dtype=np.float32)
+    check(Edges(), path)
+    check(tg.Stacked(tg.compile(tg.cells.GRUCell(N, H, seed=0), backend="numpy")), path)
+
+
+def test_plain_nodes_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    for one in (network(), tg.cells.GRUCell(N, H, seed=0), Nested()):
+        check(one, path, steps=3)
+        assert not kinds(path)
+    check(tg.cells.LSTMCell(N, H, seed=0), path, steps=1, dtype=np.float32)
+
+
+def test_runs_keep_their_start_and_their_direction(tmp_path: Path) -> None:
+    path, cell = tmp_path / "a.onnx", tg.cells.LSTMCell(N, H, seed=0)
+    x = np.random.default_rng(0).normal(size=(4, 2, N))
+    for dtype in (np.float32, np.float64):
+        run = tg.unroll(cell, x, (np.full((2, H), 0.5), np.full((2, H), -0.25)), reverse=True)
+        tg.save_onnx(run, path, dtype=dtype)
+        found = session(path).run(None, {"x": x.astype(dtype)})
+        np.testing.assert_allclose(found[0], run.stacked.data, atol=CLOSE[np.dtype(dtype).name])
+        np.testing.assert_allclose(found[2], run.final_state.c.data, atol=CLOSE[np.dtype(dtype).name])
+        other = session(path).run(None, {"x": x[:, [0, 1, 0]].astype(dtype)})  # it began alike in every sequence
+        np.testing.assert_allclose(other[0][:, :2], found[0], atol=1e-6)
+    with pytest.raises(tg.UnsupportedError, match="count for no sequence"):
+        tg.save_onnx(tg.unroll(cell, x, lengths=[4, 2]), tmp_path / "b.onnx")
+    assert not (tmp_path / "b.onnx").exists()
+
+
+def test_the_same_bytes_and_names_that_can_be_read(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    for path in (first, second):
+        assert tg.save_onnx(tg.cells.LSTMCell(N, H, seed=0), path) == path
+    assert first.read_bytes() == second.read_bytes()
+    model = onnx.load(first)
+    assert (model.ir_version, model.opset_import[0].version, model.producer_name) == (8, 18, "tinygrad_rnn")
+    shapes = {
+        port.name: [axis.dim_param or axis.dim_value for axis in port.type.tensor_type.shape.dim]
+        for port in [*model.graph.input, *model.graph.output]
+    }
+    states = {f"{name}_{end}": ["batch", H] for name in "hc" for end in ("init", "final")}
+    assert shapes == {"x": ["T", "batch", N], "outputs": ["T", "batch", H], **states}
+    names = {tensor.name for tensor in model.graph.initializer}
+    assert names == {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "h_init", "c_init"}
+    (scan,) = [node for node in model.graph.node if node.op_type == "Scan"]
+    body = scan.attribute[0].g
+    assert [port.name for port in body.input] == ["h", "c", "x_t"]
+    assert {"i", "f", "g", "o", "c", "h"} <= {node.name for node in body.node}
+    assert not {"Transpose"} & {node.op_type for node in body.node}  # of the weights: once, around the loop
+    described = {value.name for graph in (model.graph, body) for value in [*graph.value_info, *graph.output]}
+    made = {name for graph in (model.graph, body) for node in graph.node for name in node.output}
+    assert made <= described
+
+
+def test_what_cannot_go_is_refused_by_name(tmp_path: Path) -> None:
+    class Looks(tg.cells.RNNCell):
+        def step(self, x: Any, state: Any) -> Any:
+            return super().step(x, state) if float(x.sum()) > 0 else (state.h,)
+
+    class Draws(tg.cells.RNNCell):
+        def step(self, x: Any, state: Any) -> Any:
+            return (super().step(x, state)[0] * np.random.default_rng().random(),)
+
+    class Gelu(tg.cells.RNNCell):
+        def step(self, x: Any, state: Any) -> Any:
+            return (tg.erf(super().step(x, state)[0]),)
+
+    path = tmp_path / "a.onnx"
+    for cell, message in (
+        (Looks(N, H), "save_onnx: Looks"),
+        (Draws(N, H), "Draws.*depends on the batch size, or on the call"),
+        (Gelu(N, H), "Gelu: erf: onnxruntime has no Erf of float64; give dtype=np.float32"),
+        (tg.compile([tg.cells.RNNCell(N, H)], backend="numpy"), "one of its members"),
+        (tg.cells.RNNCell(N, H, dtype=np.float16), "is in float16"),
+    ):
+        with pytest.raises(tg.UnsupportedError, match=message):
+            tg.save_onnx(cell, path)
+    with pytest.raises(TypeError, match="got int"):
+        tg.save_onnx(3, path)
+    for options in ({"steps": 0}, {"dtype": np.int32}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            tg.save_onnx(tg.cells.RNNCell(N, H), path, **options)  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError):
+        tg.save_onnx(tg.cells.RNNCell(N, H), tmp_path / "nowhere" / "a.onnx")
+    assert not path.exists()
+    check(Gelu(N, H, seed=0), path, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Ways out to ONNX: cells, runs and opened models as files."""
