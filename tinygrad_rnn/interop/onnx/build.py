@@ -318,7 +318,7 @@ class Builder:
         for name, about in schema.attributes.items():
             if about.required and name not in found:
                 raise ValueError(f"{label}: attribute {name} is missing")
-        for name in ("to", "dtype"):
+        for name in ("to", "dtype", "output_dtype"):
             if isinstance(found.get(name), int) and found[name]:
                 if found[name] == self.onnx.TensorProto.BFLOAT16:  # its values are kept in float32, unrounded
                     raise UnsupportedError(f"{label}: rounds to bfloat16, which has no counterpart here")

@@ -1,3 +1,16 @@
 """The operators of ONNX, by kind; importing this fills the table."""
 
-from . import control, convolution, elementwise, linear, normalise, recurrent, reduce, scatter, sequences, shape  # noqa: F401
+from . import (  # noqa: F401
+    control,
+    convolution,
+    elementwise,
+    linear,
+    normalise,
+    quantise,
+    recurrent,
+    reduce,
+    resize,
+    scatter,
+    sequences,
+    shape,
+)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....autodiff import functions
+from ....autodiff import elementary, functions
 from ....autodiff import primitives as p
 from ....autodiff.primitive import Value
 from ...convolution import convolution, patches
@@ -180,6 +180,35 @@ def _average_pool(
         ones = np.ones((1, 1, *x.shape[2:]), x.dtype)
         border, _ = _windows(ones, kernel_shape, auto_pad, ceil_mode, dilations, pads, strides, 0.0)
     return p.divide(p.sum(windows, axis=2), np.sum(border, axis=2))
+
+
+@operator("LpPool")
+def _lp_pool(
+    x: Value,
+    *,
+    auto_pad: str,
+    ceil_mode: int = 0,
+    dilations: Any = None,
+    kernel_shape: Any,
+    p: int,
+    pads: Any = None,
+    strides: Any = None,
+) -> Value:
+    windows, _ = _windows(x, kernel_shape, auto_pad, ceil_mode, dilations, pads, strides, 0.0)
+    return _length(windows, (2,), p, False)
+
+
+@operator("GlobalLpPool")
+def _global_lp_pool(x: Value, *, p: int) -> Value:
+    return _length(x, tuple(range(2, len(x.shape))), p, True)
+
+
+def _length(x: Value, axes: tuple[int, ...], order: int, keepdims: bool) -> Value:
+    if order == 1:
+        return p.sum(p.abs(x), axis=axes, keepdims=keepdims)
+    if order == 2:
+        return elementary.root(p.sum(p.square(x), axis=axes, keepdims=keepdims))
+    return p.power(p.sum(p.power(p.abs(x), float(order)), axis=axes, keepdims=keepdims), 1.0 / order)
 
 
 @operator("GlobalAveragePool")

@@ -12,7 +12,7 @@ import numpy as np
 from ....autodiff import discrete, elementary
 from ....autodiff import primitives as p
 from ....autodiff.primitive import Value
-from ..operators import bounded, operator
+from ..operators import bounded, operator, plain
 
 _UNARY: dict[str, Callable[..., Any]] = {
     "Abs": p.abs,
@@ -173,6 +173,33 @@ def _isinf(x: Value, *, detect_negative: int, detect_positive: int) -> Value:
     if not detect_negative:
         infinite = p.logical_and(infinite, p.greater(x, 0))
     return infinite if detect_positive else p.logical_and(infinite, p.less(x, 0))
+
+
+_BITWISE: dict[str, Callable[..., Any]] = {
+    "BitwiseAnd": np.bitwise_and,
+    "BitwiseNot": np.invert,
+    "BitwiseOr": np.bitwise_or,
+    "BitwiseXor": np.bitwise_xor,
+}
+
+
+def _bitwise(function: Callable[..., Any]) -> Callable[..., Value]:
+    def run(*operands: Value) -> Value:
+        _fit(*operands)
+        return np.asarray(function(*map(plain, operands)))
+
+    return run
+
+
+for _name, _function in _BITWISE.items():
+    operator(_name)(_bitwise(_function))
+
+
+@operator("BitShift")
+def _bit_shift(x: Value, y: Value, *, direction: str) -> Value:
+    _fit(x, y)
+    shift = np.left_shift if direction == "LEFT" else np.right_shift
+    return np.asarray(shift(plain(x), plain(y)))
 
 
 # ---------------------------------------------------------------------------------- nonlinearities

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ....autodiff import functions
+from ....autodiff import elementary, functions
 from ....autodiff import primitives as p
+from ....autodiff.arrangement import moveaxis
 from ....autodiff.primitive import Value
-from ..operators import Place, Results, operator, plain
+from ..operators import Place, Results, bounded, operator, plain
 
 
 def _normal(x: Value, axes: tuple[int, ...], epsilon: float) -> tuple[Value, Value, Value]:
@@ -43,6 +44,51 @@ def _instance_normalization(x: Value, scale: Value, bias: Value, *, epsilon: flo
     normal, _, _ = _normal(x, tuple(range(2, len(x.shape))), epsilon)
     shape = (1, -1, *(1,) * (len(x.shape) - 2))
     return p.add(p.multiply(normal, p.reshape(scale, shape)), p.reshape(bias, shape))
+
+
+@operator("GroupNormalization")
+def _group_normalization(x: Value, scale: Value, bias: Value, *, epsilon: float, num_groups: int, at: Place) -> Value:
+    if num_groups < 1 or len(x.shape) < 2 or x.shape[1] % num_groups:
+        raise ValueError(f"{num_groups} groups do not fit shape {x.shape}")
+    grouped = p.reshape(x, (x.shape[0], num_groups, -1))
+    normal, _, _ = _normal(grouped, (2,), epsilon)
+    if at.version < 21:  # a scale and a bias for each group
+        normal = p.add(p.multiply(normal, p.reshape(scale, (1, -1, 1))), p.reshape(bias, (1, -1, 1)))
+        return p.reshape(normal, x.shape)
+    shape = (1, -1, *(1,) * (len(x.shape) - 2))
+    return p.add(p.multiply(p.reshape(normal, x.shape), p.reshape(scale, shape)), p.reshape(bias, shape))
+
+
+@operator("RMSNormalization")
+def _rms_normalization(x: Value, scale: Value, *, axis: int, epsilon: float) -> Value:
+    first = functions.normal_axis("RMSNormalization", axis, len(x.shape))
+    square = functions.mean(p.square(x), tuple(range(first, len(x.shape))), True)
+    return p.multiply(p.divide(x, p.sqrt(p.add(square, epsilon))), scale)
+
+
+@operator("LpNormalization")
+def _lp_normalization(x: Value, *, axis: int, p: int) -> Value:
+    return _over_length(x, axis, p)
+
+
+def _over_length(x: Value, axis: int, order: int) -> Value:
+    if order == 1:
+        length = p.sum(p.abs(x), axis=axis, keepdims=True)
+    else:
+        length = elementary.root(p.sum(p.square(x), axis=axis, keepdims=True))
+    return p.divide(x, p.where(p.equal(length, 0), 1.0, length))
+
+
+@operator("LRN")
+def _lrn(x: Value, *, alpha: float, beta: float, bias: float, size: int) -> Value:
+    """Over channels that stand near."""
+    channels = np.arange(*bounded([x.shape[1]]))
+    bounded((channels.size, channels.size))
+    ahead = channels[:, None] - channels
+    near = ((ahead <= (size - 1) // 2) & (ahead >= -(size // 2))).astype(x.dtype)
+    last = len(x.shape) - 1
+    total = moveaxis(p.matmul(moveaxis(p.square(x), 1, last), near), last, 1)
+    return p.divide(x, p.power(p.add(p.multiply(total, alpha / size), bias), beta))
 
 
 def _at_random(*, given: Any, **_: Any) -> str:

@@ -101,6 +101,19 @@ def _log_softmax_flat(x: Value, *, axis: int) -> Value:
     return _flat(x, axis, p.log_softmax)
 
 
+@operator("Hardmax", since=13)
+def _hardmax(x: Value, *, axis: int) -> Value:
+    axis = functions.normal_axis("Hardmax", axis, len(x.shape))
+    first = np.argmax(np.asarray(x if isinstance(x, np.ndarray) else x.data), axis=axis)
+    hot = np.arange(x.shape[axis]) == np.expand_dims(first, -1)
+    return np.moveaxis(hot, -1, axis).astype(x.dtype)
+
+
+@operator("Hardmax")
+def _hardmax_flat(x: Value, *, axis: int) -> Value:
+    return _flat(x, axis, lambda rows, _: _hardmax(rows, axis=1))
+
+
 @operator("CumSum")
 def _cumsum(x: Value, axis: Value, *, exclusive: int, reverse: int) -> Value:
     (along,) = integers(axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,23 +38,38 @@ def _gather_nd(x: Value, indices: Value, *, batch_dims: int = 0) -> Value:
     return p.take(p.reshape(x, (math.prod(x.shape[:depth]), *rest)), cells, axis=0)
 
 
+_REDUCTIONS: dict[str, Callable[..., Any]] = {"max": p.maximum, "min": p.minimum, "mul": p.multiply}
+
+
 def _put(x: Value, cells: Any, updates: Value, reduction: str) -> Value:
     """`x` (cells, ...) with `updates` at some of them."""
-    flat = p.scatter.on((updates,), {"index": (cells,), "shape": x.shape})
     if reduction == "add":
-        return p.add(x, flat)
-    touched = np.zeros(x.shape, bool)
-    touched[cells] = True
-    if np.unique(cells).size != cells.size:
-        raise ValueError("writes twice to the same place, where the order would decide")
-    return p.where(touched, flat, x)
+        return p.add(x, p.scatter.on((updates,), {"index": (cells,), "shape": x.shape}))
+    order = np.argsort(cells, kind="stable")
+    grouped = cells[order]
+    turn = np.empty(cells.size, np.int64)  # how often a cell has been written to before
+    turn[order] = np.arange(cells.size) - np.searchsorted(grouped, grouped)
+    rounds = int(turn.max(initial=-1)) + 1
+    if rounds > (1 if reduction == "none" else 64):
+        wrong = "twice to the same place, where the order would decide" if reduction == "none" else "over 64 times"
+        raise ValueError(f"writes {wrong}")
+    for k in range(rounds):
+        chosen = np.flatnonzero(turn == k)
+        places = cells[chosen]
+        part = updates if rounds == 1 else p.take(updates, chosen, axis=0)
+        flat = p.scatter.on((part,), {"index": (places,), "shape": x.shape})
+        touched = np.zeros(x.shape, bool)
+        touched[places] = True
+        x = p.where(touched, flat if reduction == "none" else _REDUCTIONS[reduction](x, flat), x)
+    return x
 
 
-def _only_sums(*, reduction: str = "none", **_: Any) -> str:
-    return "" if reduction in ("none", "add") else f"reduction {reduction!r} has no counterpart here"
+def _unknown(*, reduction: str = "none", **_: Any) -> str:
+    known = reduction in ("none", "add", *_REDUCTIONS)
+    return "" if known else f"reduction {reduction!r} has no counterpart here"
 
 
-@operator("ScatterND", refuses=_only_sums)
+@operator("ScatterND", refuses=_unknown)
 def _scatter_nd(x: Value, indices: Value, updates: Value, *, reduction: str = "none") -> Value:
     depth = indices.shape[-1]
     rest = x.shape[depth:]
@@ -62,7 +78,7 @@ def _scatter_nd(x: Value, indices: Value, updates: Value, *, reduction: str = "n
     return p.reshape(_put(rows, cells, p.reshape(updates, (cells.size, *rest)), reduction), x.shape)
 
 
-@operator("ScatterElements", refuses=_only_sums)
+@operator("Scatter", "ScatterElements", refuses=_unknown)
 def _scatter_elements(x: Value, indices: Value, updates: Value, *, axis: int, reduction: str = "none") -> Value:
     axis = functions.normal_axis("ScatterElements", axis, len(x.shape))
     grid = np.indices(plain(indices).shape)

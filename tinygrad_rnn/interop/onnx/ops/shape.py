@@ -169,6 +169,66 @@ def _nonzero(x: Value) -> Value:
     return np.array(np.nonzero(plain(x)), np.int64).reshape(len(x.shape), -1)
 
 
+@operator("Compress")
+def _compress(x: Value, condition: Value, *, axis: int | None = None) -> Value:
+    x, axis = (p.reshape(x, (-1,)), 0) if axis is None else (x, functions.normal_axis("Compress", axis, len(x.shape)))
+    kept = np.flatnonzero(plain(condition))
+    if kept.size and kept[-1] >= x.shape[axis]:
+        raise ValueError(f"keeps element {kept[-1]} of an axis of length {x.shape[axis]}")
+    return p.take(x, kept, axis=axis)
+
+
+@operator("ReverseSequence")
+def _reverse_sequence(x: Value, sequence_lens: Value, *, batch_axis: int, time_axis: int) -> Value:
+    if {batch_axis, time_axis} != {0, 1} or len(x.shape) < 2:
+        raise ValueError(f"time and batch must be the axes 0 and 1, got {time_axis} and {batch_axis}")
+    steps, batch = x.shape[time_axis], x.shape[batch_axis]
+    lengths, t = np.asarray(integers(sequence_lens), np.int64), np.arange(steps)[:, None]
+    if lengths.shape != (batch,) or (lengths < 0).any() or (lengths > steps).any():
+        raise ValueError(f"sequence_lens must be {batch} numbers in 0..{steps}, got {lengths}")
+    places, rows = np.where(t < lengths, lengths - 1 - t, t), np.broadcast_to(np.arange(batch), (steps, batch))
+    index = (places, rows) if time_axis == 0 else (rows.T, places.T)
+    return p.getitem.on((x,), {"index": index})
+
+
+@operator("Unique")
+def _unique(x: Value, *, axis: int | None = None, sorted: int) -> Any:
+    x, axis = (p.reshape(x, (-1,)), 0) if axis is None else (x, functions.normal_axis("Unique", axis, len(x.shape)))
+    _, first, inverse, counts = np.unique(
+        plain(x), return_index=True, return_inverse=True, return_counts=True, axis=axis
+    )
+    order = np.arange(first.size) if sorted else np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    places = (first[order], rank[inverse.reshape(-1)], counts[order])
+    return Results([p.take(x, first[order], axis=axis), *(found.astype(np.int64) for found in places)])
+
+
+@operator("DepthToSpace")
+def _depth_to_space(x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
+    batch, depth, *sizes = x.shape
+    rank, rest = len(sizes), depth // max(blocksize, 1) ** len(sizes)
+    blocks = (blocksize,) * rank
+    first = mode == "DCR"
+    cut = p.reshape(x, (batch, *blocks, rest, *sizes) if first else (batch, rest, *blocks, *sizes))
+    starts = range(1, rank + 1) if first else range(2, rank + 2)
+    pairs = [axis for k, start in enumerate(starts) for axis in (2 + rank + k, start)]
+    turned = p.transpose(cut, (0, 1 + rank if first else 1, *pairs))
+    return p.reshape(turned, (batch, rest, *(n * blocksize for n in sizes)))
+
+
+@operator("SpaceToDepth")
+def _space_to_depth(x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
+    batch, depth, *sizes = x.shape
+    if blocksize < 1 or any(n % blocksize for n in sizes):
+        raise ValueError(f"axes of lengths {sizes} are not to be cut into blocks of {blocksize}")
+    rank = len(sizes)
+    cut = p.reshape(x, (batch, depth, *(m for n in sizes for m in (n // blocksize, blocksize))))
+    blocks, places = [3 + 2 * k for k in range(rank)], [2 + 2 * k for k in range(rank)]
+    turned = p.transpose(cut, (0, *blocks, 1, *places) if mode == "DCR" else (0, 1, *blocks, *places))
+    return p.reshape(turned, (batch, depth * blocksize**rank, *(n // blocksize for n in sizes)))
+
+
 # -------------------------------------------------------------------------------------- constants
 
 
