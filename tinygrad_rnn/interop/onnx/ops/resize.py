@@ -51,7 +51,7 @@ def _kernel(mode: str, distance: Array, a: float) -> Array:
     """The weight of what lies so far away."""
     d = np.abs(distance)
     if mode == "linear":
-        return np.maximum(1 - d, 0)
+        return np.asarray(np.maximum(1 - d, 0))
     inner = ((a + 2) * d - (a + 3)) * d * d + 1
     outer = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
     return np.where(d <= 1, inner, np.where(d < 2, outer, 0.0))
