@@ -27,6 +27,8 @@ def real_array(role: str, value: Any, dtype: Any = None) -> npt.NDArray[Any]:
     TypeError
         If it is complex, or made so; `role` says what it was meant for.
     """
+    if type(value) is np.ndarray and value.dtype == dtype and value.dtype.kind == "f":
+        return value.copy("K")
     array = np.array(value)
     if array.dtype.kind == "c" or (dtype is not None and np.dtype(dtype).kind == "c"):
         raise TypeError(f"{role}: {COMPLEX}")

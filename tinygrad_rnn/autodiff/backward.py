@@ -51,7 +51,7 @@ def grad(
     cotangent = seed(output, grad_output, "grad_output")
     if not create_graph:
         known = {node.id: total for node, total in pull_back(output, plain(cotangent), wanted)}
-        return tuple(_as_tensor(known.get(node.id), node) for node in wanted)
+        return tuple([_as_tensor(known.get(node.id), node) for node in wanted])
     if not isinstance(cotangent, Tensor):
         cotangent = Tensor(cotangent)
     found: dict[int, Any] = {}
@@ -64,6 +64,8 @@ def grad(
 
 
 def _as_tensor(cotangent: Any, node: Tensor) -> Tensor:
+    if type(cotangent) is np.ndarray:
+        return Tensor(np.array(cotangent))
     if cotangent is None:
         return Tensor(np.zeros(node.shape, node.dtype))
     return cotangent if isinstance(cotangent, Tensor) else Tensor(own(cotangent))
@@ -100,9 +102,12 @@ def jacobian(output: Tensor, input: Tensor) -> npt.NDArray[Any]:
 
 
 def _tensors(caller: str, output: Any, inputs: Any) -> tuple[Tensor, ...]:
-    several = isinstance(inputs, Iterable) and not isinstance(inputs, (Tensor, np.ndarray))
+    several = isinstance(inputs, (list, tuple)) or (
+        isinstance(inputs, Iterable) and not isinstance(inputs, (Tensor, np.ndarray))
+    )
     wanted = tuple(inputs) if several else (inputs,)
-    for role, value in (("output", output), *(("an input", value) for value in wanted)):
+    for value in (output, *wanted):
         if not isinstance(value, Tensor):
+            role = "output" if value is output else "an input"
             raise TypeError(f"{caller}: {role} must be a Tensor, got {type(value).__name__}")
     return wanted

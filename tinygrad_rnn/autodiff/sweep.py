@@ -36,7 +36,7 @@ def seed(output: Any, gradient: Any, name: str = "gradient") -> Any:
                 f"{name}: an output of shape {output.shape} needs one of that shape; only a single "
                 "element has an obvious one"
             )
-        return np.ones(output.shape, output.dtype)
+        return np.ones(output.shape, output.dtype) if output.ndim else np.array(1, output.dtype)
     array: Any = gather(gradient)
     if not isinstance(array, Operators):
         try:

@@ -110,7 +110,7 @@ class Tensor(Operators):
     def data(self) -> Array:
         """The value, as a read-only view; a leaf's may be assigned, which replaces it by a copy."""
         view = self._data.view()
-        view.flags.writeable = False
+        view.setflags(write=False)
         return view
 
     @data.setter
@@ -281,7 +281,7 @@ class Tensor(Operators):
                 values, requires_grad = (a._data, b._data), a.requires_grad or b.requires_grad
             else:
                 values = tuple([operand._data for operand in operands])
-                requires_grad = any(operand.requires_grad for operand in operands)
+                requires_grad = any([operand.requires_grad for operand in operands])  # noqa: C419 - for speed
         except AttributeError:  # constants among them
             operands = [o if type(o) in _OPERANDS else _own(op, o, recording) for o in operands]
             for operand in operands:
@@ -325,6 +325,20 @@ class Tensor(Operators):
         if anomaly and not is_finite(out._data):
             out.op = op
             raise anomaly_error(out, out._data, "forward")
+        return out
+
+    def inside(self, op: Primitive, attributes: dict[str, Any], scope: Scope, name: str | None) -> Tensor:
+        """A value that lies inside this one, as `op` finds it, in a scope of its own; on record if this is."""
+        out = _new(Tensor)
+        data = self._data
+        out._data = op.forward(data, **attributes)
+        out.name, out.grad, out.scope, out.id = name, None, scope, _next_id()
+        out.op, out.inputs, out.values, out.attributes, out.requires_grad = None, (), (), NONE, False
+        if self.op is None:
+            out.origin = _UNRECORDED
+        else:
+            out.op, out.inputs, out.values, out.attributes = op, (self,), (data,), attributes
+            out.requires_grad = self.requires_grad
         return out
 
 

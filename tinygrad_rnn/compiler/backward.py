@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .feeding import AllSteps, computed_once, contiguous_flat, input_places
@@ -14,7 +14,7 @@ from .places import Place, Row
 from .program import Array, Key, Name, Program, label
 from .schedule import schedule
 from .stages import Output
-from .straight import Straight
+from .straight import Straight, rows_of
 from .tape import place_on_tape, tracks_on_tape
 
 __all__ = ["DETAILS", "AdjointLoop", "Cotangents", "Seeds"]
@@ -108,16 +108,17 @@ class AdjointLoop:
         self._seeds = {value: key for key, value in adjoint.inputs.items() if key[0] == "seed"}
         self._captured = sum(role == "operand" for role, _ in forward.step.inputs)
         self._once, self._ahead = computed_once(self.schedule), AllSteps(self.schedule.ahead)
-        self._written: dict[Sequence[Key] | None, Callable[..., Cotangents]] = {}
+        self._written: dict[Sequence[int] | None, Callable[..., Cotangents]] = {}
 
-    def run(self, tape: Array, given: Given, seeds: Seeds, wanted: Sequence[Key] | None) -> Cotangents:
+    def run(self, tape: Array, given: Given, seeds: Seeds, wanted: Sequence[int] | None) -> Cotangents:
         """Go back over all timesteps; parameters as for :meth:`Recurrence.backward`."""
         wanted = None if wanted is None else tuple(wanted)
-        if wanted not in self._written:
-            self._written[wanted] = self._write(wanted)
-        return self._written[wanted](given, self.forward.layout(len(given.x)), tape, seeds)
+        run = self._written.get(wanted)
+        if run is None:
+            run = self._written[wanted] = self._write(wanted)
+        return run(given, self.forward.layout(len(given.x)), tape, seeds)
 
-    def _write(self, wanted: Sequence[Key] | None) -> Callable[..., Cotangents]:
+    def _write(self, wanted: Sequence[int] | None) -> Callable[..., Cotangents]:
         """A run without the gradients that nobody wants, written out."""
         text = Straight("given, layout, tape, seeds")
         text.line("x, states, operands, mask, cut, before = given")
@@ -136,7 +137,10 @@ class AdjointLoop:
         carried, results = self._results(text, buffers)
         self.loop.write(text, buffers, "steps", "cut", "before")
         known |= results
-        after, total = (_only(part, wanted) for part in (self.schedule.after, self.schedule.total))
+        after, total = self.schedule.after, self.schedule.total
+        if wanted is not None:
+            keys = [("x", ""), *[("state", name) for name in carried], *[("operand", k) for k in range(self._captured)]]
+            after, total = (_only(part, {keys[k] for k in wanted}) for part in (after, total))
         results |= AllSteps(after).write(text, known)
         known |= {key: rows for key, rows in results.items() if key[0] == "after"}
         sums = {key: f"add_up({known[key]})" for key in total.inputs if key[0] == "sum" and self.each}
@@ -167,8 +171,9 @@ class AdjointLoop:
             return key[0]
         shape = step.types[value].shape
         if key[0] != "state":
-            return f"{tracks[label(key)]}.reshape(steps, *{shape})"
-        return f"{tracks[label(key)]}.reshape(steps + 1, *{shape})[{':-1' if step.inputs[key] == value else '1:'}]"
+            return f"{tracks[label(key)]}.reshape({rows_of(shape)})"
+        whole = f"{tracks[label(key)]}.reshape({rows_of(shape, 'steps + 1')})"
+        return f"{whole}[{':-1' if step.inputs[key] == value else '1:'}]"
 
     def _results(self, text: Straight, buffers: dict[str, str]) -> tuple[dict[Name, str], dict[Key, str]]:
         """Room for the carried cotangents, with those to begin with, and for what else the loop puts out; also entered
@@ -179,14 +184,14 @@ class AdjointLoop:
         for key, buffer, (shape, dtype) in self._room:
             role, name = key
             if role == "carry":
-                carried[name] = rows = text.let(f"zeros((2, *{shape}), {text.bind(dtype)})")
+                carried[name] = rows = text.let(f"zeros({rows_of(shape, '2')}, {text.bind(dtype)})")
                 bound = text.bind(name)
                 text.line(f"if {bound} in seeds.last: {rows}[steps & 1] = seeds.last[{bound}]")
             elif role == "sum" and not self.each:
                 results[key] = rows = text.let(f"zeros({shape}, {text.bind(dtype)})")
             else:
-                results[key] = rows = text.let(f"empty((steps, *{shape}), {text.bind(dtype)})")
-            buffers[buffer] = f"{rows}.reshape(-1)"
+                results[key] = rows = text.let(f"empty({rows_of(shape)}, {text.bind(dtype)})")
+            buffers[buffer] = f"{rows}.ravel()"
         return carried, results
 
     def _sharing(self, kept: Mapping[Key, Array]) -> Callable[[int], Sequence[Any]]:
@@ -220,9 +225,8 @@ def _output(loop: Program, key: Key, value: int, each: bool) -> Output:
     return Output(value, Place.whole(f"{role}' {name}", Row.NOW, shape))
 
 
-def _only(program: Program, wanted: Sequence[Key] | None) -> Program:
-    if wanted is None:
-        return program
+def _only(program: Program, wanted: Collection[Key]) -> Program:
+    """The program without the cotangents that nobody wants."""
     outputs = {k: v for k, v in program.outputs.items() if k in wanted or k[0] not in ("x", "operand")}
     needed = program.needed(outputs.values())
     body = tuple(step for step in program.body if step.target in needed)

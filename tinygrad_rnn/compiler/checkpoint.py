@@ -56,7 +56,7 @@ class Checkpointed:
         start = 0
         for name in self.recurrence.state_names:
             shape = self.recurrence.step.types[self.recurrence.step.outputs["state", name]].shape
-            found["state", name] = Track(start, rows, shape)
+            found["state", name] = Track.of(shape, start, rows)
             start = found["state", name].stop
         return found
 
@@ -93,7 +93,7 @@ class Checkpointed:
         return whole
 
     def backward(
-        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Sequence[Key] | None = None
+        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Sequence[int] | None = None
     ) -> Cotangents:
         """As :meth:`Recurrence.backward`, segment by segment from the last."""
         loop = self.recurrence.adjoint_loop(seeds.everywhere, detail)

@@ -184,6 +184,9 @@ class CompiledCell(Cell):
 
     def _specialised(self) -> Specialised:
         """The cell as it is now: what has been worked out, unless an attribute has changed since."""
+        latest = self._latest
+        if latest is not None and latest.holds:
+            return latest
         with self._lock:
             if self._latest is None or not self._latest.holds:
                 self._latest = Specialised(self.cell, self.backend, repr(self), self._operation, self._twins)
@@ -223,9 +226,10 @@ class CompiledCell(Cell):
         if ambient.anomaly:
             return None  # to name the operation that went wrong, every operation has to be there
         x = stacked(steps)
-        mask = _mask_array(masks, x.shape[1])
+        mask = None if masks is None else _mask_array(masks, x.shape[1])
         now = self._specialised()
-        recurrence = self._usable(now.recurrence(x, state, mask is not None, self._lead))
+        arrays = [value._data for value in state]
+        recurrence = self._usable(now.recurrence(x._data, arrays, mask is not None, self._lead))
         if recurrence is None:
             return None
         attributes: dict[str, Any] = {"truncate": int(truncate)} if truncate else {}
@@ -234,7 +238,7 @@ class CompiledCell(Cell):
         if self.checkpoint is not None:
             attributes["checkpoint"] = interval(self.checkpoint, len(steps))
         operands = (x, *state, *self._operands(recurrence))
-        tape = now.operation.on(operands, attributes)
+        tape = Tensor._apply(now.operation, operands, attributes)
         return Views(self, recurrence, tape, now.recomputed, operands, attributes, ambient.scope).run(steps, state)
 
     def _operands(self, recurrence: Recurrence) -> Sequence[Tensor]:
@@ -328,7 +332,7 @@ class CompiledEnsemble(CompiledCell):
         return found
 
 
-def _mask_array(masks: Any, batch: int) -> Array | None:
-    if masks is None or all(mask is None for mask in masks):
+def _mask_array(masks: Sequence[Any], batch: int) -> Array | None:
+    if all(mask is None for mask in masks):
         return None
     return np.stack([np.ones((batch, 1), bool) if mask is None else mask for mask in masks])

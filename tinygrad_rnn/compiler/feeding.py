@@ -143,5 +143,5 @@ def _by_weights(program: Program, step: Instruction, moving: set[int]) -> bool:
 def contiguous_flat(array: Any) -> Array:
     """The elements of an array, one after the other, in memory that may be written."""
     if type(array) is np.ndarray and array.flags.carray:
-        return array.reshape(-1)
-    return np.array(array, order="C").reshape(-1)
+        return array.ravel()
+    return np.array(array, order="C").ravel()

@@ -86,21 +86,12 @@ class Glance:
 
     def holds(self) -> bool:
         """Whether all is as it was; False if that is not sure."""
-        return (
-            self.sure
-            and type(self._cell) is self._kind
-            and self._kind.__mro__ is self._order
-            and not any(map(vars, self._functions))
-            and all([_same(*noted) for noted in self._tables])  # noqa: C419 - a list, for speed
-        )
-
-
-def _same(table: Mapping[str, Any], names: tuple[str, ...], values: tuple[Any, ...]) -> bool:
-    return (
-        len(table) == len(names)
-        and all(map(operator.is_, table, names))
-        and all(map(operator.is_, table.values(), values))
-    )
+        if not self.sure or type(self._cell) is not self._kind or self._kind.__mro__ is not self._order:
+            return False
+        for table, names, values in self._tables:
+            if tuple(table) != names or not all(map(operator.is_, table.values(), values)):
+                return False
+        return not any(map(vars, self._functions))
 
 
 def _own_classes(cell: Cell) -> tuple[type, ...]:

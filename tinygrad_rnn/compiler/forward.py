@@ -14,7 +14,7 @@ from .loops import Loop
 from .program import Array, Key, Program, label
 from .schedule import schedule
 from .stages import Output
-from .straight import Straight
+from .straight import Straight, rows_of
 from .tape import Layout, place_on_tape, tracks_on_tape
 
 __all__ = ["ForwardLoop"]
@@ -88,7 +88,7 @@ class ForwardLoop:
         text.line("x, states, operands, mask, cut, before = given")
         text.line("slices, steps = layout.slices, len(x)")
         for k in range(len(self.state_names)):
-            text.line(f"tape[layout.starts[{k}]] = states[{k}].reshape(-1)")
+            text.line(f"tape[layout.starts[{k}]] = states[{k}].ravel()")
         known = given_to(self.step)
         known |= text.program(self._once, known)
         known |= self._ahead.write(text, known)
@@ -96,10 +96,10 @@ class ForwardLoop:
         buffers |= {name: text.bind(array) for name, array in self._constants.items()}
         buffers |= {name: f"{text.bind(contiguous_flat)}({known[key]})" for name, key in self._fed.items()}
         for key, (shape, dtype) in self._kept:
-            known[key] = text.let(f"empty((steps, *{shape}), {text.bind(dtype)})")
-            buffers[label(key)] = f"{known[key]}.reshape(-1)"
+            known[key] = text.let(f"empty({rows_of(shape)}, {text.bind(dtype)})")
+            buffers[label(key)] = f"{known[key]}.ravel()"
         self.loop.write(text, buffers, "steps")
         for key, rows in self._after.write(text, known).items():  # named values that nothing in the loop waits for
             shape = self.step.types[self.taped[key]].shape
-            text.line(f"{buffers[label(key)]}.reshape(steps, *{shape})[...] = {rows}")
+            text.line(f"{buffers[label(key)]}.reshape({rows_of(shape)})[...] = {rows}")
         return text.function()

@@ -69,7 +69,7 @@ class UnrolledRun(Recurrent):
         """One adjoint loop for all that is wanted."""
         if create_graph:
             return self._pull_tensors(node, contributions, live)
-        if any(_members(part) is not None for part in contributions):
+        if any([_members(part) is not None for part in contributions]):  # noqa: C419 - a list, for speed
             return self._pull_batched(node, contributions, live, inner)
         found = self._cotangents(node, contributions, live, _detail(inner))
         return Flow(contributions, found, node._data), found, _edges(self._in_order(node, found), live)
@@ -81,15 +81,13 @@ class UnrolledRun(Recurrent):
         return {key: program.types[value].shape for key, value in program.outputs.items() if key[0] in wanted}
 
     def _cotangents(self, node: Any, contributions: list[Any], live: Sequence[int], detail: str) -> Cotangents:
-        attributes = dict(node.attributes)
+        attributes, steps = dict(node.attributes), len(node.values[0])
         recurrence = self.find(node.values, attributes.get("mask") is not None)
         every = attributes.pop("checkpoint", 0)
         given = _describe(recurrence, node.values, **attributes)
-        seeds = _seeds(recurrence, contributions, given.steps, every)
-        first = 1 + len(given.states)
-        wanted: list[Key] = [("x", "") if k == 0 else ("operand", k - first) for k in live if k == 0 or k >= first]
-        found = _loops(recurrence, every).backward(node._data, given, seeds, detail, wanted)
-        return found.only(recurrence.reach(seeds.read, given.steps, given.cut, given.mask))
+        seeds = _seeds(recurrence, contributions, steps, every)
+        found = _loops(recurrence, every).backward(node._data, given, seeds, detail, live)
+        return found.only(recurrence.reach(seeds.read, steps, given.cut, given.mask))
 
     def _in_order(self, node: Any, found: Cotangents) -> list[Any]:
         """The cotangents of the operands, in their order."""
@@ -245,10 +243,11 @@ def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int, every: 
     owned: set[Key] = set()
     for part in contributions:
         for key, first, rows in _pieces(recurrence, part, steps, every):
-            read.append((key, first, len(rows)))
-            if key[0] == "state" and first == steps - 1 and len(rows) == 1:
+            count = len(rows)
+            read.append((key, first, count))
+            if count == 1 and first == steps - 1 and key[0] == "state":
                 last[key[1]] = last[key[1]] + rows[0] if key[1] in last else rows[0]
-            elif key not in everywhere and len(rows) == steps:
+            elif key not in everywhere and count == steps:
                 everywhere[key] = rows
             else:
                 if key not in owned:
@@ -256,8 +255,8 @@ def _seeds(recurrence: Recurrence, contributions: list[Any], steps: int, every: 
                     shape = (steps, *recurrence.tracks(steps)[key].shape)
                     everywhere[key] = np.zeros(shape, rows.dtype) if have is None else have.copy()
                     owned.add(key)
-                everywhere[key][first : first + len(rows)] += rows
-    for name in [name for name in last if ("state", name) in everywhere]:
+                everywhere[key][first : first + count] += rows
+    for name in [name for name in last if ("state", name) in everywhere] if everywhere else ():
         if ("state", name) not in owned:
             everywhere["state", name] = everywhere["state", name].copy()
         everywhere["state", name][-1] += last.pop(name)

@@ -78,7 +78,7 @@ class Recurrence:
         return self.forward_loop.run(given, tape)
 
     def backward(
-        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Sequence[Key] | None = None
+        self, tape: Array, given: Given, seeds: Seeds, detail: str = "", wanted: Sequence[int] | None = None
     ) -> Cotangents:
         """Take cotangents back from what the run gave to what it was given.
 
@@ -90,8 +90,9 @@ class Recurrence:
         seeds : Seeds
         detail : {"", "states", "all"}
             Whether the cotangents of the states, or of all named values, are wanted too.
-        wanted : sequence of Key, optional
-            ``("x", "")`` and the ``("operand", number)`` to compute; all when omitted.
+        wanted : sequence of int, optional
+            The numbers of the run's operands whose cotangents to compute: inputs, states, captured Tensors; all when
+            omitted.
         """
         found = self.adjoint_loop(seeds.everywhere, detail).run(tape, given, seeds, wanted)
         if not detail or (given.mask is None and not self.traced.carried):

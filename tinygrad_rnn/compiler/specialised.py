@@ -60,8 +60,13 @@ class Specialised:
         """
         if self._foreign:
             return False
-        if all([glance.holds() for glance in self._glances]):  # noqa: C419 - a list, for speed
-            return True
+        for glance in self._glances:
+            if not glance.holds():
+                return self._still()
+        return True
+
+    def _still(self) -> bool:
+        """The same by what the attributes hold."""
         # Glances first: what changes in between is in the fingerprint then, and the glance will be wrong about it.
         glances = [Glance(cell) if old.sure else old for cell, old in zip(self._cells, self._glances, strict=True)]
         if self._fingerprints() != self._attributes:
@@ -81,16 +86,22 @@ class Specialised:
         """What has been worked out for inputs (T, batch, input_size) and states behind `lead` axes, or why nothing
         can be.
         """
-        key = (masked, x.shape[1:], x.dtype, *[(s.shape[lead:], s.dtype) for s in state])
+        key: tuple[Any, ...] = (masked, x.shape[1:], x.dtype)
+        for value in state:
+            key += (value.shape[lead:] if lead else value.shape, value.dtype)
+        return self._known.get(key) or self._work_out(key)
+
+    def _work_out(self, key: tuple[Any, ...]) -> Recurrence | UntraceableError:
+        masked, *parts = key
         with self._lock:
             if key not in self._known:
-                types = [Type(x.shape[1:], x.dtype), *(Type(s.shape[lead:], s.dtype) for s in state)]
-                found = self._known[key] = self._trace(types, masked)
+                found = self._trace(list(map(Type, parts[::2], parts[1::2])), masked)
                 own = {parameter.id for parameter in self._cell.parameters()}
                 self._foreign |= isinstance(found, Recurrence) and any(
                     tensor.id not in own for tensor in found.traced.captured
                 )
                 self._look()  # a step may count its calls
+                self._known[key] = found
             return self._known[key]
 
     def _trace(self, types: Sequence[Type], masked: bool) -> Recurrence | UntraceableError:

@@ -13,7 +13,12 @@ import numpy as np
 
 from .program import Instruction, Key, Operand, Program
 
-__all__ = ["Straight"]
+__all__ = ["Straight", "rows_of"]
+
+
+def rows_of(shape: tuple[int, ...], rows: str = "steps") -> str:
+    """The shape of a value at all timesteps, in a text."""
+    return f"({', '.join([rows, *map(str, shape)])},)"
 
 
 class Straight:
@@ -82,6 +87,7 @@ class Straight:
             case "matmul" if all(len(program.types[value].shape) == 2 for value in step.values):
                 return f"{first}.dot({rest[0]})"
             case "sum":
-                return f"add_up({first}, {self.bind(given.get('axis'))}, None, None, {bool(given.get('keepdims'))})"
+                keepdims = ", keepdims=True" if given.get("keepdims") else ""
+                return f"add_up({first}, {self.bind(given.get('axis'))}{keepdims})"
         forward = partial(step.op.forward, **given) if given else step.op.forward
         return f"{self.bind(forward)}({', '.join([first, *rest])})"

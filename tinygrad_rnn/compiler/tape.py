@@ -13,16 +13,19 @@ __all__ = ["Layout", "Track", "place_on_tape", "tracks_on_tape"]
 
 
 class Track(NamedTuple):
-    """A value at all timesteps: the element it begins at, its rows (T, or T + 1 for a state), its shape."""
+    """A value at all timesteps: the element it begins at, its rows (T, or T + 1 for a state), its shape, and how many
+    elements that is.
+    """
 
     start: int
     rows: int
     shape: tuple[int, ...]
+    size: int
 
-    @property
-    def size(self) -> int:
-        """Elements of a row."""
-        return math.prod(self.shape)
+    @classmethod
+    def of(cls, shape: tuple[int, ...], start: int, rows: int) -> Track:
+        """A value of that shape."""
+        return cls(start, rows, shape, math.prod(shape))
 
     @property
     def stop(self) -> int:
@@ -30,8 +33,7 @@ class Track(NamedTuple):
 
     def on(self, tape: Array) -> Array:
         """The value at all timesteps, (rows, *shape)."""
-        start, rows, shape = self
-        return tape[start : start + rows * math.prod(shape)].reshape(rows, *shape)
+        return tape[self.start : self.stop].reshape(self.rows, *self.shape)
 
 
 class Layout:
@@ -58,7 +60,7 @@ class Layout:
         self.tracks: dict[Key, Track] = {}
         self.length = 0
         for key, value in taped.items():
-            track = Track(self.length, steps + (key[0] == "state"), step.types[value].shape)
+            track = Track.of(step.types[value].shape, self.length, steps + (key[0] == "state"))
             self.tracks[key] = track
             self.length = track.stop
         self.slices = tuple([slice(t.start, t.stop) for t in self.tracks.values()])

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ..autodiff.primitives import getitem
-from ..autodiff.scope import Context, Scope, context, using
+from ..autodiff.scope import Scope, using
 from ..autodiff.tensor import Tensor
 from ..recurrent.cell import Cell
 from ..recurrent.inner import TRAJECTORY, TRAJECTORY_AGAIN, VALUE, VALUE_AGAIN
@@ -54,8 +54,9 @@ class Views:
         self.recurrence = recurrence
         self.tape = tape
         self.recomputed = recomputed
+        self.recorded = tape.op is not None
         self.operands = operands
-        self.values = tape.values if tape.op is not None else [operand._data for operand in operands]
+        self.values = tape.values if self.recorded else [operand._data for operand in operands]
         self.attributes = attributes
         self.steps = len(self.values[0])
         self.reverse = bool(attributes.get("reverse"))
@@ -84,34 +85,29 @@ class Views:
 
     def _value(self, key: Key, t: int) -> Tensor:
         row = self.steps - 1 - t if self.reverse else t
-        token = context.set(Context(self.scopes[t], self.tape.op is not None))
-        try:
-            value: Tensor = self._row(key, row)
-        finally:
-            context.reset(token)
-        value.name = str(key[1]) or None
-        return value
-
-    def _row(self, key: Key, row: int) -> Any:
-        first = int(key[0] == "state")
+        first = 1 if key[0] == "state" else 0
         if self.every and not (first and row == self.steps - 1):
-            return self._row_again(key, row, first)
-        if self.every:
-            track = Checkpointed(self.recurrence, self.every).tracks(self.steps)[key]
-            start = track.stop - track.size
-        else:
-            track = self.recurrence.tracks(self.steps)[key]
-            start = track.start + (row + first) * track.size
-        attributes = {"key": key, "row": row, "start": start, "shape": track.shape}
-        return self.tape._apply(VALUE, (self.tape,), attributes)
+            return self._value_again(key, row, first, self.scopes[t])
+        tracks = self.recurrence.tracks(self.steps) if not self.every else self._checkpointed.tracks(self.steps)
+        begin, rows, shape, size = tracks[key]
+        start = begin + (rows - 1 if self.every else row + first) * size
+        attributes = {"key": key, "row": row, "start": start, "shape": shape}
+        return self.tape.inside(VALUE, attributes, self.scopes[t], str(key[1]) or None)
 
-    def _row_again(self, key: Key, row: int, first: int) -> Any:
+    def _value_again(self, key: Key, row: int, first: int, scope: Scope) -> Tensor:
         """A value between checkpoints, from its segment computed again."""
-        begin, end = Checkpointed(self.recurrence, self.every).segments(self.steps)[row // self.every]
+        begin, end = self._checkpointed.segments(self.steps)[row // self.every]
         track = self.recurrence.tracks(end - begin)[key]
         start = track.start + (row - begin + first) * track.size
         attributes = {"key": key, "row": row, "start": start, "shape": track.shape}
-        return VALUE_AGAIN.on((self.tape, self._segment(row // self.every)), attributes)
+        with using(scope=scope, recording=self.recorded, anomaly=False, names=None):
+            value: Tensor = VALUE_AGAIN.on((self.tape, self._segment(row // self.every)), attributes)
+        value.name = str(key[1]) or None
+        return value
+
+    @property
+    def _checkpointed(self) -> Checkpointed:
+        return Checkpointed(self.recurrence, self.every)
 
     def _segment(self, number: int) -> Any:
         found: Any = self._segments.get(number)
@@ -124,7 +120,7 @@ class Views:
     def _recompute(self, **what: Any) -> Tensor:
         """From the operands as they were: a leaf that has been assigned since stands there as a constant."""
         operands = [o if o._data is value else value for o, value in zip(self.operands, self.values, strict=True)]
-        with using(scope=self.around, recording=self.tape.op is not None, anomaly=False, names=None):
+        with using(scope=self.around, recording=self.recorded, anomaly=False, names=None):
             again: Tensor = self.recomputed.on((self.tape, *operands), {**self.attributes, **what})
         return again
 

@@ -51,9 +51,10 @@ class LazySequence(Sequence[Any]):
         if isinstance(index, slice):
             return [self[k] for k in range(self._count)[index]]
         k = range(self._count)[index]
-        if k not in self._made:
-            self._made[k] = self._make(k)
-        return self._made[k]
+        found = self._made.get(k)
+        if found is None:
+            found = self._made[k] = self._make(k)
+        return found
 
     def __repr__(self) -> str:
         return f"<{counted(len(self), 'value')}>"

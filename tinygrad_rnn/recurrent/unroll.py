@@ -155,18 +155,18 @@ def unroll(
     steps, batch = _steps(cell, inputs)
     if truncate is not None and not is_integer(truncate):
         raise ValueError(f"unroll: truncate must be a positive number of steps, got {truncate!r}")
-    masks = _masks(lengths, mask, len(steps), batch)
+    masks = None if lengths is None and mask is None else _masks(lengths, mask, len(steps), batch)
     start = cell.initial_state(batch) if state is None and not isinstance(cell, Cell) else state
     if between is not None:
         between = _between(cell, between, len(steps), batch)
     if restarts is not None:
         _check_restarts(cell, restarts, len(steps))
     if isinstance(cell, Stacked):
-        run = _unroll_stack(cell, steps, start, truncate, masks, reverse, between)
+        run = _unroll_stack(cell, steps, batch, start, truncate, masks, reverse, between)
     elif isinstance(cell, Bidirectional):
-        run = _unroll_directions(cell, steps, start, truncate, masks)
+        run = _unroll_directions(cell, steps, batch, start, truncate, masks)
     else:
-        run = _unroll_cell(cell, steps, start, truncate, masks, reverse, restarts)
+        run = _unroll_cell(cell, steps, batch, start, truncate, masks, reverse, restarts)
     if isinstance(run.names, LazyMapping):
         made = run.names
         run.names = LazyMapping(lambda: {"x": steps, **made.sequences})
@@ -220,8 +220,6 @@ def _masks(lengths: Any, mask: Any, steps: int, batch: int) -> list[Any] | None:
                 f"unroll: mask must be ({steps}, {batch}) truth values, got {running.shape} {running.dtype}"
             )
         return [None if row.all() else row[:, None] for row in running]
-    if lengths is None:
-        return None
     counts = np.asarray(lengths)
     if counts.shape != (batch,) or counts.dtype.kind not in "iu":
         raise ValueError(f"unroll: lengths must be {counted(batch, 'integer')}, got {lengths!r}")
@@ -253,6 +251,7 @@ def _check_restarts(cell: Any, restarts: Mapping[int, Any], steps: int) -> None:
 def _unroll_stack(
     cell: Stacked,
     steps: Sequence[Tensor],
+    batch: int,
     state: Any,
     truncate: int | None,
     masks: Any,
@@ -266,7 +265,7 @@ def _unroll_stack(
     children: dict[str, Run] = {}
     outputs = steps
     for k, (layer, start) in enumerate(zip(cell.layers, state, strict=True)):
-        children[f"layer{k}"] = _child(f"layer{k}", layer, outputs, start, truncate, masks, reverse)
+        children[f"layer{k}"] = _child(f"layer{k}", layer, outputs, batch, start, truncate, masks, reverse)
         outputs = children[f"layer{k}"].outputs
         if between and k < len(between):
             outputs = _times(outputs, between[k])
@@ -287,13 +286,13 @@ def _times(outputs: Sequence[Tensor], factor: Any) -> Sequence[Tensor]:
 
 
 def _unroll_directions(
-    cell: Bidirectional, steps: Sequence[Tensor], state: Any, truncate: int | None, masks: Any
+    cell: Bidirectional, steps: Sequence[Tensor], batch: int, state: Any, truncate: int | None, masks: Any
 ) -> Run:
     if len(state) != 2:
         raise ValueError(f"unroll: two directions need two states, got {len(state)}")
     cells: tuple[Layer, Layer] = (cell.forward, cell.backward)
     children = {
-        name: _child(name, part, steps, start, truncate, masks, name == "backward")
+        name: _child(name, part, steps, batch, start, truncate, masks, name == "backward")
         for name, part, start in zip(("forward", "backward"), cells, state, strict=True)
     }
     runs = list(children.values())
@@ -309,11 +308,11 @@ def _unroll_directions(
     return Run(cell, steps, outputs, states, Directions(*state), _merge(children), children)
 
 
-def _child(name: str, layer: Any, steps: Sequence[Tensor], *rest: Any) -> Run:
+def _child(name: str, layer: Any, steps: Sequence[Tensor], batch: int, *rest: Any) -> Run:
     with scope(name):
         if isinstance(layer, Bidirectional):
-            return _unroll_directions(layer, steps, *rest[:3])
-        return _unroll_cell(layer, steps, *rest)
+            return _unroll_directions(layer, steps, batch, *rest[:3])
+        return _unroll_cell(layer, steps, batch, *rest)
 
 
 def _merge(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
@@ -329,13 +328,13 @@ def _merge(children: dict[str, Run]) -> Mapping[tuple[str, int], Tensor]:
 def _unroll_cell(
     cell: Cell,
     steps: Sequence[Tensor],
+    batch: int,
     state: Any,
     truncate: int | None,
     masks: Any,
     reverse: bool,
     restarts: Mapping[int, Sequence[Any]] | None = None,
 ) -> Run:
-    batch = steps.whole().shape[1] if isinstance(steps, LazySequence) and steps.whole else steps[0].shape[0]
     state = first = _start(cell, state, batch)
     compiled = None if restarts else cell.run_compiled(steps, state, truncate, masks, reverse)
     if compiled is not None:
