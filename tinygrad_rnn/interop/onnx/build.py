@@ -13,9 +13,10 @@ from ..refusal import UnsupportedError
 from ..weights import printable
 from . import ops  # noqa: F401 - which fills the table
 from .file import DTYPES, Source
-from .graph import Graph, Node, apply
+from .graph import Circle, Graph, Node, apply, ordered
 from .inlined import Frame, call_of, scope_of
 from .operators import OPERATORS, Operator, Runs
+from .recognise import recognised
 
 __all__ = ["Builder"]
 
@@ -59,6 +60,9 @@ class Builder:
         self.graph = self._graph(model.graph, {}, 0)
         self.fixed.update((self.parameters.keys() | self.constants.keys()) - self.starts)
         self._fix(self.graph)
+        learned = {name for name, value in self.parameters.items() if value.size > 1}
+        known = {name: value for name, value in self.constants.items() if name not in self.defaults}
+        self.graph = recognised(self.graph, known, learned)
 
     def _opset(self, proto: Any, default: int | None = None) -> int:
         versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
@@ -111,16 +115,19 @@ class Builder:
                 if name:
                     define(name)
         nodes = [made for node in proto.node for made in self._nodes(node, known, depth)]
-        ordered = self._folded(self._ordered(nodes))
+        try:
+            in_order = self._folded(ordered(nodes))
+        except Circle as circle:
+            raise self._fail(f"the graph goes round in a circle through node {printable(str(circle))}") from None
         for port in proto.output:
             if port.name not in known:
                 raise self._fail(f"output {printable(port.name)} is made by no node")
         outputs = tuple(known[port.name] for port in proto.output)
-        made = {name for node in ordered for name in node.outputs}.union(inputs)
-        captures = set(outputs).union(*[node.reads for node in ordered]) - made
+        made = {name for node in in_order for name in node.outputs}.union(inputs)
+        captures = set(outputs).union(*[node.reads for node in in_order]) - made
         labels = {known[port.name]: port.name for port in (*proto.input, *proto.output) if port.name in known}
         empty = tuple(self._empty(port.type) for port in proto.output)
-        return Graph(inputs, outputs, tuple(ordered), frozenset(captures), labels, empty, self.fixed)
+        return Graph(inputs, outputs, tuple(in_order), frozenset(captures), labels, empty, self.fixed)
 
     def _empty(self, kind: Any) -> Any:
         """No values of a type, along an axis in front."""
@@ -324,30 +331,6 @@ class Builder:
                     raise UnsupportedError(f"{label}: rounds to bfloat16, which has no counterpart here")
                 found[name] = self.source.dtype(found[name], f"node {printable(proto.name)}")
         return found
-
-    def _ordered(self, nodes: list[Node]) -> list[Node]:
-        """Nodes behind those whose values they read."""
-        maker = {name: k for k, node in enumerate(nodes) for name in node.outputs if name}
-        needs = [{maker[name] for name in node.reads if name in maker} for node in nodes]
-        ordered: list[Node] = []
-        done: set[int] = set()
-        readers: dict[int, list[int]] = {}
-        for k, wanted in enumerate(needs):
-            for other in wanted:
-                readers.setdefault(other, []).append(k)
-        ready = [k for k in reversed(range(len(nodes))) if not needs[k]]
-        while ready:
-            k = ready.pop()
-            done.add(k)
-            ordered.append(nodes[k])
-            for reader in reversed(readers.get(k, [])):
-                needs[reader].discard(k)
-                if not needs[reader]:
-                    ready.append(reader)
-        if len(ordered) < len(nodes):
-            name = next(node.name for k, node in enumerate(nodes) if k not in done)
-            raise self._fail(f"the graph goes round in a circle through node {printable(name)}")
-        return ordered
 
 
 def _defaults(model: Any) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from ...compiler.errors import UntraceableError
 from ..weights import printable
 from .operators import Operator, Place, Runs, bounded
 
-__all__ = ["Body", "Graph", "Node"]
+__all__ = ["Body", "Circle", "Graph", "Node", "apply", "ordered"]
 
 Watch = Callable[["Node", list[Any]], None]
 
@@ -123,6 +123,39 @@ class Graph:
                 if name:
                     values[name] = value
         return [values[name] for name in self.outputs]
+
+
+class Circle(Exception):
+    """Nodes wait for one another; holds the name of one."""
+
+
+def ordered(nodes: Sequence[Node]) -> list[Node]:
+    """Nodes behind those whose values they read.
+
+    Raises
+    ------
+    Circle
+    """
+    maker = {name: k for k, node in enumerate(nodes) for name in node.outputs if name}
+    needs = [{maker[name] for name in node.reads if name in maker} for node in nodes]
+    found: list[Node] = []
+    done: set[int] = set()
+    readers: dict[int, list[int]] = {}
+    for k, wanted in enumerate(needs):
+        for other in wanted:
+            readers.setdefault(other, []).append(k)
+    ready = [k for k in reversed(range(len(nodes))) if not needs[k]]
+    while ready:
+        k = ready.pop()
+        done.add(k)
+        found.append(nodes[k])
+        for reader in reversed(readers.get(k, [])):
+            needs[reader].discard(k)
+            if not needs[reader]:
+                ready.append(reader)
+    if len(found) < len(nodes):
+        raise Circle(next(node.name for k, node in enumerate(nodes) if k not in done))
+    return found
 
 
 def _scope(layers: tuple[str, ...], known: dict[tuple[str, ...], Scope | None]) -> Scope | None:

@@ -17,6 +17,7 @@ from .build import Builder
 from .file import Source, read
 from .graph import Graph, Node
 from .operators import Runs
+from .recognise import KIND
 
 __all__ = ["load_onnx"]
 
@@ -91,7 +92,7 @@ class _Program:
         made |= {name: frozenset([name]) for name in self.builder.parameters}
         layers = []
         for node in _nodes(self.builder.graph):
-            recurrent = node.kind in ("RNN", "LSTM", "GRU", "Scan")
+            recurrent = node.kind in ("RNN", "LSTM", "GRU", "Scan", "Loop", KIND)
             names = frozenset[str]().union(*[made.get(name, ()) for name in node.reads])
             if node.reads <= made.keys():
                 made.update(dict.fromkeys(node.outputs, names))

@@ -1,0 +1,259 @@
+"""Loops over time that were exported unrolled, put back: one node whose body is the step, run as a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...autodiff import primitives as p
+from ...autodiff.arrangement import moveaxis
+from ...autodiff.functions import stack
+from ...autodiff.primitive import Value
+from .graph import Body, Circle, Graph, Node, ordered
+from .operators import Operator, Place, Results
+from .recurrence import Part, over_time
+from .steps import Irregular, Loop, Role, aligned
+from .wiring import Wiring, chains
+
+__all__ = ["KIND", "recognised"]
+
+KIND = "Unrolled"
+"""What stands for the operator of such a node."""
+MOST_TRIES = 64
+
+
+class _Given(NamedTuple):
+    """An input of the step: picked from one value along an axis at these places, or one value for each step."""
+
+    axis: int
+    places: tuple[int, ...]
+    is_picked: bool
+
+
+class _Plan(NamedTuple):
+    """What the operands and results of the node are.
+
+    Attributes
+    ----------
+    steps : int
+    given : tuple of _Given
+    outputs : tuple of (int, int)
+        Of what is read elsewhere, which result of the step it is, and at which step.
+    """
+
+    steps: int
+    given: tuple[_Given, ...]
+    outputs: tuple[tuple[int, int], ...]
+
+
+def recognised(graph: Graph, constants: Mapping[str, Any], learned: set[str]) -> Graph:
+    """A graph with each loop that stands unrolled in it, or in a branch of an If, as one node.
+
+    Parameters
+    ----------
+    graph : Graph
+    constants : mapping of str to array
+    learned : set of str
+        The values that are learned.
+    """
+    inner = [
+        replace(node, attributes={name: _branch(value, constants, learned) for name, value in node.attributes.items()})
+        if node.kind == "If"
+        else node
+        for node in graph.nodes
+    ]
+    graph = replace(graph, nodes=tuple(inner))
+    tries = 0
+    wiring = Wiring.of(graph, set(graph.fixed), learned, constants)
+    pending = list(chains(wiring))[:MOST_TRIES]
+    while pending and tries < MOST_TRIES:
+        tries += 1
+        try:
+            graph = _rolled(graph, aligned(wiring, pending.pop(0)))
+        except (Irregular, Circle):
+            continue
+        wiring = Wiring.of(graph, set(graph.fixed), learned, constants)
+        pending = list(chains(wiring))[:MOST_TRIES]
+    return graph
+
+
+def _branch(value: Any, constants: Mapping[str, Any], learned: set[str]) -> Any:
+    return recognised(value, constants, learned) if isinstance(value, Graph) else value
+
+
+def _rolled(graph: Graph, loop: Loop) -> Graph:
+    """The graph with one node in place of the loop.
+
+    Raises
+    ------
+    Circle
+        If something around the loop stands between its steps.
+    """
+    wiring = loop.wiring
+    around = [node for k, node in enumerate(wiring.nodes) if k not in loop.members]
+    read = set(wiring.outputs).union(*[node.reads for node in around])
+    outs = [
+        (row, slot)
+        for row in range(len(loop.rows))
+        for slot in range(len(wiring.nodes[loop.rows[row].at[0]].outputs))
+        if any(loop.value(row, slot, t) in read - {""} for t in range(loop.steps))
+    ]
+    shown = [(k, t) for k in range(len(outs)) for t in range(loop.steps) if loop.value(*outs[k], t) in read]
+    outputs = tuple([loop.value(*outs[k], t) for k, t in shown])
+    given, operands = _operands(loop)
+    attributes: dict[str, Any] = {"body": _body(graph, loop, outs), "plan": _Plan(loop.steps, given, tuple(shown))}
+    name, layers = _name(loop)
+    node = Node(name, KIND, 1, (*operands, *loop.starts), outputs, attributes, _UNROLLED, layers, True)
+    alive = _alive([*around, node], wiring.outputs)
+    gone = [other for k, other in enumerate(wiring.nodes) if k in loop.members or not alive.intersection(other.outputs)]
+    inside = {name for other in gone for name in other.outputs}
+    captures = frozenset().union(*[other.reads for other in gone]) - inside
+    node.attributes["plain"] = Graph((), outputs, tuple(gone), captures, fixed=graph.fixed)
+    kept = [other for other in around if alive.intersection(other.outputs)]
+    nodes = ordered([*kept, node])
+    return replace(graph, nodes=tuple(nodes), outputs=wiring.outputs)
+
+
+def _name(loop: Loop) -> tuple[str, tuple[str, ...]]:
+    """Of the node: that of the module, if the loop stands in one, else that of the first of its nodes."""
+    first = loop.wiring.nodes[loop.rows[0].at[0]]
+    return "/".join(loop.prefix) or first.name, loop.prefix
+
+
+def _alive(nodes: Sequence[Node], outputs: Sequence[str]) -> set[str]:
+    """The values that the outputs need."""
+    maker = {name: node for node in nodes for name in node.outputs if name}
+    found, pending = set(outputs), list(outputs)
+    while pending:
+        node = maker.get(pending.pop())
+        for name in node.reads - found if node else ():
+            found.add(name)
+            pending.append(name)
+    return found
+
+
+# -------------------------------------------------------------------------------------- operands
+
+
+def _operands(loop: Loop) -> tuple[tuple[_Given, ...], list[str]]:
+    """How each input of the step comes, and the values from which it does."""
+    given, operands = [], []
+    for values in loop.elements:
+        names = [values[t] for t in range(loop.steps)]
+        picked = [_picked(loop.wiring, name) for name in names]
+        sources = {(one[0], one[1]) for one in picked if one}
+        if None not in picked and len(sources) == 1:
+            ((source, axis),) = sources
+            given.append(_Given(axis, tuple([one[2] for one in picked if one]), True))
+            operands.append(source)
+        else:
+            given.append(_Given(0, (), False))
+            operands += names
+    return tuple(given), operands
+
+
+def _picked(wiring: Wiring, name: str) -> tuple[str, int, int] | None:
+    """The value of which this is one place along an axis, if it is; the axis, and the place."""
+    maker = wiring.maker.get(name)
+    node = wiring.nodes[maker[0]] if maker else None
+    if node is None:
+        return None
+    if node.kind == "Gather":
+        places = wiring.constants.get(node.inputs[1])
+        if places is None or places.shape or node.inputs[0] in wiring.fixed:
+            return None
+        return node.inputs[0], node.attributes["axis"], int(places)
+    if node.kind == "Squeeze" and node.inputs[0] in wiring.maker:
+        axes = node.attributes.get("axes") or wiring.constants.get((*node.inputs, "")[1], ())
+        source, slot = wiring.maker[node.inputs[0]]
+        cut = wiring.nodes[source]
+        if cut.kind == "Split" and [int(k) for k in axes] == [cut.attributes["axis"]]:
+            return cut.inputs[0], cut.attributes["axis"], slot
+    return None
+
+
+def _body(graph: Graph, loop: Loop, outs: Sequence[tuple[int, int]]) -> Graph:
+    """The step: its inputs are those of each step, then the states; its outputs the next states, then what is read."""
+    wiring = loop.wiring
+    elements = [f"{values[0]}@step" for values in loop.elements]
+    states = [f"{loop.value(*state, 0)}@state" for state in loop.states]
+
+    def name_of(role: Role) -> str:
+        if role.kind == "row":
+            return loop.value(role.which, role.slot, 0)
+        return states[role.which] if role.kind == "state" else elements[role.which] if role.kind == "element" else ""
+
+    nodes = []
+    for row in sorted(loop.rows, key=lambda row: row.at[0]):
+        node = wiring.nodes[row.at[0]]
+        roles = [row.roles[place] for place in range(len(node.inputs))]
+        inputs = tuple([role.which if role.kind == "fixed" else name_of(role) for role in roles])
+        nodes.append(replace(node, inputs=inputs))
+    results = [loop.value(row, slot, 0) for row, slot in (*loop.states, *outs)]
+    captures = frozenset(role.which for row in loop.rows for role in row.roles.values() if role.kind == "fixed")
+    labels = dict(zip(states, _labels(loop), strict=True))
+    inputs = (*elements, *states)
+    return Graph(inputs, tuple(results), tuple(nodes), captures, labels, (None,) * len(results), graph.fixed)
+
+
+def _labels(loop: Loop) -> list[str]:
+    return ["h" if not k else f"state{k}" for k in range(len(loop.states))]
+
+
+# -------------------------------------------------------------------------------------- when it runs
+
+
+def _unrolled(*operands: Value, at: Place, body: Body, plain: Body, plan: _Plan) -> Any:
+    """The loop as a run of a cell; where that cannot be, node by node, as it stood in the file."""
+    names, pending = body.graph.inputs, list(operands)
+    count = len(plan.given)
+    columns = [[pending.pop(0) for _ in range(1 if one.is_picked else plan.steps)] for one in plan.given]
+    carried = dict(zip(names[count:], pending, strict=True))
+    reverse = count > 0 and all(
+        _turned(one, column, plan.steps) for one, column in zip(plan.given, columns, strict=True)
+    )
+    parts = [
+        Part(name, values)
+        for name, one, column in zip(names[:count], plan.given, columns, strict=True)
+        if (values := _along(one, column, reverse)) is not None
+    ]
+    if len(parts) < count:
+        return Results(plain())
+    found = over_time(body, parts or [_nothing(plan.steps, carried)], carried, reverse, at.name)
+    if found is None:
+        return Results(plain())
+    run, _, outputs = found
+    at.runs.keep(at.name, run)
+    return Results([outputs[t][k] for k, t in plan.outputs])
+
+
+def _turned(given: _Given, column: Sequence[Any], steps: int) -> bool:
+    """Whether a sequence is read from its end."""
+    n = column[0].shape[given.axis] if given.is_picked else -1
+    return [k % n for k in given.places] == list(reversed(range(steps))) and n == steps if n > 0 else False
+
+
+def _along(given: _Given, column: Sequence[Any], reverse: bool) -> Value | None:
+    """What is given to all steps, with time in front; None if it differs in shape."""
+    if not given.is_picked:
+        kinds = {(value.shape, value.dtype) if hasattr(value, "shape") else None for value in column}
+        return stack(list(column)) if len(kinds) == 1 and None not in kinds else None
+    (source,) = column
+    n = source.shape[given.axis] if -len(source.shape) <= given.axis < len(source.shape) else 0
+    if any(not -n <= k < n for k in given.places):
+        return None
+    x = moveaxis(source, given.axis, 0) if given.axis else source
+    places = [k % n for k in given.places]
+    return x if reverse or places == list(range(n)) else p.take(x, np.array(places), axis=0)
+
+
+def _nothing(steps: int, carried: Mapping[str, Any]) -> Part:
+    """For a step that reads only what is handed on."""
+    first = next(iter(carried.values()))
+    return Part("", np.zeros((steps, *first.shape[:-1], 1), first.dtype))
+
+
+_UNROLLED = Operator(_unrolled, None)
