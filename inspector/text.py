@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["label_width", "number", "oval_width", "percent", "subscript", "superscript", "visible"]
+__all__ = ["label_width", "number", "oval_width", "percent", "shortened", "subscript", "superscript", "visible"]
 
 _EMS = {
     **dict.fromkeys("iljtfrI.,:;·|()[]'! /₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", 0.42),
@@ -33,7 +33,17 @@ def label_width(text: str, size: float = 11.0) -> float:
 
 def oval_width(text: str, size: float, height: float) -> float:
     """How wide an ellipse of that height is that holds `text`."""
-    return (label_width(text, size) + 4) / math.sqrt(1 - (size / height) ** 2)
+    width = label_width(text, size)
+    return (width + max(4.0, 0.09 * width)) / math.sqrt(1 - (size / height) ** 2)
+
+
+def shortened(text: str, room: float, size: float = 11.0) -> str:
+    """`text`, without its middle where it is wider than `room`."""
+    if label_width(text, size) <= room:
+        return text
+    fits = (n for n in range(len(text) // 2, 1, -1) if label_width(f"{text[:n]}…{text[-n:]}", size) <= room)
+    keep = next(fits, 1)
+    return f"{text[:keep]}…{text[-keep:]}"
 
 
 def subscript(value: int | str) -> str:

@@ -275,4 +275,4 @@ def _label(one: Item, other: Item) -> Label:
     gives = [label.gives for label in (one.label, other.label) if label.gives]
     if one.layer:
         return other.label._replace(gives=" → ".join(gives)) if other.label.gives else one.label
-    return Label(f"{one.label} → {other.label}")
+    return Label(f"{one.label} → {other.label}", whole=True)

@@ -35,7 +35,7 @@ class Operation:
     def name(self) -> str:
         """Of its value, if that has one."""
         if self.value is not None:
-            return str(self.value.label)
+            return self.value.label.full
         return self.item.key.name if self.is_named_layer else ""
 
     @property
@@ -119,7 +119,7 @@ def _kind(item: Item, timestep: int) -> tuple[Any, ...]:
         for name, v in sorted(node.attributes.items())
         if isinstance(v, (int, str, bool, tuple)) and "shape" not in name
     )
-    return (node.op, item.learned, item.label.leads if item.learned else str(item.label), settings)
+    return (node.op, item.learned, item.label.leads if item.learned else item.label.full, settings)
 
 
 def _share(node: Any) -> tuple[Any, ...]:

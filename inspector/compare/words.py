@@ -242,7 +242,7 @@ class _Words:
                     common = _operands(first.net.operations[key])
                     common.remove(was[0])
                     acts = (
-                        f"{first.net.operations[key].item.label} {_listed(map(first.expression, common))} acts on"
+                        f"{first.net.operations[key].item.label.full} {_listed(map(first.expression, common))} acts on"
                         f" {second.expression(now[0])} instead of {first.expression(was[0])}"
                     )
                     yield f"In {_listed_of([second.owner(other)])}, {acts}."

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from tinygrad_rnn import Node
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..steps.items import Key, Link, Step, highways, layer_prefix
 from ..text import label_width
+from .names import Spot, names_beside
 from .order import Spacing
 from .place import Placement, place, rail_row
 from .polylines import Path, moved
@@ -25,6 +26,8 @@ GAP, ABOVE, BELOW = 46.0, 40.0, 44.0
 """Points between frames, and from a frame up to its output and down to its input."""
 _FOLD, _LONGEST = 190.0, 1500.0
 _KEPT = 256
+_Plan: TypeAlias = tuple[Placement, dict[Wire, Path], dict[Key, Spot]]
+"""Where the items of a step stand, its lines, and where the names of items stand."""
 _routed: dict[tuple[object, ...], tuple[int, dict[Wire, Path]]] = {}
 """The last lines that were found, by all that they depend on: the same cell is drawn again and again."""
 
@@ -74,7 +77,8 @@ class Row:
 class Laid:
     """A timestep with its place in the picture.
 
-    `mirror` is its width where time runs from right to left, `flip` its height where it stands upside down.
+    `mirror` is its width where time runs from right to left, `flip` its height where it stands upside down; `names`
+    says where the names of its items stand.
     """
 
     step: Step
@@ -84,6 +88,7 @@ class Laid:
     bottom: float
     mirror: float | None
     flip: float | None = None
+    names: dict[Key, Spot] = field(default_factory=dict)
 
     def at(self, key: Key) -> tuple[float, float]:
         """Centre of an item in the picture."""
@@ -131,7 +136,7 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
     For steps that are folded away there is the left edge of the box that stands for them.
     """
     plans = [_plan([step for step in row.steps if isinstance(step, Step)], spacing) for row in rows]
-    width = max(placement.width for plan in plans for placement, _ in plan.values())
+    width = max(placement.width for plan in plans for placement, _, _ in plan.values())
     laid_rows: list[list[Laid | float]] = []
     bottom = 0.0
     for row, plan in zip(rows, plans, strict=True):
@@ -142,13 +147,13 @@ def lay_out(rows: Sequence[Row], spacing: Spacing) -> list[list[Laid | float]]:
                 laid.append(left)
                 left += fold_width(part.steps) + GAP
                 continue
-            placement, wires = plan[part.shape]
+            placement, wires, names = plan[part.shape]
             mirror = placement.width if row.reverse else None
             flip = placement.height if part.backward else None
-            laid.append(Laid(part, placement, wires, left + (width - placement.width) / 2, bottom, mirror, flip))
+            laid.append(Laid(part, placement, wires, left + (width - placement.width) / 2, bottom, mirror, flip, names))
             left += width + GAP
         laid_rows.append(laid)
-        bottom += max(placement.height for placement, _ in plan.values()) + ABOVE + BELOW + 34
+        bottom += max(placement.height for placement, _, _ in plan.values()) + ABOVE + BELOW + 34
         bottom += 0.0 if row.feeds_next else 48.0
     return laid_rows
 
@@ -169,8 +174,8 @@ def seams(rows: Sequence[Row], laid_rows: Sequence[Sequence[Laid | float]]) -> l
     return [(right + left) / 2 + 2 for (_, right), (left, _) in itertools.pairwise(ends)]
 
 
-def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], tuple[Placement, dict[Wire, Path]]]:
-    """Each kind of step placed and routed, with as much room between the rows as its lines need."""
+def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], _Plan]:
+    """Each kind of step placed, routed and with names, with as much room between the rows as its lines need."""
     title = max(label_width(frame_label(step)) for step in steps)
     kinds = {step.shape: step for step in steps}
     outlines = {shape: transposed(step) if step.backward else step for shape, step in kinds.items()}
@@ -189,7 +194,11 @@ def _plan(steps: Sequence[Step], spacing: Spacing) -> dict[tuple[object, ...], t
         if not crowded:
             break
     assert best is not None
-    return best[1]
+    last = max(step.timestep for step in steps)
+    return {
+        shape: (placement, paths, names_beside(kinds[shape], placement, paths, last))
+        for shape, (placement, paths) in best[1].items()
+    }
 
 
 def _lines(step: Step, placement: Placement, spacing: Spacing) -> tuple[int, dict[Wire, Path]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 
 from .grid import Box
 from .polylines import Path
@@ -11,7 +12,7 @@ from .polylines import Path
 __all__ = ["Taken"]
 
 _TILE = 64.0
-_HEAD = (12.0, 6.0)
+_HEAD = (9.0, 5.0)
 """Points of an arrowhead along its line, and to each side of it."""
 
 
@@ -29,13 +30,14 @@ class Taken:
     def add_line(self, path: Path, width: float, arrow: bool = True) -> None:
         """A line of upright and level stretches, with room on both sides of it, and its arrowhead."""
         for a, b in itertools.pairwise(path):
-            self.add(_around(a, b, width / 2 + 1))
+            self.add(_around(a, b, width / 2 + 1, width / 2 + 1))
         if arrow:
             (ax, ay), (bx, by) = path[-2:]
             long, wide = _HEAD
-            upright = abs(ax - bx) < abs(ay - by)
-            back = (bx, by + (long if ay > by else -long)) if upright else (bx + (long if ax > bx else -long), by)
-            self.add(_around(back, (bx, by), wide))
+            if abs(ax - bx) < abs(ay - by):
+                self.add(_around((bx, by + math.copysign(long, ay - by)), (bx, by), wide, 0.0))
+            else:
+                self.add(_around((bx + math.copysign(long, ax - bx), by), (bx, by), 0.0, wide))
 
     def is_free(self, box: Box) -> bool:
         """Whether nothing is there."""
@@ -46,14 +48,10 @@ class Taken:
             for x0, y0, x1, y1 in self._tiles.get(tile, ())
         )
 
-    def first_free(self, boxes: Sequence[Box]) -> Box | None:
-        """The first of some places where nothing is."""
-        return next((box for box in boxes if self.is_free(box)), None)
 
-
-def _around(a: tuple[float, float], b: tuple[float, float], by: float) -> Box:
-    (ax, ay), (bx, by_) = a, b
-    return min(ax, bx) - by, min(ay, by_) - by, max(ax, bx) + by, max(ay, by_) + by
+def _around(a: tuple[float, float], b: tuple[float, float], across: float, up: float) -> Box:
+    (ax, ay), (bx, by) = a, b
+    return min(ax, bx) - across, min(ay, by) - up, max(ax, bx) + across, max(ay, by) + up
 
 
 def _tiles(box: Box) -> Iterator[tuple[int, int]]:

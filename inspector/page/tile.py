@@ -85,7 +85,7 @@ class _Steps:
 
     def _kind(self, t: int) -> Alike:
         steps = list(self._layers(t))
-        labels = tuple(str(item.label).removesuffix(subscript(t)) for step in steps for item in step.items)
+        labels = tuple(item.label.full.removesuffix(subscript(t)) for step in steps for item in step.items)
         above = tuple((node.op, len(node.inputs)) for node in self.towers.get(t, ()))
         return tuple(step.shape for step in steps), labels, above, len(self.nodes(t))
 

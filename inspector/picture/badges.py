@@ -14,7 +14,7 @@ from .strokes import frame_label
 
 __all__ = ["BADGES", "Badge", "add_badges"]
 
-_WIDE, _SIZE, _APART = 13.0, 10.0, 1.0
+_WIDE, _SIZE, _APART = 13.0, 10.0, 2.0
 _DIAGONAL = 0.7071
 
 
@@ -48,7 +48,7 @@ def add_badges(picture: Picture) -> None:
     for badge, group in groups:
         ways = [(shape, box) for shape in group for box in _places(shape, _APART)]
         ways += [(shape, box) for shape in group for box in _places(shape, 9.0)]
-        shape, box = next((way for way in ways if taken.is_free(way[1])), ways[0])
+        shape, box = next((way for way in ways if taken.is_free(_grown(way[1]))), ways[0])
         taken.add(box)
         picture.shapes.append(
             Shape(
@@ -120,6 +120,12 @@ def _corner(shape: Shape, away: float, side: int, up: int) -> tuple[float, float
 def _box(shape: Shape, dx: float, dy: float) -> Box:
     x, y, half = shape.x + dx, shape.y + dy, _WIDE / 2
     return x - half, y - half, x + half, y + half
+
+
+def _grown(box: Box) -> Box:
+    left, bottom, right, top = box
+    by = _APART - 0.1
+    return left - by, bottom - by, right + by, top + by
 
 
 def _taken(picture: Picture) -> Taken:

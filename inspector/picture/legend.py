@@ -11,7 +11,7 @@ from tinygrad_rnn import Graph, Node
 
 from ..layout.polylines import Path
 from ..steps.items import Gate, safe
-from ..text import label_width, number
+from ..text import label_width, number, shortened
 from . import theme
 from .badges import BADGES
 from .canvas import Canvas
@@ -24,6 +24,8 @@ _LEAST, _PITCH, _SIZE = 400.0, 30.0, 11.0
 """Points that a row may be wide under a narrow drawing (in print it is then no wider than a page's text), from row
 to row, and of text.
 """
+_NAME = 400.0
+"""Points of the name of a parameter."""
 _BIN, _VALUE = 28.0, 22.0
 _TEXT, _LINE = 12.0, 21.0
 """Font size of equations, and the distance from line to line."""
@@ -91,21 +93,15 @@ def _parameters(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[i
     leaves = [n for n in leaves if n.index in read]
     for node in leaves:
         name = names.get(node.tensor.id) if node.tensor is not None else None
-        label = _short(name or node.name or _whole(node, graph), f" {_shape(node)}", rows.right - rows.left - 14)
+        shape = f" {_shape(node)}"
+        room = min(_NAME, rows.right - rows.left - 14) - label_width(shape, _SIZE)
+        label = shortened(name or node.name or _whole(node, graph), room, _SIZE) + shape
         width = label_width(label, _SIZE) + 14
         x, y = rows.place(width)
         shape_id = canvas.picture.unused(f"parameter.{safe(node.name or node.op)}")
         canvas.value(node, shape_id, "box", (x + width / 2, y), (width, 20), label, "parameter", 1.4)
         canvas.shown[node.index] = (shape_id, x + width / 2, y)
     return bool(leaves)
-
-
-def _short(name: str, after: str, room: float) -> str:
-    """The name, without its middle where it is too long, and what stands after it."""
-    if label_width(name + after, _SIZE) <= room:
-        return name + after
-    keep = next((n for n in range(len(name) // 2, 1, -1) if label_width(f"{name[:n]}…{name[-n:]}{after}") <= room), 1)
-    return f"{name[:keep]}…{name[-keep:]}{after}"
 
 
 def _whole(node: Node, graph: Graph) -> str:
@@ -147,7 +143,7 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
     chips += [(f"{badge.mark} = {badge.says}", "badge") for badge in BADGES if badge.says in badges]
     grades = {f"{badge.mark} = {badge.says}": badge.grade for badge in BADGES}
     for says, part in chips:
-        label = _short(says, "", rows.right - rows.left - 16)
+        label = shortened(says, rows.right - rows.left - 16, _SIZE)
         width = label_width(label, _SIZE) + 16
         x, y = rows.place(width)
         paint, look = theme.paint(part, picture.gates), Look(part, grade=grades.get(says), legend=True)

@@ -14,7 +14,7 @@ from ..layout.columns import GAP, Fold, Laid, Row, fold_width
 from ..layout.polylines import Path
 from ..layout.route import Wire
 from ..steps.items import Key, Link, Step, layer_prefix, leaving, safe
-from ..text import label_width, number, oval_width, subscript
+from ..text import label_width, number, oval_width, shortened, subscript
 from . import theme
 from .canvas import Canvas
 from .ink import Stroke
@@ -25,6 +25,8 @@ __all__ = ["Carried", "States"]
 Carried: TypeAlias = dict[str, tuple[str, Path]]
 """By state: the shape that its line comes from, and the way of the line so far."""
 
+_INITIAL, _PASSING = 110.0, 60.0
+"""Points of the names of an initial state and of what passes on."""
 _PIECES = 200
 """Of how many pieces a ribbon is at most."""
 _LOOSE = Stroke(theme.LINES["cut"][0], 1.0, "loose", "", True, -1.0)
@@ -66,7 +68,7 @@ class States:
         self, first: Laid, state: str, node: Node, x: float, y: float, reverse: bool
     ) -> tuple[str, Path]:
         """An initial state in front of the first step."""
-        label = node.name or "init"
+        label = shortened(node.name or "init", _INITIAL)
         width = oval_width(label, 11, 20)
         middle = x + (width / 2 - 10) * (1 if reverse else -1)
         shape_id = f"{first.prefix}{safe(state)}.initial"
@@ -173,10 +175,15 @@ class States:
         label = _passing(laid.step, state, laid.step.timestep)
         if key in laid.placement.at and str(laid.step.by_key[key].label) == label:
             return
-        x, y = laid.port(laid.placement.width + GAP / 2 - 4, laid.placement.rails[state] + 11)
-        shape_id, width = f"{laid.prefix}{safe(state)}.label", label_width(label, 12) + 4
+        room = GAP - 4
+        size = next((size for size in (12.0, 11.0) if label_width(label, size) <= room), 10.0)
+        label = shortened(label, room, size)
+        width = label_width(label, size)
+        aside = min(GAP / 2 - 4 + width / 2, room) - width / 2
+        x, y = laid.port(laid.placement.width + aside, laid.placement.rails[state] + 11)
+        shape_id = f"{laid.prefix}{safe(state)}.label"
         self.canvas.picture.shapes.append(
-            Shape(shape_id, "text", x, y, width, 14, label, None, Look("label"), font_size=12)
+            Shape(shape_id, "text", x, y, width + 4, 14, label, None, Look("label"), font_size=size)
         )
 
     def end(self, row: Row, laid: Laid, carried: Carried) -> None:
@@ -212,7 +219,7 @@ class States:
 
 def _passing(step: Step, state: str, timestep: int) -> str:
     """What passes on from that timestep to the next column."""
-    return ("δ" if step.backward else "") + state + subscript(timestep)
+    return ("δ" if step.backward else "") + shortened(state, _PASSING) + subscript(timestep)
 
 
 def _look_of(piece: Sequence[tuple[int, Stroke]]) -> tuple[Grade, str, bool]:

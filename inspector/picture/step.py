@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ..layout.columns import Laid, frame_label
+from ..layout.names import HEIGHT, name_of
 from ..steps.items import Gate, Item, safe
+from ..text import label_width
 from . import theme
 from .canvas import Canvas
 from .picture import At, Band, Frame, Look, Part, Shape
@@ -73,6 +75,11 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
     )
     canvas.stood_for.update(shape.nodes)
     canvas.picture.shapes.append(shape)
+    if item.key in laid.names:
+        spot = laid.names[item.key]
+        label = name_of(item, laid.step.timestep, spot.room)
+        place, size = laid.port(spot.x, spot.y), (label_width(label), HEIGHT)
+        canvas.picture.shapes.append(Shape(f"{shape.id}.name", "text", *place, *size, label, None, Look("label")))
     for shown in () if laid.step.backward else (*item.nodes, *([item.value] if item.value is not None else [])):
         canvas.shown[shown.index] = (shape.id, x, y)
     return shape

@@ -213,11 +213,11 @@ class _Adjoint(Shapes):
         if fixed is not None:
             self.labels[index] = fixed
             return None
-        label, role = self.factors.label(node, rule), self.factors.role(node, rule)
+        label, role = Label(self.factors.label(node, rule)), self.factors.role(node, rule)
         made = self.factors.take([index])
-        key, size = self._key(Key("factor", label)), (max(24.0, label_width(label, 10) + 10), 17.0)
+        key, size = self._key(Key("factor", label.full)), (max(24.0, label_width(str(label), 10) + 10), 17.0)
         value = None if made else node
-        self.items.append(Item(key, "ellipse", Label(label), role, size, (), made, value=value, beside=True))
+        self.items.append(Item(key, "ellipse", label, role, size, (), made, value=value, beside=True))
         return key
 
     def _operation_label(self, node: Node) -> Label:

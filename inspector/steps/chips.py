@@ -46,7 +46,7 @@ def _fold(chip: Item, found: dict[Key, Item], readers: Counter[Key]) -> None:
         lines = [link for link in source.links if not (link.source in found and found[link.source].beside)]
         beside = [found[link.source] for link in source.links if link not in lines]
         words.insert(0, " ".join(str(one.label) for one in (source, *beside)))
-        label = Label(f"{', '.join(words)} → {gradient}")
+        label = Label(f"{', '.join(words)} → {gradient}", whole=True)
         if len(lines) > 1 or len(label.sign) > _LENGTH:
             break
         for gone in (source, *beside):

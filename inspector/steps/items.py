@@ -146,6 +146,8 @@ class Item:
         Whether it is a chip that stands beside its only reader, which may read a value from elsewhere there.
     wings : tuple of float
         Room that is kept free to the left and to the right of it.
+    name : str
+        Of the gate that it gives, where its label does not say it.
     """
 
     key: Key
@@ -161,6 +163,7 @@ class Item:
     layer: bool = False
     beside: bool = False
     wings: tuple[float, float] = (0.0, 0.0)
+    name: str = ""
 
     @property
     def reach(self) -> tuple[float, float]:
@@ -246,6 +249,7 @@ class Step:
                 item.beside,
                 item.wings,
                 item.role == "parameter",
+                item.name,
             )
             for item in self.items
         )

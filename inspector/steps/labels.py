@@ -12,6 +12,8 @@ import numpy as np
 from tinygrad_rnn import PRIMITIVES, Graph, Node
 from tinygrad_rnn.autodiff.primitive import Primitive
 
+from ..text import shortened
+
 __all__ = [
     "APPLIED",
     "ATOM",
@@ -56,6 +58,8 @@ _SYMBOLS = {
     "not_equal": "≠",
 }
 _LENGTH = 18
+_ROOM = 130.0
+"""Points of a name in a drawing."""
 _COMPARISONS = frozenset({"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"})
 COMPARISON, SUM, PRODUCT, APPLIED, ATOM = range(5)
 """What holds together more strongly has the higher number."""
@@ -78,6 +82,8 @@ class Label(NamedTuple):
         When, of a state: the ₃ of ``c₃``.
     gives : str
         The value that a layer gives: the f of ``f = σ(·)``.
+    whole : bool
+        Whether it is a formula, which is written in full however long it is.
     """
 
     sign: str
@@ -85,8 +91,18 @@ class Label(NamedTuple):
     leads: bool = False
     time: str = ""
     gives: str = ""
+    whole: bool = False
 
     def __str__(self) -> str:
+        """Long names without their middle."""
+        if self.whole:
+            return self.full
+        sign, operand, gives = (shortened(part, _ROOM) for part in (self.sign, self.operand, self.gives))
+        return self._replace(sign=sign, operand=operand, gives=gives).full
+
+    @property
+    def full(self) -> str:
+        """As long as it is."""
         if self.gives:
             return f"{self.gives} = {self.sign}(·)"
         if self.operand:

@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..text import label_width, oval_width
+from ..text import label_width, oval_width, shortened
 from .items import Gate, Item, Key, Link, Role, Step
 from .labels import Label, symbol
 
 __all__ = ["JOIN", "cell_step", "gate_step", "join_inputs"]
 
 JOIN = Key("join")
+_NAME, _BESIDE = 60.0, 20.0
+"""Points of the name of a gate at most, and for how many of them there is room beside its line anyway."""
 _AFFINE_OF_AFFINE = frozenset({"add", "subtract", "negative", "getitem", "concatenate", "reshape"})
 
 
@@ -119,12 +121,13 @@ class _Collapse:
         inside = self._inside(item)
         sign = symbol(item.nodes[0].op) if item.key in self.layers else "W"
         gate = name if name is not None and isinstance(name.role, Gate) else None
+        inner = gate or next((one for one in inside if one.value is not None and isinstance(one.role, Gate)), None)
         label = Label(sign, gives="" if textbook or gate is None else str(gate.label))
         role: Role = "layer" if textbook else gate.role if gate else item.role
         width = max(36.0 if textbook else 44.0, label_width(str(label), 12) + 12)
         lines = tuple(link._replace(layer=True) for link in self._lines(inside))
         nodes = tuple(dict.fromkeys(node for inner in inside for node in inner.nodes))
-        return Item(
+        found = Item(
             gate.key if gate else item.key,
             "box",
             label,
@@ -135,6 +138,12 @@ class _Collapse:
             value=gate.value if gate else None,
             layer=True,
         )
+        return _named(found, inner.label.full) if textbook and inner else found
+
+
+def _named(item: Item, name: str) -> Item:
+    """The item with the name of the gate that it gives, and room for a long one."""
+    return replace(item, name=name, wings=(0.0, max(0.0, label_width(shortened(name, _NAME)) - _BESIDE)))
 
 
 def _plain(item: Item, textbook: bool) -> Item:
@@ -147,7 +156,7 @@ def _plain(item: Item, textbook: bool) -> Item:
 
 
 def _without_values(step: Step) -> Step:
-    """States are lines here, not shapes; only the output keeps its circle."""
+    """States and gates are lines here, not shapes; what gives a gate has its name, and the output keeps its circle."""
     away = {
         i.key: i.links[0].source
         for i in step.items
@@ -159,11 +168,13 @@ def _without_values(step: Step) -> Step:
             key = away[key]
         return key
 
+    names = {through(i.key): i.label.full for i in step.items if i.key in away and isinstance(i.role, Gate)}
     items = []
     for item in step.items:
         if item.key not in away:
             lines = tuple(link._replace(source=through(link.source)) for link in item.links)
-            items.append(replace(item, links=lines))
+            item = replace(item, links=lines)
+            items.append(_named(item, names[item.key]) if item.key in names else item)
     states = tuple((name, through(key)) for name, key in step.states)
     return replace(step, items=tuple(items), states=states)
 

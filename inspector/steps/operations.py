@@ -66,8 +66,9 @@ class Shapes:
         label = Label(prefix + name, time=subscript(self.t) if is_state else "")
         role: Role = "hidden" if name == self.output else "cell" if is_state else self.role_of(name)
         round_ = is_state and len(name) <= 2
-        width = label_width(prefix + name, 12) + (22 if is_state else 10)
-        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width), 20.0))
+        width = label_width(str(label._replace(time="")), 12) + (22 if is_state else 10)
+        oval = oval_width(str(label), 10, 20)
+        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width, oval), 20.0))
         return Item(key, shape, label, role, size, (link,), (), True, value)
 
     def operation(
