@@ -1,4 +1,6 @@
-"""Cells as ONNX files: checked, run by onnxruntime to the same numbers, for other lengths and batches."""
+"""Cells as ONNX files: run by onnxruntime to the same numbers for other lengths and batches, and back with the same
+gradients.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
+from tests.marks import slow_unless
 from tinygrad_rnn.recurrent.states import leaves_of
 
 from .taken_out import OPTIONS, Edges, H, N, Nested, network
@@ -33,31 +36,64 @@ def kinds(path: Path) -> list[str]:
 
 
 def check(network: Any, path: Path, *, starts: bool = False, run: Any = None, **options: Any) -> None:
-    """The file gives what `network` does, for lengths and batches that were not traced."""
+    """The file gives what `network` does, in onnxruntime and here, for lengths and batches that were not traced."""
     tg.save_onnx(run or network, path, **options)
     model, rng = session(path), np.random.default_rng(0)
     dtype = np.dtype(options.get("dtype") or network.dtype)
     names = [port.name for port in model.get_outputs()]
-    for steps, batch in ((4, 2), (7, 3)):
+    assert names[0] == "outputs" and all(name.endswith("_final") for name in names[1:])
+    for steps, batch in ((4, 2), (2, 3)):
         x = rng.normal(size=(options.get("steps", steps), batch, network.input_size)).astype(dtype)
         feeds, state = {"x": x}, None
         if starts:
-            state = network.initial_state(batch)
-            assert isinstance(network, tg.Cell)
-            values = [np.asarray(getattr(v, "data", v)) + rng.normal(size=v.shape).astype(dtype) for v in state]
+            with tg.no_grad():
+                like = network.initial_state(batch)
+                values = [np.asarray(getattr(v, "data", v)) + rng.normal(size=v.shape) for v in like]
             state = network.State(*values)
             feeds |= {f"{n}_init": v.astype(dtype) for n, v in zip(network.state_names, values, strict=True)}
-        with np.errstate(all="ignore"), tg.no_grad():
-            ours = tg.unroll(network, x, state, reverse=bool(run and run.reverse))
-        wanted = [ours.stacked, *leaves_of((ours.final_state,))]
-        found = model.run(None, feeds)
-        assert names[0] == "outputs" and all(name.endswith("_final") for name in names[1:])
-        for name, own, their in zip(names, wanted, found, strict=True):
+        with np.errstate(all="ignore"):
+            ours = results(network, x, state)
+        for name, own, their in zip(names, ours, model.run(None, feeds), strict=True):
             assert (their.shape, their.dtype) == (own.shape, dtype)
             np.testing.assert_allclose(their, own.data, rtol=0.0, atol=CLOSE[dtype.name], err_msg=name)
+    with np.errstate(all="ignore"):
+        check_return(network, tg.load_onnx(path), feeds, state, CLOSE[dtype.name])
 
 
-@pytest.mark.parametrize("name", tg.cells.names())
+def check_return(network: Any, again: tg.interop.imported.Imported, feeds: Any, state: Any, close: float) -> None:
+    """A model that came back has the values and gradients of `network`."""
+    xs = [tg.tensor(feeds["x"].astype(network.dtype), requires_grad=True), tg.tensor(feeds["x"], requires_grad=True)]
+    ours, theirs = results(network, xs[0], state), list(again(**{**feeds, "x": xs[1]}).values())
+    rng = np.random.default_rng(1)
+    weights = [rng.normal(size=value.shape) for value in ours]
+    named = {name: p for name, p in network.named_parameters() if p.requires_grad}, dict(again.named_parameters())
+    gradients = []
+    for outputs, x, parameters in zip((ours, theirs), xs, named, strict=True):
+        loss = sum(tg.sum(v * w) for v, w in zip(outputs, weights, strict=True))
+        gradients.append(tg.grad(loss, [x, *parameters.values()]))
+    for own, their in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(their.data, own.data, rtol=0.0, atol=close)
+    own_x, their_x = (found[0].data for found in gradients)
+    np.testing.assert_allclose(their_x, own_x, rtol=0.0, atol=10 * close * max(1.0, np.abs(own_x).max()))
+    found = [dict(zip(names, values[1:], strict=True)) for names, values in zip(named, gradients, strict=True)]
+    for name in named[0].keys() & named[1].keys():
+        scale = max(1.0, np.abs(found[0][name].data).max())
+        np.testing.assert_allclose(found[1][name].data, found[0][name].data, rtol=0.0, atol=10 * close * scale)
+    if any(name.endswith(".W") for name in named[1]):  # the same numbers in another order
+        sums = [
+            sum(float(np.sum(p.data * g[n].data)) for n, p in ps.items()) for ps, g in zip(named, found, strict=True)
+        ]
+        np.testing.assert_allclose(sums[1], sums[0], rtol=100 * close, atol=100 * close)
+    else:
+        assert not named[0].keys() - named[1].keys() - {"start"}
+
+
+def results(network: Any, x: Any, state: Any = None) -> list[Any]:
+    run = tg.unroll(network, x, state)
+    return [run.stacked, *leaves_of((run.final_state,))]
+
+
+@pytest.mark.parametrize("name", slow_unless(("lstm", "gru_before", "clockwork"), tg.cells.names()))
 def test_every_cell(name: str, tmp_path: Path) -> None:
     cell, path = tg.cells.get(name)(N, H, seed=0), tmp_path / "cell.onnx"
     check(cell, path, starts=name not in ("clockwork", "slstm"))
@@ -66,6 +102,65 @@ def test_every_cell(name: str, tmp_path: Path) -> None:
     assert kinds(path) == [OPERATORS.get(name, "Scan")]
 
 
+def test_models_of_files_go_back_with_their_parameters(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    tg.save_onnx(network(), first, dtype=np.float32)
+    model = tg.load_onnx(first)
+    tg.save_onnx(model, second)
+    assert second.read_bytes() == first.read_bytes()
+    model.load_state_dict({name: 1.5 * value for name, value in model.state_dict().items()})
+    tg.save_onnx(model, second)
+    x = np.random.default_rng(0).normal(size=(3, 2, N)).astype("f")
+    (own, *_), (their, *_) = model(x=x).values(), session(second).run(None, {"x": x})
+    np.testing.assert_allclose(their, own.data, atol=1e-6)
+    tg.save_onnx(model.layers and tg.load_onnx(second).__call__(x=x).runs["layer1"], first)
+    inner = session(first).run(None, {"x": np.zeros((2, 2, 9), "f")})
+    assert inner[0].shape == (2, 2, H)
+    with pytest.raises(ValueError, match="goes back as it is"):
+        tg.save_onnx(model, second, steps=3)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "external", "float_data", "constant", "function"])
+def test_parameters_wherever_they_stand(kind: str, tmp_path: Path) -> None:
+    helper, numbers = onnx.helper, onnx.numpy_helper
+    values = np.linspace(-1.0, 1.0, 6).reshape(2, 3).astype("f")
+    tensor = numbers.from_array(values, "w")
+    code = onnx.TensorProto.FLOAT
+    if kind == "bfloat16":
+        tensor = helper.make_tensor("w", onnx.TensorProto.BFLOAT16, (2, 3), values.reshape(-1).tolist())
+    if kind == "float16":
+        tensor = numbers.from_array(values.astype(np.float16), "w")
+    if kind == "float_data":
+        tensor = helper.make_tensor("w", code, (2, 3), values.reshape(-1).tolist())
+    nodes = [helper.make_node("Cast", ["w"], ["v"], to=code), helper.make_node("MatMul", ["v", "x"], ["y"])]
+    functions, domains = [], [helper.make_opsetid("", 18)]
+    if kind in ("constant", "function"):
+        nodes.insert(0, helper.make_node("Constant", [], ["w"], value=tensor))
+    if kind == "function":
+        functions = [helper.make_function("own", "F", ["x"], ["y"], nodes, domains)]
+        nodes, domains = [helper.make_node("F", ["x"], ["y"], domain="own")], [*domains, helper.make_opsetid("own", 1)]
+    ports = [helper.make_tensor_value_info("x", code, [3, "n"])], [helper.make_tensor_value_info("y", code, [2, "n"])]
+    graph = helper.make_graph(nodes, "g", *ports, [] if kind in ("constant", "function") else [tensor])
+    made = helper.make_model(graph, opset_imports=domains, ir_version=8, functions=functions)
+    source, path = tmp_path / "in" / "a.onnx", tmp_path / "b.onnx"
+    source.parent.mkdir()
+    onnx.save(made, source, save_as_external_data=kind == "external", size_threshold=0)
+    model = tg.load_onnx(source)
+    tg.save_onnx(model, path)
+    x = np.eye(3, dtype="f")
+    np.testing.assert_array_equal(tg.load_onnx(path)(x=x)["y"].data, model(x=x)["y"].data)
+    (name,) = model.state_dict()
+    model.load_state_dict({name: np.pi * model.state_dict()[name]})
+    if kind == "function":
+        with pytest.raises(tg.UnsupportedError, match="stands in a function"):
+            tg.save_onnx(model, path)
+        return
+    tg.save_onnx(model, path)
+    rounding = {"bfloat16": 2**-8, "float16": 2**-11}.get(kind, 0.0)
+    np.testing.assert_allclose(tg.load_onnx(path)(x=x)["y"].data, model(x=x)["y"].data, rtol=rounding, atol=0.0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_options(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     check(tg.cells.get(name)(N, H, seed=0, **options), tmp_path / "cell.onnx", dtype="float32")
@@ -83,6 +178,8 @@ def test_stacks_directions_and_cells_of_ones_own(tmp_path: Path) -> None:
     check(Nested(), path)
     check(Nested(), path, dtype=np.float32)
     check(Edges(), path)
+    check(tg.cells.PeepholeLSTMCell(N, H, seed=0, cut_peepholes=True), path, dtype=np.float32)
+    assert kinds(path) == ["Scan"]
     check(tg.Stacked(tg.compile(tg.cells.GRUCell(N, H, seed=0), backend="numpy")), path)
 
 

@@ -39,6 +39,8 @@ class Builder:
     graph : Graph
     parameters, constants : dict of str to array
         Initialisers of floating point and arrays of such in nodes of constants; and everything else that is known.
+    places : dict of str to TensorProto
+        Where in the model the parameters stand, but for those of functions, which may stand for several.
     """
 
     def __init__(self, model: Any, source: Source) -> None:
@@ -46,6 +48,7 @@ class Builder:
         self.source = source
         self.parameters: dict[str, Any] = {}
         self.constants: dict[str, Any] = {}
+        self.places: dict[str, Any] = {}
         self.names: Counter[str] = Counter()
         self.nodes: Counter[str] = Counter()
         self.opset = self._opset(model)
@@ -104,7 +107,9 @@ class Builder:
         initial = {}
         for tensor in proto.initializer:
             initial[tensor.name] = self.source.array(tensor, printable(tensor.name) or "an initialiser")
-            self._know(define(tensor.name), initial[tensor.name], not depth and tensor.name in self.starts)
+            name = define(tensor.name)
+            self._know(name, initial[tensor.name], not depth and tensor.name in self.starts)
+            self.places[name] = tensor
         inputs = tuple(
             known[port.name] if port.name in initial else define(port.name)
             for port in proto.input
@@ -219,6 +224,8 @@ class Builder:
         (value,) = apply(node, {}, self.source.name, Runs())
         learned = value.dtype.kind == "f" and value.size > 1 and not self.is_ours  # some exporters keep weights so
         (self.parameters if learned else self.constants)[node.outputs[0]] = value
+        if learned and self.frame.attributes is None and proto.attribute[0].name == "value":
+            self.places[node.outputs[0]] = proto.attribute[0].t
         return []
 
     def _call(

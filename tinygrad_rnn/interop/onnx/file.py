@@ -16,7 +16,7 @@ from ..weights import printable
 
 Array = npt.NDArray[Any]
 
-__all__ = ["DTYPES", "Source", "read"]
+__all__ = ["BFLOAT16", "DTYPES", "Source", "read"]
 
 LARGEST = 2**31
 """Bytes that a file may have: more than protobuf can hold."""
@@ -43,7 +43,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
 }
 """From ONNX's numbers of element types to ours; bfloat16, which NumPy has not, comes as float32."""
 
-_BFLOAT16 = 16
+BFLOAT16 = 16
 _FIELDS = {1: "float_data", 11: "double_data", 7: "int64_data", 12: "uint64_data", 13: "uint64_data"}
 
 
@@ -102,19 +102,19 @@ class Source:
         values = getattr(tensor, _FIELDS.get(tensor.data_type, "int32_data"))
         if len(values) != count:
             raise ValueError(f"{self.name}: {what} has shape {shape} and {len(values)} numbers; the file is damaged")
-        if tensor.data_type in (10, _BFLOAT16):  # as bits
+        if tensor.data_type in (10, BFLOAT16):  # as bits
             bits = np.array(values, np.int64).astype(np.uint16)
             return self._decoded(bits.tobytes(), tensor.data_type, shape, what)
         return np.array(values, np.int64 if dtype.kind in "ib" else dtype).astype(dtype).reshape(shape)
 
     def _decoded(self, data: bytes, number: int, shape: tuple[int, ...], what: str) -> Array:
-        dtype = np.dtype("<u2") if number == _BFLOAT16 else DTYPES[number].newbyteorder("<")
+        dtype = np.dtype("<u2") if number == BFLOAT16 else DTYPES[number].newbyteorder("<")
         if len(data) != math.prod(shape) * dtype.itemsize:
             raise ValueError(
                 f"{self.name}: {what} has shape {shape} of {DTYPES[number]} and {len(data)} bytes; the file is damaged"
             )
         flat = np.frombuffer(data, dtype)
-        if number == _BFLOAT16:
+        if number == BFLOAT16:
             flat = (flat.astype(np.uint32) << 16).view(np.float32)
         return flat.astype(DTYPES[number]).reshape(shape)
 

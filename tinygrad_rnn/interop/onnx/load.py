@@ -59,13 +59,25 @@ def load_onnx(source: Any) -> Imported:
 
 
 class _Program:
-    """A model as :class:`~tinygrad_rnn.interop.imported.Imported` runs it."""
+    """A model as :class:`~tinygrad_rnn.interop.imported.Imported` runs it.
+
+    Attributes
+    ----------
+    model : ModelProto
+        As it was read, without the numbers of parameters.
+    places : dict of str to TensorProto
+        Where in it the parameters stand.
+    """
 
     format = "ONNX"
 
     def __init__(self, model: Any, source: Source) -> None:
         self.source = source
-        self.builder = Builder(model, source)
+        self.model, self.builder = model, Builder(model, source)
+        places = self.builder.places.items()
+        self.places = {name: tensor for name, tensor in places if name in self.builder.parameters}
+        for tensor in self.places.values():
+            tensor.ClearField("raw_data")
         self.producer = f"{model.producer_name or 'unknown'} {model.producer_version}".strip()
         self.producer += f", opset {self.builder.opset}"
         known = {tensor.name for tensor in model.graph.initializer} - self.builder.defaults

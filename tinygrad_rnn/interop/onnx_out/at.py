@@ -45,6 +45,11 @@ class At:
         """A node with one result, by default of the dtype of the primitive's."""
         return self.graph.node(kind, *operands, dtype=self.dtype if dtype is None else dtype, **attributes)
 
+    def cut(self, x: Any) -> Any:
+        """The same, through which no gradient goes: ONNX knows of no such thing, and says so by the node's name."""
+        part = f"{self.graph.part}/" if self.graph.part else ""
+        return self.node("Identity", x, name=f"{self.graph.prefix}{part}stop_gradient")
+
     def refuse(self, why: str) -> UnsupportedError:
         """An error that names cell and primitive."""
         return UnsupportedError(f"{self.who}: {why}")

@@ -343,7 +343,7 @@ ONNX: dict[str, Callable[..., Any]] = {
     "scatter_along_axis": scatter_along_axis,
     "square": _square,
     "stack": _stack,
-    "stop_gradient": lambda at, x: x,
+    "stop_gradient": lambda at, x: at.cut(x),
     "sum": _reduction("ReduceSum"),
     "take": take,
     "take_along_axis": take_along_axis,

@@ -1,4 +1,4 @@
-"""save_onnx: a cell, stack or run as an ONNX file."""
+"""save_onnx: cells, stacks, runs and models out of such files as ONNX files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from ...recurrent.inner import HELD
 from ...recurrent.stacks import Bidirectional, Stacked
 from ...recurrent.states import leaves_of
 from ...recurrent.unroll import Run
-from ..onnx_import import PRODUCER
+from ..imported import Imported
+from ..onnx_import import PRODUCER, import_onnx
 from ..recipe import OfBatch, merge
 from ..refusal import UnsupportedError
 from ..step_recipe import Library, Opened, open_cell, recipe_of_step
+from ..weights import printable
+from .imported import proto_of
 from .model import IR, OPSET, Array, Model, Value
 from .ops import ONNX
 from .standard import Standard, recurrent, standard_of
@@ -31,7 +34,7 @@ WHO = "save_onnx"
 _BATCHES = (5, 7)
 """Two that no size of a cell is likely to be, by which what depends on the batch is told from what does not."""
 _LARGEST = 2**31 - 2**20
-"""Bytes of weights that fit into a file beside everything else."""
+"""Bytes of a file: protobuf holds 2 GiB."""
 
 
 def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | None = None) -> Path:
@@ -43,8 +46,9 @@ def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | N
 
     Parameters
     ----------
-    model : Cell, Stacked, Bidirectional or Run
-        A built-in cell or one of your own, compiled or not. Of a run its cell, where it began and its direction.
+    model : Cell, Stacked, Bidirectional, Run or Imported
+        A built-in cell or one of your own, compiled or not; of a run its cell, where it began and its direction; of a
+        model out of an ONNX file its own graph, with the parameters as they are now.
     path : path
         ``.onnx`` by custom.
     dtype : dtype, optional
@@ -60,10 +64,12 @@ def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | N
     ------
     TypeError
         If `model` is none of these.
+    ValueError
+        If `dtype` or `steps` is none, or given for a model out of a file.
     UnsupportedError
         If a step cannot be traced, because it looks at numbers; if a primitive of its own has no counterpart in ONNX
         (the message has the line); if it depends on the batch size in a way that cannot be written down, or draws
-        random numbers; if a run has masks. Nothing is written then.
+        random numbers; if a run has masks; if the model came from another format. Nothing is written then.
     ImportError
         If the onnx package is not installed.
 
@@ -72,7 +78,7 @@ def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | N
     Inputs are ``x`` (T, batch, input_size) and, for each state, ``h_init`` and the like, which may be left out: the
     state begins as the cell's does, or the run's. Outputs are ``outputs`` (T, batch, hidden_size) and ``h_final`` and
     the like. In a stack or two directions states are called as in a run, ``layer0/forward/h_init``. Parameters keep
-    their names but in the standard operators, which have theirs in one matrix. ONNX knows no ``stop_gradient``.
+    their names but in the standard operators, which have theirs in one matrix.
 
     Examples
     --------
@@ -83,8 +89,8 @@ def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | N
     >>> tg.save_onnx(tg.cells.LSTMCell(3, 4), path, dtype="float32").name  # doctest: +SKIP
     'lstm.onnx'
     """
-    if not isinstance(model, (Cell, Stacked, Bidirectional, Run)):
-        raise TypeError(f"{WHO}: needs a Cell, Stacked, Bidirectional or Run, got {type(model).__name__}")
+    if not isinstance(model, (Cell, Stacked, Bidirectional, Run, Imported)):
+        raise TypeError(f"{WHO}: needs a Cell, Stacked, Bidirectional, Run or Imported, got {type(model).__name__}")
     if dtype is not None and np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"{WHO}: dtype must be float32 or float64, got {dtype}")
     if steps is not None and not is_integer(steps):
@@ -92,8 +98,29 @@ def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | N
     files.check(path)
     if isinstance(model, Run):
         _check_run(model)
-    proto = _Network(model, dtype, steps).finished()
-    return files.write(path, proto.SerializeToString(deterministic=True))
+    if not isinstance(model, Imported):
+        return _written(_Network(model, dtype, steps).proto(), path)
+    if dtype is not None or steps is not None:
+        raise ValueError(f"{WHO}: dtype and steps are for cells; {model.name} goes back as it is")
+    return _written(proto_of(model, WHO), path)
+
+
+def _written(proto: Any, path: str | Path) -> Path:
+    """Write a model that passes all checks."""
+    onnx = import_onnx(WHO)
+    _check_size(proto.ByteSize())
+    try:
+        data = proto.SerializeToString(deterministic=True)
+        onnx.checker.check_model(data, full_check=True)
+    except (ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = " ".join(str(error).split())
+        raise UnsupportedError(f"{WHO}: {proto.graph.name} does not pass onnx.checker: {printable(reason)}") from None
+    return files.write(path, data)
+
+
+def _check_size(size: int) -> None:
+    if size > _LARGEST:
+        raise UnsupportedError(f"{WHO}: {size:,} bytes of weights are more than the 2 GiB that an ONNX file can have")
 
 
 def _check_run(run: Run) -> None:
@@ -143,8 +170,7 @@ class _Network:
             raise UnsupportedError(f"{WHO}: {self.cell!r} is in {self.dtype}; give dtype=np.float32 or np.float64")
         self.parameters = dict(self.cell.named_parameters())
         size = sum(parameter.size for parameter in self.parameters.values()) * self.dtype.itemsize
-        if size > _LARGEST:
-            raise UnsupportedError(f"{WHO}: the weights take {size:,} bytes, and an ONNX file holds 2 GiB")
+        _check_size(size)
         self.steps, self.reverse = steps, bool(run and run.reverse)
         self.starts = _starts(opened, leaves_of((run.initial_state,)) if run else None)
         self.model = Model(WHO)
@@ -153,8 +179,8 @@ class _Network:
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
 
-    def finished(self) -> Any:
-        """The model, checked."""
+    def proto(self) -> Any:
+        """The model."""
         onnx, helper = self.model.onnx, self.model.onnx.helper
         T: Any = self.steps or "T"
         x = self.outer.value(self.outer.fresh("x"), self.dtype)
@@ -170,9 +196,7 @@ class _Network:
             opset_imports=[helper.make_opsetid("", OPSET)],
             doc_string=f"{self.cell!r} over time, written by tinygrad_rnn.save_onnx",
         )
-        proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
-        onnx.checker.check_model(proto, full_check=True)
-        return proto
+        return onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
 
     def _write(self, tree: Any, x: Value, path: str, out: str, reverse: bool) -> Value:
         """A part of the network; its outputs, which are called `out`."""

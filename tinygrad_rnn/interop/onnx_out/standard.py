@@ -100,7 +100,9 @@ def _gru_reset_before(cell: Any) -> Standard:
     return Standard("GRU", _apart(cell, "zrn"))
 
 
-def _peephole_lstm(cell: Any) -> Standard:
+def _peephole_lstm(cell: Any) -> Standard | None:
+    if cell.cut_peepholes:  # the operator has no such thing
+        return None
     weights = _apart(cell, ["i", "o", "f" if "f" in cell.gates else None, "z"])
     if cell.peepholes:
         zeros = np.zeros(cell.hidden_size, cell.dtype)

@@ -81,8 +81,8 @@ class Step:
         if name is None:
             return result
         value = f"{name}_next" if name in self.states else name
-        is_known = any(result is other for other in values)
-        if isinstance(result, Value) and not is_known and list(result.graph.nodes[-1].output) == [result.name]:
+        keeps = any(result is other for other in values) or entry.what.name == "stop_gradient"
+        if isinstance(result, Value) and not keeps and list(result.graph.nodes[-1].output) == [result.name]:
             return graph.rename(result, value, name)
         return graph.named(result, value, name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from ....autodiff import discrete, elementary
 from ....autodiff import primitives as p
 from ....autodiff.primitive import Value
-from ..operators import bounded, operator, plain
+from ..operators import Place, bounded, operator, plain
 
 _UNARY: dict[str, Callable[..., Any]] = {
     "Abs": p.abs,
@@ -87,9 +88,13 @@ for _name, _function in _BINARY.items():
     operator(_name)(_binary(_function))
 
 
+_CUT = re.compile(r"(.*/)?stop_?gradient(_\d+)?(\.\d+)?", re.IGNORECASE)
+"""The names of nodes that keep gradients back: ONNX has no operator for it, so that exporters leave an Identity."""
+
+
 @operator("Identity")
-def _identity(x: Value) -> Value:
-    return x
+def _identity(x: Value, *, at: Place) -> Value:
+    return p.stop_gradient(x) if _CUT.fullmatch(at.name) and hasattr(x, "dtype") else x
 
 
 @operator("Div")
