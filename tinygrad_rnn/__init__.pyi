@@ -44,6 +44,7 @@ from .autodiff.tensor import tensor as tensor
 from .compiler import CompileWarning as CompileWarning
 from .compiler import compile as compile
 from .interop.jax_function import to_jax as to_jax
+from .interop.jax_import import from_jax as from_jax
 from .interop.keras.program import load_keras as load_keras
 from .interop.onnx.load import load_onnx as load_onnx
 from .interop.onnx_out.save import save_onnx as save_onnx

@@ -129,8 +129,8 @@ class Program(Protocol):
 class Imported(Parametrised):
     """A model of somebody else's: call it like a function of its inputs.
 
-    Made by :func:`tinygrad_rnn.load_onnx` and :func:`~tinygrad_rnn.load_keras`. Names
-    and layout of the parameters are the file's own, and gradients reach them; recurrent parts run as cells of ours, so
+    Made by :func:`tinygrad_rnn.load_onnx`, :func:`~tinygrad_rnn.load_keras` and :func:`~tinygrad_rnn.from_jax`. Names
+    and layout of the parameters are the model's own, and gradients reach them; recurrent parts run as cells of ours, so
     that every analysis and drawing takes ``call.runs[name]``.
 
     Attributes
