@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .anomaly import anomaly_error, is_finite
 from .arrays import COMPLEX, plain, real_array
 from .cotangent import own
+from .heap import keep_freed_memory
 from .operators import Operators
 from .origin import Origin, caller
 from .primitive import NONE, PRIMITIVES, Primitive, Value, gather
@@ -25,6 +26,7 @@ Array = npt.NDArray[Any]
 
 __all__ = ["Tensor", "named", "tensor"]
 
+keep_freed_memory()
 _next_id = itertools.count().__next__
 _new, _ndarray = object.__new__, np.ndarray
 
