@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..picture import theme
 from ..picture.picture import Curve, Grade, Line, Look, Part
 from ..steps.items import Gate
@@ -11,6 +13,7 @@ __all__ = ["class_of_grade", "class_of_line", "class_of_part", "class_of_shape",
 _CHANGES = ("kept", "added", "removed")
 
 
+@lru_cache(maxsize=1024)
 def class_of_shape(look: Look, gates: tuple[str, ...]) -> str:
     """The classes of a shape, in a picture of those gates."""
     words = [class_of_part(look.part, gates), look.variant]
@@ -23,8 +26,12 @@ def class_of_shape(look: Look, gates: tuple[str, ...]) -> str:
 
 def class_of_line(line: Line) -> str:
     """The classes of a line."""
-    cut = "cut" if line.cut and line.grade != "cut" else ""
-    return " ".join(filter(None, [class_of_grade(line.grade), cut, line.use]))
+    return _words_of_line(line.grade, line.cut, line.use)
+
+
+@lru_cache(maxsize=1024)
+def _words_of_line(grade: Grade, cut: bool, use: str) -> str:
+    return " ".join(filter(None, [class_of_grade(grade), "cut" if cut and grade != "cut" else "", use]))
 
 
 def class_of_part(part: Part | Curve, gates: tuple[str, ...] = ()) -> str:

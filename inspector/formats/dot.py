@@ -5,17 +5,18 @@ All text is escaped here and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import graphviz
 
-from ..layout.polylines import Path
 from ..picture import theme
 from ..picture.picture import Band, Frame, Line, Picture, Shape
-from ..picture.strokes import ARROW, arrow_size, curve, frame_label
+from ..picture.strokes import arrow_size, curves, frame_label
 from ..text import visible
 from . import Fit
 from .css import class_of_line, class_of_part, class_of_shape
 
-__all__ = ["spline", "text", "to_dot", "write_dot"]
+__all__ = ["text", "to_dot", "write_dot"]
 
 _ENDLESS = 1e6
 
@@ -57,8 +58,8 @@ def to_dot(picture: Picture, fit: Fit = None) -> graphviz.Digraph:
     for shape in picture.shapes:
         if shape.id not in inside:
             _shape(dot, shape, picture.gates)
-    for line in picture.lines:
-        _line(dot, line)
+    for line, pieces in zip(picture.lines, curves(picture.lines), strict=True):
+        _line(dot, line, pieces)
     return dot
 
 
@@ -138,12 +139,14 @@ def _shape(dot: graphviz.Digraph, shape: Shape, gates: tuple[str, ...]) -> None:
     dot.node(shape.id, **attributes)
 
 
-def _line(dot: graphviz.Digraph, line: Line) -> None:
+def _line(dot: graphviz.Digraph, line: Line, pieces: Sequence[Sequence[tuple[float, float]]]) -> None:
     size = arrow_size(line)
     last = len(line.pieces) - 1
-    pieces = [spline(piece, ARROW * size if line.arrow and k == last else 0.0) for k, piece in enumerate(line.pieces)]
+    tips = [
+        f"e,{_point(*path[-1])} " if line.arrow and size and k == last else "" for k, path in enumerate(line.pieces)
+    ]
     attributes = {
-        "pos": ";".join(pieces),
+        "pos": ";".join(tip + " ".join(_point(*at) for at in piece) for tip, piece in zip(tips, pieces, strict=True)),
         "color": line.colour,
         "penwidth": f"{line.width:g}",
         "id": line.id,
@@ -160,7 +163,5 @@ def _line(dot: graphviz.Digraph, line: Line) -> None:
     dot.edge(line.source, line.target, **attributes)
 
 
-def spline(path: Path, head: float = 0.0) -> str:
-    """The curve of a path as Graphviz writes it, where an arrowhead of length `head` takes the place of its end."""
-    tip = f"e,{path[-1][0]:.2f},{path[-1][1]:.2f} " if head else ""
-    return tip + " ".join(f"{x:.2f},{y:.2f}" for x, y in curve(path, head))
+def _point(x: float, y: float) -> str:
+    return f"{x:.2f},{y:.2f}"

@@ -5,18 +5,19 @@ Ids and classes are those that Graphviz would write, so that style sheets and sc
 
 from __future__ import annotations
 
-import math
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from html import escape
+
+import numpy as np
 
 from tinygrad_rnn.autodiff.collector import without_collections
 
 from ..picture import theme
 from ..picture.picture import Band, Frame, Line, Picture, Shape
-from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
+from ..picture.strokes import ROUND, Points, alike_curves, frame_label
 from ..text import visible
 from . import Fit
 from .css import class_of_line, class_of_part, class_of_shape, style_sheet
@@ -101,27 +102,21 @@ def to_svg(picture: Picture) -> str:
         f'<polygon fill="{theme.PAPER.lower()}" stroke="none" points="{backdrop}"/>',
     ]
     with without_collections():
-        for frame in picture.frames:
-            parts += _frame(frame)
-        for band in picture.bands:
-            parts += _band(band)
-        for line in picture.lines:
-            parts += _line(line)
-        for shape in picture.shapes:
-            if shape.kind != "point":
-                parts += _shape(shape, picture.gates)
-    return "\n".join([*parts, "</g>", "</svg>", ""])
+        parts += map(_frame, picture.frames)
+        parts += map(_band, picture.bands)
+        parts += _lines(picture.lines)
+        parts += [_shape(shape, picture.gates) for shape in picture.shapes if shape.kind != "point"]
+        return "\n".join([*parts, "</g>", "</svg>", ""])
 
 
-@lru_cache(maxsize=4096)
 def _text(value: str) -> str:
     """User text that is shown and never obeyed."""
     return escape(visible(value, "\n"), quote=False)
 
 
-def _group(kind: str, key: str, tooltip: str, inside: Iterable[str]) -> list[str]:
-    title = [f"<title>{_text(tooltip)}</title>"] if tooltip else []
-    return [f'<g id="{_attribute(key)}" class="{_attribute(kind)}">', *title, *inside, "</g>"]
+def _group(kind: str, key: str, tooltip: str, inside: str) -> str:
+    title = f"<title>{_text(tooltip)}</title>\n" if tooltip else ""
+    return f'<g id="{_attribute(key)}" class="{_attribute(kind)}">\n{title}{inside}\n</g>'
 
 
 def _attribute(value: str) -> str:
@@ -130,35 +125,36 @@ def _attribute(value: str) -> str:
 
 def _label(value: str, x: float, y: float, size: float, colour: str, anchor: str = "middle") -> str:
     shown = _text(value.replace("\n", "↵"))
-    return (
-        f'<text text-anchor="{anchor}" x="{x:.2f}" y="{-y + 0.34 * size:.2f}" font-size="{size:.2f}"'
-        f' fill="{colour}">{shown}</text>'
-    )
+    return f'<text text-anchor="{anchor}" x="{x:.2f}" {_type(y, size, colour)}>{shown}</text>'
 
 
-def _frame(frame: Frame) -> list[str]:
+@lru_cache(maxsize=1024)
+def _type(y: float, size: float, colour: str) -> str:
+    return f'y="{-y + 0.34 * size:.2f}" font-size="{size:.2f}" fill="{colour}"'
+
+
+def _frame(frame: Frame) -> str:
     x, y, _ = frame_label(frame)
     box = _box(frame.left, frame.bottom, frame.right, frame.top)
-    inside = [f'<path fill="{frame.paint.fill}" stroke="{frame.paint.stroke}" stroke-width="1.2" d="{box}"/>']
-    inside.append(_label(frame.label, x, y, 11.0, theme.GREY))
+    path = f'<path fill="{frame.paint.fill}" stroke="{frame.paint.stroke}" stroke-width="1.2" d="{box}"/>\n'
+    inside = path + _label(frame.label, x, y, 11.0, theme.GREY)
     return _group(f"cluster frame {class_of_part(frame.part)}", frame.id, frame.tooltip or frame.label, inside)
 
 
-def _band(band: Band) -> list[str]:
+def _band(band: Band) -> str:
     corners = [(band.left, band.bottom), (band.left, band.top), (band.right, band.top), (band.right, band.bottom)]
-    inside = [
+    inside = (
         f'<polygon fill="{band.paint.fill}" stroke="{band.paint.stroke}" stroke-width="0"'
         f' points="{_polygon(corners)}"/>'
-    ]
+    )
     return _group(f"cluster {class_of_part(band.part)}", band.id, band.tooltip, inside)
 
 
-def _shape(shape: Shape, gates: tuple[str, ...]) -> list[str]:
+def _shape(shape: Shape, gates: tuple[str, ...]) -> str:
     inside = []
     if shape.kind != "text":
         assert shape.paint is not None
-        look = f'fill="{shape.paint.fill}" stroke="{shape.paint.stroke}" stroke-width="{shape.border:g}"'
-        look += ' stroke-dasharray="5,2"' if shape.has_dashes else ""
+        look = _look(shape.paint, shape.border, shape.has_dashes)
         if shape.kind == "box":
             inside.append(f'<path {look} d="{_box(*_sides(shape))}"/>')
         else:
@@ -168,7 +164,13 @@ def _shape(shape: Shape, gates: tuple[str, ...]) -> list[str]:
         colour = shape.paint.stroke if shape.kind == "text" and shape.paint else theme.INK
         x = shape.x - shape.width / 2 if shape.align == "start" else shape.x
         inside.append(_label(shape.label, x, shape.y, shape.font_size, colour, shape.align))
-    return _group(f"node {class_of_shape(shape.look, gates)}", shape.id, shape.tooltip, inside)
+    return _group(f"node {class_of_shape(shape.look, gates)}", shape.id, shape.tooltip, "\n".join(inside))
+
+
+@lru_cache(maxsize=1024)
+def _look(paint: theme.Paint, border: float, dashed: bool) -> str:
+    dashes = ' stroke-dasharray="5,2"' if dashed else ""
+    return f'fill="{paint.fill}" stroke="{paint.stroke}" stroke-width="{border:g}"{dashes}'
 
 
 def _sides(shape: Shape) -> tuple[float, float, float, float]:
@@ -178,37 +180,69 @@ def _sides(shape: Shape) -> tuple[float, float, float, float]:
 
 def _box(left: float, bottom: float, right: float, top: float) -> str:
     r = min(ROUND, (right - left) / 3, (top - bottom) / 3)
+    low, side, high = _corners(r, bottom, top)
+    start, end = f"{left + r:.2f}", f"{right - r:.2f}"
+    return f"M{start}{low}{end}{side}{start}{high}"
+
+
+@lru_cache(maxsize=1024)
+def _corners(r: float, bottom: float, top: float) -> tuple[str, str, str]:
+    """What stands behind each place across of the outline of a box: boxes side by side have that in common."""
     return (
-        f"M{left + r:.2f},{-bottom:.2f} H{right - r:.2f} q{r:.2f},0 {r:.2f},{-r:.2f} V{-top + r:.2f} q0,{-r:.2f}"
-        f" {-r:.2f},{-r:.2f} H{left + r:.2f} q{-r:.2f},0 {-r:.2f},{r:.2f} V{-bottom - r:.2f} q0,{r:.2f}"
-        f" {r:.2f},{r:.2f} Z"
+        f",{-bottom:.2f} H",
+        f" q{r:.2f},0 {r:.2f},{-r:.2f} V{-top + r:.2f} q0,{-r:.2f} {-r:.2f},{-r:.2f} H",
+        f" q{-r:.2f},0 {-r:.2f},{r:.2f} V{-bottom - r:.2f} q0,{r:.2f} {r:.2f},{r:.2f} Z",
     )
 
 
-def _line(line: Line) -> list[str]:
-    size = arrow_size(line)
-    inside = []
-    dashes = ' stroke-dasharray="5,2"' if line.dashed else ""
-    for k, piece in enumerate(line.pieces):
-        headed = line.arrow and k == len(line.pieces) - 1
-        points = curve(piece, ARROW * size if headed else 0.0)
-        d = f"M{_polygon(points[:1])}C{_polygon(points[1:])}"
-        inside.append(f'<path fill="none" stroke="{line.colour}" stroke-width="{line.width:g}"{dashes} d="{d}"/>')
-        if headed:
-            head = _polygon(_head(points[-1], piece[-1], 0.35 * ARROW * size))
-            inside.append(
-                f'<polygon fill="{line.colour}" stroke="{line.colour}" stroke-width="{line.width:g}" points="{head}"/>'
-            )
-    if line.label and line.label_at:
-        inside.append(_label(line.label, *line.label_at, 11.0, theme.INK))
-    return _group(f"edge {class_of_line(line)}", line.id, line.tooltip, inside)
+def _lines(lines: Sequence[Line]) -> Iterator[str]:
+    """All lines; their numbers are computed and written many at a time."""
+    pieces = [piece for line in lines for piece in line.pieces]
+    ways, tips = [""] * len(pieces), [""] * len(pieces)
+    for places, points, heads in alike_curves(lines):
+        for place, text in zip(places, _written(points, "M", "C"), strict=True):
+            ways[place] = text
+        headed = np.flatnonzero(heads)
+        ends = [places[k] for k in headed.tolist()]
+        if ends:
+            corners = _heads(points[headed, -1], np.array([pieces[k][-1] for k in ends]), 0.35 * heads[headed])
+            for place, text in zip(ends, _written(corners, "", " "), strict=True):
+                tips[place] = text
+    place = 0
+    for line in lines:
+        stroke = _stroke(line.colour, line.width)
+        dashes = ' stroke-dasharray="5,2"' if line.dashed else ""
+        inside = []
+        for _ in line.pieces:
+            inside.append(f'<path fill="none" {stroke}{dashes} d="{ways[place]}"/>')
+            if tips[place]:
+                inside.append(f'<polygon fill="{line.colour}" {stroke} points="{tips[place]}"/>')
+            place += 1
+        if line.label and line.label_at:
+            inside.append(_label(line.label, *line.label_at, 11.0, theme.INK))
+        yield _group(f"edge {class_of_line(line)}", line.id, line.tooltip, "\n".join(inside))
 
 
-def _head(base: tuple[float, float], tip: tuple[float, float], half: float) -> list[tuple[float, float]]:
-    """The corners of an arrowhead."""
-    length = math.dist(base, tip) or 1.0
-    across = (base[1] - tip[1]) / length * half, (tip[0] - base[0]) / length * half
-    return [(base[0] - across[0], base[1] - across[1]), tip, (base[0] + across[0], base[1] + across[1])]
+@lru_cache(maxsize=1024)
+def _stroke(colour: str, width: float) -> str:
+    return f'stroke="{colour}" stroke-width="{width:g}"'
+
+
+def _heads(base: Points, tip: Points, half: Points) -> Points:
+    """The corners of arrowheads, of shape ``(heads, 3, 2)``."""
+    along = tip - base
+    length = np.hypot(along[:, 0], along[:, 1])
+    length[length == 0] = 1.0
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1) / length[:, None] * half[:, None]
+    return np.stack([base - across, tip, base + across], axis=1)
+
+
+def _written(points: Points, first: str, then: str) -> list[str]:
+    """Rows of points of shape ``(rows, points, 2)`` as text, with a word in front of the first and of the next."""
+    rows, count, _ = points.shape
+    row = f"{first}%.2f,%.2f{then}" + " ".join(["%.2f,%.2f"] * (count - 1))
+    text: str = "\n".join([row] * rows) % tuple((points * (1.0, -1.0)).ravel().tolist())
+    return text.split("\n")
 
 
 def _polygon(points: Sequence[tuple[float, float]]) -> str:

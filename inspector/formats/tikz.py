@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..picture import theme
 from ..picture.picture import Band, Frame, Grade, Line, Look, Picture, Shape
-from ..picture.strokes import ARROW, ROUND, arrow_size, curve, frame_label
+from ..picture.strokes import ARROW, ROUND, arrow_size, curves, frame_label
 from ..steps.items import Gate
 from ..text import visible
 from . import Fit
@@ -64,7 +64,8 @@ def write_tex(picture: Picture, fit: Fit = None) -> str:
     palette = _Palette(picture.gates)
     body = [*_section("frames", (_frame(frame, palette) for frame in picture.frames))]
     body += _section("highways", (_band(band, palette) for band in picture.bands)) if picture.bands else []
-    body += _section("lines", (_line(line, palette) for line in picture.lines))
+    bent = zip(picture.lines, curves(picture.lines), strict=True)
+    body += _section("lines", (_line(line, pieces, palette) for line, pieces in bent))
     shapes = {shape.id: shape for shape in picture.shapes}
     for frame in picture.frames:
         body += _section(frame.label, (_shape(shapes.pop(key), palette) for key in frame.members))
@@ -186,16 +187,15 @@ def _shape(shape: Shape, palette: _Palette) -> str:
     return f"\\node[{', '.join(look)}] {place} {{{label}}};"
 
 
-def _line(line: Line, palette: _Palette) -> str:
+def _line(line: Line, pieces: Sequence[Sequence[tuple[float, float]]], palette: _Palette) -> str:
     size = ARROW * arrow_size(line) if line.arrow else 0.0
-    *before, last = line.pieces
-    paths = [*(_path(curve(piece), piece[-1]) for piece in before), _path(curve(last, size), last[-1])]
+    paths = [_path(piece, path[-1]) for piece, path in zip(pieces, line.pieces, strict=True)]
     look = palette.line(line) + (f", head={size:.3g}" if size > 0.5 else "")
     label = f" \\node at {_at(*line.label_at)} {{{tex(line.label)}}};" if line.label and line.label_at else ""
     return f"\\draw[{look}] {' '.join(paths)};{label} % {_name(line.source)} to {_name(line.target)}"
 
 
-def _path(points: list[tuple[float, float]], tip: tuple[float, float]) -> str:
+def _path(points: Sequence[tuple[float, float]], tip: tuple[float, float]) -> str:
     """A curve of 3n + 1 points, with lines where it is straight; the last of them goes on to the arrowhead's `tip`."""
     path = [_at(*points[0])]
     for start, a, b, end in zip(points[:-4:3], points[1:-3:3], points[2:-3:3], points[3:-1:3], strict=True):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from ..layout.polylines import Path, joined
 from ..text import label_width
 from .picture import Frame, Line, Shape
 
-__all__ = ["ARROW", "ROUND", "arrow_size", "curve", "frame_label", "up_to"]
+__all__ = ["ARROW", "ROUND", "alike_curves", "arrow_size", "curves", "frame_label", "up_to"]
 
 ARROW, ROUND = 10.0, 12.0
 """Constants of Graphviz: length of an arrowhead of size 1, and the corner radius of boxes."""
 _CORNER = 7.0
+Points: TypeAlias = npt.NDArray[Any]
 
 
 def frame_label(frame: Frame) -> tuple[float, float, float]:
@@ -28,37 +35,78 @@ def arrow_size(line: Line) -> float:
     return min(0.5 + 0.09 * line.width, 0.75 * stretch / ARROW)
 
 
-def curve(path: Path, head: float = 0.0) -> list[tuple[float, float]]:
-    """The path with rounded corners, as the 3n + 1 points of a cubic spline.
-
-    Parameters
-    ----------
-    path : sequence of points
-    head : float
-        Length of the arrowhead, which takes the place of the end of the line; 0 for none.
+def curves(lines: Sequence[Line]) -> Iterator[list[list[tuple[float, float]]]]:
+    """Of each line, its pieces with rounded corners, as the 3n + 1 points of cubic splines; the last ends where the
+    arrowhead begins.
     """
-    points = list(path)
-    if head:
-        points[-1] = _towards(points[-1], points[-2], head)
-    bent = [points[0]]
-    for k, corner in enumerate(points[1:-1], 1):
-        before, after = points[k - 1], points[k + 1]
-        radius = min(_CORNER, math.dist(before, corner) / 2, math.dist(corner, after) / 2)
+    found: dict[int, list[tuple[float, float]]] = {}
+    for places, points, _ in alike_curves(lines):
+        found.update(zip(places, ([(x, y) for x, y in one] for one in points.tolist()), strict=True))
+    place = itertools.count()
+    for line in lines:
+        yield [found[next(place)] for _ in line.pieces]
+
+
+def alike_curves(lines: Iterable[Line]) -> Iterator[tuple[list[int], Points, Points]]:
+    """The pieces of all lines with rounded corners, those together that have as many corners.
+
+    Yields
+    ------
+    places : list of int
+        Which of the pieces they are, in the order of the lines.
+    points : ndarray
+        The 3n + 1 points of a cubic spline for each, of shape ``(pieces, 3n + 1, 2)``.
+    heads : ndarray
+        The length of each piece's arrowhead, which takes the place of the end; 0 for none.
+    """
+    alike: dict[int, tuple[list[int], list[Path], list[float]]] = {}
+    count = 0
+    for line in lines:
+        for path in line.pieces:
+            places, paths, heads = alike.setdefault(len(path), ([], [], []))
+            places.append(count)
+            paths.append(path)
+            heads.append(0.0)
+            count += 1
+        heads[-1] = ARROW * arrow_size(line) if line.arrow else 0.0
+    for places, paths, heads in alike.values():
+        yield places, *_shortened(np.array(paths), np.array(heads))
+
+
+def _shortened(corners: Points, heads: Points) -> tuple[Points, Points]:
+    """The splines of paths that end where their arrowheads begin, and these."""
+    headed = heads != 0
+    corners[headed, -1] = _towards(corners[headed, -1], corners[headed, -2], heads[headed])
+    return _rounded(corners), heads
+
+
+def _rounded(corners: Points) -> Points:
+    """Splines along paths with as many corners, of shape ``(paths, corners, 2)``."""
+    bent = [corners[:, 0]]
+    for k in range(1, corners.shape[1] - 1):
+        before, corner, after = corners[:, k - 1], corners[:, k], corners[:, k + 1]
+        radius = np.minimum(_CORNER, np.minimum(_distance(before, corner) / 2, _distance(corner, after) / 2))
         start, end = _towards(corner, before, radius), _towards(corner, after, radius)
         _straight(bent, start)
         bent += [_towards(start, corner, 0.55 * radius), _towards(end, corner, 0.55 * radius), end]
-    _straight(bent, points[-1])
-    return bent
+    _straight(bent, corners[:, -1])
+    return np.stack(bent, axis=1)
 
 
-def _towards(a: tuple[float, float], b: tuple[float, float], distance: float) -> tuple[float, float]:
-    length = math.dist(a, b) or 1.0
-    return a[0] + (b[0] - a[0]) / length * distance, a[1] + (b[1] - a[1]) / length * distance
+def _distance(a: Points, b: Points) -> Points:
+    found: Points = np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1])
+    return found
 
 
-def _straight(bent: list[tuple[float, float]], end: tuple[float, float]) -> None:
-    (ax, ay), (bx, by) = bent[-1], end
-    bent += [(ax + (bx - ax) / 3, ay + (by - ay) / 3), (ax + (bx - ax) * 2 / 3, ay + (by - ay) * 2 / 3), end]
+def _towards(a: Points, b: Points, distance: Points) -> Points:
+    length = _distance(a, b)
+    length[length == 0] = 1.0
+    return a + (b - a) / length[:, None] * distance[:, None]
+
+
+def _straight(bent: list[Points], end: Points) -> None:
+    start = bent[-1]
+    bent += [start + (end - start) / 3, start + (end - start) * 2 / 3, end]
 
 
 def up_to(start: Shape, box: Shape, detour: float | None) -> Path:

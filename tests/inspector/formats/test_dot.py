@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 import inspector
 import tinygrad_rnn as tg
 from inspector.formats import graphviz as engines
-from inspector.formats.dot import spline, to_dot
+from inspector.formats.dot import to_dot
 from inspector.layout.polylines import bridged, joined, without_trunk
 from inspector.picture import theme
 from inspector.picture.compose import picture
-from inspector.picture.picture import Look, Picture, Shape
+from inspector.picture.picture import Line, Look, Picture, Shape
 from inspector.picture.scene import LEVELS
+from inspector.picture.strokes import curves
 from tinygrad_rnn.recurrent.unroll import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -277,10 +278,11 @@ def test_a_line_opens_where_it_crosses_a_rail() -> None:
     assert pieces == (((0.0, 0.0), (0.0, 14.0)), ((0.0, 26.0), (0.0, 50.0), (30.0, 50.0)))
 
 
-@given(steps=corners, head=st.sampled_from([0.0, 5.0]))
-def test_splines_have_three_n_plus_one_points(steps: list[tuple[int, bool]], head: float) -> None:
+@given(steps=corners, arrow=st.booleans())
+def test_curves_have_three_n_plus_one_points(steps: list[tuple[int, bool]], arrow: bool) -> None:
     path = joined(walk(steps))
     if len(path) > 1:
-        points = spline(path, head).split()
-        assert points[0].startswith("e,") == bool(head)
-        assert (len(points) - bool(head)) % 3 == 1
+        ((points,),) = curves([Line("a--b", "a", "b", (path,), "#000000", 1.0, "plain", arrow=arrow)])
+        assert (len(points) - 1) % 3 == 0
+        assert points[0] == path[0]
+        assert (points[-1] == path[-1]) is not arrow
