@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 __all__ = ["label_width", "number", "oval_width", "percent", "shortened", "subscript", "superscript", "visible"]
 
@@ -67,7 +68,12 @@ def number(value: float, digits: int = 3) -> str:
         return f"{float(f'{mantissa}e{exponent}'):.0f}"
     if -3 <= int(exponent) < 4:
         return f"{value:.{digits}g}"
-    return f"{mantissa}×10{superscript(int(exponent))}"
+    return mantissa + _power_of_ten(exponent)
+
+
+@lru_cache(maxsize=1024)
+def _power_of_ten(exponent: str) -> str:
+    return f"×10{superscript(int(exponent))}"
 
 
 def percent(share: float) -> str:

@@ -17,7 +17,7 @@ from tinygrad_rnn.autodiff.collector import without_collections
 
 from ..picture import theme
 from ..picture.picture import Band, Frame, Line, Picture, Shape
-from ..picture.strokes import ROUND, Points, alike_curves, frame_label
+from ..picture.strokes import ARROW, ROUND, Points, alike_curves, frame_label
 from ..text import visible
 from . import Fit
 from .css import class_of_line, class_of_part, class_of_shape, style_sheet
@@ -199,13 +199,13 @@ def _lines(lines: Sequence[Line]) -> Iterator[str]:
     """All lines; their numbers are computed and written many at a time."""
     pieces = [piece for line in lines for piece in line.pieces]
     ways, tips = [""] * len(pieces), [""] * len(pieces)
-    for places, points, heads in alike_curves(lines):
+    for places, points, sizes in alike_curves(lines):
         for place, text in zip(places, _written(points, "M", "C"), strict=True):
             ways[place] = text
-        headed = np.flatnonzero(heads)
+        headed = np.flatnonzero(sizes)
         ends = [places[k] for k in headed.tolist()]
         if ends:
-            corners = _heads(points[headed, -1], np.array([pieces[k][-1] for k in ends]), 0.35 * heads[headed])
+            corners = _heads(points[headed, -1], np.array([pieces[k][-1] for k in ends]), 0.35 * ARROW * sizes[headed])
             for place, text in zip(ends, _written(corners, "", " "), strict=True):
                 tips[place] = text
     place = 0

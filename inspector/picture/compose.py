@@ -21,6 +21,7 @@ from .badges import add_badges
 from .canvas import Canvas
 from .chart import add_chart
 from .description import description
+from .extremes import Extremes
 from .frames import tile
 from .ink import Ink
 from .legend import Formula, add_formulas, add_legend, add_warning
@@ -111,12 +112,14 @@ def _canvas(scene: Scene, highlight: Iterable[tuple[int, int]], values: bool) ->
     forward = [row for row in scene.rows if not row.backward]
     norms = {name: trace.norm(name) for name in trace.states} if trace else {}
     words = description(scene.runs, scene.level, forward, norms)
-    ink = Ink(scene.norms, scene.edges(), valued=scene.nodes() if values else (), highlight=highlight)
+    nodes = list(scene.nodes())
+    extremes = Extremes(nodes)
+    ink = Ink(scene.norms, scene.edges(), nodes if values else (), highlight, extremes)
     drawn: set[int | None] = {None, *(t for steps in scene.shown for t in steps)}
     timesteps = scene.timesteps
 
     def note(node: Node) -> str:
-        return _note(node, trace) if timesteps.get(node.index) in drawn else ""
+        return _note(node, trace, extremes) if timesteps.get(node.index) in drawn else ""
 
     return Canvas(Picture(scene.title, gates=scene.gates, words=words), ink, note)
 
@@ -124,12 +127,13 @@ def _canvas(scene: Scene, highlight: Iterable[tuple[int, int]], values: bool) ->
 _type = lru_cache(maxsize=64)(str)  # of a dtype, which NumPy puts together anew every time
 
 
-def _note(node: Node, trace: GradientTrace | None) -> str:
+def _note(node: Node, trace: GradientTrace | None, extremes: Extremes) -> str:
     """What a tooltip says of a node."""
     lines = [f"{node.path} = {node.op}" if node.op != "parameter" else f"{node.path}: parameter"]
     lines.append(f"shape {node.shape}, {_type(node.dtype)}")
-    if node.value.size and node.value.dtype.kind in "fiu":
-        lines.append(f"values {number(float(node.value.min()))} … {number(float(node.value.max()))}")
+    found = extremes.of(node)
+    if found is not None:
+        lines.append(f"values {number(found[0])} … {number(found[1])}")
     if node.scope is not None and node.scope.is_backward:
         lines.append(f"norm {number(float(np.linalg.norm(node.value)))}")
     elif trace is None or node.tensor is None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tinygrad_rnn import Node
-from tinygrad_rnn.autodiff.anomaly import is_finite
 
 from ..layout.polylines import Path
 from ..text import number
 from . import theme
+from .extremes import Extremes
 from .picture import Grade, Line, Look
 
 __all__ = ["Ink", "Stroke"]
@@ -59,6 +60,25 @@ class Stroke(NamedTuple):
         )
 
 
+_Drawn: TypeAlias = "int | Literal['plain', 'rail', 'path', 'cut', 'unreached', 'none', 'bad']"
+_STROKES: dict[_Drawn, Stroke] = {
+    "path": Stroke(theme.LINES["path"][0], 5.0, "path", "on the path", False, 100.0),
+    "cut": Stroke(theme.LINES["cut"][0], 1.2, "cut", "cut: no gradient flows back here", True, 0.0),
+    "rail": Stroke(theme.LINES["rail"][0], 3.0, "rail", "gradient —", False, 1.0),
+    "plain": Stroke(theme.LINES["plain"][0], 1.5, "plain", "gradient —", False, 0.0),
+    "unreached": Stroke(
+        theme.LINES["none"][0], 0.9, "unreached", "no gradient: the loss does not depend on this", True, 0.0
+    ),
+    "bad": Stroke(theme.LINES["bad"][0], 3.0, "bad", "gradient ", False, 99.0),
+    "none": Stroke(theme.LINES["none"][0], 0.9, "none", "gradient exactly 0", True, 0.0),
+    **{
+        k: Stroke(colour, width, k, "gradient norm ", False, 1.0 + k)
+        for k, (colour, width, _) in enumerate(theme.GRADIENT)
+    },
+}
+"""What a line looks like by its grade, and what it says in front of its norm."""
+
+
 class Ink:
     """Colours on a logarithmic scale that spans the norms of everything drawn.
 
@@ -72,6 +92,8 @@ class Ink:
         Nodes whose shapes are filled by the mean of their values; none where shapes keep the colours of their kind.
     highlight : iterable
         The edges to draw wide and red.
+    extremes : Extremes, optional
+        Those of the nodes that are drawn.
 
     Attributes
     ----------
@@ -89,8 +111,9 @@ class Ink:
         edges: Iterable[tuple[int, int] | None],
         valued: Iterable[Node] = (),
         highlight: Iterable[tuple[int, int]] = (),
+        extremes: Extremes | None = None,
     ) -> None:
-        self.norms = norms
+        self.norms, self.extremes = norms, extremes or Extremes()
         self.highlight = frozenset(highlight)
         self.largest = max((abs(_mean(node)) for node in valued), default=0.0)
         known = [] if norms is None else [norms.get(edge, 0.0) for edge in edges if edge is not None]
@@ -102,30 +125,32 @@ class Ink:
 
     def stroke(self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False) -> Stroke:
         """The look of the line that carries the gradient of `edge`."""
-        return self._look(edge, cut, rail)._replace(edge=edge)
+        grade, norm = self._grade(edge, cut, rail)
+        colour, width, _, says, dashed, rank, *_ = _STROKES[grade]
+        if isinstance(grade, int):
+            says += number(norm or 0.0)
+        elif norm is not None and grade == "path":
+            says += f": gradient norm {number(norm)}"
+        elif grade == "bad":
+            says += str(norm)
+        return Stroke(colour, width, grade, says, dashed, rank, norm, grade == "cut", edge)
 
-    def _look(self, edge: tuple[int, int] | None, cut: bool, rail: bool) -> Stroke:
+    def _grade(
+        self, edge: tuple[int, int] | None, cut: bool = False, rail: bool = False
+    ) -> tuple[_Drawn, float | None]:
+        """Which of the strokes it is, and the norm, if that is known."""
         if edge in self.highlight:
-            norm = None if self.norms is None else self.norms.get(edge)
-            known = "" if norm is None else f": gradient norm {number(norm)}"
-            return Stroke(theme.LINES["path"][0], 5.0, "path", f"on the path{known}", False, 100.0, norm)
+            return "path", None if self.norms is None else self.norms.get(edge)
         if cut:
-            return Stroke(theme.LINES["cut"][0], 1.2, "cut", "cut: no gradient flows back here", True, 0.0, cut=True)
+            return "cut", None
         if self.norms is None or edge is None:
-            grade: Literal["rail", "plain"] = "rail" if rail else "plain"
-            return Stroke(theme.LINES[grade][0], 3.0 if rail else 1.5, grade, "gradient —", False, 1.0 * rail)
+            return "rail" if rail else "plain", None
         norm = self.norms.get(edge)
         if norm is None:
-            return Stroke(
-                theme.LINES["none"][0], 0.9, "unreached", "no gradient: the loss does not depend on this", True, 0.0
-            )
+            return "unreached", None
         if not math.isfinite(norm):
-            return Stroke(theme.LINES["bad"][0], 3.0, "bad", f"gradient {norm}", False, 99.0, norm)
-        if norm == 0.0:
-            return Stroke(theme.LINES["none"][0], 0.9, "none", "gradient exactly 0", True, 0.0, norm)
-        k = theme.gradient_bin(norm, self.low, self.high)
-        colour, width, _ = theme.GRADIENT[k]
-        return Stroke(colour, width, k, f"gradient norm {number(norm)}", False, 1.0 + k, norm)
+            return "bad", norm
+        return (theme.gradient_bin(norm, self.low, self.high) if norm else "none"), norm
 
     def outline(
         self, node: Node | None, paint: theme.Paint, look: Look, border: float
@@ -135,14 +160,24 @@ class Ink:
         """
         if node is None:
             return paint, look, border
-        if self.largest:
-            k = theme.value_class(_mean(node), self.largest)
-            paint, look = paint._replace(fill=theme.VALUES[k][0]), look._replace(value=k)
-        look = look._replace(ill=not is_finite(node.value))
-        if self.norms is None or node.tensor is None:
-            return paint, look, border
-        stroke = self.stroke((node.tensor.id, -1))
-        return paint._replace(stroke=stroke.colour), look._replace(grade=stroke.grade), max(1.0, 0.8 * stroke.width)
+        value = theme.value_class(_mean(node), self.largest) if self.largest else None
+        traced = None if self.norms is None else node.tensor
+        grade = None if traced is None else self._grade((traced.id, -1))[0]
+        return _outlined(paint, look, border, value, not self.extremes.are_finite(node), grade)
+
+
+@lru_cache(maxsize=4096)
+def _outlined(
+    paint: theme.Paint, look: Look, border: float, value: int | None, ill: bool, grade: _Drawn | None
+) -> tuple[theme.Paint, Look, float]:
+    """The look of a shape by the class of its values, whether they are not finite, and the grade of their gradient."""
+    if value is not None:
+        paint, look = paint._replace(fill=theme.VALUES[value][0]), look._replace(value=value)
+    look = look._replace(ill=ill)
+    if grade is None:
+        return paint, look, border
+    stroke = _STROKES[grade]
+    return paint._replace(stroke=stroke.colour), look._replace(grade=grade), max(1.0, 0.8 * stroke.width)
 
 
 def _mean(node: Node) -> float:

@@ -58,9 +58,11 @@ class Look(NamedTuple):
     legend: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shape:
     """A box, circle, ellipse or bare text around a centre.
+
+    It is never changed, and not frozen only since there are many: making one then takes four times as long.
 
     `nodes` are the indices of the graph nodes that it stands for; each node is stood for once. `value` is the index of
     the one whose value it shows, `at` its place in the run, ``None`` beside the steps. `align` is
@@ -94,9 +96,11 @@ class Shape:
         return self.dashed or self.look.grade in ("none", "unreached")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Line:
     """A line from one shape to another, in one piece or, where it passes under a rail, in several.
+
+    It is never changed, and not frozen only since there are many.
 
     `norm` is that of the gradient that flows through it, ``None`` where there is no trace or the line is
     `cut`; `edge` is what it flows along, see :class:`~inspector.steps.items.Link`. `use` says

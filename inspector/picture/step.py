@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..layout.columns import Laid, frame_label
 from ..layout.names import HEIGHT, name_of
-from ..steps.items import Gate, Item, safe
+from ..steps.items import Gate, Item, Role, safe
 from ..text import label_width
 from . import theme
 from .canvas import Canvas
@@ -50,9 +52,8 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
     node = item.value or (item.nodes[0] if item.nodes else None)
     nonlinear = bool(item.nodes) and item.nodes[0].primitive.activation
     gates = canvas.picture.gates
-    paint, look = theme.paint(item.role, gates), Look(item.role)
-    if canvas.ink.norms is None and item.value is not None and isinstance(item.role, Gate) and not item.layer:
-        paint, look = paint._replace(fill=theme.PAPER, dark_fill=theme.DARK_PAPER), look._replace(variant="named")
+    named = canvas.ink.norms is None and item.value is not None and isinstance(item.role, Gate) and not item.layer
+    paint, look, dashed = _look(item.role, gates, named)
     border = 0.9 if item.beside else 2.0 if nonlinear or item.role == "hidden" else 1.2
     if not item.beside:
         paint, look, border = canvas.ink.outline(node, paint, look, border)
@@ -68,8 +69,8 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
         tooltip=canvas.note(node),
         font_size=10 if item.beside or item.role == "parameter" else 12 if item.value else 11,
         border=border,
-        dashed=theme.dashed(item.role, gates),
-        nodes=tuple(inner.index for inner in item.nodes if inner.index not in canvas.stood_for),  # layers share some
+        dashed=dashed,
+        nodes=tuple([inner.index for inner in item.nodes if inner.index not in canvas.stood_for]),  # layers share some
         value=None if node is None else node.index,
         at=At(laid.step.layer, laid.step.timestep, laid.step.ids[item.key]),
     )
@@ -80,6 +81,18 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
         label = name_of(item, laid.step.timestep, spot.room)
         place, size = laid.port(spot.x, spot.y), (label_width(label), HEIGHT)
         canvas.picture.shapes.append(Shape(f"{shape.id}.name", "text", *place, *size, label, None, Look("label")))
-    for shown in () if laid.step.backward else (*item.nodes, *([item.value] if item.value is not None else [])):
-        canvas.shown[shown.index] = (shape.id, x, y)
+    if not laid.step.backward:
+        for shown in item.nodes if item.value is None else (*item.nodes, item.value):
+            canvas.shown[shown.index] = (shape.id, x, y)
     return shape
+
+
+@lru_cache(maxsize=1024)
+def _look(role: Role, gates: tuple[str, ...], named: bool) -> tuple[theme.Paint, Look, bool]:
+    """The colours of a role in a picture of those gates, and whether its border is dashed; a gate's value beside its
+    operation is pale.
+    """
+    paint, look = theme.paint(role, gates), Look(role)
+    if named:
+        paint, look = paint._replace(fill=theme.PAPER, dark_fill=theme.DARK_PAPER), look._replace(variant="named")
+    return paint, look, theme.dashed(role, gates)

@@ -56,28 +56,28 @@ def alike_curves(lines: Iterable[Line]) -> Iterator[tuple[list[int], Points, Poi
         Which of the pieces they are, in the order of the lines.
     points : ndarray
         The 3n + 1 points of a cubic spline for each, of shape ``(pieces, 3n + 1, 2)``.
-    heads : ndarray
-        The length of each piece's arrowhead, which takes the place of the end; 0 for none.
+    sizes : ndarray
+        Those of the arrowheads, see :func:`arrow_size`, which take the place of the ends; 0 for none.
     """
     alike: dict[int, tuple[list[int], list[Path], list[float]]] = {}
     count = 0
     for line in lines:
         for path in line.pieces:
-            places, paths, heads = alike.setdefault(len(path), ([], [], []))
+            places, paths, sizes = alike.setdefault(len(path), ([], [], []))
             places.append(count)
             paths.append(path)
-            heads.append(0.0)
+            sizes.append(0.0)
             count += 1
-        heads[-1] = ARROW * arrow_size(line) if line.arrow else 0.0
-    for places, paths, heads in alike.values():
-        yield places, *_shortened(np.array(paths), np.array(heads))
+        sizes[-1] = arrow_size(line) if line.arrow else 0.0
+    for places, paths, sizes in alike.values():
+        yield places, *_shortened(np.array(paths), np.array(sizes))
 
 
-def _shortened(corners: Points, heads: Points) -> tuple[Points, Points]:
-    """The splines of paths that end where their arrowheads begin, and these."""
-    headed = heads != 0
-    corners[headed, -1] = _towards(corners[headed, -1], corners[headed, -2], heads[headed])
-    return _rounded(corners), heads
+def _shortened(corners: Points, sizes: Points) -> tuple[Points, Points]:
+    """The splines of paths that end where their arrowheads begin, and the sizes of these."""
+    headed = sizes != 0
+    corners[headed, -1] = _towards(corners[headed, -1], corners[headed, -2], ARROW * sizes[headed])
+    return _rounded(corners), sizes
 
 
 def _rounded(corners: Points) -> Points:
