@@ -63,6 +63,8 @@ def number(value: float, digits: int = 3) -> str:
     """So many significant digits, the way a person writes them."""
     if value == 0 or not math.isfinite(value):
         return f"{value + 0.0:g}"  # no -0
+    if 1e-3 <= abs(value) < 10 ** min(digits, 4) - 1:
+        return f"{value:.{digits}g}"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     if digits <= int(exponent) < 4:
         return f"{float(f'{mantissa}e{exponent}'):.0f}"

@@ -20,12 +20,16 @@ _CURVE = 7.0
 
 def joined(path: Sequence[tuple[float, float]]) -> Path:
     """Without repeated points and points on a straight line."""
-    kept: list[tuple[float, float]] = []
-    for point in path:
-        if kept and math.dist(kept[-1], point) < _SAME:
+    kept = [path[0]]
+    before: tuple[float, float] | None = None
+    for point in path[1:]:
+        if math.dist(kept[-1], point) < _SAME:
             continue
-        if len(kept) > 1 and _heading(kept[-2], kept[-1]) == _heading(kept[-1], point):
+        heading = _heading(kept[-1], point)
+        if heading == before:
             kept.pop()
+            heading = _heading(kept[-1], point)
+        before = heading
         kept.append(point)
     return tuple(kept)
 
@@ -91,9 +95,11 @@ def bridged(path: Path, rails: Sequence[float], gap: float = 6.0) -> tuple[Path,
     """The path with an opening wherever it crosses the height of a rail upright."""
     pieces: list[list[tuple[float, float]]] = [[path[0]]]
     for (ax, ay), (bx, by) in itertools.pairwise(path):
-        upright = abs(ax - bx) < _SAME
-        crossed = [y for y in rails if upright and min(ay, by) + gap < y < max(ay, by) - gap]
-        for y in sorted(crossed, reverse=by < ay):
+        low, high = (ay + gap, by - gap) if ay < by else (by + gap, ay - gap)
+        if low >= high or abs(ax - bx) >= _SAME:
+            pieces[-1].append((bx, by))
+            continue
+        for y in sorted([y for y in rails if low < y < high], reverse=by < ay):
             step = gap if by > ay else -gap
             pieces[-1].append((ax, y - step))
             pieces.append([(ax, y + step)])

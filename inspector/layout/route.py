@@ -204,7 +204,7 @@ class _Laying:
             corners[0] = self._border(task.wire.source, corners[0], corners[1])
         if task.wire.target in self.tasks.items:
             corners[-1] = self._border(task.wire.target, corners[-1], corners[-2])
-        return tuple(corners)
+        return joined(corners)
 
     def _border(self, key: Key, centre: tuple[float, float], outside: tuple[float, float]) -> tuple[float, float]:
         x0, y0, x1, y1 = self.tasks.box(key)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from tinygrad_rnn import Node
 
-from ..layout.polylines import Path, bridged, joined, without_trunk
+from ..layout.polylines import Path, bridged, without_trunk
 from ..steps.items import Role
 from ..text import label_width
 from . import theme
@@ -130,11 +130,13 @@ class Canvas:
     def line(
         self, source: str, target: str, path: Path, stroke: Stroke, *, arrow: bool = True, rails: Sequence[float] = ()
     ) -> None:
-        """Add a line, for :meth:`draw_lines` to lead under the highways at the heights of `rails`."""
+        """Add a line, without needless corners, for :meth:`draw_lines` to lead under the highways at the heights of
+        `rails`.
+        """
         pair = f"{source}--{target}"
         before, self._pairs[pair] = self._pairs[pair], self._pairs[pair] + 1
         line_id = f"{pair}--{before}" if before else pair
-        self._lines.append((stroke.rank, stroke.line(line_id, source, target, joined(path), arrow), rails))
+        self._lines.append((stroke.rank, stroke.line(line_id, source, target, path, arrow), rails))
 
     def ribbon(self, line: Line) -> None:
         """Add a line above those that pass a fold."""
@@ -146,7 +148,8 @@ class Canvas:
         drawn = []
         for _, line, rails in sorted(self._lines, key=lambda entry: -entry[0]):
             path, laid = line.pieces[0], trunks.setdefault(line.source, [])
-            pieces = bridged(without_trunk(path, laid), rails)
+            rest = without_trunk(path, laid) if laid else path
+            pieces = bridged(rest, rails) if rails else (rest,)
             drawn.append(line if pieces == line.pieces else replace(line, pieces=pieces))
             laid.append(path)
         self.picture.lines += drawn[::-1]

@@ -124,13 +124,14 @@ def _canvas(scene: Scene, highlight: Iterable[tuple[int, int]], values: bool) ->
     return Canvas(Picture(scene.title, gates=scene.gates, words=words), ink, note)
 
 
-_type = lru_cache(maxsize=64)(str)  # of a dtype, which NumPy puts together anew every time
+_text = lru_cache(maxsize=64)(str)  # of a scope or a dtype, which are put together anew every time
 
 
 def _note(node: Node, trace: GradientTrace | None, extremes: Extremes) -> str:
     """What a tooltip says of a node."""
-    lines = [f"{node.path} = {node.op}" if node.op != "parameter" else f"{node.path}: parameter"]
-    lines.append(f"shape {node.shape}, {_type(node.dtype)}")
+    path = f"{_text(node.scope)}/{node.name or node.op}" if node.scope is not None else node.path
+    lines = [f"{path} = {node.op}" if node.op != "parameter" else f"{path}: parameter"]
+    lines.append(f"shape {node.shape}, {_text(node.dtype)}")
     found = extremes.of(node)
     if found is not None:
         lines.append(f"values {number(found[0])} … {number(found[1])}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..layout.columns import ABOVE, BELOW, Fold, Laid, Row, lay_out, seams
 from ..layout.order import Spacing
-from ..layout.polylines import Path
+from ..layout.polylines import Path, joined
 from ..layout.route import Wire
 from ..steps.items import Item, Link, entering
 from .canvas import Canvas
@@ -91,7 +91,7 @@ class _Tiler:
             if not source:
                 return
             is_input = link.source == entering("x")
-            path = (*before, *(path[1:] if is_input else path))
+            path = joined((*before, *(path[1:] if is_input else path)))
             rail = not is_input and link.source.name in laid.placement.highways and path[-1][1] == path[0][1]
         stroke = self.canvas.ink.stroke(link.edge, link.cut, rail)
         self.canvas.line(source, laid.ids[item.key], path, stroke, rails=laid.rails)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..layout.columns import ABOVE, BELOW, Laid, Row
-from ..layout.polylines import Path
+from ..layout.polylines import Path, joined
 from ..layout.route import Wire
 from ..steps.items import OUTPUT, layer_prefix, safe
 from ..text import label_width, subscript
@@ -115,7 +115,7 @@ class Layers:
             self.given[item.value.index] = shape
         stroke = self.canvas.ink.stroke(item.links[0].edge, item.links[0].cut)
         half = item.size[1] / 2 * (-1 if backward else 1)
-        self.canvas.line(laid.ids[inner], shape.id, (*path, (x, y - half)), stroke, rails=laid.rails)
+        self.canvas.line(laid.ids[inner], shape.id, joined((*path, (x, y - half))), stroke, rails=laid.rails)
 
 
 def _around(

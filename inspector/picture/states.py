@@ -11,7 +11,7 @@ from typing import TypeAlias
 from tinygrad_rnn import Node
 
 from ..layout.columns import GAP, Fold, Laid, Row, fold_width
-from ..layout.polylines import Path
+from ..layout.polylines import Path, joined
 from ..layout.route import Wire
 from ..steps.items import Key, Link, Step, layer_prefix, leaving, safe
 from ..text import label_width, number, oval_width, shortened, subscript
@@ -121,7 +121,7 @@ class States:
             ink = self.canvas.ink
             stroke = ink.stroke(None, rail=ink.norms is None and state in beside.placement.highways)
             stroke = stroke._replace(grade="fold", tooltip="", dashed=True, rank=0.5)
-            self.canvas.line(source, anchor, (*path, (end, y)), stroke, arrow=False)
+            self.canvas.line(source, anchor, joined((*path, (end, y))), stroke, arrow=False)
             self._ribbon(fold, state, anchor, y, unit / 2)
             passed[state] = (anchor, ((end, y),))
             last = fold.steps[0 if row.reverse else -1]
@@ -199,7 +199,7 @@ class States:
             end = laid.port(laid.placement.width + 22, 0.0)[0], path[-1][1]
             after = f"{laid.prefix}{safe(state)}.after"
             self.canvas.anchor(after, *end)
-            self.canvas.line(source, after, (*path, end), _LOOSE, arrow=False, rails=laid.rails)
+            self.canvas.line(source, after, joined((*path, end)), _LOOSE, arrow=False, rails=laid.rails)
 
     def _last_gradient(self, row: Row, laid: Laid, state: str, source: str, path: Path, label: str, link: Link) -> None:
         """The gradient by an initial state, behind the step that reads it."""
@@ -214,7 +214,7 @@ class States:
         )
         self.right.append(x + width / 2)
         side = width / 2 * (1 if row.reverse else -1)
-        self.canvas.line(source, shape_id, (*path, (x + side, y)), stroke, rails=laid.rails)
+        self.canvas.line(source, shape_id, joined((*path, (x + side, y))), stroke, rails=laid.rails)
 
 
 def _passing(step: Step, state: str, timestep: int) -> str:

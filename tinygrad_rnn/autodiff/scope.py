@@ -50,7 +50,10 @@ class Scope:
     @property
     def is_backward(self) -> bool:
         """Whether the operation was recorded by a reverse sweep with ``create_graph=True``."""
-        return any(link.kind == "backward" for link in self.chain())
+        link: Scope | None = self
+        while link is not None and link.kind != "backward":
+            link = link.parent
+        return link is not None
 
     def chain(self) -> list[Scope]:
         """The links from the outermost scope to this one."""
