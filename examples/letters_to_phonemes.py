@@ -14,7 +14,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from packaged import WeightsMissing, file_in
 from tqdm import tqdm
 
 import inspector
 import tinygrad_rnn as tg
 from inspector import plots
+from tinygrad_rnn.interop.tensor_files import load_npz
 
 Array = npt.NDArray[Any]
 
@@ -111,10 +112,6 @@ END = "</s>"
 LONGEST = 20  # phonemes; the package stops its decoder here
 
 
-class WeightsMissing(FileNotFoundError):
-    """The package that holds the trained weights is not installed."""
-
-
 @dataclass
 class Model:
     """The trained network: embeddings of letters and phonemes, two GRUs and a linear read-out."""
@@ -152,13 +149,8 @@ def load_model() -> Model:
     WeightsMissing
         If g2p-en is not installed.
     """
-    try:
-        files = metadata.distribution("g2p-en").files or []
-        path = next(file.locate() for file in files if file.name == "checkpoint20.npz")
-    except (metadata.PackageNotFoundError, StopIteration):
-        raise WeightsMissing("no trained weights here; get them with: pip install --no-deps g2p-en") from None
-    with np.load(str(path), allow_pickle=False) as archive:
-        weights = {name: archive[name].astype(np.float64) for name in archive.files}
+    arrays = load_npz(file_in("g2p-en", "checkpoint20.npz"))
+    weights = {name: array.astype(np.float64) for name, array in arrays.items()}
 
     def gru(side: str) -> tg.cells.GRUCell:
         units, features = weights[f"{side}_w_hh"].shape[1], weights[f"{side}_w_ih"].shape[1]

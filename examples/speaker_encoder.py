@@ -12,12 +12,13 @@ made here: vowels of two voices, by a train of pulses and its resonances.
 from __future__ import annotations
 
 import argparse
-from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
+from packaged import WeightsMissing, file_in
 from scipy import signal
 
 import inspector
@@ -33,8 +34,13 @@ VOWELS = {"a": (800, 1200, 2500), "i": (300, 2300, 3000), "u": (330, 800, 2300),
 
 def utterance(pitch: float, tract: float, seed: int = 0) -> Array:
     """Vowels in a row by a voice of some pitch and length of the vocal tract, as mel bands (frames, bands)."""
+    return mel(voice(pitch, tract, (FRAMES + 2) / 100, seed))[:FRAMES]
+
+
+def voice(pitch: float, tract: float, seconds: float, seed: int = 0) -> Array:
+    """The sound of these vowels, so many seconds of it together."""
     rng = np.random.default_rng(seed)
-    length = RATE * (FRAMES + 2) // 100 // len(VOWELS)
+    length = int(RATE * seconds) // len(VOWELS)
     sound = []
     for resonances in VOWELS.values():
         time = np.arange(length) / RATE
@@ -43,7 +49,7 @@ def utterance(pitch: float, tract: float, seed: int = 0) -> Array:
         for resonance in resonances:
             wave = signal.lfilter([1.0], resonator(tract * resonance), wave)
         sound.append(wave / np.abs(wave).max() * np.hanning(length) ** 0.2)
-    return mel(0.3 * np.concatenate(sound))[:FRAMES]
+    return 0.3 * np.concatenate(sound)
 
 
 def resonator(frequency: float, bandwidth: float = 80.0) -> Array:
@@ -71,19 +77,29 @@ def hertz(mels: Array) -> Array:
 
 def weights() -> Path:
     """The file of weights inside the installed package."""
-    try:
-        found = [file for file in metadata.files("resemblyzer") or [] if file.name == "pretrained.pt"]
-    except metadata.PackageNotFoundError:
-        raise SystemExit("needs the weights in a package: pip install --no-deps resemblyzer==0.1.4") from None
-    return Path(str(found[0].locate()))
+    return file_in("resemblyzer", "pretrained.pt", "0.1.4")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("pictures"))
-    out = parser.parse_args(arguments).out
-    out.mkdir(parents=True, exist_ok=True)
+class Heard(NamedTuple):
+    """Two voices as the network takes them.
 
+    Attributes
+    ----------
+    bands : array (frames, bands)
+        What the first one said.
+    run : Run
+        Of the three layers, over that.
+    similarity : Tensor
+        Of the two embeddings; the other one's is held.
+    """
+
+    bands: Array
+    run: tg.Run
+    similarity: tg.Tensor
+
+
+def listen() -> Heard:
+    """A low voice, compared with a high one."""
     lstm = tg.load_torch(weights(), prefix="lstm", dtype=np.float64)
     stored = load_tensors(weights())["model_state"]
     weight, bias = (np.asarray(stored[f"linear.{name}"], np.float64) for name in ("weight", "bias"))
@@ -92,16 +108,24 @@ def main(arguments: list[str] | None = None) -> int:
         raw = tg.relu(run.outputs[-1] @ weight.T + bias)
         return raw / tg.sqrt(tg.sum(raw * raw))
 
-    voices = {"a low voice": utterance(110, 1.0), "a high one": utterance(220, 1.17)}
-    runs = {name: tg.unroll(lstm, bands[:, None, :]) for name, bands in voices.items()}
-    low, high = (embedding(run) for run in runs.values())
-    print(f"{lstm!r}\nsimilarity of the two voices: {float((low * high).sum().data):.2f}")
+    voices = [utterance(110, 1.0), utterance(220, 1.17)]
+    runs = [tg.unroll(lstm, bands[:, None, :]) for bands in voices]
+    low, high = map(embedding, runs)
+    return Heard(voices[0], runs[0], (low * np.asarray(high.data)).sum())
 
-    run = runs["a low voice"]
-    loss = (low * np.asarray(high.data)).sum()
-    diagnosis = inspector.diagnose(run, loss)
-    print(diagnosis)
-    picture(out / "speaker-encoder.png", voices["a low voice"], inspector.trace(run, loss))
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("pictures"))
+    out = parser.parse_args(arguments).out
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        heard = listen()
+    except WeightsMissing as error:
+        raise SystemExit(str(error)) from None
+    print(f"{heard.run.cell!r}\nsimilarity of the two voices: {float(heard.similarity.data):.2f}")
+    print(inspector.diagnose(heard.run, heard.similarity))
+    picture(out / "speaker-encoder.png", heard.bands, inspector.trace(heard.run, heard.similarity))
     print(out / "speaker-encoder.png")
     return 0
 

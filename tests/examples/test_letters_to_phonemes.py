@@ -139,7 +139,7 @@ def test_says_how_to_get_the_weights(monkeypatch, tmp_path: Path, capsys):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(example.metadata, "distribution", missing)
+    monkeypatch.setattr(metadata, "files", missing)
     assert example.main(["word", "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "pip install --no-deps g2p-en" in error and error.count("\n") == 1
