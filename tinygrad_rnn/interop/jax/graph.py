@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...autodiff.tensor import Tensor
+from ...autodiff.tensor import Tensor, named
 
 __all__ = ["Call", "Frame", "Graph", "Known", "Operand", "Operation", "plain"]
 
@@ -113,11 +113,14 @@ class Graph:
     inputs : tuple of int
     outputs : tuple of int or Known
     operations : list of Operation
+    names : dict of int to str
+        What values are called.
     """
 
     inputs: tuple[int, ...]
     outputs: tuple[Operand, ...]
     operations: list[Operation]
+    names: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         needed = {operand for operand in self.outputs if not isinstance(operand, Known)}
@@ -138,6 +141,9 @@ class Graph:
         for operation in self.operations:
             results = operation.call([value(operand) for operand in operation.operands], frame)
             values.update(zip(operation.outputs, results, strict=True))
+            for number in operation.outputs:
+                if number in self.names:
+                    named(**{self.names[number]: values[number]})
         return [value(operand) for operand in self.outputs]
 
 

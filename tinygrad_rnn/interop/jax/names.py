@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..torch_trace import state_name
 from .graph import Graph
-from .place import Line, line_of
+from .place import Line, line_of, lines_of
 
-__all__ = ["result_names", "state_names", "title", "unique"]
+__all__ = ["gate_names", "result_names", "state_names", "title", "unique"]
 
 _KEY = re.compile(r"\[['\"](\w+)['\"]\](?:\.value)?$|\.(\w+)$|^(\w+)$")
 _PLACE = re.compile(r"^(.*) at (.*):(\d+)$")
@@ -107,6 +107,62 @@ def _tree(file: str) -> ast.Module | None:
         return ast.parse(Path(file).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):
         return None
+
+
+def gate_names(body: Any, graph: Graph, taken: Collection[str]) -> dict[int, str]:
+    """What the code calls the values of a body: as the variables that they are assigned to.
+
+    A function that is gone through several times names nothing, a variable what it is assigned last, and of two names
+    that of the outer function counts.
+
+    Parameters
+    ----------
+    body : ClosedJaxpr
+    graph : Graph
+        The body, at any batch.
+    taken : collection of str
+        Names that are given already.
+    """
+    given = set(taken).union(str(op.equation.params["name"]) for op in graph.operations if op.kind == "name")
+    reached: dict[tuple[str, str], int] = {}
+    again: set[tuple[str, str]] = set()
+    found: dict[tuple[int, str], tuple[tuple[str, str], int]] = {}
+    for operation in graph.operations:
+        within = _within(lines_of(operation.equation), body)
+        for depth, line in enumerate(reversed(within)):
+            function = line.file, line.function
+            if line.number < reached.get(function, 0):
+                again.add(function)
+            reached[function] = line.number
+            name = _assigned(line)
+            if name and len(operation.outputs) == 1:
+                found[depth, name] = function, operation.outputs[0]
+    names: dict[int, str] = {}
+    for (_, name), (function, number) in sorted(found.items(), key=lambda one: one[0][0]):
+        if function not in again and name not in given and number not in names:
+            names[number] = name
+            given.add(name)
+    return names
+
+
+def _within(lines: Sequence[Line], body: Any) -> Sequence[Line]:
+    """The lines inside a body, the innermost first."""
+    name, file, _ = _source(body)
+    for k, line in enumerate(lines):
+        if line.file == file and line.function.rpartition(".")[2] == name:
+            return lines[: k + 1]
+    return lines[:1]
+
+
+@lru_cache(maxsize=1024)
+def _assigned(line: Line) -> str:
+    """The one variable that the statement at a line assigns to."""
+    found = ""
+    for node in ast.walk(_tree(line.file) or ast.Module([], [])):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.lineno <= line.number <= (node.end_lineno or 0):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found = targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else ""
+    return found
 
 
 def result_names(body: Any, numbers: Sequence[int]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..weights import printable
 
-__all__ = ["Line", "is_library", "line_of", "place_of"]
+__all__ = ["Line", "is_library", "line_of", "lines_of", "place_of"]
 
 _OURS = str(Path(__file__).resolve().parents[2])
 
@@ -34,13 +34,16 @@ def is_library(file: str) -> bool:
     return file.startswith(_strangers())
 
 
-def line_of(equation: Any) -> Line | None:
-    """The innermost line outside of JAX that computed it."""
+def lines_of(equation: Any) -> list[Line]:
+    """The lines outside of JAX that computed it, the innermost first."""
     traceback = getattr(equation.source_info, "traceback", None)
-    for frame in getattr(traceback, "frames", ()):
-        if not is_library(frame.file_name):
-            return Line(frame.file_name, frame.line_num, frame.function_name)
-    return None
+    frames = getattr(traceback, "frames", ())
+    return [Line(f.file_name, f.line_num, f.function_name) for f in frames if not is_library(f.file_name)]
+
+
+def line_of(equation: Any) -> Line | None:
+    """The innermost of them."""
+    return next(iter(lines_of(equation)), None)
 
 
 def place_of(equation: Any) -> str:

@@ -16,7 +16,7 @@ from ...recurrent.unroll import unroll
 from .body import Body, Loop
 from .cell import Part, ScanCell, together
 from .graph import Frame, Graph, Known, Operand, Operation, plain
-from .names import result_names, state_names, title, unique
+from .names import gate_names, result_names, state_names, title, unique
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -170,6 +170,7 @@ class Plan:
         self.batch = self._batch()
         self._graphs: dict[int, Graph] = {}
         self._name(builder, carried, extra)
+        self.graph.names = self._gates(self.graph)
 
     # ------------------------------------------------------------------------------------------ names
 
@@ -198,6 +199,11 @@ class Plan:
         floats = [kind.dtype for kind in (*self.kinds, *rows) if _is_floating(kind)]
         self.dtype = np.result_type(*floats) if floats else np.dtype(np.float64)
         self.labels = unique([builder.source(body.same[number]) or "w" for number in self.weights], ())
+
+    def _gates(self, graph: Graph) -> dict[int, str]:
+        """What the code calls the values of a step that are no states."""
+        names = gate_names(self.body.loop.body, graph, {"x", *(part.name for part in self.states)})
+        return {number: name for number, name in names.items() if number not in graph.outputs}
 
     def _order(self, own: Sequence[int]) -> list[int]:
         """Which values the states are: first the output, the first result of floating point if there is one."""
@@ -264,6 +270,7 @@ class Plan:
             return self.graph
         if batch not in self._graphs:
             self._graphs[batch] = self._many(batch)
+            self._graphs[batch].names = self._gates(self._graphs[batch])
         return self._graphs[batch]
 
     def _many(self, batch: int) -> Graph:
