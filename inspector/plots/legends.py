@@ -96,7 +96,8 @@ def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
         _put(axes, handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         _grow(figure, own, (size.height - box.height) * scale)
     else:
-        columns = max(1, min(_COLUMNS, len(handles), int(room / (size.width * scale))))
+        # no wider than the plot, which would grow narrow beside it
+        columns = max(1, min(_COLUMNS, len(handles), int(box.width / size.width)))
         below = axes.xaxis.get_tightbbox() or box
         drop = ScaledTranslation(0, -((box.y0 - below.y0) * scale + 4) / 72, figure.dpi_scale_trans)
         key = _put(

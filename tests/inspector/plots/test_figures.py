@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from inspector.plots.figures import Canvas, axes_of, picture, save, warn
+from inspector.plots.legends import legend
+from inspector.plots.maps import colour_bar
 
 ILL = "not finite since t = 3"
 
@@ -57,3 +61,16 @@ def test_a_figure_or_its_axes_are_written_alike_and_whole(tmp_path: Path) -> Non
         save(axes, tmp_path / "d.svg")
     assert (tmp_path / "d.svg").read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg", "c.svg", "d.svg"]
+
+
+def test_a_legend_below_does_not_narrow_the_plots_above_it() -> None:
+    """Beside a colour bar, where two columns of it would be wider than the plot."""
+    figure = Canvas(8.0, 4.0)
+    above, below = figure.subplots(2, 1)
+    colour_bar([above], ScalarMappable(Normalize(0, 1)), "share")
+    lines = [below.plot([0, 1], [k, -k], label="n" * 20)[0] for k in range(6)]
+    legend(below, lines)
+    figure.draw_without_rendering()
+    assert min(axes.get_position().width for axes in (above, below)) > 0.8
+    key = below.get_legend().get_window_extent()
+    assert key.y1 < below.get_window_extent().y0 and key.x1 <= figure.bbox.x1 + 1
