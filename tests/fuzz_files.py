@@ -255,7 +255,7 @@ def read(path: Path) -> str:
         _printable(str(error), path)
         return "refused"
     _printable(said, path)
-    if model is None or any(isinstance(n, int) and n > LONGEST for port in model.inputs.values() for n in port.shape):
+    if model is None or any(isinstance(n, int) and n > LONGEST for p in model.inputs.values() for n in p.shape):
         return "opened"
     try:
         _printable(repr(call_model(model, [], Sizes(), 0)[0]), path)

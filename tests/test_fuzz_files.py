@@ -120,6 +120,18 @@ def test_a_zip_that_unpacks_to_much_more_than_it_is_is_refused(tmp_path: Path, m
         tg.load_torch(path)
 
 
+def test_so_is_one_of_pytorchs(torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensor_files, "_FREE", 1 << 20)
+    torch.save({"weight_ih": torch.zeros(4, 2)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as whole, zipfile.ZipFile(tmp_path / "b.pt", "w") as bomb:
+        for part in whole.infolist():
+            is_data = part.filename.endswith("/0")
+            content = bytes(5_000_000) if is_data else whole.read(part)
+            bomb.writestr(part.filename, content, zipfile.ZIP_DEFLATED if is_data else zipfile.ZIP_STORED)
+    with pytest.raises(ValueError, match=r"it would unpack to 5,000,.* bytes"):
+        tg.load_torch(tmp_path / "b.pt")
+
+
 def test_a_safetensors_file_is_as_large_as_it_says(tmp_path: Path) -> None:
     for entry in (
         {"dtype": "F64", "shape": [10**12], "data_offsets": [0, 8 * 10**12]},

@@ -64,23 +64,27 @@ def call_model(model: Imported, given: list[str], sizes: Sizes, seed: int) -> Ca
         cannot be run on this.
     """
     arrays = dict(_given(model, given))
-    others = {name: port for name, port in model.inputs.items() if name not in arrays}
+    others = {name: model.inputs[name] for name in model.inputs if name not in arrays and name not in model.optional}
+    for name, port in others.items():
+        if port.shape == ("...",):
+            raise LoadError(f"the file does not say the shape of input {printable(name)}: give it with --input")
     _check_free(others, sizes)
     known: dict[Axis, int] = {
         axis: size
         for name, array in arrays.items()
-        for axis, size in zip(_axes(name, model.inputs[name]), array.shape, strict=False)
+        for axis, size in zip(_axes(name, model.inputs[name]), np.shape(array), strict=False)
         if not isinstance(axis, int)
     }
     length, failed, ran = sizes.length or LENGTH, None, None
     for guess in _guesses(others, known, length, sizes.batch or BATCH):
-        values = dict(arrays)
+        values: dict[str, Any] = dict(arrays)
         said = [f"{printable(name)}: given, {array.shape}" for name, array in arrays.items()]
         rng = np.random.default_rng(seed)
         for name, port in others.items():
             shape = tuple(axis if isinstance(axis, int) else guess[axis] for axis in _axes(name, port))
             values[name], how = _random(model, name, port, shape, length, rng)
             said.append(f"{printable(name)}: {how}, {shape}")
+        values = {name: [value] if model.inputs[name].is_sequence else value for name, value in values.items()}
         try:
             with np.errstate(all="ignore"):  # what is not finite is told in the answer
                 found = Called(model(**values), said)

@@ -132,7 +132,7 @@ def target_of(model: Imported, call: Call, wanted: str | None) -> Target:
         If there is no such output or place, or no gradient can flow from it.
     """
     if wanted is None:
-        name = next((name for name, value in call.items() if value.requires_grad and value.size), None)
+        name = next((name for name, value in call.items() if _has_gradient(value) and value.size), None)
         if name is None:
             raise LoadError("no output of this model has a gradient")
         return _largest(name, call[name], _time_axis(model, call, name))
@@ -143,8 +143,8 @@ def target_of(model: Imported, call: Call, wanted: str | None) -> Target:
             f"--target: no output is called {name!r}{did_you_mean(name, names)}; there are {', '.join(names)}"
         )
     value = call[name]
-    if not value.requires_grad:
-        raise LoadError(f"--target: output {name!r} is {value.dtype} and has no gradient")
+    if not _has_gradient(value):
+        raise LoadError(f"--target: output {name!r} is {model.outputs[name]} and has no gradient")
     try:
         index = () if place is None else _index(place)
         value.data[index]  # whose errors name no function of ours
@@ -154,6 +154,11 @@ def target_of(model: Imported, call: Call, wanted: str | None) -> Target:
     many = chosen.size != 1
     said = printable(name) + (f"[{place}]" if place is not None else "")
     return Target(chosen.sum(), f"the sum of {said} {chosen.shape}" if many else said)
+
+
+def _has_gradient(value: Any) -> bool:
+    """Whether an output, which may be a list, is a Tensor with a gradient."""
+    return isinstance(value, tg.Tensor) and value.requires_grad
 
 
 def _split(wanted: str, first: str) -> tuple[str, str | None]:

@@ -140,6 +140,8 @@ class Imported(Parametrised):
     format, producer : str
     inputs, outputs : dict of str to Port
         Shapes and dtypes; an axis of any length has a name.
+    optional : frozenset of str
+        Inputs that may be left out.
     layers : tuple of Layer
     """
 
@@ -148,7 +150,8 @@ class Imported(Parametrised):
         self._parameters = {key: _leaf(key, value) for key, value in parameters.items()}
         self.name = name
         self.format, self.producer = program.format, program.producer
-        self.inputs, self.outputs, self.layers = program.inputs, program.outputs, program.layers
+        self.inputs, self.outputs, self.optional = program.inputs, program.outputs, program.optional
+        self.layers = program.layers
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Pairs of name and parameter, as the file has them."""
@@ -200,7 +203,7 @@ class Imported(Parametrised):
                 raise TypeError(f"{self._who}: input {name!r} is given twice")
             given[name] = value
         given = {name: v for name, v in given.items() if v is not None or name not in self._program.optional}
-        missing = [name for name in names if name not in given and name not in self._program.optional]
+        missing = [name for name in names if name not in given and name not in self.optional]
         if missing:
             wanted = ", ".join(f"{printable(name)} {self.inputs[name]}" for name in missing)
             raise TypeError(f"{self._who}: missing {wanted}")
@@ -249,10 +252,11 @@ class Imported(Parametrised):
 
     def __str__(self) -> str:
         """One screen: what is in the model."""
+        shown = _most_telling(self.layers)
         rows = [("layer", "kind", "parameters", "")]
         rows += [
             (printable(layer.name), layer.kind, f"{layer.parameters:,}" if layer.parameters else "", layer.note)
-            for layer in self.layers
+            for layer in shown
         ]
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         total = sum(parameter.size for parameter in self.parameters())
@@ -267,8 +271,19 @@ class Imported(Parametrised):
                     f"  {name:{widths[0]}}  {kind:{widths[1]}}  {size:>{widths[2]}}  {note}".rstrip()
                     for name, kind, size, note in rows
                 ),
+                *[f"  and {len(self.layers) - len(shown)} smaller ones"] * (len(shown) < len(self.layers)),
             ]
         )
+
+
+_SCREEN = 40
+"""Layers that are listed."""
+
+
+def _most_telling(layers: tuple[Layer, ...]) -> list[Layer]:
+    """As many layers as fit on a screen, in their order: recurrent ones first, then the largest."""
+    ranked = sorted(range(len(layers)), key=lambda k: (not layers[k].recurrent, -layers[k].parameters, k))
+    return [layers[k] for k in sorted(ranked[:_SCREEN])]
 
 
 def cell_of(network: Network, weights: Mapping[str, Tensor]) -> Network:

@@ -109,12 +109,9 @@ def load_npz(path: str | Path) -> dict[str, Array]:
     _check(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            parts = archive.infolist()
-            unpacked, most = sum(part.file_size for part in parts), max(_FREE, _EXPANSION * Path(path).stat().st_size)
-            if unpacked > most:
-                raise ValueError(f"it would unpack to {unpacked:,} bytes")
+            _check_unpacked(archive, path)
             arrays = {}
-            for part in parts:
+            for part in archive.infolist():
                 with archive.open(part) as file:
                     arrays[part.filename.removesuffix(".npy")] = _read_npy(file, part.file_size)
             return arrays
@@ -138,6 +135,12 @@ def load_npy(path: str | Path) -> Array:
             return _read_npy(file, Path(path).stat().st_size)
     except _DAMAGED as error:
         raise ValueError(f"{path} is damaged, or no .npy file of numbers: {printable(str(error))}") from None
+
+
+def _check_unpacked(archive: zipfile.ZipFile, path: str | Path) -> None:
+    unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > max(_FREE, _EXPANSION * Path(path).stat().st_size):
+        raise ValueError(f"it would unpack to {unpacked:,} bytes")
 
 
 def _read_npy(file: Any, size: int) -> Array:
@@ -177,6 +180,9 @@ def load_pt(path: str | Path) -> Any:
             f"{path}: PyTorch {torch.__version__} may execute what is in such a file; it needs 2.6 or newer"
         )
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _check_unpacked(archive, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)

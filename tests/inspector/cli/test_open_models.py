@@ -116,6 +116,20 @@ def test_weights_alone_are_run_as_a_network(here: Path, capsys: pytest.CaptureFi
     assert "RNNCell(2, 4), 50 steps" in said(["b.npz", "--length", 50, "--layer", "decoder"], capsys)
 
 
+def test_inputs_that_may_be_left_out_are_and_cells_of_ours_come_back(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    cell = tg.cells.GRUCell(2, 4, seed=0, dtype=np.float32)
+    tg.save_onnx(cell, "gru.onnx")
+    text = said(["gru.onnx", "-T", 6, "--batch", 2, "--target", "outputs[-1,0,1]"], capsys)
+    x = np.random.default_rng(0).normal(size=(6, 2, 2)).astype(np.float32).astype(float)
+    ours = tg.cells.GRUCell(2, 4)
+    ours.load_state_dict(cell.state_dict())
+    run = tg.unroll(ours, x)
+    assert "h_init" not in text and str(inspector.trace(run, run.outputs[-1][0, 1])).splitlines()[1] in text
+
+
 WRONG = {
     "target": (["--target", "logitz"], "--target: no output is called 'logitz'; did you mean logits?"),
     "place": (["--target", "logits[0,77]"], "index 77 is out of bounds for axis 1 with size 50; logits has shape"),

@@ -120,3 +120,13 @@ def test_stacks_and_directions_take_computed_weights(rng):
     np.testing.assert_allclose(tg.unroll(changed, x).stacked.data, tg.unroll(network(), x).stacked.data)
     tg.unroll(changed, x).stacked.sum().backward()
     assert all(np.any(leaf.grad) for leaf in leaves.values())
+
+
+def test_a_model_of_many_layers_is_told_on_one_screen() -> None:
+    layers = [Layer(f"small{k}", "Add", parameters=k) for k in range(100)]
+    layers[7] = Layer("rnn", "LSTM", recurrent=True)
+    program = Transposed()
+    program.layers = tuple(layers)
+    text = str(Imported(program, {}, "large.onnx"))
+    assert "100 layers, 1 recurrent" in text and text.endswith("  and 60 smaller ones") and "\n  rnn " in text
+    assert "small99" in text and "small60" not in text and len(text.splitlines()) < 50
