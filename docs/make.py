@@ -1,5 +1,5 @@
-"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md, docs/numpy.md, docs/claims.md and docs/trained.md, and all
-pictures; ``make docs`` runs it.
+"""Writes docs/cells.md, docs/gallery.md, docs/tasks.md, docs/numpy.md, docs/claims.md and docs/trained.md, the part of
+docs/onnx.md about ONNX's own cases, and all pictures; ``make docs`` runs it.
 
 Everything comes from the code: equations and sources from docstrings, numbers from graphs, drawings from runs. The
 pictures are in docs/pictures.py; those of the experiments take two hours and are made with ``python docs/pictures.py
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib.util
 import inspect
 import json
 import re
@@ -270,6 +271,14 @@ PAGES = {
 }
 
 
+def with_part(page: str, name: str, text: str) -> str:
+    """A page with what stands between two marks replaced."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, _, rest = (HERE / page).read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}{text}\n{end}{after}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", action="store_true", help="leave the pictures as they are")
@@ -278,6 +287,10 @@ def main(arguments: list[str] | None = None) -> int:
         pictures.make()
     for name, write in PAGES.items():
         files.write(HERE / name, write())
+    if importlib.util.find_spec("onnx"):
+        import conformance  # beside this file
+
+        files.write(HERE / "onnx.md", with_part("onnx.md", "conformance", conformance.table(conformance.outcomes())))
     return 0
 
 

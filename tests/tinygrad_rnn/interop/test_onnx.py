@@ -111,11 +111,11 @@ DAMAGED = {
     "output z": lambda: model_of([node("Relu", ["x"], ["y"])], outputs=("z",)),
     "no such operator": lambda: model_of([node("Frobnicate", ["x"], ["y"])]),
     "not of ONNX itself": lambda: model_of([node("Relu", ["x"], ["y"], domain="com.example")]),
-    "opset 6": lambda: model_of([node("Relu", ["x"], ["y"])], opset=6),
+    "opset 6": lambda: model_of([node("Add", ["x", "x"], ["y"])], opset=6),
     "attribute": lambda: model_of([node("Relu", ["x"], ["y"], colour=3)]),
     "takes 2": lambda: model_of([node("Add", ["x"], ["y"])]),
     "training": lambda: model_of(
-        [node("BatchNormalization", ["x"] * 5, ["y", "m", "v"], training_mode=1)], inputs=[("x", (3,))]
+        [node("BatchNormalization", ["x"] * 5, ["y", "m", "v"])], inputs=[("x", (3,))], opset=13
     ),
 }
 

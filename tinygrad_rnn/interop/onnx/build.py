@@ -21,6 +21,7 @@ from .recognise import recognised
 __all__ = ["Builder"]
 
 OLDEST = 7
+"""From here on opsets are known; of older ones what has not changed up to here."""
 FOLDED = 2**10
 """How many numbers may go into a node that is computed while loading."""
 GROWING = frozenset({"ConstantOfShape", "Einsum", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"})
@@ -74,10 +75,9 @@ class Builder:
             return default
         if not versions:
             raise ValueError(f"{self.source.name} does not say the version of ONNX's own operators")
-        if not OLDEST <= versions[0] <= newest:
-            what = "onnx.version_converter makes a newer one" if versions[0] < OLDEST else "a newer onnx may know it"
+        if not 1 <= versions[0] <= newest:
             raise UnsupportedError(
-                f"{self.source.name}: opset {versions[0]} is outside of {OLDEST} to {newest}; {what}"
+                f"{self.source.name}: opset {versions[0]} is outside of 1 to {newest}; a newer onnx may know it"
             )
         return int(versions[0])
 
@@ -295,10 +295,19 @@ class Builder:
     def _schema(self, proto: Any, label: str) -> Any:
         if proto.domain not in ("", "ai.onnx"):
             raise UnsupportedError(f"{label}: is of the domain {printable(proto.domain)}, not of ONNX itself")
+        opset = self.frame.opset
         try:
-            return self.onnx.defs.get_schema(proto.op_type, self.frame.opset, "")
+            schema = self.onnx.defs.get_schema(proto.op_type, opset, "")
+            if opset < OLDEST:
+                later = self.onnx.defs.get_schema(proto.op_type, OLDEST, "")
         except Exception:  # onnx has an error of its own
-            raise UnsupportedError(f"{label}: opset {self.frame.opset} has no such operator") from None
+            raise UnsupportedError(f"{label}: opset {opset} has no such operator") from None
+        if opset < OLDEST and later.since_version != schema.since_version:
+            raise UnsupportedError(
+                f"{label}: opset {opset} is older than {OLDEST}, and the operator has changed since;"
+                " onnx.version_converter makes a newer one"
+            )
+        return schema
 
     def _operator(self, schema: Any) -> Operator | None:
         found = OPERATORS.get(schema.name, {})

@@ -12,7 +12,7 @@ from ....autodiff import elementary, functions
 from ....autodiff import primitives as p
 from ....autodiff.primitive import Value
 from ...convolution import convolution, patches
-from ..operators import bounded, operator
+from ..operators import Place, Results, bounded, operator
 
 Pairs = list[tuple[int, int]]
 
@@ -142,11 +142,7 @@ def _windows(
     )
 
 
-def _wants_places(*, outputs: int, **_: Any) -> str:
-    return "the places of the largest elements have no counterpart here" if outputs > 1 else ""
-
-
-@operator("MaxPool", refuses=_wants_places)
+@operator("MaxPool")
 def _max_pool(
     x: Value,
     *,
@@ -157,10 +153,21 @@ def _max_pool(
     pads: Any = None,
     strides: Any = None,
     storage_order: int = 0,
-) -> Value:
+    at: Place,
+) -> Any:
     lowest = -math.inf if x.dtype.kind == "f" else int(np.iinfo(x.dtype).min)
     windows, _ = _windows(x, kernel_shape, auto_pad, ceil_mode, dilations, pads, strides, lowest)
-    return p.max(windows, axis=2)
+    if len(at.outputs) < 2:
+        return p.max(windows, axis=2)
+    sizes = x.shape[2:]
+    places = np.arange(math.prod(sizes)).reshape(sizes, order="F" if storage_order else "C")
+    widths = (auto_pad, ceil_mode, dilations, pads, strides, -1.0)
+    where, _ = _windows(places[None, None].astype(float), kernel_shape, *widths)
+    data = np.asarray(windows if isinstance(windows, np.ndarray) else windows.data)
+    first = np.argmax(np.where(np.asarray(where) < 0, lowest, data), axis=2)[:, :, None]
+    found = np.take_along_axis(np.broadcast_to(where, data.shape), first, 2)[:, :, 0]
+    planes = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], *(1,) * len(sizes)) * math.prod(sizes)
+    return Results([p.max(windows, axis=2), (found + planes).astype(np.int64)])
 
 
 @operator("AveragePool")

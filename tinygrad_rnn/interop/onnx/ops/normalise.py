@@ -20,15 +20,42 @@ def _normal(x: Value, axes: tuple[int, ...], epsilon: float) -> tuple[Value, Val
     return p.multiply(centred, inverse), mean, inverse
 
 
-def _by_batch(*, training_mode: int = 0, **_: Any) -> str:
-    return "normalises by the batch, as in training; export the model in evaluation mode" if training_mode else ""
+def _axis_one(x: Value, value: Value) -> Value:
+    return p.reshape(value, (1, -1, *(1,) * (len(x.shape) - 2)))
 
 
-@operator("BatchNormalization", refuses=_by_batch)
+def _as_in_training(*, outputs: int, **_: Any) -> str:
+    return "normalises by the batch, as in training; export the model in evaluation mode" if outputs > 1 else ""
+
+
+@operator("BatchNormalization", refuses=_as_in_training)
 def _batch_normalization(x: Value, scale: Value, bias: Value, mean: Value, variance: Value, *, epsilon: float) -> Value:
-    shape = (1, -1, *(1,) * (len(x.shape) - 2))
-    scale, bias, mean, variance = (p.reshape(v, shape) for v in (scale, bias, mean, variance))
+    scale, bias, mean, variance = (_axis_one(x, value) for value in (scale, bias, mean, variance))
     return p.add(p.multiply(p.divide(p.subtract(x, mean), p.sqrt(p.add(variance, epsilon))), scale), bias)
+
+
+@operator("BatchNormalization", since=14)
+def _batch_normalization_14(
+    x: Value,
+    scale: Value,
+    bias: Value,
+    mean: Value,
+    variance: Value,
+    *,
+    epsilon: float,
+    momentum: float,
+    training_mode: int,
+) -> Any:
+    if not training_mode:
+        return _batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon)
+    axes = tuple(k for k in range(len(x.shape)) if k != 1)
+    own_mean = functions.mean(x, axes)
+    own_variance = functions.mean(p.square(p.subtract(x, _axis_one(x, own_mean))), axes)
+    running = [
+        p.add(p.multiply(old, momentum), p.multiply(own, 1 - momentum))
+        for old, own in ((mean, own_mean), (variance, own_variance))
+    ]
+    return Results([_batch_normalization(x, scale, bias, own_mean, own_variance, epsilon=epsilon), *running])
 
 
 @operator("LayerNormalization")
@@ -42,8 +69,7 @@ def _layer_normalization(x: Value, scale: Value, bias: Value = None, *, axis: in
 @operator("InstanceNormalization")
 def _instance_normalization(x: Value, scale: Value, bias: Value, *, epsilon: float) -> Value:
     normal, _, _ = _normal(x, tuple(range(2, len(x.shape))), epsilon)
-    shape = (1, -1, *(1,) * (len(x.shape) - 2))
-    return p.add(p.multiply(normal, p.reshape(scale, shape)), p.reshape(bias, shape))
+    return p.add(p.multiply(normal, _axis_one(x, scale)), _axis_one(x, bias))
 
 
 @operator("GroupNormalization")
@@ -55,8 +81,7 @@ def _group_normalization(x: Value, scale: Value, bias: Value, *, epsilon: float,
     if at.version < 21:  # a scale and a bias for each group
         normal = p.add(p.multiply(normal, p.reshape(scale, (1, -1, 1))), p.reshape(bias, (1, -1, 1)))
         return p.reshape(normal, x.shape)
-    shape = (1, -1, *(1,) * (len(x.shape) - 2))
-    return p.add(p.multiply(p.reshape(normal, x.shape), p.reshape(scale, shape)), p.reshape(bias, shape))
+    return p.add(p.multiply(p.reshape(normal, x.shape), _axis_one(x, scale)), _axis_one(x, bias))
 
 
 @operator("RMSNormalization")
