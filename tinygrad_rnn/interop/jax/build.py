@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -46,6 +46,8 @@ class Builder:
     operations : list of Operation
     kinds : dict of int to ShapedArray
         Shape and dtype of every value.
+    at_batch : callable
+        From the name of a loop and a batch to its plan for that batch, or None.
     is_inner : bool
         Whether it is a function inside another.
     loops : dict of int to Plan
@@ -59,6 +61,7 @@ class Builder:
     def __init__(self, around: Builder | None = None) -> None:
         self.operations: list[Operation] = []
         self.kinds: dict[int, Any] = {}
+        self.at_batch: Callable[[str, int], Any] = lambda name, batch: None
         self.is_inner = around is not None
         self.loops: dict[int, Any] = {}
         self.titles: dict[int, str] = {}

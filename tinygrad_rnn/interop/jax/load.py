@@ -17,6 +17,6 @@ def load(function: Any, args: Sequence[Any], parameters: Sequence[str] | None) -
     """See :func:`tinygrad_rnn.from_jax`."""
     signature = signature_of(function, args, parameters)
     program = JaxProgram(signature)
-    model = JaxFunction(program, program.parameters, signature.name)
+    model = JaxFunction(program, signature.name)
     check(model, program)
     return model

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..torch_trace import state_name
-from .graph import Graph
+from .graph import Graph, Operation
 from .place import Line, line_of, lines_of
 
-__all__ = ["gate_names", "result_names", "state_names", "title", "unique"]
+__all__ = ["class_name", "gate_names", "result_names", "state_names", "title", "unique"]
 
 _KEY = re.compile(r"\[['\"](\w+)['\"]\](?:\.value)?$|\.(\w+)$|^(\w+)$")
 _PLACE = re.compile(r"^(.*) at (.*):(\d+)$")
@@ -23,6 +24,13 @@ def title(body: Any) -> str:
     """What a loop is called: as the function that is its body."""
     name = _source(body)[0]
     return name if name.isidentifier() and name not in ("scan_fn", "body_fun", "body") else "scan"
+
+
+def class_name(operations: Sequence[Operation]) -> str:
+    """What the class of a cell is called: as the one whose code the body runs, such as ``LSTMCell`` of a library."""
+    lines = [line for operation in operations for line in lines_of(operation.equation)]
+    owners = Counter(line.function.partition(".")[0] for line in lines if line.function.endswith("Cell.__call__"))
+    return owners.most_common(1)[0][0] if owners else "ScanCell"
 
 
 def _source(body: Any) -> tuple[str, str, int]:
@@ -137,9 +145,10 @@ def gate_names(body: Any, graph: Graph, taken: Collection[str]) -> dict[int, str
             name = _assigned(line)
             if name and len(operation.outputs) == 1:
                 found[depth, name] = function, operation.outputs[0]
+    named = {number for op in graph.operations if op.kind == "name" for number in op.outputs}
     names: dict[int, str] = {}
     for (_, name), (function, number) in sorted(found.items(), key=lambda one: one[0][0]):
-        if function not in again and name not in given and number not in names:
+        if function not in again and name not in given and number not in {*names, *named}:
             names[number] = name
             given.add(name)
     return names

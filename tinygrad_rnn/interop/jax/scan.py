@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,10 +14,11 @@ from ...autodiff import functions
 from ...autodiff import primitives as p
 from ...autodiff.tensor import Tensor
 from ...recurrent.unroll import unroll
+from ..torch_cell import named_after
 from .body import Body, Loop
 from .cell import Part, ScanCell, together
 from .graph import Frame, Graph, Known, Operand, Operation, plain
-from .names import gate_names, result_names, state_names, title, unique
+from .names import class_name, gate_names, result_names, state_names, title, unique
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -142,8 +144,8 @@ class Plan:
 
     Attributes
     ----------
-    name : str
-        Under which the run stands.
+    name, kind : str
+        Under which the run stands, and what the cell's class is called.
     weights, entries : list of int
         Values of the body that are the same at all steps, and those of which every step has its own.
     states : list of Part
@@ -157,6 +159,7 @@ class Plan:
         self.body, self.carried = body, list(carried)
         self.steps, self.reverse = loop.steps, loop.reverse
         self.name = builder.unique(title(loop.body))
+        self.kind = class_name(body.operations)
         count = len(body.inputs)
         self.outputs = [body.outputs[k] for k in (*carried, *(count + j for j in extra))]
         reads = _reads(body, self.outputs)
@@ -262,12 +265,13 @@ class Plan:
 
     def at(self, batch: int) -> Graph:
         """The body for so many sequences."""
-        if self.batch is not None:
-            if batch != self.batch:
-                raise ValueError(
-                    f"{self.name}: traced for a batch of {self.batch}, got {batch}; call the model with another batch"
-                )
+        if self.batch == batch:
             return self.graph
+        if self.batch is not None:
+            other = self.body.builder.at_batch(self.name, batch)
+            if other is None or len(other.weights) != len(self.weights):
+                raise ValueError(f"{self.name}: traced for a batch of {self.batch}, and takes no other, got {batch}")
+            return other.graph  # type: ignore[no-any-return]
         if batch not in self._graphs:
             self._graphs[batch] = self._many(batch)
             self._graphs[batch].names = self._gates(self._graphs[batch])
@@ -318,7 +322,7 @@ class Plan:
             if isinstance(w, (Tensor, np.ndarray, float))
         }
         rest = {name: w for name, w in zip(self.labels, weights, strict=True) if name not in known}
-        return ScanCell(self._step(rest), known, self.states, self.parts, self.dtype)
+        return _kind(self.kind)(self._step(rest), known, self.states, self.parts, self.dtype)
 
     def _step(self, rest: dict[str, Any]) -> Any:
         """From the parts of a step to the next states, as a function, which counts by who it is."""
@@ -372,6 +376,11 @@ class Plan:
         if whole.dtype == part.dtype:
             return whole
         return p.not_equal(whole, 0) if part.dtype == bool else p.astype(whole, part.dtype)
+
+
+@cache
+def _kind(name: str) -> type[ScanCell]:
+    return named_after(name, ScanCell)
 
 
 def _example(kind: Any, random: np.random.Generator, scale: float = 1.0) -> Any:
