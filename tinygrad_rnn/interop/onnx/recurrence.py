@@ -21,6 +21,7 @@ from ...recurrent.cell import Cell
 from ...recurrent.unroll import Run, unroll
 from ..torch_cell import named_after
 from .graph import Body, Node
+from .standard import standard
 
 __all__ = ["BodyCell", "Part", "over_time"]
 
@@ -141,6 +142,8 @@ def over_time(
     dtypes |= {part.values.dtype for part in parts if part.values.dtype.kind == "f"}
     if len(dtypes) != 1 or (dtype := dtypes.pop()) is None or dtype.kind != "f" or not all(map(_size, states)):
         return None
+    if found := standard(body, parts, carried, reverse):
+        return found
     order = _order(body, len(states))
     for batch in _batches(parts, states):
         columns = [_column(part, batch, dtype) for part in parts]
