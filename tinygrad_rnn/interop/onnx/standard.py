@@ -54,10 +54,19 @@ class Term(NamedTuple):
 
 @dataclass
 class Affine:
-    """A sum of products and biases, with the value to whose product each bias was added, if to one."""
+    """A sum of products and biases, with the value to whose product each bias was added, if to one.
+
+    Attributes
+    ----------
+    terms : list of Term
+    biases : list of (str, str, Block)
+    state : str
+        What stands in it for the state, if that is not the state itself.
+    """
 
     terms: list[Term] = field(default_factory=list)
     biases: list[tuple[str, str, Block]] = field(default_factory=list)
+    state: str = ""
 
 
 class Unknown(Exception):
@@ -67,8 +76,8 @@ class Unknown(Exception):
 class _Reader:
     """The body, read upwards from its outputs."""
 
-    def __init__(self, graph: Graph, count: int) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, count: int, constants: Mapping[str, Any]) -> None:
+        self.graph, self.constants = graph, constants
         self.made = {name: (node, slot) for node in graph.nodes for slot, name in enumerate(node.outputs) if name}
         self.states = graph.inputs[-count:] if count else ()
         self.inside = {*graph.inputs, *self.made}
@@ -92,7 +101,7 @@ class _Reader:
         return self.made[name][0].kind if name in self.made else ""
 
     def pair(self, name: str, kind: str, *wanted: str) -> tuple[str, str]:
-        """The operands of a product or sum, the one first that is made by a node of the wanted kinds or is that value."""
+        """Both operands, first the one that is made by a node of the wanted kinds, or is that value."""
         first, second = map(self.source, self.node(name, kind).inputs)
         for one, other in ((first, second), (second, first)):
             if self.kind(one) in wanted or one in wanted:
@@ -154,7 +163,19 @@ class _Reader:
             raise Unknown
         return [int(k) for k in value.reshape(-1)]
 
-    constants: Mapping[str, Any] = {}
+    def joined(self, name: str) -> list[str]:
+        """The values of which this is made by putting their features side by side."""
+        if self.kind(name) != "Concat":
+            return [self.source(name)]
+        node = self.node(name, "Concat")
+        if node.attributes["axis"] not in (1, -1):
+            raise Unknown
+        return [self.source(part) for part in node.inputs]
+
+    def is_one(self, name: str) -> bool:
+        """Whether a value is the number 1, which nobody learns."""
+        value = self.constants.get(name)
+        return isinstance(value, np.ndarray) and value.size > 0 and bool(np.all(value == 1))
 
 
 # ----------------------------------------------------------------------------------------- the cells
@@ -212,13 +233,12 @@ def _gru(read: _Reader, new: Mapping[str, str]) -> _Gates:
         both = Affine([*rest.terms, *inner.terms], [*rest.biases, *inner.biases])
         return _Gates(GRUCell, {}, [h], [read.affine(read.node(reset, "Sigmoid").inputs[0]), z, both])
     whole = read.affine(n)
-    products = {term.of for term in whole.terms if read.kind(term.of) == "Mul"}
+    products = {name for term in whole.terms for name in read.joined(term.of) if read.kind(name) == "Mul"}
     if len(products) != 1:
         raise Unknown
-    (product,) = products
-    _, reset = read.pair(product, "Mul", h)
+    (whole.state,) = products
+    _, reset = read.pair(whole.state, "Mul", h)
     r = read.affine(read.node(reset, "Sigmoid").inputs[0])
-    whole.terms = [term._replace(of=h) if term.of == product else term for term in whole.terms]
     return _Gates(GRUResetBeforeCell, {}, [h], [r, z, whole])
 
 
@@ -237,7 +257,7 @@ def _mixed(read: _Reader, h: str, new: str) -> tuple[str, str]:
             _, z = read.pair(a, "Mul", h)
             candidate, rest = read.pair(b, "Mul", "Tanh")
             first, second = map(read.source, read.node(rest, "Sub").inputs)
-            if second == z and np.array_equal(np.unique(read.constants.get(first, 0.0)), [1.0]):
+            if second == z and read.is_one(first):
                 return candidate, z
     raise Unknown
 
@@ -275,22 +295,21 @@ class _Numbers:
         self.read, self.captured = read, body.captured
         self.x, self.h, self.width, self.hidden = x, h, width, hidden
 
-    def product(self, gate: Affine, of: str) -> Value:
-        """The weight (H, columns) of x or of h in a gate."""
+    def product(self, gate: Affine, of_state: bool) -> Value:
+        """The weight (H, columns) of x or of the state in a gate."""
+        state = gate.state or self.h
+        wanted, widths = state if of_state else self.x, {self.x: self.width, state: self.hidden}
         found = []
         for term in gate.terms:
-            if term.of == of:
-                found.append(self.matrix(term))
-            elif self.read.kind(term.of) == "Concat":
-                node = self.read.node(term.of, "Concat")
-                parts = [self.read.source(name) for name in node.inputs]
-                if sorted(parts) != sorted([self.x, self.h]) or node.attributes["axis"] not in (1, -1):
-                    raise Unknown
-                before = (self.width if of == self.h else self.hidden) if parts.index(of) else 0
-                columns = slice(before, before + (self.width if of == self.x else self.hidden))
-                found.append(p.getitem.on((self.matrix(term),), {"index": (slice(None), columns)}))
-            elif term.of not in (self.x, self.h):
+            parts = self.read.joined(term.of)
+            if not widths.keys() >= set(parts) or len(set(parts)) < len(parts):
                 raise Unknown
+            if wanted in parts:
+                before = sum(widths[part] for part in parts[: parts.index(wanted)])
+                columns = slice(before, before + widths[wanted])
+                matrix = self.matrix(term)
+                whole = len(parts) == 1
+                found.append(matrix if whole else p.getitem.on((matrix,), {"index": (slice(None), columns)}))
         if len(found) != 1:
             raise Unknown
         return found[0]
@@ -305,7 +324,7 @@ class _Numbers:
         """What is added in a gate to the product with h, or else to that with x or to both."""
         total = None
         for of, name, block in gate.biases:
-            if (of == self.h) == of_state:
+            if (of == (gate.state or self.h)) == of_state:
                 value = self.captured[name]
                 if len(value.shape) != 1:
                     raise Unknown
@@ -322,8 +341,7 @@ class _Numbers:
 
 
 def _cell(gates: _Gates, numbers: _Numbers, dtype: Any) -> Any:
-    x, h = numbers.x, numbers.h
-    W, R = ([numbers.product(gate, of) for gate in gates.gates] for of in (x, h))
+    W, R = ([numbers.product(gate, of_state) for gate in gates.gates] for of_state in (False, True))
     b, c = (numbers.biases(gates.gates, of_state, dtype) for of_state in (False, True))
     has_bias = b is not None or c is not None
     zeros = [np.zeros(numbers.hidden, dtype) for _ in gates.gates]
@@ -353,8 +371,7 @@ def standard(
     if len(parts) != 1 or any(len(value.shape) != 2 for value in states) or len(parts[0].values.shape) != 3:
         return None
     x, dtype = parts[0].values, parts[0].values.dtype
-    read = _Reader(replace(body.graph, inputs=(parts[0].name, *carried)), len(carried))
-    read.constants = body.captured
+    read = _Reader(replace(body.graph, inputs=(parts[0].name, *carried)), len(carried), body.captured)
     try:
         gates = _gates_of(read)
         numbers = _Numbers(read, body, parts[0].name, gates.states[0], x.shape[2], states[0].shape[1])
@@ -363,7 +380,10 @@ def standard(
     except (Unknown, ValueError, KeyError):
         return None
     order = range(len(run))[:: -1 if reverse else 1]
-    history = [dict(zip(gates.states, state, strict=True)) for state in (run.initial_state, *map(run.states.__getitem__, order))]
+    history = [
+        dict(zip(gates.states, state, strict=True))
+        for state in (run.initial_state, *map(run.states.__getitem__, order))
+    ]
     outputs = _outputs(body, parts[0].name, run, history, order)
     return run, [history[-1][name] for name in carried], outputs
 

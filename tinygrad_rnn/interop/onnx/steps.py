@@ -121,6 +121,7 @@ class _Alignment:
         self._ends()
         while self._one_before():
             pass
+        self._merge_elements()
 
     # ------------------------------------------------------------------------------- what is read
 
@@ -263,6 +264,8 @@ class _Alignment:
             if len(set(inputs)) == 1:
                 continue
             above = dict(zip(values, inputs, strict=True))
+            if self._member(above, 0) is not None:
+                continue
             only_moves = nodes[0].kind in MOVES or self.wiring.fixed.intersection(inputs)
             if not self._belongs(above, prefix, levels - 1) and only_moves:
                 return False
@@ -310,6 +313,20 @@ class _Alignment:
         loop.starts = [trial.starts[k] for k in range(len(loop.states))]
         loop.steps += 1
         return True
+
+    def _merge_elements(self) -> None:
+        """What was met as two inputs while not all steps were known may be one."""
+        loop = self.loop
+        kept: list[dict[int, str]] = []
+        for values in loop.elements:
+            if values not in kept:
+                kept.append(values)
+        places = [kept.index(values) for values in loop.elements]
+        for row in loop.rows:
+            for place, role in row.roles.items():
+                if role.kind == "element":
+                    row.roles[place] = Role("element", places[role.which])
+        loop.elements = kept
 
     def _commit(self, trial: _Trial) -> None:
         for (row, step), node in trial.nodes.items():
