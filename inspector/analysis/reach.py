@@ -327,15 +327,15 @@ def _by_loss_step(
     parts: LossSteps, total: Array, directions: dict[tuple[int, int, int], Array], apart: bool = False
 ) -> tuple[Array, Array]:
     """The map, and each entry's part in the direction of the total."""
-    matrix, share = np.zeros((2, len(parts.names), parts.steps, parts.steps))
+    matrix, share = np.zeros((2, len(parts.names), parts.steps, parts.steps))  # by t, then s: as the pieces come
     for rows, piece in parts.each_apart() if apart else parts.each():
         found = piece.gradient.astype(np.float64, copy=False).reshape(len(piece.gradient), -1)
-        place = (piece.name, rows, piece.t)
+        place = (piece.name, piece.t, rows)
         matrix[place] = np.hypot(matrix[place], norms(found))
         scale = total[piece.name, piece.t]
         if scale > 0:
             share[place] += found @ (directions[piece.name, piece.t, piece.tensor].reshape(-1) / scale) / scale
-    return matrix, share
+    return matrix.swapaxes(1, 2).copy(), share.swapaxes(1, 2).copy()
 
 
 def _by_lag(matrix: Array, backward: Sequence[bool], dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
@@ -355,9 +355,18 @@ def _by_lag(matrix: Array, backward: Sequence[bool], dtype: np.dtype[Any]) -> tu
                 memory[k, s] = row.sum()
                 for j, level in enumerate(levels):
                     horizon[k, j, s] = _fallen(row, level)
-        for lag in np.flatnonzero(~np.isnan(lagged).all(axis=0)):
-            profile[k, :, lag] = np.nanquantile(lagged[:, lag], list(QUANTILES.values()))
+        profile[k] = _quantiles(lagged, list(QUANTILES.values()))
     return profile, horizon, memory
+
+
+def _quantiles(columns: Array, levels: Sequence[float]) -> Array:
+    """Those of every column, NaNs left out, as :func:`numpy.nanquantile` has them, which takes columns one by one."""
+    ordered = np.sort(columns, axis=0)  # NaNs last
+    place = np.multiply.outer(levels, np.maximum((~np.isnan(columns)).sum(axis=0) - 1, 0))
+    low = place.astype(int)
+    below, above = (np.take_along_axis(ordered, k, axis=0) for k in (low, np.ceil(place).astype(int)))
+    found: Array = below + (above - below) * (place - low)
+    return found
 
 
 def _fallen(row: Array, level: float) -> float:

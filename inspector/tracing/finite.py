@@ -220,6 +220,8 @@ def _in_gradient(
     leaves: Leaves,
 ) -> NotFinite | None:
     """The first operation, on the way back from the loss, that sends on what is not finite."""
+    if np.isfinite([*node_norms.values(), *edge_norms.values()]).all():
+        return None
     order = ancestors([loss])
     for node in reversed(order):
         sent = [edge_norms.get((node.id, operand), 0.0) for operand in range(len(node.inputs))]
