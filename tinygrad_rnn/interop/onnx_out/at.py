@@ -83,6 +83,15 @@ class At:
         """An array of one number."""
         return self.node("Expand", np.array(number, dtype), self.sizes(shape), dtype=dtype)
 
+    def reshape(self, x: Any, shape: Sequence[Size]) -> Any:
+        """The same elements in another shape."""
+        grown = [k for k, size in enumerate(shape) if not isinstance(size, int)]
+        if 0 in shape:
+            return self.node("Reshape", x, self.sizes(shape), dtype=x.dtype, allowzero=1)
+        if len(grown) == 1:
+            shape = [-1 if k in grown else size for k, size in enumerate(shape)]  # ONNX finds out which
+        return self.node("Reshape", x, self.sizes(shape), dtype=x.dtype)
+
     def constant(self, numbers: Any) -> Any:
         """Numbers out of a recipe, which may depend on the batch."""
         if isinstance(numbers, Range):

@@ -63,9 +63,7 @@ def _parts(at: At, index: Any, rank: int) -> list[Any]:
         if isinstance(part, (list, np.ndarray)):
             array = np.asarray(part)
             if array.dtype == bool:
-                found += [np.nonzero(array)] if array.ndim > 1 else list(np.nonzero(array))
-                if array.ndim > 1:
-                    raise at.refuse("an index by a mask of several axes has no counterpart")
+                found += list(np.nonzero(array))
             else:
                 found.append(int(array) if not array.ndim else array.astype(np.int64))
         else:
@@ -93,12 +91,12 @@ def _sliced(at: At, x: Any, slices: Sequence[tuple[int, Any, Any, Any]]) -> Any:
 def _gather(at: At, x: Any, parts: Sequence[Any]) -> Any:
     """Elements at the places of arrays."""
     arrays = [k for k, part in enumerate(parts) if not (part is None or isinstance(part, slice))]
-    if len(arrays) == 1 and None not in parts:
+    if len(arrays) == 1 and all(part is not None for part in parts):
         slices = [(k, p.start, p.stop, p.step) for k, p in enumerate(parts) if k not in arrays and p != slice(None)]
         x = _sliced(at, x, slices) if slices else x
         return at.node("Gather", x, at.constant(parts[arrays[0]]), axis=arrays[0])
-    lead, places, _ = _places(at, at.shapes[0], parts)
-    flat = at.node("Reshape", x, ints(*[-1] * (1 + lead)) if not lead else ints(0, -1), dtype=x.dtype)
+    lead, places, rest = _places(at, at.shapes[0], parts)
+    flat = at.reshape(x, [*at.shapes[0][: int(lead)], math.prod(rest)])
     return at.node("Gather", flat, places, axis=int(lead))
 
 
@@ -116,7 +114,9 @@ def _places(at: At, shape: Sequence[Size], parts: Sequence[Any]) -> tuple[bool, 
     lead = bool(shape) and not isinstance(shape[0], int)
     rest, inner = tuple(shape[1:]) if lead else tuple(shape), tuple(parts[1:]) if lead else tuple(parts)
     apart = [k for k, part in enumerate(inner) if not (part is None or isinstance(part, slice))]
-    fits = all(isinstance(size, int) for size in rest) and (not lead or parts[0] == slice(None))
+    fits = all(isinstance(size, int) for size in rest) and (
+        not lead or (isinstance(parts[0], slice) and parts[0] == slice(None))
+    )
     fits &= not any(isinstance(part, (Range, Rows)) for part in parts)
     if not fits or (lead and apart and apart[-1] - apart[0] >= len(apart)):
         raise at.refuse("an index by arrays that depend on the batch has no counterpart")
@@ -127,13 +127,11 @@ def _places(at: At, shape: Sequence[Size], parts: Sequence[Any]) -> tuple[bool, 
 def scatter(at: At, values: Any, index: Any, shape: Any) -> Any:
     """Zeros of `shape` with `values` added at `index`."""
     lead, places, rest = _places(at, at.shape, _parts(at, index, len(at.shape)))
-    count = math.prod(rest)
-    flat = at.node("Reshape", values, ints(0, -1) if lead else ints(1, -1), dtype=at.dtype)
     like: list[Size] = [at.shape[0] if lead else 1]
-    zeros = at.fill(0, [*like, count], at.dtype)
+    flat = at.reshape(values, [*like, places.size])
+    zeros = at.fill(0, [*like, math.prod(rest)], at.dtype)
     spread = at.node("Expand", places.reshape(1, -1), at.sizes([*like, places.size]), dtype=np.int64)
-    added = at.node("ScatterElements", zeros, spread, flat, axis=1, reduction="add")
-    return at.node("Reshape", added, ints(*([0] if lead else []), *rest))
+    return at.reshape(at.node("ScatterElements", zeros, spread, flat, axis=1, reduction="add"), at.shape)
 
 
 def take(at: At, x: Any, indices: Any, axis: Any = None) -> Any:

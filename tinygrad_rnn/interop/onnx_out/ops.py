@@ -19,10 +19,6 @@ from .model import Array, Operand
 __all__ = ["ONNX"]
 
 
-def _shape(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
-
-
 # ---------------------------------------------------------------------------------------- elementwise
 
 
@@ -195,6 +191,15 @@ def _reduced(at: At, kind: str, x: Any, axis: Any, keepdims: bool) -> Any:
     return at.node(kind, x, ints(*axes), dtype=x.dtype, keepdims=int(keepdims)) if axes else x
 
 
+def _log_softmax(at: At, x: Any, axis: Any = -1) -> Any:
+    axes = axes_of(axis, len(at.shape))
+    x = at.cast(x, at.dtype)
+    if len(axes) == 1:
+        return at.node("LogSoftmax", x, axis=axes[0])
+    shifted = at.node("Sub", x, _reduced(at, "ReduceMax", x, axis, True))
+    return at.node("Sub", shifted, _reduced(at, "ReduceLogSumExp", shifted, axis, True))
+
+
 def _of_truth(kind: str) -> Callable[..., Any]:
     def written(at: At, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         numbers = at.cast(_truth(at, x), np.dtype(np.int32))
@@ -235,14 +240,6 @@ def _transpose(at: At, x: Any, axes: Any = None) -> Any:
     rank = len(at.shapes[0])
     perm = list(range(rank))[::-1] if axes is None else axes_of(tuple(axes), rank)
     return at.node("Transpose", x, perm=perm) if rank > 1 else x
-
-
-def _reshape(at: At, x: Any, shape: Any) -> Any:
-    sizes = at.shape if any(size is None for size in _shape(shape)) else _shape(shape)
-    grown = [k for k, size in enumerate(sizes) if not isinstance(size, int)]
-    if len(grown) == 1 and all(sizes[k] not in (0, -1) for k in range(len(sizes)) if k not in grown):
-        sizes = tuple(-1 if k in grown else size for k, size in enumerate(sizes))  # ONNX finds out which
-    return at.node("Reshape", x, at.sizes(sizes))
 
 
 def _pad(at: At, x: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
@@ -289,7 +286,7 @@ ONNX: dict[str, Callable[..., Any]] = {
     **{name: _same(kind) for name, kind in _NODES.items()},
     "add": _arithmetic("Add", "Or"),
     "all": _of_truth("ReduceMin"),
-    "any": _of_truth("ReduceMax"),
+    "any": _of_truth("ReduceSum"),
     "arctan": lambda at, x: _single(at, "Atan", x),
     "arctan2": _arctan2,
     "argmax": _place("ArgMax"),
@@ -320,6 +317,7 @@ ONNX: dict[str, Callable[..., Any]] = {
     "less": _comparison("Less"),
     "less_equal": _comparison("LessOrEqual"),
     "log10": _log_to(10.0),
+    "log_softmax": _log_softmax,
     "log1p": _log1p,
     "log2": _log_to(2.0),
     "logaddexp": _logaddexp,
@@ -336,7 +334,7 @@ ONNX: dict[str, Callable[..., Any]] = {
     "ones_like": _like(1),
     "pad": _pad,
     "prod": _reduction("ReduceProd"),
-    "reshape": _reshape,
+    "reshape": lambda at, x, shape: at.reshape(x, at.shape),
     "root": _root,
     "round": _round,
     "scatter": scatter,
