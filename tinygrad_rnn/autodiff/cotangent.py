@@ -199,7 +199,7 @@ def _joined(contributions: Sequence[Any]) -> Array | None:
     leading: list[slice] | None = None
     parts, end, shape = [], 0, contributions[0].shape
     for part in reversed(contributions):
-        if type(part) is not Scatter or type(part.index) is not tuple:
+        if type(part) is not Scatter or type(part.index) is not tuple or not part.index:
             return None
         *before, cut = part.index
         if leading is None:

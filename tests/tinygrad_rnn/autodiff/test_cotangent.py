@@ -76,6 +76,12 @@ def test_the_parts_of_an_array_add_up_to_the_whole(parts: Any) -> None:
     np.testing.assert_array_equal(dense(accumulate(parts)), expected)
 
 
+def test_a_scalar_that_is_indexed_by_nothing_twice() -> None:
+    x = tg.tensor(0.5, requires_grad=True)
+    (slope,) = tg.grad(x[()] * 2.0 + x[()] * 3.0, [x])
+    assert slope.item() == 5.0
+
+
 def test_gates_that_were_cut_from_one_array_are_joined_and_not_added(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [Scatter(np.full((2, 3), k), (slice(None), slice(3 * k, 3 * k + 3)), (2, 12)) for k in (3, 2, 1, 0)]
     monkeypatch.setattr(Scatter, "add_to", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -72,3 +73,21 @@ class Edges(tg.Cell):
         below = tg.concatenate([state.h, np.ones((1, H))], axis=0)
         shifted = tg.reshape(below, ((batch + 1) * H,)).reshape(batch + 1, H)[1 : batch + 1]
         return (tg.tanh(0.1 * kinks + truth + 0.5 * shifted + tg.where(x[:, :1] > 0.0, 0.1, 0.3)),)
+
+
+class Call(tg.Cell):
+    """A step that makes one call of a primitive, on parameters."""
+
+    def __init__(self, call: Any) -> None:
+        super().__init__(1, 1)
+        self.call = call
+        is_real = [np.asarray(value).dtype == np.float64 for value in call.operands]
+        self.operands = [
+            self.parameter(f"p{k}", np.shape(value), value) if real else value
+            for k, (value, real) in enumerate(zip(call.operands, is_real, strict=True))
+        ]
+
+    def step(self, x: Any, state: Any) -> Any:
+        found = self.call.op(*self.operands, **self.call.attributes)
+        weights = np.cos(np.arange(math.prod(found.shape))).reshape(found.shape)
+        return (state.h + x * tg.sum(found * weights),)

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tests.marks import slow_unless
+from tests.random_cells import cells, matrix_cells, wide_cells
+from tests.strategies import calls
 from tinygrad_rnn.recurrent.states import leaves_of
 
-from .taken_out import OPTIONS, Edges, H, N, Nested, network
+from .taken_out import OPTIONS, Call, Edges, H, N, Nested, network
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install onnx")
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install onnxruntime")
@@ -169,6 +173,33 @@ def test_parameters_wherever_they_stand(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_options(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     check(tg.cells.get(name)(N, H, seed=0, **options), tmp_path / "cell.onnx", dtype="float32")
+
+
+SINGLE = ("arctan", "arctan2", "erf")
+"""What onnxruntime has in float32 alone."""
+
+
+@pytest.mark.parametrize("name", slow_unless(("getitem", "scatter"), sorted(tg.PRIMITIVES)))
+@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_every_primitive(name: str, tmp_path: Path, data: Any) -> None:
+    options = {"dtype": np.float32} if name in SINGLE else {}
+    check(Call(data.draw(calls(name))), tmp_path / "a.onnx", **options)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [cells(), pytest.param(wide_cells(), marks=pytest.mark.slow), pytest.param(matrix_cells(), marks=pytest.mark.slow)],
+)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_random_cells(kind: Any, tmp_path: Path, data: Any) -> None:
+    cell = data.draw(kind)
+    x = np.random.default_rng(0).normal(size=(4, 2, cell.input_size))
+    with np.errstate(all="ignore"):
+        values = [value.data for value in results(cell, x)]
+    if all(np.all(np.abs(value) < 1e6) for value in values):  # numbers that overflow soon agree with nobody's
+        check(cell, tmp_path / "a.onnx", **data.draw(st.sampled_from([{}, {"dtype": np.float32}, {"steps": 2}])))
 
 
 def test_stacks_directions_and_cells_of_ones_own(tmp_path: Path) -> None:

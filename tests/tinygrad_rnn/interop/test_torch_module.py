@@ -18,7 +18,7 @@ from tests.random_cells import BATCH, MIXING, WIDE, RandomCell, cells
 from tests.strategies import calls
 from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 
-from .taken_out import OPTIONS, Edges, H, N, Nested, network
+from .taken_out import OPTIONS, Call, Edges, H, N, Nested, network
 
 
 def check(
@@ -123,24 +123,6 @@ def test_random_cells(torch: Any, cell: tg.Cell) -> None:
     with np.errstate(all="ignore"):
         if np.isfinite(tg.unroll(cell, np.ones((3, 2, N))).stacked.data).all():
             check(torch, cell, module, steps=2)
-
-
-class Call(tg.Cell):
-    """A step that makes one call of a primitive, on parameters."""
-
-    def __init__(self, call: Any) -> None:
-        super().__init__(1, 1)
-        self.call = call
-        is_real = [np.asarray(value).dtype == np.float64 for value in call.operands]
-        self.operands = [
-            self.parameter(f"p{k}", np.shape(value), value) if real else value
-            for k, (value, real) in enumerate(zip(call.operands, is_real, strict=True))
-        ]
-
-    def step(self, x: Any, state: Any) -> Any:
-        found = self.call.op(*self.operands, **self.call.attributes)
-        weights = np.cos(np.arange(math.prod(found.shape))).reshape(found.shape)
-        return (state.h + x * tg.sum(found * weights),)
 
 
 @pytest.mark.parametrize("name", slow_unless(("getitem", "hypot", "scatter", "where"), sorted(tg.PRIMITIVES)))

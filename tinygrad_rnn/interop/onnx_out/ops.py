@@ -135,18 +135,22 @@ def _floor_divide(at: At, x: Any, y: Any) -> Any:
 def _heaviside(at: At, x: Any, y: Any) -> Any:
     x, y = at.cast(x, at.dtype), at.cast(y, at.dtype)
     above, below = (at.node(kind, x, _number(at, 0), dtype=bool) for kind in ("Greater", "Less"))
-    inner = at.node("Where", above, _number(at, 1), y)
+    inner = at.node("Where", above, _number(at, 1), at.cut(y))
     return at.node("Where", below, _number(at, 0), inner)
 
 
 def _arctan2(at: At, y: Any, x: Any) -> Any:
-    y, x = at.cast(y, at.dtype), at.cast(x, at.dtype)
-    angle = _single(at, "Atan", at.node("Div", y, x))
-    turn = at.node("Where", at.node("Less", y, _number(at, 0), dtype=bool), _number(at, -math.pi), _number(at, math.pi))
-    left = at.node("Less", x, _number(at, 0), dtype=bool)
-    angle = at.node("Where", left, at.node("Add", angle, turn), angle)
-    zeros = [at.node("Equal", v, _number(at, 0), dtype=bool) for v in (x, y)]
-    return at.node("Where", at.node("And", *zeros, dtype=bool), _number(at, 0), angle)
+    """The angle by the quotient that is at most 1, so that there are derivatives beside the axes, too."""
+    y, x, zero = at.cast(y, at.dtype), at.cast(x, at.dtype), _number(at, 0)
+    flat = at.node("GreaterOrEqual", *[at.node("Abs", v) for v in (x, y)], dtype=bool)
+    divisor = at.node("Where", flat, x, y)
+    divisor = at.node("Where", at.node("Equal", divisor, zero, dtype=bool), _number(at, 1), divisor)
+    angle = _single(at, "Atan", at.node("Div", at.node("Where", flat, y, at.node("Neg", x)), divisor))
+    left, below = (at.node("Less", v, zero, dtype=bool) for v in (x, y))
+    half, quarter = (
+        at.node("Where", below, _number(at, -turn), _number(at, turn)) for turn in (math.pi, 0.5 * math.pi)
+    )
+    return at.node("Add", angle, at.node("Where", flat, at.node("Where", left, half, zero), quarter))
 
 
 def _single(at: At, kind: str, x: Any) -> Any:
