@@ -1,9 +1,9 @@
 """Is somebody speaking?
 
 [Silero VAD](https://github.com/snakers4/silero-vad) (MIT), `silero_vad_16k_sequence.onnx`, an export of PyTorch's:
-{parameters} parameters, convolutions over 32 ms of sound, one LSTM of 128 units, a probability. What it hears is made
-here: vowels by a train of pulses and its resonances, in a room with a little noise. It is sure of both voices (it goes
-up to {sure} in each) and of the silence between them (down to {quiet}).
+{parameters} parameters, convolutions over 512 samples of sound, one LSTM of 128 units, a probability. What it hears is
+made here: vowels by a train of pulses and its resonances, in a room with a little noise. It is sure of both voices (it
+goes up to {sure} in each) and of the silence between them (down to {quiet}).
 
 **It decides on what it hears now, and hardly forgets: {after} seconds after the first voice has stopped, half of the
 gradient by the sound lies in the last {half} seconds, but by the cell state of {back} seconds before, when the voice

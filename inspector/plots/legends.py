@@ -97,7 +97,7 @@ def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
         _grow(figure, own, (size.height - box.height) * scale)
     else:
         # no wider than the plot, which would grow narrow beside it
-        columns = max(1, min(_COLUMNS, len(handles), int(box.width / size.width)))
+        columns = max(1, min(_COLUMNS, len(handles), int(min(box.width * scale, room) / (size.width * scale))))
         below = axes.xaxis.get_tightbbox() or box
         drop = ScaledTranslation(0, -((box.y0 - below.y0) * scale + 4) / 72, figure.dpi_scale_trans)
         key = _put(

@@ -442,7 +442,9 @@ def test_both_engines_write_them_at_the_left_edge(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(import_module("inspector.formats.svg"), "_LARGE", 0)
     for svg in (drawn, inspector.render(RUNS["lstm"], level="cell", equations=True)):
         texts = re.findall(r'<text[^>]*text-anchor="start"[^>]*>([^<]*)</text>', str(svg))
-        assert texts == inspector.equations(RUNS["lstm"]).unicode.splitlines()
+        title, *lines = texts
+        assert title.startswith("LSTMCell(3, 4)")
+        assert lines == inspector.equations(RUNS["lstm"]).unicode.splitlines()
 
 
 def test_the_command_prints_and_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -49,9 +51,9 @@ def test_tooltips_are_made_of_what_is_drawn_alone(monkeypatch: pytest.MonkeyPatc
     run = tg.unroll(tg.cells.LSTMCell(3, 4, seed=0), np.ones((6, 2, 3)))
     made, note = list[tg.Node](), compose._note
 
-    def counted(node: tg.Node, trace: None) -> str:
+    def counted(node: tg.Node, *rest: Any) -> str:
         made.append(node)
-        return note(node, trace)
+        return note(node, *rest)
 
     monkeypatch.setattr(compose, "_note", counted)
     shapes = inspector.draw(run, "cell").picture.shapes
