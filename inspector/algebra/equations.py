@@ -271,7 +271,9 @@ def equations(run_or_cell: Run | Cell | Stacked | Bidirectional, t: int | None =
     if t is not None and not -len(run) <= t < len(run):
         raise ValueError(f"equations: timestep {t} is not among 0..{len(run) - 1}")
     steps = {k: _typical(part) if t is None else t % len(run) for k, part in enumerate(run.cells)}
-    graph = Graph([value for k, part in enumerate(run.cells) for value in _values(part, steps[k])])
+    graph = Graph(
+        [value for k, part in enumerate(run.cells) for value in _values(part, steps[k])], run.cell.parameters()
+    )
     sources = [source for (source,) in sources_of([run], graph)]
     layers = tuple(_layer(source, steps[k], len(sources) > 1) for k, source in enumerate(sources))
     return Equations(layers, graph)

@@ -16,6 +16,7 @@ import shtab
 
 import inspector
 import tinygrad_rnn as tg
+from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.interop.file_format import format_of
 from tinygrad_rnn.interop.imported import Imported
 from tinygrad_rnn.interop.weights import Group, printable
@@ -29,6 +30,7 @@ from ..loading.models import model_in, model_of, part_of, target_of
 from ..loading.records import describe_record
 from ..loading.suggest import did_you_mean
 from ..picture.scene import LEVELS
+from ..tracing.values import recorded_values
 from ..watching.script import Models, run_script
 from ..watching.watching import Watching
 from .family import CHECK_FAILED, INTERRUPTED, OK, command, option
@@ -197,7 +199,9 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
     target = target_of(model, called.call, a.target)
     lines = [f"{printable(a.file.name)}: the gradient of {target.text}, in float64"]
     lines += [f"  on {said}" + (f", seed {a.seed}" if ": random" in said else "") for said in called.inputs]
-    return OK, "\n".join([*lines, *_acts(a, runs, target.loss)])
+    reached = _reached(runs, target.loss) or runs  # of which the analysis says itself that nothing arrives there
+    lines += [f"  nothing of it goes to {printable(name)}" for name in runs if name not in reached]
+    return OK, "\n".join([*lines, *_acts(a, reached, target.loss)])
 
 
 def _acts(a: argparse.Namespace, runs: dict[str, Run], loss: tg.Tensor) -> Iterator[str]:
@@ -224,6 +228,14 @@ def _acts(a: argparse.Namespace, runs: dict[str, Run], loss: tg.Tensor) -> Itera
         pairs = {printable(name): (run, loss) for name, run in runs.items()}
         out = inspector.report(pairs, path=f"{stem}.html" if a.report is True else a.report)
         yield f"{out}: {', '.join(pairs)}"
+
+
+def _reached(runs: dict[str, Run], loss: tg.Tensor) -> dict[str, Run]:
+    """The runs with values of which the loss was computed."""
+    known = {node.id for node in ancestors([loss])}
+    return {
+        name: run for name, run in runs.items() if any(value.id in known for value in recorded_values(run).values())
+    }
 
 
 def _about(name: str, run: Run) -> str:

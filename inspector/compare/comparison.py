@@ -187,7 +187,8 @@ def _middle_step(value: Cell | Run, level: str, offset: int) -> _MiddleStep:
     if run.tape is not None:
         run = step_by_step(run)
     t = len(run) // 2
-    graph = Graph([*(named for (_, step), named in run.names.items() if step <= t), *run.outputs[: t + 1]])
+    values = [*(named for (_, step), named in run.names.items() if step <= t), *run.outputs[: t + 1]]
+    graph = Graph(values, run.cell.parameters())
     ((source,),) = sources_of([run], graph)
     x = run.inputs[t]
     step = _without_time(operation_step(source, t), offset)

@@ -166,7 +166,7 @@ def scene_of(
         trace = trace and trace_of(replayed, loss_step_by_step(trace.loss, runs[0], replayed))
         runs = (replayed,)
     reverse = reverse_sweep(runs[0], trace.loss) if backward and trace is not None else None
-    graph = Graph(_everything(runs, trace, reverse))
+    graph = Graph(_everything(runs, trace, reverse), [weight for run in runs for weight in run.cell.parameters()])
     sources = sources_of(runs, graph)
     shown = [steps_shown(len(run), steps, fold, ends) for run in runs]
     uppers = [*sources[1:], None]

@@ -34,6 +34,9 @@ class Graph:
     ----------
     outputs : Tensor or sequence of Tensors
         The values whose history to collect.
+    parameters : iterable of Tensor
+        Of them, what stands as a parameter although it was computed, such as the weights of a cell that come out of
+        somebody else's file: what they were computed from is left out.
 
     Raises
     ------
@@ -55,7 +58,7 @@ class Graph:
     edges: tuple[Edge, ...]
     outputs: tuple[Tensor, ...]
 
-    def __init__(self, outputs: Tensor | Sequence[Tensor]) -> None:
+    def __init__(self, outputs: Tensor | Sequence[Tensor], parameters: Iterable[Tensor] = ()) -> None:
         self._single = isinstance(outputs, Tensor)
         several = isinstance(outputs, Iterable) and not self._single
         self.outputs = tuple(outputs) if several else (outputs,)  # type: ignore[assignment]
@@ -65,16 +68,18 @@ class Graph:
         nodes: list[Node] = []
         edges: list[Edge] = []
         self._index: dict[int, int] = {}
-        for node in ancestors(self.outputs):
+        self._ends = frozenset(parameter.id for parameter in parameters)
+        for node in ancestors(self.outputs, self._ends):
             operands = []
-            for operand in node.inputs:
+            is_end = node.id in self._ends
+            for operand in () if is_end else node.inputs:
                 if not isinstance(operand, Tensor):
                     nodes.append(constant_node(len(nodes), operand, node))
                     operands.append(len(nodes) - 1)
                 else:
                     operands.append(self._index[operand.id])
             self._index[node.id] = len(nodes)
-            nodes.append(node_of(len(nodes), node, tuple(operands)))
+            nodes.append(node_of(len(nodes), node, tuple(operands), is_end))
             edges += [Edge(s, len(nodes) - 1, k, is_cut(node, k)) for k, s in enumerate(operands)]
         self.nodes = tuple(nodes)
         self.edges = tuple(edges)
@@ -240,7 +245,7 @@ class Graph:
                 results.append(fed[node.index])
             elif node.tensor is None:
                 results.append(node.value)
-            elif node.tensor.op is None:
+            elif node.tensor.op is None or node.tensor.id in self._ends:
                 results.append(node.tensor)
             else:
                 operands = [results[k] for k in node.inputs]

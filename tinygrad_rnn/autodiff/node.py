@@ -88,9 +88,9 @@ class Edge(NamedTuple):
     cut: bool
 
 
-def node_of(index: int, tensor: Tensor, operands: tuple[int, ...]) -> Node:
-    """The node of a Tensor whose operands are the nodes of these numbers."""
-    kind = tensor.op.name if tensor.op else "parameter" if tensor.requires_grad else "input"
+def node_of(index: int, tensor: Tensor, operands: tuple[int, ...], is_end: bool = False) -> Node:
+    """The node of a Tensor whose operands are the nodes of these numbers, or that is taken for a leaf."""
+    kind = tensor.op.name if tensor.op and not is_end else "parameter" if tensor.requires_grad else "input"
     return Node(
         index,
         kind,

@@ -308,6 +308,9 @@ def cell_of(network: Network, weights: Mapping[str, Tensor]) -> Network:
         if parameter.shape != weights[name].shape:
             raise ValueError(f"{network!r}: {name} has shape {parameter.shape}, not {weights[name].shape}")
     instead = {parameter.id: weights[name] for name, parameter in own.items()}
+    for name, weight in weights.items():
+        if weight.op is not None and weight.name is None:
+            weight.name = name  # as which it is drawn
     for cell in _cells(network):
         for holder in (vars(cell), cell._parameters):
             for name, value in holder.items():

@@ -116,6 +116,15 @@ def test_weights_alone_are_run_as_a_network(here: Path, capsys: pytest.CaptureFi
     assert "RNNCell(2, 4), 50 steps" in said(["b.npz", "--length", 50, "--layer", "decoder"], capsys)
 
 
+def test_parts_that_the_target_was_not_computed_from_are_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("h5py")
+    text = said([KERAS / "shared.keras", "--target", "z[0,-1,0]"], capsys)
+    assert "nothing of it goes to twice:1\n" in text and "\ntwice\n" in text and "\ntwice:1\n" not in text
+    assert "the loss does not depend on any value of this run" in said(
+        [KERAS / "shared.keras", "--target", "z[0,-1,0]", "--layer", "twice:1"], capsys, 2
+    )
+
+
 def test_inputs_that_may_be_left_out_are_and_cells_of_ours_come_back(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -312,3 +312,17 @@ def test_an_edit_computes_nodes_otherwise() -> None:
         graph.edit({"q": lambda was: was})
     with pytest.raises(ValueError, match="no number 5"):
         graph.edit({}, cuts=[("f", 5)])
+
+
+def test_what_stands_as_a_parameter_is_a_leaf_with_nothing_behind_it():
+    source = tg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True, name="source")
+    weight = tg.transpose(source)
+    x = tg.tensor(np.ones((4, 3)))
+    y = tg.tanh(x @ weight)
+    graph = tg.Graph(y, [weight])
+    assert [node.op for node in graph] == ["input", "parameter", "matmul", "tanh"] or weight.id < x.id
+    assert source not in graph and graph.find(weight).is_leaf and len(graph) == len(tg.Graph(y)) - 1
+    graph.check()
+    np.testing.assert_array_equal(graph.run().data, y.data)
+    (gradient,) = tg.grad(tg.sum(graph.run({weight: weight})), [source])
+    np.testing.assert_array_equal(gradient.data, tg.grad(tg.sum(y), [source])[0].data)

@@ -130,3 +130,20 @@ def test_a_model_of_many_layers_is_told_on_one_screen() -> None:
     text = str(Imported(program, {}, "large.onnx"))
     assert "100 layers, 1 recurrent" in text and text.endswith("  and 60 smaller ones") and "\n  rnn " in text
     assert "small99" in text and "small60" not in text and len(text.splitlines()) < 50
+
+
+@pytest.mark.parametrize("level", ["cell", "operation"])
+def test_a_cell_with_computed_weights_is_drawn_and_written_down_as_if_they_were_its_own(rng, level):
+    model, x = model_of(rng), rng.normal(size=(3, 2, 2)).astype(F4)
+    call = model(x)
+    plain = tg.cells.LSTMCell(2, 3, bias=False, dtype=F4)
+    arrays = model.state_dict()
+    plain.load_state_dict({"weight_ih": arrays["W"].T, "weight_hh": arrays["R"].T})
+    run = tg.unroll(plain, tg.tensor(x))
+    drawn = [
+        inspector.draw(one, level, trace=inspector.trace(one, loss)).picture
+        for one, loss in ((call.runs["rnn"], call["y"].sum()), (run, (run.stacked * 1).sum()))
+    ]
+    found, expected = (sorted(shape.tooltip for shape in one.shapes) for one in drawn)
+    assert found == expected
+    assert str(inspector.equations(call.runs["rnn"])) == str(inspector.equations(plain))
