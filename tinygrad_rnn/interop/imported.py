@@ -158,13 +158,14 @@ class Imported(Parametrised):
         yield from self._parameters.items()
 
     def astype(self, dtype: Any) -> Imported:
-        """The same model with parameters in another precision, in which it then computes.
-
-        Its inputs stay as the file says.
-        """
+        """The same model with parameters and inputs in another precision, in which it then computes."""
         chosen = np.dtype(dtype)
         parameters = {name: p.data.astype(chosen) if p.requires_grad else p.data for name, p in self.named_parameters()}
-        return Imported(self._program, parameters, self.name)
+        found = Imported(self._program, parameters, self.name)
+        found.inputs = {
+            name: port._replace(dtype=chosen) if port.dtype.kind == "f" else port for name, port in self.inputs.items()
+        }
+        return found
 
     def __call__(self, *args: Any, **named: Any) -> Call:
         """Run the model.

@@ -138,10 +138,12 @@ def over_time(
         By iteration what the body puts out besides.
     """
     states = list(carried.values())
-    dtypes = {getattr(value, "dtype", None) for value in states}
-    dtypes |= {part.values.dtype for part in parts if part.values.dtype.kind == "f"}
-    if len(dtypes) != 1 or (dtype := dtypes.pop()) is None or dtype.kind != "f" or not all(map(_size, states)):
+    if any(getattr(value, "dtype", np.dtype(int)).kind != "f" for value in states) or not all(map(_size, states)):
         return None
+    floats = [part.values.dtype for part in parts if part.values.dtype.kind == "f"]
+    dtype = np.result_type(*floats, *(value.dtype for value in states))  # they differ in a model with other precision
+    carried = {key: value if value.dtype == dtype else p.astype(value, dtype) for key, value in carried.items()}
+    states = list(carried.values())
     if found := standard(body, parts, carried, reverse):
         return found
     order = _order(body, len(states))
