@@ -95,7 +95,6 @@ def _lengths(jaxpr: Any) -> list[int]:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
             found.append(equation.params["length"])
-            continue
         for value in equation.params.values():
             inner = getattr(value, "jaxpr", value)
             if hasattr(inner, "eqns"):

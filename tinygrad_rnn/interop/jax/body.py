@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from .graph import Known, Operand, Operation
+from .names import argument_titles
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -70,6 +71,12 @@ class Body:
         consts = [c if isinstance(c, Known) else inner.new(builder.kind(c)) for c in loop.consts]
         self.inputs = [inner.new(builder.kind(operand)) for operand in loop.start]
         elements = [inner.new(_element(builder.kind(operand))) for operand in loop.xs]
+        for number, title in zip([*consts, *self.inputs, *elements], argument_titles(loop.body), strict=False):
+            if isinstance(number, int) and title:
+                inner.titles[number] = title
+        for number, outside in zip(consts, loop.consts, strict=True):
+            if isinstance(number, int) and (title := builder.source(outside)):
+                inner.titles[number] = title
         self.outputs = inner.inline(loop.body, [*consts, *self.inputs, *elements])
         self.same: dict[int, Operand] = {
             c: outside for c, outside in zip(consts, loop.consts, strict=True) if not isinstance(c, Known)

@@ -14,7 +14,7 @@ from ..torch_trace import state_name
 from .graph import Graph, Operation
 from .place import Line, line_of, lines_of
 
-__all__ = ["class_name", "gate_names", "result_names", "state_names", "title", "unique"]
+__all__ = ["argument_titles", "class_name", "gate_names", "result_names", "state_names", "title", "unique"]
 
 _KEY = re.compile(r"\[['\"](\w+)['\"]\](?:\.value)?$|\.(\w+)$|^(\w+)$")
 _PLACE = re.compile(r"^(.*) at (.*):(\d+)$")
@@ -31,6 +31,17 @@ def class_name(operations: Sequence[Operation]) -> str:
     lines = [line for operation in operations for line in lines_of(operation.equation)]
     owners = Counter(line.function.partition(".")[0] for line in lines if line.function.endswith("Cell.__call__"))
     return owners.most_common(1)[0][0] if owners else "ScanCell"
+
+
+def argument_titles(body: Any) -> list[str]:
+    """What the arguments of a body are called, empty where they are not: ``w.ih`` for ``w['ih']``."""
+    info = getattr(body.jaxpr, "debug_info", None)
+    return [label(str(path)) for path in getattr(info, "arg_names", None) or ()]
+
+
+def label(path: str) -> str:
+    """A path in a pytree as a name."""
+    return re.sub(r"\[['\"]?([^\]'\"]*)['\"]?\]", r".\1", path).strip(".").removesuffix(".value")
 
 
 def _source(body: Any) -> tuple[str, str, int]:

@@ -18,6 +18,7 @@ from .arguments import Argument, Signature, closed_over
 from .axes import free_axes
 from .build import WHO, Builder
 from .graph import Frame, Graph, Known
+from .names import label as label_of
 from .names import unique
 
 __all__ = ["JaxFunction", "JaxProgram", "Traced"]
@@ -43,29 +44,27 @@ class Traced:
 
         def function(*values: Any) -> Any:
             results = signature.call(values)
-            kept.append(jax.tree_util.tree_structure(results))
             pairs, _ = jax.tree_util.tree_flatten_with_path(results)
             kept.append([jax.tree_util.keystr(path) for path, _ in pairs])
             return [leaf for _, leaf in pairs]
 
         traced = jax.make_jaxpr(function)(*kinds)
-        self.labels = [_label(path) for path in kept[-1]]
+        self.labels = [label_of(path) or "output" for path in kept[-1]]
         self.outputs = list(traced.out_avals)
         if not self.outputs:
             raise ValueError(f"{WHO}: {printable(signature.name)} gives back no array")
         self.builder = builder = Builder()
-        leaves = [(kind, label) for kind, label, _ in signature.leaves if kind != "constant"]
+        titles = [title for kind, title, _ in signature.leaves if kind != "constant"]
         numbers = [builder.new(aval) for aval in traced.in_avals]
-        builder.titles |= {n: label for n, (_, label) in zip(numbers, leaves, strict=True)}
+        builder.titles |= zip(numbers, titles, strict=True)
         self.consts: dict[str, Any] = {}
-        taken = [label for _, label in leaves]
         values: dict[Any, Any] = dict(zip(traced.jaxpr.invars, numbers, strict=True))
         for variable, value in zip(traced.jaxpr.constvars, traced.consts, strict=True):
             name = self._parameter(value, around)
             if not name:
                 values[variable] = Known(value)
                 continue
-            name = unique([name], [*taken, *self.consts])[0]
+            name = unique([name], [*titles, *self.consts])[0]
             self.consts[name] = value
             values[variable] = builder.new(variable.aval)
             builder.titles[values[variable]] = name
@@ -81,11 +80,6 @@ class Traced:
         if id(held) in around or id(value) in around:
             return around.get(id(held)) or around[id(value)]
         return ""
-
-
-def _label(path: str) -> str:
-    parts = path.replace("['", ".").replace("']", "").replace("[", ".").replace("]", "").strip(".")
-    return parts or "output"
 
 
 class JaxProgram:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...autodiff import functions
 from ...autodiff import primitives as p
+from ...autodiff.scope import context
 from ...autodiff.tensor import Tensor
 from ...recurrent.unroll import unroll
 from ..torch_cell import named_after
@@ -171,6 +172,7 @@ class Plan:
         self.kinds = [inner.kinds[number] for number in self.starts]
         self.kinds += [loop.body.jaxpr.outvars[count + j].aval for j in extra]
         self.batch = self._batch()
+        self.is_nested = self.batch is None and any(op.kind == "loop" for op in body.operations)
         self._graphs: dict[int, Graph] = {}
         self._name(builder, carried, extra)
         self.graph.names = self._gates(self.graph)
@@ -300,12 +302,14 @@ class Plan:
         cuts = len(self.weights), len(self.weights) + len(self.entries)
         weights, rows, starts = values[: cuts[0]], values[cuts[0] : cuts[1]], values[cuts[1] :]
         batch = self.batch or 1
-        cell, x, state = self.cell(weights), self._inputs(rows, batch), self._start(starts, batch)
+        inside = Frame(None if frame.runs is None else {})
+        cell, x, state = self.cell(weights, inside), self._inputs(rows, batch), self._start(starts, batch)
         if frame.runs is None:
             states: Sequence[Any] = self._plain(cell, x, state)
         else:
             run = unroll(cell, x, state, reverse=self.reverse)
-            frame.runs[self.name] = run
+            frame.runs |= {self.name: run, **(inside.runs or {})}
+            inside.runs = None  # whoever runs the cell from now on, has no part in this call
             states = run.states
         last = states[0 if self.reverse else -1]
         carries = [self._out(self.order.index(k), last) for k in range(len(self.carried))]
@@ -314,24 +318,34 @@ class Plan:
         ]
         return [*carries, *(self._every(place, states) for place in places)]
 
-    def cell(self, weights: Sequence[Any]) -> ScanCell:
-        """The cell with these weights."""
+    def cell(self, weights: Sequence[Any], frame: Frame) -> ScanCell:
+        """The cell with these weights; loops in its steps put their runs into the frame."""
         known = {
             name: w if isinstance(w, Tensor) else Tensor(np.asarray(w), name=name)
             for name, w in zip(self.labels, weights, strict=True)
             if isinstance(w, (Tensor, np.ndarray, float))
         }
         rest = {name: w for name, w in zip(self.labels, weights, strict=True) if name not in known}
-        return _kind(self.kind)(self._step(rest), known, self.states, self.parts, self.dtype)
+        return _kind(self.kind)(self._step(rest, frame), known, self.states, self.parts, self.dtype)
 
-    def _step(self, rest: dict[str, Any]) -> Any:
+    def _step(self, rest: dict[str, Any], frame: Frame) -> Any:
         """From the parts of a step to the next states, as a function, which counts by who it is."""
         places = {place: k for k, place in enumerate(self.order) if place < len(self.carried)}
 
         def step(batch: int, parameters: Any, entries: Sequence[Any], old: Sequence[Any]) -> list[Any]:
             weights = [parameters[name] if name in parameters else rest[name] for name in self.labels]
             carries = [old[places[k]] for k in range(len(self.carried))]
-            found = self.at(batch).run([*weights, *entries, *carries], Frame())
+            inside = Frame(None if frame.runs is None else {})
+            if self.is_nested and batch == 1:  # as it is, so that loops in it keep their own batch
+                given = [p.reshape(value, value.shape[1:]) for value in (*entries, *carries)]
+                found = self.graph.run([*weights, *given], inside)
+                found = [v if isinstance(v, float) else p.reshape(v, (1, *v.shape)) for v in found]
+            else:
+                found = self.at(batch).run([*weights, *entries, *carries], inside)
+            if frame.runs is not None and inside.runs:
+                around = context.get().scope
+                t = around.timestep if around is not None else 0
+                frame.runs |= {f"{self.name}/{t}/{name}": run for name, run in inside.runs.items()}
             return [found[place] for place in self.order]
 
         return step
