@@ -97,8 +97,8 @@ class LossSteps:
         nodes = list(self._seeds)
         yield from self._pieces(nodes, [self._seeds[node] for node in nodes])
 
-    def each(self) -> Iterator[tuple[slice, Piece]]:
-        """The same for every loss step: a slice of steps, and a piece with these steps in front.
+    def each(self) -> Iterator[tuple[slice | Array, Piece]]:
+        """The same for every loss step: which steps, and a piece with these steps in front.
 
         Steps swept together meet on edges that only some of them take, where the others have 0 times the derivative,
         which is no number if that is not finite; :meth:`each_apart` keeps it out.
@@ -106,16 +106,19 @@ class LossSteps:
         if any(v.op is HELD and self._step_of(v) != self._step_of(v.inputs[1]) for v in self._states()):
             yield from self.each_apart()
             return
-        everything = [Seed(node, self._owner[node.id][1], cotangent) for node, cotangent in self._seeds.items()]
-        for first in range(0, self.steps, self._at_once):
-            yield from self._side_by_side([seed for seed in everything if 0 <= seed.lane - first < self._at_once])
+        read = np.array(sorted({self._owner[node.id][1] for node in self._seeds}))
+        lane_of = {s: lane for lane, s in enumerate(read.tolist())}
+        every = [Seed(node, lane_of[self._owner[node.id][1]], cotangent) for node, cotangent in self._seeds.items()]
+        for first in range(0, len(read), self._at_once):
+            for rows, piece in self._side_by_side([seed for seed in every if 0 <= seed.lane - first < self._at_once]):
+                yield rows if len(read) == self.steps else read[rows], piece
 
     def _side_by_side(self, seeds: Sequence[Seed]) -> Iterator[tuple[slice, Piece]]:
         arriving: dict[tuple[int, _Place], list[Lanes]] = {}
-        for node, s, cotangent in seeds:
+        for node, lane, cotangent in seeds:
             for place in self._whole.get(node.id, ()):
-                if not self._before(s, place):
-                    arriving.setdefault((node.id, place), []).append(Lanes(s, cotangent[None]))
+                if not self._before(self._owner[node.id][1], place):
+                    arriving.setdefault((node.id, place), []).append(Lanes(lane, cotangent[None]))
         for step, totals, sent in wide_sweep(seeds, self._states(), self._step_of):
             cell, t = (step.cell, step.t) if step is not None else (None, None)
             for key, lanes in sent.items():

@@ -311,7 +311,7 @@ def reach_of(parts: LossSteps, name: str, read: Sequence[int]) -> tuple[Array, A
     return matrix, horizon
 
 
-def _rows_of(parts: LossSteps, name: str, read: Sequence[int], pieces: Iterable[tuple[slice, Any]]) -> Array:
+def _rows_of(parts: LossSteps, name: str, read: Sequence[int], pieces: Iterable[tuple[slice | Array, Any]]) -> Array:
     matrix, place = np.zeros((len(read), parts.steps)), np.full(parts.steps, -1)
     place[list(read)] = range(len(read))
     for rows, piece in pieces:

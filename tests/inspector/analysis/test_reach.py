@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,22 @@ def both(run: Run, loss: tg.Tensor) -> None:
         for key in added.keys() | total.keys():
             scale = np.abs(total.get(key, 0.0)).max(initial=1.0) if key in total else 1.0
             np.testing.assert_allclose(added.get(key, 0.0), total.get(key, 0.0), rtol=1e-9, atol=1e-12 * scale)
+
+
+def test_steps_that_the_loss_does_not_read_cost_nothing() -> None:
+    run = tg.unroll(tg.cells.LSTMCell(2, 3, seed=0), np.ones((12, 2, 2)))
+    read = [3, 7, 11]
+    parts = LossSteps(run, functools.reduce(operator.add, (run.outputs[s].sum() for s in read)))
+    sizes = []
+    for rows, piece in parts.each():
+        steps = np.arange(12)[rows]
+        assert set(steps) <= set(read)
+        sizes.append(len(piece.gradient))
+        name = parts.names[piece.name]
+        if name in ("c", "h"):
+            alone = tg.grad(run.outputs[int(steps[0])].sum(), run.names[name, piece.t])
+            np.testing.assert_allclose(piece.gradient[0], alone.data, rtol=1e-12, atol=1e-15)
+    assert max(sizes) == len(read)
 
 
 @FEW
