@@ -175,24 +175,25 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
     inspector open model.safetensors --layer encoder.rnn --report
     """
     a.progress(f"reading {a.file}")
-    if format_of(a.file) == "json":
+    kind = format_of(a.file)
+    if kind == "json":
         return OK, describe_record(a.file)
-    acts = a.draw or a.diagnose or a.report or a.input or a.length or a.batch or a.target
-    if format_of(a.file) in ("onnx", "keras"):
-        model, text, part = model_in(a.file), "", a.layer
-        if not acts:
-            return OK, "\n".join([str(model), *_next_for(a, model)])
-    else:
-        groups = networks_in(a.file)
-        chosen = _choose(groups, a.layer or "")
-        text, part = _table(a, groups, chosen), None
-        if not acts:
-            return OK, text
-        if len(chosen) > 1:
-            raise ValueError(
-                f"choose one of its networks with --layer: {', '.join(printable(g.prefix) for g in chosen)}"
-            )
-        model = model_of(chosen[0], a.file)
+    is_run = a.draw or a.diagnose or a.report or a.input or a.length or a.batch or a.target
+    if kind in ("onnx", "keras"):
+        model = model_in(a.file)
+        return OK, _run(a, model, a.layer) if is_run else "\n".join([str(model), *_next_for(a, model)])
+    groups = networks_in(a.file)
+    chosen = _choose(groups, a.layer or "")
+    if not is_run:
+        return OK, _table(a, groups, chosen)
+    if len(chosen) > 1:
+        names = ", ".join(printable(group.prefix) for group in chosen)
+        raise ValueError(f"choose one of its networks with --layer: {names}")
+    return OK, _run(a, model_of(chosen[0], a.file), None)
+
+
+def _run(a: argparse.Namespace, model: Imported, part: str | None) -> str:
+    """Run a model, and do with its recurrent parts, or one of them, what is asked for."""
     a.progress(f"running {a.file}")
     called = call_model(model, a.input, Sizes(a.length, a.batch), a.seed)
     runs = part_of(called.call, part)
@@ -201,7 +202,7 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
     lines += [f"  on {said}" + (f", seed {a.seed}" if ": random" in said else "") for said in called.inputs]
     reached = _reached(runs, target.loss) or runs  # of which the analysis says itself that nothing arrives there
     lines += [f"  nothing of it goes to {printable(name)}" for name in runs if name not in reached]
-    return OK, "\n".join([*lines, *_acts(a, reached, target.loss)])
+    return "\n".join([*lines, *_acts(a, reached, target.loss)])
 
 
 def _acts(a: argparse.Namespace, runs: dict[str, Run], loss: tg.Tensor) -> Iterator[str]:
