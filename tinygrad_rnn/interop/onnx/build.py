@@ -16,6 +16,7 @@ from .file import DTYPES, Source
 from .graph import Circle, Graph, Node, apply, ordered
 from .inlined import Frame, call_of, scope_of
 from .operators import OPERATORS, Operator, Runs
+from .origins import layers_of, line_of, with_layers
 from .recognise import recognised
 
 __all__ = ["Builder"]
@@ -121,7 +122,7 @@ class Builder:
                     define(name)
         nodes = [made for node in proto.node for made in self._nodes(node, known, depth)]
         try:
-            in_order = self._folded(ordered(nodes))
+            in_order = with_layers(self._folded(ordered(nodes)))
         except Circle as circle:
             raise self._fail(f"the graph goes round in a circle through node {printable(str(circle))}") from None
         for port in proto.output:
@@ -212,12 +213,12 @@ class Builder:
             if value and value not in known:
                 raise ValueError(f"{label}: its input {printable(value)} is made by no node")
         if function := self.functions.get((proto.domain, proto.op_type, proto.overload)):
-            layers = (*_layers(proto), proto.name.rpartition("/")[2] or function.name)
+            layers = (*(layers_of(proto) or ()), proto.name.rpartition("/")[2] or function.name)
             return self._call(proto, function, known, depth, label, layers, [])
         schema = self._schema(proto, label)
         if self._operator(schema) is None and schema.has_function and not schema.deprecated:
             defaults = [about.default_value for about in schema.attributes.values() if about.default_value.type]
-            return self._call(proto, schema.function_body, known, depth, label, _layers(proto), defaults)
+            return self._call(proto, schema.function_body, known, depth, label, layers_of(proto) or (), defaults)
         node = self._node(proto, schema, known, depth, label, name)
         if node.kind != "Constant":
             return [node]
@@ -289,8 +290,10 @@ class Builder:
         inputs = tuple(known[value] if value else "" for value in proto.input)
         outputs = tuple(known[value] if value else "" for value in proto.output)
         version, kind = schema.since_version, schema.name
-        layers = (*self.frame.layers, *_layers(proto))[:DEEPEST]
-        return Node(name, kind, version, inputs, outputs, attributes, operator, layers, bool(proto.name))
+        own, around = layers_of(proto), self.frame.layers
+        layers = None if own is None and not around else (*around, *(own or ()))[:DEEPEST]
+        is_named, line = bool(proto.name), line_of(proto)
+        return Node(name, kind, version, inputs, outputs, attributes, operator, layers, is_named, line)
 
     def _schema(self, proto: Any, label: str) -> Any:
         if proto.domain not in ("", "ai.onnx"):
@@ -379,14 +382,3 @@ def _text(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value
     return [_text(part) for part in value] if isinstance(value, (list, tuple)) else value
-
-
-def _layers(proto: Any) -> tuple[str, ...]:
-    """The modules around a node: PyTorch writes them into its name, ``/encoder/rnn/Gemm``, or into its metadata."""
-    for entry in proto.metadata_props:
-        if entry.key == "pkg.torch.onnx.name_scopes":
-            names = [name.strip(" '\"") for name in entry.value.strip("[]").split(",")]
-            inner = [name for name in names[:-1] if name]
-            return tuple(name.rpartition(".")[2] for name in inner[:DEEPEST])
-    parts = [part for part in proto.name.split("/") if part]
-    return tuple(parts[:-1][:DEEPEST]) if proto.name.startswith("/") else ()

@@ -33,10 +33,12 @@ class Node:
     attributes : dict
         With the defaults of the version; a subgraph is a :class:`Graph`.
     operator : Operator
-    layers : tuple of str
-        The modules in which it stands, outermost first.
+    layers : tuple of str or None
+        The modules in which it stands, outermost first; None while they are not known.
     is_named : bool
         Whether the file has a name for it.
+    line : str
+        Of source, from which it was exported; empty if the file does not say.
     """
 
     name: str
@@ -46,8 +48,9 @@ class Node:
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
     operator: Operator
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...] | None = ()
     is_named: bool = False
+    line: str = ""
 
     @property
     def graphs(self) -> list[Graph]:
@@ -115,7 +118,7 @@ class Graph:
         scopes: dict[tuple[str, ...], Scope | None] = {(): around}
         for node in self.nodes:
             runs.spend()
-            with using(scope=_scope(() if watch else node.layers, scopes)):
+            with using(scope=_scope(() if watch else node.layers or (), scopes)):
                 results = apply(node, values, who, runs)
             if watch:
                 watch(node, results)
@@ -188,8 +191,10 @@ def apply(node: Node, values: Mapping[str, Any], who: str, runs: Runs) -> list[A
         if isinstance(error, (NodeError, UntraceableError)):
             raise
         shapes = ", ".join(str(getattr(x, "shape", "-")) for x in operands)
+        line = f", of {printable(node.line)}" if node.line else ""
         raise NodeError(
-            f"{who}: node {printable(node.name)} ({node.kind}) of shapes {shapes or 'none'}: {printable(str(error))}"
+            f"{who}: node {printable(node.name)} ({node.kind}) of shapes {shapes or 'none'}{line}:"
+            f" {printable(str(error))}"
         ) from error
     for name, value in zip(node.outputs, results, strict=False):
         if type(value) is Tensor and value.name is None and value.op is not None:

@@ -12,8 +12,10 @@ from ...autodiff import primitives as p
 from ...autodiff.arrangement import moveaxis
 from ...autodiff.functions import stack
 from ...autodiff.primitive import Value
+from ..torch_trace import state_name
 from .graph import Body, Circle, Graph, Node, ordered
 from .operators import Operator, Place, Results
+from .origins import target_of
 from .recurrence import Part, over_time
 from .steps import Irregular, Loop, Role, aligned
 from .wiring import Wiring, chains
@@ -105,8 +107,8 @@ def _rolled(graph: Graph, loop: Loop) -> Graph:
     outputs = tuple([loop.value(*outs[k], t) for k, t in shown])
     given, operands = _operands(loop)
     attributes: dict[str, Any] = {"body": _body(graph, loop, outs), "plan": _Plan(loop.steps, given, tuple(shown))}
-    name, layers = _name(loop)
-    node = Node(name, KIND, 1, (*operands, *loop.starts), outputs, attributes, _UNROLLED, layers, True)
+    name = "/".join(loop.prefix) or "loop"
+    node = Node(name, KIND, 1, (*operands, *loop.starts), outputs, attributes, _UNROLLED, loop.prefix, True)
     alive = _alive([*around, node], wiring.outputs)
     gone = [other for k, other in enumerate(wiring.nodes) if k in loop.members or not alive.intersection(other.outputs)]
     inside = {name for other in gone for name in other.outputs}
@@ -115,12 +117,6 @@ def _rolled(graph: Graph, loop: Loop) -> Graph:
     kept = [other for other in around if alive.intersection(other.outputs)]
     nodes = ordered([*kept, node])
     return replace(graph, nodes=tuple(nodes), outputs=wiring.outputs)
-
-
-def _name(loop: Loop) -> tuple[str, tuple[str, ...]]:
-    """Of the node: that of the module, if the loop stands in one, else that of the first of its nodes."""
-    first = loop.wiring.nodes[loop.rows[0].at[0]]
-    return "/".join(loop.prefix) or first.name, loop.prefix
 
 
 def _alive(nodes: Sequence[Node], outputs: Sequence[str]) -> set[str]:
@@ -187,20 +183,44 @@ def _body(graph: Graph, loop: Loop, outs: Sequence[tuple[int, int]]) -> Graph:
         return states[role.which] if role.kind == "state" else elements[role.which] if role.kind == "element" else ""
 
     nodes = []
-    for row in sorted(loop.rows, key=lambda row: row.at[0]):
+    in_order = sorted(loop.rows, key=lambda row: row.at[0])
+    called = _called([wiring.nodes[row.at[0]] for row in in_order])
+    for row in in_order:
         node = wiring.nodes[row.at[0]]
         roles = [row.roles[place] for place in range(len(node.inputs))]
         inputs = tuple([role.which if role.kind == "fixed" else name_of(role) for role in roles])
-        nodes.append(replace(node, inputs=inputs))
+        name = called[node.outputs[0]]
+        is_chosen = name == target_of(node.line) or (node.is_named and not node.name.startswith("node_"))
+        nodes.append(replace(node, inputs=inputs, name=name, is_named=is_chosen))
     results = [loop.value(row, slot, 0) for row, slot in (*loop.states, *outs)]
     captures = frozenset(role.which for row in loop.rows for role in row.roles.values() if role.kind == "fixed")
-    labels = dict(zip(states, _labels(loop), strict=True))
+    labels = dict(zip(states, _labels(loop, called), strict=True))
     inputs = (*elements, *states)
     return Graph(inputs, tuple(results), tuple(nodes), captures, labels, (None,) * len(results), graph.fixed)
 
 
-def _labels(loop: Loop) -> list[str]:
-    return ["h" if not k else f"state{k}" for k in range(len(loop.states))]
+def _called(nodes: Sequence[Node]) -> dict[str, str]:
+    """What the nodes of a step are called, by their first outputs: the last of those that a line of source asked for
+    by the variable to which it assigns.
+    """
+    last = {(node.line, node.layers): node for node in nodes if target_of(node.line)}
+    found: dict[str, str] = {}
+    for node in nodes:
+        target = target_of(node.line)
+        is_target = target and last[node.line, node.layers] is node and target not in found.values()
+        found[node.outputs[0]] = target if is_target else node.name.removeprefix("node_")
+    return found
+
+
+def _labels(loop: Loop, called: Mapping[str, str]) -> list[str]:
+    """Names of the states: those of the variables, if lines of source say them."""
+    found: list[str] = []
+    for k, (row, slot) in enumerate(loop.states):
+        node = loop.wiring.nodes[loop.rows[row].at[0]]
+        name = called[node.outputs[0]]
+        is_said = not slot and name == target_of(node.line)
+        found.append(state_name(name) if is_said else f"state{k}" if "h" in found else "h")
+    return found
 
 
 # -------------------------------------------------------------------------------------- when it runs

@@ -123,6 +123,9 @@ class _Reader:
                 found.biases += part.biases
         elif node.kind in ("Split", "Slice") and block is None:
             return self.affine(node.inputs[0], self.cut(node, slot))
+        elif node.kind == "SequenceAt" and block is None:
+            parts = self.node(node.inputs[0], "SplitToSequence")
+            return self.affine(parts.inputs[0], self.piece(parts, self.numbers(node, 1, "")))
         elif node.kind in ("Gemm", "MatMul"):
             of, weight, *bias = node.inputs
             numbers = {node.attributes.get(key, 1.0) for key in ("alpha", "beta")}
@@ -151,6 +154,16 @@ class _Reader:
         if by not in (None, [1]):
             raise Unknown
         return Block(first=first[0], last=last[0])
+
+    def piece(self, node: Node, place: list[int] | None) -> Block:
+        """The same, of one piece of those into which a node cuts."""
+        sizes = self.numbers(node, 1, "")
+        if node.attributes.get("axis") not in (1, -1) or sizes is None or place is None or place[0] < 0:
+            raise Unknown
+        (k,) = place
+        if not self.constants[node.inputs[1]].shape:  # all of the same size
+            return Block(first=k * sizes[0], last=(k + 1) * sizes[0])
+        return Block(first=sum(sizes[:k]), last=sum(sizes[: k + 1]))
 
     def numbers(self, node: Node, place: int, attribute: str) -> list[int] | None:
         """Whole numbers that stand in the file; None where they are left out."""

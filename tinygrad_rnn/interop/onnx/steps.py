@@ -87,7 +87,7 @@ class Loop:
 
 def plain_layers(node: Node) -> tuple[str, ...]:
     """The modules around a node; the second call of ``cell`` is exported as ``cell_1``."""
-    return tuple([name.rstrip("0123456789").removesuffix("_") or name for name in node.layers])
+    return tuple([name.rstrip("0123456789").removesuffix("_") or name for name in node.layers or ()])
 
 
 def aligned(wiring: Wiring, anchors: Sequence[int]) -> Loop:

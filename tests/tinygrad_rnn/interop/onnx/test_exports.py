@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import inspector
 import tinygrad_rnn as tg
 
 torch = pytest.importorskip("torch", reason="PyTorch exports and is the reference")
@@ -13,7 +14,7 @@ ort = pytest.importorskip("onnxruntime", reason="onnxruntime is the reference")
 from tests.tinygrad_rnn.interop.onnx.networks import FILES, KEPT, Network, exported, network, scripted  # noqa: E402
 
 OLD = [("characters", 9), ("characters", 13), ("packed", 20), ("masked", 9), ("picture", 17), ("translator", 11)]
-OLD += [("detector", 11), ("detector", 20)]
+OLD += [("detector", 11), ("detector", 20), ("looped", 13)]
 MORE = [(n, v) for n in ("characters", "packed", "masked", "picture", "translator") for v in (9, 11, 13, 17, 20)]
 MORE = [case for case in MORE if case not in (*OLD, ("packed", 9))]  # before opset 11, nothing can be packed there
 
@@ -88,3 +89,28 @@ def test_files_of_the_newer_exporter():
     file = exported(made, 18)
     assert agrees(file, made, made.inputs).runs
     agrees(file, made, with_more("characters", made))
+
+
+@pytest.mark.parametrize("made_by", ["older", "newer"])
+def test_loops_over_cells_are_runs_with_the_names_of_modules_and_variables(made_by):
+    file = scripted(network("looped"), 17) if made_by == "older" else (FILES / "looped-18.onnx").read_bytes()
+    model = tg.load_onnx(file)
+    rng = np.random.default_rng(0)
+    call = model(rng.normal(size=(3, 5, 3)), rng.normal(size=(3, 4)), rng.normal(size=(3, 4)))
+    assert [(name, len(run)) for name, run in call.runs.items()] == [("cell", 5), ("top", 5)]
+    below, above = call.runs.values()
+    assert repr(above.cell) == "LSTMCell(4, 4)" and below.cell.state_names == ("h",)
+    assert {layer.name for layer in model.layers if layer.recurrent} == {"cell", "top"}
+    names = {name for name, _ in below.names}
+    assert names >= ({"x", "h", "n", "z"} if made_by == "newer" else {"x", "h", "Tanh", "Sigmoid", "Sigmoid_1"})
+    first = next(iter(call.values()))
+    scopes = {str(node.scope) for node in tg.Graph(first).nodes if node.scope}
+    assert {"cell/t=0", "top/t=4", "head"} <= scopes
+    loss = tg.sum(tg.square(first))
+    assert inspector.trace(below, loss).states and str(inspector.diagnose(above, loss))
+
+
+def test_a_line_of_source_is_in_the_error_of_its_node():
+    model = tg.load_onnx(FILES / "translator-20.onnx")
+    with pytest.raises(ValueError, match=r"networks.py:\d+: .*self.source\(source\)"):
+        model([[99]], [[0]])

@@ -56,7 +56,11 @@ class Writer:
 
     def cut(self, name, value, count):
         """Parts of equal size."""
-        way = self.chosen(f"{name}/cut", "equal", "sizes", "slices")
+        way = self.chosen(f"{name}/cut", "equal", "sizes", "slices", "sequence")
+        if way == "sequence":
+            sizes = self.to.constant(self.chosen(f"{name}/pieces", H, [H] * count))
+            pieces = self.to.add("SplitToSequence", value, sizes, axis=1)
+            return [self.to.add("SequenceAt", pieces, self.to.constant(k)) for k in range(count)]
         if way != "slices":
             sizes = [self.to.constant([H] * count)] if way == "sizes" else []
             return self.to.add("Split", value, *sizes, axis=self.chosen(f"{name}/split", 1, -1), outputs=count)
