@@ -147,6 +147,8 @@ class _Merging:
 
     def _number(self, a: Any, b: Any) -> OfBatch:
         one, two = self.batches
+        if one == two:  # nothing but the call is another one
+            raise self._refuse()
         factor = (b - a) / (two - one)
         if factor == round(factor):
             return OfBatch(int(factor), a - int(factor) * one)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import __version__, files
-from ...arguments import is_integer
+from ...arguments import integer
 from ...autodiff.tensor import Tensor
 from ...recurrent.cell import Cell
 from ...recurrent.inner import HELD
@@ -18,7 +18,7 @@ from ...recurrent.states import leaves_of
 from ...recurrent.unroll import Run
 from ..imported import Imported
 from ..onnx_import import PRODUCER, import_onnx
-from ..recipe import OfBatch, merge
+from ..recipe import OfBatch, Recipe, merge
 from ..refusal import UnsupportedError
 from ..step_recipe import Library, Opened, open_cell, recipe_of_step
 from ..weights import printable
@@ -37,7 +37,9 @@ _LARGEST = 2**31 - 2**20
 """Bytes of a file: protobuf holds 2 GiB."""
 
 
-def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | None = None) -> Path:
+def save_onnx(
+    model: Any, path: str | Path, *, dtype: Any = None, steps: int | None = None, batch: int | None = None
+) -> Path:
     """A cell, a stack, two directions or a run as an ONNX file, for sequences and batches of any length.
 
     A cell that is one of ONNX's own operators (RNN, LSTM with or without peepholes or coupled gates, GRU of both kinds)
@@ -55,6 +57,9 @@ def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | N
         float32 or float64: what the model computes in; the cell's when omitted.
     steps : int, optional
         Write this many timesteps as plain nodes, one after the other, in place of loops and recurrent operators.
+    batch : int, optional
+        The one size of a batch that the file takes, for cells that know no other and runtimes that want one; any size
+        when omitted.
 
     Returns
     -------
@@ -65,7 +70,7 @@ def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | N
     TypeError
         If `model` is none of these.
     ValueError
-        If `dtype` or `steps` is none, or given for a model out of a file.
+        If `dtype`, `steps` or `batch` is none, or given for a model out of a file.
     UnsupportedError
         If a step cannot be traced, because it looks at numbers; if a primitive of its own has no counterpart in ONNX
         (the message has the line); if it depends on the batch size in a way that cannot be written down, or draws
@@ -93,15 +98,16 @@ def save_onnx(model: Any, path: str | Path, *, dtype: Any = None, steps: int | N
         raise TypeError(f"{WHO}: needs a Cell, Stacked, Bidirectional, Run or Imported, got {type(model).__name__}")
     if dtype is not None and np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"{WHO}: dtype must be float32 or float64, got {dtype}")
-    if steps is not None and not is_integer(steps):
-        raise ValueError(f"{WHO}: steps must be a positive number of timesteps, got {steps!r}")
+    for name, number in (("steps", steps), ("batch", batch)):
+        if number is not None:
+            integer(WHO, name, number, 1)
     files.check(path)
     if isinstance(model, Run):
         _check_run(model)
     if not isinstance(model, Imported):
-        return _written(_Network(model, dtype, steps).proto(), path)
-    if dtype is not None or steps is not None:
-        raise ValueError(f"{WHO}: dtype and steps are for cells; {model.name} goes back as it is")
+        return _written(_Network(model, dtype, steps, batch).proto(), path)
+    if (dtype, steps, batch) != (None, None, None):
+        raise ValueError(f"{WHO}: dtype, steps and batch are for cells; {printable(model.name)} goes back as it is")
     return _written(proto_of(model, WHO), path)
 
 
@@ -160,7 +166,7 @@ class _Start(NamedTuple):
 class _Network:
     """A network in the making."""
 
-    def __init__(self, source: Any, dtype: Any, steps: int | None) -> None:
+    def __init__(self, source: Any, dtype: Any, steps: int | None, batch: int | None) -> None:
         run = source if isinstance(source, Run) else None
         opened = open_cell(source.cell if run else source, WHO)
         self.cell, self.singles, self.tree = opened.cell, opened.singles, opened.tree
@@ -172,7 +178,8 @@ class _Network:
         size = sum(parameter.size for parameter in self.parameters.values()) * self.dtype.itemsize
         _check_size(size)
         self.steps, self.reverse = steps, bool(run and run.reverse)
-        self.starts = _starts(opened, leaves_of((run.initial_state,)) if run else None)
+        self.batches, self.batch = (batch, batch) if batch else _BATCHES, batch or "batch"
+        self.starts = _starts(opened, leaves_of((run.initial_state,)) if run else None, self.batches)
         self.model = Model(WHO)
         self.outer = self.model.outer
         self.values: dict[str, Value] = {}
@@ -184,9 +191,9 @@ class _Network:
         onnx, helper = self.model.onnx, self.model.onnx.helper
         T: Any = self.steps or "T"
         x = self.outer.value(self.outer.fresh("x"), self.dtype)
-        self.inputs.append(self.model.port("x", self.dtype, [T, "batch", self.cell.input_size]))
+        self.inputs.append(self.model.port("x", self.dtype, [T, self.batch, self.cell.input_size]))
         self._write(self.tree, x, "", "outputs", self.reverse)
-        self.outputs.insert(0, self.model.port("outputs", self.dtype, [T, "batch", self.cell.hidden_size]))
+        self.outputs.insert(0, self.model.port("outputs", self.dtype, [T, self.batch, self.cell.hidden_size]))
         self.outer.inputs = self.inputs
         proto = helper.make_model(
             self.outer.proto(repr(self.cell), self.outputs),
@@ -236,8 +243,7 @@ class _Network:
             direction = "reverse" if reverse else "forward"
             return self._recurrent([standard], [(single, prefix)], x, names, about, direction)
         library = Library(WHO, "ONNX", ONNX)
-        recipes = [recipe_of_step(library, cell, self.names, batch) for batch in _BATCHES]
-        recipe = merge(library.of(cell), recipes, _BATCHES)
+        recipe = self._recipe(library, cell)
         self.outer.prefix = prefix
         parameters = {e.what: self._parameter(e.what) for e in recipe.entries if e.kind == "parameter"}
         step = Step(library.of(cell), recipe, parameters, (cell.dtype, self.dtype))
@@ -249,10 +255,19 @@ class _Network:
             width = self.starts[single][0].rows.shape[1:]
             found = unrolled(self.outer, step, x, starts, self.steps, width, names, reverse)
         else:
-            ports = [["batch", cell.input_size], *[start.port for start in self.starts[single]]]
+            ports = [[self.batch, cell.input_size], *[start.port for start in self.starts[single]]]
             found = scan(self.outer, step, x, starts, ports, names, about, reverse)
         self.outer.prefix = ""
         return found[0]
+
+    def _recipe(self, library: Library, cell: Cell) -> Recipe:
+        try:
+            recipes = [recipe_of_step(library, cell, self.names, batch) for batch in self.batches]
+        except UnsupportedError:
+            raise
+        except ValueError as error:
+            raise UnsupportedError(f"{error}; save_onnx writes it for one size of a batch: batch=") from None
+        return merge(library.of(cell), recipes, self.batches)
 
     def _recurrent(
         self,
@@ -302,30 +317,27 @@ class _Network:
         return names
 
 
-def _starts(opened: Opened, given: Sequence[Any] | None) -> list[list[_Start]]:
+def _starts(opened: Opened, given: Sequence[Any] | None, batches: tuple[int, int]) -> list[list[_Start]]:
     """Of every single cell its states before the first step; as `given`, if they are."""
     found = []
     left = iter(given or ())
     for cell in opened.singles:
-        one, two = (cell.initial_state(batch) for batch in _BATCHES)
+        one, two = (cell.initial_state(batch) for batch in batches)
         states = []
         for name, a, b in zip(cell.state_names, one, two, strict=True):
-            axes = tuple(k for k, sizes in enumerate(zip(a.shape, b.shape, strict=True)) if sizes == _BATCHES)
-            states.append(_start(f"{WHO}: {type(cell).__name__}: state {name}", np.asarray(_plain(a)), axes))
-            if given is not None:
-                states[-1] = _start("", np.asarray(_plain(next(left))), axes)
+            who = f"{WHO}: {type(cell).__name__}: state {name}"
+            axes = tuple(k for k, (m, n) in enumerate(zip(a.shape, b.shape, strict=True)) if m != n)
+            array = np.asarray(_plain(a if given is None else next(left)))
+            first = array[tuple(slice(0, 1) if k in axes else slice(None) for k in range(array.ndim))]
+            if np.array_equal(np.broadcast_to(first, array.shape), array, equal_nan=True):
+                array = first
+            elif given is None:
+                raise UnsupportedError(f"{who} begins otherwise in each sequence of a batch")
+            if not axes and array.shape != a.shape:
+                raise ValueError(f"{who} has shape {array.shape} in the run, and {a.shape} for batch={batches[0]}")
+            states.append(_Start(np.array(array), axes))
         found.append(states)
     return found
-
-
-def _start(who: str, array: Array, axes: tuple[int, ...]) -> _Start:
-    """A state with one row for all sequences, if they begin alike."""
-    first = array[tuple(slice(0, 1) if k in axes else slice(None) for k in range(array.ndim))]
-    if np.array_equal(np.broadcast_to(first, array.shape), array, equal_nan=True):
-        return _Start(np.array(first), axes)
-    if who:
-        raise UnsupportedError(f"{who} begins otherwise in each sequence of a batch")
-    return _Start(np.array(array), axes)
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from ..recipe import Entry, OfBatch, Recipe
 from .at import At
 from .model import Graph, Model, Operand, Value
 from .ops import ONNX
+from .parts import cuts_of, needed_of, parts_of, roots_of
 
 __all__ = ["Step", "scan", "unrolled"]
 
@@ -39,17 +40,21 @@ class Step:
         for k, entry in enumerate(recipe.entries):
             if entry.kind in ("x", "state") or any(o in self.moving for o in entry.operands if isinstance(o, int)):
                 self.moving.add(k)
-        self.parts, self.roots = _parts(recipe), _roots(recipe)
-        self.needed = _needed(recipe)
+        self.parts, self.roots = parts_of(recipe), roots_of(recipe)
+        self.needed = needed_of(recipe)
+        self.cuts = cuts_of(recipe, self.needed)
         self._fixed: dict[int, Operand] = {}
 
     def write(self, graph: Graph, x: Value, states: Sequence[Value]) -> list[Value]:
         """Write one step; gives the next states."""
         given = dict(zip(self.states, states, strict=True))
         values: list[Any] = []
+        done = dict(self._fixed)
         for k, entry in enumerate(self.recipe.entries):
-            if k in self._fixed or k not in self.needed:
-                values.append(self._fixed.get(k))
+            if k not in done and k in self.cuts:
+                done |= self._split(graph, self.cuts[k], values)
+            if k in done or k not in self.needed:
+                values.append(done.get(k))
                 continue
             graph.part = self.parts[k] if k in self.moving else self.roots[k]
             value: Any = x if entry.kind == "x" else given[entry.what] if entry.kind == "state" else None
@@ -86,6 +91,26 @@ class Step:
             return graph.rename(result, value, name)
         return graph.named(result, value, name)
 
+    def _split(self, graph: Graph, cuts: Sequence[int], values: Sequence[Any]) -> dict[int, Value]:
+        """All parts of a value by one node."""
+        entries = [self.recipe.entries[k] for k in cuts]
+        source: Any = values[entries[0].operands[0]]
+        index = entries[0].attributes["index"]
+        axis = len(index) - 1 if isinstance(index, tuple) else 0
+        sizes: list[Any] = [entry.shape[axis] for entry in entries]
+        even = sizes == sizes[:1] * len(sizes)
+        names = [f"{self.parts[k]}/Split".lstrip("/") for k in cuts]
+        found = graph.results(
+            "Split",
+            [source] if even else [source, np.array(sizes, np.int64)],
+            [source.dtype] * len(cuts),
+            [graph.prefix + name for name in names],
+            label=graph.fresh(f"{graph.prefix}Split"),
+            axis=axis,
+            **({"num_outputs": len(cuts)} if even else {}),
+        )
+        return dict(zip(cuts, found, strict=True))
+
     def _at(self, graph: Graph, entry: Entry) -> At:
         entries = [self.recipe.entries[o] if isinstance(o, int) else None for o in entry.operands]
         shapes: list[Any] = [() if one is None else one.shape for one in entries]
@@ -112,37 +137,6 @@ def _of_batch(at: At, number: OfBatch) -> Operand:
         return at.node("Div", np.array(number.factor, at.dtype), batch)  # type: ignore[no-any-return]
     grown = at.node("Mul", batch, np.array(number.factor, at.dtype))
     return at.node("Add", grown, np.array(number.offset, at.dtype))  # type: ignore[no-any-return]
-
-
-def _parts(recipe: Recipe) -> list[str]:
-    """What each entry is for: the gate or state that all who read it agree on."""
-    claims: list[set[str]] = [set() for _ in recipe.entries]
-    owners = [""] * len(recipe.entries)
-    for k in reversed(range(len(recipe.entries))):
-        agreed = next(iter(claims[k])) if len(claims[k]) == 1 else ""
-        owners[k] = recipe.names.get(k, agreed)
-        for operand in recipe.entries[k].operands:
-            if isinstance(operand, int):
-                claims[operand].add(owners[k])
-    return owners
-
-
-def _roots(recipe: Recipe) -> list[str]:
-    """The one parameter that each entry is computed from, if it is one."""
-    found: list[set[str]] = []
-    for entry in recipe.entries:
-        own = {str(entry.what)} if entry.kind == "parameter" else set()
-        found.append(own.union(*[found[o] for o in entry.operands if isinstance(o, int)]))
-    return [next(iter(names)) if len(names) == 1 else "" for names in found]
-
-
-def _needed(recipe: Recipe) -> set[int]:
-    """The entries that what comes out is computed from."""
-    needed = set(recipe.outputs)
-    for k in reversed(range(len(recipe.entries))):
-        if k in needed:
-            needed.update(o for o in recipe.entries[k].operands if isinstance(o, int))
-    return needed
 
 
 def scan(
