@@ -21,6 +21,7 @@ from inspector.formats.graphviz import draw
 from inspector.formats.svg import to_svg
 from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
+from tests.user_cells import USER_CELLS
 
 SVG = "{http://www.w3.org/2000/svg}"
 Point = tuple[float, float]
@@ -73,13 +74,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """A line in one piece or several, and the tip of its arrow."""
+    """A line in one piece or several, the tip of its arrow, and the corners of that, the tip between the others."""
 
     id: str
     css: str
     pieces: tuple[tuple[Point, ...], ...]
     tip: Point | None
     text: Box | None = None
+    head: tuple[Point, ...] = ()
 
 
 @dataclass
@@ -97,8 +99,9 @@ class Drawn:
 
 @cache
 def produced(name: str, level: str) -> tuple[Picture, str, str]:
-    """A cell of the registry over three steps with a trace: the picture, Graphviz's SVG of it, and ours."""
-    run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 2, 3)))
+    """A cell of the registry or of a user over three steps with a trace: the picture, Graphviz's SVG, and ours."""
+    cell = (USER_CELLS.get(name) or tg.cells.get(name))(3, 4, seed=0)
+    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(3, 2, 3)))
     drawing = picture(run, level=level, trace=inspector.trace(run, run.outputs[-1].sum()))
     return drawing, draw(to_dot(drawing), "svg").decode(), to_svg(drawing)
 
@@ -119,7 +122,8 @@ def read(svg: str) -> Drawn:
         if kind == "edge":
             pieces = tuple(tuple(_outline(path.get("d", ""))) for path in g.iter(f"{SVG}path"))
             heads = [_points(polygon.get("points", "")) for polygon in g.iter(f"{SVG}polygon")]
-            drawn.edges[key] = Edge(key, css, pieces, heads[0][1] if heads else None, ink)
+            head = tuple(heads[0][:3]) if heads else ()
+            drawn.edges[key] = Edge(key, css, pieces, head[1] if heads else None, ink, head)
             continue
         outline, is_round = _shape(g)
         words = "".join("".join(text.itertext()) for text in texts)

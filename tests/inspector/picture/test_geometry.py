@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from tests.inspector.picture.test_drawing import RUNS, run_of
 from tests.marks import slow_unless
 from tests.random_cells import runs
 from tests.strategies import FEW
+from tests.user_cells import USER_CELLS
 from tinygrad_rnn.recurrent.unroll import Run
 
 CELLS = tg.cells.names()
@@ -249,6 +252,82 @@ def wandering(drawn: Drawn, drawing: Picture) -> Iterator[str]:
             yield f"{line.id} is not straight"
 
 
+def colliding(drawn: Drawn) -> Iterator[str]:
+    """Arrowheads inside of shapes, on other heads or on words; they touch what they point at."""
+    heads = [(f"head of {edge.id}", around(edge.head), True) for edge in drawn.edges.values() if edge.head]
+    solid = [(node.id, box, False) for node in drawn.nodes.values() if (box := node.box or node.text) is not None]
+    for (a, one, is_head), (b, other, is_other) in near([*heads, *solid]):
+        if (is_head or is_other) and one.overlap(other) > (0.5 if is_head and is_other else 1.5):
+            yield f"{a} and {b} overlap by {one.overlap(other):.1f}"
+
+
+def around(points: Sequence[Point]) -> Box:
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def covering(drawn: Drawn) -> Iterator[str]:
+    """Badges on shapes, words, lines or other badges, and those that stand beside nothing."""
+    for badge in drawn.badges.values():
+        assert badge.box is not None
+        middle, radius = badge.box.centre, (badge.box.right - badge.box.left) / 2
+        shapes = [node for node in [*drawn.nodes.values(), *drawn.badges.values()] if node.box and node is not badge]
+        away = {node.id: to_border(middle, node) if not inside(middle, node) else 0.0 for node in shapes}
+        yield from (f"{badge.id} lies on {key}" for key, distance in away.items() if distance < radius - 0.2)
+        words = [
+            n for n in [*drawn.nodes.values(), *drawn.frames.values()] if n.text and (not n.box or n.id in drawn.frames)
+        ]
+        yield from (f"{badge.id} lies on {n.id}" for n in words if n.text is not None and n.text.overlap(badge.box) > 0)
+        for edge in drawn.edges.values():
+            if min(distance(middle, segment) for segment in segments(edge)) < radius:
+                yield f"{badge.id} lies on {edge.id}"
+        if away[badge.id.rsplit(".", 1)[0]] > 3 * radius:
+            yield f"{badge.id} stands away from its shape"
+
+
+def inside(point: Point, node: Node) -> bool:
+    assert node.box is not None
+    (x, y), (cx, cy) = point, node.box.centre
+    half, up = (node.box.right - node.box.left) / 2, (node.box.bottom - node.box.top) / 2
+    far = math.hypot((x - cx) / half, (y - cy) / up) if node.round else max(abs(x - cx) / half, abs(y - cy) / up)
+    return far < 1
+
+
+EMPTY, TILE = 0.45, 5.0
+
+
+def hollow(drawn: Drawn) -> Iterator[str]:
+    """Frames in which a rectangle of nearly half of the frame is empty."""
+    things = [box for node in drawn.nodes.values() if (box := node.box or node.text) is not None]
+    for edge in drawn.edges.values():
+        things += [around(segment).grown(1.0) for segment in segments(edge)]
+    for frame in drawn.frames.values():
+        share = largest_hole(frame.box, things) if frame.box is not None else 0.0
+        if share > EMPTY:
+            yield f"{share:.0%} of {frame.id} is empty"
+
+
+def largest_hole(frame: Box, things: Sequence[Box]) -> float:
+    """The largest empty rectangle of a frame, as a share of it: that of the largest bar below a skyline."""
+    columns, rows = (max(1, int(side // TILE)) for side in (frame.right - frame.left, frame.bottom - frame.top))
+    full = np.zeros((rows, columns), bool)
+    for box in things:
+        top, bottom = (int((y - frame.top) // TILE) for y in (box.top, box.bottom))
+        left, right = (int((x - frame.left) // TILE) for x in (box.left, box.right))
+        full[max(0, top) : max(0, bottom + 1), max(0, left) : max(0, right + 1)] = True
+    best, height = 0, np.zeros(columns, int)
+    for row in full:
+        height = np.where(row, 0, height + 1)
+        skyline: list[tuple[int, int]] = []
+        for at, tall in enumerate([*height.tolist(), 0]):
+            start = at
+            while skyline and skyline[-1][1] >= tall:
+                start, lower = skyline.pop()
+                best = max(best, lower * (at - start))
+            skyline.append((start, tall))
+    return best / full.size
+
+
 def missing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
     """What the picture has and the drawing has not, or the other way round; :func:`read` finds what is there twice."""
     yield from {shape.id for shape in drawing.shapes if shape.kind != "point"} ^ {*drawn.nodes, *drawn.badges}
@@ -264,7 +343,7 @@ def missing(drawn: Drawn, drawing: Picture) -> Iterator[str]:
 
 def broken_laws(svg: str, drawing: Picture) -> list[str]:
     drawn = read(svg)
-    of_svg = [law(drawn) for law in (overlapping, spilling)]
+    of_svg = [law(drawn) for law in (overlapping, spilling, colliding, covering, hollow)]
     of_both = [law(drawn, drawing) for law in (missing, astray, trespassing, hiding, escaping, wandering)]
     return list(itertools.chain(*of_svg, *of_both))
 
@@ -282,6 +361,48 @@ def broken_laws(svg: str, drawing: Picture) -> list[str]:
 def test_the_laws_of_geometry_hold_for_every_cell(name: str, level: str, writer: str) -> None:
     drawing, theirs, ours = produced(name, level)
     assert broken_laws(theirs if writer == "graphviz" else ours, drawing) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    slow_unless([("ThreeStates", "cell"), ("Attention", "gate")], itertools.product(USER_CELLS, LEVELS)),
+)
+def test_the_laws_of_geometry_hold_for_cells_of_users(name: str, level: str) -> None:
+    drawing, _, ours = produced(name, level)
+    assert broken_laws(ours, drawing) == []
+
+
+@pytest.mark.parametrize(
+    ("law", "spoiled"),
+    [
+        (colliding, {"t1.h": (0.0, -8.0)}),
+        (covering, {"t0.f.badge": (-12.0, 0.0)}),
+        (covering, {"t0.f.badge": (0.0, 30.0)}),
+        (overlapping, {"t1.f.name": (0.0, -12.0)}),
+    ],
+)
+def test_a_law_is_broken_by_what_it_forbids(law: Any, spoiled: dict[str, Point]) -> None:
+    drawing, _, ours = produced("lstm", "cell")
+    assert list(law(read(ours))) == []
+    moved = [
+        replace(shape, x=shape.x + dx, y=shape.y + dy)
+        for shape in drawing.shapes
+        for dx, dy in [spoiled.get(shape.id, (0.0, 0.0))]
+    ]
+    assert list(law(read(to_svg(replace(drawing, shapes=moved)))))
+
+
+def test_a_head_on_another_head_collides() -> None:
+    one, other = ("a", ((0, 0), (4, 9), (8, 0))), ("b", ((7, 0), (11, 9), (15, 0)))
+    edges = {key: Edge(key, "", (((4, -20), (4, 0)),), head[1], None, head) for key, head in (one, other)}
+    assert len(list(colliding(Drawn(edges=edges)))) == 1
+
+
+def test_a_hole_is_measured() -> None:
+    frame = Box(0, 0, 100, 200)
+    assert largest_hole(frame, []) == 1.0
+    assert largest_hole(frame, [Box(0, 90, 100, 109)]) == pytest.approx(0.45)
+    assert largest_hole(frame, [Box(51, 0, 54, 200), Box(0, 151, 100, 154)]) == pytest.approx(0.375)
 
 
 @pytest.mark.parametrize("level", LEVELS)
