@@ -211,7 +211,9 @@ class _Laying:
         (x, y), (ox, oy) = centre, outside
         if abs(ox - x) > abs(oy - y):
             return (x1 if ox > x else x0), y
-        return x, (y1 if oy > y else y0)
+        side = 0.0 if self.tasks.items[key].shape == "box" else (2 * x - x0 - x1) / (x1 - x0)
+        half = (y1 - y0) / 2 * math.sqrt(max(0.0, 1 - side**2))  # of an ellipse beside its middle
+        return x, y + math.copysign(half, oy - y)
 
 
 def _trunk(point: int, tree: dict[int, int | None]) -> list[int]:

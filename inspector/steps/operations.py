@@ -14,6 +14,8 @@ from .source import Source
 
 __all__ = ["Shapes", "is_straight", "operation_step"]
 
+_OVAL = 1.25
+"""How much wider than a long word an ellipse is that holds it."""
 _UNREAD = ""
 
 
@@ -67,8 +69,8 @@ class Shapes:
         role: Role = "hidden" if name == self.output else "cell" if is_state else self.role_of(name)
         round_ = is_state and len(name) <= 2
         width = label_width(str(label._replace(time="")), 12) + (22 if is_state else 10)
-        oval = oval_width(str(label), 10, 20)
-        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (max(32.0, width, oval), 20.0))
+        width = max(32.0, width, _OVAL * label_width(str(label), 12))
+        shape, size = ("circle", (34.0, 34.0)) if round_ else ("ellipse", (width, 20.0))
         return Item(key, shape, label, role, size, (link,), (), True, value)
 
     def operation(

@@ -254,11 +254,16 @@ def wandering(drawn: Drawn, drawing: Picture) -> Iterator[str]:
 
 def colliding(drawn: Drawn) -> Iterator[str]:
     """Arrowheads inside of shapes, on other heads or on words; they touch what they point at."""
-    heads = [(f"head of {edge.id}", around(edge.head), True) for edge in drawn.edges.values() if edge.head]
+    heads = {f"head of {edge.id}": edge.head for edge in drawn.edges.values() if edge.head}
     solid = [(node.id, box, False) for node in drawn.nodes.values() if (box := node.box or node.text) is not None]
-    for (a, one, is_head), (b, other, is_other) in near([*heads, *solid]):
-        if (is_head or is_other) and one.overlap(other) > (0.5 if is_head and is_other else 1.5):
-            yield f"{a} and {b} overlap by {one.overlap(other):.1f}"
+    for (a, one, _), (b, other, _) in near([*((key, around(head), True) for key, head in heads.items()), *solid]):
+        both, deep = (a in heads) + (b in heads), one.overlap(other)
+        node = drawn.nodes.get(b if a in heads else a)
+        if both == 1 and node is not None and node.round:
+            corners = [corner for corner in heads.get(a) or heads[b] if inside(corner, node)]
+            deep = max((to_border(corner, node) for corner in corners), default=0.0)
+        if deep > (math.inf, 1.5, 0.5)[both]:
+            yield f"{a} and {b} overlap by {deep:.1f}"
 
 
 def around(points: Sequence[Point]) -> Box:
