@@ -155,7 +155,8 @@ def draw(
         many steps it stands for, past which each state runs as a ribbon in the colour of its gradient, step for
         step. When omitted, a run of more than 20 steps is folded unless `steps` chooses some.
     values : bool
-        Fill each shape by the mean of its values, blue below 0 and orange above, instead of by its kind.
+        Fill each shape by the mean of its values, violet below 0 and green above, instead of by its kind; what
+        saturates, from one of its limits to the other, so that σ is white at one half.
     equations : bool
         Adds what a timestep computes, and the derivative along each highway, below the drawing; see
         :func:`inspector.equations`.

@@ -102,7 +102,8 @@ class Ink:
     below : bool
         Whether some norms are less than `low`.
     largest : float
-        The end of the scale of values, which has 0 in its middle; 0 where shapes keep the colours of their kind.
+        The end of the scale of values, which has 0 in its middle; 0 where shapes keep the colours of their kind. What
+        saturates has a scale of its own, from one of its limits to the other.
     """
 
     def __init__(
@@ -115,7 +116,8 @@ class Ink:
     ) -> None:
         self.norms, self.extremes = norms, extremes or Extremes()
         self.highlight = frozenset(highlight)
-        self.largest = max((abs(_mean(node)) for node in valued), default=0.0)
+        free = [0.0 if _limits(node) else abs(_mean(node)) for node in valued]
+        self.largest = (max(free) or 1.0) if free else 0.0
         known = [] if norms is None else [norms.get(edge, 0.0) for edge in edges if edge is not None]
         seen = sorted(norm for norm in known if norm > 0 and math.isfinite(norm)) or [1.0]
         noise = (k for k in range(int(_FEW * len(seen)), 0, -1) if seen[k] > _GAP * seen[k - 1])
@@ -160,10 +162,20 @@ class Ink:
         """
         if node is None:
             return paint, look, border
-        value = theme.value_class(_mean(node), self.largest) if self.largest else None
+        value = theme.value_class(_mean(node), *self._ends(node)) if self.largest else None
         traced = None if self.norms is None else node.tensor
         grade = None if traced is None else self._grade((traced.id, -1))[0]
         return _outlined(paint, look, border, value, not self.extremes.are_finite(node), grade)
+
+    def _ends(self, node: Node) -> tuple[float, float]:
+        """The ends of the scale of a node's values."""
+        return _limits(node) or (-self.largest, self.largest)
+
+
+def _limits(node: Node) -> tuple[float, float] | None:
+    """Between which values it saturates."""
+    bounds = node.primitive.bounds
+    return bounds if bounds is not None and all(map(math.isfinite, bounds)) else None
 
 
 @lru_cache(maxsize=4096)

@@ -170,7 +170,7 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
 
 
 _BACKWARD = "δv = dL/dv, the whole gradient by v;  ∂L/∂h: what the loss adds itself"
-_VALUES_CAPTION, _SCALE_CAPTION = "mean of its values", "gradient norm ‖∂L/∂·‖"
+_VALUES_CAPTION, _SCALE_CAPTION = "mean of its values, of σ from 0 to 1, of tanh from −1 to 1", "gradient norm ‖∂L/∂·‖"
 _VALUES_WIDTH = _VALUE * len(theme.VALUES) + 12 + label_width(_VALUES_CAPTION, _SIZE)
 _SCALE_WIDTH = _BIN * len(theme.GRADIENT) + 12 + label_width(_SCALE_CAPTION, _SIZE)
 

@@ -153,23 +153,22 @@ CURVES = (
 )
 """Colours of plotted lines in light and in dark mode."""
 VALUES = (
-    ("#7FB2E5", "#1F5C99"),
-    ("#A5CAEE", "#1A4A7A"),
-    ("#C7DFF5", "#17395C"),
-    ("#E3EFFA", "#142A40"),
+    ("#A283C4", "#5A3A85"),
+    ("#BFA5D6", "#46306A"),
+    ("#D9C9E8", "#332650"),
+    ("#EEE6F5", "#221B36"),
     ("#FFFFFF", "#0D1117"),
-    ("#FDEBD7", "#3A2A16"),
-    ("#FAD5AF", "#57391A"),
-    ("#F5BC82", "#75491B"),
-    ("#EFA257", "#94591A"),
+    ("#E0F1E2", "#14291C"),
+    ("#BCE1C2", "#1B3D28"),
+    ("#8CCB9A", "#245637"),
+    ("#58AD6E", "#2C6B42"),
 )
-"""Fill in light and in dark mode of the nine classes of values, most negative first."""
+"""Fill in light and in dark mode of the nine classes of values, most negative first: not in the hues of gradients."""
 
 
-def value_class(value: float, largest: float) -> int:
-    """The class of a value between -`largest` and `largest`."""
-    middle = len(VALUES) // 2
-    return middle + round(middle * value / largest)
+def value_class(value: float, low: float, high: float) -> int:
+    """The class of a value between `low` and `high`."""
+    return round((len(VALUES) - 1) * (value - low) / (high - low))
 
 
 def gradient_bin(norm: float, low: float, high: float) -> int:

@@ -132,6 +132,12 @@ def test_without_a_trace_there_are_no_badges_and_no_zeros() -> None:
     assert all("gradient exactly 0" not in line.tooltip for line in drawing.lines)
 
 
+def k_of(shape: Shape) -> int:
+    """The class of its values, from -4 to 4."""
+    assert shape.look.value is not None
+    return shape.look.value - 4
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_values_fill_the_shapes(level: str) -> None:
     run = run_of("lstm")
@@ -139,10 +145,11 @@ def test_values_fill_the_shapes(level: str) -> None:
     shapes = {s.id: s for s in drawing.shapes}
     means = {t: run.names["f", t].data.mean() for t in range(3)}
     largest = float(shapes["legend.value8.tick"].label)
+    assert abs(k_of(shapes["t1.x"]) / 4 * largest - run.inputs[1].data.mean()) < 0.13 * largest
     for t, mean in means.items():
         shape = shapes[f"t{t}.f"]
         k = shape.look.value
-        assert k is not None and abs((k - 4) / 4 * largest - mean) < 0.13 * largest
+        assert k is not None and abs(k / 8 - mean) < 0.07, "between the limits of a sigmoid"
         assert shape.paint is not None and shape.paint.fill == theme.VALUES[k][0]
     assert shapes["legend.value0.tick"].label == f"-{shapes['legend.value8.tick'].label}"
     assert "t0.f" in {s.id for s in picture(run, level=level).shapes if s.look.value is None}
