@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tinygrad_rnn import Node
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.compose import picture
+from ..picture.compose import compose
 from ..picture.picture import Band, Curve, Frame, Line, Picture, Shape
 from ..picture.scene import Scene, scene_of
 from ..picture.theme import dashed
@@ -54,13 +54,13 @@ def level_of(run: Run, trace: GradientTrace, level: str, pool: int) -> dict[str,
         return None
     tile_of = [kinds.index(kind) for kind in steps.alike]
     places = [_place_to_draw(tile_of, k) for k in range(len(kinds))]
-    tiles = [_Tile(run, trace, level, steps, t, tile_of, pool).data() for t in places]
+    tiles = [_Tile(run, trace, steps, t, tile_of, pool).data() for t in places]
     gates = steps.scene.gates
     looks = [{"name": visible(gate), "hue": hue_of(gate, gates), "dashed": dashed(Gate(gate), gates)} for gate in gates]
     found: dict[str, Any] = {"level": level, "gates": looks, "tiles": tiles}
     if len(tiles) > 1:
         found["tileOf"] = pack_levels(np.array(tile_of), 0, 254)
-    return {**found, **_ends(run, trace, level)}
+    return {**found, **_ends(steps.scene, len(run))}
 
 
 def _place_to_draw(tile_of: Sequence[int], kind: int) -> int:
@@ -111,7 +111,6 @@ class _Tile:
 
     run: Run
     trace: GradientTrace
-    level: str
     steps: _Steps
     t: int
     tile_of: Sequence[int]
@@ -120,7 +119,7 @@ class _Tile:
     @cached_property
     def picture(self) -> Picture:
         around = [t for t in (self.t - 1, self.t, self.t + 1) if 0 <= t < len(self.run)]
-        return picture(self.run, level=self.level, trace=self.trace, steps=around)
+        return compose(self.steps.scene.showing(around))
 
     @cached_property
     def frames(self) -> list[Frame]:
@@ -258,11 +257,10 @@ class _Tile:
         return pooled(found, self.pool)
 
 
-def _ends(run: Run, trace: GradientTrace, level: str) -> dict[str, Any]:
+def _ends(scene: Scene, count: int) -> dict[str, Any]:
     """What stands left of the first timestep, and right of the last."""
-    count = len(run)
-    begin = picture(run, level=level, trace=trace, steps=range(min(2, count)))
-    end = begin if count <= 2 else picture(run, level=level, trace=trace, steps=range(count - 2, count))
+    begin = compose(scene.showing(range(min(2, count))))
+    end = begin if count <= 2 else compose(scene.showing(range(count - 2, count)))
     left = min(frame.left for frame in begin.frames if frame.timestep == 0)
     last = [frame for frame in end.frames if frame.timestep == count - 1]
     right, edge = max(frame.right for frame in last), min(frame.left for frame in last)

@@ -30,7 +30,9 @@ from .picture import Picture
 from .scene import LEVELS, Scene, scene_of
 from .wrap import wrap
 
-__all__ = ["picture"]
+__all__ = ["compose", "picture"]
+
+_SPACING = Spacing()
 
 
 @np.errstate(all="ignore")
@@ -57,9 +59,23 @@ def picture(
     """
     _check(level, trace, backward, decay, highlight is not None)
     scene = scene_of(run, level, trace, steps, fold, backward, ends)
-    canvas = _canvas(scene, _highlighted(highlight, scene.graph, with_loss=trace is not None), values)
-    tile(canvas, scene.rows, "cellbox" if level == "cell" else "step", spacing or Spacing())
-    add_outside(canvas, scene.graph, *scene.outside(), together=level != "operation")
+    return compose(scene, values, equations, decay, highlight, room, spacing or _SPACING)
+
+
+@np.errstate(all="ignore")
+def compose(
+    scene: Scene,
+    values: bool = False,
+    equations: bool = False,
+    decay: bool = False,
+    highlight: Iterable[tuple[int, int]] | None = None,
+    room: float | None = None,
+    spacing: Spacing = _SPACING,
+) -> Picture:
+    """A scene drawn; parameters as for :func:`picture`."""
+    canvas = _canvas(scene, _highlighted(highlight, scene.graph, with_loss=scene.trace is not None), values)
+    tile(canvas, scene.rows, "cellbox" if scene.level == "cell" else "step", spacing)
+    add_outside(canvas, scene.graph, *scene.outside(), together=scene.level != "operation")
     add_badges(canvas.picture)
     rows = 1 if room is None else wrap(canvas, room)
     if rows > 1:

@@ -111,6 +111,14 @@ class Scene:
             names.update((parameter.id, of + name) for name, parameter in run.cell.named_parameters())
         return names
 
+    def showing(self, steps: slice | Sequence[int]) -> Scene:
+        """The same runs in the same graph with other timesteps shown, without a reverse sweep."""
+        shown = [steps_shown(len(run), steps, False) for run in self.runs]
+        rows, norms = _rows(self.sources, shown, self.level, self.graph, self.trace)
+        scene = replace(self, reverse=None, shown=shown, rows=rows, norms=norms)
+        scene.timesteps = self.timesteps
+        return scene
+
     def outside(self) -> tuple[dict[int, list[Node]], list[Node]]:
         """The operations outside the steps: by timestep those that stand above it; and what follows from the run.
 
@@ -169,9 +177,7 @@ def scene_of(
     graph = Graph(_everything(runs, trace, reverse), [weight for run in runs for weight in run.cell.parameters()])
     sources = sources_of(runs, graph)
     shown = [steps_shown(len(run), steps, fold, ends) for run in runs]
-    uppers = [*sources[1:], None]
-    rows = [row_of(layer, shown, upper, DETAIL[level]) for layer, upper in zip(sources, uppers, strict=True)]
-    norms = None if trace is None else _norms(rows, graph, trace)
+    rows, norms = _rows(sources, shown, level, graph, trace)
     if reverse is not None and norms is not None:
         layers = frozenset(scope for part in runs[0].cells for scope in part.scopes)
         rows = [*(backward_row_of(source, shown[0], reverse, layers, norms) for (source,) in sources), *rows]
@@ -182,6 +188,15 @@ def _everything(runs: Sequence[Run], trace: GradientTrace | None, reverse: Rever
     """All that the drawing has to show: every named value, every state, the loss, and the cotangents."""
     values = [value for run in runs for value in (*run.names.values(), *run.outputs)]
     return values if trace is None else [*values, trace.loss, *(reverse.totals.values() if reverse else ())]
+
+
+def _rows(
+    sources: list[list[Source]], shown: list[list[int]], level: str, graph: Graph, trace: GradientTrace | None
+) -> tuple[list[Row], dict[tuple[int, int], float] | None]:
+    """The layers with the timesteps that are shown, and the norms of their lines."""
+    uppers = [*sources[1:], None]
+    rows = [row_of(layer, shown, upper, DETAIL[level]) for layer, upper in zip(sources, uppers, strict=True)]
+    return rows, None if trace is None else _norms(rows, graph, trace)
 
 
 def _norms(rows: list[Row], graph: Graph, trace: GradientTrace) -> dict[tuple[int, int], float]:

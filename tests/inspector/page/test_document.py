@@ -17,6 +17,7 @@ from inspector.analysis.loss_steps import LossSteps
 from inspector.analysis.reach import reach_of
 from inspector.page.document import Subject, document
 from inspector.page.html import as_json, html
+from inspector.page.tile import level_of
 from inspector.reports import document_of
 from inspector.tracing.replay import recorded
 
@@ -129,6 +130,20 @@ def test_steps_that_differ_have_tiles_of_their_own() -> None:
     for k, tile in enumerate(level["tiles"]):
         norms = unpack(tile["shapeNorms"])
         assert np.isnan(norms[:, [t for t in range(6) if of[t] != k]]).all()
+
+
+def test_the_graph_is_made_once_for_all_drawings_of_a_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def counted(*of: Any) -> tg.Graph:
+        graph = tg.Graph(*of)
+        sizes.append(len(graph))
+        return graph
+
+    monkeypatch.setattr("inspector.picture.scene.Graph", counted)
+    run = run_of(tg.cells.LSTMCell(3, 4, seed=0))
+    assert level_of(run, inspector.trace(run, run.outputs[-1].sum()), "cell", 1) is not None
+    assert len(sizes) == 1
 
 
 def test_what_is_not_finite_is_said_and_not_there() -> None:
