@@ -12,6 +12,7 @@ from pathlib import Path
 import inspector
 
 from ..loading.blame import is_users, said, warned
+from ..text import visible
 from .family import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, OK, Run
 from .parser import parser_of
 from .progress import Progress
@@ -85,7 +86,7 @@ def _check_outputs(a: argparse.Namespace) -> None:
 
 
 def _failed(message: str) -> int:
-    print(f"inspector: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"inspector: error: {visible(' '.join(message.split()))}", file=sys.stderr)
     return BAD_INPUT
 
 

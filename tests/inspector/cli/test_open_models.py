@@ -172,6 +172,7 @@ def test_what_cannot_be_opened_is_said_on_one_line(here: Path, capsys: pytest.Ca
     for name, content, says in [
         ("none.keras", None, "there is no file none.keras"),
         ("saved", None, "saved is a folder of TensorFlow's (SavedModel), not a file"),
+        ("a\x1b[2J.gguf", b"GGUF\3\0\0\0", "a�[2J.gguf is no ONNX"),
         ("a.gguf", b"GGUF\3\0\0\0", "a.gguf is no ONNX, Keras, safetensors, PyTorch or .npz file"),
         ("a.json", b'{"a": 1}', "a.json is JSON, but no record of the inspector's"),
         ("b.json", b'{"a": ', "b.json is no JSON"),
