@@ -25,15 +25,16 @@ from ..analysis.trials import whole_norms
 from ..analysis.weights import steps_for
 from ..picture.curve_styles import Style, styles
 from ..picture.theme import gate_label
-from ..text import visible
+from ..text import shortened, visible
 from ..tracing.names import gates_of
 from ..tracing.replay import recorded
 from ..tracing.trace import GradientTrace, norms, trace
 from ..tracing.values import parts_of, recorded_values
+from .names import namer
 from .packing import finite, pack_floats, pack_levels, pack_norms, pooled
 from .sliders import sliders_of
 from .theme_css import hue_of
-from .tile import level_of
+from .tile import MOST_TILES, level_of
 
 __all__ = ["SCHEMA", "VERSION", "Subject", "document"]
 
@@ -44,6 +45,9 @@ _BOTH_LEVELS = 500
 """Timesteps up to which every operation is drawn, too."""
 _UNITS, _COLUMNS, _MAP = 64, 2000, 240
 """Rows and columns of a gate's picture, and sides of the map of reach, at most."""
+_HEADLINE = 260.0
+"""Points of type of 11 points that the label has in the headline, so that the verdict follows in the same lines."""
+_UNDRAWN = f"Not drawn: the steps differ, and are of more than {MOST_TILES} kinds. Every number is there all the same."
 _DEEPEST = 10.0
 """Decades of the map of reach that its colours tell apart."""
 
@@ -99,7 +103,7 @@ class _Facts:
     def __init__(self, subject: Subject, sliders: bool) -> None:
         self.subject, self.sliders = subject, sliders
         self.run, self.loss = recorded(subject.run, subject.loss)
-        self.steps = len(self.run)
+        self.steps, self.name_of = len(self.run), namer(self.run)
         self.pool = math.ceil(self.steps / _WHOLE)
 
     @cached_property
@@ -116,6 +120,7 @@ class _Facts:
         found = {
             "key": key,
             "label": visible(self.subject.label),
+            "short": visible(shortened(self.subject.label, _HEADLINE)),
             "note": visible(self.subject.note),
             "cell": visible(repr(self.subject.run.cell)),
             "init": visible(self.trace.initialisation),
@@ -124,21 +129,22 @@ class _Facts:
             "pool": self.pool,
             "dtype": str(self.loss.dtype),
             "loss": finite(float(self.loss.item())) if self.subject.has_loss else None,
-            "states": [visible(name) for name in self.trace.states],
+            "states": [self.name_of(name) for name in self.trace.states],
             "fold": {
                 str(kind): float(np.finfo(kind).smallest_subnormal)
                 for kind in (np.dtype(np.float16), np.dtype(np.float32))
             },
-            "curves": {visible(name): list(style) for name, style in self._styles.items()},
+            "curves": {self.name_of(name): list(style) for name, style in self._styles.items()},
             "verdict": self._verdict(),
             "whole": self._norms(whole_norms(self.trace)),
-            "norms": {visible(name): self._norms(self.trace.norm(name)) for name in self.trace.names},
+            "norms": {self.name_of(name): self._norms(self.trace.norm(name)) for name in self.trace.names},
             "gates": self._gates(),
             "weights": self._weights(),
             "ways": self._ways(),
             "reach": self._reach(),
             "equations": self._equations(),
             "levels": self._levels,
+            "undrawn": None if self._levels else _UNDRAWN,
             "sliders": sliders_of(self.diagnosis, self.pool) if self.sliders else [],
         }
         if states:
@@ -164,7 +170,9 @@ class _Facts:
 
     def _state_names(self) -> list[tuple[Run, str]]:
         return [
-            (part, visible(prefix + name)) for prefix, part in parts_of(self.run) for name in part.initial_state._fields
+            (part, self.name_of(prefix + name))
+            for prefix, part in parts_of(self.run)
+            for name in part.initial_state._fields
         ]
 
     def _norms(self, norms: Array) -> Any:
@@ -181,7 +189,7 @@ class _Facts:
             "kept": finite(found.kept),
             "halfLife": finite(found.half_life),
             "steps90": steps_for(norms(np.stack(every, axis=1)), 0.9) or None if every else None,
-            "state": visible(found.state),
+            "state": self.name_of(found.state),
         }
 
     def _gates(self) -> list[dict[str, Any]]:
@@ -202,10 +210,11 @@ class _Facts:
         bounds, largest = (op.bounds if op is not None else None) or (-math.inf, math.inf), _largest(rows)
         low, high = (end if math.isfinite(end) else math.copysign(largest, end) for end in bounds)
         columns = [rows[chosen, t : t + pool].mean(axis=1) for t in range(0, self.steps, pool)]
-        layer, _, own = name.rpartition("/")
-        siblings = tuple(one.rpartition("/")[2] for one in self.trace.names if one.rpartition("/")[0] == layer)
+        layer, _, own = self.name_of(name).rpartition("/")
+        others = (self.name_of(one).rpartition("/") for one in self.trace.names)
+        siblings = tuple(other for where, _, other in others if where == layer)
         return {
-            "name": visible(name),
+            "name": self.name_of(name),
             "word": visible(f"{layer} {gate_label(own, siblings)}".strip()),
             "op": "" if op is None else op.name,
             **(
@@ -231,8 +240,8 @@ class _Facts:
     def _ways(self) -> dict[str, Any]:
         found = shares(self.run, self.loss)
         return {
-            "states": [visible(name) for name in found.states],
-            "ways": [visible(name) for name in found.ways],
+            "states": [self.name_of(name) for name in found.states],
+            "ways": [self.name_of(name) for name in found.ways],
             "shares": pack_floats(found.shares.values[:, :: self.pool]),
         }
 
@@ -256,7 +265,7 @@ class _Facts:
         high = float(np.log10(seen.max()))
         low = max(float(np.log10(seen.min())), high - _DEEPEST)
         return {
-            "state": visible(state),
+            "state": self.name_of(state),
             "pool": every,
             "steps": [int(s) for s in read],
             "note": note,

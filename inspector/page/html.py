@@ -51,7 +51,7 @@ def _body(document: Mapping[str, Any]) -> str:
         half_life = None
     is_reversed = all(state in run.get("backwards", ()) for state in run["states"])
     said = {
-        "label": run["label"],
+        "label": run["short"],
         "verdict": verdict["text"].partition(":")[0],
         "kicker": f"{run['cell']} · T = {run['T']:,} · batch of {run['batch']:,}",
         "kept": "—" if kept is None else number(kept),
@@ -60,6 +60,7 @@ def _body(document: Mapping[str, Any]) -> str:
         "half_words": "it neither fades nor grows on the way"
         if half_life is None
         else f"steps until {'it has doubled' if half_life < 0 else 'half is lost'}",
+        "undrawn": run.get("undrawn", ""),
         "steps": "—" if steps is None else f"{steps:,} of {run['T']:,}",
     }
     return Template(web_file("body.html")).substitute({name: escape(str(words)) for name, words in said.items()})

@@ -22,6 +22,7 @@ from ..picture.theme import dashed
 from ..steps.items import Gate, Step
 from ..text import subscript, visible
 from ..tracing.trace import GradientTrace
+from .names import namer, within
 from .packing import pack_floats, pack_levels, pack_norms, pooled
 from .theme_css import hue_of
 
@@ -56,7 +57,7 @@ def level_of(run: Run, trace: GradientTrace, level: str, pool: int) -> dict[str,
     places = [_place_to_draw(tile_of, k) for k in range(len(kinds))]
     tiles = [_Tile(run, trace, steps, t, tile_of, pool).data() for t in places]
     gates = steps.scene.gates
-    looks = [{"name": visible(gate), "hue": hue_of(gate, gates), "dashed": dashed(Gate(gate), gates)} for gate in gates]
+    looks = [{"name": within(gate), "hue": hue_of(gate, gates), "dashed": dashed(Gate(gate), gates)} for gate in gates]
     found: dict[str, Any] = {"level": level, "gates": looks, "tiles": tiles}
     if len(tiles) > 1:
         found["tileOf"] = pack_levels(np.array(tile_of), 0, 254)
@@ -203,7 +204,8 @@ class _Tile:
         """What the trace calls the values of this step, by the index of their node."""
         graph = self.steps.scene.graph
         names = ((name, self._tensor(name)) for name in self.trace.names)
-        return {graph.find(value).index: name for name, value in names if value is not None and value in graph}
+        name_of = namer(self.run)
+        return {graph.find(value).index: name_of(name) for name, value in names if value is not None and value in graph}
 
     def _tensor(self, name: str) -> Any:
         return self.run.inputs[self.t] if name == "x" else self.run.names.get((name, self.t))
@@ -300,7 +302,7 @@ def _shape(shape: Shape, left: float, t: int, name: str | None) -> dict[str, Any
         "h": round(shape.height, 1),
         "label": visible(stem if timed else shape.label),
         **({"timed": True} if timed else {}),
-        **({"gate": visible(part.name)} if isinstance(part, Gate) else {"role": str(part)}),
+        **({"gate": within(part.name)} if isinstance(part, Gate) else {"role": str(part)}),
         "size": shape.font_size,
         "about": visible(shape.tooltip.split("\n", 1)[0]),
         **({} if name is None else {"name": name}),

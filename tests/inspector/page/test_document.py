@@ -240,3 +240,39 @@ def test_a_stack_with_a_long_name_leaves_the_headline_to_the_verdict() -> None:
     made = document_of(run, (run.outputs[-1] ** 2).sum(), "report", sliders=False)
     assert made["runs"][0]["label"] == "Stacked" and made["runs"][0]["cell"] == repr(run.cell)
     assert '<h1 class="verdict">Stacked: ' in html(made)
+
+
+class Slashed(tg.cells.RNNCell):
+    """A gate whose name has a slash in it, as the names of layers do."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        gate = tg.named(**{"a/b": tg.sigmoid(x @ self.weight_ih.T)})
+        return (tg.named(h=tg.tanh(gate * state.h + x @ self.weight_ih.T)),)
+
+
+def test_a_slash_in_a_name_is_no_layer() -> None:
+    run = run_of(tg.Stacked([Slashed(3, 4, seed=0)]), steps=3)
+    data = data_of(run)
+    assert {name.rpartition("/")[0] for name in data["norms"]} == {"", "layer0"}
+    gates = {gate["name"]: gate["hue"] for gate in data["gates"] if not gate["state"]}
+    (look,) = data["levels"][-1]["gates"]
+    assert gates == {f"layer0/{look['name']}": look["hue"]} and look["name"] == "a∕b"
+
+
+def test_a_long_label_leaves_the_headline_to_the_verdict() -> None:
+    run, label = run_of(tg.cells.RNNCell(3, 4, seed=0), steps=3), "trained on " + "everything " * 30
+    made = document_of({label: (run, run.outputs[-1].sum())}, None, "report", sliders=False)
+    assert made["runs"][0]["label"] == label
+    headline = html(made).partition('<h1 class="verdict">')[2].partition("</h1>")[0]
+    assert len(headline) < 60 + len(made["runs"][0]["verdict"]["text"].partition(":")[0])
+    assert "trained on" in headline and "…" in headline
+
+
+def test_steps_of_too_many_kinds_have_no_drawing_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inspector.page.tile.MOST_TILES", 0)
+    run = run_of(tg.cells.RNNCell(3, 4, seed=0), steps=3)
+    data = data_of(run)
+    assert "levels" not in data and "of more than 24 kinds" in data["undrawn"]
+    assert data["undrawn"] in html(document_of(run, run.outputs[-1].sum(), "report", sliders=False))
+    monkeypatch.undo()
+    assert "undrawn" not in data_of(run)

@@ -130,6 +130,8 @@ export interface Verdict {
 export interface Run {
   key: string;
   label: string;
+  short?: string;
+  undrawn?: string;
   note: string;
   cell: string;
   init: string;

@@ -61,7 +61,7 @@ export class Head {
 /** The finding without its numbers, which stand below it. */
 export function sentence(run: Run): string {
   const text = run.verdict.text.replace(/:.*/s, "").replace(/[.\s]+$/, "");
-  return `${run.label}: ${text}.`;
+  return `${run.short ?? run.label}: ${text}.`;
 }
 export function halfLife(run: Run): { number: string; words: string } {
   const half = run.verdict.halfLife;

@@ -131,6 +131,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   function drawCell(): void {
     const shown = run.levels[level] ?? run.levels[0];
     drawing.hidden = !shown;
+    write(find(root, ".undrawn"), run.undrawn ?? "");
     find(root, "#lecture").hidden = !shown;
     find(root, "#level").hidden = run.levels.length < 2;
     find(root, "#level").setAttribute("aria-pressed", String(level > 0));
