@@ -242,7 +242,7 @@ def read(path: Path) -> str:
         if kind == "json":
             said, model = describe_record(path), None
         elif kind in ("onnx", "keras"):
-            model = model_in(path)
+            model = model_in(path).astype(np.float64)
             said = str(model)
         else:
             groups, model, said = groups_of(path), None, ""

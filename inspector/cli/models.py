@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shtab
 
 import inspector
@@ -181,7 +182,9 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
     is_run = a.draw or a.diagnose or a.report or a.input or a.length or a.batch or a.target
     if kind in ("onnx", "keras"):
         model = model_in(a.file)
-        return OK, _run(a, model, a.layer) if is_run else "\n".join([str(model), *_next_for(a, model)])
+        return OK, _run(a, model.astype(np.float64), a.layer) if is_run else "\n".join(
+            [str(model), *_next_for(a, model)]
+        )
     groups = networks_in(a.file)
     chosen = _choose(groups, a.layer or "")
     if not is_run:

@@ -22,7 +22,7 @@ __all__ = ["Target", "model_in", "model_of", "part_of", "target_of"]
 
 
 def model_in(path: Path) -> Imported:
-    """The model of an ONNX or Keras file, computing in float64.
+    """The model of an ONNX or Keras file.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def model_in(path: Path) -> Imported:
     """
     load = {"onnx": tg.load_onnx, "keras": tg.load_keras}[format_of(path)]
     try:
-        return load(path).astype(np.float64)
+        return load(path)
     except (FileNotFoundError, ValueError) as error:
         message = str(error).removeprefix("load_onnx: ").removeprefix("load_keras: ")
         raise LoadError(message if path.name in message else f"{path}: {message}") from None

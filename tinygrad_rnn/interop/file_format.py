@@ -73,6 +73,8 @@ def _zipped(path: Path) -> str | None:
         return "keras"
     if any(name.rpartition("/")[2] in ("data.pkl", "constants.pkl") for name in names):
         return "pt"
+    if any(name.endswith("models/model.json") for name in names):
+        raise ValueError(f"{path} is a program of torch.export, which is not read; export it as ONNX")
     return "npz" if any(name.endswith(".npy") for name in names) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def test_a_keras_file_whatever_it_is_called(here: Path, capsys: pytest.CaptureFi
     shutil.copy(KERAS / "tagger.keras", "model.onnx")
     assert "model.onnx: Keras, Keras 3" in said(["model.onnx"], capsys)
     shutil.copy(KERAS / "before.h5", "weights.bin")
-    assert "SimpleRNN" in said(["weights.bin"], capsys)
+    text = said(["weights.bin"], capsys)
+    assert "SimpleRNN" in text and "(batch, 6, 3) float32" in text and "float64" not in text
 
 
 def test_the_gradient_is_that_of_the_target_in_float64(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +171,10 @@ def test_what_is_wrong_is_said_on_one_line(name: str, here: Path, capsys: pytest
 def test_what_cannot_be_opened_is_said_on_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "saved").mkdir()
     (here / "saved" / "saved_model.pb").touch()
+    with zipfile.ZipFile("a.pt2", "w") as archive:
+        archive.writestr("a/models/model.json", "{}")
     for name, content, says in [
+        ("a.pt2", None, "a.pt2 is a program of torch.export, which is not read; export it as ONNX"),
         ("none.keras", None, "there is no file none.keras"),
         ("saved", None, "saved is a folder of TensorFlow's (SavedModel), not a file"),
         ("a\x1b[2J.gguf", b"GGUF\3\0\0\0", "a�[2J.gguf is no ONNX"),
