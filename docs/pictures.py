@@ -290,13 +290,23 @@ def verdict(folder: Path) -> None:
 
 def from_torch(folder: Path) -> None:
     """That of docs/from_torch.md, by the first program on that page; needs PyTorch."""
-    program = (HERE / "from_torch.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    files.write(folder / "drawings/from_torch.svg", _first_run("from_torch.md", "peephole.svg"))
+
+
+def from_jax(folder: Path) -> None:
+    """That of docs/jax.md; needs JAX."""
+    files.write(folder / "drawings/from_jax.svg", _first_run("jax.md", "tagger.svg"))
+
+
+def _first_run(page: str, saved: str) -> str:
+    """The drawing of two steps of the run of the first program on a page, which saves one of its own."""
+    program = (HERE / page).read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     with TemporaryDirectory() as place:
         script = Path(place) / "page.py"
-        script.write_text(program.replace('.save("peephole.svg")', ""), encoding="utf-8")
+        script.write_text(program.replace(f'.save("{saved}")', ""), encoding="utf-8")
         with redirect_stdout(None):
             run = runpy.run_path(str(script))["run"]
-    files.write(folder / "drawings/from_torch.svg", svg(picture(run, level="operation", steps=range(2))))
+    return svg(picture(run, level="operation", steps=range(2)))
 
 
 def thresholds(folder: Path) -> None:
@@ -330,6 +340,7 @@ PLOTS: dict[str, Callable[[Path], None]] = {
         diagnosis,
         verdict,
         from_torch,
+        from_jax,
         sweeps,
         thresholds,
         claims,

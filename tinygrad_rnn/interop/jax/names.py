@@ -145,7 +145,7 @@ def gate_names(body: Any, graph: Graph, taken: Collection[str]) -> dict[int, str
     given = set(taken).union(str(op.equation.params["name"]) for op in graph.operations if op.kind == "name")
     reached: dict[tuple[str, str], int] = {}
     again: set[tuple[str, str]] = set()
-    found: dict[tuple[int, str], tuple[tuple[str, str], int]] = {}
+    found: dict[tuple[int, tuple[str, ...]], tuple[tuple[str, str], list[int]]] = {}
     for operation in graph.operations:
         within = _within(lines_of(operation.equation), body)
         for depth, line in enumerate(reversed(within)):
@@ -153,16 +153,17 @@ def gate_names(body: Any, graph: Graph, taken: Collection[str]) -> dict[int, str
             if line.number < reached.get(function, 0):
                 again.add(function)
             reached[function] = line.number
-            name = _assigned(line)
-            if name and len(operation.outputs) == 1:
-                found[depth, name] = function, operation.outputs[0]
-    named = {number for op in graph.operations if op.kind == "name" for number in op.outputs}
-    names: dict[int, str] = {}
-    for (_, name), (function, number) in sorted(found.items(), key=lambda one: one[0][0]):
-        if function not in again and name not in given and number not in {*names, *named}:
-            names[number] = name
-            given.add(name)
-    return names
+            if (names := _assigned(line)) and len(operation.outputs) == 1:
+                found.setdefault((depth, names), (function, []))[1].extend(operation.outputs)
+    spoken = {number for op in graph.operations if op.kind == "name" for number in op.outputs}
+    chosen: dict[int, str] = {}
+    for (_, names), (function, numbers) in sorted(found.items(), key=lambda one: one[0][0]):
+        last = numbers[-1:] if len(names) == 1 else numbers if len(numbers) == len(names) else []
+        for name, number in zip(names, last, strict=False):
+            if function not in again and name not in given and number not in {*chosen, *spoken}:
+                chosen[number] = name
+                given.add(name)
+    return chosen
 
 
 def _within(lines: Sequence[Line], body: Any) -> Sequence[Line]:
@@ -175,13 +176,16 @@ def _within(lines: Sequence[Line], body: Any) -> Sequence[Line]:
 
 
 @lru_cache(maxsize=1024)
-def _assigned(line: Line) -> str:
-    """The one variable that the statement at a line assigns to."""
-    found = ""
+def _assigned(line: Line) -> tuple[str, ...]:
+    """The variables that the statement at a line assigns to, one for each of its values."""
+    found: tuple[str, ...] = ()
     for node in ast.walk(_tree(line.file) or ast.Module([], [])):
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.lineno <= line.number <= (node.end_lineno or 0):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found = targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else ""
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            several = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
+            targets = target.elts if several else [target]  # type: ignore[attr-defined]
+            plain = [one.id for one in targets if isinstance(one, ast.Name)]
+            found = tuple(plain) if len(plain) == len(targets) else ()
     return found
 
 

@@ -320,11 +320,11 @@ class Plan:
 
     def cell(self, weights: Sequence[Any], frame: Frame) -> ScanCell:
         """The cell with these weights; loops in its steps put their runs into the frame."""
-        known = {
-            name: w if isinstance(w, Tensor) else Tensor(np.asarray(w), name=name)
-            for name, w in zip(self.labels, weights, strict=True)
-            if isinstance(w, (Tensor, np.ndarray, float))
-        }
+        known = {}
+        for name, w in zip(self.labels, weights, strict=True):
+            if isinstance(w, (Tensor, np.ndarray, float)):
+                known[name] = tensor = w if isinstance(w, Tensor) else Tensor(np.asarray(w))
+                tensor.name = tensor.name or name
         rest = {name: w for name, w in zip(self.labels, weights, strict=True) if name not in known}
         return _kind(self.kind)(self._step(rest, frame), known, self.states, self.parts, self.dtype)
 

@@ -63,8 +63,9 @@ def lstm(params: Any, x: Any) -> Any:
         z = xt @ params["w"]["ih"] + h @ params["w"]["hh"] + params["b"]
         i, f, g, o = jnp.split(z, 4, axis=-1)
         f = checkpoint_name(jax.nn.sigmoid(f), "forget")
-        c = f * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        i, g, o = jax.nn.sigmoid(i), jnp.tanh(g), jax.nn.sigmoid(o)
+        c = f * c + i * g
+        h = o * jnp.tanh(c)
         return (h, c), h
 
     zeros = jnp.zeros((x.shape[1], H))
@@ -88,7 +89,7 @@ def test_an_lstm_is_a_run_of_a_cell_with_the_names_of_its_code(model: Any) -> No
     call = agrees(model, lstm, PARAMS, array(T, N, F, seed=1))
     run = call.runs["step"]
     assert run.cell.state_names == ("h", "c")
-    assert ("forget", 2) in run.names
+    assert {name for name, t in run.names if t == 2} == {"x", "z", "forget", "i", "g", "o", "h", "c"}
     assert {name for name, _ in run.cell.named_parameters()} == {"b", "w.hh", "w.ih"}
 
 
@@ -123,10 +124,11 @@ def test_other_lengths_batches_and_parameters_are_taken(model: Any) -> None:
     x, doubled = array(T + 2, N + 1, F), jax.tree_util.tree_map(lambda p: 2 * p, PARAMS)
     assert str(model.inputs["x"]) == "(T, batch, 3) float64"
     assert str(model.outputs["y"]) == "(batch, 4) float64"
-    np.testing.assert_allclose(model(x)["y"].data, lstm(PARAMS, x)["y"], atol=1e-12)
+    theirs = jax.jit(lstm)
+    np.testing.assert_allclose(model(x)["y"].data, theirs(PARAMS, x)["y"], atol=1e-12)
     bias = tg.tensor(doubled["b"], requires_grad=True)
     call = model({**doubled, "b": bias}, x=x)
-    np.testing.assert_allclose(call["c"].data, lstm(doubled, x)["c"], atol=1e-12)
+    np.testing.assert_allclose(call["c"].data, theirs(doubled, x)["c"], atol=1e-12)
     assert tg.grad(tg.sum(call["c"]), [bias])[0].data.any()
     run = model(x).runs["step"]
     alone = tg.unroll(run.cell, x[:, :1])  # the cell itself, with yet another batch
@@ -191,6 +193,7 @@ def test_derivatives_are_those_of_jax_where_a_function_has_a_corner() -> None:
     agrees(tg.from_jax(corners, params, x), corners, params, x)
 
 
+@pytest.mark.slow
 def test_places_and_keys_are_taken_as_they_are() -> None:
     def words(params: Any, tokens: Any, key: Any) -> Any:
         def step(carry: Any, token: Any) -> Any:
@@ -216,6 +219,7 @@ def test_places_and_keys_are_taken_as_they_are() -> None:
     assert call.runs["step"].inputs[0].shape == (N, 2 * H)  # the word's vector and the mask
 
 
+@pytest.mark.slow
 def test_modules_of_flax_and_equinox_are_runs_with_the_gates_of_their_code() -> None:
     nnx = pytest.importorskip("flax.nnx", reason="Flax is not installed: pip install flax")
     rnn = nnx.RNN(nnx.LSTMCell(F, H, rngs=nnx.Rngs(0), param_dtype=jnp.float64, dtype=jnp.float64))
@@ -227,6 +231,7 @@ def test_modules_of_flax_and_equinox_are_runs_with_the_gates_of_their_code() -> 
     assert {"i", "f", "g", "o"} <= {name for name, _ in run.names}
 
 
+@pytest.mark.slow
 def test_a_module_of_equinox_without_a_batch() -> None:
     eqx = pytest.importorskip("equinox", reason="Equinox is not installed: pip install equinox")
 
@@ -278,7 +283,7 @@ def loops(draw: Any) -> tuple[Any, bool, bool]:
 
 @pytest.mark.slow
 @given(loops())
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_random_loops_agree(drawn: tuple[Any, bool, bool]) -> None:
     function, backwards, batched = drawn
     params = {"w": array(H, H), "u": array(H, H, seed=1)}
