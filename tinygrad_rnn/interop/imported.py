@@ -266,7 +266,10 @@ class Imported(Parametrised):
             [
                 f"{self._who}: {self.format}, {printable(self.producer)}",
                 f"{counted(len(self.layers), 'layer')}, {recurrent} recurrent; {counted(total, 'parameter', ',')}",
-                *(f"  in   {printable(name)} {port}" for name, port in self.inputs.items()),
+                *(
+                    f"  in   {printable(name)} {port}{', may be left out' * (name in self._program.optional)}"
+                    for name, port in self.inputs.items()
+                ),
                 *(f"  out  {printable(name)} {port}" for name, port in self.outputs.items()),
                 *(
                     f"  {name:{widths[0]}}  {kind:{widths[1]}}  {size:>{widths[2]}}  {note}".rstrip()

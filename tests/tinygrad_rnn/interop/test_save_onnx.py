@@ -267,6 +267,49 @@ def test_files_for_one_size_of_a_batch(tmp_path: Path) -> None:
         tg.save_onnx(tg.unroll(cell, x, [np.eye(*v.shape) for v in cell.initial_state(2)]), path, batch=3)
 
 
+class Names(tg.Cell):
+    """Whatever a file calls something itself, as names of states, parameters and gates."""
+
+    state_names = ("x", "outputs")
+
+    def __init__(self) -> None:
+        super().__init__(N, H, seed=0)
+        names = [
+            "",
+            "x",
+            "outputs",
+            "x_final",
+            "x_init",
+            "batch_size",
+            "shape",
+            "Names",
+            "output",
+            "x_t",
+            "x_next",
+            "x_2",
+        ]
+        names += ["f", "a/b", "<b>", "日本"]
+        self.weights = [self.parameter(name, (H,), np.full(H, 0.1 * k)) for k, name in enumerate(names)]
+        self.w = self.parameter("w", (H, N))
+
+    def step(self, x: Any, state: Any) -> Any:
+        shape, gate = tg.named(shape=tg.sigmoid(x @ self.w.T + state[0]), f=tg.tanh(sum(self.weights) * state[1]))
+        return tg.named(**{"<i>": shape * gate, "x_final": gate + shape})
+
+
+def test_names_that_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    for cell, options in ((Names(), {}), (Names(), {"steps": 2}), (tg.Stacked(Names(), tg.cells.RNNCell(H, 2)), {})):
+        tg.save_onnx(cell, path, **options)  # type: ignore[arg-type]
+        x = np.random.default_rng(0).normal(size=(2, 3, N))
+        wanted = [value.data for value in results(cell, x)]
+        for own, their, back in zip(
+            wanted, session(path).run(None, {"x": x}), tg.load_onnx(path)(x).values(), strict=True
+        ):
+            np.testing.assert_allclose(their, own, atol=1e-12)
+            np.testing.assert_allclose(back.data, own, atol=1e-12)
+
+
 def test_the_same_bytes_and_names_that_can_be_read(tmp_path: Path) -> None:
     first, second = tmp_path / "a.onnx", tmp_path / "b.onnx"
     for path in (first, second):

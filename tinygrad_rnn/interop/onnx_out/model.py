@@ -47,12 +47,15 @@ class Model:
     outer : Graph
     names : set of str
         Of all values and nodes.
+    ports : set of str
+        Names that are kept for what goes in and comes out.
     """
 
     def __init__(self, who: str) -> None:
         self.who = who
         self.onnx = import_onnx(who)
         self.names: set[str] = {""}
+        self.ports: set[str] = set()
         self.outer = Graph(self, None)
         self._sizes: dict[Any, Value] = {}
 
@@ -68,9 +71,9 @@ class Model:
         """Numbers of a file."""
         return self.onnx.numpy_helper.from_array(np.ascontiguousarray(array).reshape(np.shape(array)), name)
 
-    def initialiser(self, name: str, array: Array) -> Value:
-        """Numbers that the model learned."""
-        found = self.outer.value(self.outer.fresh(name), array.dtype)
+    def initialiser(self, name: str, array: Array, is_port: bool = False) -> Value:
+        """Numbers that the model learned, or with which an input may be left out."""
+        found = self.outer.value(self.outer.fresh(name, is_port), array.dtype)
         self.outer.initialisers.append(self.tensor(array, found.name))
         return found
 
@@ -123,17 +126,28 @@ class Graph:
         self.initialisers: list[Any] = []
         self.prefix = self.part = ""
         self.names: set[str] = set()
+        self._labels: set[str] = set()
         self._constants: dict[Any, Value] = {}
 
-    def fresh(self, name: str) -> str:
+    def fresh(self, name: str, is_port: bool = False) -> str:
         """`name`, or with a number if it is taken: here, around this graph or, for the outermost, anywhere."""
-        taken = self.names | self.model.outer.names if self.parent else self.model.names
+        taken = [self.names, self.model.outer.names] if self.parent else [self.model.names]
+        taken += [] if is_port else [self.model.ports]
         found, number = name, 1
-        while found in taken or not found:
+        while not found or any(found in names for names in taken):
             number += 1
             found = f"{name}_{number}"
         self.names.add(found)
         self.model.names.add(found)
+        return found
+
+    def label(self, name: str) -> str:
+        """A name for a node, or with a number if another node has it."""
+        found, number = name, 1
+        while found in self._labels:
+            number += 1
+            found = f"{name}_{number}"
+        self._labels.add(found)
         return found
 
     def value(self, name: str, dtype: Any) -> Value:
@@ -167,9 +181,9 @@ class Graph:
             self.parent.part = self.part
             return self.parent.results(kind, operands, dtypes, names, **attributes)
         part = f"{self.part}/" if self.part else ""
-        names = [self.fresh(name or f"{self.prefix}{part}{kind}") for name in names]
+        names = [self.fresh(name or f"{self.prefix}{part}{kind}", name in self.model.ports) for name in names]
         inputs = [self._read(operand) for operand in operands]
-        label = attributes.pop("label", "") or names[0]
+        label = self.label(attributes.pop("label", "") or names[0])
         self.nodes.append(self.model.onnx.helper.make_node(kind, inputs, names, name=label, **attributes))
         return [self.value(name, dtype) for name, dtype in zip(names, dtypes, strict=True)]
 
@@ -179,14 +193,15 @@ class Graph:
         graph.names.discard(value.name)
         self.model.names.discard(value.name)
         fresh = graph.fresh(graph.prefix + name)
-        graph.nodes[-1].output[0], graph.nodes[-1].name = fresh, graph.prefix + label
+        graph._labels.discard(graph.nodes[-1].name)
+        graph.nodes[-1].output[0], graph.nodes[-1].name = fresh, graph.label(graph.prefix + label)
         return graph.value(fresh, value.dtype)
 
     def named(self, operand: Operand, name: str, label: str = "") -> Value:
         """The same by another name, in this graph."""
         assert operand is not None
         fresh = self.fresh(self.prefix + name)
-        label = self.prefix + label if label else fresh
+        label = self.label(self.prefix + label if label else fresh)
         node = self.model.onnx.helper.make_node("Identity", [self._read(operand)], [fresh], name=label)
         self.nodes.append(node)
         return self.value(fresh, operand.dtype)
@@ -200,7 +215,9 @@ class Graph:
         if key not in self._constants:
             name = self.fresh(f"{self.prefix}constant")
             tensor = self.model.tensor(operand, name)
-            self.nodes.append(self.model.onnx.helper.make_node("Constant", [], [name], name=name, value=tensor))
+            self.nodes.append(
+                self.model.onnx.helper.make_node("Constant", [], [name], name=self.label(name), value=tensor)
+            )
             self._constants[key] = self.value(name, operand.dtype)
         return self._constants[key].name
 

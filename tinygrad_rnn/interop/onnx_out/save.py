@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ __all__ = ["save_onnx"]
 WHO = "save_onnx"
 _BATCHES = (5, 7)
 """Two that no size of a cell is likely to be, by which what depends on the batch is told from what does not."""
+SIDES = ("forward", "backward")
 _LARGEST = 2**31 - 2**20
 """Bytes of a file: protobuf holds 2 GiB."""
 
@@ -190,7 +191,11 @@ class _Network:
         """The model."""
         onnx, helper = self.model.onnx, self.model.onnx.helper
         T: Any = self.steps or "T"
-        x = self.outer.value(self.outer.fresh("x"), self.dtype)
+        self.model.ports |= {"x", "outputs"}
+        for single, prefix in _places(self.tree, ""):
+            states = self.singles[single].state_names
+            self.model.ports |= {f"{prefix}{name}_{end}" for name in states for end in ("init", "final")}
+        x = self.outer.value(self.outer.fresh("x", is_port=True), self.dtype)
         self.inputs.append(self.model.port("x", self.dtype, [T, self.batch, self.cell.input_size]))
         self._write(self.tree, x, "", "outputs", self.reverse)
         self.outputs.insert(0, self.model.port("outputs", self.dtype, [T, self.batch, self.cell.hidden_size]))
@@ -217,15 +222,14 @@ class _Network:
                 last = k == len(branches) - 1
                 x = self._write(branch, x, place, out if last else f"{place}/outputs", reverse)
             return x
-        sides = ("forward", "backward")
         standards = [self._standard(branch) for branch in branches]
         if standards[0] and standards[1] and standards[0].goes_with(standards[1]):
             label = path or type(self.cell).__name__
-            places = [(branch, f"{inner}{side}/") for branch, side in zip(branches, sides, strict=True)]
+            places = [(branch, f"{inner}{side}/") for branch, side in zip(branches, SIDES, strict=True)]
             about = ", ".join(repr(self.singles[branch]) for branch in branches)
             return self._recurrent([s for s in standards if s], places, x, [label, out], about, "bidirectional")
         found = []
-        for branch, side in zip(branches, sides, strict=True):
+        for branch, side in zip(branches, SIDES, strict=True):
             place = f"{inner}{side}"
             found.append(self._write(branch, x, place, f"{place}/outputs", side == "backward"))
         return self.outer.node("Concat", *found, axis=2, name=out)
@@ -302,7 +306,7 @@ class _Network:
     def _start(self, name: str, start: _Start, is_stacked: bool = False) -> Value:
         """A state before the first step: an input that may be left out."""
         rows = start.rows.astype(self.dtype) if start.rows.dtype == self.cell.dtype else start.rows
-        value = self.model.initialiser(f"{name}_init", rows)
+        value = self.model.initialiser(f"{name}_init", rows, is_port=True)
         self.inputs.append(self.model.port(value.name, rows.dtype, start.port))
         shape = (1, *start.shape) if is_stacked else start.shape
         return self.outer.node("Expand", value, self.model.sizes(shape), name=f"{name}_start") if start.axes else value
@@ -315,6 +319,18 @@ class _Network:
             names.append(f"{prefix}{name}_final")
             self.outputs.append(self.model.port(names[-1], dtype, start.port))
         return names
+
+
+def _places(tree: Any, path: str) -> Iterator[tuple[int, str]]:
+    """The single cells of a network, and what stands before the names of their states."""
+    inner = f"{path}/" if path else ""
+    if isinstance(tree, int):
+        yield tree, inner
+        return
+    kind, branches = tree
+    names = [f"layer{k}" for k in range(len(branches))] if kind == "stack" else SIDES
+    for branch, name in zip(branches, names, strict=True):
+        yield from _places(branch, f"{inner}{name}")
 
 
 def _starts(opened: Opened, given: Sequence[Any] | None, batches: tuple[int, int]) -> list[list[_Start]]:

@@ -105,7 +105,7 @@ class Step:
             [source] if even else [source, np.array(sizes, np.int64)],
             [source.dtype] * len(cuts),
             [graph.prefix + name for name in names],
-            label=graph.fresh(f"{graph.prefix}Split"),
+            label=f"{graph.prefix}Split",
             axis=axis,
             **({"num_outputs": len(cuts)} if even else {}),
         )
