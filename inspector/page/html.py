@@ -56,14 +56,23 @@ def _body(document: Mapping[str, Any]) -> str:
         "kicker": f"{run['cell']} · T = {run['T']:,} · batch of {run['batch']:,}",
         "kept": "—" if kept is None else number(kept),
         "end": f"{run['T'] - 1 if is_reversed else 0:,}",
-        "half": "no half-life" if half_life is None else number(abs(half_life)),
-        "half_words": "it neither fades nor grows on the way"
-        if half_life is None
-        else f"steps until {'it has doubled' if half_life < 0 else 'half is lost'}",
+        **_half(half_life, kept),
         "undrawn": run.get("undrawn", ""),
         "steps": "—" if steps is None else f"{steps:,} of {run['T']:,}",
     }
     return Template(web_file("body.html")).substitute({name: escape(str(words)) for name, words in said.items()})
+
+
+def _half(half_life: float | None, kept: float | None) -> dict[str, str]:
+    """The half-life, and what is said of it."""
+    if half_life is None and kept == 0:
+        return {"half": "—", "half_words": "steps until half is lost: none arrives"}
+    if half_life is None:
+        return {"half": "no half-life", "half_words": "it neither fades nor grows on the way"}
+    return {
+        "half": number(abs(half_life)),
+        "half_words": f"steps until {'it has doubled' if half_life < 0 else 'half is lost'}",
+    }
 
 
 def as_json(document: Mapping[str, Any]) -> str:

@@ -276,3 +276,9 @@ def test_steps_of_too_many_kinds_have_no_drawing_and_the_page_says_so(monkeypatc
     assert data["undrawn"] in html(document_of(run, run.outputs[-1].sum(), "report", sliders=False))
     monkeypatch.undo()
     assert "undrawn" not in data_of(run)
+
+
+def test_of_a_gradient_that_stops_no_half_life_is_said() -> None:
+    run = run_of(tg.cells.RNNCell(3, 4, seed=0), steps=5, truncate=2)
+    text = html(document_of(run, run.outputs[-1].sum(), "report", sliders=False)).partition('id="play"')[0]
+    assert "<b>—</b><span>steps until half is lost: none arrives" in text and "neither fades" not in text

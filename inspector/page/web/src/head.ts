@@ -65,6 +65,7 @@ export function sentence(run: Run): string {
 }
 export function halfLife(run: Run): { number: string; words: string } {
   const half = run.verdict.halfLife;
+  if (half === null && run.verdict.kept === 0) return { number: "—", words: "steps until half is lost: none arrives" };
   if (half === null || Math.abs(half) > 20 * run.T)
     return { number: "no half-life", words: "it neither fades nor grows on the way" };
   return {
