@@ -142,6 +142,7 @@ def _by_weights(program: Program, step: Instruction, moving: set[int]) -> bool:
 
 def contiguous_flat(array: Any) -> Array:
     """The elements of an array, one after the other, in memory that may be written."""
-    if type(array) is np.ndarray and array.flags.carray:
-        return array.ravel()
-    return np.array(array, order="C").ravel()
+    if type(array) is not np.ndarray:
+        array = np.asarray(array)
+    found: Array = array.ravel() if array.flags.carray else array.flatten()
+    return found

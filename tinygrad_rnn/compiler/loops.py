@@ -97,13 +97,13 @@ class Loop:
 
     def _compile(self) -> None:
         """Make machine code of the plan, at the first run."""
+        self._planned = False
         try:
             kinds = [self._kinds[name] for name in self.source.buffers]
             self._compiled = kernels.load(self.source.text, kinds, self.who)
         except ImportError as error:
             self.problem = f"Numba does not load ({error})"
             warn_of(self.who, self.problem)
-        self._planned = False
 
     def write(self, text: Straight, buffers: Mapping[str, str], steps: str, cut: str = "0", shift: str = "0") -> None:
         """Write a run over so many timesteps, in the loop's own direction.

@@ -50,7 +50,7 @@ class LazySequence(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self[k] for k in range(self._count)[index]]
-        k = range(self._count)[index]
+        k = index if type(index) is int and 0 <= index < self._count else range(self._count)[index]
         found = self._made.get(k)
         if found is None:
             found = self._made[k] = self._make(k)
