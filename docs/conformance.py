@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import textwrap
 import warnings
@@ -16,7 +17,7 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.interop.onnx import build  # noqa: F401 - which fills the table
 from tinygrad_rnn.interop.onnx.operators import OPERATORS
 
-__all__ = ["Outcome", "outcomes", "table"]
+__all__ = ["Outcome", "cases", "outcomes", "table"]
 
 WITHOUT_COUNTERPART = "numbers that NumPy has not"
 REASONS = {"drops at random": "dropout in training is random"}
@@ -31,17 +32,23 @@ class Outcome(NamedTuple):
     error: str
 
 
-def outcomes() -> Iterator[Outcome]:
-    """Of every case of one node whose operator has a counterpart."""
+@functools.cache
+def cases() -> tuple[Any, ...]:
+    """All of ONNX's cases whose operator has a counterpart, of one node each."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from onnx.backend.test.case.node import collect_testcases
 
-        cases = collect_testcases(None)
-    for case in cases:
-        node = case.model.graph.node[0]
-        if len(case.model.graph.node) == 1 and (node.op_type in OPERATORS or _is_defined(node)):
-            yield _outcome(case, node.op_type)
+        found = [case for case in collect_testcases(None) if len(case.model.graph.node) == 1]
+    nodes = [case.model.graph.node[0] for case in found]
+    claimed = [node.op_type in OPERATORS or _is_defined(node) for node in nodes]
+    return tuple([case for case, is_claimed in zip(found, claimed, strict=True) if is_claimed])
+
+
+def outcomes() -> Iterator[Outcome]:
+    """What became of each case."""
+    for case in cases():
+        yield _outcome(case, case.model.graph.node[0].op_type)
 
 
 def _is_defined(node: Any) -> bool:

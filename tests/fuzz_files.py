@@ -39,6 +39,7 @@ from tinygrad_rnn.interop.file_format import format_of
 from tinygrad_rnn.interop.weights import groups_of
 
 from .inspector.cli.characters import characters
+from .tinygrad_rnn.interop.onnx_texts import FUNCTIONS, LOOP, SCAN, file_of
 
 KEPT = Path(__file__).parent / "tinygrad_rnn" / "interop" / "keras" / "files"
 SECONDS, MEMORY = 10, 512 << 20
@@ -216,7 +217,7 @@ def _scalar(field: Any, value: Any, model: Any, rng: np.random.Generator) -> Any
 
 
 def _is_onnx(data: bytes) -> bool:
-    return data[:1] == b"\x08" and b"\x12" in data[2:4]
+    return data[:1] == b"\x08" and data[2:3] in (b"\x12", b"\x3a", b"\x42")
 
 
 _KINDS: list[tuple[Callable[[bytes], bool], Callable[[bytes, np.random.Generator], bytes]]] = [
@@ -281,6 +282,7 @@ def seeds(torch: Any = None) -> dict[str, bytes]:
         found["gru.safetensors"] = tg.save_safetensors(weights, Path(folder, "gru.safetensors")).read_bytes()
         if importlib.util.find_spec("onnx"):
             found["characters.onnx"] = characters(Path(folder, "characters.onnx")).read_bytes()
+            found |= _loops()
     for name, save in ("gru.npz", np.savez), ("packed.npz", np.savez_compressed):
         buffer = io.BytesIO()
         save(buffer, **weights)
@@ -291,6 +293,20 @@ def seeds(torch: Any = None) -> dict[str, bytes]:
         torch.save({"model": tensors, "epoch": 3}, buffer, _use_new_zipfile_serialization=is_zip)
         found[name] = buffer.getvalue()
     return found
+
+
+def _loops() -> dict[str, bytes]:
+    """ONNX files with subgraphs and functions."""
+    rng = np.random.default_rng(0)
+
+    def made(text: str, **shapes: tuple[int, ...]) -> bytes:
+        return file_of(text, **{name: rng.normal(size=shape).astype("f") for name, shape in shapes.items()})
+
+    return {
+        "scan.onnx": made(SCAN, W=(8, 3), R=(8, 4), b=(8,), V=(4, 2)),
+        "loop.onnx": made(LOOP, W=(16, 7), b=(16,)),
+        "functions.onnx": made(FUNCTIONS, W=(3, 3), b=(3,)),
+    }
 
 
 # ------------------------------------------------------------------------------------------- running

@@ -6,9 +6,15 @@ import importlib.util
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import tinygrad_rnn as tg
+
+from .onnx_gradients import assert_gradient
+
 onnx = pytest.importorskip("onnx")
+from onnx import TensorProto  # noqa: E402
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -54,3 +60,57 @@ def test_the_table_of_the_docs_is_the_truth(conformance, outcomes):
     if f"onnx {onnx.__version__} has" not in page:
         pytest.skip("another onnx has other cases")
     assert conformance.table(outcomes) in page, "docs/onnx.md is old: make docs"
+
+
+# ----------------------------------------------------------------------------------- gradients
+
+PLACES = {"roi", "scales", "sizes"}
+
+
+def in_double(message):
+    """A graph, its subgraphs and its attributes with numbers of 64 bits in place of those of 32."""
+    for field, value in message.ListFields():
+        parts = value if field.is_repeated else [value]
+        if field.message_type:
+            for part in parts:
+                in_double(part)
+        elif field.name in ("elem_type", "data_type") and value == TensorProto.FLOAT:
+            setattr(message, field.name, TensorProto.DOUBLE)
+    if isinstance(message, onnx.TensorProto) and message.data_type == TensorProto.DOUBLE:
+        message.data_type = TensorProto.FLOAT
+        message.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(message).astype(float), message.name))
+    if isinstance(message, onnx.NodeProto) and message.op_type == "Cast":
+        for attribute in message.attribute:
+            attribute.i = TensorProto.DOUBLE if attribute.i == TensorProto.FLOAT else attribute.i
+
+
+def has_gradient(case):
+    """Whether it has numbers of 32 bits, none of its arrays is empty, and it draws nothing at random."""
+    inputs = case.data_sets[0][0]
+    types = {port.type.tensor_type.elem_type for port in case.model.graph.input}
+    plain = all(isinstance(value, (np.ndarray, np.generic)) and np.size(value) for value in inputs)
+    return TensorProto.FLOAT in types and plain and not case.name.startswith("test_training_dropout")
+
+
+def check(case):
+    rng = np.random.default_rng(0)
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    in_double(model)
+    names = [port.name for port in model.graph.input]
+    arrays = {}
+    for name, value in zip(names, case.data_sets[0][0], strict=True):
+        value = np.asarray(value)
+        moved = 0.0 if name in PLACES else 0.01 * rng.uniform(0.1, 1, value.shape)  # no number stands on an edge
+        arrays[name] = value.astype(float) + moved if value.dtype == np.float32 else value
+    assert_gradient(tg.load_onnx(model.SerializeToString()), arrays, PLACES)
+
+
+def test_gradients_of_all_cases_are_those_of_finite_differences(conformance):
+    cases = [case for case in conformance.cases() if has_gradient(case)]
+    assert len(cases) > 550
+    for case in cases:
+        try:
+            check(case)
+        except AssertionError as error:
+            raise AssertionError(case.name) from error

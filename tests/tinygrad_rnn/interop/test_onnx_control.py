@@ -10,22 +10,16 @@ from hypothesis import strategies as st
 import inspector
 import tinygrad_rnn as tg
 
+from .onnx_texts import LOOP, SCAN, file_of
+
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
-HEAD = '<ir_version: 8, opset_import: ["": {}]>\n'
 rng = np.random.default_rng(0)
 
 
 def normal(*shape, dtype=np.float32):
     return rng.normal(size=shape).astype(dtype)
-
-
-def file_of(text, opset=17, **weights):
-    """A file of ONNX's own text form, with initialisers."""
-    model = onnx.parser.parse_model(HEAD.format(opset) + text)
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in weights.items())
-    return model.SerializeToString()
 
 
 def theirs(file, **arrays):
@@ -46,27 +40,6 @@ def agree(file, atol=1e-5, **arrays):
     return call
 
 
-SCAN = """
-agraph (float[batch,T,3] X, float[batch,4] h0) => (float[batch,4] last, float[batch,T,2] Y) {
-  Wt = Transpose<perm=[1,0]>(W)
-  Rt = Transpose<perm=[1,0]>(R)
-  last, Y = Scan <num_scan_inputs=1, scan_input_axes=[1], scan_output_axes=[1], scan_input_directions=[1],
-                  scan_output_directions=[1],
-                  body = step (float[b,4] h, float[b,3] x) => (float[b,4] next, float[b,2] y) {
-    xw = MatMul(x, Wt)
-    hr = MatMul(h, Rt)
-    sum = Add(xw, hr)
-    net = Add(sum, b)
-    left, right = Split<axis=1>(net)
-    z = Sigmoid(left)
-    n = Tanh(right)
-    zh = Mul(z, h)
-    part = Mul(z, n)
-    rest = Sub(n, part)
-    next = Add(zh, rest)
-    y = MatMul(next, V)
-  }>(h0, X)
-}"""
 WEIGHTS = {"W": normal(8, 3) / 2, "R": normal(8, 4) / 2, "b": normal(8), "V": normal(4, 2)}
 
 
@@ -101,35 +74,6 @@ def test_every_analysis_takes_the_run_of_a_scan():
     both = [tg.grad(tg.sum(tg.square(r.stacked)), leaves) for r in (run, fast)]
     for found, expected in zip(*both, strict=True):
         np.testing.assert_allclose(found.data, expected.data, atol=1e-4)
-
-
-LOOP = """
-agraph (float[T,batch,3] X, float[batch,4] h0, float[batch,4] c0) => (float[batch,4] h, float[U,batch,4] Y) {
-  shape = Shape(X)
-  zero = Constant<value_int=0>()
-  one = Constant<value_int=1>()
-  yes = Constant<value = bool {1}>()
-  T = Gather(shape, zero)
-  h, c, k, Y = Loop <body = step (int64 t, bool go, float[b,4] h_in, float[b,4] c_in, int64 k_in)
-                             => (bool on, float[b,4] h_out, float[b,4] c_out, int64 k_out, float[b,4] y) {
-    x = Gather(X, k_in)
-    k_out = Add(k_in, one)
-    on = Less(k_out, T)
-    both = Concat<axis=1>(x, h_in)
-    net = Gemm<transB=1>(both, W, b)
-    i, f, g, o = Split<axis=1>(net)
-    si = Sigmoid(i)
-    sf = Sigmoid(f)
-    tg = Tanh(g)
-    so = Sigmoid(o)
-    kept = Mul(sf, c_in)
-    new = Mul(si, tg)
-    c_out = Add(kept, new)
-    tc = Softsign(c_out)
-    h_out = Mul(so, tc)
-    y = Identity(h_out)
-  }>(, yes, h0, c0, zero)
-}"""
 
 
 def test_a_loop_that_indexes_by_a_counter_is_a_run():

@@ -7,6 +7,8 @@ import pytest
 
 import tinygrad_rnn as tg
 
+from .onnx_texts import FUNCTIONS
+
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
@@ -26,28 +28,6 @@ def agree(model, **arrays):
     for found, wanted in zip(call.values(), expected, strict=True):
         np.testing.assert_allclose(found.data, wanted, rtol=1e-5, atol=1e-6)
     return call
-
-
-FUNCTIONS = """<ir_version: 10, opset_import: ["": 17, "my": 1]>
-agraph (float[n,3] x) => (float[n,3] y, float[n,3] same, float[n,1] total) {
-  h = my.Dense<alpha = 0.25>(x, W, b)
-  g = my.Dense(h, W)
-  y, same, total = my.Outer<axis = 1>(g)
-}
-<domain: "my", opset_import: ["": 17]>
-Dense <alpha: float = 0.5> (x, W, b) => (y) {
-  net = Gemm<alpha: float = @alpha, transB = 1>(x, W, b)
-  y = Tanh(net)
-}
-<domain: "my", opset_import: ["": 11, "my": 1]>
-Outer <axis> (x) => (z, x, total) {
-  h = my.Dense(x, x2)
-  x2 = Identity(eye)
-  eye = Constant<value = float[3,3] {1,0,0,0,1,0,0,0,1}>()
-  half = Constant<value = float {2}>()
-  z = Div(h, half)
-  total = ReduceSum<axes = [-1], keepdims = 1>(h)
-}"""
 
 
 def test_functions_stand_in_one_another_with_attributes_and_opsets_of_their_own():

@@ -184,6 +184,8 @@ def apply(node: Node, values: Mapping[str, Any], who: str, runs: Runs) -> list[A
     }
     try:
         results = node.operator.call(operands, attributes, Place(node.name, node.version, node.outputs, runs))
+        if any(node.outputs[len(results) :]):
+            raise ValueError(f"gives {len(results)} of {len(node.outputs)} values")
         for value in results:
             if isinstance(getattr(value, "shape", None), tuple):
                 bounded(value.shape)

@@ -46,6 +46,9 @@ def scope_of(
     """
     if len(proto.input) > len(function.input) or len(proto.output) > len(function.output):
         raise ValueError(f"takes {len(function.input)} inputs and gives {len(function.output)} outputs")
+    for names in (function.input, function.output):
+        if len(set(names)) < len(names):
+            raise ValueError("has two inputs or outputs of one name")
     scope = dict.fromkeys(function.input, "")
     scope |= {name: known[value] if value else "" for name, value in zip(function.input, proto.input, strict=False)}
     wanted = {name: known[value] for name, value in zip(function.output, proto.output, strict=False) if value}

@@ -91,7 +91,7 @@ class _Program:
 
     def run(self, values: dict[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Run]]:
         """The outputs, and the runs of the recurrent parts."""
-        runs = Runs()
+        runs = Runs(sum(value.size for value in values.values() if isinstance(value, Tensor)))
         graph = self.builder.graph
         missing = dict.fromkeys(self.optional)
         results = graph.run({**missing, **self.builder.constants, **parameters, **values}, self.source.name, runs)

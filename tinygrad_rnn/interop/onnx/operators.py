@@ -16,8 +16,8 @@ __all__ = ["LARGEST", "OPERATORS", "Operator", "Place", "Runs", "bounded", "inte
 LARGEST = 2**28
 """How many elements a value may have: a file that asks for more is refused before they are allocated."""
 
-LONGEST = 10_000_000
-"""How many nodes may run in a call, those in loops each time."""
+LONGEST, LONGER = 250_000, 100
+"""How many nodes may run in a call, those in loops each time; and how many more for each number that is put in."""
 
 OPERATORS: dict[str, dict[int, Operator]] = {}
 """From ONNX's names to operators, by the first version that each is for."""
@@ -32,9 +32,10 @@ class Runs(dict[str, Any]):
         How many nodes may still run: a loop in a file may have no end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: int = 0) -> None:
         super().__init__()
-        self.left: list[float] = [LONGEST]
+        self.most = LONGEST + LONGER * numbers
+        self.left: list[float] = [self.most]
 
     def spend(self) -> None:
         """Count one node.
@@ -46,7 +47,7 @@ class Runs(dict[str, Any]):
         """
         self.left[0] -= 1
         if self.left[0] < 0:
-            raise ValueError(f"runs more than {LONGEST:,} nodes; does a loop in it never end?")
+            raise ValueError(f"runs more than {self.most:,} nodes; does a loop in it never end?")
 
     def keep(self, name: str, run: Any) -> None:
         """Keep the run of a node; of one that runs several times, each under a number."""
@@ -59,7 +60,7 @@ class Runs(dict[str, Any]):
     def silent(self) -> Runs:
         """Of what runs inside of a step, where it is no run of the call."""
         runs = Runs()
-        runs.left = self.left
+        runs.most, runs.left = self.most, self.left
         return runs
 
 

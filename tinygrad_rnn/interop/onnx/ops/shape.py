@@ -11,6 +11,7 @@ import numpy as np
 from ....autodiff import arrangement, functions
 from ....autodiff import primitives as p
 from ....autodiff.primitive import Value
+from ....autodiff.tensor import Tensor
 from ..operators import Place, Results, bounded, integers, operator, plain
 
 # ------------------------------------------------------------------------------------------ shapes
@@ -123,6 +124,9 @@ def _pad(
     x = x if min(widths, default=0) >= 0 else p.getitem.on((x,), {"index": cut})
     pairs = [(max(a, 0), max(b, 0)) for a, b in pairs]
     if mode == "constant":
+        if isinstance(constant_value, Tensor) and constant_value.dtype.kind == "f":  # which has a gradient
+            inside = np.pad(np.ones(x.shape, bool), pairs)
+            return p.where(inside, p.pad(x, pairs), p.reshape(constant_value, ()))
         fill = value if constant_value is None else plain(constant_value).reshape(-1)[0].item()
         return p.pad(x, pairs, fill)
     return arrangement.pad(x, pairs, mode)  # type: ignore[arg-type]
@@ -261,8 +265,11 @@ def _constant_of_shape(shape: Value, *, value: Any = None) -> Value:
 @operator("Range")
 def _range(start: Value, limit: Value, delta: Value) -> Value:
     first, last, step = (plain(x).reshape(-1)[0] for x in (start, limit, delta))
-    count = max(math.ceil((last - first) / step), 0)
-    return (first + np.arange(*bounded([count])) * step).astype(first.dtype)
+    numbers = np.arange(*bounded([max(math.ceil((last - first) / step), 0)]))
+    if first.dtype.kind != "f":
+        return (first + numbers * step).astype(first.dtype)
+    steps = p.multiply(p.reshape(delta, ()), numbers.astype(first.dtype))
+    return p.add(p.reshape(start, ()), steps)
 
 
 @operator("EyeLike")
