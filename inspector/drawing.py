@@ -172,6 +172,7 @@ def draw(
         ``"page"`` 468 points, ``"slide"`` 960 pixels. Time goes on in rows where one would be wider, so that no type
         is smaller than 6 points, 7 on a page and 12 pixels on a slide; where the rows of all steps would be higher
         than a page (648 points) or a slide (540 pixels) and neither `steps` nor `fold` decide, more steps are folded.
+        Where that does not do either, the legend goes into the description, which says if it is too high all the same.
         In LaTeX, the paper says how wide it is.
 
     Returns

@@ -14,7 +14,7 @@ from .strokes import frame_label
 
 __all__ = ["BADGES", "Badge", "add_badges"]
 
-_WIDE, _SIZE, _APART = 13.0, 10.0, 2.0
+_WIDE, _SIZE, _APART = 13.0, 11.0, 2.0
 _DIAGONAL = 0.7071
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -97,8 +99,38 @@ def fitted(page: Page, may_fold: bool, draw: Drawn) -> Picture:
         if _scale(page, found) * _size(found)[1] <= page.height:
             break
         found = _in_rows(page, lambda room, ends=ends: draw(room, ends, spacing))  # type: ignore[misc]
+    _bound(found, page)
     _widen(found, page.width / _scale(page, found))
     return found
+
+
+def _bound(picture: Picture, page: Page) -> None:
+    """Where the picture is higher than its page, its words say what the legend did, or that it is too high."""
+    height = _scale(page, picture) * _size(picture)[1]
+    if height <= page.height:
+        return
+    legend = [shape for shape in picture.shapes if shape.id.startswith("legend.")]
+    others = [shape for shape in picture.shapes if not shape.id.startswith("legend.")]
+    lines = [line for line in picture.lines if line.use != "legend"]
+    low = min((shape.y - shape.height / 2 for shape in legend), default=0.0)
+    without = replace(picture, shapes=others, lines=lines)
+    if without.bounds()[1] > low and _scale(page, without) * _size(without)[1] <= page.height:
+        picture.shapes, picture.lines = others, lines
+        picture.words += f" Legend: {_said(legend)}."
+    else:
+        picture.words += f" It is {height:.0f} points high, more than the {page.height:.0f} of its page."
+
+
+def _said(legend: Sequence[Shape]) -> str:
+    """What a legend says, in words: its chips, and what is behind a caption from one end of its scale to the other."""
+    parts: list[str] = []
+    for before, shape in itertools.pairwise([None, *(shape for shape in legend if shape.label)]):
+        assert shape is not None
+        if "tick" not in shape.id:
+            parts.append(shape.label)
+        else:
+            parts[-1] += f"{' …' if before is not None and 'tick' in before.id else ':'} {shape.label}"
+    return "; ".join(parts)
 
 
 def smallest_type(picture: Picture) -> float:

@@ -176,7 +176,7 @@ class States:
         if key in laid.placement.at and str(laid.step.by_key[key].label) == label:
             return
         room = GAP - 4
-        size = next((size for size in (12.0, 11.0) if label_width(label, size) <= room), 10.0)
+        size = 12.0 if label_width(label, 12) <= room else 11.0
         label = shortened(label, room, size)
         width = label_width(label, size)
         aside = min(GAP / 2 - 4 + width / 2, room) - width / 2

@@ -14,8 +14,10 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.layout.order import Spacing
 from inspector.picture.compose import picture
-from inspector.picture.fit import PAGES
+from inspector.picture.fit import PAGES, fitted
+from inspector.picture.picture import Picture
 from inspector.picture.scene import LEVELS
 from tests.inspector.picture.drawn import read
 from tests.inspector.picture.test_geometry import hiding, missing, overlapping, spilling, trespassing
@@ -168,3 +170,26 @@ def test_equations_and_decay_fit_too() -> None:
     assert size(drawing.svg) == (241, "pt") and smallest(drawing.svg) >= 5.99
     found = read(drawing.svg)
     assert [*overlapping(found), *spilling(found)] == []
+
+
+def test_where_the_height_does_not_do_the_legend_goes_into_the_words_or_they_say_so() -> None:
+    run, trace = run_of("lstm", 4)
+
+    def rows(room: float, ends: tuple[int, int] | None, spacing: Spacing) -> Picture:
+        return picture(run, level="cell", trace=trace, room=room, ends=ends, spacing=spacing, fold=False)
+
+    page = PAGES["column"]
+    whole = fitted(page._replace(height=100.0), False, rows)
+    height = whole.page((page.width, math.inf))[1]
+    assert whole.words.endswith(f"It is {height:.0f} points high, more than the 100 of its page.")
+    without = fitted(page._replace(height=height - 8), False, rows)
+    assert without.page((page.width, math.inf))[1] <= height - 8
+    assert not [s for s in without.shapes if s.id.startswith("legend.")] and len(without.frames) == len(whole.frames)
+    assert "parameter.weight_hh" in {s.id for s in without.shapes}
+    chips = [s.label for s in whole.shapes if s.id.startswith("legend.") and "tick" not in s.id and s.label]
+    said = without.words.split(" Legend: ")[1]
+    assert chips and all(label in said for label in chips)
+    ticks = [s.label for s in whole.shapes if "legend.tick" in s.id]
+    assert said.endswith(f"gradient norm ‖∂L/∂·‖: {' … '.join(ticks)}.")
+    fits = fitted(page._replace(height=height + 1), False, rows)
+    assert "Legend:" not in fits.words and "points high" not in fits.words

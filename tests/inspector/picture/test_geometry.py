@@ -253,7 +253,10 @@ def wandering(drawn: Drawn, drawing: Picture) -> Iterator[str]:
 
 
 def colliding(drawn: Drawn) -> Iterator[str]:
-    """Arrowheads inside of shapes, on other heads or on words; they touch what they point at."""
+    """Arrowheads inside of shapes, on other heads or on words; they touch what they point at.
+
+    What leads to the loss merges into one track, and so into one head, on purpose.
+    """
     heads = {f"head of {edge.id}": edge.head for edge in drawn.edges.values() if edge.head}
     solid = [(node.id, box, False) for node in drawn.nodes.values() if (box := node.box or node.text) is not None]
     for (a, one, _), (b, other, _) in near([*((key, around(head), True) for key, head in heads.items()), *solid]):
@@ -262,7 +265,8 @@ def colliding(drawn: Drawn) -> Iterator[str]:
         if both == 1 and node is not None and node.round:
             corners = [corner for corner in heads.get(a) or heads[b] if inside(corner, node)]
             deep = max((to_border(corner, node) for corner in corners), default=0.0)
-        if deep > (math.inf, 1.5, 0.5)[both]:
+        merged = both == 2 and heads[a][1] == heads[b][1] and all("--loss--" in c or "--out." in c for c in (a, b))
+        if deep > (math.inf, 1.5, 0.5)[both] and not merged:
             yield f"{a} and {b} overlap by {deep:.1f}"
 
 
@@ -298,16 +302,18 @@ def inside(point: Point, node: Node) -> bool:
     return far < 1
 
 
-EMPTY, TILE = 0.45, 5.0
+EMPTY, HELD, TILE = 0.45, 3, 5.0
 
 
 def hollow(drawn: Drawn) -> Iterator[str]:
-    """Frames in which a rectangle of nearly half of the frame is empty."""
+    """Frames in which a rectangle of nearly half of the frame is empty; a title alone is wider than a few shapes."""
     things = [box for node in drawn.nodes.values() if (box := node.box or node.text) is not None]
     for edge in drawn.edges.values():
         things += [around(segment).grown(1.0) for segment in segments(edge)]
     for frame in drawn.frames.values():
-        share = largest_hole(frame.box, things) if frame.box is not None else 0.0
+        assert frame.box is not None
+        held = sum(frame.box.holds(node.box) for node in drawn.nodes.values() if node.box is not None)
+        share = largest_hole(frame.box, things) if held > HELD else 0.0
         if share > EMPTY:
             yield f"{share:.0%} of {frame.id} is empty"
 
