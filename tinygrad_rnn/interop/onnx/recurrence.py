@@ -21,6 +21,7 @@ from ...recurrent.cell import Cell
 from ...recurrent.unroll import Run, unroll
 from ..torch_cell import named_after
 from .graph import Body, Node
+from .hoisted import hoisted
 from .standard import standard
 
 __all__ = ["BodyCell", "Part", "over_time"]
@@ -144,7 +145,7 @@ def over_time(
     dtype = np.result_type(*floats, *(value.dtype for value in states))  # they differ in a model with other precision
     carried = {key: value if value.dtype == dtype else p.astype(value, dtype) for key, value in carried.items()}
     states = list(carried.values())
-    if found := standard(body, parts, carried, reverse):
+    if found := standard(body, parts, carried, reverse) or hoisted(body, parts, carried, reverse):
         return found
     order = _order(body, len(states))
     for batch in _batches(parts, states):

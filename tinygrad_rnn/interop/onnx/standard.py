@@ -18,7 +18,7 @@ from ...recurrent.unroll import Run, unroll
 from ..imported import cell_of
 from .graph import Body, Graph, Node
 
-__all__ = ["standard"]
+__all__ = ["outputs_of", "standard"]
 
 NONLINEARITIES = {"Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid"}
 
@@ -397,27 +397,43 @@ def standard(
         dict(zip(gates.states, state, strict=True))
         for state in (run.initial_state, *map(run.states.__getitem__, order))
     ]
-    outputs = _outputs(body, parts[0].name, run, history, order)
+    outputs = outputs_of(body, list(carried), {parts[0].name: run.inputs}, history, order)
     return run, [history[-1][name] for name in carried], outputs
 
 
-def _outputs(
-    body: Body, x: str, run: Run, history: Sequence[Mapping[str, Value]], order: Sequence[int]
+def outputs_of(
+    body: Body,
+    names: Sequence[str],
+    given: Mapping[str, Sequence[Any]],
+    history: Sequence[Mapping[str, Value]],
+    order: Sequence[int],
 ) -> list[list[Value]]:
-    """What the body puts out besides its states, by iteration: computed of these and of x."""
-    graph, count = body.graph, len(history[0])
-    new = dict(zip(history[0], graph.outputs, strict=False))
-    new = {name: graph.outputs[list(graph.inputs).index(name) - (len(graph.inputs) - count)] for name in history[0]}
-    wanted = list(graph.outputs[count:])
+    """What a body puts out besides its states, by iteration: computed of these and of what is given.
+
+    Parameters
+    ----------
+    body : Body
+    names : sequence of str
+        Of the states, in the order of its outputs.
+    given : mapping of str to sequence or array
+        Its other inputs, by timestep.
+    history : sequence of mappings from str to value
+        The states before the first iteration and behind each.
+    order : sequence of int
+        The timestep of each iteration.
+    """
+    graph = body.graph
+    new = dict(zip(names, graph.outputs, strict=False))
+    wanted = graph.outputs[len(names) :]
     needed, nodes = set(wanted) - set(new.values()), []
     for node in reversed(graph.nodes):
         if needed.intersection(node.outputs):
             nodes.append(node)
             needed |= node.reads - set(new.values())
-    rest = replace(graph, nodes=tuple(nodes[::-1]), outputs=tuple(wanted))
+    rest = replace(graph, nodes=tuple(nodes[::-1]), outputs=wanted)
     found = []
     for k, t in enumerate(order):
-        values = {**body.captured, x: run.inputs[t], **history[k]}
+        values = {**body.captured, **{name: value[t] for name, value in given.items()}, **history[k]}
         values |= {new[name]: value for name, value in history[k + 1].items()}
         with timestep(t):
             found.append(rest.run(values, body.who, body.runs.silent(), lambda node, results: None))

@@ -159,6 +159,22 @@ class Looped(nn.Module):
         return torch.stack(above, 1), h, c
 
 
+class Scripted(nn.Module):
+    """A loop for sequences of any length, as only a script has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTMCell(3, 4)
+
+    def forward(self, x):
+        h, c = torch.zeros(x.size(1), 4), torch.zeros(x.size(1), 4)
+        found = []
+        for t in range(x.size(0)):
+            h, c = self.cell(x[t], (h, c))
+            found.append(torch.relu(h))
+        return torch.stack(found)
+
+
 class Network(NamedTuple):
     """A module, inputs for it by name, and the names of their axes of any length."""
 
@@ -192,6 +208,10 @@ def network(name: str) -> Network:
         states = {"h": torch.randn(2, 4), "c": torch.randn(2, 4)}
         axes = {"x": {0: "batch"}, "h": {0: "batch"}, "c": {0: "batch"}}
         return Network(Looped(), {"x": torch.randn(2, 5, 3), **states}, axes)
+    if name == "scripted":
+        with quiet():
+            module = torch.jit.script(Scripted())
+        return Network(module, {"x": torch.randn(5, 2, 3)}, {"x": {0: "T", 1: "batch"}})
     assert name == "detector"
     inputs = {"x": torch.randn(2, 32), "state": torch.randn(2, 2, 6), "rate": torch.tensor(16000)}
     with quiet():

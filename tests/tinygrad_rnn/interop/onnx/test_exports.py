@@ -114,3 +114,12 @@ def test_a_line_of_source_is_in_the_error_of_its_node():
     model = tg.load_onnx(FILES / "translator-20.onnx")
     with pytest.raises(ValueError, match=r"networks.py:\d+: .*self.source\(source\)"):
         model([[99]], [[0]])
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+def test_a_scripted_loop_is_one_run_over_all_steps(opset):
+    made = network("scripted")
+    file = scripted(made, opset)
+    agrees(file, made, made.inputs)
+    (run,) = agrees(file, made, with_more("scripted", made)).runs.values()
+    assert repr(run.cell) == "LSTMCell(3, 4)" and len(run) == 3

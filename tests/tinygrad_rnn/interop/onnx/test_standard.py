@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("onnx", reason="the files are ONNX")
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.tinygrad_rnn.interop.onnx.test_recognise import BATCH, Unroller, compared
 
@@ -137,14 +137,32 @@ def models(draw, name):
     writer = Writer(to, draw)
     count = 2 if name in ("LSTMCell", "") else 1
     states = values = [f"s{k}" for k in range(count)]
+    inputs = {"x": (T, BATCH, I), **dict.fromkeys(states, (BATCH, H))}
+    if draw(st.booleans()):
+        return scanned(to, writer, name, states), inputs
     xs = [to.add("Gather", "x", to.constant(t), axis=0) for t in range(T)]
     shown = []
     for x in xs:
         values = KINDS[name](writer, x, *values)
         shown.append(to.add("MatMul", values[0], to.weight("head", H, 2)))
-    ends = [to.add("Neg", value) for value in (*values, *shown)]
-    inputs = {"x": (T, BATCH, I), **dict.fromkeys(states, (BATCH, H))}
-    return to.file(inputs, ends), inputs
+    return to.file(inputs, [to.add("Neg", value) for value in (*values, *shown)]), inputs
+
+
+def scanned(to, writer, name, states):
+    """The same as a Scan, which also puts out something of the states and of x."""
+    values = KINDS[name](writer, "element", *[f"{state}_in" for state in states])
+    shown = to.add("MatMul", values[0], to.weight("head", H, I))
+    shown = [to.add("Add", shown, "element"), to.add("Sub", values[0], "s0_in"), to.add("Identity", values[-1])]
+    nodes, to.nodes = to.nodes, []
+    body = helper.make_graph(
+        nodes,
+        "step",
+        [helper.make_tensor_value_info(n, TensorProto.DOUBLE, None) for n in (*[f"{s}_in" for s in states], "element")],
+        [helper.make_tensor_value_info(n, TensorProto.DOUBLE, None) for n in (*values, *shown)],
+    )
+    ends = [f"end{k}" for k in range(len(values) + len(shown))]
+    to.nodes = [helper.make_node("Scan", [*states, "x"], ends, body=body, num_scan_inputs=1)]
+    return to.file({"x": (T, BATCH, I), **dict.fromkeys(states, (BATCH, H))}, ends)
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name])

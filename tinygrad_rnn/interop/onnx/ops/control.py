@@ -162,6 +162,50 @@ def _loop(trip_count: Value = None, condition: Value = None, *carried: Any, at: 
         raise ValueError(f"the body takes {len(names)} inputs, the node has {count} carried values")
     limit = None if trip_count is None else int(plain(trip_count).reshape(-1)[0])
     go = condition is None or _truth(condition)
+    if grown := _grown(body, count):
+        return _growing(grown, body, carried, limit, go, at)
+    values, outputs = _iterated(body, carried, limit, go, at)
+    return Results([*values, *_columns(body, 1 + count, outputs)])
+
+
+def _grown(body: Body, count: int) -> dict[int, str]:
+    """The carried sequences to which each iteration puts one value at their end, and do nothing else; and the value."""
+    graph = body.graph
+    found = {}
+    for k in range(count):
+        name, result = graph.inputs[2 + k], graph.outputs[1 + k]
+        readers = [node for node in graph.nodes if name in node.reads]
+        if len(readers) == 1 and readers[0].kind == "SequenceInsert" and name not in graph.outputs:
+            sequence, value, *place = readers[0].inputs
+            is_put_out = graph.outputs.count(result) == 1 and not any(result in node.reads for node in graph.nodes)
+            if sequence == name != value and not any(place) and readers[0].outputs == (result,) and is_put_out:
+                found[k] = value
+    return found
+
+
+def _growing(grown: dict[int, str], body: Body, carried: Sequence[Any], limit: int | None, go: bool, at: Place) -> Any:
+    """A loop that collects values in sequences, as one that puts them out."""
+    graph, count = body.graph, len(carried)
+    rest = [k for k in range(count) if k not in grown]
+    inputs = (*graph.inputs[:2], *(graph.inputs[2 + k] for k in rest))
+    outputs = (graph.outputs[0], *(graph.outputs[1 + k] for k in rest), *graph.outputs[1 + count :], *grown.values())
+    dropped = {graph.outputs[1 + k] for k in grown}
+    nodes = tuple([node for node in graph.nodes if not dropped.intersection(node.outputs)])
+    inner = replace(body, graph=replace(graph, inputs=inputs, outputs=outputs, nodes=nodes))
+    found, shown = _iterated(inner, [carried[k] for k in rest], limit, go, at)
+    values = dict(zip(rest, found, strict=True))
+    first = len(graph.outputs) - 1 - count
+    for place, k in enumerate(grown):
+        values[k] = [*carried[k], *(row[first + place] for row in shown)]
+    columns = _columns(body, 1 + count, [row[:first] for row in shown])
+    return Results([*(values[k] for k in range(count)), *columns])
+
+
+def _iterated(
+    body: Body, carried: Sequence[Any], limit: int | None, go: bool, at: Place
+) -> tuple[list[Any], list[list[Any]]]:
+    """The carried values behind the last iteration, and what each iteration puts out."""
+    names, count = body.graph.inputs, len(carried)
     parts = clockwork(body, carried)
     if parts and parts.states:
         values = list(carried)
@@ -173,7 +217,7 @@ def _loop(trip_count: Value = None, condition: Value = None, *carried: Any, at: 
             at.runs.keep(at.name, run)
             for k, value in (*zip(parts.counters, last, strict=True), *zip(parts.states, finals, strict=True)):
                 values[k] = value
-            return Results([*values, *_columns(body, 1 + count, outputs)])
+            return values, outputs
     values, outputs, t = list(carried), [], 0
     while go and (limit is None or t < limit):
         at.runs.spend()
@@ -181,7 +225,7 @@ def _loop(trip_count: Value = None, condition: Value = None, *carried: Any, at: 
         go, t = _truth(results[0]), t + 1
         values = results[1 : 1 + count]
         outputs.append(results[1 + count :])
-    return Results([*values, *_columns(body, 1 + count, outputs)])
+    return values, outputs
 
 
 def _parts(crossing: Any, steps: int, states: Any) -> list[Part]:
