@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -130,6 +131,20 @@ def test_so_is_one_of_pytorchs(torch: Any, tmp_path: Path, monkeypatch: pytest.M
             bomb.writestr(part.filename, content, zipfile.ZIP_DEFLATED if is_data else zipfile.ZIP_STORED)
     with pytest.raises(ValueError, match=r"it would unpack to 5,000,.* bytes"):
         tg.load_torch(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5", "onnx", "npz", "safetensors", "json"])
+def test_a_file_of_zeros_is_refused_without_reading_all_of_it(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    with path.open("wb") as file:
+        file.truncate(1 << 32)  # which takes no room on the disk
+    start = time.process_time()
+    if suffix == "json":
+        with pytest.raises(ValueError, match="larger than a record"):
+            fuzz_files.describe_record(path)
+    else:
+        assert fuzz_files.read(path) == "refused"
+    assert time.process_time() - start < 0.5
 
 
 def test_a_safetensors_file_is_as_large_as_it_says(tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def opened(path: str | Path) -> Iterator[Source]:
             check_heaps(printable(name), parts[_WEIGHTS])
             with h5py.File(io.BytesIO(parts[_WEIGHTS]), "r") as file:
                 yield _zipped(name, parts, listing(name, file))
+        elif not h5py.is_hdf5(path):  # before all of it is searched
+            raise ValueError(f"{printable(name)} is damaged, or no file of Keras': it is neither a zip nor HDF5")
         else:
             with Path(path).open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 check_heaps(printable(name), data)
