@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import tinygrad_rnn as tg
 
-__all__ = ["USER_CELLS", "Attention", "Highway", "OddNames", "ThreeStates", "Twelve"]
+__all__ = ["USER_CELLS", "CellOfNames", "State"]
 
 State = tuple[tg.Tensor, ...]
 
 
-class _Cell(tg.Cell):
+class CellOfNames(tg.Cell):
     """Weights by the names of what they are for: from the input and from the state."""
 
     inner: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class _Cell(tg.Cell):
         self.u = {k: self.parameter(f"u_{k}", (hidden_size, hidden_size)) for k in self.inner}
 
 
-class ThreeStates(_Cell):
+class ThreeStates(CellOfNames):
     """An LSTM with a slow memory m of its memory."""
 
     state_names = ("h", "c", "m")
@@ -39,7 +39,7 @@ class ThreeStates(_Cell):
         return o * tg.tanh(c + m), c, m
 
 
-class Attention(_Cell):
+class Attention(CellOfNames):
     """Attention over the last four hidden states, which the state holds."""
 
     state_names = ("h", "h1", "h2", "h3")
@@ -56,7 +56,7 @@ class Attention(_Cell):
         return tg.tanh(x @ self.w["x"] + context @ self.u["ctx"]), h, h1, h2
 
 
-class Highway(_Cell):
+class Highway(CellOfNames):
     """A residual and a highway around an LSTM whose gates share one product."""
 
     state_names = ("h", "c")
@@ -76,7 +76,7 @@ class Highway(_Cell):
         return t * (o * tg.tanh(c)) + (1 - t) * (x @ self.w["p"]) + h, c
 
 
-class Twelve(_Cell):
+class Twelve(CellOfNames):
     """Twelve gates, one after the other."""
 
     outer = inner = tuple(str(k) for k in range(12))

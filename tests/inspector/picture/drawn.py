@@ -21,7 +21,6 @@ from inspector.formats.graphviz import draw
 from inspector.formats.svg import to_svg
 from inspector.picture.compose import picture
 from inspector.picture.picture import Picture
-from tests.user_cells import USER_CELLS
 
 SVG = "{http://www.w3.org/2000/svg}"
 Point = tuple[float, float]
@@ -99,9 +98,8 @@ class Drawn:
 
 @cache
 def produced(name: str, level: str) -> tuple[Picture, str, str]:
-    """A cell of the registry or of a user over three steps with a trace: the picture, Graphviz's SVG, and ours."""
-    cell = (USER_CELLS.get(name) or tg.cells.get(name))(3, 4, seed=0)
-    run = tg.unroll(cell, np.random.default_rng(0).normal(size=(3, 2, 3)))
+    """A cell of the registry over three steps with a trace: the picture, Graphviz's SVG of it, and ours."""
+    run = tg.unroll(tg.cells.get(name)(3, 4, seed=0), np.random.default_rng(0).normal(size=(3, 2, 3)))
     drawing = picture(run, level=level, trace=inspector.trace(run, run.outputs[-1].sum()))
     return drawing, draw(to_dot(drawing), "svg").decode(), to_svg(drawing)
 
