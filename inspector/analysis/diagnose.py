@@ -29,7 +29,18 @@ from .trials import Change, Trials, whole_norms
 from .waterfall import Factor, Waterfall, waterfall_of
 from .whatif import WhatIf
 
-__all__ = ["EXPLODES", "VANISHES", "Diagnosis", "Outcome", "Remedy", "diagnose", "is_gate", "life", "outcome"]
+__all__ = [
+    "EXPLODES",
+    "VANISHES",
+    "Diagnosis",
+    "Outcome",
+    "Remedy",
+    "diagnose",
+    "diagnosis_of",
+    "is_gate",
+    "life",
+    "outcome",
+]
 
 VANISHES, EXPLODES = 1e-2, 1e3
 """What is left of the state's gradient at the other end of time; in between all is well. From nets that were
@@ -141,7 +152,6 @@ class Diagnosis(Analysis):
         return "\n".join(lines)
 
 
-@np.errstate(all="ignore")
 def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     """Say whether the gradient of `loss` lasts through the run, and if not, what takes it and what would help.
 
@@ -176,8 +186,13 @@ def diagnose(run: Run, loss: Tensor) -> Diagnosis:
     >>> found.verdict, found.state
     ('vanishes', 'c')
     """
-    run, loss = recorded(run, loss)
-    found = trace_of(run, loss)
+    return diagnosis_of(trace_of(*recorded(run, loss)))
+
+
+@np.errstate(all="ignore")
+def diagnosis_of(found: GradientTrace) -> Diagnosis:
+    """The same from a trace of a run with every operation on record."""
+    run, loss = found.run, found.loss
     whole = whole_norms(found)
     verdict, kept, half_life = outcome(found, found.not_finite is None)
     far, near = _ends(whole, found)

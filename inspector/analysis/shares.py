@@ -23,9 +23,9 @@ from ..results import Analysis, Label, Labelled
 from ..tracing.lanes import Array, one_lane, projections
 from ..tracing.names import cut_set, gates_of, recorded, state_values, states_of
 from ..tracing.sparkline import sparkline
-from ..tracing.trace import norms, trace
+from ..tracing.trace import GradientTrace, norms, trace
 
-__all__ = ["LOSS", "Shares", "shares"]
+__all__ = ["LOSS", "Shares", "shares", "shares_of"]
 
 LOSS = "loss"
 _LIMITS = (-1.5, 2.5)
@@ -146,7 +146,6 @@ class Shares(Analysis):
         return "\n".join(lines)
 
 
-@np.errstate(all="ignore")
 def shares(run: Run, loss: Tensor, by: Iterable[str] | None = None) -> Shares:
     """Split the gradient by every state at every timestep into what arrives along each way.
 
@@ -189,7 +188,13 @@ def shares(run: Run, loss: Tensor, by: Iterable[str] | None = None) -> Shares:
     >>> bool(np.allclose(found.shares.values.sum(axis=2), 1))
     True
     """
-    run, loss = recorded(run, loss, "shares")
+    return shares_of(trace(*recorded(run, loss, "shares")), by)
+
+
+@np.errstate(all="ignore")
+def shares_of(found: GradientTrace, by: Iterable[str] | None = None) -> Shares:
+    """The same from a trace of a run with every operation on record."""
+    run, loss = found.run, found.loss
     states = state_values(run)
     every = _ordered(run)
     names = every if by is None else tuple(dict.fromkeys([by] if isinstance(by, str) else by))
@@ -205,7 +210,7 @@ def shares(run: Run, loss: Tensor, by: Iterable[str] | None = None) -> Shares:
         Labelled(np.reshape([norms(part) for part in order], (*shape, -1)), split, "gradient norm"),
         Labelled(np.reshape([norms(part.sum(axis=0)[None]) for part in order], shape), axes, "gradient norm"),
         Labelled(_highway(run, loss, states, every, lanes), axes, "gradient norm along the state alone"),
-        not_finite=trace(run, loss).not_finite,
+        not_finite=found.not_finite,
     )
 
 

@@ -17,10 +17,10 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..algebra.equations import Highway, equations
-from ..analysis.diagnose import Diagnosis, diagnose
+from ..analysis.diagnose import Diagnosis, diagnosis_of
 from ..analysis.loss_steps import LossSteps
 from ..analysis.reach import reach_of
-from ..analysis.shares import LOSS, shares
+from ..analysis.shares import LOSS, shares_of
 from ..analysis.trials import whole_norms
 from ..analysis.weights import steps_for
 from ..picture.curve_styles import Style, styles
@@ -112,7 +112,7 @@ class _Facts:
 
     @cached_property
     def diagnosis(self) -> Diagnosis:
-        return self.subject.diagnosis or diagnose(self.run, self.loss)
+        return self.subject.diagnosis or diagnosis_of(self.trace)
 
     def data(self, key: str) -> dict[str, Any]:
         """The run as the page has it; what does not apply is left out."""
@@ -238,7 +238,7 @@ class _Facts:
         return {"names": [visible(name) for name in names], "norms": self._norms(norms), "total": pack_floats(totals)}
 
     def _ways(self) -> dict[str, Any]:
-        found = shares(self.run, self.loss)
+        found = shares_of(self.trace)
         return {
             "states": [self.name_of(name) for name in found.states],
             "ways": [self.name_of(name) for name in found.ways],
