@@ -20,12 +20,12 @@ import tinygrad_rnn as tg
 from tinygrad_rnn.autodiff.ancestry import ancestors
 from tinygrad_rnn.interop.file_format import format_of
 from tinygrad_rnn.interop.imported import Imported
-from tinygrad_rnn.interop.weights import Group, printable
+from tinygrad_rnn.interop.weights import Group, groups_among, printable
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..formats import WRITERS
-from ..loading.load import networks_in
+from ..loading.load import tensors_in
 from ..loading.model_inputs import BATCH, LENGTH, Sizes, call_model
 from ..loading.models import model_in, model_of, part_of, target_of
 from ..loading.records import describe_record
@@ -185,7 +185,10 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
         return OK, _run(a, model.astype(np.float64), a.layer) if is_run else "\n".join(
             [str(model), *_next_for(a, model)]
         )
-    groups = networks_in(a.file)
+    tensors = tensors_in(a.file)
+    groups = groups_among(tensors)
+    if not groups and not is_run:
+        return OK, "\n".join(_listed(a.file, tensors))
     chosen = _choose(groups, a.layer or "")
     if not is_run:
         return OK, _table(a, groups, chosen)
@@ -283,13 +286,31 @@ _NEXT = (
 )
 
 
+def _listed(file: Path, tensors: dict[str, Any]) -> Iterator[str]:
+    """The tensors of a file in which there is no recurrent network."""
+    yield f"{file}: {counted(len(tensors), 'tensor')}, and no recurrent network by PyTorch's names (weight_ih_l0...)"
+    shown = list(tensors.items())[:_SCREEN]
+    width = max(len(printable(name)) for name, _ in shown)
+    for name, value in shown:
+        kind = str(value.dtype).removeprefix("torch.")
+        yield f"  {printable(name):{width}}  {' x '.join(map(str, value.shape))}  {kind}"
+    if len(tensors) > len(shown):
+        yield f"  and {len(tensors) - len(shown)} more"
+
+
+_SCREEN = 40
+"""Tensors that are listed."""
+
+
 def _choose(groups: dict[str, Group], prefix: str) -> list[Group]:
     wanted = prefix.strip(".")
+    if not groups:
+        raise ValueError("there is no recurrent network in this file by PyTorch's names (weight_ih_l0 and the like)")
     if not wanted:
         return list(groups.values())
     found = [group for path, group in groups.items() if f".{wanted}." in f".{path}."]
     if not found:
-        names = [printable(path) for path in groups]
+        names = [printable(path) or "the top level" for path in groups]
         raise ValueError(
             f"no recurrent weights behind {prefix!r}{did_you_mean(prefix, names)}; there are {', '.join(names)}"
         )

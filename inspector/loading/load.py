@@ -17,12 +17,12 @@ import numpy as np
 
 from tinygrad_rnn import Cell, cells, load_torch
 from tinygrad_rnn.interop.tensor_files import load_tensors
-from tinygrad_rnn.interop.weights import Group, as_array, groups_of, printable, tensors_of
+from tinygrad_rnn.interop.weights import as_array, printable, tensors_of
 
 from .blame import MODULE, said
 from .suggest import did_you_mean
 
-__all__ = ["LoadError", "cell_class", "load_weights", "make_cell", "network_in", "networks_in", "source_digest"]
+__all__ = ["LoadError", "cell_class", "load_weights", "make_cell", "network_in", "source_digest", "tensors_in"]
 
 _loaded: dict[Path, tuple[Any, dict[Path, str]]] = {}
 _lock = threading.RLock()
@@ -158,8 +158,8 @@ def network_in(path: Path, prefix: str = "") -> Any:
         return load_torch(path, prefix=prefix, dtype=np.float64)
 
 
-def networks_in(path: Path) -> dict[str, Group]:
-    """All recurrent weights that a file holds, by their prefixes.
+def tensors_in(path: Path) -> dict[str, Any]:
+    """The tensors that a file of weights holds, by their names.
 
     Raises
     ------
@@ -167,7 +167,10 @@ def networks_in(path: Path) -> dict[str, Group]:
         If there are none, or the file cannot be read.
     """
     with _told(path):
-        return groups_of(path)
+        tensors = tensors_of(load_tensors(path))
+        if not tensors:
+            raise ValueError("there are no tensors in it")
+        return tensors
 
 
 @contextmanager

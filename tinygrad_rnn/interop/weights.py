@@ -24,7 +24,7 @@ from .tensor_files import load_tensors
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Group", "as_array", "groups_of", "load_torch", "printable", "tensors_of"]
+__all__ = ["Group", "as_array", "groups_among", "groups_of", "load_torch", "printable", "tensors_of"]
 
 _WHO = "load_torch"
 _NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)(?:_l(\d+))?(_reverse)?")
@@ -218,7 +218,7 @@ def groups_of(source: Any) -> dict[str, Group]:
         there = [name for name, _ in source.named_parameters()]
     elif isinstance(source, (Mapping, list, tuple)):
         there = list(tensors := tensors_of(source))
-        found = _in_mapping(tensors)
+        found = groups_among(tensors)
     else:
         raise TypeError(
             f"{_WHO}: needs a torch.nn.Module, a state_dict or the path of a file, got {what.removeprefix('this ')}"
@@ -249,7 +249,8 @@ def _in_module(module: Any) -> Iterator[tuple[str, Group]]:
             yield prefix, Group(prefix, {name: getattr(part, name) for name in names}, nonlinearity)
 
 
-def _in_mapping(tensors: Mapping[str, Any]) -> dict[str, Group]:
+def groups_among(tensors: Mapping[str, Any]) -> dict[str, Group]:
+    """The recurrent weights among tensors, by their prefixes; none if there are none."""
     beside: dict[str, dict[str, Any]] = {}
     for path, value in tensors.items():
         prefix, _, name = path.rpartition(".")

@@ -141,6 +141,16 @@ def test_cells_of_ours_come_back_in_double_precision_without_what_may_be_left_ou
     assert "h_init" not in text and str(inspector.trace(run, run.outputs[-1][0, 1])).splitlines()[1] in text
 
 
+def test_weights_without_a_recurrent_network_are_listed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("a.npz", **{f"conv{k}\x1b": np.ones((k + 1, 3), np.float32) for k in range(45)})
+    text = said(["a.npz"], capsys)
+    assert text.startswith("a.npz: 45 tensors, and no recurrent network") and text.endswith("  and 5 more\n")
+    assert r"  conv0\x1b   1 x 3  float32" in text
+    assert "there is no recurrent network in this file" in said(["a.npz", "--diagnose"], capsys, 2)
+    np.savez("b.npz")
+    assert "there are no tensors in it" in said(["b.npz"], capsys, 2)
+
+
 WRONG = {
     "target": (["--target", "logitz"], "--target: no output is called 'logitz'; did you mean logits?"),
     "place": (["--target", "logits[0,77]"], "index 77 is out of bounds for axis 1 with size 50; logits has shape"),
