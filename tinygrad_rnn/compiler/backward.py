@@ -188,7 +188,7 @@ class AdjointLoop:
                 bound = text.bind(name)
                 text.line(f"if {bound} in seeds.last: {rows}[steps & 1] = seeds.last[{bound}]")
             elif role == "sum" and not self.each:
-                results[key] = rows = text.let(f"zeros({shape}, {text.bind(dtype)})")
+                results[key] = rows = text.let(f"zeros({text.bind(shape)}, {text.bind(dtype)})")
             else:
                 results[key] = rows = text.let(f"empty({rows_of(shape)}, {text.bind(dtype)})")
             buffers[buffer] = f"{rows}.ravel()"
