@@ -240,6 +240,11 @@ def test_runs_keep_their_start_and_their_direction(tmp_path: Path) -> None:
         np.testing.assert_allclose(other[0][:, :2], found[0], atol=1e-6)
     with pytest.raises(tg.UnsupportedError, match="count for no sequence"):
         tg.save_onnx(tg.unroll(cell, x, lengths=[4, 2]), tmp_path / "b.onnx")
+    stack = tg.Stacked(cell, tg.cells.RNNCell(H, H, seed=1))
+    with pytest.raises(tg.UnsupportedError, match="masks of its own"):
+        tg.save_onnx(tg.unroll(stack, x, between=[np.ones((4, 2, H))]), tmp_path / "b.onnx")
+    with pytest.raises(tg.UnsupportedError, match="began anew on the way"):
+        tg.save_onnx(tg.unroll(cell, x, restarts={2: (np.ones((2, H)), None)}), tmp_path / "b.onnx")
     assert not (tmp_path / "b.onnx").exists()
 
 

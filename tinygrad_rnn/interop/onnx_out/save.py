@@ -10,12 +10,13 @@ import numpy as np
 
 from ... import __version__, files
 from ...arguments import integer
+from ...autodiff.scope import no_grad
 from ...autodiff.tensor import Tensor
 from ...recurrent.cell import Cell
 from ...recurrent.inner import HELD
 from ...recurrent.stacks import Bidirectional, Stacked
 from ...recurrent.states import leaves_of
-from ...recurrent.unroll import Run
+from ...recurrent.unroll import Run, unroll
 from ..imported import Imported
 from ..onnx_import import PRODUCER, import_onnx
 from ..recipe import OfBatch, Recipe, merge
@@ -147,6 +148,15 @@ def _check_run(run: Run) -> None:
                 f"{WHO}: some steps of the run count for no sequence (lengths, mask), and the file would have none of"
                 " that; give its cell"
             )
+    inputs = np.stack([x.data for x in run.inputs])
+    with no_grad(), np.errstate(all="ignore"):
+        again = unroll(run.cell, inputs, run.initial_state, reverse=run.reverse).stacked.data
+    close = 1e-4 if again.dtype == np.float32 else 1e-9
+    if not np.allclose(run.stacked.data, again, close, close, equal_nan=True):
+        raise UnsupportedError(
+            f"{WHO}: the run is not what its cell gives now: it began anew on the way (restarts), or the weights have"
+            " changed since; give its cell"
+        )
 
 
 class _Start(NamedTuple):
