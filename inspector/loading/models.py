@@ -151,6 +151,8 @@ def target_of(model: Imported, call: Call, wanted: str | None) -> Target:
     except (IndexError, ValueError) as error:
         raise LoadError(f"--target {wanted}: {error}; {printable(name)} has shape {value.shape}") from None
     chosen = value[index]
+    if not chosen.size:
+        raise LoadError(f"--target {wanted} chooses no number; {printable(name)} has shape {value.shape}")
     many = chosen.size != 1
     said = printable(name) + (f"[{place}]" if place is not None else "")
     return Target(chosen.sum(), f"the sum of {said} {chosen.shape}" if many else said)
@@ -170,6 +172,8 @@ def _index(text: str) -> tuple[Any, ...]:
     def one(part: str) -> Any:
         if part == "...":
             return ...
+        if not part:
+            raise ValueError
         ends = [int(end) if end.strip() else None for end in part.split(":")]
         return ends[0] if len(ends) == 1 and ends[0] is not None else slice(*ends)
 

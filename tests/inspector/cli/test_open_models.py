@@ -155,6 +155,8 @@ WRONG = {
     "target": (["--target", "logitz"], "--target: no output is called 'logitz'; did you mean logits?"),
     "place": (["--target", "logits[0,77]"], "index 77 is out of bounds for axis 1 with size 50; logits has shape"),
     "index": (["--target", "logits[x]"], "an index is whole numbers and slices between commas"),
+    "no index": (["--target", "logits[]"], "an index is whole numbers and slices between commas"),
+    "nothing": (["--target", "logits[1:1]"], "--target logits[1:1] chooses no number; logits has shape (1, 50, 7)"),
     "layer": (["--layer", "lsmt", "-T", "3"], "--layer: no recurrent part is called 'lsmt'"),
     "input": (["--input", "wrods=x.npy"], "no input is called 'wrods'; did you mean words?; there are words"),
     "twice": (["--input", "words=x.npy", "--input", "words=x.npy"], "'words' is given twice"),
