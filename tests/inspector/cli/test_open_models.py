@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -139,6 +140,21 @@ def test_cells_of_ours_come_back_in_double_precision_without_what_may_be_left_ou
     ours.load_state_dict(cell.state_dict())
     run = tg.unroll(ours, np.random.default_rng(0).normal(size=(6, 2, 2)))
     assert "h_init" not in text and str(inspector.trace(run, run.outputs[-1][0, 1])).splitlines()[1] in text
+
+
+def test_names_with_markup_stay_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_model_from_string(characters(here / "a.onnx").read_bytes())
+    markup = "/<script>alert(1)</script>&\"'\x1b[2J/LSTM"
+    model.graph.node[2].name = markup
+    model.graph.node[2].output[0] = model.graph.node[3].input[0] = "<b>y0\x1b"
+    onnx.save(model, "a.onnx")
+    text = said(["a.onnx", "-T", 3, "--draw", "--report", "--level", "operation"], capsys)
+    assert "\x1b" not in text and "a-script-alert-1-script-2J-LSTM.svg" in text
+    for path in (*here.glob("*.svg"), Path("a.html")):
+        written = path.read_text()
+        assert "<script>alert" not in written and "<b>y0" not in written and "\x1b" not in written
+    ElementTree.parse(here / "a-script-alert-1-script-2J-LSTM.svg")
 
 
 def test_weights_without_a_recurrent_network_are_listed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
