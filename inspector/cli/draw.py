@@ -176,12 +176,13 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     )
 
 
-@command("figure", run_options(50), _level("cell"), _fold, _show, picture("CELL-figure.svg"))
+@command("figure", run_options(50), _level("cell"), _fold, _show, *_size, picture("CELL-figure.svg"))
 def _figure(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector figure --cell lstm -T 40 -o lstm.pdf                steps in the middle folded away, their gradient not
     inspector figure --cell cells.py:MyCell -T 8 --level gate
     inspector figure --cell rnn -T 100 --show 94:                 the last steps, where the gradient comes from
+    inspector figure --cell lstm -T 12 --width page -o lstm.pdf   as wide as a page, in type that can be read
     """
     steps = _steps_of(a)
     cell = one_cell(a)
@@ -189,10 +190,11 @@ def _figure(a: argparse.Namespace) -> tuple[int, str]:
     loss = loss_of(run, a)
     out = a.out or Path(f"{file_name(a.cell[0])}-figure.svg")
     a.progress(f"drawing {out}")
-    inspector.figure(run, loss, out, level=a.level, steps=steps, fold=a.fold)
+    trace = inspector.trace(run, loss)
+    drawing = inspector.draw(run, a.level, trace=trace, decay=True, steps=steps, fold=a.fold, width=a.width)
+    drawing.save(out, a.dpi)
     return OK, _warned(
-        inspector.trace(run, loss).not_finite,
-        f"{out}: {cell!r} over {counted(a.steps, 'step')}, and the decay of its gradient",
+        trace.not_finite, f"{out}: {cell!r} over {counted(a.steps, 'step')}, and the decay of its gradient"
     )
 
 

@@ -151,7 +151,7 @@ def _in_rows(page: Page, draw: Callable[[float], Picture]) -> Picture:
         least = min(least, width * page.type / smallest_type(picture))
         if width <= most + 1e-6:
             return picture
-        room = min(room - 1.0, room - (width - most))
+        room = min(room - 1.0, room - (width - most), most - 2 * _EDGE)
     raise TooWideError(page, math.ceil(least))
 
 

@@ -84,6 +84,16 @@ def test_graph_draws_at_every_level(folder: Path, capsys: pytest.CaptureFixture[
     assert files_in(folder) == {"lstm-operation.svg", "lstm-gate.svg", "lstm-cell.svg", "own.png", "one.pdf"}
 
 
+@pytest.mark.parametrize("command", ["graph", "figure"])
+def test_a_drawing_has_the_width_that_is_asked_for(command: str, folder: Path) -> None:
+    arguments = [command, "--cell", "rnn", "-T", "3", "--level", "cell", "--width"]
+    assert main([*arguments, "page", "-o", "a.svg"]) == 0
+    assert '<svg width="468.00pt"' in (folder / "a.svg").read_text()
+    assert main([*arguments, "column", "--dpi", "72", "-o", "a.png"]) == 0
+    assert abs(int.from_bytes((folder / "a.png").read_bytes()[16:20], "big") - 241) <= 1
+    assert ("chart." in (folder / "a.svg").read_text()) == (command == "figure")
+
+
 def test_graph_writes_what_other_programs_read(folder: Path) -> None:
     starts = {"tex": "% RNNCell", "dot": "digraph", "mmd": "flowchart", "json": "{", "graphml": "<graphml"}
     for kind, start in starts.items():
