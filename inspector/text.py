@@ -27,6 +27,7 @@ def visible(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else "�" for c in text)
 
 
+@lru_cache(maxsize=4096)
 def label_width(text: str, size: float = 11.0) -> float:
     """How wide `text` is set, in points, in a wide font such as DejaVu Sans; no installed font can change it."""
     return size * sum(_EMS.get(c, 0.64 if c.isascii() else 0.88 if ord(c) < 0x2E80 else 1.05) for c in text)

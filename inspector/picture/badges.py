@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from ..layout.grid import Box
@@ -16,6 +16,8 @@ __all__ = ["BADGES", "Badge", "add_badges"]
 
 _WIDE, _SIZE, _APART = 13.0, 11.0, 2.0
 _DIAGONAL = 0.7071
+_STRIPE, _REACH = 64.0, 40.0
+"""Points across of the stripes in which what stands in a badge's way is looked for, and how far beside its shape."""
 
 
 class Badge(NamedTuple):
@@ -44,7 +46,7 @@ def add_badges(picture: Picture) -> None:
     What stands outside the steps has its own only where it hangs together with none of them.
     """
     groups = list(_groups(picture))
-    taken = _taken(picture) if groups else Taken()
+    taken = _taken(picture, {k for _, group in groups for shape in group for k in _columns(*_sides(shape, _REACH))})
     for badge, group in groups:
         ways = [(shape, box) for shape in group for box in _places(shape, _APART)]
         ways += [(shape, box) for shape in group for box in _places(shape, 9.0)]
@@ -128,17 +130,34 @@ def _grown(box: Box) -> Box:
     return left - by, bottom - by, right + by, top + by
 
 
-def _taken(picture: Picture) -> Taken:
-    """Shapes, lines, the borders of frames and what they say."""
+def _columns(left: float, right: float) -> range:
+    """The stripes of the picture from there to there."""
+    return range(int(left // _STRIPE), int(right // _STRIPE) + 1)
+
+
+def _sides(shape: Shape, room: float) -> tuple[float, float]:
+    return shape.x - shape.width / 2 - room, shape.x + shape.width / 2 + room
+
+
+def _taken(picture: Picture, columns: Container[int]) -> Taken:
+    """Shapes, lines, the borders of frames and what they say, as far as they reach into some stripes."""
     taken = Taken()
+
+    def is_near(left: float, right: float) -> bool:
+        return any(k in columns for k in _columns(left, right))
+
     for shape in picture.shapes:
-        if shape.kind != "point":
+        if shape.kind != "point" and is_near(*_sides(shape, 0.0)):
             for box in _outline(shape):
                 taken.add(box)
     for line in picture.lines:
         for k, piece in enumerate(line.pieces):
-            taken.add_line(piece, line.width, line.arrow and k == len(line.pieces) - 1)
+            across = [x for x, _ in piece]
+            if is_near(min(across) - line.width, max(across) + line.width):
+                taken.add_line(piece, line.width, line.arrow and k == len(line.pieces) - 1)
     for frame in picture.frames:
+        if not is_near(frame.left, frame.right):
+            continue
         corners = ((frame.left, frame.bottom), (frame.left, frame.top), (frame.right, frame.top))
         taken.add_line((*corners, (frame.right, frame.bottom), corners[0]), 1.2, arrow=False)
         x, y, width = frame_label(frame)

@@ -5,6 +5,7 @@ formula of values that have names, ``o(1 − o)`` or ``1 − tanh²c₁``, with 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,10 +96,7 @@ class Label(NamedTuple):
 
     def __str__(self) -> str:
         """Long names without their middle."""
-        if self.whole:
-            return self.full
-        sign, operand, gives = (shortened(part, _ROOM) for part in (self.sign, self.operand, self.gives))
-        return self._replace(sign=sign, operand=operand, gives=gives).full
+        return _drawn(self)
 
     @property
     def full(self) -> str:
@@ -108,6 +106,14 @@ class Label(NamedTuple):
         if self.operand:
             return f"{self.operand} {self.sign}" if self.leads else f"{self.sign} {self.operand}"
         return self.sign + self.time
+
+
+@lru_cache(maxsize=4096)
+def _drawn(label: Label) -> str:
+    if label.whole:
+        return label.full
+    sign, operand, gives = (shortened(part, _ROOM) for part in (label.sign, label.operand, label.gives))
+    return label._replace(sign=sign, operand=operand, gives=gives).full
 
 
 class Text(NamedTuple):
