@@ -209,6 +209,8 @@ def _around(function: Any) -> Iterator[tuple[str, Any]]:
         for wrapped in (getattr(one, "__wrapped__", None), getattr(one, "func", None), getattr(one, "__func__", None)):
             if callable(wrapped):
                 stack.append(wrapped)
+        if not inspect.isroutine(one) and not hasattr(one, "__wrapped__"):  # a module that is mapped or compiled
+            yield from _attributes("module", one)
         if isinstance(getattr(one, "args", None), tuple) and hasattr(one, "func"):  # functools.partial
             yield from ((f"arg{k}", value) for k, value in enumerate(one.args))
             yield from (one.keywords or {}).items()

@@ -75,9 +75,10 @@ def _groups(place: Place, places: Mapping[Place, int], known: Mapping[Place, str
 
 
 def _note(found: Axes, group: Sequence[Place], base: Any, other: Any) -> None:
-    is_time = _lengths(base.jaxpr) != _lengths(other.jaxpr)
+    (lengths, carries), (longer, wider) = _loops(base.jaxpr), _loops(other.jaxpr)
     taken = set(found.inputs.values())
-    plain = "T" if is_time else "batch"
+    is_batch = carries != wider if carries else "batch" not in taken
+    plain = "T" if lengths != longer else "batch" if is_batch else "n"
     name, number = plain, 1
     while name in taken:
         number += 1
@@ -89,14 +90,17 @@ def _note(found: Axes, group: Sequence[Place], base: Any, other: Any) -> None:
                 found.outputs[k, axis] = name if m == n + 1 and (k, axis) not in found.outputs else "?"
 
 
-def _lengths(jaxpr: Any) -> list[int]:
-    """Over how many steps the loops of a function run."""
-    found = []
+def _loops(jaxpr: Any) -> tuple[list[int], list[Any]]:
+    """Over how many steps the loops of a function run, and the shapes of what they carry."""
+    lengths, carries = [], []
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
-            found.append(equation.params["length"])
+            lengths.append(equation.params["length"])
+            carries += [variable.aval.shape for variable in equation.outvars[: equation.params["num_carry"]]]
         for value in equation.params.values():
             inner = getattr(value, "jaxpr", value)
             if hasattr(inner, "eqns"):
-                found += _lengths(inner)
-    return found
+                more = _loops(inner)
+                lengths += more[0]
+                carries += more[1]
+    return lengths, carries

@@ -23,7 +23,7 @@ _PLACE = re.compile(r"^(.*) at (.*):(\d+)$")
 def title(body: Any) -> str:
     """What a loop is called: as the function that is its body."""
     name = _source(body)[0]
-    return name if name.isidentifier() and name not in ("scan_fn", "body_fun", "body") else "scan"
+    return name if name.isidentifier() and name not in ("scan_fn", "body_fn", "body_fun", "body") else "scan"
 
 
 def class_name(operations: Sequence[Operation]) -> str:

@@ -204,9 +204,14 @@ def test_places_and_keys_are_taken_as_they_are() -> None:
             return (h, jnp.argmax(h @ params["e"].T, -1), key), h
 
         carry, hs = jax.lax.scan(step, (jnp.zeros((N, H)), tokens[0], key), tokens)
+        kernel, orders = params["w"].reshape(2, 2, 4), ("NWC", "WIO", "NWC")
+        convolved = jax.lax.conv_general_dilated(
+            hs, kernel, (2,), [(1, 0)], dimension_numbers=orders, feature_group_count=2
+        )
         memory = jnp.zeros((T, N, H)).at[1].set(carry[0]).at[tokens[:, 0] % T].add(1.5 * hs[0])
         return (
             hs,
+            convolved,
             carry[1],
             jax.lax.dynamic_slice(memory, (tokens[0, 0] % 2, 0, 0), (2, N, H)),
             jnp.take(hs, tokens[0] % T, 0),

@@ -1,3 +1,3 @@
 """The primitives of JAX in operations of ours, a family a file; importing them fills the table."""
 
-from . import elementwise, indexing, linear, reduce, shape  # noqa: F401
+from . import convolution, elementwise, indexing, linear, reduce, shape  # noqa: F401
