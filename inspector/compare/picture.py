@@ -72,6 +72,8 @@ def draw_comparison(
     canvas = Canvas(picture, _ChangeInk())
     tile(canvas, [Row((merged.step,), False, (), (x,))], "step", Spacing())
     prefix = safe(f"t{merged.step.timestep}.")
+    # those of a timestep; here states have theirs at both ends, and what both cells give has two
+    picture.shapes = [shape for shape in picture.shapes if shape.look.part != "label"]
     picture.frames = [replace(frame, label="one timestep", tooltip="one timestep") for frame in picture.frames]
     changes = {prefix + own: merged.change[key] for key, own in merged.step.ids.items() if key in merged.change}
     changes[f"{prefix}x"] = _of_input(merged)
@@ -111,10 +113,10 @@ def _with_change(shape: Shape, change: int | None, says: str) -> Shape:
 
 
 def _mark(shape: Shape, change: int) -> Shape:
-    """A plus or a minus on the upper right of a shape."""
+    """A plus or a minus at the upper right of a shape, off its symbol."""
     reach = 1.0 if shape.kind == "box" else math.sqrt(0.5)
-    inward = 2.0 if shape.kind == "box" else 0.0
-    x, y = shape.x + reach * shape.width / 2 - inward, shape.y + reach * shape.height / 2 - inward
+    outward = 1.0 if shape.kind == "box" else 4.0
+    x, y = shape.x + reach * shape.width / 2 + outward, shape.y + reach * shape.height / 2 + outward
     part = CHANGES[change]
     paint = theme.paint(part)._replace(fill=theme.PAPER)
     return Shape(
@@ -153,7 +155,7 @@ def _leaving(line: Line, change: int) -> Line:
 
 
 def _title_and_legend(picture: Picture, canvas: Canvas, merged: Merged, names: tuple[str, str]) -> None:
-    left = canvas.left - 10
+    left = canvas.left
     canvas.title(left)
     x, y = left, canvas.bottom - 34
     for change, label in ((KEPT, "in both"), (REMOVED, f"only in {names[0]}"), (ADDED, f"only in {names[1]}")):

@@ -326,6 +326,20 @@ def test_where_both_give_the_same_state_in_their_own_way_the_lines_meet() -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("level", ["cell", "gate"])
+def test_names_are_of_no_timestep_and_marks_lie_on_no_symbol(level: str) -> None:
+    found = inspector.compare_graphs(
+        tg.cells.get("lstm")(3, 4, seed=0), tg.cells.get("gru")(3, 4, seed=0), level=level
+    ).picture
+    assert {s.label for s in found.shapes if s.look.part == "label"} == {"cₜ₋₁", "cₜ", "hₜ₋₁", "hₜ"}
+    shapes = {s.id: s for s in found.shapes}
+    marks = [s for s in found.shapes if s.id.endswith(".mark")]
+    assert len(marks) > 5
+    for mark in marks:
+        shape = shapes[mark.id.removesuffix(".mark")]
+        assert mark.x - mark.width / 2 > shape.x + len(shape.label) * 3.0 or mark.y - mark.height / 2 > shape.y + 4.5
+
+
 def test_a_comparison_is_deterministic_and_shows_itself(tmp_path: Path) -> None:
     one, other = compared("lstm", "gru"), compared("lstm", "gru")
     assert one == other and one.picture == other.picture and str(one) == one.words
