@@ -203,11 +203,11 @@ def _called(nodes: Sequence[Node]) -> dict[str, str]:
     """What the nodes of a step are called, by their first outputs: the last of those that a line of source asked for
     by the variable to which it assigns.
     """
-    last = {(node.line, node.layers): node for node in nodes if target_of(node.line)}
+    last = {node.line: node for node in nodes if target_of(node.line)}
     found: dict[str, str] = {}
     for node in nodes:
         target = target_of(node.line)
-        is_target = target and last[node.line, node.layers] is node and target not in found.values()
+        is_target = target and last[node.line] is node and target not in found.values()
         found[node.outputs[0]] = target if is_target else node.name.removeprefix("node_")
     return found
 

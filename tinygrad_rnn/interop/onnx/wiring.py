@@ -14,6 +14,9 @@ __all__ = ["FEWEST", "MOVES", "PICKS", "Wiring", "chains"]
 
 FEWEST = 3
 """How often a step must repeat: of two, what changes from step to step cannot be told from what does not."""
+MOST = 200
+"""How many groups of nodes that are alike are looked at: a file may have as many as it has nodes."""
+
 MOVES = frozenset(["Cast", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"])
 PICKS = frozenset(
     ["Gather", "GatherElements", "GatherND", "OneHot", "Range", "Shape", "Size", "ConstantOfShape", "Expand"]
@@ -32,6 +35,8 @@ class Wiring:
         Of the graph.
     maker : dict of str to (int, int)
         From a value to its node, and the place among that node's outputs.
+    needs : list of list of int
+        The nodes whose values each node reads.
     fixed : set of str
         Values that depend on initialisers alone.
     constants : mapping of str to array
@@ -44,6 +49,7 @@ class Wiring:
     nodes: list[Node]
     outputs: tuple[str, ...]
     maker: dict[str, tuple[int, int]]
+    needs: list[list[int]]
     fixed: set[str]
     constants: Mapping[str, Any]
     learned: set[str]
@@ -73,15 +79,15 @@ class Wiring:
                 learned.update(node.outputs if node.reads & learned else ())
         maker = {name: (k, slot) for k, node in enumerate(nodes) for slot, name in enumerate(node.outputs) if name}
         outputs = tuple(same.get(name, name) for name in graph.outputs)
-        return cls(nodes, outputs, maker, fixed, constants, learned, signatures)
+        needs = [[maker[name][0] for name in node.reads if name in maker] for node in nodes]
+        return cls(nodes, outputs, maker, needs, fixed, constants, learned, signatures)
 
     def depths(self, anchors: Sequence[int]) -> list[int]:
         """How many of a chain of nodes each node depends on, itself included."""
         among = set(anchors)
         found: list[int] = []
-        for k, node in enumerate(self.nodes):
-            before = max([found[self.maker[name][0]] for name in node.reads if name in self.maker], default=0)
-            found.append(before + (k in among))
+        for k, needs in enumerate(self.needs):
+            found.append(max([found[other] for other in needs], default=0) + (k in among))
         return found
 
 
@@ -116,9 +122,9 @@ def chains(wiring: Wiring) -> Iterator[list[int]]:
     for k, node in enumerate(wiring.nodes):
         if not wiring.fixed.issuperset(node.outputs) and not node.graphs and node.kind not in MOVES | PICKS:
             groups.setdefault(("alike", _looks(wiring, k, 2)), []).append(k)
-    for members in groups.values():
-        if len(members) >= FEWEST:
-            yield from _chained(wiring, members)
+    large = [members for members in groups.values() if len(members) >= FEWEST]
+    for members in large[:MOST]:
+        yield from _chained(wiring, members)
 
 
 def _looks(wiring: Wiring, k: int, levels: int) -> Any:
@@ -138,10 +144,10 @@ def _chained(wiring: Wiring, members: Sequence[int]) -> Iterator[list[int]]:
     """The members in chains: each depends on the one before and, through it, on those before that."""
     among, found = set(members), list[list[int]]()
     latest: list[dict[int, int]] = []  # by chain, the place in it of the last that a node depends on
-    for k, node in enumerate(wiring.nodes):
+    for k, needs in enumerate(wiring.needs):
         above: dict[int, int] = {}
-        for name in node.reads & wiring.maker.keys():
-            for chain, place in latest[wiring.maker[name][0]].items():
+        for other in needs:
+            for chain, place in latest[other].items():
                 above[chain] = max(above.get(chain, -1), place)
         if k in among:
             if len(above) > 1 or any(place != len(found[chain]) - 1 for chain, place in above.items()):
