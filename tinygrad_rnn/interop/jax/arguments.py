@@ -86,7 +86,8 @@ def signature_of(function: Any, args: Sequence[Any], parameters: Sequence[str] |
     """
     if not callable(function):
         raise TypeError(f"from_jax: expected a function of JAX, got {type(function).__name__}")
-    name = getattr(function, "__name__", None) or type(function).__name__
+    inside = inspect.unwrap(function)
+    name = getattr(inside, "__name__", None) or type(inside).__name__
     modules = 0
     nnx = sys.modules.get("flax.nnx")
     if nnx is not None and isinstance(function, nnx.Module):

@@ -246,6 +246,8 @@ def test_a_module_of_equinox_without_a_batch() -> None:
         def __call__(self, xs: Any) -> Any:
             return jax.lax.scan(lambda h, x: (self.cell(x, h), None), jnp.zeros(H), xs)[0]
 
+    mapped = jax.vmap(Encoder(eqx.nn.GRUCell(F, H, key=jax.random.key(0), dtype=jnp.float64)))
+    assert repr(tg.from_jax(mapped, array(N, T, F))) == "Imported(Encoder: JAX, 1 layer)"
     model = tg.from_jax(Encoder(eqx.nn.GRUCell(F, H, key=jax.random.key(0), dtype=jnp.float64)), array(T, F))
     (run,) = model(array(T + 1, F)).runs.values()
     assert repr(run) == "Run(GRUCell(3, 4), T=5, batch=1)"
