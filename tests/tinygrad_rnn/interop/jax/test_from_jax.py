@@ -319,3 +319,14 @@ def test_what_cannot_be_taken_over_is_refused_with_its_line() -> None:
         tg.from_jax(3, x)
     with pytest.raises(ValueError, match="gives back no array"):
         tg.from_jax(lambda x: None, x)
+
+
+def test_a_function_that_comes_out_otherwise_is_refused_with_the_numbers() -> None:
+    calls = []
+
+    def counts(x: Any) -> Any:
+        calls.append(x)
+        return x * len(calls)
+
+    with pytest.raises(RuntimeError, match=r"the value of output of counts .* [\d.]+ instead of [\d.]+ at \(0,\)"):
+        tg.from_jax(counts, np.ones(1))
