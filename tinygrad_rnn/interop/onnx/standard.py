@@ -390,7 +390,7 @@ def standard(
         numbers = _Numbers(read, body, parts[0].name, gates.states[0], x.shape[2], states[0].shape[1])
         cell = _cell(gates, numbers, dtype)
         run = unroll(cell, x, tuple(carried[name] for name in gates.states), reverse=reverse)
-    except (Unknown, ValueError, KeyError):
+    except (Unknown, ValueError, KeyError, TypeError, RecursionError):  # whatever a file may hold
         return None
     order = range(len(run))[:: -1 if reverse else 1]
     history = [

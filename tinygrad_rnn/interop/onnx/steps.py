@@ -406,6 +406,10 @@ def _check(loop: Loop) -> None:
         raise Irregular
     if any(loop.wiring.fixed.issuperset(values.values()) for values in loop.elements):
         raise Irregular  # layers of a network, one after the other, each with weights of its own
+    fixed = {role.which for row in loop.rows for role in row.roles.values() if role.kind == "fixed"}
+    for name in fixed.union(loop.starts, *[values.values() for values in loop.elements]):
+        if name in loop.wiring.maker and loop.wiring.maker[name][0] in loop.members:
+            raise Irregular  # it would have to wait for itself
     for row in loop.rows:
         for t, k in row.at.items():
             if loop.wiring.signatures[k] != loop.wiring.signatures[row.at[0]]:

@@ -176,3 +176,16 @@ def test_the_whole_loop_is_one_run_over_the_sequence_itself(backwards, cut):
     x = np.stack([step.data for step in run.inputs])
     fast = tg.unroll(tg.compile(run.cell), x, run.initial_state, reverse=backwards)
     np.testing.assert_allclose(fast.stacked.data, run.stacked.data, atol=1e-12)
+
+
+def test_a_step_that_is_given_what_another_computes_is_no_loop():
+    to = Unroller(np.random.default_rng(0))
+    w, v, b = to.weight("w", H, H), to.weight("v", H, H), to.weight("b", H)
+    state = "s0"
+    for t in range(4):
+        x = to.add("Gather", "x", to.constant(t), axis=0)
+        inner = to.add("MatMul", x, v)
+        net = to.add("Gemm", state, w, inner if t == 0 else b)
+        state = to.add("Tanh", to.add("Add", net, inner))
+    inputs = {"x": (4, BATCH, H), "s0": (BATCH, H)}
+    compared(to.file(inputs, [to.add("Neg", state)]), inputs)
