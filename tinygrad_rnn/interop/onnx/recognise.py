@@ -91,6 +91,8 @@ def _rolled(graph: Graph, loop: Loop) -> Graph:
 
     Raises
     ------
+    Irregular
+        If no output needs it.
     Circle
         If something around the loop stands between its steps.
     """
@@ -110,6 +112,8 @@ def _rolled(graph: Graph, loop: Loop) -> Graph:
     name = "/".join(loop.prefix) or "loop"
     node = Node(name, KIND, 1, (*operands, *loop.starts), outputs, attributes, _UNROLLED, loop.prefix, True)
     alive = _alive([*around, node], wiring.outputs)
+    if alive.isdisjoint(outputs):
+        raise Irregular  # nobody asks for it
     gone = [other for k, other in enumerate(wiring.nodes) if k in loop.members or not alive.intersection(other.outputs)]
     inside = {name for other in gone for name in other.outputs}
     captures = frozenset().union(*[other.reads for other in gone]) - inside

@@ -189,3 +189,8 @@ def test_a_step_that_is_given_what_another_computes_is_no_loop():
         state = to.add("Tanh", to.add("Add", net, inner))
     inputs = {"x": (4, BATCH, H), "s0": (BATCH, H)}
     compared(to.file(inputs, [to.add("Neg", state)]), inputs)
+
+
+def test_a_loop_that_no_output_needs_does_no_harm():
+    to, inputs, _ = unrolled(LSTM_LIKE, 4, 0)
+    compared(to.file(inputs, [to.add("Neg", "x")]), inputs)
