@@ -304,6 +304,8 @@ class Network(KerasLayer):
                 there = [given[entry.name]] if entry.name in given else []
                 found[entry.name, 0] = there if entry.config.get("batch_shape", 0) is None else entry.built(there, {})
                 continue
+            if isinstance(node.layer, Input):
+                self.config.fail(f"has an input layer, {printable(node.layer.name)}, that is none of its inputs")
             inputs = [look(r) for r in _references(node.args)]
             plain: dict[str, Any] = {k: v for k, v in node.named.items() if not any(True for _ in _references(v))}
             for name, value in node.named.items():

@@ -273,6 +273,17 @@ def test_what_is_wrong_with_a_layer_is_said(change: Any, kind: Any, message: str
         tg.load_keras(changed(tmp_path, change))
 
 
+def test_an_input_layer_that_is_no_input_is_refused(tmp_path: Path) -> None:
+    def more(config: Any) -> None:
+        layers = config["config"]["layers"]
+        first = json.loads(json.dumps(layers[0]))
+        first["name"] = first["config"]["name"] = "more"
+        layers.append(first)
+
+    with pytest.raises(ValueError, match="has an input layer, more, that is none of its inputs"):
+        tg.load_keras(changed(tmp_path, more, "shared"))
+
+
 def test_layers_in_a_circle_are_refused(tmp_path: Path) -> None:
     def circle(config: Any) -> None:
         layers = config["config"]["layers"]
