@@ -7,7 +7,9 @@ other brackets stand in between.
 
 **Which of the two closes hangs on one letter, {distance} places back: exchanged for the other bracket, it turns the
 answer from {before} to {turned}, while no other exchange moves it by more than {others}. Yet only {share} of the
-gradient goes there. A latch that is saturated holds what it knows, and hides it from the gradient.**
+gradient goes there.** What the letter does to the cell state stays (with the one and the other bracket it is {apart}
+apart right after it, and {later} at the end), but of the gradient by the cell state {left} is left on the way back to
+it. A latch holds large differences and evens out small ones, and a gradient tells of small ones.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import PercentFormatter
 
+import inspector
 import tinygrad_rnn as tg
 
 ALPHABET = "abc()[]"
@@ -111,15 +114,19 @@ def measure(out: Path) -> dict[str, str]:
         size = path.stat().st_size
         network = tg.load_onnx(path).astype(np.float64)
 
-    def answer(texts: list[str]) -> tuple[tg.Tensor, tg.Tensor]:
-        x = tg.tensor(ones(texts), requires_grad=True)
-        return x, closing(model.readout(network(x=x)["outputs"][-1]))
+    def answer(texts: list[str]) -> tuple[tg.Run, tg.Tensor]:
+        call = network(x=tg.tensor(ones(texts), requires_grad=True))
+        (run,) = call.runs.values()
+        return run, closing(model.readout(call["outputs"][-1]))
 
-    x, said = answer([EXAMPLE])
-    (gradient,) = tg.grad(said.sum(), [x])
-    norms = np.linalg.norm(gradient.data[:, 0], axis=-1)
+    run, said = answer([EXAMPLE])
+    trace = inspector.trace(run, said.sum())
+    norms, by_state = trace.norm("x"), trace.norm("c")
     before = float(said.data[0])
-    after = {k: answer(texts)[1].data for k, texts in exchanged(EXAMPLE).items()}
+    answers = {k: answer(texts) for k, texts in exchanged(EXAMPLE).items()}
+    after = {k: found.data for k, (_, found) in answers.items()}
+    other = answers[DECIDES][0]
+    apart = [np.linalg.norm(a.c.data - b.c.data) for a, b in zip(run.states, other.states, strict=True)]
     moved = np.array([np.abs(after[k] - before).max() for k in range(len(EXAMPLE))])
     picture(out / "brackets.png", norms / norms.sum(), moved)
     right, nested = accuracy(model)
@@ -133,6 +140,9 @@ def measure(out: Path) -> dict[str, str]:
         "turned": f"{after[DECIDES][0]:+.1f}",
         "others": f"{np.delete(moved, DECIDES).max():.1f}",
         "share": f"{norms[DECIDES] / norms.sum():.1%}",
+        "apart": f"{apart[DECIDES]:.1f}",
+        "later": f"{apart[-1]:.1f}",
+        "left": f"{by_state[DECIDES] / by_state[-1]:.0%}",
     }
 
 

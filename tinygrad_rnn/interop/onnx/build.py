@@ -16,7 +16,7 @@ from .file import DTYPES, Source
 from .graph import Circle, Graph, Node, apply, ordered
 from .inlined import Frame, call_of, scope_of
 from .operators import OPERATORS, Operator, Runs
-from .origins import layers_of, line_of, with_layers
+from .origins import DEEPEST, layers_of, line_of, with_layers
 from .recognise import recognised
 
 __all__ = ["Builder"]
@@ -29,8 +29,6 @@ GROWING = frozenset({"ConstantOfShape", "Einsum", "Expand", "OneHot", "Pad", "Ra
 """What makes much out of few numbers, and may not be asked for."""
 INLINED = 2**18
 """How many nodes functions may become where they are called: each may call others several times."""
-DEEPEST = 16
-"""How deep subgraphs may stand in one another."""
 
 
 class Builder:

@@ -9,9 +9,10 @@ from typing import Any
 
 from .graph import Node
 
-__all__ = ["layers_of", "line_of", "target_of", "with_layers"]
+__all__ = ["DEEPEST", "layers_of", "line_of", "target_of", "with_layers"]
 
 DEEPEST = 16
+"""How deep layers, subgraphs and functions may stand in one another."""
 LONGEST = 10_000
 """Characters of a note that are looked at."""
 SCOPES, STACK = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.stack_trace"
