@@ -209,12 +209,25 @@ def test_what_cannot_be_opened_is_said_on_one_line(here: Path, capsys: pytest.Ca
         ("a.gguf", b"GGUF\3\0\0\0", "a.gguf is no ONNX, Keras, safetensors, PyTorch or .npz file"),
         ("a.json", b'{"a": 1}', "a.json is JSON, but no record of the inspector's"),
         ("b.json", b'{"a": ', "b.json is no JSON"),
-        ("a.onnx", b"\x08\x08\x12\x07pytorch", "a.onnx is damaged, or no ONNX file"),
-        ("\x1b[31mred.keras", b"PK nothing", r"\x1b[31mred.keras is damaged"),
     ]:
         if content is not None:
             (here / name).write_bytes(content)
         assert says in said([name], capsys, 2)
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "content", "says"),
+    [
+        ("onnx", "a.onnx", b"\x08\x08\x12\x07pytorch", "a.onnx is damaged, or no ONNX file"),
+        ("h5py", "\x1b[31mred.keras", b"PK nothing", r"\x1b[31mred.keras is damaged"),
+    ],
+)
+def test_damage_is_said_on_one_line(
+    package: str, name: str, content: bytes, says: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip(package)
+    (here / name).write_bytes(content)
+    assert says in said([name], capsys, 2)
 
 
 def test_records_of_our_own_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,7 +111,7 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.Monke
     np.save("array.npy", np.ones(3))
     Path("array.npy").rename("array.npz")
     for name in ("objects.npz", "pickled.npz", "array.npz", "none.npz", "none.safetensors"):
-        with pytest.raises(LoadError, match=name.replace(".", r"\.")):
+        with pytest.raises((LoadError, ImportError), match=name.replace(".", r"\.")):
             load_weights(tg.cells.LSTMCell(3, 4), Path(name))
     assert not Path("exploded").exists()
 
