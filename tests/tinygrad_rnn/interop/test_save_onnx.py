@@ -16,6 +16,7 @@ import tinygrad_rnn as tg
 from tests.marks import slow_unless
 from tests.random_cells import cells, matrix_cells, wide_cells
 from tests.strategies import calls
+from tinygrad_rnn.interop.onnx_out.ops import ONNX
 from tinygrad_rnn.recurrent.states import leaves_of
 
 from .taken_out import OPTIONS, Call, Edges, H, N, Nested, network
@@ -374,3 +375,35 @@ def test_what_cannot_go_is_refused_by_name(tmp_path: Path) -> None:
         tg.save_onnx(tg.cells.RNNCell(N, H), tmp_path / "nowhere" / "a.onnx")
     assert not path.exists()
     check(Gelu(N, H, seed=0), path, dtype=np.float32)
+
+
+def test_a_model_that_onnx_finds_wrong_is_refused_by_its_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell, refusal = (
+        tg.cells.RNNCell(N, H, dtype=np.float64),
+        r"\Asave_onnx: RNNCell\(.*\) does not pass onnx.checker: .*\Z",
+    )
+    for wrong in ("ReduceSum", "NoSuchOperator"):
+        monkeypatch.setitem(ONNX, "tanh", lambda at, x, wrong=wrong: at.node(wrong, x))
+        for options in ({}, {"steps": 2}):
+            with pytest.raises(tg.UnsupportedError, match=refusal):
+                tg.save_onnx(cell, tmp_path / "a.onnx", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loop_of_jax_over_stacked_values_has_outputs_with_all_their_axes(tmp_path: Path) -> None:
+    jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
+
+    def branching(params: Any, x: Any) -> Any:
+        def step(h: Any, xt: Any) -> Any:
+            return jax.lax.cond(xt.sum() > 0, lambda h: jax.numpy.tanh(h @ params["u"]), lambda h: 0.5 * h, h), h
+
+        return jax.lax.scan(step, jax.numpy.ones((2, H)), x)[1]
+
+    rng, path = np.random.default_rng(0), tmp_path / "a.onnx"
+    params, x = {"u": rng.normal(size=(H, H)).astype("f")}, rng.normal(size=(5, 2, 3)).astype("f")
+    (run,) = tg.from_jax(branching, params, x)(x).runs.values()
+    expected = branching(params, x)
+    for options in ({}, {"batch": 1}, {"steps": 5}):
+        tg.save_onnx(run, path, **options)  # type: ignore[arg-type]
+        found = session(path).run(["outputs"], {"x": np.stack([value.data for value in run.inputs])})[0]
+        np.testing.assert_allclose(found[:, 0], expected, atol=CLOSE["float32"])

@@ -76,7 +76,8 @@ def save_onnx(
     UnsupportedError
         If a step cannot be traced, because it looks at numbers; if a primitive of its own has no counterpart in ONNX
         (the message has the line); if it depends on the batch size in a way that cannot be written down, or draws
-        random numbers; if a run has masks; if the model came from another format. Nothing is written then.
+        random numbers; if a run has masks; if the model came from another format; if it does not pass ONNX's checks.
+        Nothing is written then.
     ImportError
         If the onnx package is not installed.
 
@@ -107,17 +108,19 @@ def save_onnx(
     if isinstance(model, Run):
         _check_run(model)
     if not isinstance(model, Imported):
-        return _written(_Network(model, dtype, steps, batch).proto(), path)
+        return _written(_Network(model, dtype, steps, batch).proto(), path, is_ours=True)
     if (dtype, steps, batch) != (None, None, None):
         raise ValueError(f"{WHO}: dtype, steps and batch are for cells; {printable(model.name)} goes back as it is")
     return _written(proto_of(model, WHO), path)
 
 
-def _written(proto: Any, path: str | Path) -> Path:
-    """Write a model that passes all checks."""
+def _written(proto: Any, path: str | Path, is_ours: bool = False) -> Path:
+    """Write a model that passes all checks; one of our making with the shapes of all its values."""
     onnx = import_onnx(WHO)
     _check_size(proto.ByteSize())
     try:
+        if is_ours:
+            proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
         data = proto.SerializeToString(deterministic=True)
         onnx.checker.check_model(data, full_check=True)
     except (ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -199,7 +202,7 @@ class _Network:
 
     def proto(self) -> Any:
         """The model."""
-        onnx, helper = self.model.onnx, self.model.onnx.helper
+        helper = self.model.onnx.helper
         T: Any = self.steps or "T"
         self.model.ports |= {"x", "outputs"}
         for single, prefix in _places(self.tree, ""):
@@ -208,9 +211,9 @@ class _Network:
         x = self.outer.value(self.outer.fresh("x", is_port=True), self.dtype)
         self.inputs.append(self.model.port("x", self.dtype, [T, self.batch, self.cell.input_size]))
         self._write(self.tree, x, "", "outputs", self.reverse)
-        self.outputs.insert(0, self.model.port("outputs", self.dtype, [T, self.batch, self.cell.hidden_size]))
+        self.outputs.insert(0, self.model.port("outputs", self.dtype, [T, *self._width()]))
         self.outer.inputs = self.inputs
-        proto = helper.make_model(
+        return helper.make_model(
             self.outer.proto(repr(self.cell), self.outputs),
             producer_name=PRODUCER,
             producer_version=__version__,
@@ -218,7 +221,10 @@ class _Network:
             opset_imports=[helper.make_opsetid("", OPSET)],
             doc_string=f"{self.cell!r} over time, written by tinygrad_rnn.save_onnx",
         )
-        return onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+
+    def _width(self) -> list[Any]:
+        """The shape of an output: that of the first state, which has more axes in a loop over stacked values."""
+        return self.starts[self.tree][0].port if isinstance(self.tree, int) else [self.batch, self.cell.hidden_size]
 
     def _write(self, tree: Any, x: Value, path: str, out: str, reverse: bool) -> Value:
         """A part of the network; its outputs, which are called `out`."""
