@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn.autodiff.primitive import PRIMITIVES
+from tinygrad_rnn.autodiff.primitive import PRIMITIVES, Primitive
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
@@ -62,6 +62,8 @@ class Expression:
         Of a number.
     label : str
         Of a block of rows, what it serves; empty to write its indices.
+    primitive : Primitive or None
+        What computes it in the graph, which may be declared there alone; the library's of that name when ``None``.
     """
 
     op: str
@@ -73,6 +75,7 @@ class Expression:
     symbol: Symbol | None = None
     value: Array | None = None
     label: str = ""
+    primitive: Primitive | None = None
 
 
 def number(value: Any) -> Expression:
@@ -129,6 +132,6 @@ def evaluate(expression: Expression, values: Mapping[Symbol, Array]) -> Array:
             return np.asarray(vector @ matrix.T)
         if e.op == "mean":
             return np.asarray(np.mean(operands[0], **e.attributes))
-        return np.asarray(PRIMITIVES[e.op].evaluate(operands, dict(e.attributes)))
+        return np.asarray((e.primitive or PRIMITIVES[e.op]).evaluate(operands, dict(e.attributes)))
 
     return fold(expression, value)

@@ -91,7 +91,9 @@ class _Reader:
         block = self.blocks.sliced_at(node)
         if block is not None and node.inputs[0] in self.blocks.sliced:
             return self._block(node, block)
-        made = Expression(node.op, operands, node.attributes, node.shape, self._is_batched(node), node.index)
+        made = Expression(
+            node.op, operands, node.attributes, node.shape, self._is_batched(node), node.index, primitive=node.primitive
+        )
         if block is not None:
             return replace(made, label=self.blocks.labels.get((node.inputs[0], block), ""))
         if node.op == "transpose" and operands[0].op == "transpose" and len(node.shape) == 2:
@@ -125,7 +127,8 @@ class _Reader:
                 operands = tuple(local[j] if j in local else self._part(j, block) for j in member.inputs)
             op = "apply" if member.op == "matmul" else member.op
             value = node.index if k == root else -1
-            local[k] = Expression(op, operands, attributes, shape, self._is_batched(member), value)
+            batched, primitive = self._is_batched(member), member.primitive
+            local[k] = Expression(op, operands, attributes, shape, batched, value, primitive=primitive)
         return local[root]
 
     def _part(self, index: int, block: tuple[int, int]) -> Expression:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from tinygrad_rnn import PRIMITIVES, Tensor
+from tinygrad_rnn import PRIMITIVES, Primitive, Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
@@ -138,7 +138,7 @@ class Gates(Analysis):
         axes.plot(t, quantiles[:, 2], color=INK, linewidth=FINE, marker="o" if self.steps == 1 else None)
         axes.plot(t, quantiles[:, [0, 4]], color=INK, linewidth=THIN, linestyle=":")
         words = visible(op)
-        limits = _limits(op)
+        limits = _limits(PRIMITIVES.get(op))
         if limits is not None:
             for limit in limits:
                 if math.isfinite(limit):
@@ -249,7 +249,7 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
     for one in nonlinear:
         values.setdefault(one.label, {})[one.t] = one.values
     labels = {"nonlinearity": tuple(values)}
-    ops = {one.label: one.node.op.name for one in nonlinear if one.node.op is not None}
+    ops: dict[str, Primitive | None] = {one.label: one.node.op for one in nonlinear}
     for name, t, array in named_values(run):
         values.setdefault(name, {}).setdefault(t, array)
     ops |= {name: _operation(value, t) for (name, t), value in run.names.items() if name in values and name not in ops}
@@ -268,7 +268,7 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
         repr(run.cell),
         run.cell.initialisation,
         len(run),
-        Labelled([ops[name] for name in values], {"gate": tuple(values)}, "operation"),
+        Labelled([_name(ops[name]) for name in values], {"gate": tuple(values)}, "operation"),
         Labelled(quantiles, {**each, "quantile": _LEVELS}, "value"),
         Labelled(counts, {**each, "bin": range(BINS)}, "values in bin"),
         Labelled(edges, {"gate": tuple(values), "edge": range(BINS + 1)}, "edge of bin"),
@@ -282,13 +282,17 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
     )
 
 
-def _operation(value: Tensor, t: int) -> str:
+def _operation(value: Tensor, t: int) -> Primitive | None:
     """What gives a value at a timestep; nothing does if it has only been handed on."""
-    return value.op.name if value.op is not None and value.timestep == t else "handed on"
+    return value.op if value.timestep == t else None
+
+
+def _name(op: Primitive | None) -> str:
+    return "handed on" if op is None else op.name
 
 
 def _distributions(
-    values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str, str], steps: int
+    values: Mapping[str, Mapping[int, Floats]], ops: Mapping[str, Primitive | None], steps: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Edges of bins, counts, quantiles, and how many values are not finite, of each gate at each step."""
     edges, counts = np.zeros((len(values), BINS + 1)), np.zeros((len(values), steps, BINS), dtype=int)
@@ -325,7 +329,7 @@ def _saturations(nonlinear: Sequence[Nonlinearity], labels: Sequence[str], steps
         if not known.any():
             continue
         slopes[at] = np.mean(one.derivatives[known], dtype=np.float64)
-        limits = _limits(one.node.op.name)
+        limits = _limits(one.node.op)
         if limits is not None:
             low, high = limits
             saturated[at] = np.mean(values[known] <= low), np.mean(values[known] >= high)
@@ -382,17 +386,17 @@ def _passing(numbers: Mapping[Label, float]) -> str:
     return ", ".join([*([] if math.isnan(numbers["factor"]) else [f"×{numbers['factor']:.3g}"]), *hits])
 
 
-def _bounds(op: str) -> tuple[float, float] | None:
-    return PRIMITIVES[op].bounds if op in PRIMITIVES else None
+def _bounds(op: Primitive | None) -> tuple[float, float] | None:
+    return None if op is None else op.bounds
 
 
-def _range(op: str) -> tuple[float, float] | None:
+def _range(op: Primitive | None) -> tuple[float, float] | None:
     """What the results of an operation lie between, if it has both ends."""
     bounds = _bounds(op)
     return bounds if bounds is not None and all(map(math.isfinite, bounds)) else None
 
 
-def _limits(op: str) -> tuple[float, float] | None:
+def _limits(op: Primitive | None) -> tuple[float, float] | None:
     """At or below the first and at or above the second, an operation passes next to no gradient on."""
     found = _range(op)
     return (found[0] + _NEAR, found[1] - _NEAR) if found is not None else _bounds(op)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_rnn import PRIMITIVES, Graph, Node
+from tinygrad_rnn import Graph, Node
 from tinygrad_rnn.autodiff.primitive import Primitive
 
 from ..text import shortened
@@ -239,7 +239,7 @@ class _Formula(NamedTuple):
             return Text(f"−{in_brackets(operand, PRODUCT)}", SUM)
         if node.op == "square":
             return _squared(operand)
-        if not _is_function(node.op):
+        if not _is_function(node):
             return None
         sign = symbol(node.op)
         plain = self.rest is None and operand.strength == ATOM and sign.isalpha() and len(sign) > 1
@@ -269,10 +269,9 @@ class _Formula(NamedTuple):
         return None
 
 
-def _is_function(op: str) -> bool:
+def _is_function(node: Node) -> bool:
     """Whether it is written by its name in front of its operand."""
-    found = PRIMITIVES.get(op)
-    return op == "sign" or (found is not None and found.activation and op not in ("square", "abs"))
+    return node.op == "sign" or (node.primitive.activation and node.op not in ("square", "abs"))
 
 
 def _squared(operand: Text) -> Text:

@@ -36,9 +36,9 @@ for own in ("htan", "nis"):
     del tg.PRIMITIVES[own]  # what is registered when tests are collected is tested elsewhere
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for own in (htan, nis):
+@pytest.fixture(autouse=True, params=["declared", "of the cell's alone"])
+def registry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for own in (htan, nis) if request.param == "declared" else ():
         monkeypatch.setitem(tg.PRIMITIVES, own.name, own)
 
 

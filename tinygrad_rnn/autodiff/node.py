@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .primitive import PRIMITIVES, Primitive
+from .primitive import Primitive
 from .scope import Scope
 from .tensor import Tensor
 
@@ -69,8 +69,9 @@ class Node:
 
     @property
     def primitive(self) -> Primitive:
-        """The primitive of that name, with its traits; of a leaf one that has none."""
-        return PRIMITIVES.get(self.op) or _LEAF
+        """The operation's own, with its traits, whether or not it is declared by name; of a leaf one that has none."""
+        op = None if self.is_leaf or self.tensor is None else self.tensor.op
+        return op or _LEAF
 
     @property
     def path(self) -> str:

@@ -193,6 +193,28 @@ def test_derivatives_are_those_of_jax_where_a_function_has_a_corner() -> None:
     agrees(tg.from_jax(corners, params, x), corners, params, x)
 
 
+@pytest.mark.parametrize("name", ["straight", "tanh", "where", "apply"])
+def test_a_function_with_its_own_derivative_is_what_it_computes_whatever_it_is_called(name: str) -> None:
+    def wave(x: Any) -> Any:
+        return jnp.sin(3.0 * x)
+
+    wave.__name__ = name
+    own = jax.custom_jvp(wave)
+    own.defjvp(lambda primals, tangents: (wave(*primals), 5.0 * tangents[0]))
+
+    def function(params: Any, x: Any) -> Any:
+        return jax.lax.scan(lambda h, xt: (own(xt @ params["w"] + h),) * 2, jnp.zeros((N, H)), x)[1]
+
+    params, x = {"w": array(F, H)}, array(T, N, F)
+    (run,) = agrees(tg.from_jax(function, params, x), function, params, x).runs.values()
+    compiled = tg.unroll(tg.compile(run.cell, backend="numpy"), run.inputs, run.initial_state)
+    np.testing.assert_allclose(compiled.stacked.data, run.stacked.data, atol=1e-12)
+    found = inspector.equations(run)
+    assert found.unicode.startswith(f"hₜ = {name if name == 'straight' else f'custom_{name}'}(")
+    for line in found.equations:
+        np.testing.assert_allclose(line.computed, line.value, rtol=1e-12)
+
+
 @pytest.mark.slow
 def test_places_and_keys_are_taken_as_they_are() -> None:
     def words(params: Any, tokens: Any, key: Any) -> Any:
