@@ -164,6 +164,21 @@ def test_all_is_well_where_it_is() -> None:
     assert found.verdict == "well" and found.remedies == () and "all is well" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("factor", "says"), [(0.45, "fades"), (2.2, "grows"), (0.9, "all is well"), (1.1, "all is well")]
+)
+def test_a_short_run_whose_gradient_is_on_its_way_is_not_praised(factor: float, says: str) -> None:
+    cell = tg.cells.RNNCell(3, 2, seed=0, nonlinearity="relu")
+    cell.load_state_dict(
+        {"weight_ih": np.zeros((2, 3)), "weight_hh": factor * np.eye(2), "bias_ih": np.ones(2), "bias_hh": np.ones(2)}
+    )
+    run = tg.unroll(cell, X[:6])
+    found = inspector.diagnose(run, last(run))
+    expected = says if says == "all is well" else f"well over 6 steps, but it {says}"
+    assert found.verdict == "well" and found.kept == pytest.approx(factor**5)
+    assert found.finding.startswith(f"{expected}: at t = 0")
+
+
 def test_a_gradient_that_stops_is_explained() -> None:
     run = run_of("lstm", truncate=10)
     found = inspector.diagnose(run, last(run))
