@@ -11,6 +11,7 @@ from ...autodiff.functions import softmax
 from ...autodiff.primitive import Value
 from ..activated_cells import Function
 from ..aten import ATEN
+from .config import near
 
 __all__ = ["ACTIVATIONS", "LAYERS", "activation_of"]
 
@@ -174,7 +175,5 @@ def activation_of(config: Any, name: str, default: str = "linear") -> Function:
     if given == "hard_sigmoid" and config.keras < (3,):
         return hard_sigmoid_of_keras_2
     if not isinstance(given, str) or given not in ACTIVATIONS:
-        config.refuse(
-            f"has the {name} {config.quote(given)}, of which nothing is known; known are {', '.join(ACTIVATIONS)}"
-        )
+        config.refuse(f"has the {name} {config.quote(given)}, of which nothing is known{near(str(given), ACTIVATIONS)}")
     return ACTIVATIONS[given]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from ..refusal import UnsupportedError
 from ..weights import printable
 
-__all__ = ["Config", "Shape", "parse", "size_of"]
+__all__ = ["Config", "Shape", "near", "parse", "size_of"]
 
 Shape = tuple[int | None, ...]
 """With the batch in front; None is an axis of any length."""
@@ -20,6 +21,15 @@ _DEEPEST = 200
 _LARGEST = 2**31
 _DTYPES = {"float16": "float32", "bfloat16": "float32", "mixed_float16": "float32", "mixed_bfloat16": "float32"}
 """What is computed in half precision there is computed in single precision here."""
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Which of the known ones are called much like what is refused, to be put behind the message."""
+    names = sorted(known)
+    found = get_close_matches(name, names, cutoff=0.5)
+    if not found:
+        return f"; {len(names)} others are known, see docs/keras.md"
+    return f"; of {len(names)} that are known, nearest {'is' if len(found) == 1 else 'are'} {', '.join(found)}"
 
 
 def parse(who: str, text: str | bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..weights import printable
-from .config import Config, Shape
+from .config import Config, Shape, near
 from .layer import LAYERS, Arguments, Frame, KerasLayer, Reference, Signal
 from .operations import OPERATIONS, Operation
 from .plain import Input
@@ -98,7 +98,7 @@ class Maker:
         if between and kind in OPERATIONS:
             return Operation
         if isinstance(module, str) and between:
-            options.refuse(f"is an operation between layers; known are {', '.join(OPERATIONS)}")
+            options.refuse(f"is an operation between layers{near(kind, OPERATIONS)}")
         if kind in ("Model", "Functional", "Sequential") and "layers" in config:
             return Network
         if kind not in LAYERS:
@@ -107,7 +107,7 @@ class Maker:
                 if not config.get("name") or "build_config" not in value
                 else ""
             )
-            options.refuse(f"is a kind of layer of which nothing is known{hint}; known are {', '.join(sorted(LAYERS))}")
+            options.refuse(f"is a kind of layer of which nothing is known{hint}{near(kind, LAYERS)}")
         return LAYERS[kind]
 
 
