@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn import Cell, cells, load_torch
+from tinygrad_rnn.interop.file_format import check_regular
 from tinygrad_rnn.interop.tensor_files import load_tensors
 from tinygrad_rnn.interop.weights import as_array, printable, tensors_of
 
@@ -212,8 +213,10 @@ def _group(tensors: dict[str, Any], needed: list[str], path: Path, prefix: str) 
 
 
 def _module(file: Path) -> Any:
-    if not file.is_file():
-        raise LoadError(f"there is no file {file}")
+    try:
+        check_regular(file)
+    except (FileNotFoundError, ValueError) as error:
+        raise LoadError(str(error)) from None
     key = file.resolve()
     with _lock:
         module, digests = _loaded.get(key, (None, {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-__all__ = ["format_of"]
+__all__ = ["check_regular", "format_of"]
 
 _SUFFIXES = {
     "onnx": ("onnx",),
@@ -28,13 +28,12 @@ def format_of(path: str | Path) -> str:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is empty, or neither content nor suffix is known.
+        If it is empty or no regular file, or neither content nor suffix is known.
     """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder{_kind_of_folder(path)}, not a file")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+    check_regular(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(64)
@@ -47,6 +46,15 @@ def format_of(path: str | Path) -> str:
     if found is None:
         raise ValueError(f"{path} is no ONNX, Keras, safetensors, PyTorch or .npz file")
     return found
+
+
+def check_regular(path: str | Path) -> None:
+    """Refuse what cannot be read like a file: FileNotFoundError if there is none, ValueError for a pipe or device."""
+    if Path(path).is_file():
+        return
+    if Path(path).exists() and not Path(path).is_dir():
+        raise ValueError(f"{path} is a pipe or device, not a regular file")
+    raise FileNotFoundError(f"there is no file {path}")
 
 
 def _by_content(path: Path, head: bytes, size: int) -> str | None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from .. import files
-from .file_format import format_of
+from .file_format import check_regular, format_of
 from .refusal import printable
 from .torch_import import import_torch
 
@@ -70,7 +70,7 @@ def load_safetensors(path: str | Path) -> tuple[dict[str, Array], dict[str, str]
     """
     from safetensors import SafetensorError, deserialize, safe_open
 
-    _check(path)
+    check_regular(path)
     arrays: dict[str, Array] = {}
     raw: dict[str, Any] = {}
     try:
@@ -106,7 +106,7 @@ def load_npz(path: str | Path) -> dict[str, Array]:
     ValueError
         If the file is damaged, holds anything but arrays of numbers, or unpacks to much more than it is.
     """
-    _check(path)
+    check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             _check_unpacked(archive, path)
@@ -129,7 +129,7 @@ def load_npy(path: str | Path) -> Array:
     ValueError
         If the file is damaged, or holds anything but numbers.
     """
-    _check(path)
+    check_regular(path)
     try:
         with Path(path).open("rb") as file:
             return _read_npy(file, Path(path).stat().st_size)
@@ -173,7 +173,7 @@ def load_pt(path: str | Path) -> Any:
     ValueError
         If the file is damaged, a scripted module, or holds objects, which would execute code of whoever made it.
     """
-    _check(path)
+    check_regular(path)
     torch = import_torch(f"{path}")
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
         raise ImportError(
@@ -201,11 +201,6 @@ def _why_not(message: str) -> str:
         )
     reason, *_ = " ".join(message.split()).split(". ")
     return f"is damaged, or nothing that torch.save wrote{f': {reason}' if ' ' in reason else ''}"
-
-
-def _check(path: str | Path) -> None:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no file {path}")
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {

@@ -54,6 +54,9 @@ def test_every_format_is_read_and_half_of_it_refused(whole: dict[str, bytes], na
     path.unlink()
     with pytest.raises(FileNotFoundError, match=f"there is no file .*{name}"):
         tg.load_torch(path)
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=f"{name} is a pipe or device, not a regular file"):
+        tg.load_torch(path)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..file_format import check_regular
 from ..weights import printable
 from .config import parse
 from .hdf5 import Folder, check_heaps, import_h5py, listing, strings
@@ -70,9 +71,11 @@ def opened(path: str | Path) -> Iterator[Source]:
         If h5py is not installed.
     """
     name = Path(path).name
-    if not Path(path).is_file():
-        folder = " (a folder is no file; TensorFlow's SavedModel is not supported)" if Path(path).is_dir() else ""
-        raise FileNotFoundError(f"there is no file {path}{folder}")
+    if Path(path).is_dir():
+        raise FileNotFoundError(
+            f"there is no file {path} (a folder is no file; TensorFlow's SavedModel is not supported)"
+        )
+    check_regular(path)
     if not Path(path).stat().st_size:
         raise ValueError(f"{printable(name)} is empty")
     h5py = import_h5py("load_keras")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..file_format import check_regular
 from ..onnx_import import import_onnx
 from ..refusal import UnsupportedError
 from ..weights import printable
@@ -174,8 +175,7 @@ def read(source: Any, who: str) -> tuple[Any, Source]:
         data, place = bytes(source), Source(f"{len(source)} bytes", None)
     elif isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+        check_regular(path)
         place = Source(path.name, path.parent)
         if path.stat().st_size >= LARGEST:
             raise ValueError(f"{place.name} is larger than an ONNX file can be (2 GiB)")
