@@ -159,7 +159,7 @@ _HEADS = ("prefix", "network", "layers", "directions", "inputs", "units", "outpu
     ),
     option("-T", "--length", type=positive, metavar="N", help=f"timesteps, where they are free (default: {LENGTH})"),
     option("--batch", type=positive, metavar="N", help=f"sequences, where they are free (default: {BATCH})"),
-    option("--seed", type=natural, default=0, metavar="N", help="of random inputs (default: 0)"),
+    option("--seed", type=natural, metavar="N", help="of random inputs (default: 0)"),
     option(
         "--target",
         metavar="NAME[INDEX]",
@@ -177,21 +177,24 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
     """
     a.progress(f"reading {a.file}")
     kind = format_of(a.file)
+    is_run = a.draw or a.diagnose or a.report or a.input or a.length or a.batch or a.target or a.seed is not None
     if kind == "json":
+        if is_run or a.layer:
+            raise ValueError(f"{a.file} is JSON, in which there is nothing to run: open it without options")
         return OK, describe_record(a.file)
-    is_run = a.draw or a.diagnose or a.report or a.input or a.length or a.batch or a.target
     if kind in ("onnx", "keras"):
         model = model_in(a.file)
-        return OK, _run(a, model.astype(np.float64), a.layer) if is_run else "\n".join(
-            [str(model), *_next_for(a, model)]
-        )
+        if is_run or a.layer:
+            return OK, _run(a, model.astype(np.float64), a.layer)
+        return OK, "\n".join([str(model), *_next_for(a, model)])
     tensors = tensors_in(a.file)
     groups = groups_among(tensors)
-    if not groups and not is_run:
+    if not (groups or is_run or a.layer):
         return OK, "\n".join(_listed(a.file, tensors))
     chosen = _choose(groups, a.layer or "")
     if not is_run:
-        return OK, _table(a, groups, chosen)
+        trace = ["", _run(a, model_of(chosen[0], a.file), None)] if a.layer and len(chosen) == 1 else []
+        return OK, "\n".join([_table(a, groups, chosen), *trace])
     if len(chosen) > 1:
         names = ", ".join(printable(group.prefix) for group in chosen)
         raise ValueError(f"choose one of its networks with --layer: {names}")
@@ -201,11 +204,12 @@ def _open(a: argparse.Namespace) -> tuple[int, str]:
 def _run(a: argparse.Namespace, model: Imported, part: str | None) -> str:
     """Run a model, and do with its recurrent parts, or one of them, what is asked for."""
     a.progress(f"running {a.file}")
-    called = call_model(model, a.input, Sizes(a.length, a.batch), a.seed)
+    seed = a.seed or 0
+    called = call_model(model, a.input, Sizes(a.length, a.batch), seed)
     runs = part_of(called.call, part)
     target = target_of(model, called.call, a.target)
     lines = [f"{printable(a.file.name)}: the gradient of {target.text}, in float64"]
-    lines += [f"  on {said}" + (f", seed {a.seed}" if ": random" in said else "") for said in called.inputs]
+    lines += [f"  on {said}" + (f", seed {seed}" if ": random" in said else "") for said in called.inputs]
     reached = _reached(runs, target.loss) or runs  # of which the analysis says itself that nothing arrives there
     lines += [f"  nothing of it goes to {printable(name)}" for name in runs if name not in reached]
     return "\n".join([*lines, *_acts(a, reached, target.loss)])

@@ -76,6 +76,7 @@ def call_model(model: Imported, given: list[str], sizes: Sizes, seed: int) -> Ca
         if not isinstance(axis, int)
     }
     length, failed, ran = sizes.length or LENGTH, None, None
+    first: Mapping[Axis, int] = {}
     for guess in _guesses(others, known, length, sizes.batch or BATCH):
         values: dict[str, Any] = dict(arrays)
         said = [f"{printable(name)}: given, {array.shape}" for name, array in arrays.items()]
@@ -89,13 +90,14 @@ def call_model(model: Imported, given: list[str], sizes: Sizes, seed: int) -> Ca
             with np.errstate(all="ignore"):  # what is not finite is told in the answer
                 found = Called(model(**values), said)
         except (ValueError, TypeError) as error:
-            failed = failed or error
+            if failed is None:
+                failed, first = error, guess
             continue
         ran = ran or found
         if not found.call.runs or any(len(run) == length for run in found.call.runs.values()):
             return found
     if ran is None:
-        raise LoadError(str(failed)) from failed
+        raise LoadError(f"{failed}{_set(first, known)}") from failed
     return ran
 
 
@@ -118,7 +120,7 @@ def _check_free(ports: Mapping[str, Port], sizes: Sizes) -> None:
     free = _free(ports)
     for flag, size, other in (("--length", sizes.length, _BATCH), ("--batch", sizes.batch, _TIME)):
         if size is not None and all(isinstance(axis, str) and other.fullmatch(axis) for axis in free):
-            listed = ", ".join(f"{printable(name)} {port}" for name, port in ports.items()) or "what is given"
+            listed = ", ".join(f"{printable(name)} {port.axes}" for name, port in ports.items()) or "what is given"
             raise LoadError(f"{flag} {size}: the file leaves no such axis free in {listed}")
 
 
@@ -145,6 +147,16 @@ def _guesses(
         choices, key=lambda one: len(one) > 1 and len(set(one)) == 1
     ):  # time and batch before twice one
         yield {**sizes, **dict(zip(unclear, chosen, strict=True))}
+
+
+def _set(sizes: Mapping[Axis, int], known: Mapping[Axis, int]) -> str:
+    """What was chosen for the free axes of a call that failed, to be put behind the message."""
+    chosen = [
+        f"{printable(axis) if isinstance(axis, str) else f'axis {axis[1]} of {printable(axis[0])}'} = {size}"
+        for axis, size in sizes.items()
+        if axis not in known and not isinstance(axis, int)
+    ]
+    return f"; free axes were set to {', '.join(chosen)}: --batch and --length set them" if chosen else ""
 
 
 # --------------------------------------------------------------------------------------------- values
@@ -188,7 +200,7 @@ def _given(model: Imported, given: list[str]) -> Iterator[tuple[str, Array]]:
 
 def _read(text: str, left: list[str]) -> Iterator[tuple[str, Array]]:
     name, equals, value = text.partition("=")
-    if not equals or Path(text).is_file():
+    if not equals or _is_there(text):
         name, value = "", text
     if not name and not left:
         raise LoadError(f"--input {text}: every input is given already")
@@ -197,9 +209,17 @@ def _read(text: str, left: list[str]) -> Iterator[tuple[str, Array]]:
             arrays = load_npz(value)
             yield from ({name: arrays.popitem()[1]} if name and len(arrays) == 1 else arrays).items()
         else:
-            yield name or left[0], load_npy(value) if Path(value).is_file() or not name else _numbers(value)
+            yield name or left[0], load_npy(value) if _is_there(value) or not name else _numbers(value)
     except (FileNotFoundError, ValueError) as error:
         raise LoadError(f"--input {text}: {error}") from None
+
+
+def _is_there(text: str) -> bool:
+    """Whether this is a path to what is no folder."""
+    try:
+        return Path(text).exists() and not Path(text).is_dir()
+    except (OSError, ValueError):  # longer than a path can be
+        return False
 
 
 def _numbers(text: str) -> Array:

@@ -40,8 +40,13 @@ class Port(NamedTuple):
 
     def __str__(self) -> str:
         """As it reads on a screen: ``(T, batch, 8) float32``."""
+        return f"{'list of ' * self.is_sequence}{self.axes} {self.dtype}"
+
+    @property
+    def axes(self) -> str:
+        """The shape as it reads on a screen."""
         axes = ", ".join(printable(str(size)) for size in self.shape)
-        return f"{'list of ' * self.is_sequence}({axes}{',' * (len(self.shape) == 1)}) {self.dtype}"
+        return f"({axes}{',' * (len(self.shape) == 1)})"
 
 
 class Layer(NamedTuple):
@@ -206,13 +211,17 @@ class Imported(Parametrised):
         given = {name: v for name, v in given.items() if v is not None or name not in self._program.optional}
         missing = [name for name in names if name not in given and name not in self.optional]
         if missing:
-            wanted = ", ".join(f"{printable(name)} {self.inputs[name]}" for name in missing)
+            wanted = ", ".join(f"{printable(name)} {self._in_file(name)}" for name in missing)
             raise TypeError(f"{self._who}: missing {wanted}")
         return given
 
     @property
     def _who(self) -> str:
         return printable(self.name)
+
+    def _in_file(self, name: str) -> Port:
+        """An input as its file has it, whatever :meth:`astype` has made of it."""
+        return self._program.inputs[name]
 
     @property
     def _listed(self) -> str:
@@ -231,7 +240,7 @@ class Imported(Parametrised):
         else:
             array = _as_whole(value) if isinstance(value, Tensor) else np.asarray(value)
             if not np.can_cast(array.dtype, port.dtype, "same_kind") and not _is_whole(array, port.dtype):
-                raise ValueError(f"{self._who}: input {name!r} holds {port.dtype}, got {array.dtype}")
+                raise ValueError(f"{self._who}: input {name!r} holds {self._in_file(name).dtype}, got {array.dtype}")
             tensor = Tensor(array.astype(port.dtype))
         if port.shape == ("...",):
             return tensor
@@ -245,7 +254,7 @@ class Imported(Parametrised):
                     f"{self._who}: {printable(wanted)} is {known} in input {other!r} and {size} in {name!r}"
                 )
         if wrong:
-            raise ValueError(f"{self._who}: input {name!r} is {port}, got {tensor.shape}")
+            raise ValueError(f"{self._who}: input {name!r} is {self._in_file(name)}, got {tensor.shape}")
         return tensor
 
     def __repr__(self) -> str:

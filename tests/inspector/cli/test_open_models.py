@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -82,6 +83,36 @@ def test_without_a_target_the_largest_number_of_the_last_step(here: Path, capsys
     assert str(inspector.trace(call.runs["/rnn/LSTM"], call["logits"][0, -1, best])) in text
     several = said(["a.onnx", "-T", 5, "--batch", 3, "--layer", "LSTM"], capsys)
     assert "the largest numbers of logits[:, -1, :] along its last axis, 3 of them, added" in several
+
+
+def test_a_layer_alone_is_traced_whatever_the_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    characters(here / "a.onnx")
+    assert said(["a.onnx", "--layer", "LSTM_1"], capsys) == said(["a.onnx", "--layer", "LSTM_1", "-T", 50], capsys)
+    assert said(["a.onnx", "--seed", 0], capsys) == said(["a.onnx", "-T", 50], capsys)
+    np.savez("w.npz", **{f"a.{name}": v for name, v in tg.cells.GRUCell(2, 4, seed=0).state_dict().items()})
+    assert said(["w.npz", "--layer", "a"], capsys).endswith(said(["w.npz", "--layer", "a", "-T", 50], capsys))
+    np.savez("none.npz", conv=np.ones(3))
+    Path("a.json").write_text("{}")
+    for file, says in {
+        "a.onnx": "no recurrent part is called 'zzz'; there are /rnn/LSTM, /rnn/LSTM_1",
+        "w.npz": "no recurrent weights behind 'zzz'; there are a",
+        "none.npz": "there is no recurrent network in this file",
+        "a.json": "a.json is JSON, in which there is nothing to run",
+    }.items():
+        assert says in said([file, "--layer", "zzz"], capsys, 2)
+
+
+def test_free_axes_that_clash_with_fixed_ones_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_model_from_string(characters(here / "a.onnx").read_bytes())
+    model.graph.node[2].input.extend(["", "", "start"])
+    model.graph.input.append(onnx.helper.make_tensor_value_info("start", onnx.TensorProto.FLOAT, (1, 2, 4)))
+    onnx.save(model, "a.onnx")
+    clash = said(["a.onnx", "--diagnose"], capsys, 2)
+    assert "; free axes were set to batch = 1, seq = 50: --batch and --length set them\n" in clash
+    assert "LSTMCell(3, 4), 3 steps" in said(["a.onnx", "--batch", 2, "-T", 3], capsys)
+    np.save("h.npy", np.ones((1, 5, 4)))
+    assert "input 'start' is (1, 2, 4) float32, got (1, 5, 4)" in said(["a.onnx", "--input", "start=h.npy"], capsys, 2)
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -182,6 +213,8 @@ WRONG = {
     "objects": (["--input", "o.npy"], "it holds objects of Python's"),
     "value": (["--input", "words=[[300]]"], "node /embed/Gather (Gather)"),
     "number": (["--input", "words=[[3,"], "there is no file [[3,, and it is no number or list of numbers"),
+    "pipe": (["--input", "words=pipe"], "--input words=pipe: pipe is a pipe or device, not a regular file"),
+    "long": (["--input", f"words=[{'9.5,' * 400}0]"], "a.onnx: input 'words' holds int64, got float64"),
     "given": (["--input", "x.npy", "--length", "5"], "--length 5: the file leaves no such axis free in what is given"),
 }
 
@@ -190,6 +223,7 @@ WRONG = {
 def test_what_is_wrong_is_said_on_one_line(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, says = WRONG[name]
     characters(here / "a.onnx")
+    os.mkfifo("pipe")
     np.save("x.npy", np.zeros((1, 4), np.int64))
     np.save("f.npy", np.zeros((1, 4)))
     np.save("o.npy", np.array([{}], object), allow_pickle=True)
@@ -201,7 +235,9 @@ def test_what_cannot_be_opened_is_said_on_one_line(here: Path, capsys: pytest.Ca
     (here / "saved" / "saved_model.pb").touch()
     with zipfile.ZipFile("a.pt2", "w") as archive:
         archive.writestr("a/models/model.json", "{}")
+    os.mkfifo("pipe")
     for name, content, says in [
+        ("pipe", None, "pipe is a pipe or device, not a regular file"),
         ("a.pt2", None, "a.pt2 is a program of torch.export, which is not read; export it as ONNX"),
         ("none.keras", None, "there is no file none.keras"),
         ("saved", None, "saved is a folder of TensorFlow's (SavedModel), not a file"),
