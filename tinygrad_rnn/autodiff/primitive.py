@@ -123,6 +123,11 @@ class Primitive:
         """Whether it is a nonlinear function of a single value, as ``tanh`` is: what stands behind an affine map."""
         return self.kind == "nonlinear" and self.arity == 1
 
+    @property
+    def is_library(self) -> bool:
+        """Whether it is one of those of this package, which compilers and formats know by their names."""
+        return str(getattr(self.forward, "__module__", "")).startswith("tinygrad_rnn.autodiff.")
+
     def rule(self, index: int) -> Rule | None:
         """The VJP rule that covers operand `index`; ``None`` if that operand has no derivative."""
         return self.rules[0 if self.variadic else index]
@@ -267,5 +272,7 @@ def variadic(rule: Rule, **traits: Any) -> Callable[[Callable[..., Any]], Primit
 
 
 def _register(op: Primitive) -> Primitive:
-    PRIMITIVES[op.name] = op
+    before = PRIMITIVES.get(op.name)
+    if before is None or op.is_library or not before.is_library:  # Tensors look theirs up by name
+        PRIMITIVES[op.name] = op
     return op

@@ -141,8 +141,7 @@ class _Checked(Builder):
 
 
 def _check(op: Primitive, cell: Cell, library: Library) -> None:
-    is_ours = op.forward.__module__.startswith("tinygrad_rnn.autodiff.")
-    if not is_ours or op.name not in library.known:
+    if not op.is_library or op.name not in library.known:
         raise UnsupportedError(
             f"{library.of(cell)}: the primitive {op.name} has no counterpart in {library.name}{_line()}"
         )

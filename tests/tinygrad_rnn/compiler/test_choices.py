@@ -60,3 +60,21 @@ def test_compiled_is_eager(kind: Any, backend: str, bad: float | None) -> None:
     for eager, compiled in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, eager, rtol=1e-9, atol=1e-12)
     assert run.tape is not None
+
+
+@pytest.mark.parametrize("declare", [tg.elementwise, lambda *r, **k: lambda f: tg.Primitive(f, r, elementwise=True)])
+def test_an_operation_of_ones_own_is_never_taken_for_the_librarys_of_that_name(declare: Any) -> None:
+    library = tg.PRIMITIVES["tanh"]
+
+    @declare(lambda g, y, x: 3.0 * g * tg.cos(3.0 * x))
+    def tanh(x: Any) -> Any:
+        return np.sin(3.0 * x)
+
+    class Own(tg.cells.RNNCell):
+        def step(self, x: Any, state: Any) -> Any:
+            return (tanh(x + state.h),)
+
+    assert tg.PRIMITIVES["tanh"] is library
+    with pytest.warns(tg.CompileWarning, match="the step has its own tanh, which is a name of the library's"):
+        compiled = tg.unroll(tg.compile(Own(3, 3), backend="numpy"), X)
+    np.testing.assert_array_equal(compiled.stacked.data, tg.unroll(Own(3, 3), X).stacked.data)
