@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from .inlined import Frame, call_of, scope_of
 from .operators import OPERATORS, Operator, Runs
 from .origins import DEEPEST, layers_of, line_of, with_layers
 from .recognise import recognised
+from .starts import is_read, kind_of, matrices_of_zeros, products_of_zeros, with_products, zeros_to_start_from
+from .wiring import is_zero
 
 __all__ = ["Builder"]
 
@@ -41,6 +44,8 @@ class Builder:
         Initialisers of floating point and arrays of such in nodes of constants; and everything else that is known.
     places : dict of str to TensorProto
         Where in the model the parameters stand, but for those of functions, which may stand for several.
+    rows : dict of str to str
+        From what the model keeps as a matrix to the parameter that each row of it is.
     """
 
     def __init__(self, model: Any, source: Source) -> None:
@@ -49,6 +54,7 @@ class Builder:
         self.parameters: dict[str, Any] = {}
         self.constants: dict[str, Any] = {}
         self.places: dict[str, Any] = {}
+        self.rows: dict[str, str] = {}
         self.names: Counter[str] = Counter()
         self.nodes: Counter[str] = Counter()
         self.opset = self._opset(model)
@@ -65,7 +71,38 @@ class Builder:
         self._fix(self.graph)
         learned = {name for name, value in self.parameters.items() if value.size > 1}
         known = {name: value for name, value in self.constants.items() if name not in self.defaults}
-        self.graph = recognised(self.graph, known, learned)
+        self.graph = self._recognised(known, learned)
+
+    def _recognised(self, known: Mapping[str, Any], learned: set[str]) -> Graph:
+        """The graph with its loops; what they turn out to start from is no parameter."""
+        own = {name: value for name, value in self.parameters.items() if name not in self.defaults}
+        ahead = products_of_zeros(self.graph, own)
+        begun = {node.inputs[0]: zeros for node, zeros in ahead}
+        self.fixed.update(begun)
+        plain = with_products(self.graph, [node for node, _ in ahead])
+        zeros = matrices_of_zeros(plain, own)
+        while True:
+            graph = recognised(plain, {**known, **begun, **zeros}, learned - zeros.keys())
+            left = {node.outputs for node, _ in ahead} & {node.outputs for node in graph.nodes}
+            graph = replace(graph, nodes=tuple([node for node in graph.nodes if node.outputs not in left]))
+            starts = zeros_to_start_from(graph, {**known, **own, **begun})
+            same = {**{name: value for name, value in known.items() if is_zero(value)}, **begun, **zeros}
+            read = {name for name in same if is_read(graph, name)}
+            other = {kind_of(same[name]) for name in read - starts}
+            left_over = {name: value for name, value in zeros.items() if kind_of(value) not in other}
+            if len(left_over) == len(zeros):
+                break
+            zeros = left_over
+        kinds = {kind_of(same[name]) for name in read & starts}
+        starts |= {name for name, value in zeros.items() if kind_of(value) in kinds}  # which stand for one another
+        for name in starts & self.parameters.keys():
+            self.constants[name] = self.parameters.pop(name)
+        for node, value in ahead:
+            if node.outputs not in left:
+                self.constants[node.inputs[0]] = value
+                del self.parameters[node.outputs[0]]
+                self.rows[node.outputs[0]] = node.inputs[2]
+        return graph
 
     def _opset(self, proto: Any, default: int | None = None) -> int:
         versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]

@@ -75,7 +75,8 @@ class _Program:
         self.source = source
         self.model, self.builder = model, Builder(model, source)
         places = self.builder.places.items()
-        self.places = {name: tensor for name, tensor in places if name in self.builder.parameters}
+        written = self.builder.parameters.keys() | self.builder.rows.keys()
+        self.places = {name: tensor for name, tensor in places if name in written}
         for tensor in self.places.values():
             tensor.ClearField("raw_data")
         self.producer = f"{model.producer_name or 'unknown'} {model.producer_version}".strip()

@@ -10,7 +10,7 @@ import numpy as np
 
 from .graph import Graph, Node
 
-__all__ = ["FEWEST", "MOVES", "PICKS", "Wiring", "chains"]
+__all__ = ["FEWEST", "MOVES", "PICKS", "Wiring", "chains", "is_zero"]
 
 FEWEST = 3
 """How often a step must repeat: of two, what changes from step to step cannot be told from what does not."""
@@ -68,13 +68,17 @@ class Wiring:
         for node in graph.nodes:
             inputs = tuple(same.get(name, name) for name in node.inputs)
             signature = _signature(node)
-            twin = known.setdefault((signature, inputs), node.outputs)
-            if twin is not node.outputs and inside.isdisjoint(node.outputs):
+            is_fixed = node.reads <= fixed and not node.graphs
+            is_first = is_fixed and any(name in constants and is_zero(constants[name]) for name in inputs)
+            # the first step of each loop is its own, though weights and zeros are the same
+            is_same = is_fixed and node.kind == "Identity"
+            twin = inputs if is_same else known.setdefault((signature, inputs), node.outputs) if not is_first else None
+            if twin not in (None, node.outputs) and inside.isdisjoint(node.outputs):
                 same.update(zip(node.outputs, twin, strict=True))
                 continue
             nodes.append(replace(node, inputs=inputs))
             signatures.append(signature)
-            if node.reads <= fixed and not node.graphs:
+            if is_fixed:
                 fixed.update(node.outputs)
                 learned.update(node.outputs if node.reads & learned else ())
         maker = {name: (k, slot) for k, node in enumerate(nodes) for slot, name in enumerate(node.outputs) if name}
@@ -97,6 +101,11 @@ def _signature(node: Node) -> Any:
     return node.kind, node.version, attributes, given, len(node.outputs)
 
 
+def is_zero(value: Any) -> bool:
+    """Whether an array is such as a state often is before the first step."""
+    return value.dtype.kind == "f" and value.ndim > 1 and value.size > 0 and not np.any(value)
+
+
 def _frozen(value: Any) -> Any:
     """An attribute or constant as something to compare by."""
     if isinstance(value, np.ndarray):
@@ -114,16 +123,25 @@ def chains(wiring: Wiring) -> Iterator[list[int]]:
     the same weights, then those that are alike a little way up.
     """
     groups: dict[Any, list[int]] = {}
+    firsts: dict[Any, list[int]] = {}  # those that read what stands in the file where others read a state
     for k, node in enumerate(wiring.nodes):
-        if not wiring.fixed.issuperset(node.outputs) and not node.graphs:
-            weights = tuple([name if name in wiring.fixed else "" for name in node.inputs])
-            if wiring.learned.intersection(weights):
-                groups.setdefault((wiring.signatures[k], weights), []).append(k)
+        weights = tuple([name if name in wiring.fixed else "" for name in node.inputs])
+        if node.graphs or not wiring.learned.intersection(weights):
+            continue
+        if not wiring.fixed.issuperset(node.outputs):
+            groups.setdefault((wiring.signatures[k], weights), []).append(k)
+            continue
+        for place in range(len(weights)):
+            others = (*weights[:place], "", *weights[place + 1 :])
+            firsts.setdefault((wiring.signatures[k], others), []).append(k)
     for k, node in enumerate(wiring.nodes):
         if not wiring.fixed.issuperset(node.outputs) and not node.graphs and node.kind not in MOVES | PICKS:
             groups.setdefault(("alike", _looks(wiring, k, 2)), []).append(k)
-    large = [members for members in groups.values() if len(members) >= FEWEST]
-    for members in large[:MOST]:
+    whole = [(members, firsts.get(key, [])) for key, members in groups.items()]
+    large = [(members, begun) for members, begun in whole if len(members) + len(begun) >= FEWEST]
+    for members, begun in large[:MOST]:
+        if begun:
+            yield from _chained(wiring, [*begun, *members])
         yield from _chained(wiring, members)
 
 

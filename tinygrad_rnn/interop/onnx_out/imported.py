@@ -32,7 +32,8 @@ def proto_of(model: Imported, who: str) -> Any:
     onnx = import_onnx(who)
     proto = onnx.ModelProto()
     try:
-        for name, parameter in model.named_parameters():
+        parameters = dict(model.named_parameters())
+        for name, parameter in parameters.items():
             if name in program.places:
                 _fill(program.places[name], parameter.data)
             elif not np.array_equal(parameter.data, program.builder.parameters[name], equal_nan=True):
@@ -40,6 +41,9 @@ def proto_of(model: Imported, who: str) -> Any:
                     f"{who}: {printable(name)} has changed, and in {printable(model.name)} it stands in a function,"
                     " for all of its calls"
                 )
+        for name, row in program.builder.rows.items():
+            tensor = program.places[name]
+            _fill(tensor, np.broadcast_to(parameters[row].data, tuple(tensor.dims)))
         proto.CopyFrom(program.model)
     finally:
         for tensor in program.places.values():

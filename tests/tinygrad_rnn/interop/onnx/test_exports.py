@@ -112,6 +112,78 @@ def test_loops_over_cells_are_runs_with_the_names_of_modules_and_variables(made_
     assert inspector.trace(below, loss).states and str(inspector.diagnose(above, loss))
 
 
+@pytest.mark.parametrize("name", ["LSTMCell", "GRUCell", "RNNCell", "GRUCell of the newer exporter"])
+def test_loops_that_start_from_zeros_of_a_fixed_size_are_their_cells_from_the_first_step(name):
+    kind, _, is_newer = name.partition(" ")
+    file = (FILES / "GRUCell-18.onnx").read_bytes() if is_newer else scripted(network(kind), 17, folded=True)
+    model = tg.load_onnx(file)
+    call = model(network(kind).inputs["x"].numpy())
+    assert [(*part, len(run), repr(run.cell)) for *part, run in call.runs.items()] == [
+        ("cell", 4, f"{kind}(3, 4)"),
+        ("top", 4, f"{kind}(4, 4)"),
+    ]
+    assert not np.any(call.runs["cell"].initial_state[0])
+    assert {parameter for parameter, _ in model.named_parameters()} == dict(
+        network(kind).module.named_parameters()
+    ).keys()
+
+
+def test_what_was_computed_of_a_start_ahead_is_written_with_the_weights_of_now(tmp_path):
+    model = tg.load_onnx(FILES / "GRUCell-18.onnx")
+    for _, parameter in model.named_parameters():
+        parameter.data = parameter.data * 0.5 + 0.25
+    x = network("GRUCell").inputs["x"].numpy()
+    tg.save_onnx(model, tmp_path / "again.onnx")
+    session = ort.InferenceSession(str(tmp_path / "again.onnx"), providers=["CPUExecutionProvider"])
+    (wanted,) = session.run(None, {"x": x})
+    (found,) = model(x).values()
+    np.testing.assert_allclose(found.data, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_zeros_to_start_from_are_no_parameters(name):
+    made = network(name)
+    model = tg.load_onnx(scripted(made, 17))
+    weights = sum(parameter.numel() for parameter in made.module.parameters())
+    assert sum(parameter.data.size for _, parameter in model.named_parameters()) == weights
+
+
+def test_a_start_that_is_learned_is_a_parameter_and_gets_its_gradient():
+    class Learned(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.start = torch.nn.GRUCell(3, 4), torch.nn.Parameter(torch.randn(2, 4))
+
+        def forward(self, x):
+            h = self.start
+            for t in range(x.shape[0]):
+                h = self.cell(x[t], h)
+            return h
+
+    torch.manual_seed(0)
+    made = Network(Learned(), {"x": torch.randn(4, 2, 3)}, {})
+    (run,) = agrees(scripted(made, 17), made, made.inputs).runs.values()
+    assert (repr(run.cell), len(run)) == ("GRUCell(3, 4)", 4)
+
+
+@pytest.mark.parametrize("is_start", [True, False])
+def test_zeros_that_are_read_otherwise_stay_parameters(is_start):
+    class Shared(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.start = torch.nn.GRUCell(3, 4), torch.nn.Parameter(torch.zeros(2, 4))
+
+        def forward(self, x):
+            h = self.start if is_start else torch.zeros(2, 4)  # of the same numbers
+            for t in range(x.shape[0]):
+                h = self.cell(x[t], h)
+            return h + self.start.sin()
+
+    torch.manual_seed(0)
+    made = Network(Shared(), {"x": torch.randn(4, 2, 3)}, {})
+    agrees(scripted(made, 17), made, made.inputs)
+
+
 def test_a_line_of_source_is_in_the_error_of_its_node():
     model = tg.load_onnx(FILES / "translator-20.onnx")
     with pytest.raises(ValueError, match=r"networks.py:\d+: .*self.source\(source\)"):
