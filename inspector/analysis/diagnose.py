@@ -209,7 +209,7 @@ def diagnosis_of(found: GradientTrace) -> Diagnosis:
     finding = {
         "vanishes": f"the gradient vanishes: {rate}",
         "explodes": f"the gradient explodes: {rate}",
-        "well": f"{_well(kept, len(run))}: {rate}",
+        "well": f"{_well(kept)}: {rate}",
     }[verdict]
     if alone is not None:
         evidence.append(alone.words)
@@ -451,11 +451,11 @@ def _kept(share: float) -> str:
     return f"{share:.0%}" if 0.005 <= share < 10 else f"{share:.2g}"
 
 
-def _well(kept: float, steps: int) -> str:
+def _well(kept: float) -> str:
     """Nothing is wrong yet, but a run too short to show what a gradient that is on its way will come to says so."""
     if _GOAL <= kept <= 1 / _GOAL:
         return "all is well"
-    return f"well over {counted(steps, 'step')}, but it {'fades' if kept < 1 else 'grows'}"
+    return f"well so far, but {'fading' if kept < 1 else 'growing'}"
 
 
 def life(half_life: float, steps: int) -> str:

@@ -165,7 +165,7 @@ def test_all_is_well_where_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("factor", "says"), [(0.45, "fades"), (2.2, "grows"), (0.9, "all is well"), (1.1, "all is well")]
+    ("factor", "says"), [(0.45, "fading"), (2.2, "growing"), (0.9, "all is well"), (1.1, "all is well")]
 )
 def test_a_short_run_whose_gradient_is_on_its_way_is_not_praised(factor: float, says: str) -> None:
     cell = tg.cells.RNNCell(3, 2, seed=0, nonlinearity="relu")
@@ -174,7 +174,7 @@ def test_a_short_run_whose_gradient_is_on_its_way_is_not_praised(factor: float, 
     )
     run = tg.unroll(cell, X[:6])
     found = inspector.diagnose(run, last(run))
-    expected = says if says == "all is well" else f"well over 6 steps, but it {says}"
+    expected = says if says == "all is well" else f"well so far, but {says}"
     assert found.verdict == "well" and found.kept == pytest.approx(factor**5)
     assert found.finding.startswith(f"{expected}: at t = 0")
 
