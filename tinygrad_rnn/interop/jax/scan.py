@@ -15,9 +15,10 @@ from ...autodiff import primitives as p
 from ...autodiff.scope import context
 from ...autodiff.tensor import Tensor
 from ...recurrent.unroll import unroll
+from ..columns import Part, together
 from ..torch_cell import named_after
 from .body import Body, Loop
-from .cell import Part, ScanCell, together
+from .cell import ScanCell
 from .graph import Frame, Graph, Known, Operand, Operation, plain
 from .names import class_name, gate_names, result_names, state_names, title, unique
 

@@ -16,7 +16,7 @@ from ..torch_trace import state_name
 from .graph import Body, Circle, Graph, Node, ordered
 from .operators import Operator, Place, Results
 from .origins import target_of
-from .recurrence import Part, over_time
+from .recurrence import Timed, nothing, over_time
 from .steps import Irregular, Loop, Role, aligned
 from .wiring import Wiring, chains
 
@@ -240,13 +240,13 @@ def _unrolled(*operands: Value, at: Place, body: Body, plain: Body, plan: _Plan)
         _turned(one, column, plan.steps) for one, column in zip(plan.given, columns, strict=True)
     )
     parts = [
-        Part(name, values)
+        Timed(name, values)
         for name, one, column in zip(names[:count], plan.given, columns, strict=True)
         if (values := _along(one, column, reverse)) is not None
     ]
     if len(parts) < count:
         return Results(plain())
-    found = over_time(body, parts or [_nothing(plan.steps, carried)], carried, reverse, at.name)
+    found = over_time(body, parts or [nothing(plan.steps, carried)], carried, reverse, at.name)
     if found is None:
         return Results(plain())
     run, _, outputs = found
@@ -272,12 +272,6 @@ def _along(given: _Given, column: Sequence[Any], reverse: bool) -> Value | None:
     x = moveaxis(source, given.axis, 0) if given.axis else source
     places = [k % n for k in given.places]
     return x if reverse or places == list(range(n)) else p.take(x, np.array(places), axis=0)
-
-
-def _nothing(steps: int, carried: Mapping[str, Any]) -> Part:
-    """For a step that reads only what is handed on."""
-    first = next(iter(carried.values()))
-    return Part("", np.zeros((steps, *first.shape[:-1], 1), first.dtype))
 
 
 _UNROLLED = Operator(_unrolled, None)

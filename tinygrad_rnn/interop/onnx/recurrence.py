@@ -13,18 +13,19 @@ import numpy as np
 
 from ...autodiff import primitives as p
 from ...autodiff.backward import grad
-from ...autodiff.functions import concatenate, split
+from ...autodiff.functions import split
 from ...autodiff.primitive import Value
 from ...autodiff.scope import using
 from ...autodiff.tensor import Tensor, named
 from ...recurrent.cell import Cell
 from ...recurrent.unroll import Run, unroll
+from ..columns import Part, together
 from ..torch_cell import named_after
 from .graph import Body, Node
 from .hoisted import hoisted
 from .standard import standard
 
-__all__ = ["BodyCell", "Part", "over_time"]
+__all__ = ["BodyCell", "Timed", "nothing", "over_time"]
 
 ACTIVATIONS = frozenset(
     {"Celu", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "LogSoftmax", "Mish", "PRelu", "Relu", "Selu"}
@@ -33,30 +34,11 @@ ACTIVATIONS = frozenset(
 """Their values are gates; so are those of nodes that have a name of somebody's choice."""
 
 
-class Part(NamedTuple):
+class Timed(NamedTuple):
     """What one input of the body is at all timesteps: an array or Tensor with time in front."""
 
     name: str
     values: Value
-
-
-class _Share(NamedTuple):
-    """How a part stands in the columns of x.
-
-    Attributes
-    ----------
-    name : str
-    shape : tuple of int
-        Without the batch.
-    dtype : dtype
-    is_apart : bool
-        Whether every sequence has its own; else all rows are the same.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    is_apart: bool
 
 
 Step = Callable[[Value, Sequence[Value], Mapping[str, Any]], tuple[list[Value], list[Value]]]
@@ -113,7 +95,7 @@ class BodyCell(Cell):
 
 
 def over_time(
-    body: Body, parts: Sequence[Part], carried: Mapping[str, Value], reverse: bool, name: str
+    body: Body, parts: Sequence[Timed], carried: Mapping[str, Value], reverse: bool, name: str
 ) -> tuple[Run, list[Value], list[list[Value]]] | None:
     """Run a body as a cell, if it is one: states of floating point that keep their shapes.
 
@@ -121,7 +103,7 @@ def over_time(
     ----------
     body : Body
         Its outputs are the next states, in the order of `carried`, and what it puts out.
-    parts : sequence of Part
+    parts : sequence of Timed
         By the names of the body's inputs; at least one, of at least one timestep.
     carried : mapping of str to value
         The states before the first iteration, by the names of the body's inputs.
@@ -149,25 +131,30 @@ def over_time(
         return found
     order = _order(body, len(states))
     for batch in _batches(parts, states):
-        columns = [_column(part, batch, dtype) for part in parts]
-        if any(column is None for column in columns):
+        columns = [column for part in parts if (column := _part(part, batch, dtype))]
+        if len(columns) < len(parts):
             continue
-        shares, arrays = zip(*columns, strict=True)
         shapes = [value.shape[1:] if batch else value.shape for value in states]
-        step = _step_of(body, shares, list(carried), shapes, order, batch is not None)
+        step = _step_of(body, columns, list(carried), shapes, order, batch is not None)
         fixed = {key: body.captured[key] for key in _read(body) if _is_weight(body.captured[key])}
         labels = _state_names([body.graph.labels[key] for key in carried])
-        x = concatenate(arrays, axis=2) if len(arrays) > 1 else arrays[0]
+        x = together(columns, [part.values for part in parts], parts[0].values.shape[0], batch or 1, dtype)
         made = named_after(_label(name), BodyCell)
         cell = made(step, fixed, [labels[k] for k in order], [shapes[k] for k in order], x.shape[2], dtype)
         begun = [states[k] if batch else p.reshape(states[k], (1, *states[k].shape)) for k in order]
-        if not _is_step(cell, x, begun, shares):
+        if not _is_step(cell, x, begun, columns):
             continue
         run, outputs = cell.run(x, begun, reverse)
         last = dict(zip(order, run.final_state, strict=True))
         finals = [last[k] if batch else p.reshape(last[k], shapes[k]) for k in range(len(states))]
         return run, finals, outputs
     return None
+
+
+def nothing(steps: int, carried: Mapping[str, Any]) -> Timed:
+    """For a body that reads only what is handed on."""
+    first = next(iter(carried.values()))
+    return Timed("", np.zeros((steps, *first.shape[:-1], 1), getattr(first, "dtype", np.dtype(float))))
 
 
 def _size(value: Any) -> int:
@@ -184,7 +171,7 @@ def _is_weight(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype.kind == "f"
 
 
-def _batches(parts: Sequence[Part], states: Sequence[Any]) -> list[int | None]:
+def _batches(parts: Sequence[Timed], states: Sequence[Any]) -> list[int | None]:
     """What may be the batch: the first axis, if all have the same; and None, for there is none."""
     floats = [part.values.shape[1:] for part in parts if part.values.dtype.kind == "f"]
     shapes = [*floats, *(state.shape for state in states)]
@@ -192,43 +179,36 @@ def _batches(parts: Sequence[Part], states: Sequence[Any]) -> list[int | None]:
     return [*(firsts if len(firsts) == 1 and all(len(shape) > 1 for shape in shapes) else ()), None]
 
 
-def _column(part: Part, batch: int | None, dtype: Any) -> tuple[_Share, Value] | None:
-    """A part as columns of x (T, batch, columns); None if it cannot be."""
-    values = part.values
-    steps, *shape = values.shape
+def _part(given: Timed, batch: int | None, dtype: Any) -> Part | None:
+    """How it stands in x; None if it cannot."""
+    values = given.values
+    _, *shape = values.shape
     own = values.dtype
     if own != dtype:
         exact = np.asarray(values.data if isinstance(values, Tensor) else values)
         if not np.array_equal(exact.astype(dtype).astype(own), exact):
             return None
-        values = p.astype(values, dtype)
-    if batch is None:
-        return _Share(part.name, tuple(shape), own, False), p.reshape(values, (steps, 1, math.prod(shape)))
-    if shape and shape[0] == batch:
-        rest = tuple(shape[1:])
-        return _Share(part.name, rest, own, True), p.reshape(values, (steps, batch, math.prod(rest)))
-    count = math.prod(shape)
-    flat = p.broadcast_to(p.reshape(values, (steps, 1, count)), (steps, batch, count))
-    return _Share(part.name, tuple(shape), own, False), flat
+    if batch is not None and shape and shape[0] == batch:
+        return Part(given.name, tuple(shape[1:]), own)
+    return Part(given.name, tuple(shape), own, shared=True)
 
 
 def _step_of(
     body: Body,
-    shares: Sequence[_Share],
+    columns: Sequence[Part],
     carried: Sequence[str],
     shapes: Sequence[tuple[int, ...]],
     order: Sequence[int],
     is_batched: bool,
 ) -> Step:
     """One iteration of the body as a step of a cell: a function, so that the compiler goes by who it is."""
-    widths = [math.prod(share.shape) for share in shares]
-    gates = _gates(body, {*(share.name for share in shares), *carried})
+    gates = _gates(body, {*(column.name for column in columns), *carried})
 
     def run(x: Value, state: Sequence[Value], parameters: Mapping[str, Any]) -> tuple[list[Value], list[Value]]:
         values = {**body.captured, **parameters}
-        cuts = [int(cut) for cut in np.cumsum(widths)[:-1]]
-        for share, part in zip(shares, split(x, cuts, axis=1) if cuts else [x], strict=True):
-            values[share.name] = _taken(share, part, x.shape[0])
+        cuts = [int(cut) for cut in np.cumsum([column.size for column in columns])[:-1]]
+        for column, part in zip(columns, split(x, cuts, axis=1) if cuts else [x], strict=True):
+            values[column.name] = column.unpack(part)
         for k, value in zip(order, state, strict=True):
             values[carried[k]] = value if is_batched else p.reshape(value, shapes[k])
         given = list(values.values())
@@ -249,15 +229,6 @@ def _step_of(
         return new, found[len(carried) :]
 
     return run
-
-
-def _taken(share: _Share, part: Value, batch: int) -> Value:
-    """What the body reads, of its columns."""
-    value = part if share.is_apart and len(share.shape) == 1 else None
-    if value is None:
-        shape = (batch, *share.shape) if share.is_apart else share.shape
-        value = p.reshape(part if share.is_apart else part[0], shape)
-    return value if value.dtype == share.dtype else p.astype(value, share.dtype)
 
 
 def _gates(body: Body, moving: set[str]) -> dict[str, str]:
@@ -309,11 +280,11 @@ def _state_names(names: Sequence[str]) -> list[str]:
 # ---------------------------------------------------------------------------------- what it depends on
 
 
-def _is_step(cell: BodyCell, x: Value, begun: Sequence[Value], shares: Sequence[_Share]) -> bool:
+def _is_step(cell: BodyCell, x: Value, begun: Sequence[Value], columns: Sequence[Part]) -> bool:
     """Whether the states keep their shapes, and no sequence of a batch reads another one: else it is no batch."""
     rng = np.random.default_rng(0)
     first = np.array(x.data[0] if isinstance(x, Tensor) else x[0])
-    noisy = np.concatenate([np.full(math.prod(s.shape), s.dtype.kind == "f") for s in shares])
+    noisy = np.concatenate([np.full(column.size, column.dtype.kind == "f") for column in columns])
     first = np.where(noisy, rng.normal(size=first.shape).astype(first.dtype), first)
     operands = [Tensor(first, True)]
     operands += [Tensor(rng.normal(size=value.shape).astype(value.dtype), True) for value in begun]

@@ -15,7 +15,7 @@ from ....autodiff.primitive import Value
 from ..clock import clockwork, ticks
 from ..graph import Body
 from ..operators import Place, Results, bounded, integers, operator, plain
-from ..recurrence import Part, over_time
+from ..recurrence import Timed, nothing, over_time
 
 
 def _truth(condition: Value) -> bool:
@@ -45,7 +45,7 @@ def _scan(body: Body, states: Sequence[Value], parts: Sequence[Value], reverse: 
     if not backwards:
         parts = [p.flip(part, 0) if turned else part for part, turned in zip(parts, reverse, strict=True)]
     if states and lengths != {0}:
-        named = [Part(name, part) for name, part in zip(names[len(states) :], parts, strict=True)]
+        named = [Timed(name, part) for name, part in zip(names[len(states) :], parts, strict=True)]
         kept = {names[k]: states[k] for k in body.graph.unchanged(0, 0, len(states))}
         carried = {name: state for name, state in zip(names, states, strict=False) if name not in kept}
         rest = _without(body, kept, len(states))
@@ -228,13 +228,12 @@ def _iterated(
     return values, outputs
 
 
-def _parts(crossing: Any, steps: int, states: Any) -> list[Part]:
+def _parts(crossing: Any, steps: int, states: Any) -> list[Timed]:
     """What each iteration reads; of a loop that reads nothing, zeros. Empty if it is not alike in all."""
     if crossing:
         kinds = [
             {(value.shape, value.dtype) for value in column if hasattr(value, "shape")} for column in crossing.values()
         ]
         alike = all(len(kind) == 1 for kind in kinds)
-        return [Part(name, stack(list(column))) for name, column in crossing.items()] if alike else []
-    first = next(iter(states.values()))
-    return [Part("", np.zeros((steps, *first.shape[:-1], 1), getattr(first, "dtype", np.dtype(float))))]
+        return [Timed(name, stack(list(column))) for name, column in crossing.items()] if alike else []
+    return [nothing(steps, states)]
