@@ -91,3 +91,17 @@ class Call(tg.Cell):
         found = self.call.op(*self.operands, **self.call.attributes)
         weights = np.cos(np.arange(math.prod(found.shape))).reshape(found.shape)
         return (state.h + x * tg.sum(found * weights),)
+
+
+class Looks(tg.cells.RNNCell):
+    """A step that goes by the numbers it is given."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        return super().step(x, state) if float(x.sum()) > 0 else (state.h,)
+
+
+class Draws(tg.cells.RNNCell):
+    """A step that draws random numbers."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        return (super().step(x, state)[0] * np.random.default_rng().random(),)

@@ -18,7 +18,7 @@ from tests.marks import slow_unless
 from tests.random_cells import cells
 from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 
-from .taken_out import OPTIONS, Edges, H, N, Nested, network
+from .taken_out import OPTIONS, Draws, Edges, H, Looks, N, Nested, network
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +132,6 @@ def test_weights_go_back(jax: Any) -> None:
 
 
 def test_what_cannot_go_is_refused_by_name(jax: Any) -> None:
-    class Looks(tg.cells.RNNCell):
-        def step(self, x: Any, state: Any) -> Any:
-            return super().step(x, state) if float(x.sum()) > 0 else (state.h,)
-
-    class Draws(tg.cells.RNNCell):
-        def step(self, x: Any, state: Any) -> Any:
-            return (super().step(x, state)[0] * np.random.default_rng().random(),)
-
     with pytest.raises(tg.UnsupportedError, match="to_jax: Looks"):
         tg.to_jax(Looks(N, H))
     with pytest.raises(tg.UnsupportedError, match="random numbers"):

@@ -19,7 +19,7 @@ from tests.strategies import calls
 from tinygrad_rnn.interop.onnx_out.ops import ONNX
 from tinygrad_rnn.recurrent.states import leaves_of
 
-from .taken_out import OPTIONS, Call, Edges, H, N, Nested, network
+from .taken_out import OPTIONS, Call, Draws, Edges, H, Looks, N, Nested, network
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install onnx")
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install onnxruntime")
@@ -344,14 +344,6 @@ def test_the_same_bytes_and_names_that_can_be_read(tmp_path: Path) -> None:
 
 
 def test_what_cannot_go_is_refused_by_name(tmp_path: Path) -> None:
-    class Looks(tg.cells.RNNCell):
-        def step(self, x: Any, state: Any) -> Any:
-            return super().step(x, state) if float(x.sum()) > 0 else (state.h,)
-
-    class Draws(tg.cells.RNNCell):
-        def step(self, x: Any, state: Any) -> Any:
-            return (super().step(x, state)[0] * np.random.default_rng().random(),)
-
     class Gelu(tg.cells.RNNCell):
         def step(self, x: Any, state: Any) -> Any:
             return (tg.erf(super().step(x, state)[0]),)
