@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from tinygrad_rnn import PRIMITIVES, Primitive, Tensor
+from tinygrad_rnn import Primitive, Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
@@ -35,6 +35,7 @@ Floats = npt.NDArray[np.float64]
 __all__ = ["Gates", "gates"]
 
 _LEVELS = tuple(QUANTILES.values())
+_SIDES = ("low", "high")
 BINS, _SHOWN = 24, 8
 _NEAR = 0.05
 
@@ -68,6 +69,9 @@ class Gates(Analysis):
         The share of values on the ``"low"`` side, at or below 0.05 (sigmoid), -0.95 (tanh) or 0 (a dead ReLU), and on
         the ``"high"`` side, at or above 0.95: within 0.05 of the primitive's ``bounds``, or at the only one; NaN where
         it has none.
+    limits : Labelled (gate, side)
+        Those values, at or beyond which it counts as saturated: infinite on a side that has no bound, NaN where the
+        primitive has none at all.
     derivatives : Labelled (nonlinearity, t)
         The mean of φ'(z).
     log_ratios : Labelled (nonlinearity, t), or None
@@ -88,6 +92,7 @@ class Gates(Analysis):
     edges: Labelled
     ill: Labelled
     saturated: Labelled
+    limits: Labelled
     derivatives: Labelled
     log_ratios: Labelled | None = None
     ranking: Labelled | None = None
@@ -138,13 +143,16 @@ class Gates(Analysis):
         axes.plot(t, quantiles[:, 2], color=INK, linewidth=FINE, marker="o" if self.steps == 1 else None)
         axes.plot(t, quantiles[:, [0, 4]], color=INK, linewidth=THIN, linestyle=":")
         words = visible(op)
-        limits = _limits(PRIMITIVES.get(op))
-        if limits is not None:
-            for limit in limits:
-                if math.isfinite(limit):
-                    axes.axhline(limit, color=LIMIT, linewidth=THIN, linestyle=DASHED)
+        limits = self.limits["gate", gate]
+        for edge in limits[np.isfinite(limits)]:
+            axes.axhline(edge, color=LIMIT, linewidth=THIN, linestyle=DASHED)
+        if np.isfinite(limits).any():
             share = self._saturation(gate).sum()
-            words += f"\n{percent(share)} {'dead' if op == 'relu' else 'saturated'}" if share >= 0 else "\nnot finite"
+            words += (
+                f"\n{percent(share)} {'dead' if np.isinf(limits).any() else 'saturated'}"
+                if share >= 0
+                else "\nnot finite"
+            )
         axes.annotate(words, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=KEY)
         axes.set_ylabel(visible(shortened(gate, 110, 10)), rotation=0, ha="right", va="center")
         axes.tick_params(labelsize=SMALL, labelbottom=False)
@@ -254,6 +262,7 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
         values.setdefault(name, {}).setdefault(t, array)
     ops |= {name: _operation(value, t) for (name, t), value in run.names.items() if name in values and name not in ops}
     edges, counts, quantiles, ill = _distributions(values, ops, len(run))
+    limits = [_limits(ops[name]) or (math.nan, math.nan) for name in values]
     saturated, slopes = _saturations(nonlinear, labels["nonlinearity"], len(run))
     each: Mapping[str, Sequence[Label]] = {"gate": tuple(values), "t": range(len(run))}
     along: Mapping[str, Sequence[Label]] = {**labels, "t": range(len(run))}
@@ -273,7 +282,8 @@ def gates(run: Run, loss: Tensor | None = None) -> Gates:
         Labelled(counts, {**each, "bin": range(BINS)}, "values in bin"),
         Labelled(edges, {"gate": tuple(values), "edge": range(BINS + 1)}, "edge of bin"),
         Labelled(ill, each, "values that are not finite"),
-        Labelled(saturated, {**along, "side": ("low", "high")}, "share saturated"),
+        Labelled(saturated, {**along, "side": _SIDES}, "share saturated"),
+        Labelled(np.reshape(limits, (-1, 2)), {"gate": tuple(values), "side": _SIDES}, "limit of saturation"),
         Labelled(slopes, along, "mean derivative"),
         ratios,
         None if ratios is None else _ranked(ratios),

@@ -164,3 +164,34 @@ def test_a_function_of_the_library_that_no_cell_uses_has_preactivations_gates_an
     assert boxes.count("sin") == 2 * len(run)
     changed = inspector.what_if(run, loss, bias={"n": 0.25}).traces[1].run
     np.testing.assert_allclose(changed.names["n", 0].data, np.sin(np.arcsin(run.names["n", 0].data) + 0.25), rtol=1e-12)
+
+
+NAMES = ["apply", "matmul", "mean", "number", "parameter", "stop_gradient", "symbol", "transpose"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_called_as_another_operation_is_taken_for_what_it_is(name: str) -> None:
+    def declared(called: str) -> tg.Primitive:
+        def forward(x: Any) -> Any:
+            return np.tanh(x)
+
+        forward.__name__ = called
+        return tg.Primitive(forward, htan.rules, elementwise=True, bounds=htan.bounds)
+
+    own = declared(name)
+    assert own.name == f"custom_{name}" and own.name not in tg.PRIMITIVES
+    other = declared(own.name[::-1])  # which is as wide
+    run, twin = tg.unroll(Gated(own), X[:2]), tg.unroll(Gated(other), X[:2])
+    for said_of in (
+        lambda run: inspector.equations(run).unicode,
+        lambda run: str(inspector.gates(run, loss_of(run))),
+        lambda run: str([(shape.kind, shape.look.part, shape.id) for shape in picture(run).shapes]),
+    ):
+        assert said_of(run).replace(own.name, "φ") == said_of(twin).replace(other.name, "φ")
+
+
+def test_limits_of_saturation_are_drawn_for_what_no_list_of_names_holds() -> None:
+    found = inspector.gates(tg.unroll(Gated(htan), X))
+    np.testing.assert_allclose(found.limits["gate", "n"], [-0.95, 0.95])
+    strip = found.plot(gates=["n"]).figure.axes[0]
+    assert sum(line.get_linestyle() == "--" for line in strip.lines) == 2

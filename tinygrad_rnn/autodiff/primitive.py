@@ -37,6 +37,9 @@ class _Nothing(dict[str, Any]):
 NONE = _Nothing()
 """The attributes of an operation that has none."""
 
+TAKEN = frozenset({"apply", "constant", "input", "mean", "number", "parameter", "symbol"})
+"""What graphs and equations call what is no primitive."""
+
 KINDS = ("nonlinear", "sum", "product", "choice", "comparison", "view", "reduction", "other")
 """What a primitive can be, see :class:`Primitive`."""
 
@@ -52,7 +55,8 @@ class Primitive:
     Attributes
     ----------
     name : str
-        The public name.
+        By which compilers, drawings, equations and formats know it, so that two that differ have two: an operation of
+        one's own that is called as one of this package, or as :data:`TAKEN` says, is ``custom_tanh``.
     forward : callable
         Takes arrays, gives an array.
     rules : tuple
@@ -99,8 +103,8 @@ class Primitive:
         bounds: tuple[float, float] | None = None,
     ) -> None:
         functools.update_wrapper(self, forward)
-        self.name = forward.__name__
         self.forward = forward
+        self.name = forward.__name__ if self.is_library else _name_apart(forward.__name__)
         self.rules = rules
         self.elementwise = elementwise
         self.variadic = variadic
@@ -125,7 +129,7 @@ class Primitive:
 
     @property
     def is_library(self) -> bool:
-        """Whether it is one of those of this package, which compilers and formats know by their names."""
+        """Whether it is one of those of this package."""
         return str(getattr(self.forward, "__module__", "")).startswith("tinygrad_rnn.autodiff.")
 
     def rule(self, index: int) -> Rule | None:
@@ -203,6 +207,12 @@ class Primitive:
         return f"<primitive {self.name}>"
 
 
+def _name_apart(name: str) -> str:
+    """A name that is no name of the library's."""
+    known = PRIMITIVES.get(name)
+    return f"custom_{name}" if name in TAKEN or (known is not None and known.is_library) else name
+
+
 def _describe(value: Any) -> str:
     """An attribute in an error message; of an array its shape."""
     return f"array of shape {value.shape}" if isinstance(value, np.ndarray) and value.size > 8 else repr(value)
@@ -272,7 +282,5 @@ def variadic(rule: Rule, **traits: Any) -> Callable[[Callable[..., Any]], Primit
 
 
 def _register(op: Primitive) -> Primitive:
-    before = PRIMITIVES.get(op.name)
-    if before is None or op.is_library or not before.is_library:  # Tensors look theirs up by name
-        PRIMITIVES[op.name] = op
+    PRIMITIVES[op.name] = op
     return op

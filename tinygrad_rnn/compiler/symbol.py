@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autodiff.ancestry import ancestors
 from ..autodiff.operators import Operators
-from ..autodiff.primitive import PRIMITIVES, Primitive, gather
+from ..autodiff.primitive import Primitive, gather
 from ..autodiff.tensor import Tensor
 from .errors import UntraceableError
 from .program import Array, Instruction, Key, Literal, Operand, Program, Type
@@ -99,11 +99,6 @@ class Builder:
 
     def apply(self, op: Primitive, operands: Sequence[Any], attributes: dict[str, Any]) -> Symbol:
         """Write an instruction."""
-        known = PRIMITIVES.get(op.name, op)
-        if known.is_library and not op.is_library:
-            raise UntraceableError(
-                f"the step has its own {op.name}, which is a name of the library's; call it otherwise"
-            )
         lifted = tuple(self.lift(operand) for operand in operands)
         with np.errstate(all="ignore"):
             result = np.asarray(op.evaluate([self._stand_in(operand) for operand in lifted], attributes))

@@ -13,6 +13,17 @@ import tinygrad_rnn as tg
 from tests.strategies import calls
 
 
+@pytest.mark.parametrize(
+    "name", [*tg.PRIMITIVES, "apply", "constant", "input", "mean", "number", "parameter", "symbol"]
+)
+def test_an_operation_of_ones_own_has_no_name_of_the_librarys(name: str) -> None:
+    def forward(x: Any) -> Any:
+        return x
+
+    forward.__name__ = name
+    assert tg.Primitive(forward, ()).name == f"custom_{name}" not in tg.PRIMITIVES
+
+
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Primitives declared in the test are forgotten afterwards."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...autodiff import elementary
 from ...autodiff import primitives as p
-from ...autodiff.primitive import PRIMITIVES, Primitive
+from ...autodiff.primitive import Primitive
 from .graph import Frame, Graph, Known, Operand
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ def _logaddexp(x: Any, y: Any) -> Any:
 
 NATIVE: dict[str, Callable[..., Any]] = {"logaddexp": _logaddexp, "relu": p.relu}
 """Functions of JAX's own that are ours, with the same derivative everywhere."""
-
-_TAKEN = frozenset({"apply", "constant", "input", "mean", "number", "parameter", "symbol"})
-"""What graphs and equations call what is no primitive."""
 
 
 @lru_cache(maxsize=1)
@@ -115,13 +112,6 @@ def _part(graph: Graph, number: int) -> Any:
     return part
 
 
-def _own_name(name: str) -> str:
-    """What a function is called here: what compiles, writes and draws operations knows ours by their names."""
-    if not name.isidentifier():
-        return "custom"
-    return f"custom_{name}" if name in PRIMITIVES or name in _TAKEN else name
-
-
 def _primitive(
     name: str, graph: Graph, making: Callable[[], Graph], number: int, differentiable: Sequence[bool]
 ) -> Primitive:
@@ -134,6 +124,6 @@ def _primitive(
             share = next(found) if has_derivative else None
             yield np.asarray(share) if isinstance(share, float) else share
 
-    part.__name__ = _own_name(name)
+    part.__name__ = name if name.isidentifier() else "custom"
     part.__doc__ = f"{part.__name__}, with the derivative that it has in JAX."
     return Primitive(part, (rule,), variadic=True, analytic=False)
