@@ -39,7 +39,7 @@ from tinygrad_rnn.interop.file_format import format_of
 from tinygrad_rnn.interop.weights import groups_of
 
 from .inspector.cli.characters import characters
-from .tinygrad_rnn.interop.onnx_texts import FUNCTIONS, LOOP, SCAN, file_of
+from .tinygrad_rnn.interop.onnx.texts import FUNCTIONS, LOOP, SCAN, file_of
 
 KEPT = Path(__file__).parent / "tinygrad_rnn" / "interop" / "keras" / "files"
 SECONDS, MEMORY = 10, 512 << 20

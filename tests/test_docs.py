@@ -54,9 +54,9 @@ def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     if name.rpartition(".")[2] in ("blas", "denormals", "fastmath", "lowering", "sums"):
         pytest.importorskip("numba", reason="compiled loops need pip install tinygrad-rnn[compile]")
-    if name.rpartition(".")[2] in ("torch_network", "torch_ops", "torch_step"):
+    if name.startswith("tinygrad_rnn.interop.torch_out.") or name == "tinygrad_rnn.interop.torch.step":
         pytest.importorskip("torch", reason="modules of PyTorch need pip install tinygrad-rnn[torch]")
-    if name.rpartition(".")[2] in ("jax_network", "jax_ops") or name.startswith("tinygrad_rnn.interop.jax."):
+    if name.startswith(("tinygrad_rnn.interop.jax.", "tinygrad_rnn.interop.jax_out.")):
         pytest.importorskip("jax", reason="functions of JAX need pip install tinygrad-rnn[jax]")
     if name == "inspector.page.widget":
         pytest.importorskip("anywidget", reason="the widget needs pip install tinygrad-rnn[notebook]")

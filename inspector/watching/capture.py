@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from tinygrad_rnn.interop.torch_import import import_torch
+from tinygrad_rnn.interop.packages import import_package
 
 from .call import Call, Kind, weights_of
 from .hooks import Hook
@@ -36,7 +36,7 @@ class Capture:
     """
 
     def __init__(self, model: Any, parts: Mapping[str, Any], passes: Passes) -> None:
-        self._torch = import_torch("watch")
+        self._torch = import_package("torch", "watch")
         self._model, self._parts, self._passes = model, parts, passes
         self.unheard: dict[str, str] = {}
         self._random: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_rnn.interop.torch_import import import_torch
+from tinygrad_rnn.interop.packages import import_package
 
 __all__ = ["CELLS", "SEQUENCES", "recurrent_parts"]
 
@@ -22,7 +22,7 @@ def recurrent_parts(model: Any) -> dict[str, Any]:
     ValueError
         If there is no recurrent part.
     """
-    torch = import_torch("watch")
+    torch = import_package("torch", "watch")
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"watch: needs a torch.nn.Module, got {type(model).__name__}")
     compiled: list[str] = []

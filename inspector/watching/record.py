@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinygrad_rnn.interop.torch_import import import_torch
+from tinygrad_rnn.interop.packages import import_package
 from tinygrad_rnn.interop.weights import as_array
 
 from .call import Call, Kind
@@ -113,7 +113,7 @@ def sequence_record(call: Call) -> Record:
 def loop_record(calls: Sequence[Call]) -> Record:
     """What went through a cell that was called once a step."""
     first, names, lowest = calls[0], calls[0].kind.states, _lowest(calls)
-    rounding = 4 * import_torch("watch").finfo(lowest).eps
+    rounding = 4 * import_package("torch", "watch").finfo(lowest).eps
     rows = [{name: _row(tensor) for name, tensor in call.gave.items()} for call in calls]
     restarts = {
         t: tuple(None if joined else _row(call.given[name]) for name, joined in zip(names, call.joined, strict=True))
@@ -167,7 +167,7 @@ def _masks(call: Call) -> tuple[Array, ...]:
     """
     if call.random is None:
         return ()
-    torch = import_torch("watch")
+    torch = import_package("torch", "watch")
     layers = len([name for name in call.weights if name.startswith("weight_ih") and not name.endswith("_reverse")])
     outputs = call.gave["outputs"]
     shape = outputs.shape if call.layout.packed is not None else call.layout.sequence(outputs).shape
@@ -182,7 +182,7 @@ def _masks(call: Call) -> tuple[Array, ...]:
 def _lowest(calls: Sequence[Call]) -> Any:
     """The dtype with the fewest digits that took part."""
     dtypes = {tensor.dtype for call in calls for tensor in (*call.gave.values(), *call.given.values())}
-    return max(dtypes, key=lambda dtype: import_torch("watch").finfo(dtype).eps)
+    return max(dtypes, key=lambda dtype: import_package("torch", "watch").finfo(dtype).eps)
 
 
 def _name(dtype: Any) -> str:

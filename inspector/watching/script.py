@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tinygrad_rnn.interop.torch_import import import_torch
+from tinygrad_rnn.interop.packages import import_package
 
 from .hooks import Hook
 from .parts import recurrent_parts
@@ -33,7 +33,7 @@ class Models:
     """
 
     def __init__(self, every: int | None) -> None:
-        self._torch = import_torch("watch")
+        self._torch = import_package("torch", "watch")
         self._every = every
         self._known: set[Any] = set()
         self._depth = 0

@@ -18,8 +18,8 @@ from numpy.lib import format as npy
 
 from .. import files
 from .file_format import check_regular, format_of
+from .packages import import_package
 from .refusal import printable
-from .torch_import import import_torch
 
 Array = npt.NDArray[Any]
 
@@ -174,7 +174,7 @@ def load_pt(path: str | Path) -> Any:
         If the file is damaged, a scripted module, or holds objects, which would execute code of whoever made it.
     """
     check_regular(path)
-    torch = import_torch(f"{path}")
+    torch = import_package("torch", f"{path}")
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
         raise ImportError(
             f"{path}: PyTorch {torch.__version__} may execute what is in such a file; it needs 2.6 or newer"

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..torch_trace import state_name
+from ..names import state_name
 from .graph import Graph, Operation
 from .place import Line, line_of, lines_of
 

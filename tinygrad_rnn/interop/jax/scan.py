@@ -16,7 +16,7 @@ from ...autodiff.scope import context
 from ...autodiff.tensor import Tensor
 from ...recurrent.unroll import unroll
 from ..columns import Part, together
-from ..torch_cell import named_after
+from ..names import named_after
 from .body import Body, Loop
 from .cell import ScanCell
 from .graph import Frame, Graph, Known, Operand, Operation, plain

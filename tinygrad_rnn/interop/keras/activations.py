@@ -10,7 +10,7 @@ from ...autodiff import primitives as p
 from ...autodiff.functions import softmax
 from ...autodiff.primitive import Value
 from ..activated_cells import Function
-from ..aten import ATEN
+from ..torch.aten import ATEN
 from .config import near
 
 __all__ = ["ACTIVATIONS", "LAYERS", "activation_of"]

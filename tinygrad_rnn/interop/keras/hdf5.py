@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..packages import import_package
 from ..weights import printable
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Folder", "check_heaps", "import_h5py", "listing", "read", "strings"]
+__all__ = ["Folder", "check_heaps", "listing", "read", "strings"]
 
 _DEEPEST, _MOST = 64, 200_000
 _LARGEST_STRING = 1 << 28
@@ -22,21 +23,6 @@ _FILTERS = {1, 2, 3, 32000}
 """Deflate, shuffle, Fletcher's sums and LZF: what h5py brings along; others would be loaded from plugins."""
 _SMALL, _EXPANSION = 1 << 24, 1_100
 """What may be declared without proof; above it no more than deflate could have packed into what is stored."""
-
-
-def import_h5py(who: str) -> Any:
-    """The module ``h5py``.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message says how to install it.
-    """
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError(f"{who}: h5py is not installed: pip install tinygrad-rnn[keras]") from None
-    return h5py
 
 
 def check_heaps(who: str, data: Any) -> None:
@@ -87,7 +73,7 @@ def listing(who: str, root: Any) -> Folder:
     ValueError
         If something in it is a link to elsewhere, is there twice, or is nested too deeply.
     """
-    h5py = import_h5py(who)
+    h5py = import_package("h5py", who)
     top = Folder(root, "")
     todo, count, seen = [top], 0, {_address(h5py, root)}
     while todo:
@@ -167,7 +153,7 @@ def strings(who: str, group: Any, name: str) -> list[str]:
     ValueError
         If it holds anything else.
     """
-    h5py = import_h5py(who)
+    h5py = import_package("h5py", who)
     found: list[str] = []
     for key in [name] if name in group.attrs else (f"{name}{k}" for k in range(_MOST)):
         if key not in group.attrs:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..file_format import check_regular
+from ..packages import import_package
 from ..weights import printable
 from .config import parse
-from .hdf5 import Folder, check_heaps, import_h5py, listing, strings
+from .hdf5 import Folder, check_heaps, listing, strings
 
 __all__ = ["Source", "opened"]
 
@@ -78,7 +79,7 @@ def opened(path: str | Path) -> Iterator[Source]:
     check_regular(path)
     if not Path(path).stat().st_size:
         raise ValueError(f"{printable(name)} is empty")
-    h5py = import_h5py("load_keras")
+    h5py = import_package("h5py", "load_keras")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -125,7 +126,7 @@ def _zipped(name: str, parts: dict[str, bytes], weights: Folder) -> Source:
 
 
 def _single(name: str, file: Any) -> Source:
-    h5py = import_h5py("load_keras")
+    h5py = import_package("h5py", "load_keras")
     model = strings(name, file, "model_config")
     if not model:
         hint = ": it holds weights alone" if "layer_names" in file.attrs or "layers" in file else ""

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..onnx_import import PRODUCER, import_onnx
+from ..packages import import_package
 from ..refusal import UnsupportedError
 from ..weights import printable
 from . import ops  # noqa: F401 - which fills the table
-from .file import DTYPES, Source
+from .file import DTYPES, PRODUCER, Source
 from .graph import Circle, Graph, Node, apply, ordered
 from .inlined import Frame, call_of, scope_of
 from .operators import OPERATORS, Operator, Runs
@@ -49,7 +49,7 @@ class Builder:
     """
 
     def __init__(self, model: Any, source: Source) -> None:
-        self.onnx = import_onnx(source.name)
+        self.onnx = import_package("onnx", source.name)
         self.source = source
         self.parameters: dict[str, Any] = {}
         self.constants: dict[str, Any] = {}

@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..file_format import check_regular
-from ..onnx_import import import_onnx
+from ..packages import import_package
 from ..refusal import UnsupportedError
 from ..weights import printable
 
 Array = npt.NDArray[Any]
 
-__all__ = ["BFLOAT16", "DTYPES", "Source", "read"]
+__all__ = ["BFLOAT16", "DTYPES", "PRODUCER", "Source", "read"]
+
+PRODUCER = "tinygrad_rnn"
+"""Who made a file, if we did: its weights are initialisers, and its nodes of constants are none."""
 
 LARGEST = 2**31
 """Bytes that a file may have: more than protobuf can hold."""
@@ -74,7 +77,7 @@ class Source:
         """
         if number in DTYPES:
             return DTYPES[number]
-        names = {value: key for key, value in import_onnx(self.name).TensorProto.DataType.items()}
+        names = {value: key for key, value in import_package("onnx", self.name).TensorProto.DataType.items()}
         if number == 0 or number not in names:
             raise ValueError(f"{self.name}: {what} has elements of no known type ({number}); the file is damaged")
         raise UnsupportedError(f"{self.name}: {what} holds {names[number].lower()}, which has no counterpart here")
@@ -170,7 +173,7 @@ def read(source: Any, who: str) -> tuple[Any, Source]:
     ValueError
         If it is no ONNX model.
     """
-    onnx = import_onnx(who)
+    onnx = import_package("onnx", who)
     if isinstance(source, (bytes, bytearray, memoryview)):
         data, place = bytes(source), Source(f"{len(source)} bytes", None)
     elif isinstance(source, (str, os.PathLike)):

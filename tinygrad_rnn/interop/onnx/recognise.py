@@ -12,7 +12,7 @@ from ...autodiff import primitives as p
 from ...autodiff.arrangement import moveaxis
 from ...autodiff.functions import stack
 from ...autodiff.primitive import Value
-from ..torch_trace import state_name
+from ..names import state_name
 from .graph import Body, Circle, Graph, Node, ordered
 from .operators import Operator, Place, Results
 from .origins import target_of

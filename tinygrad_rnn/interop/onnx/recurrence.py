@@ -20,7 +20,7 @@ from ...autodiff.tensor import Tensor, named
 from ...recurrent.cell import Cell
 from ...recurrent.unroll import Run, unroll
 from ..columns import Part, together
-from ..torch_cell import named_after
+from ..names import named_after
 from .graph import Body, Node
 from .hoisted import hoisted
 from .standard import standard

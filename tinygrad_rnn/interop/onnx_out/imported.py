@@ -8,7 +8,7 @@ import numpy as np
 
 from ..imported import Imported
 from ..onnx.file import BFLOAT16, DTYPES
-from ..onnx_import import import_onnx
+from ..packages import import_package
 from ..refusal import UnsupportedError
 from ..weights import printable
 
@@ -29,7 +29,7 @@ def proto_of(model: Imported, who: str) -> Any:
             f"{who}: {printable(model.name)} is a model of {model.format}; what is written is one of its recurrent"
             " parts, call.runs[name], or a model out of an ONNX file"
         )
-    onnx = import_onnx(who)
+    onnx = import_package("onnx", who)
     proto = onnx.ModelProto()
     try:
         parameters = dict(model.named_parameters())

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..onnx_import import import_onnx
+from ..packages import import_package
 from ..recipe import OfBatch
 
 Array = npt.NDArray[Any]
@@ -53,7 +53,7 @@ class Model:
 
     def __init__(self, who: str) -> None:
         self.who = who
-        self.onnx = import_onnx(who)
+        self.onnx = import_package("onnx", who)
         self.names: set[str] = {""}
         self.ports: set[str] = set()
         self.outer = Graph(self, None)

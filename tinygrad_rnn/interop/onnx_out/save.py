@@ -18,7 +18,8 @@ from ...recurrent.stacks import Bidirectional, Stacked
 from ...recurrent.states import leaves_of
 from ...recurrent.unroll import Run, unroll
 from ..imported import Imported
-from ..onnx_import import PRODUCER, import_onnx
+from ..onnx.file import PRODUCER
+from ..packages import import_package
 from ..recipe import OfBatch, Recipe, merge
 from ..refusal import UnsupportedError
 from ..step_recipe import Library, Opened, open_cell, recipe_of_step
@@ -116,7 +117,7 @@ def save_onnx(
 
 def _written(proto: Any, path: str | Path, is_ours: bool = False) -> Path:
     """Write a model that passes all checks; one of our making with the shapes of all its values."""
-    onnx = import_onnx(WHO)
+    onnx = import_package("onnx", WHO)
     _check_size(proto.ByteSize())
     try:
         if is_ours:

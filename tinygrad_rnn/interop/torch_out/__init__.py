@@ -1,0 +1,1 @@
+"""The way out to PyTorch: cells of ours as modules."""
