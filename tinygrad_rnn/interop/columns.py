@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..autodiff import primitives as p
 from ..autodiff.functions import concatenate
 from ..autodiff.primitive import Value
 
-__all__ = ["Part", "together"]
+__all__ = ["Part", "example", "rows_apart", "together"]
 
 
 class Part(NamedTuple):
@@ -74,3 +74,36 @@ def together(entries: Sequence[Part], values: Sequence[Value], steps: int, batch
             value = p.reshape(value, (steps, batch, part.size))
         parts.append(value)
     return parts[0] if len(parts) == 1 else concatenate(parts, 2)
+
+
+def example(kind: Any, random: np.random.Generator, scale: float = 1.0) -> Any:
+    """Numbers of that shape and dtype."""
+    if (dtype := np.dtype(kind.dtype)).kind == "f":
+        return np.asarray(scale * random.normal(size=kind.shape), dtype)
+    if dtype.kind == "b":
+        return random.random(kind.shape) < 0.5
+    return np.asarray(random.integers(0, 2, kind.shape), dtype)
+
+
+def rows_apart(step: Callable[[Sequence[Any]], Sequence[Any]], values: Sequence[Any], roles: Sequence[str]) -> bool:
+    """Whether rows of what a step gives depend on the same rows of what it is given alone, tried on numbers.
+
+    Parameters
+    ----------
+    step : function
+        From `values` to arrays, each with a row for each sequence.
+    values : sequence of arrays
+        To begin with.
+    roles : sequence of {"rows", "shared", "fixed"}
+        Of each value whether it has rows, is handed on and is the same for all sequences, or never changes.
+    """
+    before = step(values)
+    for seed in range(3):
+        random, changed = np.random.default_rng(seed + 1), []
+        for value, role in zip(values, roles, strict=True):
+            other = value if role == "fixed" else example(value, random, 10.0**seed)
+            changed.append(np.concatenate([other[:1], value[1:]]) if role == "rows" else other)
+        for one, other in zip(before, step(changed), strict=True):
+            if not np.array_equal(one[1:], other[1:], equal_nan=one.dtype.kind == "f"):
+                return False
+    return True

@@ -15,7 +15,7 @@ from ...autodiff import primitives as p
 from ...autodiff.scope import context
 from ...autodiff.tensor import Tensor
 from ...recurrent.unroll import unroll
-from ..columns import Part, together
+from ..columns import Part, example, rows_apart, together
 from ..names import named_after
 from .body import Body, Loop
 from .cell import ScanCell
@@ -239,30 +239,23 @@ class Plan:
 
     def _apart(self, batch: int) -> bool:
         """Whether rows of what a step gives depend on the same rows of what it is given alone, tried on numbers."""
-        kinds = {number: self.body.inner.kinds[number] for number in (*self.weights, *self.entries, *self.starts)}
+        inputs = {number: self.body.inner.kinds[number] for number in self.graph.inputs}
         random = np.random.default_rng(0)
-        base = {number: _example(kind, random) for number, kind in kinds.items()}
+        has_rows = [tuple(kind.shape[:1]) == (batch,) for kind in self.kinds]
+
+        def step(values: Sequence[Any]) -> list[Any]:
+            results = zip(self.kinds, self.graph.run(list(values), Frame()), has_rows, strict=True)
+            return [np.broadcast_to(plain(value), kind.shape) for kind, value, has in results if has]
+
+        def role(number: int, kind: Any) -> str:
+            if number in self.weights:
+                return "fixed"
+            shared = "fixed" if number in self.entries else "shared"
+            return "rows" if tuple(kind.shape[:1]) == (batch,) else shared
+
         with np.errstate(all="ignore"):
-            before = self.graph.run([base[number] for number in self.graph.inputs], Frame())
-            for seed in range(3):
-                random = np.random.default_rng(seed + 1)
-                changed = dict(base)
-                for number in (*self.entries, *self.starts):
-                    kind = kinds[number]
-                    other = _example(kind, random, 10.0**seed)
-                    if tuple(kind.shape[:1]) == (batch,):
-                        other = np.concatenate([other[:1], base[number][1:]])
-                    elif number in self.entries:
-                        continue
-                    changed[number] = other
-                after = self.graph.run([changed[number] for number in self.graph.inputs], Frame())
-                for kind, one, other in zip(self.kinds, before, after, strict=True):
-                    if tuple(kind.shape[:1]) != (batch,):
-                        continue
-                    one, other = (np.broadcast_to(plain(value), kind.shape)[1:] for value in (one, other))
-                    if not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
-                        return False
-        return True
+            values = [example(kind, random) for kind in inputs.values()]
+            return rows_apart(step, values, [role(*one) for one in inputs.items()])
 
     # ---------------------------------------------------------------------------------------- running
 
@@ -396,12 +389,3 @@ class Plan:
 @cache
 def _kind(name: str) -> type[ScanCell]:
     return named_after(name, ScanCell)
-
-
-def _example(kind: Any, random: np.random.Generator, scale: float = 1.0) -> Any:
-    kind_of = np.dtype(kind.dtype).kind
-    if kind_of == "f":
-        return np.asarray(scale * random.normal(size=kind.shape), kind.dtype)
-    if kind_of == "b":
-        return random.random(kind.shape) < 0.5
-    return np.asarray(random.integers(0, 2, kind.shape), kind.dtype)

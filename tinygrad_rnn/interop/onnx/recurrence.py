@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import keyword
 import math
 import re
@@ -12,17 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...autodiff import primitives as p
-from ...autodiff.backward import grad
 from ...autodiff.functions import split
 from ...autodiff.primitive import Value
 from ...autodiff.scope import using
 from ...autodiff.tensor import Tensor, named
 from ...recurrent.cell import Cell
 from ...recurrent.unroll import Run, unroll
-from ..columns import Part, together
+from ..columns import Part, example, rows_apart, together
 from ..names import named_after
 from .graph import Body, Node
 from .hoisted import hoisted
+from .operators import plain
 from .standard import standard
 
 __all__ = ["BodyCell", "Timed", "nothing", "over_time"]
@@ -132,7 +131,7 @@ def over_time(
     order = _order(body, len(states))
     for batch in _batches(parts, states):
         columns = [column for part in parts if (column := _part(part, batch, dtype))]
-        if len(columns) < len(parts):
+        if len(columns) < len(parts) or not _is_step(body, parts, columns, carried, batch):
             continue
         shapes = [value.shape[1:] if batch else value.shape for value in states]
         step = _step_of(body, columns, list(carried), shapes, order, batch is not None)
@@ -142,8 +141,6 @@ def over_time(
         made = named_after(_label(name), BodyCell)
         cell = made(step, fixed, [labels[k] for k in order], [shapes[k] for k in order], x.shape[2], dtype)
         begun = [states[k] if batch else p.reshape(states[k], (1, *states[k].shape)) for k in order]
-        if not _is_step(cell, x, begun, columns):
-            continue
         run, outputs = cell.run(x, begun, reverse)
         last = dict(zip(order, run.final_state, strict=True))
         finals = [last[k] if batch else p.reshape(last[k], shapes[k]) for k in range(len(states))]
@@ -280,22 +277,25 @@ def _state_names(names: Sequence[str]) -> list[str]:
 # ---------------------------------------------------------------------------------- what it depends on
 
 
-def _is_step(cell: BodyCell, x: Value, begun: Sequence[Value], columns: Sequence[Part]) -> bool:
+def _is_step(
+    body: Body, parts: Sequence[Timed], columns: Sequence[Part], carried: Mapping[str, Value], batch: int | None
+) -> bool:
     """Whether the states keep their shapes, and no sequence of a batch reads another one: else it is no batch."""
-    rng = np.random.default_rng(0)
-    first = np.array(x.data[0] if isinstance(x, Tensor) else x[0])
-    noisy = np.concatenate([np.full(column.size, column.dtype.kind == "f") for column in columns])
-    first = np.where(noisy, rng.normal(size=first.shape).astype(first.dtype), first)
-    operands = [Tensor(first, True)]
-    operands += [Tensor(rng.normal(size=value.shape).astype(value.dtype), True) for value in begun]
+    random, states = np.random.default_rng(0), list(carried.values())
+    names = [*(column.name for column in columns), *carried]
+    firsts = [plain(part.values)[0] for part in parts]
+    values = [example(value, random) if value.dtype.kind == "f" else value for value in (*firsts, *states)]
+    roles = ["fixed" if c.shared or c.dtype.kind != "f" else "rows" for c in columns] + ["rows"] * len(states)
+
+    def step(tried: Sequence[Any]) -> list[Any]:
+        known = {**body.captured, **dict(zip(names, tried, strict=True))}
+        found = body.graph.run(known, body.who, body.runs.silent())[: len(states)]
+        return [plain(value) for value in found]
+
     try:
-        with using(names=None, recording=True, anomaly=False), np.errstate(all="ignore"):
-            states = cell.step(operands[0], cell.State(*operands[1:]))
-            fit = [(new.shape, new.dtype) == (old.shape, old.dtype) for new, old in zip(states, begun, strict=True)]
-            made = [state for state in states if isinstance(state, Tensor)]
-            if not all(fit) or not made or first.shape[0] == 1:
-                return all(fit)
-            total = functools.reduce(p.add, [p.sum(s[0] * rng.normal(size=s.shape[1:])) for s in made])
-            return not any(np.any(cotangent.data[1:]) for cotangent in grad(total, operands))
+        with using(names=None, recording=False, anomaly=False), np.errstate(all="ignore"):
+            after = step(values)
+            fit = [(new.shape, new.dtype) == (old.shape, old.dtype) for new, old in zip(after, states, strict=True)]
+            return all(fit) and (batch in (None, 1) or rows_apart(step, values, roles))
     except (ValueError, TypeError, ArithmeticError, IndexError):
         return False
