@@ -1,4 +1,4 @@
-"""What `make demo` runs: pictures of a trained network, of three cells' memory, and of how an LSTM works.
+"""What `make demo` runs: pictures of trained networks, of three cells' memory, and of how an LSTM works.
 
 Run it with ``python examples/demo.py --out pictures``.
 """
@@ -16,6 +16,7 @@ import letters_to_phonemes
 import numpy as np
 import own_cell
 import scalars
+import trained_pair
 from tqdm import tqdm
 
 import inspector
@@ -50,6 +51,7 @@ def lstm(out: Path) -> Pictures:
 STAGES: dict[str, Callable[[Path], Any]] = {
     "a trained network": trained_network,
     "RNN, LSTM, GRU over 200 steps": decay_of_three_cells.draw,
+    "untrained and trained": trained_pair.draw,
     "an LSTM in detail": lstm,
     "a cell of your own": own_cell.draw,
     "a network as single numbers": scalars.draw,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
@@ -12,6 +13,7 @@ from tinygrad_rnn.recurrent.unroll import Run
 from .analysis.diagnose import Diagnosis
 from .page.document import Subject, document
 from .page.html import as_json, html
+from .page.marks import Marks, marks_of
 from .tracing.trace import check
 
 if TYPE_CHECKING:
@@ -42,12 +44,19 @@ class Watched(Protocol):
 
 
 @overload
-def report(run: Run, loss: Tensor, path: str | Path, *, remedies: bool = True) -> Path: ...
+def report(run: Run, loss: Tensor, path: str | Path, *, remedies: bool = True, marks: Marks | None = None) -> Path: ...
 @overload
 def report(
-    run: Watched | Mapping[str, tuple[Run, Tensor]], loss: None = None, *, path: str | Path, remedies: bool = True
+    run: Watched | Mapping[str, tuple[Run, Tensor]],
+    loss: None = None,
+    *,
+    path: str | Path,
+    remedies: bool = True,
+    marks: Marks | None = None,
 ) -> Path: ...
-def report(run: Any, loss: Any = None, path: str | Path | None = None, *, remedies: bool = True) -> Path:
+def report(
+    run: Any, loss: Any = None, path: str | Path | None = None, *, remedies: bool = True, marks: Marks | None = None
+) -> Path:
     """Write one page about a run: what is wrong, its graph, and its gradient along time, all on one cursor.
 
     It needs no network and nothing beside it. The verdict and three numbers stand first; below, a play button runs the
@@ -64,6 +73,9 @@ def report(run: Any, loss: Any = None, path: str | Path | None = None, *, remedi
         Of the file, which appears only when it is complete: ``.html``, or ``.json`` for the data alone.
     remedies : bool
         Whether sliders are computed beforehand, which show what would change the decay.
+    marks : int, sequence of int, or mapping of str to such
+        Steps that mean something, such as those that a task asks to remember: they are ticks on the axis of time. A
+        mapping says what is there, ``{"first number": [2, 19], "second number": [32, 47]}``.
 
     Returns
     -------
@@ -72,10 +84,10 @@ def report(run: Any, loss: Any = None, path: str | Path | None = None, *, remedi
     Raises
     ------
     TypeError
-        If `run` is none of these, or there is no loss or no path.
+        If `run` is none of these, there is no loss or no path, or `marks` are no steps.
     ValueError
-        If the suffix is none of these, there is no run, the loss does not fit, see :func:`~inspector.trace`, or the
-        run is that of an ensemble.
+        If the suffix is none of these, there is no run, the loss does not fit, see :func:`~inspector.trace`, the
+        run is that of an ensemble, or has no step that is marked.
 
     Examples
     --------
@@ -92,28 +104,32 @@ def report(run: Any, loss: Any = None, path: str | Path | None = None, *, remedi
     if path is None:
         raise TypeError("report: say where the page goes, as report(run, loss, 'run.html')")
     suffix = files.suffix_of(path, ["html", "htm", "json"])
-    found = document_of(run, loss, "report", remedies)
+    found = document_of(run, loss, "report", remedies, marks=marks)
     return files.write(path, as_json(found) if suffix == "json" else html(found))
 
 
-def document_of(run: Any, loss: Any, who: str, sliders: bool = True, opens: str = "") -> dict[str, Any]:
+def document_of(
+    run: Any, loss: Any, who: str, sliders: bool = True, opens: str = "", marks: Marks | None = None
+) -> dict[str, Any]:
     """What the page shows, as data; `who` asks for it, and `opens` says what it shows first."""
-    found = _subjects(run, loss, who)
+    found = _marked(_subjects(run, loss, who), marks, who)
     return document(found, _title(found), sliders) | ({"opens": opens} if opens else {})
 
 
 @overload
-def explore(run: Run, loss: Tensor) -> Explorer: ...
+def explore(run: Run, loss: Tensor, *, marks: Marks | None = None) -> Explorer: ...
 @overload
-def explore(run: Watched | Mapping[str, tuple[Run, Tensor]], loss: None = None) -> Explorer: ...
-def explore(run: Any, loss: Any = None) -> Any:
+def explore(
+    run: Watched | Mapping[str, tuple[Run, Tensor]], loss: None = None, *, marks: Marks | None = None
+) -> Explorer: ...
+def explore(run: Any, loss: Any = None, *, marks: Marks | None = None) -> Any:
     """Show the page of :func:`report` in a notebook, with sliders that run the run again.
 
     In Jupyter, VS Code, Colab and marimo; needs the extra ``notebook``.
 
     Parameters
     ----------
-    run, loss
+    run, loss, marks
         As for :func:`report`.
 
     Returns
@@ -129,7 +145,7 @@ def explore(run: Any, loss: Any = None) -> Any:
     TypeError, ValueError
         As from :func:`report`.
     """
-    found = _subjects(run, loss, "explore")
+    found = _marked(_subjects(run, loss, "explore"), marks, "explore")
     try:
         from .page.widget import Explorer
     except ImportError as reason:
@@ -153,6 +169,12 @@ def _subjects(run: Any, loss: Any, who: str) -> list[Subject]:
         return [Subject(label, run.run, run.loss, note, run.diagnose(), has_loss=False)]
     check(run, loss, who)
     return [Subject(_name_of(run), run, loss)]
+
+
+def _marked(found: list[Subject], marks: Marks | None, who: str) -> list[Subject]:
+    """The same with the steps that are marked, which the longest run has to have."""
+    known = marks_of(marks, max(len(subject.run) for subject in found), who)
+    return [replace(subject, marks=known) for subject in found]
 
 
 def _name_of(run: Run) -> str:

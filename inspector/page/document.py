@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any
 
@@ -69,6 +69,8 @@ class Subject:
         If it is made already.
     has_loss : bool
         Whether the loss's value means anything, not its derivatives alone.
+    marks : mapping of str to sequence of int
+        By what is there the steps at which it is; those that the run has not are not shown.
     """
 
     label: str
@@ -77,6 +79,7 @@ class Subject:
     note: str = ""
     diagnosis: Diagnosis | None = None
     has_loss: bool = True
+    marks: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @np.errstate(all="ignore")
@@ -138,6 +141,7 @@ class _Facts:
             "verdict": self._verdict(),
             "whole": self._norms(whole_norms(self.trace)),
             "norms": {self.name_of(name): self._norms(self.trace.norm(name)) for name in self.trace.names},
+            "marks": self._marks(),
             "gates": self._gates(),
             "weights": self._weights(),
             "ways": self._ways(),
@@ -191,6 +195,10 @@ class _Facts:
             "steps90": steps_for(norms(np.stack(every, axis=1)), 0.9) or None if every else None,
             "state": self.name_of(found.state),
         }
+
+    def _marks(self) -> list[dict[str, Any]]:
+        found = {words: [t for t in steps if t < self.steps] for words, steps in self.subject.marks.items()}
+        return [{"words": words, "steps": steps} for words, steps in found.items() if steps]
 
     def _gates(self) -> list[dict[str, Any]]:
         values = recorded_values(self.run)

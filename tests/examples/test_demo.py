@@ -23,6 +23,7 @@ OTHERS = [
     "own-cell-decay.png",
     "own-cell.svg",
     "scalars.svg",
+    "trained-pair.html",
 ]
 
 

@@ -55,8 +55,9 @@ def runs() -> dict[str, tuple[tg.Run, tg.Tensor]]:
 
 @pytest.fixture(scope="session")
 def page_of_two(runs: dict[str, tuple[tg.Run, tg.Tensor]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of an LSTM beside a GRU, with sliders."""
-    return inspector.report(runs, path=tmp_path_factory.mktemp("pages") / "two.html")
+    """The page of an LSTM beside a GRU, with sliders and marks."""
+    path = tmp_path_factory.mktemp("pages") / "two.html"
+    return inspector.report(runs, path=path, marks={"seen": [2, 5], "asked": 12})
 
 
 @pytest.fixture

@@ -221,6 +221,27 @@ def test_the_address_says_where_one_is(visit: Open, page_of_two: Path) -> None:
     assert page.text_content(".verdict").startswith("LSTM")
 
 
+def test_steps_that_are_marked_have_signs_at_their_places_and_words_at_the_cursor(
+    visit: Open, page_of_two: Path
+) -> None:
+    page = visit(page_of_two, "#t=5")
+    assert page.text_content("#now h2") == "At t = 5 · seen"
+    assert page.get_attribute("#t", "aria-valuetext") == "t = 5 · 8 steps before the last, seen"
+    assert page.locator(".chip:has(.sign)").all_text_contents() == ["seen: 2, 5", "asked: 12"]
+    middles = "signs => signs.map(s => s.getBoundingClientRect()).map(box => (box.left + box.right) / 2)"
+    axis = page.locator(".axis").bounding_box()
+    wanted = [axis["x"] + axis["width"] * (t + 0.5) / 14 for t in (2, 5, 12)]
+    signs = page.eval_on_selector_all(".marks .sign", middles)
+    assert signs == pytest.approx(wanted * 2, abs=0.6)  # below the weights, and on the axis
+    assert page.locator(".marks .hollow").count() == 2
+    page.keyboard.press("ArrowLeft")
+    frames(page)
+    assert page.text_content("#now h2") == "At t = 4"
+    page.keyboard.press(".")
+    frames(page)
+    assert step(page) == 5
+
+
 @pytest.mark.slow
 def test_time_zooms_and_the_strip_says_where(visit: Open, page_of_two: Path) -> None:
     page = visit(page_of_two, "#t=10")
@@ -415,7 +436,9 @@ def test_another_version_is_refused_with_a_sentence(browser: Any, page_of_two: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("field", ["gates", "weights", "ways", "reach", "equations", "levels", "sliders", "curves"])
+@pytest.mark.parametrize(
+    "field", ["marks", "gates", "weights", "ways", "reach", "equations", "levels", "sliders", "curves"]
+)
 def test_what_is_missing_hides_its_view(field: str, visit: Open, page_of_two: Path, tmp_path: Path) -> None:
     raw = re.search(r'<script type="application/json" id="data">(.*?)</script>', page_of_two.read_text(), re.S)
     assert raw is not None
@@ -426,6 +449,7 @@ def test_what_is_missing_hides_its_view(field: str, visit: Open, page_of_two: Pa
     path.write_text(html(data), encoding="utf-8")
     page = visit(path)
     view = {
+        "marks": ".sign",
         "gates": ".track.gate",
         "weights": ".weight",
         "ways": ".ways",

@@ -117,6 +117,11 @@ export interface Slider {
   curves: Norms;
   kept: (number | null)[];
 }
+/** Steps that mean something, and what is there. */
+export interface Mark {
+  words: string;
+  steps: number[];
+}
 export interface Verdict {
   kind: string;
   text: string;
@@ -148,8 +153,7 @@ export interface Run {
   notFinite?: string;
   whole: Norms;
   norms: Record<string, Norms>;
-  marks: number[];
-  markWords: string;
+  marks: Mark[];
   cuts: number[];
   gates: Gate[];
   weights?: { names: string[]; norms: Norms; total: Float32Array };
@@ -203,7 +207,6 @@ function run(raw: any): Run {
     fold: {},
     curves: {},
     marks: [],
-    markWords: "",
     cuts: [],
     gates: [],
     equations: [],
@@ -243,6 +246,8 @@ function tileOf(p: Packed): Uint8Array {
 const mapped = <A, B>(of: Record<string, A>, f: (a: A) => B): Record<string, B> =>
   Object.fromEntries(Object.entries(of).map(([name, value]) => [name, f(value)]));
 
+/** What is marked at a step. */
+export const markedAt = (run: Run, t: number) => run.marks.filter(m => m.steps.includes(t)).map(m => m.words);
 /** The place of a step in what is kept of all steps. */
 export const column = (run: Run, t: number) => Math.floor(t / run.pool);
 export const columns = (run: Run) => Math.ceil(run.T / run.pool);

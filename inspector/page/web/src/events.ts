@@ -18,5 +18,5 @@ function stopsOf(run: Run): number[] {
       ([, v], k) => v > mean + spread && v > (falls[k - 1]?.[1] ?? -Infinity) && v >= (falls[k + 1]?.[1] ?? -Infinity),
     )
     .map(([s]) => s);
-  return [...new Set([...peaks, ...run.marks, ...run.cuts])].sort((a, b) => a - b);
+  return [...new Set([...peaks, ...run.marks.flatMap(m => m.steps), ...run.cuts])].sort((a, b) => a - b);
 }

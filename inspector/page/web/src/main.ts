@@ -3,7 +3,7 @@ import { find, write } from "./dom";
 import { Cell } from "./cell";
 import { Colours } from "./colours";
 import { control } from "./controls";
-import { begin, end, isReversed, layersOf, read } from "./data";
+import { begin, end, isReversed, layersOf, markedAt, read } from "./data";
 import { Head } from "./head";
 import { readAddress, said, spoken, writeAddress } from "./place";
 import { Play } from "./play";
@@ -189,7 +189,8 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   function paint(): void {
     const start = performance.now(),
       { t } = time,
-      words = said(run, t);
+      words = said(run, t),
+      marked = markedAt(run, t);
     if (time.follow()) views.turn();
     const x = time.x(t),
       one = Math.max(1.5, Math.min(time.step, 40));
@@ -208,8 +209,8 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     reach.at(t);
     side.chosen(cell.run === run ? cell.series() : null, t);
     range.value = String(t);
-    range.setAttribute("aria-valuetext", words);
-    write(find(root, ".where"), words);
+    range.setAttribute("aria-valuetext", [words, ...marked].join(", "));
+    write(find(root, ".where"), stage.on ? [run.short ?? run.label, words, ...marked].join(" · ") : words);
     if (times.push(performance.now() - start) > KEPT) times.shift();
     clearTimeout(quiet);
     quiet = window.setTimeout(settle, QUIET);

@@ -1,35 +1,27 @@
-/** The axis of time below all tracks, with the steps that were marked. */
+/** The axis of time below all tracks, with the steps that are marked. */
 import { html } from "../dom";
 import { ticks } from "../time";
+import { keyOf, Marks } from "./marks";
 import type { Scene, Track } from "./track";
 
 export class Axis implements Track {
   #axis = html("div", { class: "axis", "aria-hidden": "true" });
-  readonly elements: HTMLElement[] = [this.#axis];
+  #marks: Marks;
+  readonly elements: HTMLElement[];
   constructor(private scene: Scene) {
-    const { run } = scene;
-    if (run.marks.length)
-      this.elements.push(
-        html(
-          "p",
-          { class: "marked" },
-          html("i"),
-          run.markWords || "marked steps",
-          html("span", { class: "sr" }, `: ${run.marks.join(", ")}`),
-        ),
-      );
+    this.#marks = new Marks(scene);
+    this.elements = [...this.#marks.elements, this.#axis];
+    if (!scene.run.weights) this.elements.push(html("p", { class: "legend" }, ...keyOf(scene.run)));
   }
   draw(): void {
-    const { time, run } = this.scene,
+    const { time } = this.scene,
       most = Math.max(2, Math.min(9, Math.floor(time.width / 90)));
-    const numbers = ticks(time.from, time.to, most).map(t =>
-      place(html("span", {}, `${t.toLocaleString("en")}`), time.x(t)),
-    );
-    const marks = run.marks.filter(t => t >= time.from && t < time.to).map(t => place(html("i"), time.x(t)));
-    this.#axis.replaceChildren(...marks, ...numbers, html("b", {}, "t"));
+    const numbers = ticks(time.from, time.to, most).map(t => {
+      const made = html("span", {}, `${t.toLocaleString("en")}`);
+      made.style.transform = `translateX(${time.x(t)}px)`;
+      return made;
+    });
+    this.#axis.replaceChildren(...numbers, html("b", {}, "t"));
+    this.#marks.draw();
   }
-}
-function place<E extends HTMLElement>(element: E, x: number): E {
-  element.style.transform = `translateX(${x}px)`;
-  return element;
 }

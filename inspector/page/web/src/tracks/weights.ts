@@ -3,12 +3,14 @@ import { write } from "../dom";
 import { column, columns } from "../data";
 import { fitName } from "../measure";
 import { percent } from "../text";
+import { keyOf, Marks } from "./marks";
 import { canvas, heading, heat, row, type Scene, type Track } from "./track";
 
 const MOST = 24;
 
 export class Weights implements Track {
   readonly elements: HTMLElement[] = [];
+  #marks: Marks;
   #rows: {
     name: string;
     q: Uint8Array;
@@ -24,10 +26,12 @@ export class Weights implements Track {
       n = columns(run),
       shown = names.slice(0, MOST);
     const rest = names.length > MOST ? `; the first ${MOST} of ${names.length} parameters` : "";
-    this.elements.push(
-      heading("Which steps train the weights", `norm of each step’s share; the darker, the more (square root)${rest}`)
-        .head,
+    const { head, legend } = heading(
+      "Which steps train the weights",
+      `norm of each step’s share; the darker, the more (square root)${rest}`,
     );
+    legend.append(...keyOf(run));
+    this.elements.push(head);
     this.#rows = shown.map((parameter, k) => {
       const own = norms.row(k, n),
         { row: box, name, plot, value } = row("weight", 14),
@@ -50,6 +54,8 @@ export class Weights implements Track {
       });
       return { name: parameter, q, share: c => (sum ? own.at(c) / sum : NaN), picture, label: name, value };
     });
+    this.#marks = new Marks(scene);
+    this.elements.push(...this.#marks.elements);
   }
   draw(): void {
     const { run, time, colours } = this.scene,
@@ -59,6 +65,7 @@ export class Weights implements Track {
       heat(picture, q, 1, columns(run), run.pool, time, ramp, true);
       write(label, fitName(name, room, 12));
     }
+    this.#marks.draw();
   }
   at(t: number): void {
     const c = column(this.scene.run, t);
