@@ -139,7 +139,8 @@ class _Facts:
             },
             "curves": {self.name_of(name): list(style) for name, style in self._styles.items()},
             "verdict": self._verdict(),
-            "whole": self._norms(whole_norms(self.trace)),
+            "whole": self._norms(self._whole),
+            "begin": self._begin({self.name_of(name) for name in self.trace.states} <= set(states)),
             "norms": {self.name_of(name): self._norms(self.trace.norm(name)) for name in self.trace.names},
             "marks": self._marks(),
             "gates": self._gates(),
@@ -178,6 +179,15 @@ class _Facts:
             for prefix, part in parts_of(self.run)
             for name in part.initial_state._fields
         ]
+
+    @cached_property
+    def _whole(self) -> Array:
+        return whole_norms(self.trace)
+
+    def _begin(self, is_reversed: bool) -> int:
+        """The step at which the reverse sweep begins: the first on its way where there is any gradient."""
+        way = range(self.steps) if is_reversed else range(self.steps)[::-1]
+        return next((t for t in way if self._whole[t] > 0), way[0])
 
     def _norms(self, norms: Array) -> Any:
         return pack_norms(pooled(norms, self.pool))

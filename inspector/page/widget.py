@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
+from uuid import uuid4
 
 import anywidget
 import numpy as np
@@ -13,6 +14,7 @@ import traitlets
 
 from ..analysis.diagnose import outcome
 from ..analysis.trials import whole_norms
+from ..notebook import brief
 from ..text import visible
 from ..tracing.replay import recorded
 from ..tracing.trace import GradientTrace, trace
@@ -20,6 +22,7 @@ from .document import Subject
 from .html import as_json, web_file
 from .packing import finite, pooled
 from .sliders import turned
+from .still import still, verdicts
 from .theme_css import theme_css
 
 __all__ = ["Explorer"]
@@ -31,7 +34,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
     Attributes
     ----------
     t : int
-        The timestep that the cursor is at; set it to move the cursor.
+        The timestep that the cursor is at; set it to move the cursor, from the end if it is negative.
     run : str
         The key of the run that is shown, ``data["runs"][k]["key"]``.
     """
@@ -42,19 +45,56 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
     live = traitlets.Bool(True).tag(sync=True)
     t = traitlets.Int(0).tag(sync=True)
     run = traitlets.Unicode("").tag(sync=True)
+    frame = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, document: Mapping[str, Any], subjects: Sequence[Subject]) -> None:
         runs = document["runs"]
+        self._document = document
         self._asked = {run["key"]: _Asked(subject, run["pool"]) for run, subject in zip(runs, subjects, strict=True)}
-        super().__init__(data=as_json(document), theme_css=theme_css(), t=runs[0]["T"] - 1, run=runs[0]["key"])
+        place = {"run": runs[0]["key"], "t": runs[0]["begin"]}
+        frame = f"inspector-{uuid4().hex}"
+        super().__init__(data=as_json(document), theme_css=theme_css(), frame=frame, **place)
         self.on_msg(self._answer)
+
+    def __repr__(self) -> str:
+        return brief(type(self), verdicts(self._document))
+
+    def _ipython_display_(self, **_: Any) -> None:
+        """Show the widget, and the page as it is now below it: that is what an export shows, and the notebook once
+        its kernel is gone; the widget, wherever it runs, hides it.
+        """
+        from IPython.display import display
+
+        shown = self._repr_mimebundle_()
+        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+        display(data, metadata=metadata, raw=True)
+        display(still(self._document, self.frame), raw=True)
+
+    @traitlets.validate("run")  # type: ignore[untyped-decorator]
+    def _run_of(self, proposal: Mapping[str, Any]) -> str:
+        key: str = proposal["value"]
+        if key not in self._asked:
+            raise traitlets.TraitError(f"there is no run {key!r}; the runs are {', '.join(map(repr, self._asked))}")
+        return key
+
+    @traitlets.validate("t")  # type: ignore[untyped-decorator]
+    def _step_of(self, proposal: Mapping[str, Any]) -> int:
+        t, steps = proposal["value"], self._asked[self.run].steps
+        if not -steps <= t < steps:
+            raise traitlets.TraitError(f"{self.run!r} has the timesteps 0 to {steps - 1}, or -{steps} to -1; got {t}")
+        return int(t % steps)
+
+    @traitlets.observe("run")  # type: ignore[untyped-decorator]
+    def _keep_step(self, _: Any) -> None:
+        self.t = min(self.t, self._asked[self.run].steps - 1)
 
     def _answer(self, _: Any, message: Any, __: Any) -> None:
         """Run the run that is shown once more, as a slider says; what goes wrong comes back as a sentence."""
         if not isinstance(message, dict) or message.get("ask") != "what_if":
             return
         try:
-            kept, norms = self._asked[self.run].turn(message["kind"], message["name"], float(message["setting"]))
+            asked = self._asked[message.get("run", self.run)]
+            kept, norms = asked.turn(message["kind"], message["name"], float(message["setting"]))
         except Exception as reason:
             self.send({"id": message.get("id"), "error": visible(f"{type(reason).__name__}: {reason}")})
             return
@@ -65,7 +105,7 @@ class _Asked:
     """A run that is asked what would be if."""
 
     def __init__(self, subject: Subject, pool: int) -> None:
-        self.subject, self.pool = subject, pool
+        self.subject, self.pool, self.steps = subject, pool, len(subject.run)
 
     @cached_property
     def trace(self) -> GradientTrace:

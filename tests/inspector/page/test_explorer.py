@@ -12,6 +12,7 @@ import inspector
 import tinygrad_rnn as tg
 
 pytest.importorskip("anywidget", reason="anywidget is not installed")
+traitlets = pytest.importorskip("traitlets")
 
 
 def shown(steps: int = 12) -> tuple[tg.Run, tg.Tensor]:
@@ -72,3 +73,27 @@ def test_it_is_given_the_page_and_its_colours() -> None:
     data = json.loads(widget.data)
     assert widget.t == 11 and widget.run == data["runs"][0]["key"]
     assert "--g0:light-dark(" in widget.theme_css and "render" in widget._esm
+
+
+def test_its_place_is_one_of_the_runs_and_their_steps() -> None:
+    widget = inspector.explore({"long": shown(9), "short": shown(4)})
+    widget.t = -2
+    assert (widget.t, widget.run) == (7, "long")
+    widget.run = "short"
+    assert widget.t == 3, "no step of the other run is kept"
+    with pytest.raises(traitlets.TraitError, match="'short' has the timesteps 0 to 3, or -4 to -1; got 4"):
+        widget.t = 4
+    with pytest.raises(traitlets.TraitError, match="no run 'Long'; the runs are 'long', 'short'"):
+        widget.run = "Long"
+    assert (widget.t, widget.run) == (3, "short")
+
+
+def test_it_begins_where_the_sweep_does() -> None:
+    run, _ = shown(9)
+    assert inspector.explore(run, (run.outputs[5] ** 2).sum()).t == 5
+
+
+def test_a_slider_of_a_run_that_is_shown_no_longer_is_answered_for_that_run() -> None:
+    widget = inspector.explore({"long": shown(9), "short": shown(4)})
+    _, (norms,) = asked(widget, ask="what_if", id=1, run="short", kind="bias", name="f", setting=1.0)
+    assert len(norms) == 4 * 8

@@ -15,7 +15,7 @@ from inspector.page.theme_css import theme_css
 
 from .conftest import WEB, frames, until
 
-MODEL = """async ([script, values]) => {
+MODEL = """async ([script, values, late]) => {
     const heard = new Map();
     window.model = {
         values, sent: [], heard,
@@ -31,15 +31,16 @@ MODEL = """async ([script, values]) => {
         },
     };
     const el = document.createElement("div");
-    document.body.append(el);
+    if (!late) document.body.append(el);
     window.root = () => el.shadowRoot.querySelector(".page");
     const module = await import(`data:text/javascript;base64,${script}`);
     window.leave = module.default.render({ model: window.model, el });
+    if (late) document.body.append(el);
 }"""
 
 
-@pytest.fixture
-def widget(browser: Any, page_of_two: Path) -> Iterator[Any]:
+@pytest.fixture(params=[False])
+def widget(request: pytest.FixtureRequest, browser: Any, page_of_two: Path) -> Iterator[Any]:
     raw = re.search(r'<script type="application/json" id="data">(.*?)</script>', page_of_two.read_text(), re.S)
     assert raw is not None
     said: list[str] = []
@@ -47,15 +48,25 @@ def widget(browser: Any, page_of_two: Path) -> Iterator[Any]:
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     script = base64.b64encode((WEB / "dist" / "widget.js").read_bytes()).decode()
-    values = {"data": json.dumps(json.loads(raw[1])), "theme_css": theme_css(), "t": 13, "run": "lstm", "live": True}
-    page.evaluate(MODEL, [script, values])
+    values = {
+        "data": json.dumps(json.loads(raw[1])),
+        "theme_css": theme_css(),
+        "t": 11,
+        "run": "lstm",
+        "live": True,
+        "frame": "kept",
+    }
+    page.evaluate(MODEL, [script, values, request.param])
+    page.wait_for_selector(".page.ready")
     frames(page)
     yield page
     page.close()
     assert said == []
 
 
+@pytest.mark.parametrize("widget", [True], indirect=True, ids=["put into the notebook late"])
 def test_it_follows_the_notebook_and_the_notebook_it(widget: Any) -> None:
+    assert widget.locator(".where").text_content().startswith("t = 11 "), "where the notebook says, from the beginning"
     widget.evaluate("model.set('t', 4)")
     frames(widget)
     assert widget.locator(".where").text_content().startswith("t = 4 ")

@@ -147,6 +147,8 @@ export interface Run {
   loss: number | null;
   states: string[];
   backwards: string[];
+  /** The step at which the reverse sweep begins. */
+  begin?: number;
   fold: Record<string, number>;
   curves: Record<string, [number, number]>;
   verdict: Verdict;
@@ -258,11 +260,7 @@ export const layersOf = (run: Run) => [...new Set([...run.gates.map(gate => gate
 export const isReversed = (run: Run) =>
   run.states.length > 0 && run.states.every(state => run.backwards.includes(state));
 /** The step at which the sweep begins: the first on its way where there is any gradient. */
-export function begin(run: Run): number {
-  const [from, by] = isReversed(run) ? [0, 1] : [run.T - 1, -1];
-  for (let t = from; t >= 0 && t < run.T; t += by) if (run.whole.log(column(run, t)) > -Infinity) return t;
-  return from;
-}
+export const begin = (run: Run) => run.begin ?? (isReversed(run) ? 0 : run.T - 1);
 export const end = (run: Run) => (isReversed(run) ? run.T - 1 : 0);
 /** Smallest and largest logarithm that is finite, of some norms; null where there is none. */
 export function range(all: Norms[]): [number, number] | null {

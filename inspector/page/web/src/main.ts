@@ -251,9 +251,9 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     drawCell();
     if (stage.on) stage.begin();
   }
-  function dark(): void {
-    const is = root.dataset.theme ? root.dataset.theme === "dark" : night.matches;
-    root.dataset.theme = is ? "light" : "dark";
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : night.matches);
+  function dark(is = !isDark()): void {
+    root.dataset.theme = is ? "dark" : "light";
     repaint();
   }
   function repaint(): void {
@@ -279,7 +279,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
       time.show(0, run.T);
       later();
     },
-    dark,
+    dark: () => dark(),
     play,
     stage,
     cell,
@@ -325,6 +325,10 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
           runs.findIndex(r => r.key === key),
         ),
       ),
+    /** In the colours of where it stands. */
+    paint(inDark: boolean) {
+      if (inDark !== isDark()) dark(inDark);
+    },
     times,
     get t() {
       return time.t;

@@ -5,7 +5,10 @@ import { mount } from "./main";
 const root = find(document, "#page");
 try {
   Object.assign(window, {
-    inspectorPage: mount(root, find(document, "#data").textContent ?? "", { hears: document, address: true }),
+    inspectorPage: mount(root, find(document, "#data").textContent ?? "", {
+      hears: document,
+      address: location.protocol !== "about:", // within a notebook's export, it has none
+    }),
   });
 } catch (error) {
   root.prepend(

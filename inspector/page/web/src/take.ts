@@ -60,7 +60,9 @@ async function save(views: Element[], name: string, kind: "svg" | "png"): Promis
 function download(blob: Blob, name: string): void {
   const link = html("a", { download: name.replace(/[^\p{L}\p{N}.]+/gu, "-") });
   link.href = URL.createObjectURL(blob);
+  document.body.append(link); // VS Code saves what it sees clicked in its page
   link.click();
+  link.remove();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 

@@ -2,6 +2,7 @@
 import body from "../body.html";
 import style from "../style.css";
 import { mount } from "./main";
+import { isDark, keepKeys, watchTheme } from "./surroundings";
 import type { Answer, Ask } from "./sliders";
 
 interface Model {
@@ -17,10 +18,14 @@ const LIVE = "live";
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   const shadow = el.shadowRoot ?? el.attachShadow({ mode: "open" }),
     sheet = document.createElement("style"),
+    still = document.createElement("style"),
     root = document.createElement("div");
   const waiting = new Map<number, (answer: Answer) => void>();
-  let asked = 0;
+  let page: ReturnType<typeof mount> | null = null,
+    asked = 0;
   sheet.textContent = style + model.get("theme_css");
+  // What the notebook keeps for readers without a widget, those with one need not see.
+  still.textContent = `.${model.get("frame")}{display:none}`;
   root.className = "page widget";
   root.tabIndex = -1;
   shadow.replaceChildren(sheet, root);
@@ -29,7 +34,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
     new Promise(done => {
       const id = ++asked;
       waiting.set(id, done);
-      model.send({ ask: "what_if", id, kind, name, setting });
+      model.send({ ask: "what_if", id, run: page?.run, kind, name, setting });
     });
   const answered = (message: any, buffers: DataView[] = []) => {
     const done = waiting.get(message?.id);
@@ -48,30 +53,41 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
     model.set("run", run);
     model.save_changes();
   };
-  let page: ReturnType<typeof mount> | null = null;
   const again = () => {
     page?.destroy();
+    page = null;
+    if (!el.clientWidth) return;
     // The body is a part of this file, never of the data: parsing it needs no innerHTML, which some notebooks forbid.
     const parsed = new DOMParser().parseFromString(body.replace(/\$\w+/g, ""), "text/html");
     root.replaceChildren(...parsed.body.childNodes);
+    root.dataset.theme = isDark(el) ? "dark" : "light";
     page = mount(root, model.get("data"), { hears: root, ask: model.get(LIVE) === false ? undefined : ask, moved });
+    document.head.append(still);
+    follow();
   };
-  const step = () => {
+  const follow = () => {
+    if (page && page.run !== model.get("run")) page.select(model.get("run"));
     if (page && page.t !== model.get("t")) page.move(model.get("t"));
   };
-  const other = () => {
-    if (page && page.run !== model.get("run")) page.select(model.get("run"));
-  };
+  // Notebooks call before the widget has any room, and a tab that is not open has none for long.
+  const room = new ResizeObserver(() => {
+    if (!page) again();
+  });
   const heard: [string, (...args: any[]) => void][] = [
     ["change:data", again],
-    ["change:t", step],
-    ["change:run", other],
+    ["change:t", follow],
+    ["change:run", follow],
     ["msg:custom", answered],
   ];
-  again();
+  room.observe(el);
   for (const [event, hear] of heard) model.on(event, hear);
+  const leave = [keepKeys(el), watchTheme(() => page?.paint(isDark(el)))];
   return () => {
     page?.destroy();
+    page = null;
+    room.disconnect();
+    still.remove();
+    for (const last of leave) last();
     for (const [event, hear] of heard) model.off(event, hear);
   };
 }

@@ -1,0 +1,44 @@
+/** The notebook around a widget, which has a theme of its own whatever the system's is. */
+
+/** Whether an element stands on something dark or, if nothing behind it has a colour, among light letters. */
+export function isDark(element: Element): boolean {
+  const channels = (colour: string) => (colour.match(/[\d.]+/g) ?? []).map(Number),
+    brightness = ([red, green, blue]: number[]) => 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  for (let at: Element | null = element; at; at = outside(at)) {
+    const paper = channels(getComputedStyle(at).backgroundColor);
+    if ((paper[3] ?? 1) > 0.5) return brightness(paper) < 128;
+  }
+  return brightness(channels(getComputedStyle(element).color)) > 128;
+}
+function outside(element: Element): Element | null {
+  const root = element.getRootNode();
+  return element.parentElement ?? (root instanceof ShadowRoot ? root.host : null);
+}
+
+/** Calls whenever the surroundings may have changed their theme: what notebooks switch are attributes of the page. */
+export function watchTheme(changed: () => void): () => void {
+  const night = matchMedia("(prefers-color-scheme: dark)"),
+    watch = new MutationObserver(() => requestAnimationFrame(changed));
+  for (const element of [document.documentElement, document.body]) watch.observe(element, { attributes: true });
+  night.addEventListener("change", changed);
+  return () => {
+    watch.disconnect();
+    night.removeEventListener("change", changed);
+  };
+}
+
+/** Keeps the keys of the widget from the notebook, in which "d d" would delete a cell; chords stay the notebook's. */
+export function keepKeys(el: HTMLElement): () => void {
+  const own = (e: KeyboardEvent) => !e.ctrlKey && !e.metaKey && !e.altKey && !(e.shiftKey && e.key === "Enter");
+  // JupyterLab hears keys before the widget does, and asks for this attribute.
+  const before = (e: KeyboardEvent) => el.toggleAttribute("data-lm-suppress-shortcuts", own(e));
+  const after = (e: KeyboardEvent) => {
+    if (own(e)) e.stopPropagation();
+  };
+  window.addEventListener("keydown", before, true);
+  el.addEventListener("keydown", after);
+  return () => {
+    window.removeEventListener("keydown", before, true);
+    el.removeEventListener("keydown", after);
+  };
+}

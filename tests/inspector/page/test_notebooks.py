@@ -1,0 +1,120 @@
+"""The widget in real notebooks: a server, a kernel and a browser, as users have them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import inspector
+import tinygrad_rnn as tg
+
+from .conftest import adding
+from .notebooks import notebook, serving
+
+pytestmark = pytest.mark.slow
+
+SETUP = """
+import numpy as np
+import inspector
+import tinygrad_rnn as tg
+
+def adding(cell, steps):
+    run = tg.unroll(cell, np.random.default_rng(1).normal(size=(steps, 3, cell.input_size)))
+    return run, (run.outputs[-1] ** 2).sum()
+
+runs = {"LSTM": adding(tg.cells.LSTMCell(2, 4, seed=0), 14), "GRU": adding(tg.cells.GRUCell(2, 4, seed=0), 9)}
+page = inspector.explore(runs)
+"""
+
+
+def heard(page: Any) -> list[str]:
+    """What goes wrong on a page: errors of scripts, and what asks for another machine."""
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda one: said.append(one.text) if one.type == "error" and "blob:" in one.text else None)
+    local = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:", "about:")
+    page.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(local) else None)
+    return said
+
+
+def turn_a_slider(page: Any) -> None:
+    """Python answers with what comes of it on the very run."""
+    run, loss = adding(tg.cells.LSTMCell(2, 4, seed=0), 14)
+    page.locator("#whatif input").first.fill("1.3")
+    says = page.locator("#whatif output").first
+    page.wait_for_function("e => /→ [\\d]/.test(e.textContent)", arg=says.element_handle())
+    setting, _, kept = says.text_content().partition(" → ")
+    setting = float(page.locator("#whatif input").first.input_value())
+    after = inspector.what_if(run, loss, bias={"f": setting}).traces[1]
+    wanted = inspector.diagnose(after.run, after.loss).kept
+    assert float(kept) == pytest.approx(wanted, rel=1e-2)
+    assert page.locator(".decay .if:not(.pale)").count() == 1
+
+
+@pytest.fixture
+def lab(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """JupyterLab, in which a notebook is open."""
+    jupyterlab = pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
+    pytest.importorskip("anywidget", reason="anywidget is not installed")
+    shared = Path(jupyterlab.__file__).parents[4] / "share" / "jupyter"
+    notebook(tmp_path / "explore.ipynb", f"{SETUP}page", "page.t = 3", "print('at', page.t, page.run)")
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        "--IdentityProvider.token=",
+        "--expose-app-in-browser",
+        f"--app-dir={shared / 'lab'}",
+        f"--ServerApp.root_dir={tmp_path}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    with serving(
+        tmp_path, lambda port: ["-m", "jupyterlab", f"--port={port}", *options], JUPYTER_PATH=str(shared)
+    ) as at:
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        said = heard(page)
+        page.goto(f"{at}/lab/tree/explore.ipynb?reset")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        page.wait_for_function("window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel")
+        yield page
+        page.close()
+        assert said == []
+
+
+def run_cell(page: Any, k: int) -> None:
+    page.evaluate(
+        "k => { jupyterapp.shell.currentWidget.content.activeCellIndex = k; "
+        "return jupyterapp.commands.execute('notebook:run-cell'); }",
+        k,
+    )
+
+
+def test_in_jupyterlab(lab: Any) -> None:
+    run_cell(lab, 0)
+    where = lab.locator(".page.ready .where")
+    where.wait_for()
+    assert where.text_content().startswith("t = 13 ") and lab.locator(".verdict").text_content().startswith("LSTM: ")
+
+    run_cell(lab, 1)
+    lab.wait_for_function("e => e.textContent.startsWith('t = 3 ')", arg=where.element_handle())
+
+    lab.locator("#play").focus()
+    lab.keyboard.press("ArrowRight")
+    lab.keyboard.press("d")
+    lab.keyboard.press("d")
+    assert where.text_content().startswith("t = 4 ")
+    assert lab.locator(".jp-CodeCell").count() == 3, "the notebook has heard keys of the page"
+    lab.wait_for_timeout(400)  # until the cursor rests
+    run_cell(lab, 2)
+    lab.get_by_text(re.compile("^at 4 lstm")).wait_for()
+
+    turn_a_slider(lab)
+    frame = lab.locator("[class^=inspector-]")
+    assert frame.count() == 1 and not frame.is_visible()
+    lab.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    lab.locator(".page[data-theme=dark]").wait_for()
