@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 
 __all__ = ["label_width", "number", "oval_width", "percent", "shortened", "subscript", "superscript", "visible"]
 
@@ -30,7 +31,8 @@ def visible(text: str, keep: str = "") -> str:
 @lru_cache(maxsize=4096)
 def label_width(text: str, size: float = 11.0) -> float:
     """How wide `text` is set, in points, in a wide font such as DejaVu Sans; no installed font can change it."""
-    return size * sum(_EMS.get(c, 0.64 if c.isascii() else 0.88 if ord(c) < 0x2E80 else 1.05) for c in text)
+    widths = [_EMS.get(c, 0.64 if c.isascii() else 0.88 if ord(c) < 0x2E80 else 1.05) for c in text]
+    return size * reduce(add, widths, 0.0)  # one by one: `sum` rounds otherwise from Python 3.12 on
 
 
 def oval_width(text: str, size: float, height: float) -> float:

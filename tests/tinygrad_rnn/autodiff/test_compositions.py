@@ -203,6 +203,7 @@ def test_small_and_large_numbers_keep_their_digits() -> None:
     assert tg.log10(np.array(1000.0)) == 3.0 and tg.log2(np.array(8.0)) == 3.0 and tg.exp2(np.array(10.0)) == 1024.0
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")
 def test_steps_and_places_pass_no_gradient() -> None:
     for call in (np.floor, np.ceil, np.trunc, np.rint, np.fix, lambda x: np.round(x, 1), np.sign, lambda x: x // 2.0):
         assert slope(lambda x, call=call: call(x) * x, [1.25, -2.75]) == call(np.array([1.25, -2.75])).tolist()

@@ -30,6 +30,7 @@ def test_every_other_function_says_that_it_has_no_rule() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DIRECT))
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")
 @LITTLE
 @given(data=st.data())
 def test_a_primitive_is_numpys_function(name: str, data: st.DataObject) -> None:
