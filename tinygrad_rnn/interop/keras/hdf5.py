@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,10 @@ __all__ = ["Folder", "check_heaps", "listing", "read", "strings"]
 
 _DEEPEST, _MOST = 64, 200_000
 _LARGEST_STRING = 1 << 28
-_HEAP = b"GCOL\x01\0\0\0"
+_HEAP, _SIGNATURE = b"GCOL\x01\0\0\0", b"\x89HDF\r\n\x1a\n"
+_LAYOUTS = {b"\x04\x03", b"\x05\x03"}
+"""What stands before the place of a virtual array's parts, which are in a heap, too."""
+_CHUNK = 1 << 20
 _FILTERS = {1, 2, 3, 32000}
 """Deflate, shuffle, Fletcher's sums and LZF: what h5py brings along; others would be loaded from plugins."""
 _SMALL, _EXPANSION = 1 << 24, 1_100
@@ -26,26 +30,52 @@ _SMALL, _EXPANSION = 1 << 24, 1_100
 
 
 def check_heaps(who: str, data: Any) -> None:
-    """Refuse heaps of texts in which the HDF5 library would look for the next one without end.
+    """Refuse heaps of texts that would make the HDF5 library look for the next text without end, or for a longer one
+    than there can be, for which it takes memory before it looks.
 
     Raises
     ------
     ValueError
-        If a heap, or an object in it, has no size or reaches out of what it lies in.
+        If a heap, or an object in it, has no size or reaches out of what it lies in, or if a text is said to be longer
+        than its heap.
     """
-    steps, start = 0, data.find(_HEAP)
+    heaps: dict[int, tuple[int, int]] = {}
+    steps, start, first = 0, data.find(_HEAP), max(data.find(_SIGNATURE), 0)
     while start >= 0:
-        place, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+        place, end, last = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little"), 0
         if end > len(data):
             raise ValueError(f"{who} is damaged: a heap at byte {start} reaches beyond the file")
         while place + 16 <= end:
-            size = int.from_bytes(data[place + 8 : place + 16], "little")
-            size = 16 + (size + 7) // 8 * 8 if data[place : place + 2] != b"\0\0" else size
+            size, number = int.from_bytes(data[place + 8 : place + 16], "little"), data[place : place + 2]
+            size = 16 + (size + 7) // 8 * 8 if number != b"\0\0" else size
             steps += 1
             if size < 16 or place + size > end or steps > _MOST + len(data) // 16:
                 raise ValueError(f"{who} is damaged: a heap at byte {start} has no end")
-            place += size
+            place, last = place + size, max(last, int.from_bytes(number, "little"))
+        heaps[start - first] = end - start, last
         start = data.find(_HEAP, start + 8)
+    total = 0
+    for place in _references(data, heaps):
+        length, number = (int.from_bytes(data[k : k + 4], "little") for k in (place - 4, place + 8))
+        size, last = heaps[int.from_bytes(data[place : place + 8], "little")]
+        if not 0 < number <= last or data[place - 2 : place] in _LAYOUTS:
+            continue
+        total += length
+        if length > size or total > max(_SMALL, len(data)):
+            raise ValueError(f"{who} is damaged: a text at byte {place - 4} of {length:,} bytes in a heap of {size:,}")
+
+
+def _references(data: Any, heaps: Mapping[int, Any]) -> list[int]:
+    """Where the places of heaps are written."""
+    found: list[int] = []
+    addresses = np.array(sorted(heaps), "<u8")
+    for shift in range(8 if heaps else 0):
+        words = np.frombuffer(data, "<u8", (len(data) - shift) // 8, shift)
+        for begin in range(0, len(words), _CHUNK):
+            part = words[begin : begin + _CHUNK]
+            near = np.flatnonzero(part - addresses[0] <= addresses[-1] - addresses[0])  # without a sign: one comparison
+            found += (shift + 8 * (begin + near[np.isin(part[near], addresses)])).tolist()
+    return found
 
 
 @dataclass
@@ -119,7 +149,7 @@ def read(who: str, dataset: Any, shape: tuple[int, ...]) -> Array:
     said = f"{who}: {printable(dataset.name)}"
     if dataset.shape != shape:
         raise ValueError(f"{said} has shape {dataset.shape}, must have {shape}")
-    is_bfloat = dataset.dtype == np.dtype("V2") and _text(dataset.attrs.get("dtype")) == "bfloat16"
+    is_bfloat = dataset.dtype == np.dtype("V2") and strings(who, dataset, "dtype") == ["bfloat16"]
     if dataset.dtype.kind not in "fiub" and not is_bfloat:
         raise ValueError(f"{said} holds {printable(str(dataset.dtype))}, not numbers")
     if dataset.is_virtual or dataset.external:
@@ -164,8 +194,9 @@ def strings(who: str, group: Any, name: str) -> list[str]:
         count = math.prod(kind.shape or (1,))
         if count == 0:
             continue
-        if not is_text or count > _MOST or count * kind.dtype.itemsize > _LARGEST_STRING:
-            raise ValueError(f"{said} is no text")
+        most = min(_LARGEST_STRING, group.file.id.get_filesize())
+        if not is_text or count > _MOST or count * kind.dtype.itemsize > most:
+            raise ValueError(f"{said} is no text, or longer than the file")
         for value in np.atleast_1d(np.asarray(group.attrs[key], object)).ravel():
             text = _text(value)
             if text is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
 import shutil
 import warnings
 import zipfile
@@ -423,6 +425,33 @@ def test_heaps_in_which_the_library_would_go_round_for_ever_are_refused(tmp_path
     data[place + 8 : place + 16] = bytes(8)
     (tmp_path / "a.h5").write_bytes(data)
     with pytest.raises(ValueError, match=r"a\.h5 is damaged: a heap at byte \d+ has no end"):
+        tg.load_keras(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("length", [4_097, 2**31 - 1, 2**32 - 1])
+def test_a_text_longer_than_its_heap_is_refused_before_memory_is_taken_for_it(length: int, tmp_path: Path) -> None:
+    data = bytearray(file_of("before.h5").read_bytes())
+    with h5py.File(file_of("before.h5")) as file:
+        known = len(file.attrs["model_config"]).to_bytes(4, "little")
+    place = 4 + data.index(known + data.index(b"GCOL").to_bytes(8, "little"))
+    data[place - 4 : place] = length.to_bytes(4, "little")
+    (tmp_path / "a.h5").write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        ValueError, match=rf"a\.h5 is damaged: a text at byte {place - 4} of {length:,} bytes in a heap"
+    ):
+        tg.load_keras(tmp_path / "a.h5")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # kilobytes
+
+
+def test_one_text_that_many_say_is_theirs_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["model_config"] = ["x" * 60_000, *"abcdefgh" * 500]
+    data = bytearray((tmp_path / "a.h5").read_bytes())
+    place = re.search((60_000).to_bytes(4, "little") + b"......\0\0[^\0]...", data, re.DOTALL).start()
+    data[place : place + 16 * 4_001] = data[place : place + 16] * 4_001
+    (tmp_path / "a.h5").write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.h5 is damaged: a text at byte \d+"):
         tg.load_keras(tmp_path / "a.h5")
 
 
