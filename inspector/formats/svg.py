@@ -40,7 +40,8 @@ def write_svg(picture: Picture, fit: Fit = None) -> str:
             return complete(draw(to_dot(picture), "svg").decode("utf-8"), picture, fit)
         except GraphvizMissingError:
             pass
-    return complete(to_svg(picture), picture, fit)
+    head, *parts = _parts(picture)
+    return "\n".join([complete(head, picture, fit), *parts])
 
 
 def animated(picture: Picture, turns: Mapping[str, int]) -> str:
@@ -89,15 +90,18 @@ def complete(svg: str, picture: Picture, fit: Fit = None) -> str:
 
 def to_svg(picture: Picture) -> str:
     """The picture as SVG text; tooltips are titles."""
+    return "\n".join(_parts(picture))
+
+
+def _parts(picture: Picture) -> list[str]:
+    """The lines of the SVG text, or several of them at a time; the first is the tag in which all others stand."""
     left, bottom, right, top = picture.sheet()
     width, height = right - left, top - bottom
     backdrop = _polygon([(left, bottom), (left, top), (right, top), (right, bottom)])
     parts = [
-        '<?xml version="1.0" encoding="UTF-8" standalone="no"?>',
-        (
-            f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
-            f'xmlns="http://www.w3.org/2000/svg" font-family="{escape(theme.FONT)}">'
-        ),
+        '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
+        f'<svg width="{width:.0f}pt" height="{height:.0f}pt" viewBox="0 0 {width:.2f} {height:.2f}" '
+        f'xmlns="http://www.w3.org/2000/svg" font-family="{escape(theme.FONT)}">',
         f'<g id="graph0" class="graph" transform="translate({-left:.2f} {top:.2f})">',
         f'<polygon fill="{theme.PAPER.lower()}" stroke="none" points="{backdrop}"/>',
     ]
@@ -106,7 +110,7 @@ def to_svg(picture: Picture) -> str:
         parts += map(_band, picture.bands)
         parts += _lines(picture.lines)
         parts += [_shape(shape, picture.gates) for shape in picture.shapes if shape.kind != "point"]
-        return "\n".join([*parts, "</g>", "</svg>", ""])
+    return [*parts, "</g>", "</svg>", ""]
 
 
 def _text(value: str) -> str:

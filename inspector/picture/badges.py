@@ -46,6 +46,8 @@ def add_badges(picture: Picture) -> None:
     What stands outside the steps has its own only where it hangs together with none of them.
     """
     groups = list(_groups(picture))
+    if not groups:
+        return
     taken = _taken(picture, {k for _, group in groups for shape in group for k in _columns(*_sides(shape, _REACH))})
     for badge, group in groups:
         ways = [(shape, box) for shape in group for box in _places(shape, _APART)]
@@ -72,9 +74,10 @@ def add_badges(picture: Picture) -> None:
 
 def _groups(picture: Picture) -> Iterator[tuple[Badge, list[Shape]]]:
     """What shares a badge, in the order in which shapes are tried."""
-    home = {key: frame.id for frame in picture.frames for key in frame.members}
+    special = [shape for shape in picture.shapes if shape.look.ill or shape.look.grade in _OF_GRADIENT]
+    home = {key: frame.id for frame in picture.frames for key in frame.members} if special else {}
     for badge in BADGES:
-        marked = {shape.id: shape for shape in picture.shapes if badge in _badges_of(shape)}
+        marked = {shape.id: shape for shape in special if badge in _badges_of(shape)}
         place = {key: k for k, key in enumerate(marked)}
         group = {key: [key] for key in marked}
         beside = set[str]()

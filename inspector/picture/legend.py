@@ -49,9 +49,10 @@ def add_legend(
         right = left + room
     canvas.title(left, None if room is None else right)
     rows = _Rows(left, right, canvas.bottom - 34)
-    if _parameters(canvas, graph, own_steps, names, rows):
+    taken = {shape.id for shape in picture.shapes}
+    if _parameters(canvas, graph, own_steps, names, rows, taken):
         rows.feed(34)
-    _roles(picture, ink, rows)
+    _roles(picture, ink, rows, taken)
     if any(frame.part == "backward" for frame in picture.frames):
         _caption(picture, "legend.backward", _BACKWARD, *rows.place(label_width(_BACKWARD, _SIZE), 24))
     if ink.largest:
@@ -81,7 +82,9 @@ class _Rows:
         self.x, self.y = self.left, self.y - pitch
 
 
-def _parameters(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[int, str], rows: _Rows) -> bool:
+def _parameters(
+    canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[int, str], rows: _Rows, taken: set[str]
+) -> bool:
     """A chip for each parameter, and for each input that is none of the circles.
 
     What is read by other cells' steps only, or by what the box of everything outside stands for, has none.
@@ -98,7 +101,8 @@ def _parameters(canvas: Canvas, graph: Graph, own_steps: set[int], names: dict[i
         label = shortened(name or node.name or _whole(node, graph), room, _SIZE) + shape
         width = label_width(label, _SIZE) + 14
         x, y = rows.place(width)
-        shape_id = canvas.picture.unused(f"parameter.{safe(node.name or node.op)}")
+        shape_id = canvas.picture.unused(f"parameter.{safe(node.name or node.op)}", taken)
+        taken.add(shape_id)
         canvas.value(node, shape_id, "box", (x + width / 2, y), (width, 20), label, "parameter", 1.4)
         canvas.shown[node.index] = (shape_id, x + width / 2, y)
     return bool(leaves)
@@ -115,7 +119,7 @@ def _shape(node: Node) -> str:
     return "×".join(str(n) for n in node.shape) if node.shape else "scalar"
 
 
-def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
+def _roles(picture: Picture, ink: Ink, rows: _Rows, taken: set[str]) -> None:
     """One chip for each colour in use, for highways, and for badges."""
     used = {shape.look.part for shape in picture.shapes}
     chips: list[tuple[str, Part]] = []
@@ -152,9 +156,11 @@ def _roles(picture: Picture, ink: Ink, rows: _Rows) -> None:
         if ink.largest and part not in ("highway", "badge"):  # there, fills are values
             middle = len(theme.VALUES) // 2
             paint, look = paint._replace(fill=theme.VALUES[middle][0]), look._replace(value=middle)
+        shape_id = picture.unused(f"legend.{safe(label)}", taken)
+        taken.add(shape_id)
         picture.shapes.append(
             Shape(
-                picture.unused(f"legend.{safe(label)}"),
+                shape_id,
                 "box",
                 x + width / 2,
                 y,
