@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
@@ -14,6 +14,8 @@ from .analysis.diagnose import Diagnosis
 from .page.document import Subject, document
 from .page.html import as_json, html
 from .page.marks import Marks, marks_of
+from .page.members import members_of
+from .picture.timeline import in_turn
 from .tracing.trace import check
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ class Watched(Protocol):
 
 
 @overload
-def report(run: Run, loss: Tensor, path: str | Path, *, remedies: bool = True, marks: Marks | None = None) -> Path: ...
+def report(
+    run: Run | Sequence[Run], loss: Tensor, path: str | Path, *, remedies: bool = True, marks: Marks | None = None
+) -> Path: ...
 @overload
 def report(
     run: Watched | Mapping[str, tuple[Run, Tensor]],
@@ -64,9 +68,10 @@ def report(
 
     Parameters
     ----------
-    run : Run, or a watched part, or mapping of label to (Run, loss)
-        What :func:`tinygrad_rnn.unroll` returned; what :func:`inspector.watch` has seen of a part of a model, which
-        has its loss; or several runs to show side by side.
+    run : Run, or sequence of Runs, or a watched part, or mapping of label to (Run, loss)
+        What :func:`tinygrad_rnn.unroll` returned; runs that each go on where the one before ended, as an encoder's and
+        its decoder's; what :func:`inspector.watch` has seen of a part of a model, which has its loss; or several runs
+        to show side by side. Of the run of an ensemble the page has three members, with the band of all.
     loss : Tensor
         A single number computed from the run.
     path : path
@@ -86,8 +91,8 @@ def report(
     TypeError
         If `run` is none of these, there is no loss or no path, or `marks` are no steps.
     ValueError
-        If the suffix is none of these, there is no run, the loss does not fit, see :func:`~inspector.trace`, the
-        run is that of an ensemble, or has no step that is marked.
+        If the suffix is none of these, there is no run, the loss does not fit, see :func:`~inspector.trace`, runs do
+        not follow each other, or no run has a step that is marked.
 
     Examples
     --------
@@ -117,7 +122,7 @@ def document_of(
 
 
 @overload
-def explore(run: Run, loss: Tensor, *, marks: Marks | None = None) -> Explorer: ...
+def explore(run: Run | Sequence[Run], loss: Tensor, *, marks: Marks | None = None) -> Explorer: ...
 @overload
 def explore(
     run: Watched | Mapping[str, tuple[Run, Tensor]], loss: None = None, *, marks: Marks | None = None
@@ -162,13 +167,32 @@ def _subjects(run: Any, loss: Any, who: str) -> list[Subject]:
             raise TypeError(f"{who}: of several runs each has its own loss, as {{label: (run, loss)}}")
         if not run:
             raise ValueError(f"{who}: there is no run to show")
-        return [_labelled(label, pair, who) for label, pair in run.items()]
+        return [subject for label, pair in run.items() for subject in _labelled(label, pair, who)]
+    if isinstance(run, (list, tuple)):
+        return _in_turn(run, loss, who)
     if loss is None and not isinstance(run, Run) and isinstance(run, Watched):
         note = f"against PyTorch: {run.proof}"
         label = f"{run.name}: {run.what}" if run.name else run.what
         return [Subject(label, run.run, run.loss, note, run.diagnose(), has_loss=False)]
     check(run, loss, who)
-    return [Subject(_name_of(run), run, loss)]
+    return _alone_or_members("", run, loss)
+
+
+def _in_turn(runs: Sequence[Any], loss: Any, who: str) -> list[Subject]:
+    """Runs that go on where the one before ended, and have one loss."""
+    for run in (found := in_turn(runs, None)):
+        check(run, loss, who)
+    layers = [(*run.cells[0].scopes[0].layers, "")[0] for run in found]
+    apart = all(layers) and len(set(layers)) == len(layers)
+    names = layers if apart else [f"run {k} of {len(found)}" for k in range(1, len(found) + 1)]
+    return [Subject(name, run, loss) for name, run in zip(names, found, strict=True)]
+
+
+def _alone_or_members(label: str, run: Run, loss: Tensor) -> list[Subject]:
+    """A run, or of an ensemble some of its members; without a label, it is called like its cell."""
+    if getattr(run.cell, "members", None) is not None:
+        return members_of(label, run, loss)
+    return [Subject(label or _name_of(run), run, loss)]
 
 
 def _marked(found: list[Subject], marks: Marks | None, who: str) -> list[Subject]:
@@ -183,12 +207,12 @@ def _name_of(run: Run) -> str:
     return name if len(name) <= _LONGEST else name.partition("(")[0]
 
 
-def _labelled(label: object, pair: Any, who: str) -> Subject:
+def _labelled(label: object, pair: Any, who: str) -> list[Subject]:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise TypeError(f"{who}: {label!r} must have a run and its loss, as {{label: (run, loss)}}")
     run, loss = pair
     check(run, loss, who)
-    return Subject(str(label), run, loss)
+    return _alone_or_members(str(label), run, loss)
 
 
 def _title(found: list[Subject]) -> str:

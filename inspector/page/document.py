@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import re
@@ -14,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tinygrad_rnn import Tensor
+from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..algebra.equations import Highway, equations
+from ..analysis.band import Band
 from ..analysis.diagnose import Diagnosis, diagnosis_of
 from ..analysis.loss_steps import LossSteps
 from ..analysis.reach import reach_of
@@ -25,10 +28,11 @@ from ..analysis.trials import whole_norms
 from ..analysis.weights import steps_for
 from ..picture.curve_styles import Style, styles
 from ..picture.theme import gate_label
-from ..text import shortened, visible
+from ..picture.timeline import goes_on
+from ..text import number, shortened, visible
 from ..tracing.names import gates_of
 from ..tracing.replay import recorded
-from ..tracing.trace import GradientTrace, norms, trace
+from ..tracing.trace import GradientTrace, norm_of, norms, trace
 from ..tracing.values import parts_of, recorded_values
 from .names import namer
 from .packing import finite, pack_floats, pack_levels, pack_norms, pooled
@@ -71,6 +75,8 @@ class Subject:
         Whether the loss's value means anything, not its derivatives alone.
     marks : mapping of str to sequence of int
         By what is there the steps at which it is; those that the run has not are not shown.
+    spread : Band or None
+        How the gradient decays in others that it is one of.
     """
 
     label: str
@@ -80,14 +86,49 @@ class Subject:
     diagnosis: Diagnosis | None = None
     has_loss: bool = True
     marks: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    spread: Band | None = None
 
 
 @np.errstate(all="ignore")
 def document(subjects: Sequence[Subject], title: str, sliders: bool = True) -> dict[str, Any]:
     """All that the page shows of the runs; `sliders` says whether what they show is computed."""
     keys = _keys([subject.label for subject in subjects])
-    runs = [_Facts(subject, sliders).data(key) for subject, key in zip(subjects, keys, strict=True)]
+    runs, wholes = [], []
+    for subject, key in zip(subjects, keys, strict=True):
+        facts = _Facts(subject, sliders)
+        runs.append(facts.data(key))
+        wholes.append(facts.whole)
+    for before, after in _pairs(subjects):
+        kept = _kept(wholes[before], wholes[after])
+        _link(runs[before], runs[after], f"{number(kept)} of the gradient at the end of")
     return {"schema": SCHEMA, "version": VERSION, "title": visible(title), "runs": runs}
+
+
+def _pairs(subjects: Sequence[Subject]) -> list[tuple[int, int]]:
+    """Which runs begin in the state in which another one ends, and have its loss: (the other one, it)."""
+    found = []
+    for after, subject in enumerate(subjects):
+        others = (k for k, one in enumerate(subjects) if one.loss is subject.loss and goes_on(one.run, subject.run))
+        found += [(before, after) for before in itertools.islice(others, 1)]
+    return found
+
+
+def _kept(before: Array, after: Array) -> float:
+    """What of the gradient where the sweep begins in a run arrives at the first step of the run before it."""
+    reached = np.flatnonzero(after)
+    return float(before[0] / after[reached[-1]]) if reached.size else math.nan
+
+
+def _link(before: dict[str, Any], after: dict[str, Any], kept: str) -> None:
+    """Say on both pages which run goes on where the other one ends, in the drawing of the first, too."""
+    after["after"] = before["key"]
+    said = (before, f"{kept} {after['label']} arrives at its t = 0"), (after, f"begins where {before['label']} ends")
+    for run, words in said:
+        run["note"] = "; ".join(filter(None, (run.get("note"), words)))
+    for level in before.get("levels", ()):
+        for shape in level["last"]["shapes"]:
+            if shape.get("role") == "loss":
+                shape["label"] = after["label"]
 
 
 def _keys(labels: Sequence[str]) -> list[str]:
@@ -117,6 +158,11 @@ class _Facts:
     def diagnosis(self) -> Diagnosis:
         return self.subject.diagnosis or diagnosis_of(self.trace)
 
+    @cached_property
+    def whole(self) -> Array:
+        """The gradient by the whole state at every step."""
+        return whole_norms(self.trace)
+
     def data(self, key: str) -> dict[str, Any]:
         """The run as the page has it; what does not apply is left out."""
         states = [name for part, name in self._state_names() if part.reverse]
@@ -139,11 +185,12 @@ class _Facts:
             },
             "curves": {self.name_of(name): list(style) for name, style in self._styles.items()},
             "verdict": self._verdict(),
-            "whole": self._norms(self._whole),
+            "whole": self._norms(self.whole),
             "begin": self._begin({self.name_of(name) for name in self.trace.states} <= set(states)),
             "norms": {self.name_of(name): self._norms(self.trace.norm(name)) for name in self.trace.names},
             "marks": self._marks(),
             "gates": self._gates(),
+            "band": self._band(),
             "weights": self._weights(),
             "ways": self._ways(),
             "reach": self._reach(),
@@ -180,14 +227,10 @@ class _Facts:
             for name in part.initial_state._fields
         ]
 
-    @cached_property
-    def _whole(self) -> Array:
-        return whole_norms(self.trace)
-
     def _begin(self, is_reversed: bool) -> int:
         """The step at which the reverse sweep begins: the first on its way where there is any gradient."""
         way = range(self.steps) if is_reversed else range(self.steps)[::-1]
-        return next((t for t in way if self._whole[t] > 0), way[0])
+        return next((t for t in way if self.whole[t] > 0), way[0])
 
     def _norms(self, norms: Array) -> Any:
         return pack_norms(pooled(norms, self.pool))
@@ -247,12 +290,23 @@ class _Facts:
             "mean": pack_floats(pooled(np.array([np.mean(value.data) for value in values]), self.pool)),
         }
 
+    def _band(self) -> dict[str, Any] | None:
+        """Quantiles of the gradient by each state in all that the run is one of."""
+        spread = self.subject.spread
+        if spread is None:
+            return None
+        count = len(spread.norms.axes[spread.over])
+        return {
+            "words": f"half and nine tenths of {counted(count, spread.over)}",
+            "norms": {self.name_of(name): self._norms(spread.quantiles["state", name]) for name in spread.states},
+        }
+
     def _weights(self) -> dict[str, Any] | None:
         names = self.trace.parameters
         if not names:
             return None
         norms = np.array([self.trace.parameter_norm(name) for name in names])
-        totals = [float(np.linalg.norm(self.trace.parameter_gradient(name))) for name in names]
+        totals = [norm_of(self.trace.parameter_gradient(name)) for name in names]
         return {"names": [visible(name) for name in names], "norms": self._norms(norms), "total": pack_floats(totals)}
 
     def _ways(self) -> dict[str, Any]:

@@ -65,10 +65,12 @@ def level_of(run: Run, trace: GradientTrace, level: str, pool: int) -> dict[str,
 
 
 def _place_to_draw(tile_of: Sequence[int], kind: int) -> int:
-    """A timestep of that kind, one with neighbours on both sides if there is any."""
+    """A timestep of that kind, one with neighbours on both sides if there is any; a late one, whose number is as long
+    as any.
+    """
     own = [t for t, k in enumerate(tile_of) if k == kind]
     inner = [t for t in own if 0 < t < len(tile_of) - 1]
-    return (inner or own)[0]
+    return (inner or own)[-1]
 
 
 class _Steps:
@@ -156,6 +158,7 @@ class _Tile:
         """As the page has it, see ``schema.json``."""
         ys = [y for shape in self.shapes for y in (-shape.y - shape.height / 2, -shape.y + shape.height / 2)]
         names = self._names()
+        said, states = self._words()
         lines = [self._line(line) for line in self.lines]
         turns = turns_of_sweep((line["from"], line["to"]) for line in lines)
         return {
@@ -168,12 +171,30 @@ class _Tile:
                 for band in self.picture.bands
                 if self.left - 1 <= band.left and band.right <= self.left + self.period
             ],
-            "shapes": [_shape(shape, self.left, self.t, names.get(shape.value)) for shape in self.shapes],
+            "shapes": [
+                _shape(shape, self.left, self.t, names.get(shape.value))
+                | ({"said": self._said(said[shape.id])} if shape.id in said else {})
+                for shape in self.shapes
+            ],
+            "states": [self._said(label) for label in states],
             "lines": [{**line, "order": turns[line["to"]]} for line in lines],
             "lineNorms": pack_norms(self._over_time([line.edge for line in self.lines])),
             "shapeNorms": pack_norms(self._over_time([self._whole(shape) for shape in self.shapes])),
             "shapeMeans": pack_floats(self._means()),
         }
+
+    def _words(self) -> tuple[dict[str, Shape], list[Shape]]:
+        """The names of this step's gates, by the shape beside whose line they stand; and those of its states."""
+        labels = [shape for shape in self.picture.shapes if shape.look.part == "label"]
+        prefixes = tuple(frame.id.removesuffix("step") for frame in self.frames)
+        gates = {shape.id.removesuffix(".name"): shape for shape in labels if shape.id.endswith(".name")}
+        return gates, [shape for shape in labels if shape.id.endswith(".label") and shape.id.startswith(prefixes)]
+
+    def _said(self, label: Shape) -> dict[str, Any]:
+        """A name without its timestep, and where its middle stands."""
+        words = visible(label.label.removesuffix(subscript(self.t)))
+        x, y = round(label.x - self.left, 1), round(-label.y, 1)
+        return {"x": x, "y": y, "label": words, "size": label.font_size}
 
     def _layer_of(self, frame: Frame) -> str:
         inside = set(frame.members)

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from tinygrad_rnn import Graph, Tensor, grad, tensor
 
 from ..layout.columns import Fold
 from ..steps.items import Item, Link, Step
 from ..steps.levels import JOIN
+from ..tracing.trace import norm_of
 
 __all__ = ["layer_flow"]
 
@@ -60,11 +59,11 @@ def _annotate(step: Step, graph: Graph, cotangents: dict[int, Tensor], norms: No
         for k, link in enumerate(item.links):
             edge = (_root(item), -2 - k)
             if link.source == JOIN:
-                norms[edge] = math.hypot(*(_norm(parts[line.node]) for line in joined))
+                norms[edge] = math.hypot(*(norm_of(parts[line.node]) for line in joined))
                 for line in joined:
                     into_join[line.node] = into_join.get(line.node, 0.0) + parts[line.node]
             else:
-                norms[edge] = _norm(parts[link.node])
+                norms[edge] = norm_of(parts[link.node])
             links.append(link._replace(edge=edge))
         items[-1] = replace(item, links=tuple(links))
     return step.with_items(
@@ -77,7 +76,7 @@ def _annotated_join(join: Item, into: dict[int, Any], items: Sequence[Item], nor
     links = []
     for k, link in enumerate(join.links):
         edge = (root, -1000 - k)
-        norms[edge] = _norm(into[link.node])
+        norms[edge] = norm_of(into[link.node])
         links.append(link._replace(edge=edge))
     return replace(join, links=tuple(links))
 
@@ -103,7 +102,3 @@ def _pull_back(item: Item, lines: Sequence[Link], graph: Graph, cotangent: Tenso
             values[node.index] = node.tensor.op.on(operands, dict(node.attributes))
     parts = grad(values[item.nodes[0].index], list(sources.values()), grad_output=cotangent.data)
     return {index: part.data for index, part in zip(sources, parts, strict=True)}
-
-
-def _norm(value: Any) -> float:
-    return float(np.linalg.norm(value))

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from tinygrad_rnn import Node, Scope, Tensor
 
 from ..text import label_width, subscript
+from ..tracing.trace import norm_of
 from .chips import fold_into_shares, share
 from .contributions import Contributions
 from .factors import Factors
@@ -194,7 +193,7 @@ class _Adjoint(Shapes):
         straight = is_straight(node) and is_straight(rule)
         self.items.append(self.operation(key, label, owner, links, (node, *folded), straight))
         self.at[node.index] = key
-        self._weigh((node,), float(np.linalg.norm(node.value)))
+        self._weigh((node,), norm_of(node.value))
 
     def _weigh(self, nodes: tuple[Node, ...], norm: float) -> None:
         """What colours the border of a shape that stands for `nodes`."""
@@ -279,7 +278,7 @@ class _Adjoint(Shapes):
 
 def _norm(flow: _Flow) -> float:
     total = sum((part.data for part in flow.parts[1:]), flow.parts[0].data)
-    return float(np.linalg.norm(total))
+    return norm_of(total)
 
 
 def _distinct(states: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

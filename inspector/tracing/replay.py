@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
-from tinygrad_rnn import Graph, Tensor, stack
+import numpy as np
+
+from tinygrad_rnn import Graph, Tensor, concatenate, stack
 from tinygrad_rnn.autodiff.arrays import plain
 from tinygrad_rnn.recurrent.inner import TRAJECTORY, VALUE
 from tinygrad_rnn.recurrent.lazy import stacked
 from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run, unroll
 
-__all__ = ["loss_step_by_step", "recorded", "step_by_step"]
+__all__ = ["loss_step_by_step", "member_of", "recorded", "step_by_step"]
 
 
 def recorded(run: Run, loss: Tensor) -> tuple[Run, Tensor]:
@@ -37,17 +40,45 @@ def step_by_step(run: Run) -> Run:
 
     if isinstance(run.cell, CompiledEnsemble):
         raise ValueError(f"{run.cell!r} are many graphs; unroll one of its members and look at that")
+    return _again(run, uncompiled(run.cell), [plain(leaf) for leaf in leaves_of(run.initial_state)])
+
+
+def _again(run: Run, cell: Any, start: list[Any]) -> Run:
+    """A cell that records what it does over the inputs of a compiled run, from the leaves of a state."""
     tape = next(part.tape for part in run.cells if part.tape is not None)
     mask = tape.attributes.get("mask")
     return unroll(
-        uncompiled(run.cell),
+        cell,
         stacked(run.inputs).data,
-        rebuild(run.initial_state, (plain(leaf) for leaf in leaves_of(run.initial_state))),
+        rebuild(run.initial_state, iter(start)),
         truncate=tape.attributes.get("truncate"),
         mask=None if mask is None else mask[:, :, 0],
         reverse=run.reverse,
         between=run.between or None,
     )
+
+
+def member_of(run: Run, loss: Tensor, k: int) -> tuple[Run, Tensor]:
+    """One member of an ensemble's run with every operation on record, and the same loss, which depends on it alone.
+
+    What the loss reads of the other members is constant.
+    """
+    ensemble: Any = run.cell
+    cell, stacked_parameters = copy.deepcopy(ensemble.members[k]), dict(ensemble.named_parameters())
+    for name, parameter in cell.named_parameters():
+        parameter.data = stacked_parameters[name].data[k].copy()
+    replayed = _again(run, cell, [plain(leaf)[k] for leaf in leaves_of(run.initial_state)])
+    graph = Graph(loss)
+    feeds: dict[Any, Tensor] = {}
+    for node in graph.nodes:
+        tensor = node.tensor
+        if tensor is None or tensor.op not in (VALUE, TRAJECTORY) or tensor.inputs[0] is not run.tape:
+            continue
+        one, axis = _same(tensor, run, replayed), int(tensor.op is TRAJECTORY)  # members stand behind time
+        before, _, after = np.split(tensor.data, [k, k + 1], axis)
+        feeds[node] = concatenate([before, one.reshape((*one.shape[:axis], 1, *one.shape[axis:])), after], axis)
+    result: Tensor = graph.run(feeds)
+    return replayed, result
 
 
 def loss_step_by_step(loss: Tensor, run: Run, replayed: Run) -> Tensor:

@@ -15,6 +15,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.reports import document_of
 from tinygrad_rnn.recurrent.unroll import Run
 
 VOID = {"meta", "img", "br", "input", "link", "hr"}
@@ -153,11 +154,24 @@ def test_what_is_no_page_is_refused_and_nothing_is_written(case: str, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_ensemble_is_referred_to_its_members(tmp_path: Path) -> None:
-    cells = [tg.cells.RNNCell(2, 3, seed=seed) for seed in range(2)]
-    run = tg.unroll(tg.compile(cells, backend="numpy"), np.ones((3, 1, 2)))
-    with pytest.raises(ValueError, match="unroll one of its members"):
-        inspector.report(run, run.outputs[-1].sum(), tmp_path / "a.html")
+def test_runs_that_follow_each_other_have_a_page_together(tmp_path: Path) -> None:
+    model = tg.models.EncoderDecoder(tg.cells.GRUCell(3, 4, seed=0), tg.cells.GRUCell(2, 4, seed=1), seed=2)
+    encoded = model.encode(np.random.default_rng(0).normal(size=(5, 2, 3)))
+    said = model.decode(encoded, np.ones((3, 2, 2)))
+    loss = (said.outputs**2).mean()
+    _, data = read(inspector.report((encoded, said.run), loss, tmp_path / "a.html", remedies=False))
+    encoder, decoder = data["runs"]
+    assert [encoder["label"], decoder["label"]] == ["encoder", "decoder"]
+    assert "after" not in encoder and decoder["after"] == encoder["key"]
+    kept = inspector.trace(encoded, loss).norm("h")[0] / inspector.trace(said.run, loss).norm("h")[-1]
+    assert encoder["note"].startswith(f"{inspector.text.number(kept)} of the gradient at the end of decoder")
+    assert decoder["note"] == "begins where encoder ends"
+    assert [shape["label"] for shape in encoder["levels"][0]["last"]["shapes"]] == ["decoder"]
+    by_name = {"one": (encoded, loss), "other": (said.run, loss), "apart": (encoded, encoded.outputs[-1].sum())}
+    runs = document_of(by_name, None, "report", sliders=False)["runs"]
+    assert [run.get("after") for run in runs] == [None, "one", None]
+    with pytest.raises(ValueError, match="does not begin in the state"):
+        inspector.report((said.run, encoded), loss, tmp_path / "b.html")
 
 
 def test_a_lecture_opens_the_page_in_large_type(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_play_runs_backwards_and_uncovers(visit: Open, page_of_two: Path) -> Non
 @pytest.mark.slow
 def test_selecting_a_shape_shows_its_numbers_curve_and_equation(visit: Open, page_of_two: Path, runs: Runs) -> None:
     page = visit(page_of_two, "#run=lstm&t=9")
-    page.locator(".now .shape[data-kind]", has=page.locator("text.gate", has_text=re.compile("^f$"))).locator(
+    page.locator(".now .shape[data-kind]", has=page.locator("text.gate", has_text=re.compile("^f₉$"))).locator(
         ".body"
     ).click()
     frames(page)
@@ -513,3 +513,43 @@ def test_long_runs_are_seen_whole_and_close(visit: Open, page_of_two: Path, tmp_
     assert max(ticks) - min(ticks) < 120
     assert min(ticks) - 60 < 4900 < max(ticks) + 60
     assert page.evaluate("document.querySelectorAll('*').length") < 3000
+
+
+@pytest.mark.slow
+def test_the_sweep_goes_on_from_a_decoder_into_its_encoder(visit: Open, tmp_path: Path) -> None:
+    model = tg.models.EncoderDecoder(tg.cells.GRUCell(3, 4, seed=0), tg.cells.GRUCell(2, 4, seed=1), seed=2)
+    encoded = model.encode(np.random.default_rng(0).normal(size=(5, 2, 3)))
+    said = model.decode(encoded, np.ones((3, 2, 2)))
+    loss = (said.outputs**2).mean()
+    page = visit(inspector.report((encoded, said.run), loss, tmp_path / "two.html", remedies=False), "#run=decoder&t=1")
+    trace = inspector.trace(encoded, loss)
+    places = []
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+        frames(page)
+        places.append((page.evaluate("inspectorPage.run"), step(page)))
+        if places[-1][0] == "encoder":
+            assert read(page.text_content(".strip .value")) == pytest.approx(trace.norm("h")[step(page)], rel=0.006)
+    assert places == [("decoder", 0), ("encoder", 4), ("encoder", 3), ("encoder", 4), ("decoder", 0)]
+    assert page.locator(".outside text", has_text="decoder").count() == 0
+    page.select_option("#speed", "60")
+    page.click("#play")
+    until(page, "inspectorPage.run === 'encoder' && inspectorPage.t === 0")
+    assert page.locator(".outside text", has_text="decoder").count() == 1
+    page.click("#back")
+    assert step(page) == 0
+
+
+@pytest.mark.slow
+def test_members_of_an_ensemble_stand_before_the_band_of_all(visit: Open, tmp_path: Path) -> None:
+    cells = [tg.cells.LSTMCell(2, 3, seed=seed) for seed in range(4)]
+    run = tg.unroll(tg.compile(cells, backend="numpy"), np.random.default_rng(0).normal(size=(9, 2, 2)))
+    page = visit(inspector.report(run, (run.outputs[-1] ** 2).sum(), tmp_path / "page.html", remedies=False))
+    assert page.locator(".runs button").all_text_contents() == ["Median of 4", "Keeps least", "Keeps most"]
+    assert page.text_content(".legend .quiet") == "half and nine tenths of 4 members"
+    assert page.locator(".decay .spread").count() == 4
+    high = page.evaluate("[...document.querySelectorAll('.decay .spread, .decay .own')].map(p => p.getBBox().height)")
+    assert min(high) > 1
+    page.keyboard.press("+")
+    frames(page)
+    assert page.evaluate("document.querySelectorAll('.decay [d*=NaN]').length") == 0

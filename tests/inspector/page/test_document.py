@@ -98,6 +98,24 @@ def test_shapes_of_named_values_carry_their_norms_and_means_at_every_step(run: t
             assert not np.isnan(means).any() or name == "x", name  # which may be too large for float32
 
 
+def test_names_of_gates_and_states_stand_where_the_drawing_has_them() -> None:
+    run = run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=6)
+    level = data_of(run)["levels"][0]
+    drawing = inspector.draw(run, "cell", steps=[3, 4, 5]).picture
+    at = {shape.id: shape for shape in drawing.shapes}
+    left = next(frame.left for frame in drawing.frames if frame.timestep == 4)
+    (tile,) = level["tiles"]
+    said = {shape["key"]: shape["said"] for shape in tile["shapes"] if "said" in shape}
+    assert {key: one["label"] for key, one in said.items()} == {gate: gate for gate in "ifgo"}
+    assert [one["label"] for one in tile["states"]] == ["h", "c"]
+    for name, one in [(f"t4.{key}.name", one) for key, one in said.items()] + [
+        (f"t4.{one['label']}.label", one) for one in tile["states"]
+    ]:
+        place = at[name]
+        assert place.label == f"{one['label']}₄"
+        assert (one["x"], one["y"]) == pytest.approx((place.x - left, -place.y), abs=0.06)
+
+
 def test_lines_carry_the_gradient_of_their_edge_at_every_step() -> None:
     run = run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=6)
     data = data_of(run)

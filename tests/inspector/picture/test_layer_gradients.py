@@ -74,3 +74,21 @@ def test_every_line_of_any_cell_has_a_gradient_or_a_reason(level: str, run: Run)
         return
     for line in picture(run, level=level, trace=trace).lines:
         assert line.grade in {"cut", "none", "bad", "unreached", "loose", "fold", *range(8)}, line.id
+
+
+@pytest.mark.parametrize(("level", "backward"), [("cell", False), ("operation", True)])
+def test_gradients_whose_squares_are_too_small_are_not_none(level: str, backward: bool) -> None:
+    run = tg.unroll(tg.cells.LSTMCell(3, H, seed=0), np.random.default_rng(0).normal(size=(2, 2, 3)))
+    size = 1e-190
+    usual, small = (
+        {
+            line.id: line.norm
+            for line in picture(run, level=level, trace=inspector.trace(run, loss), backward=backward).lines
+            if line.norm
+        }
+        for loss in (run.outputs[-1].sum(), run.outputs[-1].sum() * size)
+    )
+    through = {key: norm for key, norm in usual.items() if norm < 1e100 and key in small}
+    assert len(through) >= 0.9 * len(usual)
+    for key, norm in through.items():
+        assert small[key] == pytest.approx(norm * size, rel=1e-9) or small[key] == pytest.approx(norm), key

@@ -56,6 +56,7 @@ export function control(root: HTMLElement, hears: EventTarget, page: Controlled)
     by = (steps: number) => page.rest(t() + steps);
   const buttons: Record<string, () => void> = {
     back: () => {
+      if (t() === 0) return by(-1);
       play.stop(false);
       page.move(t() - 1, true, true);
     },

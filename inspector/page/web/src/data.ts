@@ -41,6 +41,13 @@ export interface Levels {
 }
 
 export type Point = [number, number];
+/** A name beside a line; the timestep follows it as a subscript. */
+export interface Said {
+  x: number;
+  y: number;
+  label: string;
+  size: number;
+}
 export interface Shape {
   key: string;
   kind: string;
@@ -55,6 +62,7 @@ export interface Shape {
   size: number;
   about: string;
   name?: string;
+  said?: Said;
 }
 export interface Line {
   key: string;
@@ -75,6 +83,7 @@ export interface Tile {
   bottom: number;
   frames: { box: number[]; label: string }[];
   bands: { box: number[]; name: string }[];
+  states?: Said[];
   shapes: Shape[];
   lines: Line[];
   lineNorms: Norms;
@@ -150,6 +159,10 @@ export interface Run {
   /** The step at which the reverse sweep begins. */
   begin?: number;
   fold: Record<string, number>;
+  /** The key of the run in whose last state it begins. */
+  after?: string;
+  /** Five quantiles of the norm by each state, a row each, in all that the run is one of. */
+  band?: { words: string; norms: Record<string, Norms> };
   curves: Record<string, [number, number]>;
   verdict: Verdict;
   notFinite?: string;
@@ -221,6 +234,7 @@ function run(raw: any): Run {
   found.sliders = found.sliders.map((slider: any) => ({ ...slider, curves: norms(slider.curves) }));
   if (raw.weights)
     found.weights = { ...raw.weights, norms: norms(raw.weights.norms), total: floats(raw.weights.total) };
+  if (raw.band) found.band = { ...raw.band, norms: mapped(raw.band.norms, norms) };
   if (raw.ways) found.ways = { ...raw.ways, shares: floats(raw.ways.shares) };
   if (raw.reach) {
     const map = levels(raw.reach.map);

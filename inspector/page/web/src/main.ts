@@ -75,6 +75,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     end: () => end(run),
     step: (t, lit) => move(t, true, lit),
     rest: () => move(time.t),
+    goOn: () => goOn(),
   });
   const wiring = new Wiring(cell, t => rest(t), say);
   const stage = new Stage(
@@ -181,10 +182,22 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
       (stale ? redraw : paint)();
     });
   }
-  /** Moves it by hand: whatever plays, stops. */
+  /** Moves it by hand: whatever plays, stops; beyond either end into the run that was before, or comes after. */
   function rest(to: number): void {
     play.stop(false);
-    move(to);
+    const other = to < 0 ? before() : to >= run.T ? after() : undefined;
+    if (other && !stage.on) select(runs.indexOf(other), to < 0 ? other.T + to : to - run.T);
+    else move(to);
+  }
+  const before = () => runs.find(r => r.key === run.after);
+  const after = () => runs.find(r => r.after === run.key);
+  /** From the first step of a run the sweep goes on at the last one of the run in whose state it begins. */
+  function goOn(): boolean {
+    const other = before();
+    if (!other) return false;
+    select(runs.indexOf(other), other.T - 1);
+    play.start();
+    return true;
   }
   function paint(): void {
     const start = performance.now(),
@@ -232,15 +245,17 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   };
   cell.ondrag = by => rest(time.t + by);
 
-  function select(k: number, t = time.t): void {
+  /** Shows another run, at a step; if none is said at the same, or where the sweep begins in one of another length. */
+  function select(k: number, at?: number): void {
     play.stop(false);
     swept = false;
-    const before = run;
+    let t = at ?? time.t;
+    const { T } = run;
     run = runs[(k + runs.length) % runs.length];
     level = Math.min(level, Math.max(0, run.levels.length - 1));
-    if (run.T !== before.T) {
+    if (run.T !== T) {
       time = new Time(run.T);
-      t = begin(run);
+      t = at ?? begin(run);
     }
     time.t = time.clamp(t);
     build();

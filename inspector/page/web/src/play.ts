@@ -14,6 +14,8 @@ export class Play {
       end(): number;
       step(t: number, sparks: boolean): void;
       rest(): void;
+      /** Whether the sweep goes on in another run. */
+      goOn(): boolean;
     },
   ) {
     button.addEventListener("click", () => this.toggle());
@@ -39,7 +41,7 @@ export class Play {
     const tick = () => {
       page.step(page.t(), this.every > 100);
       this.#timer = window.setTimeout(() => {
-        if (page.t() === end) return this.stop();
+        if (page.t() === end) return page.goOn() ? undefined : this.stop();
         page.step(Math.max(0, Math.min(last, page.t() + by)), this.every > 100);
         tick();
       }, this.every);

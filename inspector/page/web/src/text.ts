@@ -5,7 +5,7 @@ const SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹",
 const digits = (n: number, signs: string) => [...String(Math.abs(n))].map(c => signs[Number(c)]).join("");
 export const subscript = (n: number) => digits(n, SUB);
 export const power = (n: number) => `10${n < 0 ? "⁻" : ""}${digits(n, SUPER)}`;
-export const signed = (text: string) => text.replace("-", "−");
+export const signed = (text: string) => text.replace(/^-(?=[0.]*$)/, "").replace("-", "−");
 
 /** Three digits, as people write them: 0.0123, 4.5×10⁻¹². */
 export function number(x: number | null | undefined): string {

@@ -1,9 +1,9 @@
 /** One timestep as elements; they are made once, and take the colours of whichever timestep they stand for. */
 import { svg } from "./dom";
 import { classOf } from "./colours";
-import type { Ends, Line, Look, Point, Shape, Tile } from "./data";
+import type { Ends, Line, Look, Point, Said, Shape, Tile } from "./data";
 import { cut, fitName, widthOf } from "./measure";
-import { fromLog, subscript, within } from "./text";
+import { fromLog, subscript } from "./text";
 
 const CORNER = 7,
   LETTER = 7,
@@ -52,7 +52,8 @@ export function drawTile(tile: Tile, looks: Look[], part: Part, slot: number): D
   } of tile.bands)
     group.append(svg("rect", { class: "band", x, y, width, height }, svg("title", {}, name)));
   const shapes = tile.shapes.map((shape, k) => drawShape(shape, looks, k, slot, texts));
-  group.append(...lines, ...shapes, head);
+  const states = (tile.states ?? []).map(said => drawSaid(said, "state", texts));
+  group.append(...lines, ...states, ...shapes, head);
   return { group, lines, shapes, texts, head };
 }
 
@@ -152,12 +153,15 @@ function drawShape(
   const text = svg("text", { x, y: y + size * 0.35, "font-size": size }, label);
   if (shape.timed) texts.push([text, label]);
   group.append(text);
-  if (shape.name && shape.role === "layer" && shape.name !== shape.label)
-    group.append(
-      svg("text", { class: "gate", x: x + w / 2 - 1, y: y - h / 2 - 4 }, fitName(within(shape.name), 26, 12)),
-    );
+  if (shape.said) group.append(drawSaid(shape.said, "gate", texts));
   group.append(svg("title"));
   return group;
+}
+/** A name beside a line: of a gate, or of a state on its way to the next step. */
+function drawSaid({ x, y, label, size }: Said, css: string, texts: [SVGTextElement, string][]): SVGTextElement {
+  const text = svg("text", { class: css, x, y: y + size * 0.35, "font-size": size }, label);
+  texts.push([text, label]);
+  return text;
 }
 /** A label in the size in which it fits, shortened where it would be too small to read. */
 function fitted(label: string, size: number, room: number, timed: boolean): [string, number] {

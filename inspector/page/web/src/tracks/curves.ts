@@ -28,6 +28,27 @@ export function outline(norms: Norms, pool: number, time: Time, y: (log: number)
   }
   return d;
 }
+/** The area between two series of norms, as a path; where a pixel holds several steps, all of them lie in it. */
+export function between(lower: Norms, upper: Norms, pool: number, time: Time, y: (log: number) => number): string {
+  const first = Math.max(0, Math.floor(time.from / pool) - 1),
+    last = Math.min(upper.length - 1, Math.ceil(time.to / pool)),
+    many = Math.max(1, Math.floor(1 / (time.step * pool)));
+  const there: string[] = [],
+    back: string[] = [];
+  for (let c = first; c <= last; c += many) {
+    let high = -Infinity,
+      low = Infinity;
+    for (let k = c; k < Math.min(last + 1, c + many); k++) {
+      if (upper.log(k) > high) high = upper.log(k);
+      if (lower.log(k) < low) low = lower.log(k);
+    }
+    if (high === -Infinity) continue;
+    const x = time.x((c + many / 2) * pool - 0.5).toFixed(1);
+    there.push(`${x},${y(high).toFixed(1)}`);
+    back.push(`${x},${y(low).toFixed(1)}`);
+  }
+  return there.length ? `M${[...there, ...back.reverse()].join("L")}Z` : "";
+}
 /** Where a curve is at a column, or at the first after it where there is something. */
 export function endOf(norms: Norms, c: number): number {
   for (let k = c; k < norms.length; k++)

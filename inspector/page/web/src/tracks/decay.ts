@@ -4,7 +4,7 @@ import { dashOf, ofState } from "../colours";
 import { column, columns, isReversed, range, type Norms, type Slider } from "../data";
 import { fitName } from "../measure";
 import { fromLog, layerOf, power, within } from "../text";
-import { apart, endOf, outline, reversed } from "./curves";
+import { apart, between, endOf, outline, reversed } from "./curves";
 import { chip, heading, plotted, row, type Scene, type Track } from "./track";
 
 const HEIGHT = 200,
@@ -99,6 +99,8 @@ export class Decay implements Track {
       this.#plot.append(dot);
       return { dot, norms, value: chip(this.#legend, colour, `‖∂L/∂${isOne ? within(name) : name}‖`) };
     });
+    const { band } = this.scene.run;
+    if (band) this.#legend.append(html("span", { class: "chip quiet" }, html("i", { class: "wide" }), band.words));
     if (this.#others)
       this.#legend.append(
         html("span", { class: "chip quiet" }, html("i", { class: "thin" }), "other runs, whole state"),
@@ -109,8 +111,10 @@ export class Decay implements Track {
   }
   /** Its own range; the other runs may add some decades, and must not flatten it. */
   #scale(): void {
-    const own = range(this.#curves.filter(c => c.own).map(c => c.norms)) ?? range([this.scene.run.whole]) ?? [-1, 0];
-    const all = range(this.#curves.map(c => c.norms)) ?? own;
+    const bands = Object.values(this.scene.run.band?.norms ?? {});
+    const own = range([...this.#curves.filter(c => c.own).map(c => c.norms), ...bands]) ??
+      range([this.scene.run.whole]) ?? [-1, 0];
+    const all = range([...this.#curves.map(c => c.norms), ...bands]) ?? own;
     const high = Math.ceil(Math.min(all[1], own[1] + 6) + 0.05),
       low = Math.max(own[0], high - 45);
     this.#low = Math.floor(Math.max(all[0], Math.min(low - 3, high - 6), low - 12));
@@ -153,6 +157,7 @@ export class Decay implements Track {
     const zero = this.#curves.filter(c => c.own).map(c => this.#zero(c));
     this.#lines.replaceChildren(
       ...grid,
+      ...this.#curves.flatMap(c => (this.#isThick(c) ? this.#spread(c) : [])),
       ...this.#curves.map(c =>
         this.#stroke(c.norms, this.#isThick(c) ? "own" : c.own ? "other mine" : "other", c.colour, c.pool, c.dash),
       ),
@@ -169,6 +174,23 @@ export class Decay implements Track {
       path.style.strokeDasharray = dash;
     }
     return path;
+  }
+  /** Half, and nine tenths, of all that the run is one of. */
+  #spread({ name, colour, pool }: Curve): SVGElement[] {
+    const rows = this.scene.run.band?.norms[name];
+    if (!rows) return [];
+    return [
+      [0, 4],
+      [1, 3],
+    ].map(ends => {
+      const [lower, upper] = ends.map(k => rows.row(k, columns(this.scene.run)));
+      const path = svg("path", {
+        class: "spread",
+        d: between(lower, upper, pool, this.scene.time, log => this.y(log)),
+      });
+      path.style.fill = `var(${colour})`;
+      return path;
+    });
   }
   /** Exactly zero has no logarithm: a dashed line on the floor, never a pale one. */
   #zero({ norms, colour, pool }: Curve): SVGElement | null {
