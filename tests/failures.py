@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,5 +47,7 @@ def failing(k: int, number: int = errno.ENOSPC, for_ever: bool = False) -> Itera
     calls = Failing(k, number, for_ever)
     with pytest.MonkeyPatch.context() as patch:
         for name in CALLS:
-            patch.setattr(os, name, calls.wrap(name))
+            patch.setattr(os, name, wrapped := calls.wrap(name))
+            if name in ("link", "replace", "unlink") and hasattr(pathlib, "_NormalAccessor"):  # where 3.10 keeps them
+                patch.setattr(pathlib._NormalAccessor, name, staticmethod(wrapped))
         yield calls

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
@@ -97,7 +98,9 @@ def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
         _grow(figure, own, (size.height - box.height) * scale)
     else:
         # no wider than the plot, which would grow narrow beside it
-        columns = max(1, min(_COLUMNS, len(handles), int(min(box.width * scale, room) / (size.width * scale))))
+        gap = KEY * (rcParams["legend.columnspacing"] - 2 * rcParams["legend.borderpad"])
+        fit = int((min(box.width * scale, room) + gap) / (size.width * scale + gap))
+        columns = max(1, min(_COLUMNS, len(handles), fit))
         below = axes.xaxis.get_tightbbox() or box
         drop = ScaledTranslation(0, -((box.y0 - below.y0) * scale + 4) / 72, figure.dpi_scale_trans)
         key = _put(

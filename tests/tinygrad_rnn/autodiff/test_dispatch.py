@@ -98,7 +98,7 @@ def test_places_and_names_of_arguments_are_numpys(call: Any) -> None:
 
 def test_defaults_are_numpys() -> None:
     """What a call leaves out means here what it means there."""
-    compared = 0
+    compared, older = 0, np.lib.NumpyVersion(np.__version__) < "2.3.0"  # where other arguments may be left out
     for function, operation in dispatch.NUMPY.items():
         try:
             theirs = inspect.signature(function).parameters
@@ -107,6 +107,8 @@ def test_defaults_are_numpys() -> None:
         ours = operation.signature if isinstance(operation, tg.Primitive) else inspect.signature(operation)
         for name in set(ours.parameters) & set(theirs) - {"x", "y"}:
             default, reference = ours.parameters[name].default, theirs[name].default
+            if older and (default is inspect.Parameter.empty) != (reference is inspect.Parameter.empty):
+                continue
             same = default is reference or default == reference or (repr(reference) == "<no value>" and not default)
             assert same, f"{dispatch.numpy_name(function)}: {name}={default}, NumPy's is {reference}"
             compared += 1

@@ -87,6 +87,9 @@ CALLS = {"forwards": 75, "there and back": 190, "backward": 160, "watched": 745}
 BLOCKS = {"forwards": 62, "there and back": 42, "watched": 255}
 """Of the same, with what is held for the whole run alone."""
 
+MORE = 0 if sys.version_info >= (3, 11) else 4
+"""Blocks of frames."""
+
 
 @pytest.mark.parametrize("kind", CELLS)
 def test_a_compiled_call_takes_few_calls_and_little_memory_however_long_it_is(kind: Any) -> None:
@@ -94,7 +97,7 @@ def test_a_compiled_call_takes_few_calls_and_little_memory_however_long_it_is(ki
     for name, bound in CALLS.items():
         assert calls_in(short[name]) == calls_in(long[name]) <= bound, name
     for name, bound in BLOCKS.items():
-        assert max(blocks_of(short[name]), blocks_of(long[name])) <= bound, name
+        assert max(blocks_of(short[name]), blocks_of(long[name])) <= bound + MORE, name
 
 
 @pytest.mark.parametrize("options", [{}, {"lengths": [3]}, {"reverse": True, "truncate": 2}])
