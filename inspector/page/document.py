@@ -52,8 +52,8 @@ _UNITS, _COLUMNS, _MAP = 64, 2000, 240
 _HEADLINE = 260.0
 """Points of type of 11 points that the label has in the headline, so that the verdict follows in the same lines."""
 _UNDRAWN = f"Not drawn: the steps differ, and are of more than {MOST_TILES} kinds. Every number is there all the same."
-_DEEPEST = 10.0
-"""Decades of the map of reach that its colours tell apart."""
+_SHALLOWEST, _DEEPEST = 4.0, 10.0
+"""Decades of the map of reach that its colours tell apart; of few, what hardly fades would look as if it had died."""
 
 Array = npt.NDArray[Any]
 
@@ -335,7 +335,7 @@ class _Facts:
         if not seen.size:
             return None
         high = float(np.log10(seen.max()))
-        low = max(float(np.log10(seen.min())), high - _DEEPEST)
+        low = min(max(float(np.log10(seen.min())), high - _DEEPEST), high - _SHALLOWEST)
         return {
             "state": self.name_of(state),
             "pool": every,

@@ -5,7 +5,8 @@ import { hands } from "./hands";
 import { dress, drawEnds, drawTile, fading, nameOf, type Drawn, type Part } from "./tile";
 
 const LEFT = 92,
-  RIGHT = 60,
+  RIGHT = 36,
+  BEYOND = 96,
   DEEPEST = 10,
   MOST = 7,
   LARGEST = 1.15,
@@ -124,7 +125,15 @@ export class Cell {
   }
 
   /** The drawing of a run at one level, in as many steps as there is room for. */
-  build(run: Run, level: Level, width: number, tallest: number, most = MOST, largest = LARGEST): void {
+  build(
+    run: Run,
+    level: Level,
+    width: number,
+    tallest: number,
+    many = MOST,
+    largest = LARGEST,
+    readable = READABLE,
+  ): void {
     this.run = run;
     this.level = level;
     this.selected = null;
@@ -136,13 +145,13 @@ export class Cell {
     this.#high = seen[1];
     this.#low = Math.max(seen[0], seen[1] - DEEPEST);
     const height = bottom - top + 2 * PAD,
-      wished = Math.max(READABLE, Math.min(largest, tallest / height));
+      wished = Math.max(readable, Math.min(largest, tallest / height));
     this.shown = Math.max(
       1,
-      Math.min(most, run.T, Math.floor((width / (0.82 * wished) - LEFT - RIGHT) / this.#period)),
+      Math.min(many, run.T, Math.floor((width / (0.82 * wished) - LEFT - RIGHT) / this.#period)),
     );
     const beyond = Math.max(0, ...level.last.shapes.map(s => s.x + s.w / 2 + 12 - this.#period));
-    this.#room = beyond > 0 && beyond < 1.6 * RIGHT ? Math.max(RIGHT, beyond) : RIGHT;
+    this.#room = beyond < BEYOND ? Math.max(RIGHT, beyond) : RIGHT;
     this.#first = drawEnds(level.first, this.#low, this.#high);
     this.#last = drawEnds(level.last, this.#low, this.#high);
     const parts: Part[] = [">", ...Array<Part>(this.shown).fill("all"), "<"];
@@ -160,10 +169,9 @@ export class Cell {
     this.#home = Math.min(wished, width / across);
     const spare = Math.max(0, width / this.#home - across) / 2;
     this.#world = [-LEFT - spare, top - PAD, across + spare + Math.max(spare, beyond - this.#room), height];
-    this.#size = [
-      width,
-      Math.round(Math.min(height * this.#home, Math.max(tallest, Math.min(TALLEST, height * READABLE)))),
-    ];
+    // A lecture has no room to grow: it moves through what is too high.
+    const most = readable > READABLE ? tallest : Math.max(tallest, Math.min(TALLEST, height * READABLE));
+    this.#size = [width, Math.round(Math.min(height * this.#home, most))];
     this.#least = Math.min(this.#home, this.#size[1] / height);
     this.element.style.height = `${this.#size[1]}px`;
     const orders = Math.max(1, ...tiles.flatMap(t => t.lines.map(l => l.order)));
@@ -259,8 +267,13 @@ export class Cell {
     dress(slot.drawn, tile, step, column(this.run, step), columns(this.run), this.#low, this.#high);
     if (this.selected) this.#mark();
   }
-  /** Marks lines and shapes of one step, for a lecture. */
+  /** Marks lines and shapes of one step, for a lecture, and brings them into view where not all of it is. */
   point(t: number, lines: Set<number>, shape: number): void {
+    if (this.level && t >= 0 && this.isNear) {
+      const tile = this.tile(t),
+        told = tile.shapes[shape]?.y ?? mean([...lines].flatMap(k => tile.lines[k].d.flat().map(([, y]) => y)));
+      if (told !== null) this.#look(this.#world[0], told - this.#box[3] / 2, this.#home);
+    }
     for (const { drawn, step, part } of this.#slots) {
       drawn?.lines.forEach((g, k) => g.classList.toggle("told", part === "all" && step === t && lines.has(k)));
       drawn?.shapes.forEach((g, k) => g.classList.toggle("told", part === "all" && step === t && shape === k));
@@ -287,3 +300,4 @@ export class Cell {
     };
   }
 }
+const mean = (values: number[]) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);

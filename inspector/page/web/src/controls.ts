@@ -69,7 +69,7 @@ export function control(root: HTMLElement, hears: EventTarget, page: Controlled)
     lecture: () => stage.toggle(),
   };
   for (const [id, press] of Object.entries(buttons)) find(root, `#${id}`).addEventListener("click", press);
-  find(root, ".drawing .tools").append(
+  find(root, ".drawing .tools").prepend(
     takeAlong(
       () => `${page.run().label} step ${t()}`,
       () => [cell.element],

@@ -1,8 +1,8 @@
 /** A lecture: the reverse sweep in sentences, one a step, each made from the numbers of the run. */
-import { begin, column, columns, end, isReversed, type Line, type Run, type Tile } from "./data";
+import { begin, column, columns, end, isReversed, type Gate, type Line, type Tile } from "./data";
 import type { Cell } from "./cell";
 import { sentence } from "./head";
-import { fromLog, left, number, shortened, signed, within } from "./text";
+import { fromLog, left, number, shareOf, shortened, signed, within } from "./text";
 
 /** What is said at a place: the step, the lines and the shape that it is about. */
 export interface Beat {
@@ -13,8 +13,13 @@ export interface Beat {
   shape: number;
   sweep: boolean;
 }
+/** Steps that are told operation by operation, and sentences about all others. */
 const DETAILED = 2,
-  MOST = 40;
+  MOST = 18,
+  /** How far what passes is from a gate's mean before that is said. */
+  FAR = 0.1,
+  /** Difference of two logarithms that are taken for one. */
+  SAME = 0.01;
 
 export class Lecture {
   beats: Beat[] = [];
@@ -36,7 +41,7 @@ export class Lecture {
       {
         t: last,
         words: `At step ${last} the gradient sets out.`,
-        detail: `It is ${fromLog(norm(last))} by the whole state; from here it goes back in time.${silent}`,
+        detail: `‖∂L/∂state‖ is ${fromLog(norm(last))} here. From now on it goes back in time.${silent}`,
         lines: new Set(),
         shape: -1,
         sweep: false,
@@ -64,7 +69,7 @@ export class Lecture {
       c = column(run, t),
       beats: Beat[] = [];
     const norm = (line: Line) => tile.lineNorms.log(tile.lines.indexOf(line) * n + c);
-    for (const line of this.#path(tile, norm, run)) {
+    for (const line of this.#path(t)) {
       const shape = tile.shapes.findIndex(s => s.key === line.to);
       if (shape < 0) continue;
       const into = norm(line),
@@ -92,50 +97,74 @@ export class Lecture {
     }
     return beats.length ? beats : [this.#step(t, t, t)];
   }
-  /** The way through a step that carries most gradient into the step before, and of those the shortest. */
-  #path(tile: Tile, norm: (line: Line) => number, run: Run): Line[] {
-    const state = run.verdict.state ?? "",
-      begin = tile.shapes.find(s => s.name === state) ?? tile.shapes.find(s => s.name && run.states.includes(s.name));
-    let best: Line[] = [],
-      most = -Infinity;
-    const ways: Line[][] = begin ? tile.lines.filter(l => l.to === begin.key).map(l => [l]) : [],
-      seen = new Set<string>();
+  /** The state that has most of the gradient at a step, of those that are drawn. */
+  #state(t: number): string {
+    const { run } = this.cell,
+      shapes = this.cell.tile(t).shapes,
+      log = (state: string) => run.norms[state]?.log(column(run, t)) ?? NaN;
+    const drawn = run.states.filter(state => shapes.some(s => s.name === state) && !Number.isNaN(log(state)));
+    return drawn.reduce((a, b) => (log(b) > log(a) ? b : a), drawn[0] ?? "");
+  }
+  /**
+   * The way from there into the step before whose weakest line carries most, and of those the shortest: the last line
+   * alone may have its gradient by other ways.
+   */
+  #path(t: number): Line[] {
+    const { run } = this.cell,
+      tile = this.cell.tile(t),
+      at = column(run, t),
+      norm = (line: Line) => tile.lineNorms.log(tile.lines.indexOf(line) * columns(run) + at),
+      begin = tile.shapes.find(s => s.name === this.#state(t));
+    let ways: { lines: Line[]; least: number }[] = begin ? [{ lines: [], least: Infinity }] : [];
+    const seen = new Set<string>(),
+      end = ({ lines }: { lines: Line[] }) => lines[lines.length - 1]?.from ?? begin!.key;
     while (ways.length) {
-      const way = ways.shift()!,
-        { from } = way[way.length - 1],
-        log = norm(way[way.length - 1]);
-      if (/^[<>]/.test(from)) {
-        if (log > most + 0.01) [best, most] = [way, log];
-        continue;
-      }
-      if (seen.has(from)) continue;
+      const way = ways.reduce((a, b) => (b.least > a.least + SAME ? b : a)),
+        from = end(way);
+      if (/^[<>]/.test(from)) return way.lines;
       seen.add(from);
-      for (const line of tile.lines) if (line.to === from) ways.push([...way, line]);
+      const on = tile.lines.filter(l => l.to === from && norm(l) > -Infinity);
+      ways.push(...on.map(line => ({ lines: [...way.lines, line], least: Math.min(way.least, norm(line)) })));
+      ways = ways.filter(other => !seen.has(end(other)));
     }
-    return best;
+    return [];
   }
   #operation(tile: Tile, shape: number, other: Line[], t: number, ratio: number): string {
     const { label, role, name } = tile.shapes[shape],
       { run } = this.cell,
       part = Number.isNaN(ratio) ? "" : `: ${left(ratio)} here`;
+    const factor = other.map(line => this.#named(tile, line.from)).find(name => name !== null);
+    if (label === "÷") return `Divided by ${factor ? within(factor) : "another value"}${part}.`;
     if (label === "×") {
-      const factor = other.map(line => this.#named(tile, line.from)).find(name => name !== null),
-        gate = factor && run.gates.find(g => g.name === factor);
+      const gate = factor && run.gates.find(g => g.name === factor);
       return gate
-        ? `Times ${within(gate.name)} = ${signed(gate.mean[column(run, t)].toFixed(2))}${part}.`
+        ? `Times ${this.#factor(gate, t, ratio)}${part}.`
         : `Times ${factor ? within(factor) : "another value"}${part}.`;
     }
-    if (label === "+")
+    if (label === "+" || label === "−") {
+      const name = label === "+" ? "sum" : "difference";
       return Math.abs(ratio - 1) < 0.05
-        ? "A sum hands the gradient on to both sides as it is."
-        : `Through a sum${part}.`;
+        ? `A ${name} hands the gradient on to both sides as it is.`
+        : `Through a ${name}${part}.`;
+    }
+    if (label === "where") return `A choice hands it on to what was chosen${part}.`;
     if (label === "1 −") return `Through 1 minus it${part}.`;
     if (role === "layer")
       return `Through the weights, ${name ? `${within(name)} = ` : ""}${shortened(label, 20)}(…)${part}.`;
-    if (role === "join") return "";
+    if (role === "join" || label === "concatenate") return "";
     if (/^(tanh|σ)$/.test(label))
       return `Through ${label}, whose slope is at most ${label === "σ" ? "a quarter" : "one"}${part}.`;
     return label ? `Through ${shortened(label, 30)}${part}.` : "";
+  }
+  /** The mean of a gate at some steps. */
+  #mean(gate: Gate, steps: number[]): number {
+    return steps.reduce((sum, t) => sum + gate.mean[column(this.cell.run, t)], 0) / steps.length;
+  }
+  /** A gate as a factor: its mean, and if that is another one, what it is where the gradient flows. */
+  #factor(gate: Gate, t: number, ratio: number): string {
+    const mean = this.#mean(gate, [t]),
+      isOther = gate.values.lo >= 0 && ratio < 1.005 && Math.abs(ratio - mean) > FAR;
+    return `${equals(gate, mean)}${isOther ? ` on average, ${ratio.toFixed(2)} where the gradient flows` : ""}`;
   }
   /** What feeds an operand, if it has a name. */
   #named(tile: Tile, key: string, depth = 0): string | null {
@@ -152,18 +181,16 @@ export class Lecture {
       here = norm(t),
       after = norm(before);
     const tile = this.cell.tile(t),
-      gate = this.#taker(t),
-      n = columns(run),
-      c = column(run, t);
-    const lines = new Set(
-      this.#path(tile, line => tile.lineNorms.log(tile.lines.indexOf(line) * n + c), run).map(line =>
-        tile.lines.indexOf(line),
-      ),
-    );
+      gate = this.#taker(t);
+    const lines = new Set(this.#path(t).map(line => tile.lines.indexOf(line)));
     const ratio = 10 ** (here - after),
-      one = Math.abs(before - t) < 2,
-      name = one ? `Step ${t}` : `Steps ${before + Math.sign(t - before)} to ${t}`,
-      by = gate && one ? `times ${within(gate.name)} = ${signed(gate.mean[c].toFixed(2))}, ` : "";
+      count = Math.max(1, Math.abs(before - t)),
+      name = count < 2 ? `Step ${t}` : `Steps ${before + Math.sign(t - before)} to ${t}`,
+      steps = Array.from({ length: count }, (_, k) => t + k * Math.sign(before - t));
+    const mean = gate ? this.#mean(gate, steps) : NaN,
+      isMore = ratio ** (1 / count) > mean + 2 * FAR,
+      how = count < 2 ? (isMore ? " on average, yet" : ",") : " at each,",
+      by = gate && (count < 2 || !isMore) ? `times ${equals(gate, mean)}${how} ` : "";
     const words =
       here === -Infinity
         ? `${name}: nothing arrives any more.`
@@ -173,7 +200,7 @@ export class Lecture {
     return {
       t,
       words,
-      detail: `${fromLog(here)} is there, ${fromLog(here - norm(first))} of what set out at step ${first}.`,
+      detail: `${fromLog(here)} is there, ${shareOf(here - norm(first))} of what set out at step ${first}.`,
       lines,
       shape: -1,
       sweep: true,
@@ -183,7 +210,7 @@ export class Lecture {
   #taker(t: number) {
     const { run } = this.cell,
       tile = this.cell.tile(t),
-      state = run.verdict.state ?? "";
+      state = this.#state(t);
     for (const line of tile.lines) {
       const shape = tile.shapes.find(s => s.key === line.to);
       if (!/^[<>]/.test(line.from) || shape?.label !== "×" || !line.from.includes(within(state))) continue;
@@ -197,6 +224,7 @@ export class Lecture {
     return null;
   }
 }
+const equals = (gate: Gate, mean: number) => `${within(gate.name)} = ${signed(mean.toFixed(2))}`;
 /** What comes into a shape from the step that the sweep was at before. */
 function outgoing(cell: Cell, t: number, key: string): number {
   const { run } = cell,

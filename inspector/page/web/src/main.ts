@@ -29,8 +29,8 @@ export interface Options {
 const TALL = { cell: 440, other: 640 },
   QUIET = 250,
   KEPT = 1000;
-/** Steps that a lecture draws at most, and how large. */
-const STAGED: [number, number] = [3, 1.8];
+/** Steps that a lecture draws at most, and how large at most and at least. */
+const STAGED: [number, number, number] = [3, 1.8, 1];
 
 export function mount(root: HTMLElement, text: string, { hears = root, ask, address = false, moved }: Options = {}) {
   const { runs, first, opens } = read(text),

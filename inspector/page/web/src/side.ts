@@ -1,7 +1,7 @@
 /** Numbers beside the drawing and the tracks: at this step, of all runs, of what is selected; equations, and why. */
 import { find, html, write } from "./dom";
 import { begin, column, markedAt, type Norms, type Run } from "./data";
-import { fromLog, layerOf, number, percent, signed, shortened, within } from "./text";
+import { fromLog, layerOf, number, shareOf, signed, shortened, within } from "./text";
 
 type Selection = { name: string; about: string; keys: string[]; norms: Norms; means?: Float32Array } | null;
 
@@ -141,5 +141,5 @@ export class Side {
 function ofFirst(norms: Norms, c: number, first: number): string {
   const ratio = norms.log(c) - norms.log(first);
   if (norms.log(first) === -Infinity || Number.isNaN(ratio)) return "—";
-  return ratio > -3 && ratio < 1 ? percent(10 ** ratio) : fromLog(ratio);
+  return shareOf(ratio);
 }

@@ -38,6 +38,9 @@ export function percent(share: number): string {
   return signed(`${(100 * share).toFixed(size === 0 || size >= 0.0995 ? 0 : size >= 0.00995 ? 1 : 2)} %`);
 }
 
+/** A share that is known by its logarithm. */
+export const shareOf = (log: number) => (log > -3 && log < 1 ? percent(10 ** log) : fromLog(log));
+
 /** What is left of a gradient after one operation or step, in words that can be said aloud. */
 export function left(ratio: number): string {
   if (ratio === 0) return "nothing of it is left";

@@ -10,6 +10,7 @@ import { chip, heading, plotted, row, type Scene, type Track } from "./track";
 const HEIGHT = 200,
   LOW = 110,
   LEADER = 14,
+  BELOW = 8,
   LINE = 12.5;
 
 interface Curve {
@@ -117,7 +118,7 @@ export class Decay implements Track {
     const all = range([...this.#curves.map(c => c.norms), ...bands]) ?? own;
     const high = Math.ceil(Math.min(all[1], own[1] + 6) + 0.05),
       low = Math.max(own[0], high - 45);
-    this.#low = Math.floor(Math.max(all[0], Math.min(low - 3, high - 6), low - 12));
+    this.#low = Math.floor(Math.max(all[0], low - BELOW));
     this.#high = high;
     if (this.#high - this.#low < 3) this.#low = this.#high - 3;
   }

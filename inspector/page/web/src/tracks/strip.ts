@@ -6,7 +6,9 @@ import { fromLog } from "../text";
 import { Time } from "../time";
 import { canvas, heat, row, type Scene, type Track } from "./track";
 
-const DEEPEST = 10;
+/** Decades from pale to dark: what hardly fades must not look as if it had died. */
+const DEEPEST = 10,
+  SHALLOWEST = 4;
 
 export class Strip implements Track {
   readonly elements: HTMLElement[];
@@ -33,7 +35,7 @@ export class Strip implements Track {
     plot.append(this.#picture, this.#brush, this.#cursor);
     this.elements = [box];
     const found = range([run.whole]) ?? [0, 0],
-      low = Math.max(found[0], found[1] - DEEPEST);
+      low = Math.min(Math.max(found[0], found[1] - DEEPEST), found[1] - SHALLOWEST);
     this.#q = Uint8Array.from({ length: columns(run) }, (_, c) => level(run.whole.log(c), low, found[1]));
     this.#hear();
   }
