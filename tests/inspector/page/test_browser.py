@@ -280,6 +280,9 @@ def test_a_lecture_goes_through_the_sweep(visit: Open, page_of_two: Path, runs: 
         page.keyboard.press("ArrowRight")
         frames(page)
     assert words[0] == "At step 13 the gradient sets out."
+    means = {name: np.mean(runs["LSTM"][0].names[name, 13].data) for name in "of"}
+    assert words[1].startswith(f"Times o = {means['o']:.2f}") and words[2].startswith("Through tanh, ")
+    assert words[3].startswith("A sum") and words[4].startswith(f"Times f = {means['f']:.2f}")
     assert steps == sorted(steps, reverse=True)
     assert set(range(14)) == set(steps)
     mean = np.mean(runs["LSTM"][0].names["f", 11].data)

@@ -207,6 +207,13 @@ def test_the_map_reads_the_loss_of_each_step_if_it_has_one() -> None:
     np.testing.assert_allclose(10 ** unpack(data["reach"]["map"])[found > 1e-9], found[found > 1e-9], rtol=0.1)
 
 
+def test_of_a_gradient_that_hardly_fades_the_map_is_dark_everywhere() -> None:
+    cell = tg.cells.get("irnn")(3, 4, seed=0)
+    found = data_of(run_of(cell, steps=6))["reach"]["map"]
+    seen = unpack(found)[np.tril_indices(6)]
+    assert seen.max() - seen.min() < 1 < 4 <= found["hi"] - found["lo"]
+
+
 def test_the_same_run_gives_the_same_bytes() -> None:
     first, second = (as_json({"a": data_of(run_of(tg.cells.LSTMCell(3, 4, seed=0)))}) for _ in range(2))
     assert first == second
