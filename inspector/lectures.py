@@ -19,8 +19,10 @@ from .tracing.trace import GradientTrace, trace
 
 __all__ = ["lecture"]
 
-_SHOWN = 4
-"""Timesteps of a moving drawing, which has to be read from afar."""
+_SHOWN, _LEAST, _WIDEST = 4, 2, 1200.0
+"""Timesteps of a moving drawing at most and at least, and how many points wide more than that are: it has to be read
+from afar, on a slide.
+"""
 
 
 def lecture(run: Run, loss: Tensor, path: str | Path) -> Path:
@@ -69,7 +71,12 @@ def _moving(run: Run, found: GradientTrace) -> str:
     whole = np.max([np.nan_to_num(found.norm(state)) for state in found.states], axis=0)
     reached = np.flatnonzero(whole)
     last = int(reached[-1]) if len(reached) else len(run) - 1
-    shown = picture(run, level="cell", trace=found, steps=range(max(0, last - _SHOWN + 1), last + 1))
+    for count in range(_SHOWN, _LEAST - 1, -1):
+        steps = range(max(0, last - count + 1), last + 1)
+        shown = picture(run, level="cell", trace=found, steps=steps)
+        left, _, right, _ = shown.sheet()
+        if right - left <= _WIDEST:
+            break
     return animated(shown, _turns(shown))
 
 

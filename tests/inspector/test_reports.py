@@ -183,7 +183,7 @@ def test_a_moving_drawing_lights_every_line_that_carries_gradient_and_each_after
     run, loss = run_of(8)
     text = inspector.lecture(run, loss, tmp_path / "a.svg").read_text(encoding="utf-8")
     turns = {key: int(turn) for key, turn in re.findall(r'\[id="([^"]+)"\]\{animation-name:line(\d+)\}', text)}
-    drawn = inspector.draw(run, "cell", trace=inspector.trace(run, loss), steps=range(4, 8)).picture
+    drawn = inspector.draw(run, "cell", trace=inspector.trace(run, loss), steps=range(6, 8)).picture
     lines = [line for line in drawn.lines if line.norm and not line.use]
     assert {line.id for line in lines} <= turns.keys()
     circles = {shape.id for shape in drawn.shapes} - {line.source for line in lines}
@@ -192,3 +192,11 @@ def test_a_moving_drawing_lights_every_line_that_carries_gradient_and_each_after
             if line.target == later.source and later.target not in circles:
                 assert turns[line.id] > turns[later.id]
     assert "prefers-reduced-motion:no-preference" in text
+
+
+@pytest.mark.parametrize(("name", "steps"), [("rnn", 4), ("gru", 3), ("lstm", 2)])
+def test_a_moving_drawing_has_as_many_steps_as_can_be_read_on_a_slide(name: str, steps: int, tmp_path: Path) -> None:
+    run = tg.unroll(tg.cells.get(name)(2, 4, seed=0), np.ones((9, 1, 2)))
+    text = inspector.lecture(run, run.outputs[-1].sum(), tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert {int(t) for t in re.findall(r">step t = (\d+)<", text)} == set(range(9 - steps, 9))
+    assert float(re.findall(r'<svg width="([\d.]+)pt"', text)[0]) <= 1200
