@@ -47,7 +47,13 @@ class Watched(Protocol):
 
 @overload
 def report(
-    run: Run | Sequence[Run], loss: Tensor, path: str | Path, *, remedies: bool = True, marks: Marks | None = None
+    run: Run | Sequence[Run],
+    loss: Tensor,
+    path: str | Path,
+    *,
+    remedies: bool = True,
+    sliders: bool | None = None,
+    marks: Marks | None = None,
 ) -> Path: ...
 @overload
 def report(
@@ -56,10 +62,17 @@ def report(
     *,
     path: str | Path,
     remedies: bool = True,
+    sliders: bool | None = None,
     marks: Marks | None = None,
 ) -> Path: ...
 def report(
-    run: Any, loss: Any = None, path: str | Path | None = None, *, remedies: bool = True, marks: Marks | None = None
+    run: Any,
+    loss: Any = None,
+    path: str | Path | None = None,
+    *,
+    remedies: bool = True,
+    sliders: bool | None = None,
+    marks: Marks | None = None,
 ) -> Path:
     """Write one page about a run: what is wrong, its graph, and its gradient along time, all on one cursor.
 
@@ -77,7 +90,10 @@ def report(
     path : path
         Of the file, which appears only when it is complete: ``.html``, or ``.json`` for the data alone.
     remedies : bool
-        Whether sliders are computed beforehand, which show what would change the decay.
+        False for no sliders, which show what would change the decay.
+    sliders : bool, optional
+        Whether what they show is computed beforehand, however long that takes; as far as it takes about two seconds a
+        run when omitted.
     marks : int, sequence of int, or mapping of str to such
         Steps that mean something, such as those that a task asks to remember: they are ticks on the axis of time. A
         mapping says what is there, ``{"first number": [2, 19], "second number": [32, 47]}``.
@@ -109,12 +125,12 @@ def report(
     if path is None:
         raise TypeError("report: say where the page goes, as report(run, loss, 'run.html')")
     suffix = files.suffix_of(path, ["html", "htm", "json"])
-    found = document_of(run, loss, "report", remedies, marks=marks)
+    found = document_of(run, loss, "report", sliders if remedies else bool(sliders), marks=marks)
     return files.write(path, as_json(found) if suffix == "json" else html(found))
 
 
 def document_of(
-    run: Any, loss: Any, who: str, sliders: bool = True, opens: str = "", marks: Marks | None = None
+    run: Any, loss: Any, who: str, sliders: bool | None = None, opens: str = "", marks: Marks | None = None
 ) -> dict[str, Any]:
     """What the page shows, as data; `who` asks for it, and `opens` says what it shows first."""
     found = _marked(_subjects(run, loss, who), marks, who)
@@ -157,7 +173,7 @@ def explore(run: Any, loss: Any = None, *, marks: Marks | None = None) -> Any:
         raise ImportError(
             "explore needs anywidget: pip install 'tinygrad-rnn[notebook]'; report(run, loss, 'run.html') needs nothing"
         ) from reason
-    return Explorer(document(found, _title(found)), found)
+    return Explorer(found, _title(found))
 
 
 def _subjects(run: Any, loss: Any, who: str) -> list[Subject]:

@@ -38,6 +38,7 @@ __all__ = [
     "diagnose",
     "diagnosis_of",
     "is_gate",
+    "kept_of",
     "life",
     "outcome",
 ]
@@ -241,14 +242,22 @@ def outcome(found: GradientTrace, is_finite: bool) -> Outcome:
     whole = whole_norms(found)
     if not (is_finite and np.isfinite(whole).all()):
         return Outcome("not finite", math.nan, math.nan)
-    far, near = _ends(whole, found)
-    kept = float(whole[far] / whole[near]) if whole[near] else 0.0
-    half_life = _half_life(whole, found)
-    if not whole[far]:
+    kept, half_life = kept_of(whole, found), _half_life(whole, found)
+    if not whole[_ends(whole, found)[0]]:
         return Outcome("stops", 0.0, half_life)
     if len(whole) == 1:
         return Outcome("well", 1.0, math.nan)
     return Outcome("vanishes" if kept < VANISHES else "explodes" if kept > EXPLODES else "well", kept, half_life)
+
+
+def kept_of(whole: Any, found: GradientTrace) -> float:
+    """What is left of the gradient of the whole state at the other end of time, of its norms at every step of a run
+    like this one; NaN if they are not finite.
+    """
+    if not np.isfinite(whole).all():
+        return math.nan
+    far, near = _ends(whole, found)
+    return float(whole[far] / whole[near]) if whole[near] else 0.0
 
 
 def _ends(whole: Any, found: GradientTrace) -> tuple[int, int]:
@@ -386,7 +395,7 @@ def _remedies(found: GradientTrace, fall: Waterfall, kept: float, verdict: str) 
 
 def _change(kind: tuple[str, str], much: float) -> Change:
     """Two digits are enough for advice."""
-    return Change(*kind, float(f"{much:.2g}"))
+    return Change(kind[0], (kind[1],), float(f"{much:.2g}"))
 
 
 def _between(trials: Trials, kind: tuple[str, str], settings: Sequence[float]) -> Iterator[float]:

@@ -1,8 +1,8 @@
-"""Changes of gates and weights tried on a run, many side by side: what is left of the gradient with each."""
+"""Changes tried on a run, many side by side where that can be: what is left of the gradient with each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,14 +26,23 @@ _NUMBERS = 1 << 25
 
 
 class Change(NamedTuple):
-    """More of a bias in a gate, or a parameter multiplied."""
+    """More of a bias in gates, parameters multiplied or filled anew, or states that are cut.
+
+    Attributes
+    ----------
+    kind : {"bias", "scale", "weights", "cut"}
+    names : tuple of str
+        Of gates, parameters or states; of one initialisation, if weights are filled anew.
+    much : float
+        How much more, or how many times.
+    """
 
     kind: str
-    name: str
-    much: float
+    names: tuple[str, ...]
+    much: float = 1.0
 
     def __str__(self) -> str:
-        return (bias_words if self.kind == "bias" else scale_words)(self.name, self.much)
+        return (bias_words if self.kind == "bias" else scale_words)(", ".join(self.names), self.much)
 
 
 class Trials:
@@ -43,27 +52,33 @@ class Trials:
     ----------
     found : GradientTrace
         Of the run as it is, every operation on record.
+    fillings : mapping of str to mapping, optional
+        By initialisation the values of all parameters, for changes of ``"weights"``.
 
     Attributes
     ----------
     together : bool
         Whether changes have been tried side by side whenever that was asked for.
+    numbers : int
+        How many the values of the run are.
     """
 
-    def __init__(self, found: GradientTrace) -> None:
+    def __init__(self, found: GradientTrace, fillings: Mapping[str, Mapping[str, Array]] | None = None) -> None:
         self.found, self._whole, self.together = found, whole_norms(found), True
+        self._fillings = fillings or {}
         self._lost = 1e6 * float(np.finfo(found.run.cell.dtype).tiny)  # below it digits are missing
         self._known: dict[Change, Floats] = {}
         values = [node for node in ancestors([found.loss]) if node.op is not None and node.op.kind != "view"]
-        self._at_once = max(1, _NUMBERS // sum(value.size for value in values) - 1)
+        self.numbers: int = sum(value.size for value in values)
+        self._at_once = max(1, _NUMBERS // self.numbers - 1)
 
     def measure(self, changes: Sequence[Change]) -> None:
         """Try changes side by side; where that does not give the run as it is, each is tried when it is asked for."""
-        new = list(dict.fromkeys(change for change in changes if change not in self._known))
+        new = [one for one in dict.fromkeys(changes) if one not in self._known and one.kind != "cut"]
         for first in range(0, len(new) if self.together else 0, self._at_once):
             lanes = new[first : first + self._at_once]
             try:
-                rows = _side_by_side(self.found, lanes)
+                rows = _side_by_side(self.found, lanes, self._fillings)
             except (TypeError, ValueError):
                 self.together = False
                 return
@@ -80,7 +95,11 @@ class Trials:
 
     def again(self, change: Change) -> WhatIf:
         """The run with a change."""
-        return rerun(self.found, **{change.kind: {change.name: change.much}})  # type: ignore[arg-type]
+        kind, names, much = change
+        if kind == "cut":
+            return rerun(self.found, cut=names)
+        made: Any = self._fillings[names[0]] if kind == "weights" else dict.fromkeys(names, much)
+        return rerun(self.found, **{kind: made})
 
     def change_nothing(self, changes: Sequence[Change]) -> bool:
         """Whether the gradient by the states is the same with each of them."""
@@ -95,21 +114,25 @@ def whole_norms(found: GradientTrace) -> Floats:
     return norms(np.stack(rows, axis=1))
 
 
-def _side_by_side(found: GradientTrace, changes: Sequence[Change]) -> Floats:
+def _side_by_side(
+    found: GradientTrace, changes: Sequence[Change], fillings: Mapping[str, Mapping[str, Array]]
+) -> Floats:
     """The same for the run as it is, and with each change, (1 + changes, T), from one pass there and back."""
     run, count = found.run, 1 + len(changes)
     parameters, values = dict(run.cell.named_parameters()), recorded_values(run)
     feeds: dict[int, Array] = {}
     more: dict[int, Floats] = {}
-    for lane, (kind, name, much) in enumerate(changes, 1):
-        if kind == "scale":
-            weight = parameters[name]
-            feeds.setdefault(weight.id, np.repeat(weight.data[None], count, axis=0))[lane] *= much
+    for lane, (kind, names, much) in enumerate(changes, 1):
+        if kind != "bias":
+            scaled = {name: parameters[name].data * much for name in names if kind == "scale"}
+            for name, filled in (scaled or fillings[names[0]]).items():
+                weight = parameters[name]
+                feeds.setdefault(weight.id, np.repeat(weight.data[None], count, axis=0))[lane] = filled
             continue
         for (own, _), gate in run.names.items():
-            if own == name:
+            if own in names:
                 if gate.op is None or not gate.op.activation:
-                    raise TypeError(f"{name} is no function of one value")
+                    raise TypeError(f"{own} is no function of one value")
                 more.setdefault(gate.id, np.zeros(count))[lane] = much
     states = [[values.get((name, t)) for name in found.states] for t in range(found.steps)]
     wanted = [value for row in states for value in row if value is not None]

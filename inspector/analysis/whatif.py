@@ -130,8 +130,11 @@ def rerun(
     scale: Mapping[str, float] | None = None,
     swap: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     cut: Sequence[str] = (),
+    weights: Mapping[str, Any] | None = None,
 ) -> WhatIf:
-    """:func:`what_if` of a run that has been traced."""
+    """:func:`what_if` of a run that has been traced; `weights` are other values of parameters, by which there are then
+    no gradients.
+    """
     edits = _Edits(*recorded(before.run, before.loss))
     for name, value in (hold or {}).items():
         edits.hold(name, value)
@@ -139,6 +142,8 @@ def rerun(
         edits.bias(name, more)
     for name, factor in (scale or {}).items():
         edits.scale(name, factor)
+    for name, value in (weights or {}).items():
+        edits.fill(name, value)
     for name, other in (swap or {}).items():
         edits.swap(name, other)
     for name in cut:
@@ -201,12 +206,20 @@ class _Edits:
 
     def scale(self, name: str, factor: float) -> None:
         """A parameter is multiplied."""
+        self._parameter(name, lambda was, *operands: was * factor)
+        self.said.append(scale_words(name, factor))
+
+    def fill(self, name: str, value: Any) -> None:
+        """A parameter has other values."""
+        self._parameter(name, lambda was, *operands: value)
+        self.said.append(f"{name} anew")
+
+    def _parameter(self, name: str, change: Change) -> None:
         parameters = dict(self.run.cell.named_parameters())
         if name not in parameters:
             raise KeyError(f"what_if: no parameter is called {name!r}; there are {', '.join(parameters)}")
         if parameters[name] in self.graph:
-            self._change(self.graph.find(parameters[name]), lambda was, *operands: was * factor)
-        self.said.append(scale_words(name, factor))
+            self._change(self.graph.find(parameters[name]), change)
 
     def swap(self, name: str, other: Callable[[Tensor], Tensor]) -> None:
         """A gate has another nonlinearity."""

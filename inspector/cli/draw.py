@@ -239,7 +239,9 @@ def _compare(a: argparse.Namespace) -> tuple[int, str]:
     output(("html",), "HTML file to write (default: CELL.html)"),
     option("--play", action="store_true", help="open it as a lecture: the reverse sweep step by step"),
     option(
-        "--sliders", action=argparse.BooleanOptionalAction, default=True, help="compute what sliders show (default)"
+        "--sliders",
+        action=argparse.BooleanOptionalAction,
+        help="compute what sliders show: all of it, or nothing (default: as far as it takes about two seconds a run)",
     ),
     tables("json"),
 )

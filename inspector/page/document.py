@@ -36,11 +36,11 @@ from ..tracing.trace import GradientTrace, norm_of, norms, trace
 from ..tracing.values import parts_of, recorded_values
 from .names import namer
 from .packing import finite, pack_floats, pack_levels, pack_norms, pooled
-from .sliders import sliders_of
+from .sliders import Sliders
 from .theme_css import hue_of
 from .tile import MOST_TILES, level_of
 
-__all__ = ["SCHEMA", "VERSION", "Subject", "document"]
+__all__ = ["SCHEMA", "VERSION", "Facts", "Subject", "document"]
 
 SCHEMA, VERSION = "inspector-page", 1
 _WHOLE = 20_000
@@ -90,16 +90,26 @@ class Subject:
 
 
 @np.errstate(all="ignore")
-def document(subjects: Sequence[Subject], title: str, sliders: bool = True) -> dict[str, Any]:
-    """All that the page shows of the runs; `sliders` says whether what they show is computed."""
-    keys = _keys([subject.label for subject in subjects])
-    runs, wholes = [], []
-    for subject, key in zip(subjects, keys, strict=True):
-        facts = _Facts(subject, sliders)
-        runs.append(facts.data(key))
-        wholes.append(facts.whole)
-    for before, after in _pairs(subjects):
-        kept = _kept(wholes[before], wholes[after])
+def document(
+    subjects: Sequence[Subject | Facts], title: str, sliders: bool | None = None, live: bool = False
+) -> dict[str, Any]:
+    """All that the page shows of the runs.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject or Facts
+    title : str
+    sliders : bool, optional
+        Whether what they show is computed beforehand, all of it or none; of each run as far as that takes about two
+        seconds when omitted.
+    live : bool
+        Whether there is a Python that can be asked about sliders.
+    """
+    facts = [one if isinstance(one, Facts) else Facts(one) for one in subjects]
+    keys = _keys([one.subject.label for one in facts])
+    runs = [one.data(key, sliders, live) for one, key in zip(facts, keys, strict=True)]
+    for before, after in _pairs([one.subject for one in facts]):
+        kept = _kept(facts[before].whole, facts[after].whole)
         _link(runs[before], runs[after], f"{number(kept)} of the gradient at the end of")
     return {"schema": SCHEMA, "version": VERSION, "title": visible(title), "runs": runs}
 
@@ -141,14 +151,24 @@ def _keys(labels: Sequence[str]) -> list[str]:
     return found
 
 
-class _Facts:
-    """One run."""
+class Facts:
+    """What is known of one run, found out when it is asked for.
 
-    def __init__(self, subject: Subject, sliders: bool) -> None:
-        self.subject, self.sliders = subject, sliders
+    Parameters
+    ----------
+    subject : Subject
+
+    Attributes
+    ----------
+    sliders : Sliders
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
         self.run, self.loss = recorded(subject.run, subject.loss)
         self.steps, self.name_of = len(self.run), namer(self.run)
         self.pool = math.ceil(self.steps / _WHOLE)
+        self.sliders = Sliders(lambda: self.diagnosis, self.pool)
 
     @cached_property
     def trace(self) -> GradientTrace:
@@ -163,7 +183,7 @@ class _Facts:
         """The gradient by the whole state at every step."""
         return whole_norms(self.trace)
 
-    def data(self, key: str) -> dict[str, Any]:
+    def data(self, key: str, sliders: bool | None, live: bool) -> dict[str, Any]:
         """The run as the page has it; what does not apply is left out."""
         states = [name for part, name in self._state_names() if part.reverse]
         found = {
@@ -197,7 +217,7 @@ class _Facts:
             "equations": self._equations(),
             "levels": self._levels,
             "undrawn": None if self._levels else _UNDRAWN,
-            "sliders": sliders_of(self.diagnosis, self.pool) if self.sliders else [],
+            "sliders": [] if sliders is False else self.sliders.data(every=bool(sliders), asked=live),
         }
         if states:
             found["backwards"] = states

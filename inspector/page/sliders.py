@@ -1,80 +1,108 @@
-"""Sliders of a page that has no Python behind it: the decay at a few settings, each measured on the very run."""
+"""Sliders of the page: the decay at some settings, measured beforehand on the very run; or what Python answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..analysis.diagnose import Diagnosis, is_gate, outcome
-from ..analysis.trials import whole_norms
-from ..analysis.whatif import rerun
+from ..analysis.diagnose import Diagnosis
 from ..text import visible
-from ..tracing.trace import GradientTrace
+from .knobs import Knob, Knobs, Turned
 from .packing import finite, pack_norms, pooled
 
-__all__ = ["Knob", "sliders_of", "turned"]
+__all__ = ["Sliders"]
 
-_MOST = 60_000
-"""Values along time, timesteps times settings, that are computed beforehand at most: about two seconds."""
-_BIASES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
-_SCALES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6, 2.0)
+_MOST = 4_000.0
+"""Timesteps that are run again beforehand, which takes about two seconds."""
 
 
-class Knob(NamedTuple):
-    """Something to turn: an argument of :func:`~inspector.what_if`, the name in it, words, settings, and today's."""
+class Sliders:
+    """The sliders of one run.
 
-    kind: str
-    name: str
-    words: str
-    settings: tuple[float, ...]
-    now: float
+    Parameters
+    ----------
+    find : callable
+        The diagnosis, which is asked for when it is first needed.
+    pool : int
+        Timesteps that make a column of every series.
+    """
+
+    def __init__(self, find: Callable[[], Diagnosis], pool: int) -> None:
+        self._find, self._pool = find, pool
+
+    @cached_property
+    def _knobs(self) -> Knobs:
+        return Knobs(self._find())
+
+    def data(self, every: bool = False, asked: bool = False) -> list[dict[str, Any]]:
+        """What the page has of them: all with curves that together take little time, or `every` one; the others
+        without, if they can be `asked` about.
+        """
+        knobs, room, curves = self._knobs, math.inf if every else _MOST, []
+        offered = list(knobs.every)
+        for knob in knobs.every:
+            if (cost := knobs.cost(knob)) <= room:
+                curves.append(knob)
+                room -= cost
+        affordable = knobs.cost_of_length <= room
+        if (affordable or asked) and knobs.length is not None:
+            offered.append(knobs.length)
+            curves += [knobs.length] if affordable else []
+        knobs.measure(curves)
+        found = [self._curves(knob) if knob in curves else _words(knob) for knob in offered if asked or knob in curves]
+        return [one for one in found if one is not None]
+
+    @np.errstate(all="ignore")
+    def answer(self, kind: str, name: str, setting: float) -> tuple[float | None, npt.NDArray[np.float64]]:
+        """What is left of the gradient at the other end of time with a knob at a setting, and the norm by the whole
+        state at every step; of a run of another length by steps back.
+
+        Raises
+        ------
+        ValueError
+            If there is no such knob or setting.
+        """
+        knobs = self._knobs
+        every = (*knobs.every, *([] if kind != "length" or knobs.length is None else [knobs.length]))
+        knob = next((one for one in every if (one.kind, visible(one.name)) == (kind, name)), None)
+        if knob is None:
+            raise ValueError(f"there is no slider {kind!r} for {name!r}")
+        found = knobs.at(knob, setting)
+        return finite(found.kept), pooled(found.norms, self._pool)
+
+    def _curves(self, knob: Knob) -> dict[str, Any] | None:
+        """A slider with what comes of all its settings; none of a cut that changes nothing."""
+        turned = [self._knobs.at(knob, setting) for setting in knob.settings]
+        if knob.kind == "cut" and np.array_equal(turned[0].norms, turned[1].norms):
+            return None
+        rows = np.array([_row(one, len(self._knobs.whole)) for one in turned])
+        return {
+            **_words(knob),
+            "curves": pack_norms(pooled(rows, self._pool)),
+            "kept": [finite(one.kept) for one in turned],
+        }
 
 
-def _knobs(found: Diagnosis) -> Iterator[Knob]:
-    """The gate that takes most of the gradient, and the weights on the way."""
-    if found.fall is None:
-        return
-    factors = [found.fall.factors[part] for part in found.fall.names if part in found.fall.factors]
-    gates = dict.fromkeys(factor.gate for factor in factors if factor.gate and is_gate(found.trace.run, factor.gate))
-    for gate in list(gates)[:1]:
-        yield Knob("bias", gate, f"more bias in {gate}", _BIASES, 0.0)
-    for name in dict.fromkeys(factor.parameter for factor in factors if factor.parameter):
-        yield Knob("scale", name, f"{name} times", _SCALES, 1.0)
-    if not any(factor.parameter for factor in factors):
-        recurrent = [name for name in found.trace.parameters if name.rpartition("/")[2].startswith("weight_hh")]
-        for name in recurrent[:1]:
-            yield Knob("scale", name, f"{name} times", _SCALES, 1.0)
+def _words(knob: Knob) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "kind": knob.kind,
+        "name": visible(knob.name),
+        "words": visible(knob.words),
+        "settings": list(knob.settings),
+        "now": knob.now,
+    }
+    if knob.labels:
+        found["labels"] = [visible(label) for label in knob.labels]
+    return found | ({"note": visible(knob.note)} if knob.note else {})
 
 
-def sliders_of(found: Diagnosis, pool: int) -> list[dict[str, Any]]:
-    """Every knob at all of its settings, as long as that does not take too long."""
-    made = []
-    room = _MOST
-    for knob in _knobs(found):
-        room -= len(knob.settings) * found.trace.steps
-        if room < 0:
-            break
-        traces = [
-            found.trace if setting == knob.now else turned(found.trace, knob.kind, knob.name, setting)
-            for setting in knob.settings
-        ]
-        made.append(
-            {
-                "kind": knob.kind,
-                "name": visible(knob.name),
-                "words": visible(knob.words),
-                "settings": list(knob.settings),
-                "now": knob.now,
-                "curves": pack_norms(pooled(np.array([whole_norms(one) for one in traces]), pool)),
-                "kept": [finite(outcome(one, True).kept) for one in traces],
-            }
-        )
-    return made
-
-
-def turned(found: GradientTrace, kind: str, name: str, setting: float) -> GradientTrace:
-    """The run once more with a knob at a setting."""
-    changed: Any = {kind: {name: setting}}
-    return rerun(found, **changed).traces[1]
+def _row(turned: Turned, steps: int) -> npt.NDArray[np.float64]:
+    """As many numbers as the run has steps: of a longer one the last, of a shorter one with none behind."""
+    row = np.full(steps, np.nan)
+    row[: len(turned.norms)] = turned.norms[:steps]
+    return row

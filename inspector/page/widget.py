@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
 import anywidget
-import numpy as np
 import traitlets
 
-from ..analysis.diagnose import outcome
-from ..analysis.trials import whole_norms
 from ..notebook import brief
 from ..text import visible
-from ..tracing.replay import recorded
-from ..tracing.trace import GradientTrace, trace
-from .document import Subject
+from .document import Facts, Subject, document
 from .html import as_json, web_file
-from .packing import finite, pooled
-from .sliders import turned
 from .still import still, verdicts
 from .theme_css import theme_css
 
@@ -47,13 +38,14 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
     run = traitlets.Unicode("").tag(sync=True)
     frame = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, document: Mapping[str, Any], subjects: Sequence[Subject]) -> None:
-        runs = document["runs"]
-        self._document = document
-        self._asked = {run["key"]: _Asked(subject, run["pool"]) for run, subject in zip(runs, subjects, strict=True)}
+    def __init__(self, subjects: Sequence[Subject], title: str) -> None:
+        facts = [Facts(subject) for subject in subjects]
+        self._document = document(facts, title, live=True)
+        runs = self._document["runs"]
+        self._asked = {run["key"]: one for run, one in zip(runs, facts, strict=True)}
         place = {"run": runs[0]["key"], "t": runs[0]["begin"]}
         frame = f"inspector-{uuid4().hex}"
-        super().__init__(data=as_json(document), theme_css=theme_css(), frame=frame, **place)
+        super().__init__(data=as_json(self._document), theme_css=theme_css(), frame=frame, **place)
         self.on_msg(self._answer)
 
     def __repr__(self) -> str:
@@ -89,32 +81,13 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
         self.t = min(self.t, self._asked[self.run].steps - 1)
 
     def _answer(self, _: Any, message: Any, __: Any) -> None:
-        """Run the run that is shown once more, as a slider says; what goes wrong comes back as a sentence."""
+        """Run a run once more, as a slider says; what goes wrong comes back as a sentence."""
         if not isinstance(message, dict) or message.get("ask") != "what_if":
             return
         try:
-            asked = self._asked[message.get("run", self.run)]
-            kept, norms = asked.turn(message["kind"], message["name"], float(message["setting"]))
+            asked = self._asked[message.get("run", self.run)].sliders
+            kept, norms = asked.answer(message["kind"], message["name"], float(message["setting"]))
         except Exception as reason:
             self.send({"id": message.get("id"), "error": visible(f"{type(reason).__name__}: {reason}")})
             return
         self.send({"id": message["id"], "kept": kept}, [norms.astype("<f8").tobytes()])
-
-
-class _Asked:
-    """A run that is asked what would be if."""
-
-    def __init__(self, subject: Subject, pool: int) -> None:
-        self.subject, self.pool, self.steps = subject, pool, len(subject.run)
-
-    @cached_property
-    def trace(self) -> GradientTrace:
-        return trace(*recorded(self.subject.run, self.subject.loss))
-
-    @np.errstate(all="ignore")
-    def turn(self, kind: str, name: str, setting: float) -> tuple[float | None, np.ndarray[Any, Any]]:
-        """What is left of the gradient at the other end of time, and the norm of the whole state at every step."""
-        if kind not in ("bias", "scale") or not math.isfinite(setting):
-            raise ValueError(f"there is no slider {kind!r} at {setting}")
-        found = turned(self.trace, kind, name, setting)
-        return finite(outcome(found, True).kept), pooled(whole_norms(found), self.pool)

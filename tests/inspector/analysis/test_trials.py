@@ -29,8 +29,8 @@ def changes_of(found: GradientTrace) -> Iterator[Change]:
         gates.setdefault(name, []).append(value)
     for name, values in gates.items():
         if all(value.op is not None and value.op.activation for value in values):
-            yield from (Change("bias", name, much) for much in (1.5, -2.0))
-    yield from (Change("scale", name, much) for name in found.parameters for much in (1.2, 0.7))
+            yield from (Change("bias", (name,), much) for much in (1.5, -2.0))
+    yield from (Change("scale", (name,), much) for name in found.parameters for much in (1.2, 0.7))
 
 
 def compare(run: Run, loss: tg.Tensor) -> None:
@@ -69,9 +69,11 @@ def faded() -> tuple[Run, tg.Tensor]:
 def test_a_diagnosis_takes_three_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[int] = []
 
-    def counted(found: Any, changes: Any, pass_on: Any = trials_module._side_by_side) -> Any:
+    measured = trials_module._side_by_side
+
+    def counted(found: Any, changes: Any, fillings: Any) -> Any:
         passes.append(len(changes))
-        return pass_on(found, changes)
+        return measured(found, changes, fillings)
 
     monkeypatch.setattr(trials_module, "_side_by_side", counted)
     monkeypatch.setattr(trials_module, "rerun", None)

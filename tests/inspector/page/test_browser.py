@@ -192,6 +192,37 @@ def test_sliders_show_what_was_computed(visit: Open, page_of_two: Path) -> None:
 
 
 @pytest.mark.slow
+def test_settings_with_names_are_buttons_and_other_lengths_end_where_they_begin(visit: Open, page_of_two: Path) -> None:
+    page = visit(page_of_two, "#run=lstm")
+    data = page.evaluate("JSON.parse(document.getElementById('data').textContent)")["runs"][0]["sliders"]
+    sliders = {slider["kind"]: slider for slider in data}
+    page.get_by_role("button", name=sliders["weights"]["labels"][0]).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    frames(page)
+    filled = page.get_by_role("button", name=sliders["weights"]["labels"][1])
+    assert filled.get_attribute("aria-pressed") == "true"
+    said = page.text_content(".supposed")
+    assert read(said.split(" with ")[0]) == pytest.approx(sliders["weights"]["kept"][1], rel=0.006)
+    assert said.endswith("with initialisation Xavier")
+    page.get_by_role("group", name="cut at h").get_by_text("on").click()
+    frames(page)
+    assert filled.get_attribute("aria-pressed") == "false"
+    assert page.text_content(".supposed").endswith("with a cut at h")
+    assert page.locator(".decay .if").count() == 1
+    page.get_by_role("slider", name="length").fill("0")
+    frames(page)
+    assert page.text_content(".supposed").endswith("in a run of 3 steps")
+    curve = page.locator(".decay .if").get_attribute("d")
+    places = [float(place.split(",")[0]) for place in curve[1:].split("L")]
+    right = page.evaluate("document.querySelector('.decay svg[role=img]').viewBox.baseVal.width")
+    assert len(places) == 3 and min(places) == pytest.approx(right * 11.5 / 14, abs=1)
+    page.get_by_role("slider", name="length").dblclick()
+    frames(page)
+    assert page.locator(".decay .if").count() == 0 and not page.is_visible(".supposed")
+
+
+@pytest.mark.slow
 def test_the_map_moves_both_steps(visit: Open, page_of_two: Path) -> None:
     page = visit(page_of_two)
     page.locator(".square").scroll_into_view_if_needed()
@@ -408,6 +439,8 @@ def test_hostile_names_do_nothing(kind: str, visit: Open, page_of_two: Path, tmp
         run["reach"]["state"] = name
         for part in (*run["gates"], *run["sliders"]):
             part["words" if "words" in part else "word"] = name
+            if "labels" in part:
+                part["labels"] = [name] * len(part["labels"])
         for equation in run["equations"]:
             equation["text"] = name
         for level in run["levels"]:

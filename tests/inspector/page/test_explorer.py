@@ -11,6 +11,8 @@ import pytest
 import inspector
 import tinygrad_rnn as tg
 
+from .unpacking import unpack
+
 pytest.importorskip("anywidget", reason="anywidget is not installed")
 traitlets = pytest.importorskip("traitlets")
 
@@ -47,24 +49,52 @@ def _changed(run: tg.Run, loss: tg.Tensor) -> tuple[tg.Run, tg.Tensor]:
     return found.run, found.loss
 
 
+@pytest.fixture(scope="module")
+def widget_of_four() -> Any:
+    return inspector.explore(*shown(4))
+
+
 @pytest.mark.parametrize(
     ("message", "words"),
     [
         ({"kind": "bias", "name": "nothing", "setting": 1.0}, "nothing"),
-        ({"kind": "cut", "name": "h", "setting": 1.0}, "no slider 'cut'"),
+        ({"kind": "hold", "name": "f", "setting": 1.0}, "no slider 'hold' for 'f'"),
+        ({"kind": "bias", "name": "f", "setting": float("nan")}, "cannot be nan"),
+        ({"kind": "cut", "name": "", "setting": 0.5}, "cut at h cannot be 0.5"),
+        ({"kind": "weights", "name": "", "setting": 9.0}, "initialisation cannot be 9.0"),
+        ({"kind": "length", "name": "", "setting": 1.5}, "cannot have 1.5 steps"),
+        ({"kind": "length", "name": "", "setting": 0.0}, "cannot have 0"),
+        ({"kind": "length", "name": "", "setting": float("inf")}, "cannot"),
+        ({"kind": "length", "name": "", "setting": 1e9}, "at most"),
+        ({"kind": "bias", "name": "f", "setting": 1.0, "run": "nobody"}, "nobody"),
         ({"kind": "bias", "name": "f", "setting": "x"}, "could not convert"),
         ({}, "kind"),
     ],
 )
-def test_what_goes_wrong_comes_back_as_a_sentence(message: dict[str, Any], words: str) -> None:
-    answer, buffers = asked(inspector.explore(*shown(3)), ask="what_if", id=1, **message)
+def test_what_goes_wrong_comes_back_as_a_sentence(widget_of_four: Any, message: dict[str, Any], words: str) -> None:
+    answer, buffers = asked(widget_of_four, ask="what_if", id=1, **message)
     assert words in answer["error"] and buffers == []
+
+
+@pytest.mark.parametrize("kind", ["weights", "cut", "length"])
+def test_what_was_not_computed_beforehand_is_answered_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, loss = shown()
+    beforehand = {one["kind"]: one for one in inspector.reports.document_of(run, loss, "report")["runs"][0]["sliders"]}
+    monkeypatch.setattr("inspector.page.sliders._MOST", 0.0)
+    widget = inspector.explore(run, loss)
+    sliders = {one["kind"]: one for one in json.loads(widget.data)["runs"][0]["sliders"]}
+    assert "curves" not in sliders[kind]
+    for k, setting in enumerate(sliders[kind]["settings"]):
+        answer, (norms,) = asked(widget, ask="what_if", id=k, kind=kind, name=sliders[kind]["name"], setting=setting)
+        found, wanted = np.frombuffer(norms, "<f8")[:12], unpack(beforehand[kind]["curves"])[k]
+        np.testing.assert_allclose(found, wanted[: len(found)], rtol=1e-3)
+        assert answer["kept"] == beforehand[kind]["kept"][k] and np.isnan(wanted[len(found) :]).all()
 
 
 def test_each_run_is_asked_about_itself() -> None:
     widget = inspector.explore({"long": shown(9), "short": shown(4)})
-    widget.run = json.loads(widget.data)["runs"][1]["key"]
-    _, (norms,) = asked(widget, ask="what_if", id=1, kind="bias", name="f", setting=1.0)
+    widget.run, asked_of = (run["key"] for run in json.loads(widget.data)["runs"])
+    _, (norms,) = asked(widget, ask="what_if", id=1, run=asked_of, kind="bias", name="f", setting=1.0)
     assert len(norms) == 4 * 8
 
 

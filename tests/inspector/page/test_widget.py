@@ -98,15 +98,22 @@ def test_sliders_ask_and_show_the_newest_answer(widget: Any) -> None:
     slider.fill("1.3")
     until(widget, "model.sent.length === 1")
     first = widget.evaluate("model.sent[0]")
-    assert first["ask"] == "what_if"
-    assert first["kind"] == "bias"
+    assert {name: first[name] for name in ("ask", "run", "kind", "name")} == {
+        "ask": "what_if",
+        "run": "lstm",
+        "kind": "bias",
+        "name": "f",
+    }
     assert first["setting"] == pytest.approx(1.3, abs=0.05)
     assert widget.locator(".decay .if.pale").count() == 1
-    slider.fill("2.4")
-    until(widget, "model.sent.length === 2")
+    for setting in ("2.0", "2.4"):  # while Python is busy: the newest of them waits, the other is dropped
+        slider.fill(setting)
+        widget.wait_for_timeout(150)
+    assert widget.evaluate("model.sent.length") == 1
     widget.evaluate("id => model.answer({ id, kept: 0.111 }, Array(14).fill(0.5))", first["id"])
-    frames(widget)
+    until(widget, "model.sent.length === 2")
     assert "0.111" not in widget.locator("#whatif output").first.text_content()
+    assert widget.evaluate("model.sent[1].setting") == pytest.approx(2.4, abs=0.05)
     widget.evaluate("id => model.answer({ id, kept: 0.222 }, Array(14).fill(0.5))", first["id"] + 1)
     frames(widget)
     assert widget.locator("#whatif output").first.text_content().endswith("→ 0.222")
@@ -118,6 +125,32 @@ def test_sliders_ask_and_show_the_newest_answer(widget: Any) -> None:
     )
     frames(widget)
     assert widget.locator("#whatif output").first.text_content() == "no such gate"
+
+
+@pytest.mark.slow
+def test_a_question_is_about_the_run_that_is_shown_and_lengths_are_whole_steps(widget: Any) -> None:
+    widget.locator(".runs button").nth(1).click()
+    length = widget.get_by_role("slider", name="length")
+    length.fill("20")
+    until(widget, "model.sent.length === 1")
+    asked = widget.evaluate("model.sent[0]")
+    assert (asked["run"], asked["kind"], asked["setting"]) == ("gru", "length", 20)
+    widget.evaluate(
+        "id => model.answer({ id, kept: 1e-9 }, Array.from({ length: 20 }, (_, k) => 2 ** -k))", asked["id"]
+    )
+    frames(widget)
+    assert widget.locator(".supposed").text_content() == "10⁻⁹ in a run of 20 steps"
+    curve = widget.locator(".decay .if").get_attribute("d")
+    heights = [float(place.split(",")[1]) for place in curve[1:].split("L")]
+    assert len(heights) == 14 and heights == sorted(heights, reverse=True)
+
+
+@pytest.mark.slow
+def test_settings_with_names_are_there_at_once(widget: Any) -> None:
+    widget.get_by_role("button", name="orthogonal").click()
+    frames(widget)
+    assert widget.locator(".decay .if:not(.pale)").count() == 1
+    assert widget.evaluate("model.sent.length") == 0
 
 
 @pytest.mark.slow

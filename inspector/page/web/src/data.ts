@@ -21,8 +21,9 @@ export class Norms {
   }
   log(i: number): number {
     const q = this.q[i];
+    if (q === undefined) return NaN;
     if (this.q instanceof Float32Array) return q;
-    return q === 0 ? -Infinity : q === 65535 || q === undefined ? NaN : this.lo + ((q - 1) / 65533) * this.span;
+    return q === 0 ? -Infinity : q === 65535 ? NaN : this.lo + ((q - 1) / 65533) * this.span;
   }
   at(i: number): number {
     return 10 ** this.log(i);
@@ -122,9 +123,11 @@ export interface Slider {
   words: string;
   settings: number[];
   labels?: string[];
+  note?: string;
   now: number;
-  curves: Norms;
-  kept: (number | null)[];
+  /** What was computed beforehand; of a run of another length by steps back. */
+  curves?: Norms;
+  kept?: (number | null)[];
 }
 /** Steps that mean something, and what is there. */
 export interface Mark {
@@ -231,7 +234,7 @@ function run(raw: any): Run {
   const found = { ...missing, ...raw, whole: norms(raw.whole), norms: mapped(raw.norms ?? {}, norms) };
   found.gates = found.gates.map((gate: any) => ({ ...gate, values: levels(gate.values), mean: floats(gate.mean) }));
   found.levels = found.levels.map(level);
-  found.sliders = found.sliders.map((slider: any) => ({ ...slider, curves: norms(slider.curves) }));
+  found.sliders = found.sliders.map((slider: any) => ({ ...slider, curves: slider.curves && norms(slider.curves) }));
   if (raw.weights)
     found.weights = { ...raw.weights, norms: norms(raw.weights.norms), total: floats(raw.weights.total) };
   if (raw.band) found.band = { ...raw.band, norms: mapped(raw.band.norms, norms) };

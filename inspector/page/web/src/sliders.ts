@@ -1,27 +1,40 @@
-/** What if? Sliders over curves that were computed beforehand; in a notebook Python computes those in between. */
+/** What if? Curves that were computed beforehand; in a notebook Python computes those in between. */
 import { find, html, write } from "./dom";
-import { Norms, column, columns, stepsBack, type Run, type Slider } from "./data";
+import { Norms, columns, end, type Run, type Slider } from "./data";
 import { number, shortened } from "./text";
+import { choice } from "./tracks/track";
 
-/** What Python answers to a setting: norms of the whole state by step, or why there are none. */
+/** What is asked of Python: the run that is shown with a knob at a setting. */
+export interface Question {
+  run: string;
+  kind: string;
+  name: string;
+  setting: number;
+}
+/** What Python answers: norms of the whole state by step, or why there are none. */
 export interface Answer {
   kept: number | null;
   norms?: Float64Array;
   error?: string;
 }
-export type Ask = (slider: { kind: string; name: string }, setting: number) => Promise<Answer>;
+export type Ask = (question: Question) => Promise<Answer>;
 const REST = 80,
-  FINE = 200;
+  FINE = 200,
+  PATIENCE = 20_000;
 
 interface Knob {
   slider: Slider;
-  input: HTMLInputElement;
   says: HTMLElement;
+  /** A slider that snaps to the settings, or does not; or a button a setting. */
+  control: HTMLElement;
+  fine: boolean;
 }
 
 export class Sliders {
   #knobs: Knob[] = [];
   #newest = 0;
+  #isBusy = false;
+  #next: (() => void) | null = null;
   constructor(
     private root: HTMLElement,
     private ask: Ask | null,
@@ -30,113 +43,135 @@ export class Sliders {
   ) {}
 
   show(run: Run): void {
-    const box = find(this.root, "#whatif");
-    box.hidden = !run.sliders.length;
+    const box = find(this.root, "#whatif"),
+      sliders = run.sliders.filter(slider => this.ask || slider.curves);
+    box.hidden = !sliders.length;
     this.#newest++;
-    this.#knobs = run.sliders.map(slider => {
-      const last = slider.settings.length - 1,
-        live = this.ask !== null && !slider.labels,
-        says = html("output");
-      const input = html(
-        "input",
-        live
-          ? {
-              type: "range",
-              min: slider.settings[0],
-              max: slider.settings[last],
-              step: (slider.settings[last] - slider.settings[0]) / FINE,
-              "aria-label": slider.words,
-            }
-          : { type: "range", min: 0, max: last, step: 1, "aria-label": slider.words },
-      );
-      return { slider, input, says };
-    });
-    for (const knob of this.#knobs) {
-      this.#rest(knob, run);
-      knob.input.addEventListener("input", () => {
-        for (const other of this.#knobs) if (other !== knob) this.#rest(other, run);
-        this.#turn(knob, run);
-      });
-      knob.input.addEventListener("dblclick", () => {
-        this.#rest(knob, run);
-        this.drawn(null, null, false);
-        this.said("");
-      });
-    }
+    this.#knobs = sliders.map(slider => this.#knob(slider, run));
+    for (const knob of this.#knobs) this.#rest(knob, run);
     find(box, ".knobs").replaceChildren(
-      ...this.#knobs.map(({ slider, input, says }) =>
-        html("label", {}, html("span", { title: slider.words }, shortened(slider.words, 34)), says, input),
+      ...this.#knobs.map(({ slider, says, control }) =>
+        html(
+          slider.labels ? "div" : "label",
+          { class: "knob" },
+          html("span", { title: slider.words }, shortened(slider.words, 34)),
+          says,
+          control,
+          slider.note ? html("small", {}, slider.note) : "",
+        ),
       ),
     );
+    write(find(box, "h2 span"), `→ arrives at t = ${end(run).toLocaleString("en")}`);
     const several = this.#knobs.length > 1 ? " One at a time." : "";
     write(
-      find(box, "small"),
+      find(box, ".how"),
       this.ask
         ? `Computed on this very run as you turn; dashed in the plot.${several}`
         : `Computed beforehand on this very run, at these settings; dashed in the plot.${several}`,
     );
   }
+  #knob(slider: Slider, run: Run): Knob {
+    const { settings, labels, words, kind } = slider,
+      last = settings.length - 1,
+      fine = this.ask !== null && !labels,
+      says = html("output");
+    if (labels) return { slider, says, control: html("div"), fine };
+    const step = kind === "length" ? 1 : (settings[last] - settings[0]) / FINE,
+      range = fine ? { min: settings[0], max: settings[last], step } : { min: 0, max: last, step: 1 },
+      input = html("input", { type: "range", ...range, "aria-label": words }),
+      knob = { slider, says, control: input, fine };
+    input.addEventListener("input", () => this.#turn(knob, run, fine ? Number(input.value) : settings[+input.value]));
+    input.addEventListener("dblclick", () => {
+      this.#rest(knob, run);
+      this.#turn(knob, run, slider.now);
+    });
+    return knob;
+  }
   #rest(knob: Knob, run: Run): void {
-    const { slider, input } = knob,
-      k = nearest(slider, slider.now);
-    input.value = String(this.#isFine(slider) ? slider.now : k);
-    this.#tell(knob, slider.labels?.[k] ?? number(slider.now), keptOf(run, slider, k));
+    const { slider, control, fine } = knob,
+      k = slider.settings.indexOf(slider.now);
+    if (control instanceof HTMLInputElement) control.value = String(fine ? slider.now : k);
+    else
+      control.replaceChildren(
+        choice(slider.labels!, k, slider.words, pressed => this.#turn(knob, run, slider.settings[pressed])),
+      );
+    this.#tell(knob, nameOf(slider, slider.now), slider.kept?.[k] ?? run.verdict.kept);
   }
-  #isFine(slider: Slider) {
-    return this.ask !== null && !slider.labels;
+  #tell({ slider, control, says }: Knob, setting: string, kept: number | null | undefined): string {
+    if (!slider.labels) control.setAttribute("aria-valuetext", setting);
+    write(says, `${slider.labels ? "" : setting} → ${kept === undefined ? "…" : number(kept)}`);
+    return kept === undefined ? "" : `${number(kept)} ${changed(slider, setting)}`;
   }
-  #tell({ slider, input, says }: Knob, setting: string, kept: number | null): string {
-    input.setAttribute("aria-valuetext", setting);
-    write(says, `${setting} → ${number(kept)}`);
-    return `${number(kept)} ${changed(slider, setting)}`;
-  }
-  #turn(knob: Knob, run: Run): void {
-    const { slider, input } = knob,
-      fine = this.#isFine(slider),
-      value = Number(input.value),
-      id = ++this.#newest;
-    const k = fine ? nearest(slider, value) : value,
-      n = columns(run),
-      setting = slider.labels?.[k] ?? number(fine ? value : slider.settings[k]);
-    const isHere = !fine || Math.abs(slider.settings[k] - value) < 1e-9,
-      isNow = isHere && slider.settings[k] === slider.now;
-    const told = this.#tell(knob, setting, keptOf(run, slider, k));
-    this.drawn(slider, isNow ? null : slider.curves.row(k, n), !isHere);
-    this.said(isNow || !isHere ? "" : told);
-    if (isHere) return;
-    write(knob.says, `${setting} → …`);
+  #turn(knob: Knob, run: Run, value: number): void {
+    const { slider } = knob,
+      { curves, settings, now } = slider,
+      id = ++this.#newest,
+      k = nearest(slider, value),
+      setting = nameOf(slider, value),
+      isNow = value === now,
+      isKnown = isNow || (curves !== undefined && Math.abs(settings[k] - value) < 1e-9);
+    for (const other of this.#knobs) if (other !== knob) this.#rest(other, run);
+    const told = this.#tell(
+      knob,
+      setting,
+      isNow ? (slider.kept?.[k] ?? run.verdict.kept) : isKnown ? slider.kept?.[k] : undefined,
+    );
+    this.drawn(slider, isNow || !curves ? null : curves.row(k, columns(run)), !isKnown);
+    this.said(isNow ? "" : told);
+    if (isKnown) return;
+    const { kind, name } = slider;
     window.setTimeout(() => {
-      if (id === this.#newest) void this.#fetch(knob, value, setting, id);
+      if (id === this.#newest) void this.#fetch(knob, { run: run.key, kind, name, setting: value }, setting, id);
     }, REST);
   }
-  async #fetch(knob: Knob, value: number, setting: string, id: number): Promise<void> {
-    const answer = await this.ask!(knob.slider, value);
-    if (id !== this.#newest) return;
-    if (answer.error || !answer.norms) {
-      write(knob.says, answer.error ?? "no answer");
+  /** One question at a time: of those that are asked in the meantime the newest is sent after it, and no other. */
+  async #fetch(knob: Knob, question: Question, setting: string, id: number): Promise<void> {
+    if (this.#isBusy) {
+      this.#next = () => void this.#fetch(knob, question, setting, id);
       return;
     }
-    this.drawn(knob.slider, new Norms(Float32Array.from(answer.norms, Math.log10)), false);
-    this.said(this.#tell(knob, setting, answer.kept));
+    this.#isBusy = true;
+    const late = new Promise<Answer>(done =>
+      window.setTimeout(() => done({ kept: null, error: "Python does not answer." }), PATIENCE),
+    );
+    const answer = await Promise.race([this.ask!(question), late]);
+    this.#isBusy = false;
+    const next = this.#next;
+    this.#next = null;
+    if (id === this.#newest) this.#show(knob, answer, setting);
+    else next?.();
+  }
+  #show(knob: Knob, { kept, norms, error }: Answer, setting: string): void {
+    if (error || !norms) {
+      write(knob.says, error ?? "no answer");
+      return;
+    }
+    this.drawn(knob.slider, new Norms(Float32Array.from(norms, Math.log10)), false);
+    this.said(this.#tell(knob, setting, kept));
   }
 }
 /** What was changed, in the words of the remedies. */
 function changed({ kind, name, words }: Slider, setting: string): string {
-  if (kind === "bias") return `with ${setting.startsWith("−") ? "" : "+"}${setting} of bias in ${name}`;
-  return kind === "scale" ? `with ${name} × ${setting}` : `with ${words} ${setting}`;
+  switch (kind) {
+    case "bias":
+      return `with ${setting.startsWith("−") ? "" : "+"}${setting} of ${words.replace(/^more /, "")}`;
+    case "scale":
+      return `with ${name} × ${setting}`;
+    case "cut":
+      return `with a ${words}`;
+    case "length":
+      return `in a run of ${setting} steps`;
+    default:
+      return `with ${words} ${setting}`;
+  }
 }
+const nameOf = ({ labels, settings }: Slider, value: number) =>
+  labels?.[settings.indexOf(value)] ??
+  (Number.isInteger(value) ? value.toLocaleString("en").replace("-", "−") : number(value));
 function nearest(slider: Slider, value: number): number {
   let found = 0;
   slider.settings.forEach((s, k) => {
     if (Math.abs(s - value) < Math.abs(slider.settings[found] - value)) found = k;
   });
   return found;
-}
-/** What would arrive at t = 0, as Python said or, for want of that, as the curve has it. */
-function keptOf(run: Run, slider: Slider, k: number): number | null {
-  if (slider.kept?.[k] !== undefined) return slider.kept[k];
-  const curve = slider.curves.row(k, columns(run));
-  return slider.kind === "length"
-    ? curve.at(column(run, stepsBack(run, 0))) / curve.at(0)
-    : curve.at(0) / curve.at(curve.length - 1);
 }

@@ -30,11 +30,11 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   root.tabIndex = -1;
   shadow.replaceChildren(sheet, root);
 
-  const ask: Ask = ({ kind, name }, setting) =>
+  const ask: Ask = question =>
     new Promise(done => {
       const id = ++asked;
       waiting.set(id, done);
-      model.send({ ask: "what_if", id, run: page?.run, kind, name, setting });
+      model.send({ ask: "what_if", id, ...question });
     });
   const answered = (message: any, buffers: DataView[] = []) => {
     const done = waiting.get(message?.id);

@@ -1,5 +1,5 @@
 /** Curves over time: their paths, where they end, and places for their names. */
-import { Norms, columns, stepsBack, type Run } from "../data";
+import { Norms, columns, isReversed, stepsBack, type Run } from "../data";
 import type { Time } from "../time";
 
 /** A path through the norms that are shown; where a pixel holds several, from the largest to the smallest of them. */
@@ -74,11 +74,10 @@ export function apart(wished: number[], gap: number, low: number, high: number):
   }
   return groups.flatMap(g => Array.from({ length: g.count }, (_, i) => g.centre + (i - (g.count - 1) / 2) * gap));
 }
-/** Norms by steps back, as norms by step. */
+/** Norms by steps back from where the sweep begins, as norms by step. */
 export function reversed(norms: Norms, run: Run): Norms {
+  const back = (t: number) => (isReversed(run) ? t : stepsBack(run, t));
   return new Norms(
-    Float32Array.from({ length: columns(run) }, (_, c) =>
-      norms.log(Math.floor(stepsBack(run, c * run.pool) / run.pool)),
-    ),
+    Float32Array.from({ length: columns(run) }, (_, c) => norms.log(Math.floor(back(c * run.pool) / run.pool))),
   );
 }
