@@ -13,12 +13,13 @@ from tinygrad_rnn import Tensor, files
 from tinygrad_rnn.autodiff.collector import without_collections
 from tinygrad_rnn.recurrent.unroll import Run
 
-from .formats import DPI, WRITERS, writer_of
+from .formats import WRITERS, writer_of
 from .formats.svg import write_svg
 from .layout.order import Spacing
 from .notebook import Svg, brief
 from .picture.compose import picture
-from .picture.fit import Page, TooWideError, fitted, page_of
+from .picture.fit import TooWideError, fitted
+from .picture.paper import DPI, Page, Width, check_dpi, page_of
 from .picture.picture import Picture
 from .picture.scene import LEVELS
 from .tracing.trace import GradientTrace, trace
@@ -39,7 +40,7 @@ class _Look(TypedDict, total=False):
     equations: bool
     backward: bool
     highlight: Iterable[tuple[int, int]] | None
-    width: float | str | None
+    width: Width
 
 
 class _Options(_Look, total=False):
@@ -58,8 +59,8 @@ class Drawing:
         Everything that is drawn, as data.
     """
 
-    def __init__(self, picture: Picture, width: float | str | None = None) -> None:
-        page = _page(width)
+    def __init__(self, picture: Picture, width: Width = None) -> None:
+        page = page_of(width)
         self.picture, self._fit = picture, page and (page.width, math.inf)
 
     @cached_property
@@ -90,8 +91,7 @@ class Drawing:
             If a PNG or PDF is asked for and no Graphviz engine is there, saying how to get one; an SVG is then
             written without.
         """
-        if isinstance(dpi, bool) or not isinstance(dpi, (int, float)) or not 0 < dpi < math.inf:
-            raise ValueError(f"dpi must be a positive number of pixels an inch, got {dpi!r}")
+        check_dpi(dpi)
         more = {"dpi": dpi} if files.suffix_of(path, WRITERS) == "png" else {}
         return files.write(path, writer_of(path)(self.picture, self._fit, **more))
 
@@ -133,7 +133,7 @@ def draw(
     backward: bool = False,
     decay: bool = False,
     highlight: Iterable[tuple[int, int]] | None = None,
-    width: float | str | None = None,
+    width: Width = None,
 ) -> Drawing:
     """Draw a run's graph, one frame a timestep.
 
@@ -203,7 +203,7 @@ def draw(
     >>> drawing.to_networkx().nodes["t1.h.tanh"]["timestep"]
     1
     """
-    page = _page(width)
+    page = page_of(width)
     chosen: dict[str, Any] = {
         "trace": trace,
         "steps": steps,
@@ -311,11 +311,3 @@ def figure(run: Run, loss: Tensor, path: str | Path | None = None, **options: Un
         writer_of(path)
     chosen: _Look = {"level": "cell", **options}
     return render(run, path, trace=trace(run, loss), decay=True, **chosen)
-
-
-def _page(width: float | str | None) -> Page | None:
-    """The page that a drawing of that width is for."""
-    page = None if width is None else page_of(width)
-    if width is not None and page is None:
-        raise ValueError(f"width must be a positive number of points, 'column', 'page' or 'slide', got {width!r}")
-    return page

@@ -206,13 +206,15 @@ class Result:
         """What was found, in words and numbers."""
         raise NotImplementedError
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: float | str | None = None) -> Axes:
         """Draw what was found.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw; a new figure when omitted.
+        width : float or {"column", "page", "slide"}, optional
+            How wide a new figure is where it is shown; as for :func:`~inspector.plot_decay`.
 
         Raises
         ------
@@ -295,22 +297,24 @@ class Result:
 
     # ------------------------------------------------------------------------------------------- its picture
 
-    def save(self, path: str | Path, **options: Any) -> Path:
+    def save(self, path: str | Path, *, dpi: float | None = None, **options: Any) -> Path:
         """Write the picture; the file appears only when it is complete.
 
         Parameters
         ----------
         path : path
             Ends in ``.svg``, ``.png`` or ``.pdf``.
+        dpi : float, optional
+            Pixels an inch of a PNG; 144 when omitted.
         **options
-            As for :meth:`plot`, apart from `ax`.
+            As for :meth:`plot`, apart from `ax`, such as its `width`.
 
         Raises
         ------
         ValueError
-            If the suffix is none of these.
+            If the suffix is none of these, or `dpi` is not positive.
         """
-        written: Path = self.plot(**options).figure.save(path)  # type: ignore[union-attr]
+        written: Path = self.plot(**options).figure.save(path, dpi)  # type: ignore[union-attr]
         return written
 
     def _repr_html_(self) -> str:

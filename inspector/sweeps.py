@@ -27,6 +27,7 @@ from tinygrad_rnn.plurals import counted
 from .loading.load import make_cell, source_digest
 from .loading.processes import processes
 from .picture.curve_styles import styles
+from .picture.paper import Width
 from .plots.curves import along_time, band, mark_rows, quantiles
 from .plots.figures import axes_of, picture
 from .plots.legends import legend, title
@@ -149,7 +150,7 @@ class Sweep(Result):
         return optional("pandas", "to_pandas").DataFrame(list(self.rows()), columns=list(COLUMNS))
 
     @picture
-    def plot(self, ax: Axes | None = None, length: int | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, length: int | None = None, *, width: Width = None) -> Axes:
         """Decay against steps back for each cell and initialisation: the median over seeds, and bands of half and of
         nine tenths.
 
@@ -161,6 +162,8 @@ class Sweep(Result):
             Where to draw; a new figure when omitted.
         length : int, optional
             The runs of this length; the longest when omitted.
+        width : float or str, optional
+            Of a new figure; as for :func:`~inspector.plot_decay`.
         """
         jobs = [Job(*result["job"]) for result in self.results]
         length = max(job.length for job in jobs) if length is None else length

@@ -22,12 +22,13 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.training import Step
 
 from .picture.curve_styles import styles
+from .picture.paper import Width
 from .picture.theme import TIME
 from .plots.curves import along_time, curve, log_scale, plain_axes
-from .plots.figures import Canvas, axes_of, save, warn
+from .plots.figures import Canvas, axes_of, in_style, save, warn
 from .plots.legends import head, legend, legend_below, title
 from .plots.maps import colour_bar
-from .plots.style import FINE, PANEL, in_style
+from .plots.style import FINE, PANEL, page_at_hand, scaled
 from .results import Labelled, Result
 from .tracing.decay import decay_rate
 from .tracing.sparkline import sparkline
@@ -36,6 +37,8 @@ from .tracing.trace import GradientTrace, trace
 __all__ = ["DecayRecorder", "animate_training", "plot_snapshots", "plot_training"]
 
 _CURVES, _PLOTS = 6, 12
+_NARROW = 130.0
+"""How narrow a small plot may be on a page, in points at the usual size of type."""
 
 
 class DecayRecorder(Result):
@@ -169,9 +172,9 @@ class DecayRecorder(Result):
     def __repr__(self) -> str:
         return f"DecayRecorder(every={self.every}, names={self.names!r})"
 
-    def plot(self, ax: Axes | None = None, name: str | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, name: str | None = None, *, width: Width = None) -> Axes:
         """Plot how the decay changed during training, see :func:`plot_training`."""
-        return plot_training(self, ax=ax, name=name)
+        return plot_training(self, ax=ax, name=name, width=width)
 
     def _text(self) -> str:
         if not self.steps:
@@ -215,7 +218,12 @@ class DecayRecorder(Result):
 
 @in_style
 def plot_training(
-    recorder: DecayRecorder, path: str | Path | None = None, ax: Axes | None = None, name: str | None = None
+    recorder: DecayRecorder,
+    path: str | Path | None = None,
+    ax: Axes | None = None,
+    name: str | None = None,
+    *,
+    width: Width = None,
 ) -> Axes:
     """Plot how the decay of the gradient changes during training: a curve a record, coloured by its step.
 
@@ -228,6 +236,8 @@ def plot_training(
         Where to draw; a new figure when omitted.
     name : str, optional
         What to plot; the first that was recorded when omitted.
+    width : float or str, optional
+        Of a new figure; as for :func:`plot_decay`.
 
     Returns
     -------
@@ -260,6 +270,8 @@ def plot_snapshots(
     path: str | Path | None = None,
     names: Sequence[str] | None = None,
     steps: Sequence[int] | None = None,
+    *,
+    width: Width = None,
 ) -> Figure:
     """Plot the decay of the gradient as small multiples: a plot a training step, all on the same axes.
 
@@ -272,6 +284,8 @@ def plot_snapshots(
         What to plot, a curve each; all that was recorded, six at most, when omitted.
     steps : sequence of int, optional
         Which of the recorded training steps; when omitted twelve at most, from the first to the last.
+    width : float or str, optional
+        As for :func:`plot_decay`.
 
     Returns
     -------
@@ -290,7 +304,8 @@ def plot_snapshots(
         raise ValueError(
             f"plot_snapshots: choose from the recorded steps {', '.join(map(str, recorder.steps))}, got {chosen}"
         )
-    columns = min(4, len(chosen))
+    page = page_at_hand()
+    columns = min(4, len(chosen), max(1, int(page.width / scaled(_NARROW))) if page else 4)
     rows = math.ceil(len(chosen) / columns)
     figure = Canvas(1.0 + 2.1 * columns, 1.2 + 1.6 * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).reshape(-1)
@@ -371,7 +386,7 @@ def _snapshot(axes: Axes, recorder: DecayRecorder, names: Sequence[str], step: i
     log_scale(axes, np.concatenate([one for name in names for one in recorder.curves[name]]))
     plain_axes(axes)
     broken = np.any([~np.isfinite(norms) for norms in curves.values()], axis=0).sum()
-    axes.set_title(f"step {step:,}" + (f", not finite at {broken} t" if broken else ""), fontsize=PANEL)
+    axes.set_title(f"step {step:,}" + (f", not finite at {broken} t" if broken else ""), fontsize=scaled(PANEL))
     return lines
 
 

@@ -130,44 +130,44 @@ def verdict(*names: str) -> inspector.Verdict:
     return inspector.check_gradient(*run(), {name: theirs[name] for name in names})
 
 
-PLOTTED: dict[str, Callable[[Path], Any]] = {
-    "decay": lambda path: inspector.plot_decay(traces(), path),
-    "decay-of-names": lambda path: inspector.plot_decay(
-        inspector.trace(*run()), path, names=["h", "c", "f", "i", "o", "g"]
+PLOTTED: dict[str, Callable[..., Any]] = {
+    "decay": lambda path, **more: inspector.plot_decay(traces(), path, **more),
+    "decay-of-names": lambda path, **more: inspector.plot_decay(
+        inspector.trace(*run()), path, names=["h", "c", "f", "i", "o", "g"], **more
     ),
-    "heat-map": lambda path: inspector.plot_heat_map(
-        [inspector.trace(*run()).norm(name) for name in "hc"], ["h", "c"], [str(t) for t in range(12)], path
+    "heat-map": lambda path, **more: inspector.plot_heat_map(
+        [inspector.trace(*run()).norm(name) for name in "hc"], ["h", "c"], [str(t) for t in range(12)], path, **more
     ),
-    "trace": lambda path: inspector.trace(*run()).save(path),
-    "training": lambda path: inspector.plot_training(recorder(), path),
-    "snapshots": lambda path: inspector.plot_snapshots(recorder(), path),
-    "reach": lambda path: reach().save(path),
-    "reach-gradients": lambda path: plots.save(reach().plot_gradients(), path),
-    "reach-lags": lambda path: plots.save(reach().plot_lags(), path),
-    "band": lambda path: inspector.band(
+    "trace": lambda path, **more: inspector.trace(*run()).save(path, **more),
+    "training": lambda path, **more: inspector.plot_training(recorder(), path, **more),
+    "snapshots": lambda path, **more: inspector.plot_snapshots(recorder(), path, **more),
+    "reach": lambda path, **more: reach().save(path, **more),
+    "reach-gradients": lambda path, **more: plots.save(reach().plot_gradients(**more), path),
+    "reach-lags": lambda path, **more: plots.save(reach().plot_lags(**more), path),
+    "band": lambda path, **more: inspector.band(
         [run(seed=seed)[0] for seed in range(5)], [run(seed=seed)[1] for seed in range(5)]
-    ).save(path),
-    "jacobians": lambda path: inspector.jacobians(run()[0]).save(path),
-    "lyapunov": lambda path: inspector.lyapunov(run()[0]).save(path),
-    "phases": lambda path: inspector.phase_diagram(
+    ).save(path, **more),
+    "jacobians": lambda path, **more: inspector.jacobians(run()[0]).save(path, **more),
+    "lyapunov": lambda path, **more: inspector.lyapunov(run()[0]).save(path, **more),
+    "phases": lambda path, **more: inspector.phase_diagram(
         "rnn", [0.5, 1.5], [0.0, 1.0], inputs=np.zeros((12, 1, 1)), progress=False
-    ).save(path),
-    "shares": lambda path: inspector.shares(*run()).save(path),
-    "path-orders": lambda path: inspector.path_orders(*run(), wrt=("c", 0)).save(path),
-    "waterfall": lambda path: inspector.waterfall(*run(), state="h").save(path),
-    "strongest-path": lambda path: inspector.strongest_path(*run(), start=("h", 0)).save(path),
-    "weights": lambda path: inspector.weights(*run()).save(path),
-    "truncation": lambda path: plots.save(inspector.weights(*run()).plot_truncation(), path),
-    "what-if": lambda path: inspector.what_if(*run(), bias={"f": 2.0}).save(path),
-    "duality": lambda path: inspector.duality(*run()).save(path),
-    "saliency": lambda path: inspector.saliency(*run(), "integrated").save(path),
-    "gates": lambda path: inspector.gates(*run()).save(path),
-    "diagnosis": lambda path: inspector.diagnose(*run()).save(path),
-    "verdict": lambda path: verdict("h", "c").save(path),
-    "verdict-of-parameters": lambda path: verdict("weight_ih", "weight_hh", "bias_hh").save(path),
-    "sweep": lambda path: inspector.sweep(["rnn", "lstm"], [12], ["pytorch"], range(3)).save(path),
+    ).save(path, **more),
+    "shares": lambda path, **more: inspector.shares(*run()).save(path, **more),
+    "path-orders": lambda path, **more: inspector.path_orders(*run(), wrt=("c", 0)).save(path, **more),
+    "waterfall": lambda path, **more: inspector.waterfall(*run(), state="h").save(path, **more),
+    "strongest-path": lambda path, **more: inspector.strongest_path(*run(), start=("h", 0)).save(path, **more),
+    "weights": lambda path, **more: inspector.weights(*run()).save(path, **more),
+    "truncation": lambda path, **more: plots.save(inspector.weights(*run()).plot_truncation(**more), path),
+    "what-if": lambda path, **more: inspector.what_if(*run(), bias={"f": 2.0}).save(path, **more),
+    "duality": lambda path, **more: inspector.duality(*run()).save(path, **more),
+    "saliency": lambda path, **more: inspector.saliency(*run(), "integrated").save(path, **more),
+    "gates": lambda path, **more: inspector.gates(*run()).save(path, **more),
+    "diagnosis": lambda path, **more: inspector.diagnose(*run()).save(path, **more),
+    "verdict": lambda path, **more: verdict("h", "c").save(path, **more),
+    "verdict-of-parameters": lambda path, **more: verdict("weight_ih", "weight_hh", "bias_hh").save(path, **more),
+    "sweep": lambda path, **more: inspector.sweep(["rnn", "lstm"], [12], ["pytorch"], range(3)).save(path, **more),
 }
-"""Every plot of a small run, by its file's name."""
+"""Every plot of a small run, by its file's name; takes the path, and the width."""
 
 
 @pytest.mark.parametrize("name", slow_unless(QUICK, PLOTTED))

@@ -18,6 +18,7 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..plots.curves import QUANTILES, along_time, mark_rows, number_formats, quantiles
 from ..plots.curves import band as band_of
 from ..plots.figures import axes_of, picture
@@ -61,7 +62,7 @@ class Band(Analysis):
         return tuple(map(str, self.norms.axes["state"]))
 
     @picture
-    def plot(self, ax: Axes | None = None, states: Sequence[str] | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, states: Sequence[str] | None = None, *, width: Width = None) -> Axes:
         """Plot the median and the band over all curves, with lines where number formats underflow.
 
         Raises

@@ -15,6 +15,7 @@ from tinygrad_rnn import Tensor
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
+from ..picture.paper import Width
 from ..plots.curves import plot_decay
 from ..results import Analysis
 from ..tracing.decay import decay_rate
@@ -119,12 +120,12 @@ class Diagnosis(Analysis):
     fall: Waterfall | None = field(repr=False)
     trace: GradientTrace = field(repr=False)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """The decay as it is, and with the first remedy."""
         traces = {"as it is": self.trace}
         if self.remedies:
             traces[self.remedies[0].change] = self.remedies[0].tried.traces[1]
-        return plot_decay(traces, ax=ax)
+        return plot_decay(traces, ax=ax, width=width)
 
     def facts(self) -> dict[str, Any]:
         remedies = [{"change": one.change, "kept": one.kept, "half_life": one.half_life} for one in self.remedies]

@@ -19,6 +19,7 @@ from tinygrad_rnn.recurrent.states import leaves_of
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..picture.theme import ALARM
 from ..plots.curves import mark_rows, plain_axes
 from ..plots.figures import axes_of, picture
@@ -47,7 +48,7 @@ class Duality(Analysis):
     deviation: float
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """A flat line; a derivative that is wrong at one step is a kink there."""
         axes, values = axes_of(ax, 8.0, 3.4), self.products.values
         axes.plot(np.arange(len(values)), values, **styles(["product"])["product"].line(len(values)))

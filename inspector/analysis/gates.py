@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +15,13 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..picture.theme import ALARM, GREY, INK, LIMIT, SHARES
 from ..plots.curves import QUANTILES, curve, limit, log_scale, mark_rows, note, plain_axes
-from ..plots.figures import Canvas, picture
-from ..plots.legends import head, legend, shortened, title, visible
-from ..plots.style import DASHED, FINE, KEY, SMALL, THIN
+from ..plots.figures import panels_and_plot, picture
+from ..plots.legends import head, legend, title
+from ..plots.lettering import shortened, visible
+from ..plots.style import DASHED, FINE, KEY, LABEL, SMALL, THIN, page_at_hand, scaled
 from ..results import Analysis, Label, Labelled
 from ..text import percent
 from ..tracing.finite import first_not_finite
@@ -99,7 +100,7 @@ class Gates(Analysis):
     states: tuple[str, ...] = ()
 
     @picture
-    def plot(self, ax: Axes | None = None, gates: Sequence[str] | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, gates: Sequence[str] | None = None, *, width: Width = None) -> Axes:
         """Plot a strip a gate with the distribution of its values over time, and the mean derivatives below.
 
         Parameters
@@ -108,6 +109,8 @@ class Gates(Analysis):
             Where to draw the derivatives alone; a figure with all of it when omitted.
         gates : sequence of str, optional
             Which strips; all nonlinearities when omitted, or all gates where there is none, eight at most.
+        width : float or str, optional
+            Of a new figure; as for :func:`~inspector.plot_decay`.
 
         Returns
         -------
@@ -124,15 +127,21 @@ class Gates(Analysis):
             return ax
         nonlinear = [str(label) for label in self.derivatives.axes["nonlinearity"]]
         shown = list(gates) if gates is not None else (nonlinear or [str(g) for g in self.ops.axes["gate"]])[:_SHOWN]
-        figure = Canvas(8.0, 1.3 + 0.95 * len(shown) + 2.4)
-        *strips, below = figure.subplots(len(shown) + 1, 1, height_ratios=[1.0] * len(shown) + [2.3], sharex=True)
+        strips, plot = panels_and_plot(len(shown), 8.0, 1.3 + 0.95 * len(shown) + 2.4, 2.3, sharex=True)
         for axes, gate in zip(strips, shown, strict=True):
             self._plot_strip(axes, gate)
-        head(figure, "Gates over time", f"{self.cell}, initialisation: {self.initialisation}")
+        made_of = f"{self.cell}, initialisation: {self.initialisation}"
         keys = "shade: share of values;  line: median;  dotted: 5 % and 95 %;  orange: limits of saturation"
-        (strips[0] if strips else below).set_title(keys, color=GREY, fontsize=KEY)
-        self._plot_derivatives(below)
-        return cast(Axes, below)
+        if page_at_hand() is None:
+            head(plot.figure, "Gates over time", made_of)
+            (strips[0] if strips else plot).set_title(keys, color=GREY, fontsize=KEY)
+        else:
+            head(plot.figure, "Gates over time", f"{made_of};  {keys}")
+        self._plot_derivatives(plot)
+        if strips and strips[-1].get_position().x1 < plot.get_position().x0:
+            strips[-1].tick_params(labelbottom=True)
+            strips[-1].set_xlabel("timestep t")
+        return plot
 
     def _plot_strip(self, axes: Axes, gate: str) -> None:
         counts, edges, op = self.counts["gate", gate], self.edges["gate", gate], str(self.ops["gate", gate])
@@ -153,9 +162,9 @@ class Gates(Analysis):
                 if share >= 0
                 else "\nnot finite"
             )
-        axes.annotate(words, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=KEY)
-        axes.set_ylabel(visible(shortened(gate, 110, 10)), rotation=0, ha="right", va="center")
-        axes.tick_params(labelsize=SMALL, labelbottom=False)
+        axes.annotate(words, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=scaled(KEY))
+        axes.set_ylabel(visible(shortened(gate, scaled(110), scaled(LABEL))), rotation=0, ha="right", va="center")
+        axes.tick_params(labelsize=scaled(SMALL), labelbottom=False)
         mark_rows(axes, [], [(self.ill["gate", gate] > 0, ALARM)])
 
     def _plot_derivatives(self, axes: Axes) -> None:

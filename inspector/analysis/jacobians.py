@@ -18,10 +18,12 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import Style, styles
+from ..picture.paper import Width
 from ..picture.theme import ALARM
 from ..plots.curves import level, log_scale, mark_rows, plain_axes, quantiles
 from ..plots.figures import Canvas, picture
-from ..plots.legends import head, legend, visible
+from ..plots.legends import head, legend
+from ..plots.lettering import visible
 from ..results import Analysis, Labelled
 from ..tracing.finite import first_not_finite, in_words
 from ..tracing.sparkline import sparkline
@@ -83,7 +85,7 @@ class Jacobians(Analysis):
     transient: Labelled
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """Draw singular values, products with their bound, and effective ranks above each other along time.
 
         Given Axes, the products only. Lines are medians over the sequences, bands nine tenths of them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,9 @@ from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run, unroll
 
 from ..picture.curve_styles import Style, styles
+from ..picture.paper import Width
 from ..plots.curves import level, note, plain_axes, whole_steps
-from ..plots.figures import Canvas, picture
+from ..plots.figures import picture, side_by_side
 from ..plots.legends import head, legend, title
 from ..plots.style import FINE, THIN
 from ..results import Analysis, Labelled
@@ -72,22 +73,21 @@ class Lyapunov(Analysis):
     entropy: float
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """Draw the spectrum with its error bars, and beside it how it converged; given Axes, the spectrum only."""
         if ax is not None:
             self._plot_spectrum(ax)
             title(ax, f"{self.cell}: Lyapunov spectrum")
             return ax
-        figure = Canvas(11.0, 4.4)
-        left, right = figure.subplots(1, 2)
+        left, right = side_by_side(11.0, 4.4)
         head(
-            figure,
+            left.figure,
             f"{self.cell}: Lyapunov exponents of {counted(self.steps, 'step')}".lstrip(": "),
             f"initialisation: {self.initialisation}" if self.initialisation else "",
         )
         self._plot_spectrum(left)
         self._plot_running(right)
-        return cast(Axes, left)
+        return left
 
     def _plot_spectrum(self, axes: Axes) -> None:
         i = np.arange(1, len(self.exponents.values) + 1)

@@ -16,10 +16,12 @@ from tinygrad_rnn.autodiff.batching import Batched
 from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
+from ..picture.paper import Width
 from ..picture.theme import ALARM, GREY, HATCH, INK, NEGATIVE, POSITIVE
 from ..plots.curves import BACKWARDS, base_line, mark_rows, note
-from ..plots.figures import Canvas, axes_of, picture
-from ..plots.legends import title, visible
+from ..plots.figures import axes_of, picture, side_by_side
+from ..plots.legends import title
+from ..plots.lettering import visible
 from ..plots.maps import signed_map
 from ..results import Analysis, Labelled
 from ..tracing.finite import NotFinite
@@ -78,18 +80,20 @@ class PathOrders(Analysis):
         return tuple(map(str, self.projections.axes["order"]))
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """Draw the signed share of every order, and beside it the same for every timestep as a map.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw the shares alone.
+        width : float or str, optional
+            Of a new figure; as for :func:`~inspector.plot_decay`.
         """
         if ax is not None or len(self.by_step.values) < 2:
             left = axes_of(ax, 6.4, 3.8)
         else:
-            left, right = Canvas(11.5, 4.2).subplots(1, 2, width_ratios=(1, 1.35))
+            left, right = side_by_side(11.5, 4.2, (1, 1.35))
             self._plot_map(right)
         self._plot_bars(left)
         return left

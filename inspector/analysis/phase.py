@@ -18,11 +18,13 @@ import tinygrad_rnn as tg
 from tinygrad_rnn import Cell
 from tinygrad_rnn.plurals import counted
 
+from ..picture.paper import Width
 from ..picture.theme import ALARM, INK, PAPER, RATES
 from ..plots.figures import axes_of, picture
-from ..plots.legends import legend, title, visible
+from ..plots.legends import legend, title
+from ..plots.lettering import visible
 from ..plots.maps import colour_bar
-from ..plots.style import HEAVY, SMALL, THIN
+from ..plots.style import HEAVY, SMALL, THIN, scaled
 from ..results import Analysis, Labelled
 from ..tracing.finite import first_not_finite
 
@@ -53,7 +55,7 @@ class Phases(Analysis):
     rate: Labelled
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """Draw the map, the edge of chaos where the rate is 0, and lines of equal half-life."""
         axes = axes_of(ax, 7.6, 5.6)
         ys, xs = (np.array(labels, dtype=np.float64) for labels in self.rate.axes.values())
@@ -226,7 +228,7 @@ def _contours(axes: Axes, xs: Array, ys: Array, rate: Array) -> list[Line2D]:
         halo: list[AbstractPathEffect] = [withStroke(linewidth=HEAVY, foreground=PAPER)]
         thin = axes.contour(xs, ys, rate, levels=inside, colors=INK, linewidths=THIN, linestyles="solid")
         thin.set_path_effects(halo)
-        for text in axes.clabel(thin, fmt=lines, fontsize=SMALL):
+        for text in axes.clabel(thin, fmt=lines, fontsize=scaled(SMALL)):
             text.set_path_effects(halo)
     if np.nanmin(rate) < 0 < np.nanmax(rate):
         axes.contour(xs, ys, rate, levels=[0.0], colors=INK, linewidths=HEAVY)

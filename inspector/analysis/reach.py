@@ -16,10 +16,12 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..picture.theme import LIMIT, PAPER
 from ..plots.curves import FORMATS, QUANTILES, along_time, band, level, norms_along_time, note, number_formats
 from ..plots.figures import axes_of, picture
-from ..plots.legends import legend, title, visible
+from ..plots.legends import legend, title
+from ..plots.lettering import visible
 from ..plots.maps import norm_map
 from ..plots.style import DASHED, FINE
 from ..results import Analysis, Labelled
@@ -89,7 +91,7 @@ class Reach(Analysis):
         return tuple(map(str, self.map.axes["state"]))
 
     @picture
-    def plot(self, ax: Axes | None = None, state: str | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, state: str | None = None, *, width: Width = None) -> Axes:
         """Draw the map of one state, the last of :attr:`states` when omitted: loss steps downwards, state steps to the
         right.
 
@@ -153,7 +155,9 @@ class Reach(Analysis):
         title(axes, f"{self.cell}: {what}", f"initialisation: {self.initialisation}{more}")
 
     @picture
-    def plot_gradients(self, ax: Axes | None = None, states: Sequence[str] | None = None) -> Axes:
+    def plot_gradients(
+        self, ax: Axes | None = None, states: Sequence[str] | None = None, *, width: Width = None
+    ) -> Axes:
         """Plot total and direct gradients along time, with lines where number formats underflow.
 
         Raises
@@ -174,7 +178,7 @@ class Reach(Analysis):
         return axes
 
     @picture
-    def plot_lags(self, ax: Axes | None = None, states: Sequence[str] | None = None) -> Axes:
+    def plot_lags(self, ax: Axes | None = None, states: Sequence[str] | None = None, *, width: Width = None) -> Axes:
         """Plot how the gradient of one step's loss falls with the steps back, median and band over the loss steps.
 
         Raises

@@ -19,12 +19,14 @@ from tinygrad_rnn import Graph, Tensor, grad
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
+from ..picture.paper import Width
 from ..picture.theme import ALARM, GREY, INK, PAPER, SIGNED
 from ..plots.curves import base_line, mark_rows, plain_axes
 from ..plots.figures import Canvas, axes_of, picture
-from ..plots.legends import title, visible
+from ..plots.legends import title
+from ..plots.lettering import in_lines, visible
 from ..plots.maps import signed_map
-from ..plots.style import HAIR, SMALL, TITLE
+from ..plots.style import HAIR, SMALL, TITLE, page_at_hand, scaled
 from ..results import Analysis, Labelled
 from ..tracing.finite import in_words
 from ..tracing.replay import recorded
@@ -76,7 +78,7 @@ class Saliency(Analysis):
     labels: Labelled | None = None
 
     @picture
-    def plot(self, ax: Axes | None = None, sequence: int = 0) -> Axes:
+    def plot(self, ax: Axes | None = None, sequence: int = 0, *, width: Width = None) -> Axes:
         """Plot the contribution of each timestep: on the text itself where steps have labels, else as bars.
 
         Parameters
@@ -85,6 +87,8 @@ class Saliency(Analysis):
             Where to draw. When omitted a new figure, which without labels also has a map of all features.
         sequence : int
             Which of the batch.
+        width : float or str, optional
+            Of a new figure; as for :func:`~inspector.plot_decay`.
 
         Raises
         ------
@@ -93,7 +97,7 @@ class Saliency(Analysis):
         """
         values = self.per_step["sequence", sequence]
         if self.labels is not None:
-            axes = axes_of(ax, 8.4, 1.5 + 0.42 * math.ceil(len(values) / _LINE))
+            axes = axes_of(ax, 8.4, 1.5 + 0.42 * math.ceil(len(values) / _characters()))
             self._plot_text(axes, values)
         elif ax is None:
             axes, below = Canvas(8.0, 5.0).subplots(2, 1, sharex=True, height_ratios=[1.0, 1.2])
@@ -127,16 +131,17 @@ class Saliency(Analysis):
     def _plot_text(self, axes: Axes, values: Floats) -> None:
         """Characters on a ground of their colour, in lines."""
         assert self.labels is not None
-        colours, rows = _colours(values), math.ceil(len(values) / _LINE)
+        colours, line = _colours(values), _characters()
+        rows = math.ceil(len(values) / line)
         for t, (label, colour) in enumerate(zip(self.labels.values.tolist(), colours, strict=True)):
-            row, column = divmod(t, _LINE)
+            row, column = divmod(t, line)
             ill = {} if np.isfinite(values[t]) else {"hatch": "xxx", "edgecolor": ALARM, "linewidth": 0}
             look: Any = {"facecolor": colour, "edgecolor": "none", **ill}
             axes.add_patch(Rectangle((column, -row - 0.9), 0.97, 0.8, **look))
             dark = float(np.dot(colour[:3], (0.299, 0.587, 0.114))) < 0.5
-            look = {"family": "monospace", "fontsize": TITLE, "color": PAPER if dark else INK}
+            look = {"family": "monospace", "fontsize": scaled(TITLE), "color": PAPER if dark else INK}
             axes.text(column + 0.48, -row - 0.5, visible(_shown(label)), ha="center", va="center", **look)
-        axes.set_xlim(0, min(_LINE, len(values)))
+        axes.set_xlim(0, min(line, len(values)))
         axes.set_ylim(-rows - 0.1, 0.1)
         axes.set_axis_off()
         largest = f"{_largest(values):.3g}" if values[np.isfinite(values)].any() else "0"
@@ -145,8 +150,10 @@ class Saliency(Analysis):
             if (values < 0).any()
             else f": darkest {largest}"
         )
-        where: Any = {"xycoords": "axes fraction", "va": "top", "fontsize": SMALL, "color": GREY}
-        axes.annotate(_WHAT[self.method] + words, (0.0, -0.02), **where)
+        where: Any = {"xycoords": "axes fraction", "va": "top", "fontsize": scaled(SMALL), "color": GREY}
+        says, page = _WHAT[self.method] + words, page_at_hand()
+        says = says if page is None else in_lines(says, page.width - 12, scaled(SMALL))
+        axes.annotate(says, (0.0, -0.02), **where)
 
     def _sums(self) -> str:
         if self.method == "gradient":
@@ -383,6 +390,12 @@ def _largest(values: Floats) -> float:
 
 def _colours(values: Floats) -> Any:
     return colormaps[SIGNED](0.5 + 0.5 * np.where(np.isfinite(values), values, 0.0) / _largest(values))
+
+
+def _characters() -> int:
+    """How many of the text's characters stand in a line of the picture."""
+    page = page_at_hand()
+    return _LINE if page is None else max(8, min(_LINE, int(page.width / (1.15 * scaled(TITLE)))))
 
 
 def _shown(label: str) -> str:

@@ -15,10 +15,12 @@ from tinygrad_rnn.autodiff.sweep import sweep
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..picture.theme import NEUTRAL, PAPER
 from ..plots.curves import BACKWARDS, along_time, areas, base_line, curve, mark_norms, note
 from ..plots.figures import Canvas, picture
-from ..plots.legends import legend, title, visible
+from ..plots.legends import legend, title
+from ..plots.lettering import visible
 from ..results import Analysis, Label, Labelled
 from ..tracing.lanes import Array, one_lane, projections
 from ..tracing.names import cut_set, gates_of, recorded, state_values, states_of
@@ -68,7 +70,7 @@ class Shares(Analysis):
         return tuple(map(str, self.shares.axes["way"]))
 
     @picture
-    def plot(self, ax: Axes | None = None, state: str | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, state: str | None = None, *, width: Width = None) -> Axes:
         """Draw the shares of each state as areas over time, and below the norms and what the highway alone would carry.
 
         Parameters
@@ -77,6 +79,8 @@ class Shares(Analysis):
             Where to draw the areas of one state, without the norms.
         state : str, optional
             The one state to draw; all when omitted, but on `ax` only the first.
+        width : float or str, optional
+            Of a new figure; as for :func:`~inspector.plot_decay`.
 
         Raises
         ------

@@ -17,6 +17,7 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..picture.theme import INK
 from ..plots.curves import along_time, curve
 from ..plots.figures import axes_of, picture
@@ -111,7 +112,7 @@ class StrongestPath(Analysis):
         return [place for place in self.places if place.tensor.id in named]
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """Draw what is left of the gradient at each state and gate on the path, over time."""
         axes = axes_of(ax, 8.0, 4.4)
         left = np.exp(np.cumsum([math.log(abs(place.derivative)) for place in self.places]))

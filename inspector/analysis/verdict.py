@@ -17,10 +17,12 @@ from tinygrad_rnn.recurrent.inner import HELD
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..picture.theme import ALARM, GREY
 from ..plots.curves import BACKWARDS, curve, limit, mark_rows, plain_axes, whole_steps
 from ..plots.figures import axes_of, picture
-from ..plots.legends import legend, title, visible
+from ..plots.legends import legend, title
+from ..plots.lettering import visible
 from ..plots.style import DASHED, THIN
 from ..results import Analysis, Labelled
 from ..tracing.names import is_reversed, recorded
@@ -82,7 +84,7 @@ class Verdict(Analysis):
     _lines: tuple[str, ...] = field(default=(), repr=False)
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """Plot the error at every timestep, or of every parameter where nothing along time was given."""
         along = self.along.values.size > 0
         axes = axes_of(ax, 8.0, 3.6 if along else 1.2 + 0.32 * len(self.errors.values))

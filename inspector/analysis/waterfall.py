@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,11 +18,13 @@ from tinygrad_rnn.autodiff.ancestry import parts as parts_of
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..picture.theme import GREY, INK, NEUTRAL, PAPER
 from ..plots.curves import BACKWARDS, areas, base_line, mark_norms
-from ..plots.figures import Canvas, picture
-from ..plots.legends import legend, shortened, title, visible
-from ..plots.style import FINE, HEAVY, KEY, THIN
+from ..plots.figures import picture, side_by_side
+from ..plots.legends import legend, title
+from ..plots.lettering import shortened, visible
+from ..plots.style import FINE, HEAVY, KEY, LABEL, THIN, scaled
 from ..results import Analysis, Labelled
 from ..steps.labels import APPLIED, formula, is_silent, symbol
 from ..tracing.finite import NotFinite
@@ -98,22 +100,23 @@ class Waterfall(Analysis):
         return tuple(map(str, self.mean.axes["part"]))
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """Draw the mean parts as a waterfall, and beside it the parts at every timestep.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw the mean parts alone.
+        width : float or str, optional
+            Of a new figure; as for :func:`~inspector.plot_decay`.
         """
         if ax is not None:
             self._plot_bars(ax)
             return ax
-        figure = Canvas(12.0, 1.9 + 0.42 * max(3.5, len(self.names)))
-        left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+        left, right = side_by_side(12.0, 1.9 + 0.42 * max(3.5, len(self.names)), (1, 1.15))
         self._plot_bars(left)
         self._plot_over_time(right)
-        return cast(Axes, left)
+        return left
 
     def _fills(self) -> dict[str, dict[str, Any]]:
         """Colour and hatching of each part, and of the total."""
@@ -134,13 +137,13 @@ class Waterfall(Analysis):
         for k, (name, size, end) in enumerate(bars):
             axes.barh(k, size, left=end - size, height=0.66, **fills[name])
             text = f"{size:+.3f}".replace("-", "−")
-            where: Any = {"textcoords": "offset points", "va": "center", "fontsize": KEY}
+            where: Any = {"textcoords": "offset points", "va": "center", "fontsize": scaled(KEY)}
             axes.annotate(text, (max(end, end - size), k), (4, 0), **where)
             if k < len(sizes):
                 axes.plot([end, end], [k + 0.33, k + 0.67], color=GREY, linewidth=THIN)
         axes.axvline(0.0, color=INK, linewidth=THIN)
         axes.set_xlim(min(0.0, *ends) - 0.04 * reach, max(0.0, *ends) + 0.16 * reach)
-        axes.set_yticks(range(len(bars)), [visible(shortened(name, 160, 10)) for name, _, _ in bars])
+        axes.set_yticks(range(len(bars)), [visible(shortened(name, scaled(160), scaled(LABEL))) for name, _, _ in bars])
         axes.set_ylim(max(len(sizes) + 0.6, 3.6), -0.6)
         axes.set_xlabel("nats a step back: mean of log(‖gradient sent on‖ / ‖received‖)")
         mean = _mean(self.total.values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,14 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..picture.curve_styles import styles
+from ..picture.paper import Width
 from ..picture.theme import GREY, SIGNED
 from ..plots.curves import base_line, mark_norms, plain_axes, whole_steps
-from ..plots.figures import Canvas, axes_of, picture
-from ..plots.legends import head, legend, title, visible
+from ..plots.figures import axes_of, panels_and_plot, picture
+from ..plots.legends import head, legend, title
+from ..plots.lettering import visible
 from ..plots.maps import colour_bar
-from ..plots.style import HAIR, PANEL
+from ..plots.style import HAIR, PANEL, scaled
 from ..results import Analysis, Label, Labelled
 from ..text import percent
 from ..tracing.replay import recorded
@@ -107,7 +109,7 @@ class Weights(Analysis):
         return first if first <= self.steps else None
 
     @picture
-    def plot(self, ax: Axes | None = None, parameters: Sequence[str] | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, parameters: Sequence[str] | None = None, *, width: Width = None) -> Axes:
         """Plot the norm of each step's contribution, coloured by its cosine with the total, and the bias of truncation.
 
         Parameters
@@ -116,6 +118,8 @@ class Weights(Analysis):
             Where to draw the contributions to the first of `parameters` alone; a figure with all of it when omitted.
         parameters : sequence of str, optional
             Which; when omitted those of largest gradient, four at most, alike ones once.
+        width : float or str, optional
+            Of a new figure; as for :func:`~inspector.plot_decay`.
 
         Returns
         -------
@@ -131,28 +135,29 @@ class Weights(Analysis):
         if ax is not None:
             self._plot_steps(ax, chosen[0])
             return ax
-        figure = Canvas(8.0, 1.0 + 1.6 * len(chosen) + 2.6)
-        *panels, below = figure.subplots(len(chosen) + 1, 1, height_ratios=[1.0] * len(chosen) + [1.6])
+        panels, plot = panels_and_plot(len(chosen), 8.0, 1.0 + 1.6 * len(chosen) + 2.6, 1.6)
         for axes, name in zip(panels, chosen, strict=True):
             self._plot_steps(axes, name)
             axes.tick_params(labelbottom=name == chosen[-1])
         zeros = ";  ▾ exactly 0" if any((self.norms["parameter", name] == 0).any() for name in chosen) else ""
         made_of = f"{self.cell}, initialisation: {self.initialisation}{zeros}{self._left_out(chosen)}"
-        head(figure, "Which timesteps train the weights", made_of)
+        head(plot.figure, "Which timesteps train the weights", made_of)
         panels[-1].set_xlabel("timestep t of the contribution g_t")
         meaning = "cos(g_t, G)\n−1 against, 1 with the total"
         colour_bar(panels, ScalarMappable(Normalize(-1, 1), SIGNED), meaning, aspect=30)
-        self.plot_truncation(below)
-        return cast(Axes, panels[0])
+        self.plot_truncation(plot)
+        return panels[0]
 
     @picture
-    def plot_truncation(self, ax: Axes | None = None, parameter: str = ALL) -> Axes:
+    def plot_truncation(self, ax: Axes | None = None, parameter: str = ALL, *, width: Width = None) -> Axes:
         """Plot norm and cosine of the truncated gradient against the length of its window.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
         parameter : str
+        width : float or str, optional
+            Of a new figure; as for :func:`~inspector.plot_decay`.
         """
         axes, lines, k = axes_of(ax, 8.0, 3.4), [], np.arange(1, self.steps + 1)
         for windows, look in _WINDOWS.items():
@@ -215,7 +220,7 @@ class Weights(Analysis):
         plain_axes(axes)
         axes.set_ylabel("‖g_t‖₂")
         names = " and ".join([name, *(other for other in self._alike(name) if other not in (name, ALL))])
-        axes.set_title(visible(f"{names}:  {self._says(name)}"), fontsize=PANEL)
+        axes.set_title(visible(f"{names}:  {self._says(name)}"), fontsize=scaled(PANEL))
 
     def _says(self, name: str) -> str:
         """What there is to say of a parameter."""

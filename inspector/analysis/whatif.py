@@ -13,6 +13,7 @@ from tinygrad_rnn import Graph, Node, Tensor, stop_gradient
 from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run
 
+from ..picture.paper import Width
 from ..plots.curves import plot_decay
 from ..results import Analysis, Labelled
 from ..tracing.decay import decay_rate
@@ -51,9 +52,9 @@ class WhatIf(Analysis):
     loss_after: float
     traces: tuple[GradientTrace, GradientTrace] = field(repr=False)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """Both decays on one logarithmic axis, see :func:`~inspector.plot_decay`."""
-        return plot_decay(dict(zip(("as it was", self.change), self.traces, strict=True)), ax=ax)
+        return plot_decay(dict(zip(("as it was", self.change), self.traces, strict=True)), ax=ax, width=width)
 
     def _text(self) -> str:
         lines = [f"{self.change}: loss {in_words(self.loss_before)} → {in_words(self.loss_after)}"]

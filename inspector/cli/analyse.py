@@ -18,7 +18,19 @@ from ..loading.suggest import did_you_mean
 from ..tracing.names import value_at
 from ..tracing.values import recorded_values
 from .family import OK, command, either, option
-from .options import check_name, file_name, loss_of, number, one_cell, pair, picture, run_options, tables, unrolled
+from .options import (
+    SIZES,
+    check_name,
+    file_name,
+    loss_of,
+    number,
+    one_cell,
+    pair,
+    picture,
+    run_options,
+    tables,
+    unrolled,
+)
 
 
 def _found(a: argparse.Namespace, what: str, find: Callable[[Run], Any], **drawn: Any) -> tuple[int, str]:
@@ -27,6 +39,8 @@ def _found(a: argparse.Namespace, what: str, find: Callable[[Run], Any], **drawn
     a.progress(f"analysing: {what}")
     found = find(run)
     a.progress("writing what was found")
+    if "out" in a:
+        drawn = {"width": a.width, "dpi": a.dpi, **drawn}
     written = [found.save(a.out or Path(f"{file_name(a.cell[0])}-{what}.svg"), **drawn)] if "out" in a else []
     written += [found.to_json(a.json)] if a.json else []
     written += [found.to_csv(a.csv)] if "csv" in a and a.csv else []
@@ -37,8 +51,8 @@ def _outputs(what: str, others: str = "") -> Callable[[Any], None]:
     """The files that an analysis writes."""
 
     def add(parser: Any) -> None:
-        picture(f"CELL-{what}.svg{others}")(parser)
-        tables("json", "csv")(parser)
+        for one in (picture(f"CELL-{what}.svg{others}"), *SIZES, tables("json", "csv")):
+            one(parser)
 
     return add
 

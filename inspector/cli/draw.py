@@ -11,14 +11,14 @@ import inspector
 from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 
-from ..formats import DPI, WRITERS
+from ..formats import WRITERS
 from ..page.html import as_json, html
-from ..picture.fit import PAGES
 from ..picture.scene import LEVELS
 from ..reports import document_of
 from . import tour
 from .family import OK, Option, command, option
 from .options import (
+    SIZES,
     cell_names,
     cells_of,
     file_name,
@@ -64,24 +64,6 @@ def _level(default: str) -> Option:
     return option("--level", choices=LEVELS, default=default, help=f"how much detail (default: {default})")
 
 
-def _width(text: str) -> float | str:
-    if text in PAGES:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"takes {', '.join(PAGES)} or a number of points, got {text!r}") from None
-
-
-_size = (
-    option(
-        "--width",
-        type=_width,
-        metavar="WIDTH",
-        help="column (241 pt), page (468 pt), slide (960 px) or points: time goes on in rows, type stays legible",
-    ),
-    option("--dpi", type=float, default=DPI, help=f"pixels an inch of a .png (default: {DPI})"),
-)
 _show = option("--show", type=_steps, metavar="FIRST:LAST", help="draw these timesteps only, LAST not included")
 
 
@@ -135,7 +117,7 @@ def _demo(a: argparse.Namespace) -> tuple[int, str]:
     _fold,
     option("--backward", action="store_true", help="draw what the reverse sweep did in each step, too"),
     _show,
-    *_size,
+    *SIZES,
     _drawing,
 )
 def _graph(a: argparse.Namespace) -> tuple[int, str]:
@@ -176,7 +158,7 @@ def _graph(a: argparse.Namespace) -> tuple[int, str]:
     )
 
 
-@command("figure", run_options(50), _level("cell"), _fold, _show, *_size, picture("CELL-figure.svg"))
+@command("figure", run_options(50), _level("cell"), _fold, _show, *SIZES, picture("CELL-figure.svg"))
 def _figure(a: argparse.Namespace) -> tuple[int, str]:
     """
     inspector figure --cell lstm -T 40 -o lstm.pdf                steps in the middle folded away, their gradient not

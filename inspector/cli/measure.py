@@ -20,6 +20,7 @@ from tinygrad_rnn import files
 from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.states import leaves_of
 
+from .. import plots
 from ..loading.load import make_cell
 from ..loading.processes import processes
 from ..results import as_json
@@ -28,6 +29,7 @@ from ..tracing.sparkline import sparkline
 from ..tracing.values import recorded_values
 from .family import CHECK_FAILED, OK, command, option
 from .options import (
+    SIZES,
     cell_names,
     cells_of,
     check_name,
@@ -52,6 +54,7 @@ from .options import (
     run_options(200, several=True),
     option("--names", help="what to plot, separated by commas: states, gates, x, z_f (default: the states)"),
     picture("decay.svg"),
+    *SIZES,
     tables("json", "csv"),
 )
 def _decay(a: argparse.Namespace) -> tuple[int, str]:
@@ -70,7 +73,8 @@ def _decay(a: argparse.Namespace) -> tuple[int, str]:
         traces[own] = inspector.trace(run, loss_of(run, a))
     out = a.out or Path("decay.svg")
     a.progress(f"drawing {out}")
-    inspector.plot_decay(traces if len(traces) > 1 else next(iter(traces.values())), out, names=names)
+    compared = traces if len(traces) > 1 else next(iter(traces.values()))
+    plots.save(inspector.plot_decay(compared, names=names, width=a.width), out, a.dpi)
     if a.json:
         files.write(a.json, as_json({own: _facts(found) for own, found in traces.items()}))
     if a.csv:
@@ -156,6 +160,7 @@ def _no_weights(text: str) -> None:
     ),
     option("--weights", type=_no_weights, help=argparse.SUPPRESS),
     picture("sweep.svg"),
+    *SIZES,
     tables("json", "csv"),
     lambda parser: parser.set_defaults(steps=1, seed=0, random_start=False),
 )
@@ -185,7 +190,7 @@ def _sweep(a: argparse.Namespace) -> tuple[int, str]:
             path=a.resume,
         )
     out = a.out or Path("sweep.svg")
-    found.save(out)
+    found.save(out, width=a.width, dpi=a.dpi)
     if a.json:
         found.to_json(a.json)
     if a.csv:

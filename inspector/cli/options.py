@@ -21,9 +21,11 @@ from ..formats.graphviz import FORMATS
 from ..loading.blame import said_of
 from ..loading.load import LoadError, load_weights, make_cell, network_in
 from ..loading.suggest import did_you_mean
+from ..picture.paper import DPI, PAGES, check_dpi, page_of
 from .family import Option, either, option
 
 __all__ = [
+    "SIZES",
     "cell_names",
     "cells_of",
     "check_name",
@@ -235,6 +237,36 @@ def run_options(
         parser.set_defaults(random_start=random_start)
 
     return add
+
+
+def _width(text: str) -> float | str:
+    try:
+        width = text if text in PAGES else float(text)
+        page_of(width)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"takes {', '.join(PAGES)} or a positive number of points, got {text!r}"
+        ) from None
+    return width
+
+
+def _dpi(text: str) -> float:
+    try:
+        return check_dpi(number(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+SIZES = (
+    option(
+        "--width",
+        type=_width,
+        metavar="WIDTH",
+        help="column (241 pt), page (468 pt), slide (960 px) or points: laid out for that, in type that can be read",
+    ),
+    option("--dpi", type=_dpi, metavar="N", default=DPI, help=f"pixels an inch of a .png (default: {DPI})"),
+)
+"""How large a picture is."""
 
 
 def output(kinds: Sequence[str], says: str) -> Option:

@@ -15,13 +15,10 @@ from tinygrad_rnn import files
 if TYPE_CHECKING:
     from ..picture.picture import Picture
 
-__all__ = ["DPI", "WRITERS", "Fit", "writer_of"]
+__all__ = ["WRITERS", "Fit", "writer_of"]
 
 Fit: TypeAlias = "tuple[float, float] | None"
 """The width and the height, in points, into which a picture is scaled; as it is, if ``None``."""
-DPI = 144
-"""Pixels an inch of a PNG."""
-
 WRITERS = {
     "svg": "svg",
     "png": "graphviz",

@@ -9,8 +9,9 @@ from typing import Any
 
 import graphviz
 
+from ..picture.paper import DPI
 from ..picture.picture import Picture
-from . import DPI, Fit
+from . import Fit
 from .dot import to_dot
 
 __all__ = ["FORMATS", "GraphvizMissingError", "check_size", "draw", "write_pdf", "write_png"]

@@ -6,14 +6,13 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, TypeAlias
-
-import numpy as np
+from typing import TypeAlias
 
 from ..layout.order import Spacing
+from .paper import Page
 from .picture import Look, Picture, Shape
 
-__all__ = ["PAGES", "Page", "TooWideError", "fitted", "page_of", "smallest_type"]
+__all__ = ["TooWideError", "fitted", "smallest_type"]
 
 _ENDS = ((3, 2), (2, 1), (1, 1))
 """How many of the first and of the last steps remain where the rows of all would not fit."""
@@ -26,50 +25,12 @@ _EDGE = 2.0
 Drawn: TypeAlias = Callable[[float, "tuple[int, int] | None", Spacing], Picture]
 
 
-class Page(NamedTuple):
-    """Where a picture is shown.
-
-    Attributes
-    ----------
-    width, height : float
-        In points of 1/72 inch.
-    type : float
-        The smallest type, in points.
-    largest : float
-        By how much a small picture is enlarged at most.
-    unit : {"pt", "px"}
-        In which an SVG says how large it is.
-    """
-
-    width: float
-    height: float = math.inf
-    type: float = 6.0
-    largest: float = math.inf
-    unit: Literal["pt", "px"] = "pt"
-
-
 class TooWideError(Exception):
     """A single step is wider than a page; `least` are the points that it takes in the same type."""
 
     def __init__(self, page: Page, least: int) -> None:
         super().__init__(f"one step is too wide for {page.width:g} points in type of {page.type:g} points")
         self.least = least
-
-
-PAGES = {
-    "column": Page(241.0, 648.0, 6.0, 1.0),
-    "page": Page(468.0, 648.0, 7.0, 1.0),
-    "slide": Page(720.0, 405.0, 9.0, 1.5, "px"),
-}
-
-
-def page_of(width: float | str) -> Page | None:
-    """The page of that name, or of so many points; ``None`` if there is none."""
-    if isinstance(width, str):
-        return PAGES.get(width)
-    if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 0 < width < math.inf:
-        return None
-    return Page(float(width))
 
 
 def fitted(page: Page, may_fold: bool, draw: Drawn) -> Picture:

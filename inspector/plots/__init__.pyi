@@ -10,11 +10,11 @@ from .curves import log_scale as log_scale
 from .curves import plain_axes as plain_axes
 from .curves import plot_decay as plot_decay
 from .figures import Canvas as Canvas
+from .figures import in_style as in_style
 from .figures import save as save
 from .legends import head as head
 from .legends import legend as legend
 from .legends import legend_below as legend_below
 from .legends import title as title
-from .legends import visible as visible
+from .lettering import visible as visible
 from .maps import plot_heat_map as plot_heat_map
-from .style import in_style as in_style

@@ -16,13 +16,15 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from tinygrad_rnn.plurals import counted
 
 from ..picture.curve_styles import Style, styles
+from ..picture.paper import Width
 from ..picture.theme import ALARM, GREY, INK, PAPER
 from ..tracing.decay import decay_rate
 from ..tracing.names import own_name
 from ..tracing.trace import GradientTrace
-from .figures import axes_of, save, warn
-from .legends import legend, shortened, title, visible
-from .style import DASHED, DOTTED, HAIR, SMALL, THIN, in_style
+from .figures import axes_of, in_style, save, warn
+from .legends import legend, title
+from .lettering import shortened, visible
+from .style import DASHED, DOTTED, HAIR, LABEL, SMALL, THIN, scaled
 
 __all__ = [
     "BACKWARDS", "FORMATS", "QUANTILES", "along_time", "areas", "band", "base_line", "curve", "level", "limit",
@@ -54,6 +56,8 @@ def plot_decay(
     path: str | Path | None = None,
     ax: Axes | None = None,
     names: Sequence[str] | None = None,
+    *,
+    width: Width = None,
 ) -> Axes:
     """Plot gradient norms against time on a logarithmic scale.
 
@@ -70,6 +74,10 @@ def plot_decay(
         Where to draw; a new figure when omitted.
     names : sequence of str, optional
         What to plot of each trace; its states when omitted.
+    width : float or {"column", "page", "slide"}, optional
+        How wide a new figure is where it is shown: so many points of 1/72 inch, ``"column"`` 241 points, ``"page"`` 468
+        points, ``"slide"`` 960 pixels. It is laid out for that width, with no type smaller than 6 points, 7 on a page
+        and 12 pixels on a slide; only exponents are, as exponents are.
 
     Returns
     -------
@@ -78,7 +86,8 @@ def plot_decay(
     Raises
     ------
     ValueError
-        If there is nothing to plot, or the suffix is unknown.
+        If there is nothing to plot, the suffix or the width is unknown, or Axes of another figure and a width are
+        given.
     KeyError
         If a trace has no value of a given name.
     """
@@ -206,7 +215,7 @@ def quantiles(rows: npt.ArrayLike, levels: Iterable[float] = tuple(QUANTILES.val
 def along_time(axes: Axes, subject: str) -> None:
     """Axes for norms of the gradient by `subject`, such as ``h_t``, against time."""
     log_scale(axes)
-    axes.set(xlabel=BACKWARDS, ylabel=visible(f"‖∂L/∂{shortened(subject, 180, 10)}‖₂"))
+    axes.set(xlabel=BACKWARDS, ylabel=visible(f"‖∂L/∂{shortened(subject, scaled(180), scaled(LABEL))}‖₂"))
     whole_steps(axes)
     plain_axes(axes)
 
@@ -282,7 +291,7 @@ def mark_rows(axes: Axes, zeros: Iterable[Row], broken: Iterable[Row] = (), firs
                 np.full(hit.sum(), start + way * k * height),
                 color=colour,
                 marker=marker,
-                s=630 * height,
+                s=630 * height * scaled(1.0) ** 2,
                 clip_on=False,
                 transform=axes.get_xaxis_transform(),
                 zorder=5,
@@ -299,7 +308,7 @@ def level(axes: Axes, y: float, text: str = "") -> None:
     """A dashed line that a curve crosses, with what it means beside the plot."""
     axes.axhline(y, color=INK, linewidth=THIN, linestyle=DASHED, zorder=1)
     where: Any = {"xycoords": ("axes fraction", "data"), "xytext": (3, 0), "textcoords": "offset points"}
-    axes.annotate(text, (1.0, y), va="center", fontsize=SMALL, **where)
+    axes.annotate(text, (1.0, y), va="center", fontsize=scaled(SMALL), **where)
 
 
 def base_line(axes: Axes, y: float = 0.0) -> None:
@@ -311,7 +320,7 @@ def limit(axes: Axes, y: float, text: str) -> None:
     """A dotted line that no curve crosses unharmed, with what it means above its end."""
     axes.axhline(y, color=GREY, linewidth=THIN, linestyle=DOTTED, zorder=1)
     where: Any = {"xycoords": ("axes fraction", "data"), "xytext": (-2, 2), "textcoords": "offset points"}
-    axes.annotate(text, (1.0, y), ha="right", va="bottom", fontsize=SMALL, color=GREY, **where)
+    axes.annotate(text, (1.0, y), ha="right", va="bottom", fontsize=scaled(SMALL), color=GREY, **where)
 
 
 def number_formats(axes: Axes) -> None:
@@ -327,5 +336,5 @@ def note(axes: Axes, text: str, x: float, y: float, colour: str = INK) -> None:
     """A few words in the picture, at a place between 0 and 1 from whose nearer edges they grow."""
     ha, va = ("left" if x < 0.4 else "right" if x > 0.6 else "center"), ("bottom" if y < 0.5 else "top")
     ground = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-    look: Any = {"ha": ha, "va": va, "fontsize": SMALL, "color": colour, "bbox": ground}
+    look: Any = {"ha": ha, "va": va, "fontsize": scaled(SMALL), "color": colour, "bbox": ground}
     axes.annotate("\n".join(map(visible, text.split("\n"))), (x, y), xycoords="axes fraction", **look)

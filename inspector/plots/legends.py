@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,17 +10,16 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.text import Annotation
-from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox, ScaledTranslation
 
-from ..picture.theme import GREY
-from ..text import visible as printable
-from .style import KEY, SMALL, TITLE
+from ..picture.theme import GREY, INK
+from .fitting import grow, lay_out, limits
+from .lettering import SURE, shortened, text_width, visible, wrapped
+from .style import BROAD, KEY, SMALL, TITLE, scaled
 
-__all__ = ["head", "legend", "legend_below", "shortened", "title", "visible", "wrapped"]
+__all__ = ["head", "legend", "legend_below", "title"]
 
 _INSIDE, _COLUMNS, _SAMPLE = 8, 4, 34.0
 """Entries that may stand inside a plot, columns that stand below one, and the room in points that an entry takes
@@ -39,25 +37,36 @@ _CORNERS = {
 }
 
 
-def head(figure: Figure, text: str, note: str = "") -> None:
+def head(figure: Any, text: str, note: str = "") -> None:
     """A title over a figure of several plots, and below it in small type what they were made of."""
+    if getattr(figure, "page", None) is not None:
+        blocks = [(text, TITLE, INK), (note, SMALL, GREY)]
+        figure.heading += [block for block in blocks if block[0]]
+        return
     room = 72 * figure.get_figwidth() - 12
     lines = wrapped(note, room, SMALL)
     above = figure.suptitle(visible(shortened(text, room, TITLE)) + "\n" * len(lines), x=0.01, ha="left")
-    figure.add_artist(Annotation(**_note(lines), xy=(0, 1), xycoords=above, xytext=(0, -1.45 * TITLE), va="top"))
+    figure.add_artist(Annotation(**{**_note(lines), "va": "top"}, xy=(0, 1), xycoords=above, xytext=(0, -1.45 * TITLE)))
 
 
 def title(axes: Axes, text: str, note: str = "") -> None:
     """What a picture shows, and in small type what it was made of: below, or in Axes of the user's, whose title
     may be set anew, beside it.
     """
+    if getattr(axes.figure, "page", None) is not None:
+        vars(axes)["note_room"] = 1.4 * scaled(SMALL) * bool(note)
+        below = axes.annotate(xy=(0.0, 1.0), xycoords="axes fraction", xytext=(0, 4), **_note([note]))
+        below.set_in_layout(False)  # the title above it is, and of that the height alone
+        vars(axes)["note"] = below
+        axes.set_title(visible(text))
+        return
     room = 72 * axes.figure.figure.get_figwidth() * 0.86
     lines, own = wrapped(note, room, SMALL), hasattr(axes, "note_room")
     if own:
         vars(axes)["note_room"] = 1.4 * SMALL * len(lines)
     axes.set_title(visible(shortened(text, room, TITLE)), loc="left")
     look = {**_note(lines), "ha": "left" if own else "right"}
-    axes.annotate(xy=(0.0 if own else 1.0, 1.0), xycoords="axes fraction", xytext=(0, 4), va="bottom", **look)
+    axes.annotate(xy=(0.0 if own else 1.0, 1.0), xycoords="axes fraction", xytext=(0, 4), **look)
 
 
 def _note(lines: Iterable[str]) -> dict[str, Any]:
@@ -65,7 +74,8 @@ def _note(lines: Iterable[str]) -> dict[str, Any]:
         "text": "\n".join(map(visible, lines)),
         "textcoords": "offset points",
         "ha": "left",
-        "fontsize": SMALL,
+        "va": "bottom",
+        "fontsize": scaled(SMALL),
         "color": GREY,
     }
 
@@ -73,36 +83,48 @@ def _note(lines: Iterable[str]) -> dict[str, Any]:
 def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
     """A legend with an entry for each of the handles, under its very label.
 
-    It stands inside, if there it covers nothing, else below the plot, or `beside` it. A figure of our own grows by as
-    much, so that the plot keeps its size. Call it last, when the limits of the plot stand.
+    It stands inside, if there it covers nothing, else below the plot, or `beside` it; on a page never inside, and
+    beside only where that is broad. A figure of our own grows by as much, so that the plot keeps its size. Call it
+    last, when the limits of the plot stand.
     """
     handles = list(handles)
     if not handles:
         return
-    figure, engine = axes.figure.figure, axes.figure.get_layout_engine()
-    own = engine is not None
-    if engine is not None:
+    figure: Any = axes.figure.figure
+    engine = figure.get_layout_engine()
+    on_page = getattr(figure, "page", None) is not None
+    if on_page:
+        lay_out(figure)
+    elif engine is not None:
         engine.execute(figure)
     axes.get_tightbbox()  # takes its place and its limits
     scale = 72 / figure.dpi
     box = axes.get_window_extent()
-    room = (figure.bbox.x1 - box.x0) * scale - 12
-    labels = _texts(handles, room / (1 if len(handles) <= _INSIDE else 2))
+    start, few = limits(axes, box)[0] if on_page else box.x0, len(handles) <= _INSIDE
+    room = ((box.x1 if on_page else figure.bbox.x1) - start) * scale - 12
+    beside = beside and (not on_page or figure.page.width >= BROAD)
+    if on_page and not beside:
+        labels, columns = _in_columns(handles, room, figure.page.height / 2)
+    else:
+        labels, columns = _texts(handles, room / (1 if few else 2)), 1
     key = _put(axes, handles, labels, loc="upper right")
     size = key.get_window_extent()
-    corner = None if beside else _free(axes, size.width, size.height) if len(handles) <= _INSIDE else None
+    corner = _free(axes, size.width, size.height) if few and not (beside or on_page) else None
     if corner is not None:
         key.set_loc(corner)
     elif beside:
         _put(axes, handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        _grow(figure, own, (size.height - box.height) * scale)
+        grow(figure, (size.height - box.height) * scale)
     else:
         # no wider than the plot, which would grow narrow beside it
-        gap = KEY * (rcParams["legend.columnspacing"] - 2 * rcParams["legend.borderpad"])
-        fit = int((min(box.width * scale, room) + gap) / (size.width * scale + gap))
-        columns = max(1, min(_COLUMNS, len(handles), fit))
+        if not on_page:
+            gap = KEY * (rcParams["legend.columnspacing"] - 2 * rcParams["legend.borderpad"])
+            fit = int((min(box.width * scale, room) + gap) / (size.width * scale + gap))
+            columns = max(1, min(_COLUMNS, len(handles), fit))
         below = axes.xaxis.get_tightbbox() or box
-        drop = ScaledTranslation(0, -((box.y0 - below.y0) * scale + 4) / 72, figure.dpi_scale_trans)
+        drop = ScaledTranslation(
+            (start - box.x0) * scale / 72, -((box.y0 - below.y0) * scale + 4) / 72, figure.dpi_scale_trans
+        )
         key = _put(
             axes,
             handles,
@@ -112,7 +134,7 @@ def legend(axes: Axes, handles: Iterable[Any], beside: bool = False) -> None:
             bbox_transform=axes.transAxes + drop,
             ncols=columns,
         )
-        _grow(figure, own, key.get_window_extent().height * scale)
+        grow(figure, key.get_window_extent().height * scale)
 
 
 def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
@@ -120,18 +142,32 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
     handles = list(handles)
     room = 72 * figure.get_figwidth() - 12
     labels = _texts(handles, room)
-    widest = max(_width(line, KEY) for label in labels for line in label.split("\n"))
+    widest = max(text_width(line, scaled(KEY)) for label in labels for line in label.split("\n"))
     columns = max(1, min(len(handles), int(room / (widest + _SAMPLE))))
     _put(figure, handles, labels, loc="outside lower left", ncols=columns)
-    figure.set_figheight(figure.get_figheight() + 1.5 * KEY / 72 * -(-len(handles) // columns))
+    grow(figure, 1.5 * scaled(KEY) * -(-len(handles) // columns))
 
 
-def _texts(handles: list[Any], room: float) -> list[str]:
-    """The label of each entry, in lines that leave it no wider than that."""
-    return [
-        "\n".join(map(visible, wrapped(handle.get_label().replace(r"\$", "$"), room - _SAMPLE, KEY)))
-        for handle in handles
-    ]
+def _in_columns(handles: list[Any], room: float, most: float) -> tuple[list[str], int]:
+    """Labels on a page, and in how many columns they stand; those that would be higher than that are shortened."""
+    size, gap = scaled(KEY), 5 * scaled(KEY)
+    labels, columns = [""], 1
+    for parts, lines in ((1, 2), (2, 2), (2, 1), (4, 1)):
+        labels = _texts(handles, SURE * room / parts - gap + _SAMPLE, lines)
+        widest = max(text_width(line, size) for label in labels for line in label.split("\n"))
+        columns = max(1, min(_COLUMNS, len(handles), int(SURE * room / (widest + gap))))
+        if 1.4 * size * sum(1 + label.count("\n") for label in labels) / columns <= most:
+            break
+    return labels, columns
+
+
+def _texts(handles: list[Any], room: float, most: int | None = None) -> list[str]:
+    """The label of each entry, in lines that leave it no wider than that, and in so many at most."""
+    room, size = room - _SAMPLE, scaled(KEY)
+    labels = [handle.get_label().replace(r"\$", "$") for handle in handles]
+    if most is not None:
+        labels = [shortened(label, SURE**most * most * room, size) for label in labels]
+    return ["\n".join(map(visible, wrapped(label, room, size))) for label in labels]
 
 
 def _put(parent: Any, handles: list[Any], labels: list[str], **where: Any) -> Any:
@@ -140,11 +176,6 @@ def _put(parent: Any, handles: list[Any], labels: list[str], **where: Any) -> An
     for text, label in zip(key.get_texts(), labels, strict=True):
         text.set_text(label)
     return key
-
-
-def _grow(figure: Figure, own: bool, points: float) -> None:
-    if own and points > 0:
-        figure.set_figheight(figure.get_figheight() + points / 72)
 
 
 def _free(axes: Axes, width: float, height: float) -> str | None:
@@ -189,36 +220,3 @@ def _drawn(axes: Axes) -> Iterator[tuple[Path, bool]]:
             yield from ((path.transformed(collection.get_transform()), True) for path in collection.get_paths())
     for text in axes.texts:
         yield Path(text.get_window_extent().corners()[[0, 1, 3, 2]]), True
-
-
-def visible(text: str) -> str:
-    """Text in which Matplotlib finds no mathematics and nothing that cannot be shown."""
-    return printable(text.replace("\n", "↵")).replace("$", r"\$")
-
-
-def shortened(text: str, room: float, size: float) -> str:
-    """Text that is no wider than `room` points, with its middle left out where need be."""
-    if _width(text, size) <= room:
-        return text
-    kept = max(8, int(len(text) * room / _width(text, size)) - 1)
-    return f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"
-
-
-def wrapped(text: str, room: float, size: float) -> list[str]:
-    """Text in lines no wider than `room` points."""
-    if not text:
-        return []
-    most = max(8, int(len(text) * room / _width(text, size)))
-    return textwrap.wrap(text, most, break_long_words=True, break_on_hyphens=False, replace_whitespace=False) or [text]
-
-
-def _width(text: str, size: float) -> float:
-    """In points, as Matplotlib sets it."""
-    return max(
-        1.0,
-        float(
-            text_to_path.get_text_width_height_descent(
-                visible(text).replace(r"\$", "$"), FontProperties(size=size), False
-            )[0]
-        ),
-    )

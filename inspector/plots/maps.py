@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.ticker import MaxNLocator
 
+from ..picture.paper import Width
 from ..picture.theme import ALARM, HATCH, INK, LOST, PAPER, SIGNED
-from .figures import axes_of, save
+from .figures import axes_of, in_style, save
 from .legends import title as put_title
-from .legends import visible
-from .style import in_style
+from .lettering import visible
 
 __all__ = ["colour_bar", "norm_map", "plot_heat_map", "signed_map"]
 
@@ -34,6 +34,8 @@ def plot_heat_map(
     ax: Axes | None = None,
     title: str = "",
     label: str = "gradient norm",
+    *,
+    width: Width = None,
 ) -> Axes:
     """Draw a matrix of norms as a heat map on a logarithmic colour scale of at most six decades.
 
@@ -43,7 +45,7 @@ def plot_heat_map(
         Not negative. What lies below the scale, zeros too, is hatched rather than given a colour; what is not finite is
         red.
     rows, columns : sequences of str
-    path, ax
+    path, ax, width
         As for :func:`plot_decay`.
     title, label : str
         Above the map, and beside the colour bar.

@@ -128,11 +128,13 @@ class GradientTrace(Result):
         """Whether anything has this name at timestep `t`."""
         return (name, t) in self._norms or (name in self._series and 0 <= t < self.steps)
 
-    def plot(self, ax: Axes | None = None, names: Sequence[str] | None = None) -> Axes:
+    def plot(
+        self, ax: Axes | None = None, names: Sequence[str] | None = None, *, width: float | str | None = None
+    ) -> Axes:
         """Plot the norms along time, see :func:`~inspector.plot_decay`."""
         from ..plots.curves import plot_decay  # a trace is made for every drawing, and Matplotlib takes long to import
 
-        return plot_decay(self, ax=ax, names=names)
+        return plot_decay(self, ax=ax, names=names, width=width)
 
     def _text(self) -> str:
         wide = max(map(len, self.states), default=0)

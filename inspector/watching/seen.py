@@ -17,6 +17,7 @@ from tinygrad_rnn.plurals import counted
 from tinygrad_rnn.recurrent.unroll import Run
 
 from ..analysis.diagnose import Diagnosis, Outcome, diagnose, outcome
+from ..picture.paper import Width
 from ..plots.figures import picture
 from ..reports import report
 from ..results import Labelled, Result
@@ -109,9 +110,9 @@ class Seen(Result):
         return report(self, path=path)
 
     @picture
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, width: Width = None) -> Axes:
         """The decay of the gradient along time."""
-        return self._trace.plot(ax)
+        return self._trace.plot(ax, width=width)
 
     # ----------------------------------------------------------------------------------- the proof
 

@@ -94,6 +94,25 @@ def test_a_drawing_has_the_width_that_is_asked_for(command: str, folder: Path) -
     assert ("chart." in (folder / "a.svg").read_text()) == (command == "figure")
 
 
+@pytest.mark.parametrize("command", ["duality", "decay"])
+def test_a_plot_has_the_width_that_is_asked_for(command: str, folder: Path) -> None:
+    arguments = [command, "--cell", "rnn", "-T", "3", "--width"]
+    assert main([*arguments, "column", "-o", "a.svg"]) == 0
+    assert 'width="241pt"' in (folder / "a.svg").read_text()
+    assert main([*arguments, "120.5", "--dpi", "144", "-o", "a.png"]) == 0
+    assert int.from_bytes((folder / "a.png").read_bytes()[16:20], "big") == 241
+
+
+@pytest.mark.parametrize("given", [("--width", "wide"), ("--width", "-3"), ("--width", "nan"), ("--dpi", "0")])
+def test_a_size_that_is_none_is_refused_before_anything_runs(
+    given: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("graph", "decay", "gates"):
+        assert main([command, "--cell", "rnn", *given]) == 2
+        assert f"error: {given[0]}: " in capsys.readouterr().err
+    assert files_in(folder) == set()
+
+
 def test_graph_writes_what_other_programs_read(folder: Path) -> None:
     starts = {"tex": "% RNNCell", "dot": "digraph", "mmd": "flowchart", "json": "{", "graphml": "<graphml"}
     for kind, start in starts.items():

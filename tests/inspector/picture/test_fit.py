@@ -16,7 +16,8 @@ import inspector
 import tinygrad_rnn as tg
 from inspector.layout.order import Spacing
 from inspector.picture.compose import picture
-from inspector.picture.fit import PAGES, fitted
+from inspector.picture.fit import fitted
+from inspector.picture.paper import PAGES
 from inspector.picture.picture import Picture
 from inspector.picture.scene import LEVELS
 from tests.inspector.picture.drawn import read

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import inspector
-from inspector.plots.style import SHEET, context, in_style
+from inspector.plots.figures import in_style
+from inspector.plots.style import SHEET, context
 
 ROOT = Path(inspector.__file__).parent
 
