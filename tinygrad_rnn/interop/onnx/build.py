@@ -13,7 +13,7 @@ from ..packages import import_package
 from ..refusal import UnsupportedError
 from ..weights import printable
 from . import ops  # noqa: F401 - which fills the table
-from .file import DTYPES, PRODUCER, Source
+from .file import DTYPES, PRODUCER, Source, defaults_of, is_open, shapes_of
 from .graph import Circle, Graph, Node, apply, ordered
 from .inlined import Frame, call_of, scope_of
 from .operators import OPERATORS, Operator, Runs
@@ -62,10 +62,10 @@ class Builder:
         self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self.inlined = 0
         self.is_ours = model.producer_name == PRODUCER
-        self.defaults = _defaults(model)
-        self.starts = {port.name for port in model.graph.input if port.name in self.defaults and _is_open(port.type)}
+        self.defaults = defaults_of(model)
+        self.starts = {port.name for port in model.graph.input if port.name in self.defaults and is_open(port.type)}
         self.fixed: set[str] = set()
-        self.shapes = _shapes(model, self.defaults)
+        self.shapes = shapes_of(model, self.defaults)
         self.graph = self._graph(model.graph, {}, 0)
         self.fixed.update((self.parameters.keys() | self.constants.keys()) - self.starts)
         self._fix(self.graph)
@@ -77,14 +77,16 @@ class Builder:
         """The graph with its loops; what they turn out to start from is no parameter."""
         own = {name: value for name, value in self.parameters.items() if name not in self.defaults}
         ahead = products_of_zeros(self.graph, own)
-        begun = {node.inputs[0]: zeros for node, zeros in ahead}
+        begun = {one.start: one.zeros for one in ahead}
         self.fixed.update(begun)
-        plain = with_products(self.graph, [node for node, _ in ahead])
+        plain = with_products(self.graph, ahead)
         zeros = matrices_of_zeros(plain, own)
         while True:
             graph = recognised(plain, {**known, **begun, **zeros}, learned - zeros.keys())
-            left = {node.outputs for node, _ in ahead} & {node.outputs for node in graph.nodes}
-            graph = replace(graph, nodes=tuple([node for node in graph.nodes if node.outputs not in left]))
+            standing = {node.outputs for node in graph.nodes}
+            left = {one.start for one in ahead if one.nodes[-1].outputs in standing}
+            unread = {node.outputs for one in ahead if one.start in left for node in one.nodes}
+            graph = replace(graph, nodes=tuple([node for node in graph.nodes if node.outputs not in unread]))
             starts = zeros_to_start_from(graph, {**known, **own, **begun})
             same = {**{name: value for name, value in known.items() if is_zero(value)}, **begun, **zeros}
             read = {name for name in same if is_read(graph, name)}
@@ -97,11 +99,12 @@ class Builder:
         starts |= {name for name, value in zeros.items() if kind_of(value) in kinds}  # which stand for one another
         for name in starts & self.parameters.keys():
             self.constants[name] = self.parameters.pop(name)
-        for node, value in ahead:
-            if node.outputs not in left:
-                self.constants[node.inputs[0]] = value
-                del self.parameters[node.outputs[0]]
-                self.rows[node.outputs[0]] = node.inputs[2]
+        for one in ahead:
+            if one.start not in left:
+                self.constants[one.start] = one.zeros
+                (result,) = one.nodes[-1].outputs
+                del self.parameters[result]
+                self.rows[result] = one.bias
         return graph
 
     def _opset(self, proto: Any, default: int | None = None) -> int:
@@ -385,29 +388,6 @@ class Builder:
                     raise UnsupportedError(f"{label}: rounds to bfloat16, which has no counterpart here")
                 found[name] = self.source.dtype(found[name], f"node {printable(proto.name)}")
         return found
-
-
-def _defaults(model: Any) -> set[str]:
-    """Initialisers that a call may replace: inputs, too, as all of them had to be before version 4 of the format."""
-    if model.ir_version < 4:
-        return set()
-    return {tensor.name for tensor in model.graph.initializer} & {port.name for port in model.graph.input}
-
-
-def _is_open(kind: Any) -> bool:
-    """Whether a type has an axis of any length, which no weight has."""
-    return any(axis.WhichOneof("value") != "dim_value" for axis in kind.tensor_type.shape.dim)
-
-
-def _shapes(model: Any, defaults: set[str]) -> dict[str, tuple[int, ...]]:
-    """The shapes of initialisers and inputs, where a call cannot change them."""
-    found = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if tensor.name not in defaults}
-    for port in model.graph.input:
-        kind = port.type.tensor_type
-        known = kind.HasField("shape") and all(axis.WhichOneof("value") == "dim_value" for axis in kind.shape.dim)
-        if known and port.name not in defaults:
-            found.setdefault(port.name, tuple(axis.dim_value for axis in kind.shape.dim))
-    return {name: shape for name, shape in found.items() if min(shape, default=0) >= 0 and len(shape) <= 32}
 
 
 def _text(value: Any) -> Any:

@@ -17,7 +17,7 @@ from ..weights import printable
 
 Array = npt.NDArray[Any]
 
-__all__ = ["BFLOAT16", "DTYPES", "PRODUCER", "Source", "read"]
+__all__ = ["BFLOAT16", "DTYPES", "PRODUCER", "Source", "defaults_of", "is_open", "read", "shapes_of"]
 
 PRODUCER = "tinygrad_rnn"
 """Who made a file, if we did: its weights are initialisers, and its nodes of constants are none."""
@@ -209,3 +209,26 @@ def _is_text(message: Any) -> bool:
         if field.type == field.TYPE_MESSAGE and not all(map(_is_text, parts)):
             return False
     return True
+
+
+def defaults_of(model: Any) -> set[str]:
+    """Initialisers that a call may replace: inputs, too, as all of them had to be before version 4 of the format."""
+    if model.ir_version < 4:
+        return set()
+    return {tensor.name for tensor in model.graph.initializer} & {port.name for port in model.graph.input}
+
+
+def is_open(kind: Any) -> bool:
+    """Whether a type has an axis of any length, which no weight has."""
+    return any(axis.WhichOneof("value") != "dim_value" for axis in kind.tensor_type.shape.dim)
+
+
+def shapes_of(model: Any, defaults: set[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of initialisers and inputs, where a call cannot change them."""
+    found = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if tensor.name not in defaults}
+    for port in model.graph.input:
+        kind = port.type.tensor_type
+        known = kind.HasField("shape") and all(axis.WhichOneof("value") == "dim_value" for axis in kind.shape.dim)
+        if known and port.name not in defaults:
+            found.setdefault(port.name, tuple(axis.dim_value for axis in kind.shape.dim))
+    return {name: shape for name, shape in found.items() if min(shape, default=0) >= 0 and len(shape) <= 32}

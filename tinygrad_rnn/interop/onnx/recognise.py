@@ -17,7 +17,9 @@ from .graph import Body, Circle, Graph, Node, ordered
 from .operators import Operator, Place, Results
 from .origins import target_of
 from .recurrence import Timed, nothing, over_time
-from .steps import Irregular, Loop, Role, aligned
+from .rolled import Irregular, Loop, Role
+from .standard import is_standard
+from .steps import aligned
 from .wiring import Wiring, chains
 
 __all__ = ["KIND", "recognised"]
@@ -25,6 +27,8 @@ __all__ = ["KIND", "recognised"]
 KIND = "Unrolled"
 """What stands for the operator of such a node."""
 MOST_TRIES = 64
+_END = 2**31 - 1
+"""Places from here on are beyond every axis."""
 
 
 class _Given(NamedTuple):
@@ -108,7 +112,8 @@ def _rolled(graph: Graph, loop: Loop) -> Graph:
     shown = [(k, t) for k in range(len(outs)) for t in range(loop.steps) if loop.value(*outs[k], t) in read]
     outputs = tuple([loop.value(*outs[k], t) for k, t in shown])
     given, operands = _operands(loop)
-    attributes: dict[str, Any] = {"body": _body(graph, loop, outs), "plan": _Plan(loop.steps, given, tuple(shown))}
+    body, operands = _with_products(loop, _body(graph, loop, outs), given, operands)
+    attributes: dict[str, Any] = {"body": body, "plan": _Plan(loop.steps, given, tuple(shown))}
     name = "/".join(loop.prefix) or "loop"
     node = Node(name, KIND, 1, (*operands, *loop.starts), outputs, attributes, _UNROLLED, loop.prefix, True)
     alive = _alive([*around, node], wiring.outputs)
@@ -157,8 +162,15 @@ def _operands(loop: Loop) -> tuple[tuple[_Given, ...], list[str]]:
 
 def _picked(wiring: Wiring, name: str) -> tuple[str, int, int] | None:
     """The value of which this is one place along an axis, if it is; the axis, and the place."""
-    maker = wiring.maker.get(name)
-    node = wiring.nodes[maker[0]] if maker else None
+    found = _taken(wiring, name)
+    while found is not None and (source := _turned_source(wiring, *found[:2])):
+        found = source, found[1], -1 - found[2]
+    return found
+
+
+def _taken(wiring: Wiring, name: str) -> tuple[str, int, int] | None:
+    """The same, of a value as it stands in the file."""
+    node = _maker(wiring, name)
     if node is None:
         return None
     if node.kind == "Gather":
@@ -166,13 +178,64 @@ def _picked(wiring: Wiring, name: str) -> tuple[str, int, int] | None:
         if places is None or places.shape or node.inputs[0] in wiring.fixed:
             return None
         return node.inputs[0], node.attributes["axis"], int(places)
-    if node.kind == "Squeeze" and node.inputs[0] in wiring.maker:
-        axes = node.attributes.get("axes") or wiring.constants.get((*node.inputs, "")[1], ())
-        source, slot = wiring.maker[node.inputs[0]]
-        cut = wiring.nodes[source]
-        if cut.kind == "Split" and [int(k) for k in axes] == [cut.attributes["axis"]]:
-            return cut.inputs[0], cut.attributes["axis"], slot
-    return None
+    cut = _maker(wiring, node.inputs[0]) if node.kind == "Squeeze" else None
+    if cut is None:
+        return None
+    axes = _numbers(wiring, node, 1, "axes")
+    if cut.kind == "Split" and axes == [cut.attributes["axis"]]:
+        return cut.inputs[0], cut.attributes["axis"], wiring.maker[node.inputs[0]][1]
+    if cut.kind != "Slice" or len(axes) != 1 or axes != _numbers(wiring, cut, 3, "axes"):
+        return None
+    first, last, by = (_numbers(wiring, cut, place, key) for place, key in ((1, "starts"), (2, "ends"), (4, "steps")))
+    is_one = len(first) == len(last) == 1 and (last[0] - first[0] == 1 or (first[0] == -1 and last[0] >= _END))
+    return (cut.inputs[0], axes[0], first[0]) if is_one and by in ([], [1]) else None
+
+
+def _turned_source(wiring: Wiring, name: str, axis: int) -> str:
+    """What this is from the end to the start along an axis; empty if it is not that of anything."""
+    node = _maker(wiring, name)
+    if node is None or node.kind != "Slice" or _numbers(wiring, node, 3, "axes") != [axis]:
+        return ""
+    first, last, by = (_numbers(wiring, node, place, key) for place, key in ((1, "starts"), (2, "ends"), (4, "steps")))
+    return node.inputs[0] if (first, by) == ([-1], [-1]) and len(last) == 1 and last[0] <= -_END else ""
+
+
+def _maker(wiring: Wiring, name: str) -> Node | None:
+    return wiring.nodes[wiring.maker[name][0]] if name in wiring.maker else None
+
+
+def _numbers(wiring: Wiring, node: Node, place: int, attribute: str) -> list[int]:
+    """Whole numbers that stand in the file, as an attribute or as an operand; none where they do not."""
+    found = node.attributes.get(attribute)
+    if found is None:
+        found = wiring.constants.get(node.inputs[place], ()) if len(node.inputs) > place else ()
+    return [int(k) for k in np.reshape(found, -1)]
+
+
+def _with_products(loop: Loop, body: Graph, given: Sequence[_Given], operands: list[str]) -> tuple[Graph, list[str]]:
+    """With the product of the sequence and its weights, if that was computed for all steps ahead, and a step with it is
+    that of a usual cell.
+    """
+    wiring, nodes = loop.wiring, list[Node]()
+    if len(given) != 1 or not given[0].is_picked or given[0].axis != 0:
+        return body, operands
+    (name, element), whole = (operands[0], body.inputs[0]), operands[0]
+    while name in wiring.maker and (node := wiring.nodes[wiring.maker[name][0]]).kind in ("Add", "MatMul"):
+        moving = [value for value in node.inputs if value not in wiring.fixed]
+        if len(moving) != 1 or (node.kind == "MatMul" and node.inputs[1] in moving):
+            break
+        inner = [f"{value}@step" if value in moving else value for value in node.inputs]
+        out = element if name == whole else f"{name}@step"
+        nodes.insert(0, replace(node, inputs=tuple(inner), outputs=(out,)))
+        (name,) = moving
+        if node.kind == "MatMul":
+            break
+    captures = frozenset().union(body.captures, *[node.reads for node in nodes]) - {f"{name}@step"}
+    captures -= {value for node in nodes for value in node.outputs}
+    wider = replace(body, inputs=(f"{name}@step", *body.inputs[1:]), nodes=(*nodes, *body.nodes), captures=captures)
+    if not nodes or not is_standard(wider, len(loop.states), wiring.constants):
+        return body, operands
+    return wider, [name]
 
 
 def _body(graph: Graph, loop: Loop, outs: Sequence[tuple[int, int]]) -> Graph:

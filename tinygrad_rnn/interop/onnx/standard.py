@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,179 +16,12 @@ from ...autodiff.tensor import Tensor
 from ...cells import GRUCell, GRUResetBeforeCell, LSTMCell, RNNCell
 from ...recurrent.unroll import Run, unroll
 from ..imported import cell_of
-from .graph import Body, Graph, Node
+from .affine import Affine, Reader, Term, Unknown
+from .graph import Body, Graph
 
-__all__ = ["outputs_of", "standard"]
+__all__ = ["is_standard", "outputs_of", "standard"]
 
 NONLINEARITIES = {"Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid"}
-
-
-class Block(NamedTuple):
-    """Part number k of n equal ones, or from row `first` to before row `last`, of a weight."""
-
-    k: int = 0
-    n: int = 1
-    first: int | None = None
-    last: int | None = None
-
-    def of(self, rows: Value) -> Value:
-        """That part of the rows."""
-        count = rows.shape[0]
-        if self.first is not None and self.last is not None:
-            first, last = (min(max(k + count if k < 0 else k, 0), count) for k in (self.first, self.last))
-        elif count % self.n:
-            raise ValueError("does not part evenly")
-        else:
-            first, last = self.k * count // self.n, (self.k + 1) * count // self.n
-        return rows if (first, last) == (0, count) else p.getitem.on((rows,), {"index": (slice(first, last),)})
-
-
-class Term(NamedTuple):
-    """A matrix product: of which value, with which weight, whether that stands (outputs, inputs), and which rows."""
-
-    of: str
-    weight: str
-    is_rows_first: bool
-    block: Block
-
-
-@dataclass
-class Affine:
-    """A sum of products and biases, with the value to whose product each bias was added, if to one.
-
-    Attributes
-    ----------
-    terms : list of Term
-    biases : list of (str, str, Block)
-    state : str
-        What stands in it for the state, if that is not the state itself.
-    """
-
-    terms: list[Term] = field(default_factory=list)
-    biases: list[tuple[str, str, Block]] = field(default_factory=list)
-    state: str = ""
-
-
-class Unknown(Exception):
-    """It is no such cell."""
-
-
-class _Reader:
-    """The body, read upwards from its outputs."""
-
-    def __init__(self, graph: Graph, count: int, constants: Mapping[str, Any]) -> None:
-        self.graph, self.constants = graph, constants
-        self.made = {name: (node, slot) for node in graph.nodes for slot, name in enumerate(node.outputs) if name}
-        self.states = graph.inputs[-count:] if count else ()
-        self.inside = {*graph.inputs, *self.made}
-
-    def node(self, name: str, *kinds: str) -> Node:
-        """The node that makes a value, of one of these kinds."""
-        node = self.made[self.source(name)][0] if self.source(name) in self.made else None
-        if node is None or node.kind not in kinds:
-            raise Unknown
-        return node
-
-    def source(self, name: str) -> str:
-        """The value that this is, behind all Identity."""
-        while name in self.made and self.made[name][0].kind == "Identity":
-            name = self.made[name][0].inputs[0]
-        return name
-
-    def kind(self, name: str) -> str:
-        """Of the node that makes a value."""
-        name = self.source(name)
-        return self.made[name][0].kind if name in self.made else ""
-
-    def pair(self, name: str, kind: str, *wanted: str) -> tuple[str, str]:
-        """Both operands, first the one that is made by a node of the wanted kinds, or is that value."""
-        first, second = map(self.source, self.node(name, kind).inputs)
-        for one, other in ((first, second), (second, first)):
-            if self.kind(one) in wanted or one in wanted:
-                return one, other
-        raise Unknown
-
-    def affine(self, name: str, block: Block | None = None) -> Affine:
-        """A value as a sum of products with weights, and biases."""
-        name, found = self.source(name), Affine()
-        if name not in self.inside:
-            found.biases.append(("", name, block or Block()))
-            return found
-        node, slot = self.made.get(name, (None, 0))
-        if node is None:
-            raise Unknown
-        if node.kind == "Add":
-            for part in (self.affine(operand, block) for operand in node.inputs):
-                found.terms += part.terms
-                found.biases += part.biases
-        elif node.kind in ("Split", "Slice") and block is None:
-            return self.affine(node.inputs[0], self.cut(node, slot))
-        elif node.kind == "SequenceAt" and block is None:
-            parts = self.node(node.inputs[0], "SplitToSequence")
-            return self.affine(parts.inputs[0], self.piece(parts, self.numbers(node, 1, "")))
-        elif node.kind in ("Gemm", "MatMul"):
-            of, weight, *bias = node.inputs
-            numbers = {node.attributes.get(key, 1.0) for key in ("alpha", "beta")}
-            if weight in self.inside or numbers != {1.0} or node.attributes.get("transA"):
-                raise Unknown
-            is_rows_first = bool(node.attributes.get("transB"))
-            found.terms.append(Term(self.source(of), weight, is_rows_first, block or Block()))
-            found.biases += [(self.source(of), value, block or Block()) for value in bias if value]
-        else:
-            raise Unknown
-        return found
-
-    def cut(self, node: Node, slot: int) -> Block:
-        """What a node takes of the features."""
-        if node.kind == "Split":
-            if node.attributes.get("axis") not in (1, -1):
-                raise Unknown
-            sizes = self.numbers(node, 1, "split")
-            if sizes is None:
-                return Block(slot, len(node.outputs))
-            return Block(first=sum(sizes[:slot]), last=sum(sizes[: slot + 1]))
-        first, last = self.numbers(node, 1, "starts"), self.numbers(node, 2, "ends")
-        axes, by = self.numbers(node, 3, "axes"), self.numbers(node, 4, "steps")
-        if first is None or last is None or len(first) != 1 or len(last) != 1 or axes not in ([1], [-1]):
-            raise Unknown
-        if by not in (None, [1]):
-            raise Unknown
-        return Block(first=first[0], last=last[0])
-
-    def piece(self, node: Node, place: list[int] | None) -> Block:
-        """The same, of one piece of those into which a node cuts."""
-        sizes = self.numbers(node, 1, "")
-        if node.attributes.get("axis") not in (1, -1) or sizes is None or place is None or place[0] < 0:
-            raise Unknown
-        (k,) = place
-        if not self.constants[node.inputs[1]].shape:  # all of the same size
-            return Block(first=k * sizes[0], last=(k + 1) * sizes[0])
-        return Block(first=sum(sizes[:k]), last=sum(sizes[: k + 1]))
-
-    def numbers(self, node: Node, place: int, attribute: str) -> list[int] | None:
-        """Whole numbers that stand in the file; None where they are left out."""
-        if node.attributes.get(attribute) is not None:
-            return [int(k) for k in node.attributes[attribute]]
-        if len(node.inputs) <= place or not node.inputs[place]:
-            return None
-        value = self.constants.get(node.inputs[place])
-        if not isinstance(value, np.ndarray):
-            raise Unknown
-        return [int(k) for k in value.reshape(-1)]
-
-    def joined(self, name: str) -> list[str]:
-        """The values of which this is made by putting their features side by side."""
-        if self.kind(name) != "Concat":
-            return [self.source(name)]
-        node = self.node(name, "Concat")
-        if node.attributes["axis"] not in (1, -1):
-            raise Unknown
-        return [self.source(part) for part in node.inputs]
-
-    def is_one(self, name: str) -> bool:
-        """Whether a value is the number 1, which nobody learns."""
-        value = self.constants.get(name)
-        return isinstance(value, np.ndarray) and value.size > 0 and bool(np.all(value == 1))
 
 
 # ----------------------------------------------------------------------------------------- the cells
@@ -203,7 +36,7 @@ class _Gates(NamedTuple):
     gates: list[Affine]
 
 
-def _lstm(read: _Reader, new: Mapping[str, str]) -> _Gates:
+def _lstm(read: Reader, new: Mapping[str, str]) -> _Gates:
     h, c = read.states
     if read.kind(new[h]) != "Mul":
         h, c = c, h
@@ -223,7 +56,7 @@ def _lstm(read: _Reader, new: Mapping[str, str]) -> _Gates:
     return _Gates(LSTMCell, {}, [h, c], gates)
 
 
-def _gru(read: _Reader, new: Mapping[str, str]) -> _Gates:
+def _gru(read: Reader, new: Mapping[str, str]) -> _Gates:
     (h,) = read.states
     candidate, update = _mixed(read, h, new[h])
     z = read.affine(read.node(update, "Sigmoid").inputs[0])
@@ -255,7 +88,7 @@ def _gru(read: _Reader, new: Mapping[str, str]) -> _Gates:
     return _Gates(GRUResetBeforeCell, {}, [h], [r, z, whole])
 
 
-def _mixed(read: _Reader, h: str, new: str) -> tuple[str, str]:
+def _mixed(read: Reader, h: str, new: str) -> tuple[str, str]:
     """Candidate and update gate of (1 - z) n + z h, however it is written."""
     one, other = read.node(new, "Add").inputs
     for a, b in ((one, other), (other, one)):
@@ -275,19 +108,19 @@ def _mixed(read: _Reader, h: str, new: str) -> tuple[str, str]:
     raise Unknown
 
 
-def _summands(read: _Reader, name: str) -> list[str]:
+def _summands(read: Reader, name: str) -> list[str]:
     if read.kind(name) != "Add":
         return [read.source(name)]
     return [part for operand in read.node(name, "Add").inputs for part in _summands(read, operand)]
 
 
-def _rnn(read: _Reader, new: Mapping[str, str]) -> _Gates:
+def _rnn(read: Reader, new: Mapping[str, str]) -> _Gates:
     (h,) = read.states
     node = read.node(new[h], *NONLINEARITIES)
     return _Gates(RNNCell, {"nonlinearity": NONLINEARITIES[node.kind]}, [h], [read.affine(node.inputs[0])])
 
 
-def _gates_of(read: _Reader) -> _Gates:
+def _gates_of(read: Reader) -> _Gates:
     new = dict(zip(read.states, read.graph.outputs, strict=False))
     kinds = (_lstm,) if len(read.states) == 2 else (_rnn, _gru) if len(read.states) == 1 else ()
     for kind in kinds:
@@ -304,7 +137,7 @@ def _gates_of(read: _Reader) -> _Gates:
 class _Numbers:
     """The weights of a cell, computed from what the body reads."""
 
-    def __init__(self, read: _Reader, body: Body, x: str, h: str, width: int, hidden: int) -> None:
+    def __init__(self, read: Reader, body: Body, x: str, h: str, width: int, hidden: int) -> None:
         self.read, self.captured = read, body.captured
         self.x, self.h, self.width, self.hidden = x, h, width, hidden
 
@@ -374,29 +207,43 @@ def _joined(parts: Sequence[Value]) -> Value:
     return concatenate(list(parts), axis=0) if len(parts) > 1 else parts[0]
 
 
+def is_standard(graph: Graph, count: int, constants: Mapping[str, Any]) -> bool:
+    """Whether the body, of one input and so many states, looks like one of the usual cells, whatever its sizes."""
+    try:
+        _gates_of(Reader(graph, count, constants))
+    except (Unknown, ValueError):
+        return False
+    return True
+
+
 def standard(
     body: Body, parts: Sequence[Any], carried: Mapping[str, Value], reverse: bool
 ) -> tuple[Run, list[Value], list[list[Value]]] | None:
     """Run a body as one of the usual cells, if that is what it is; parameters and results as of
     :func:`~tinygrad_rnn.interop.onnx.recurrence.over_time`.
+
+    States (1, batch, features), as PyTorch's newer exporter writes those of an RNN, are taken without the first axis.
     """
-    states = list(carried.values())
-    if len(parts) != 1 or any(len(value.shape) != 2 for value in states) or len(parts[0].values.shape) != 3:
+    shapes = [tuple(value.shape) for value in carried.values()]
+    lifted = all(len(shape) == 3 and shape[0] == 1 for shape in shapes)
+    if len(parts) != 1 or len(parts[0].values.shape) != 3 or not (lifted or all(len(shape) == 2 for shape in shapes)):
         return None
     x, dtype = parts[0].values, parts[0].values.dtype
-    read = _Reader(replace(body.graph, inputs=(parts[0].name, *carried)), len(carried), body.captured)
+    read = Reader(replace(body.graph, inputs=(parts[0].name, *carried)), len(carried), body.captured, lifted)
     try:
         gates = _gates_of(read)
-        numbers = _Numbers(read, body, parts[0].name, gates.states[0], x.shape[2], states[0].shape[1])
+        numbers = _Numbers(read, body, parts[0].name, gates.states[0], x.shape[2], shapes[0][-1])
         cell = _cell(gates, numbers, dtype)
-        run = unroll(cell, x, tuple(carried[name] for name in gates.states), reverse=reverse)
-    except (Unknown, ValueError, KeyError, TypeError, RecursionError):  # whatever a file may hold
+        starts = [carried[name] for name in gates.states]
+        starts = [p.reshape(value, value.shape[1:]) for value in starts] if lifted else starts
+        run = unroll(cell, x, tuple(starts), reverse=reverse)
+    except (Unknown, ValueError, KeyError):
         return None
     order = range(len(run))[:: -1 if reverse else 1]
-    history = [
-        dict(zip(gates.states, state, strict=True))
-        for state in (run.initial_state, *map(run.states.__getitem__, order))
-    ]
+    history = []
+    for state in (run.initial_state, *map(run.states.__getitem__, order)):
+        values = [p.reshape(value, (1, *value.shape)) for value in state] if lifted else state
+        history.append(dict(zip(gates.states, values, strict=True)))
     outputs = outputs_of(body, list(carried), {parts[0].name: run.inputs}, history, order)
     return run, [history[-1][name] for name in carried], outputs
 

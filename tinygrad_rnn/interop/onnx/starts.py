@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,41 +13,80 @@ from .graph import Graph, Node
 from .recognise import KIND
 from .wiring import MOVES, is_zero
 
-__all__ = ["is_read", "kind_of", "matrices_of_zeros", "products_of_zeros", "with_products", "zeros_to_start_from"]
+__all__ = [
+    "Ahead",
+    "is_read",
+    "kind_of",
+    "matrices_of_zeros",
+    "products_of_zeros",
+    "with_products",
+    "zeros_to_start_from",
+]
 
 
-def products_of_zeros(graph: Graph, parameters: Mapping[str, Any]) -> list[tuple[Node, Any]]:
+class Ahead(NamedTuple):
+    """A product that an exporter computed, with the bias behind it: its nodes, of which a parameter is the result.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+    start : str
+        What they read.
+    zeros : array
+        What that is.
+    bias : str
+        What stands in every row of the result.
+    """
+
+    nodes: tuple[Node, ...]
+    start: str
+    zeros: Any
+    bias: str
+
+
+def products_of_zeros(graph: Graph, parameters: Mapping[str, Any]) -> list[Ahead]:
     """Products that are missing: PyTorch's newer exporter computes that of the first step if its state is zeros, and
     keeps the bias in every row.
-
-    Parameters
-    ----------
-    graph : Graph
-    parameters : mapping of str to array
-
-    Returns
-    -------
-    list of (Node, array)
-        The node whose result a parameter holds, and its first operand, which is to be known by that node's first input.
     """
-    affine: dict[tuple[str, str], list[Node]] = {}
-    for node in graph.nodes:
-        weights = node.inputs[1:]
-        is_plain = node.kind == "Gemm" and not node.attributes["transA"]
-        if is_plain and len(weights) == 2 and parameters.keys() >= set(weights) and _are_one(node):
-            affine.setdefault((weights[0], weights[1]), []).append(node)
+    affine: dict[tuple[str, str], list[tuple[Node, ...]]] = {}
+    for weight, bias, nodes in _affine(graph):
+        if parameters.keys() >= {weight, bias} and parameters[weight].ndim == 2:
+            affine.setdefault((weight, bias), []).append(nodes)
     found = []
     for name, value in parameters.items():
-        if value.ndim != 2 or name in graph.outputs:
+        if value.ndim < 2 or name in graph.outputs:
             continue
-        fits = [nodes[0] for (w, b), nodes in affine.items() if len(nodes) > 1 and _is_in_rows(parameters[b], value)]
+        fits = [key for key, alike in affine.items() if len(alike) > 1 and _is_in_rows(parameters[key[1]], value)]
         if len(fits) == 1:
-            (node,) = fits
-            start, outputs = f"{name}@start", (name,)
-            size = parameters[node.inputs[1]].shape[1 if node.attributes["transB"] else 0]
-            zeros = np.zeros((len(value), size), value.dtype)
-            found.append((replace(node, name=name, inputs=(start, *node.inputs[1:]), outputs=outputs), zeros))
+            ((weight, bias),) = fits
+            nodes = affine[weight, bias][0]
+            size = parameters[weight].shape[1 if nodes[0].attributes.get("transB") else 0]
+            start, zeros = f"{name}@start", np.zeros((*value.shape[:-1], size), value.dtype)
+            found.append(Ahead(_of_start(nodes, start, name), start, zeros, bias))
     return found
+
+
+def _affine(graph: Graph) -> Iterator[tuple[str, str, tuple[Node, ...]]]:
+    """The weight and bias of each product with a bias, and its nodes."""
+    products = {node.outputs[0]: node for node in graph.nodes if node.kind == "MatMul"}
+    for node in graph.nodes:
+        if node.kind == "Gemm" and len(node.inputs) == 3 and not node.attributes["transA"] and _are_one(node):
+            yield node.inputs[1], node.inputs[2], (node,)
+        if node.kind == "Add":
+            for one, other in (node.inputs, node.inputs[::-1]):
+                if one in products:
+                    yield products[one].inputs[1], other, (products[one], node)
+
+
+def _of_start(nodes: Sequence[Node], start: str, name: str) -> tuple[Node, ...]:
+    """The same nodes for another first operand, with a result of that name."""
+    product, *rest = nodes
+    outputs = (name,) if not rest else (f"{name}@product",)
+    made = [replace(product, name=outputs[0], inputs=(start, *product.inputs[1:]), outputs=outputs)]
+    for node in rest:
+        inputs = tuple([outputs[0] if value == product.outputs[0] else value for value in node.inputs])
+        made.append(replace(node, name=name, inputs=inputs, outputs=(name,)))
+    return tuple(made)
 
 
 def _are_one(node: Node) -> bool:
@@ -55,17 +94,18 @@ def _are_one(node: Node) -> bool:
 
 
 def _is_in_rows(bias: Any, value: Any) -> bool:
-    return bias.shape == value.shape[1:] and bias.dtype == value.dtype and bool(np.any(bias) and np.all(value == bias))
+    is_like = bias.shape == value.shape[-1:] and bias.dtype == value.dtype
+    return bool(is_like and np.any(bias) and np.all(value == bias))
 
 
-def with_products(graph: Graph, products: Sequence[Node]) -> Graph:
+def with_products(graph: Graph, products: Sequence[Ahead]) -> Graph:
     """The graph with these nodes; what reads them, if nothing says where it stands, stands where they do."""
-    layers = {node.outputs[0]: node.layers for node in products}
+    layers = {one.nodes[-1].outputs[0]: one.nodes[-1].layers for one in products}
     nodes = [
         replace(n, layers=n.layers or layers[n.inputs[0]]) if {*n.inputs[:1]} & layers.keys() else n
         for n in graph.nodes
     ]
-    return replace(graph, nodes=(*products, *nodes))
+    return replace(graph, nodes=(*(node for one in products for node in one.nodes), *nodes))
 
 
 def matrices_of_zeros(graph: Graph, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 FILES = Path(__file__).parent / "files"
 KEPT = (("looped", 18), ("masked", 18), ("picture", 23), ("translator", 20), ("GRUCell", 18))
+FOLDED = (("GRUCell", 18), ("both", 18))  # the latter without names of its weights
 
 
 class CharLSTM(nn.Module):
@@ -191,6 +192,19 @@ class Begun(nn.Module):
         return above[0] if isinstance(above, tuple) else above
 
 
+class Both(nn.Module):
+    """A plain RNN in both directions, which the newer exporter writes step by step, with products of x ahead."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.RNN(3, 4, batch_first=True, bidirectional=True, nonlinearity="relu")
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        y, h = self.rnn(x)
+        return self.head(y), h
+
+
 class Network(NamedTuple):
     """A module, inputs for it by name, and the names of their axes of any length."""
 
@@ -228,6 +242,8 @@ def network(name: str) -> Network:
         return Network(Begun(getattr(nn, name)), {"x": torch.randn(4, 2, 3)}, {})
     if name in ("LSTM", "GRU", "RNN"):
         return Network(getattr(nn, name)(3, 4), {"x": torch.randn(4, 2, 3)}, {})
+    if name == "both":
+        return Network(Both(), {"x": torch.randn(2, 4, 3)}, {})
     if name == "scripted":
         with quiet():
             module = torch.jit.script(Scripted())
@@ -297,7 +313,7 @@ def trimmed(file: bytes, *unread: str) -> bytes:
 
 if __name__ == "__main__":
     FILES.mkdir(exist_ok=True)
-    for kept, opset in KEPT:
-        folded = kept == "GRUCell"
+    for kept, opset in dict.fromkeys((*KEPT, *FOLDED)):
+        folded = (kept, opset) in FOLDED
         file = exported(network(kept), opset, folded=folded)
         (FILES / f"{kept}-{opset}.onnx").write_bytes(trimmed(file, *["stack_trace"] * folded))

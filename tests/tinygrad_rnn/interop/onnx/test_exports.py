@@ -112,6 +112,18 @@ def test_loops_over_cells_are_runs_with_the_names_of_modules_and_variables(made_
     assert inspector.trace(below, loss).states and str(inspector.diagnose(above, loss))
 
 
+def test_a_plain_rnn_of_the_newer_exporter_is_its_cell_in_both_directions():
+    model, x = tg.load_onnx(FILES / "both-18.onnx"), network("both").inputs["x"].numpy()
+    call = model(x)
+    for run, reverse in zip(call.runs.values(), (False, True), strict=True):
+        assert (repr(run.cell), run.cell.nonlinearity, len(run), run.reverse) == ("RNNCell(3, 4)", "relu", 4, reverse)
+        assert run.inputs[0].shape == (2, 3) and not np.any(run.initial_state[0])
+    assert list(call.runs) == ["rnn", "rnn.2"]
+    session = ort.InferenceSession(str(FILES / "both-18.onnx"), providers=["CPUExecutionProvider"])
+    for found, wanted in zip(call.values(), session.run(None, {"x": x}), strict=True):
+        np.testing.assert_allclose(found.data, wanted, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["LSTMCell", "GRUCell", "RNNCell", "GRUCell of the newer exporter"])
 def test_loops_that_start_from_zeros_of_a_fixed_size_are_their_cells_from_the_first_step(name):
     kind, _, is_newer = name.partition(" ")

@@ -178,3 +178,38 @@ def test_what_is_almost_an_lstm_is_not_taken_for_one(data):
     model, inputs = data.draw(models(""))
     for run in compared(model, inputs).runs.values():
         assert type(run.cell).__name__ != "LSTMCell"
+
+
+@given(data=st.data())
+def test_a_product_of_the_whole_sequence_ahead_is_part_of_the_cell(data):
+    to = Unroller(np.random.default_rng(data.draw(st.integers(0, 99))))
+    is_turned, is_lifted, has_bias, is_cut = (data.draw(st.booleans()) for _ in range(4))
+    whole = to.add("MatMul", "x", to.weight("W", I, H))
+    whole = to.add("Add", whole, to.weight("b", H)) if has_bias else whole
+    ends = [[-1], [-(2**63) if is_turned else 0], [0], [-1]]
+    whole = to.add("Slice", whole, *map(to.constant, ends)) if is_turned else whole
+    h, shown = "h", []
+    for t in range(T):
+        if is_cut:
+            part = to.add("Slice", whole, *map(to.constant, ([t], [t + 1], [0])))
+            x = to.add("Squeeze", part, to.constant([0]))
+        else:
+            x = to.add("Gather", whole, to.constant(t), axis=0)
+        net = to.add("Add", to.add("MatMul", h, to.weight("R", H, H)), to.weight("c", H))
+        h = to.add("Tanh", to.add("Add", net, x))
+        shown.append(to.add("Neg", h))
+    inputs = {"x": (T, BATCH, I), "h": (1, BATCH, H) if is_lifted else (BATCH, H)}
+    (run,) = compared(to.file(inputs, [*shown, h]), inputs).runs.values()
+    assert (repr(run.cell), len(run), run.reverse) == (f"RNNCell({I}, {H})", T, is_turned)
+    assert run.inputs[0].shape == (BATCH, I)
+
+
+def test_a_product_ahead_of_a_step_that_is_no_standard_one_stays_ahead():
+    to = Unroller(np.random.default_rng(0))
+    whole, h = to.add("MatMul", "x", to.weight("W", I, H)), "h"
+    for t in range(T):
+        x = to.add("Gather", whole, to.constant(t), axis=0)
+        h = to.add("Mul", to.add("Tanh", to.add("Add", to.add("MatMul", h, to.weight("R", H, H)), x)), x)
+    inputs = {"x": (T, BATCH, I), "h": (BATCH, H)}
+    (run,) = compared(to.file(inputs, [h]), inputs).runs.values()
+    assert run.inputs[0].shape == (BATCH, H)
