@@ -34,6 +34,7 @@ from .values import (
     mask_held,
     recorded_values,
     shares_inside,
+    zeros,
     zeros_inside,
 )
 
@@ -225,7 +226,6 @@ class GradientTrace(Result):
                 found[t] = norms(self._gradients[name, t].reshape(len(members), -1))
         return found
 
-    @np.errstate(all="ignore")
     def parameter_gradient(self, name: str, t: int | None = None) -> Array:
         """The gradient by a parameter: the share of timestep `t` alone, or the whole when `t` is omitted.
 
@@ -244,9 +244,10 @@ class GradientTrace(Result):
             return self._wholes[name].copy()
         wanted = self._timestep(t)
         total = np.zeros_like(self._wholes[name])
-        for step, share in chain.from_iterable(self._shares[name]):
-            if step == wanted:
-                total += dense(share)
+        with np.errstate(all="ignore"):
+            for step, share in chain.from_iterable(self._shares[name]):
+                if step == wanted:
+                    total += dense(share)
         return total
 
     @np.errstate(all="ignore")
@@ -390,15 +391,15 @@ def trace(run: Run, loss: Tensor) -> GradientTrace:
             shares.add(node, operand, contribution)
     gradients: dict[tuple[str, int], Array] = {}
     for key, value in values.items():
-        gradients[key] = found.get(value.id, np.broadcast_to(np.zeros((), value.dtype), value.shape))
+        gradients[key] = found[value.id] if value.id in found else zeros(value.shape, value.dtype)
     mask_held(run, values, gradients)
     if inputs is not None:
-        within["x"] = found.get(inputs.id, np.broadcast_to(np.zeros((), inputs.dtype), inputs.shape))
+        within["x"] = found[inputs.id] if inputs.id in found else zeros(inputs.shape, inputs.dtype)
     for prefix, part in inside.values():
-        within = {**zeros_inside(prefix, part), **within}
+        within |= zeros_inside(prefix, part, within)
     wholes = {
-        name: found.get(parameter.id, np.zeros(parameter.shape, parameter.dtype))
-        for name, parameter in run.cell.named_parameters()
+        name: found[parameter.id] if parameter.id in found else np.zeros(parameter.shape, parameter.dtype)
+        for name, parameter in shares.parameters.items()
     }
     known = {id(array): node_norms[key] for key, array in found.items() if key in node_norms}
     names = in_order(run, [*(name for name, _ in gradients), *within])
@@ -454,10 +455,10 @@ class _Shares:
     """What each timestep adds to the gradients of the parameters."""
 
     def __init__(self, run: Run) -> None:
-        parameters = dict(run.cell.named_parameters())
-        self._edges: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in parameters}
+        self.parameters = dict(run.cell.named_parameters())
+        self._edges: dict[str, list[tuple[int | None, Any]]] = {name: [] for name in self.parameters}
         self.found: dict[str, list[Iterable[tuple[int | None, Any]]]] = {n: [own] for n, own in self._edges.items()}
-        self.owner = {parameter.id: name for name, parameter in parameters.items()}
+        self.owner = {parameter.id: name for name, parameter in self.parameters.items()}
         self._steps = {scope: t for part in run.cells if part.tape is None for t, scope in enumerate(part.scopes)}
         self._tapes = {part.tape.id for part in run.cells if part.tape is not None}
 
@@ -518,8 +519,9 @@ def norms(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     flat = rows.reshape(len(rows), -1).astype(np.float64, copy=False)
     squares = np.einsum("ij,ij->i", flat, flat)
     found: npt.NDArray[np.float64] = np.sqrt(squares)
-    beyond = np.flatnonzero(~((squares > _SMALL) & (squares < _LARGE)))
-    if flat.size and len(beyond):
+    within = (squares > _SMALL) & (squares < _LARGE)
+    if flat.size and not within.all():
+        beyond = np.flatnonzero(~within)
         peak = np.abs(flat[beyond]).max(axis=1)
         safe = np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
         found[beyond] = np.linalg.norm(flat[beyond] / safe[:, None], axis=1) * safe

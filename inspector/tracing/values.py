@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "parts_of",
     "recorded_values",
     "shares_inside",
+    "zeros",
     "zeros_inside",
 ]
 
@@ -83,12 +84,16 @@ def _where_running(running: Any, gradient: Array) -> Array:
     return np.where(running, gradient, np.zeros((), gradient.dtype))
 
 
-def zeros_inside(prefix: str, part: Run) -> dict[str, Array]:
-    """The same where the loss does not depend on the run."""
+def zeros_inside(prefix: str, part: Run, reached: Collection[str]) -> dict[str, Array]:
+    """Zeros for the named values of a compiled run that are not among those that the loss depends on."""
     tape: Any = part.tape
-    zero = np.zeros((), tape.dtype)
-    inside = tape.op.inside(tape).items()
-    return {prefix + name: np.broadcast_to(zero, (len(part), *shape)) for (_, name), shape in inside}
+    inside = [(prefix + name, shape) for (_, name), shape in tape.op.inside(tape).items()]
+    return {name: zeros((len(part), *shape), tape.dtype) for name, shape in inside if name not in reached}
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
+    """No gradient, in an array of a single element."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def shares_inside(part: Run, cotangents: Any, owner: Mapping[int, str]) -> Iterator[tuple[str, Iterable[Any]]]:
