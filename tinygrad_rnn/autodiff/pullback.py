@@ -39,15 +39,12 @@ def pull_back(output: Any, cotangent: Any, wanted: Sequence[Any] | None = None) 
     list of (node, cotangent)
         Newest node first; those alone to which a path leads. A cotangent may be :class:`~.cotangent.Lazy`.
     """
-    inside = _by_run(wanted or ())
-    if context.get().anomaly or inside is None:
+    parts = _by_run(wanted or ())
+    if context.get().anomaly or parts is None:
         return _swept(output, cotangent, wanted)
-    ends = wanted
-    if wanted is not None and inside:
-        ends = [_whole(node) if node.op is not None and node.op.inner else node for node in wanted]
-    keys = {node.id for node in wanted or () if node.op is None or not node.op.inner}
+    ends, keys, inside = parts
     with without_collections():
-        nodes = _on_the_way(output, ends, keys)
+        nodes = _on_the_way(output, None if wanted is None else ends, keys)
         if output.id not in nodes:
             return []
         return _pull(nodes, output, cotangent, keys, inside, every_leaf=wanted is None)
@@ -69,8 +66,10 @@ def _pull(
             g, cotangents = _through_run(node, parts, kind, nodes, values)
             if key in keys:
                 found.append((node, g))
-            parts = [value.op.read(value, cotangents, None) for value in values]
-            found += [pair for pair in zip(values, parts, strict=True) if pair[1] is not None]
+            for value in values:
+                part = value.op.read(value, cotangents, None)
+                if part is not None:
+                    found.append((value, part))
             continue
         g = parts[0] if len(parts) == 1 else accumulate(parts, joints)
         if op is None:
@@ -135,20 +134,23 @@ def _through_run(node: Any, parts: list[Any], kind: Any, nodes: Waiting, inner: 
     return total, cotangents
 
 
-def _by_run(wanted: Sequence[Any]) -> dict[int, list[Any]] | None:
-    """The wanted values that lie inside runs, by the ids of those; None if any lies inside something else."""
-    found: dict[int, list[Any]] = {}
+def _by_run(wanted: Sequence[Any]) -> tuple[list[Any], set[int], dict[int, list[Any]]] | None:
+    """Where ways end, with runs in place of the values inside them; the ids of the wanted nodes that are no such
+    values; and those that are, by the ids of their runs. None if any lies inside something else.
+    """
+    ends, keys = [], set()
+    inside: dict[int, list[Any]] = {}
     for node in wanted:
-        if node.op is not None and node.op.inner:
-            whole = _whole(node)
+        if node.op is None or not node.op.inner:
+            keys.add(node.id)
+            ends.append(node)
+        else:
+            whole = node.inputs[node.op.within]
             if not isinstance(getattr(whole, "op", None), Recurrent):
                 return None
-            found.setdefault(whole.id, []).append(node)
-    return found
-
-
-def _whole(value: Any) -> Any:
-    return value.inputs[value.op.within]
+            inside.setdefault(whole.id, []).append(node)
+            ends.append(whole)
+    return ends, keys, inside
 
 
 def _on_the_way(output: Any, wanted: Sequence[Any] | None, keys: set[int]) -> Waiting:

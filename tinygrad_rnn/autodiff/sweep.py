@@ -31,12 +31,13 @@ contributes to that operand, before it is added to what other edges bring."""
 def seed(output: Any, gradient: Any, name: str = "gradient") -> Any:
     """The cotangent to start from: `gradient` checked against `output`, or 1 for a single element."""
     if gradient is None:
-        if output.size != 1:
+        value = output._data
+        if value.size != 1:
             raise ValueError(
                 f"{name}: an output of shape {output.shape} needs one of that shape; only a single "
                 "element has an obvious one"
             )
-        return np.ones(output.shape, output.dtype) if output.ndim else np.array(1, output.dtype)
+        return np.ones(value.shape, value.dtype) if value.ndim else np.array(1, value.dtype)
     array: Any = gather(gradient)
     if not isinstance(array, Operators):
         try:

@@ -61,8 +61,6 @@ class Cotangents(NamedTuple):
 
     def only(self, reached: set[Key]) -> Cotangents:
         """Without those of operands that no path leads to."""
-        if len(reached) > len(self.states) + len(self.operands):
-            return self
         return self._replace(
             x=self.x if ("x", "") in reached else None,
             states={name: value if ("state", name) in reached else None for name, value in self.states.items()},
@@ -116,13 +114,13 @@ class AdjointLoop:
         run = self._written.get(wanted)
         if run is None:
             run = self._written[wanted] = self._write(wanted)
-        return run(given, self.forward.layout(len(given.x)), tape, seeds)
+        return run(given, self.forward.layout(len(given.operands[0])), tape, seeds)
 
     def _write(self, wanted: Sequence[int] | None) -> Callable[..., Cotangents]:
         """A run without the gradients that nobody wants, written out."""
         text = Straight("given, layout, tape, seeds")
-        text.line("x, states, operands, mask, cut, before = given")
-        text.line("slices, steps = layout.slices, len(x)")
+        text.line("operands, mask, cut, before = given")
+        text.line("slices, steps = layout.slices, len(operands[0])")
         known, tracks = given_to(self.forward.step), tracks_on_tape(self.forward.taped)
         outside: dict[Key, Key] = {("seed", label(key)): key for key in self.forward.taped}
         for value, seed in self._seeds.items():
@@ -168,7 +166,7 @@ class AdjointLoop:
         """A value of the step at all timesteps."""
         key, step = self._keys[value], self.forward.step
         if key[0] in ("x", "mask"):
-            return key[0]
+            return given_to(step)[key]
         shape = step.types[value].shape
         if key[0] != "state":
             return f"{tracks[label(key)]}.reshape({rows_of(shape)})"

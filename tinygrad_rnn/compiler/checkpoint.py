@@ -64,7 +64,7 @@ class Checkpointed:
         """The tape of a run."""
         tracks = self.tracks(given.steps)
         tape = np.empty(max(track.stop for track in tracks.values()), self.recurrence.dtype)
-        for track, state in zip(tracks.values(), given.states, strict=True):
+        for track, state in zip(tracks.values(), given.operands[1:], strict=False):
             track.on(tape)[0] = state
         room: dict[int, Array] = {}
         for number, (start, stop) in enumerate(self.segments(given.steps)):
@@ -102,7 +102,7 @@ class Checkpointed:
         carry: Mapping[Name, Array] = seeds.last
         arriving: dict[int, Mapping[Name, Array]] = {}
         dx: Array | None = None
-        totals: list[Any] = [None] * len(given.operands)
+        totals: list[Any] = [None] * (len(given.operands) - 1 - len(self.recurrence.state_names))
         inner: dict[Key, Array] = {}
 
         def go_back(number: int, room: dict[int, Array] | None) -> Cotangents:

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from .feeding import AllSteps, computed_once, contiguous_flat, input_places
-from .given import Given, given_to
+from .given import given_to
 from .loops import Loop
 from .program import Array, Key, Program, label
 from .schedule import schedule
@@ -73,22 +71,19 @@ class ForwardLoop:
             found = self._layouts[steps] = Layout(self.step, self.taped, steps)
         return found
 
-    def run(self, given: Given, tape: Array | None = None) -> Array:
-        """Run over all timesteps, and give the tape: the one that is there to be written, or a new one."""
-        layout = self.layout(len(given.x))
-        if tape is None:
-            tape = np.empty(layout.length, self._dtype)
-        self._run(given, layout, tape)
-        return tape
-
     @cached_property
-    def _run(self) -> Callable[[Given, Layout, Array], None]:
-        """A run, written out."""
-        text = Straight("given, layout, tape")
-        text.line("x, states, operands, mask, cut, before = given")
-        text.line("slices, steps = layout.slices, len(x)")
+    def run(self) -> Callable[..., Array]:
+        """A run over all timesteps, written out: from what is :class:`Given`, and a tape to write on, if there is one,
+        to the tape.
+        """
+        text = Straight("given, tape=None")
+        text.line("operands, mask, cut, before = given")
+        text.line("steps = len(operands[0])")
+        text.line(f"layout = {text.bind(self._layouts)}.get(steps) or {text.bind(self.layout)}(steps)")
+        text.line("slices = layout.slices")
+        text.line(f"if tape is None: tape = empty(layout.length, {text.bind(self._dtype)})")
         for k in range(len(self.state_names)):
-            text.line(f"tape[layout.starts[{k}]] = states[{k}].ravel()")
+            text.line(f"tape[layout.starts[{k}]] = operands[{1 + k}].ravel()")
         known = given_to(self.step)
         known |= text.program(self._once, known)
         known |= self._ahead.write(text, known)
@@ -102,4 +97,5 @@ class ForwardLoop:
         for key, rows in self._after.write(text, known).items():  # named values that nothing in the loop waits for
             shape = self.step.types[self.taped[key]].shape
             text.line(f"{buffers[label(key)]}.reshape({rows_of(shape)})[...] = {rows}")
+        text.line("return tape")
         return text.function()

@@ -15,11 +15,8 @@ class Given(NamedTuple):
 
     Attributes
     ----------
-    x : ndarray (T, batch, input_size)
-    states : sequence of ndarray
-        At the beginning.
     operands : sequence of ndarray
-        The Tensors that the step captures.
+        Those of the run: inputs (T, batch, input_size), states at the beginning, the Tensors that the step captures.
     mask : ndarray of bool (T, batch, 1) or None
         Where sequences have not ended.
     cut : int
@@ -28,8 +25,6 @@ class Given(NamedTuple):
         How many steps of the run lie before these.
     """
 
-    x: Array
-    states: Sequence[Array]
     operands: Sequence[Array]
     mask: Array | None = None
     cut: int = 0
@@ -38,15 +33,16 @@ class Given(NamedTuple):
     @property
     def steps(self) -> int:
         """How many timesteps there are."""
-        return len(self.x)
+        return len(self.operands[0])
 
     def part(self, start: int, stop: int, states: Sequence[Array] = ()) -> Given:
-        """The steps from `start` to before `stop`, which begin with `states`."""
-        mask = None if self.mask is None else self.mask[start:stop]
-        return self._replace(x=self.x[start:stop], states=states, mask=mask, before=self.before + start)
+        """The steps from `start` to before `stop`, which begin with `states`, if that matters."""
+        operands = (self.operands[0][start:stop], *states, *self.operands[1 + len(states) :])
+        return Given(operands, None if self.mask is None else self.mask[start:stop], self.cut, self.before + start)
 
 
 def given_to(step: Program) -> dict[Key, str]:
     """What the programs of a step read, but for its states, as expressions of the fields of :class:`Given`."""
-    found = {(role, name): f"operands[{name}]" for role, name in step.inputs if role == "operand"}
-    return {("x", ""): "x", ("mask", ""): "mask", **found}
+    first = 1 + sum(role == "state" for role, _ in step.inputs)
+    captured = {(role, k): f"operands[{first + int(k)}]" for role, k in step.inputs if role == "operand"}
+    return {("x", ""): "operands[0]", ("mask", ""): "mask", **captured}

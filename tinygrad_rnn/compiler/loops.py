@@ -118,8 +118,8 @@ class Loop:
             text.line(f"{text.bind(self._interpret)}({{{given}}}, {steps}, {cut}, {shift})")
             return
         scratch = {name: f"empty({max(1, size)}, {text.bind(kind)})" for name, (kind, size) in self._scratch.items()}
-        whole = text.bind(_whole)
-        arguments = [f"{whole}({number})" for number in ("0", steps, cut, shift)]
+        whole, zero = text.bind(_whole), text.bind(np.uint64(0))
+        arguments = [zero if number == "0" else f"{whole}({number})" for number in ("0", steps, cut, shift)]
         arguments += [text.bind(kernels.product_addresses()), text.bind(self._sizes)]
         arguments += [buffers[name] if name in buffers else scratch[name] for name in self.source.buffers]
         text.line(f"{text.bind(self._compiled)}({', '.join(arguments)})")

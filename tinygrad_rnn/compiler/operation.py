@@ -56,8 +56,8 @@ class UnrolledRun(Recurrent):
         def forward(
             *operands: Array, truncate: int = 0, reverse: bool = False, mask: Array | None = None, checkpoint: int = 0
         ) -> Array:
-            recurrence = find(operands, mask is not None)
-            return _loops(recurrence, checkpoint).forward(_describe(recurrence, operands, truncate, reverse, mask))
+            loops = _loops(find(operands, mask is not None), checkpoint)
+            return loops.forward(_describe(operands, truncate, reverse, mask))
 
         forward.__name__ = name
         forward.__doc__ = "A whole run of a compiled cell."
@@ -69,7 +69,7 @@ class UnrolledRun(Recurrent):
         """One adjoint loop for all that is wanted."""
         if create_graph:
             return self._pull_tensors(node, contributions, live)
-        if any([_members(part) is not None for part in contributions]):  # noqa: C419 - a list, for speed
+        if _members(contributions[0]) is not None:
             return self._pull_batched(node, contributions, live, inner)
         found = self._cotangents(node, contributions, live, _detail(inner))
         return Flow(contributions, found, node._data), found, _edges(self._in_order(node, found), live)
@@ -84,10 +84,11 @@ class UnrolledRun(Recurrent):
         attributes, steps = dict(node.attributes), len(node.values[0])
         recurrence = self.find(node.values, attributes.get("mask") is not None)
         every = attributes.pop("checkpoint", 0)
-        given = _describe(recurrence, node.values, **attributes)
+        given = _describe(node.values, **attributes)
         seeds = _seeds(recurrence, contributions, steps, every)
         found = _loops(recurrence, every).backward(node._data, given, seeds, detail, live)
-        return found.only(recurrence.reach(seeds.read, steps, given.cut, given.mask))
+        reached = recurrence.reach(seeds.read, steps, given.cut, given.mask)
+        return found if len(reached) == len(node.values) else found.only(reached)
 
     def _in_order(self, node: Any, found: Cotangents) -> list[Any]:
         """The cotangents of the operands, in their order."""
@@ -173,10 +174,10 @@ def _replay(
     checkpoint: int = 0,
 ) -> dict[Key, list[Any]]:
     """The run step by step on Tensors: every state and named value, in the order of processing."""
-    x, states, captured = _split(recurrence, operands)
+    x, *rest = operands
     names = recurrence.state_names
-    state = dict(zip(names, states, strict=True))
-    fixed: dict[Key, Any] = {("operand", k): value for k, value in enumerate(captured)}
+    state = dict(zip(names, rest, strict=False))
+    fixed: dict[Key, Any] = {("operand", k): value for k, value in enumerate(rest[len(names) :])}
     series: dict[Key, list[Any]] = {}
     for k in range(x.shape[0]):
         if truncate and k and k % truncate == 0:
@@ -192,24 +193,11 @@ def _replay(
     return series
 
 
-def _split(recurrence: Recurrence, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], Sequence[Any]]:
-    """Inputs, initial states and captured Tensors."""
-    count = len(recurrence.state_names)
-    return operands[0], operands[1 : 1 + count], operands[1 + count :]
-
-
-def _describe(
-    recurrence: Recurrence,
-    operands: Sequence[Array],
-    truncate: int = 0,
-    reverse: bool = False,
-    mask: Array | None = None,
-) -> Given:
+def _describe(operands: Sequence[Array], truncate: int = 0, reverse: bool = False, mask: Array | None = None) -> Given:
     """What a run is given, of its operands and attributes."""
-    x, states, captured = _split(recurrence, operands)
     if reverse:
-        x, mask = x[::-1], _mask(mask, True)
-    return Given(x, states, captured, mask, truncate)
+        operands, mask = (operands[0][::-1], *operands[1:]), _mask(mask, True)
+    return Given(operands, mask, truncate)
 
 
 def _loops(recurrence: Recurrence, every: int) -> Recurrence | Checkpointed:
@@ -294,7 +282,7 @@ class Recomputed(Primitive):
             mask: Array | None = None,
         ) -> Array:
             recurrence = find(operands, mask is not None)
-            given = _describe(recurrence, operands, truncate, reverse, mask)
+            given = _describe(operands, truncate, reverse, mask)
             checkpointed = Checkpointed(recurrence, checkpoint)
             if segment is not None:
                 return checkpointed.segment(tape, given, segment)

@@ -10,7 +10,6 @@ from weakref import WeakValueDictionary
 from ..autodiff.primitives import getitem
 from ..autodiff.scope import Scope, using
 from ..autodiff.tensor import Tensor
-from ..recurrent.cell import Cell
 from ..recurrent.inner import TRAJECTORY, TRAJECTORY_AGAIN, VALUE, VALUE_AGAIN
 from ..recurrent.lazy import LazyMapping, LazySequence
 from ..recurrent.unroll import Run
@@ -54,30 +53,30 @@ class Views:
         self.recurrence = recurrence
         self.tape = tape
         self.recomputed = recomputed
-        self.recorded = tape.op is not None
         self.operands = operands
-        self.values = tape.values if self.recorded else [operand._data for operand in operands]
         self.attributes = attributes
-        self.steps = len(self.values[0])
+        self.around = around
+        self.steps = len(operands[0]._data)
         self.reverse = bool(attributes.get("reverse"))
         self.every = attributes.get("checkpoint", 0)
-        self.around = around
+        self.tracks = (self._checkpointed if self.every else recurrence).tracks(self.steps)
         self.scopes = LazySequence(self.steps, lambda t: Scope(around, "timestep", f"t={t}", t))
-        self._segments: MutableMapping[int, Tensor] = WeakValueDictionary() if self.every else {}
-        self._latest: Tensor | None = None
+        if self.every:
+            self.recorded = tape.op is not None
+            self.values = tape.values if self.recorded else [operand._data for operand in operands]
+            self._segments: MutableMapping[int, Tensor] = WeakValueDictionary()
+            self._latest: Tensor | None = None
 
     def run(self, inputs: Sequence[Tensor], state: Any) -> Run:
         """The run as :func:`~tinygrad_rnn.unroll` returns it."""
-        cell: Cell = self.cell
-        fields = cell.state_names
+        kind, order = type(state), self.recurrence.traced.order
         # Held by the run alone: if this held them too, a run would not be freed before Python looks for circles.
-        every = {name: self.series(("state", name)) for name in fields}
-        states = LazySequence(self.steps, lambda t: cell.State(*[series[t] for series in every.values()]))
+        every = {name: self.series(("state", name)) for name in kind._fields}
+        states = LazySequence(self.steps, lambda t: kind._make([series[t] for series in every.values()]))
         masked = ("output", "") in self.recurrence.step.outputs
-        outputs = self.series(("output", "")) if masked else every[fields[0]]
-        order = self.recurrence.traced.order
+        outputs = self.series(("output", "")) if masked else every[kind._fields[0]]
         names = LazyMapping(lambda: {name: every.get(name) or self.series(("value", name)) for name in order})
-        return Run(cell, inputs, outputs, states, state, names, {}, self.reverse, self.scopes, self.tape)
+        return Run(self.cell, inputs, outputs, states, state, names, {}, self.reverse, self.scopes, self.tape)
 
     def series(self, key: Key) -> LazySequence:
         """A value at every timestep."""
@@ -88,8 +87,7 @@ class Views:
         first = 1 if key[0] == "state" else 0
         if self.every and not (first and row == self.steps - 1):
             return self._value_again(key, row, first, self.scopes[t])
-        tracks = self.recurrence.tracks(self.steps) if not self.every else self._checkpointed.tracks(self.steps)
-        begin, rows, shape, size = tracks[key]
+        begin, rows, shape, size = self.tracks[key]
         start = begin + (rows - 1 if self.every else row + first) * size
         attributes = {"key": key, "row": row, "start": start, "shape": shape}
         return self.tape.inside(VALUE, attributes, self.scopes[t], str(key[1]) or None)
@@ -134,6 +132,6 @@ class Views:
     def _trajectory(self, key: Key) -> Any:
         if self.every:
             return TRAJECTORY_AGAIN.on((self.tape, self._recompute(key=key)), {"key": key})
-        track = self.recurrence.tracks(self.steps)[key]
+        track = self.tracks[key]
         start = track.start + int(key[0] == "state") * track.size
         return TRAJECTORY.on((self.tape,), {"key": key, "start": start, "shape": (self.steps, *track.shape)})

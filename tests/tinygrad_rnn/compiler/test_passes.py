@@ -194,6 +194,8 @@ def test_the_same_is_computed_once_but_outputs_stay_apart() -> None:
     assert ops(share_common(program))["exp"] == 2
     twins = written(lambda x: (tg.tanh(x), tg.tanh(x)), (B, H))
     assert ops(share_common(twins))["tanh"] == 2
+    final = replace(twins, outputs={("operand", k): value for k, value in enumerate(twins.outputs.values())})
+    assert ops(share_common(final)) == {"tanh": 1, "identity": 1}
     kinds = written(lambda x: (x > 1) * 1.0 + (x > True) * 1.0, (B, H))
     assert ops(share_common(kinds))["greater"] == 2
 

@@ -17,9 +17,10 @@ __all__ = ["share_common"]
 def share_common(program: Program) -> Program:
     """Replace an instruction by an earlier one of the same operation, operands and attributes.
 
-    Outputs are left alone: the gradient of a named value is that of its own uses, not of its twin's.
+    Outputs are left alone: the gradient of a named value is that of its own uses, not of its twin's. Those of operands
+    are final.
     """
-    observed = set(program.outputs.values())
+    observed = {value for (role, _), value in program.outputs.items() if role != "operand"}
     known: dict[Hashable, int] = {}
 
     def rule(builder: Builder, step: Instruction) -> Symbol | None:
