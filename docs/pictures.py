@@ -272,6 +272,14 @@ def reber(folder: Path) -> None:
     inspector.gates(prediction.run, score).save(folder / "analysis/gates.png")
 
 
+def page(folder: Path) -> None:
+    """Those of docs/page.md, in a browser."""
+    import screens  # beside this file
+
+    (folder / "page").mkdir(exist_ok=True)
+    screens.photograph_all(folder / "page")
+
+
 def diagnosis(folder: Path) -> None:
     """That of docs/diagnose.md."""
     run = tg.unroll(tg.cells.LSTMCell(3, 16, seed=0), noise(60, 4, 3))
@@ -337,6 +345,7 @@ PLOTS: dict[str, Callable[[Path], None]] = {
         paths,
         weights,
         reber,
+        page,
         diagnosis,
         verdict,
         from_torch,

@@ -122,7 +122,7 @@ class _Tile:
     @cached_property
     def picture(self) -> Picture:
         around = [t for t in (self.t - 1, self.t, self.t + 1) if 0 <= t < len(self.run)]
-        return compose(self.steps.scene.showing(around))
+        return compose(self.steps.scene.showing(around), whole_lines=True)
 
     @cached_property
     def frames(self) -> list[Frame]:

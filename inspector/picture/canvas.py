@@ -48,6 +48,8 @@ class Canvas:
         Ids of what follows the last step.
     left, right, bottom, top : float
         The extent of what surrounds the frames.
+    whole_lines : bool
+        Whether lines within a step begin at their source, since which of them is the strongest may change.
     """
 
     picture: Picture
@@ -65,6 +67,7 @@ class Canvas:
     right: float = 0.0
     bottom: float = 0.0
     top: float = 0.0
+    whole_lines: bool = False
     _lines: list[tuple[float, Line, Sequence[float]]] = field(default_factory=list)
     _pairs: Counter[str] = field(default_factory=Counter)
 
@@ -143,13 +146,23 @@ class Canvas:
         self._lines.append((0.6, line, ()))
 
     def draw_lines(self) -> None:
-        """Draw the lines, weakest first, each from where it leaves a stronger one of the same source."""
+        """Draw the lines, weakest first, each from where it leaves a stronger one of the same source; with
+        `whole_lines` only from where it leaves one that goes on into another step.
+        """
         trunks: dict[str, list[Path]] = {}
         drawn = []
-        for _, line, rails in sorted(self._lines, key=lambda entry: -entry[0]):
+        for _, line, rails in sorted(
+            self._lines, key=lambda entry: (self.whole_lines and _inside(entry[1]), -entry[0])
+        ):
             path, laid = line.pieces[0], trunks.setdefault(line.source, [])
             rest = without_trunk(path, laid) if laid else path
             pieces = bridged(rest, rails) if rails else (rest,)
             drawn.append(line if pieces == line.pieces else replace(line, pieces=pieces))
-            laid.append(path)
+            if not (self.whole_lines and _inside(line)):
+                laid.append(path)
         self.picture.lines += drawn[::-1]
+
+
+def _inside(line: Line) -> bool:
+    """Whether it leads from one shape of a step to another one."""
+    return line.source.partition(".")[0] == line.target.partition(".")[0]

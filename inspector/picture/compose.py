@@ -71,9 +71,13 @@ def compose(
     highlight: Iterable[tuple[int, int]] | None = None,
     room: float | None = None,
     spacing: Spacing = _SPACING,
+    whole_lines: bool = False,
 ) -> Picture:
-    """A scene drawn; parameters as for :func:`picture`."""
+    """A scene drawn; parameters as for :func:`picture`. `whole_lines` are those that begin at their source, whichever
+    is the strongest of those that begin there.
+    """
     canvas = _canvas(scene, _highlighted(highlight, scene.graph, with_loss=scene.trace is not None), values)
+    canvas.whole_lines = whole_lines
     tile(canvas, scene.rows, "cellbox" if scene.level == "cell" else "step", spacing)
     add_outside(canvas, scene.graph, *scene.outside(), together=scene.level != "operation")
     add_badges(canvas.picture)

@@ -336,8 +336,10 @@ def test_moving_makes_no_element_and_measures_nothing(visit: Open, page_of_two: 
         frames(page)
     counted = page.evaluate("""async () => {
         let made = 0, measured = 0;
-        new MutationObserver(all => { for (const m of all) for (const n of m.addedNodes) made += n.nodeType === 1; })
-            .observe(document.body, { subtree: true, childList: true });
+        const there = new Set(document.querySelectorAll('*'));  // which may be laid above others
+        new MutationObserver(all => {
+            for (const m of all) for (const n of m.addedNodes) made += n.nodeType === 1 && !there.has(n);
+        }).observe(document.body, { subtree: true, childList: true });
         for (const [of, name] of [[Element.prototype, 'clientWidth'], [HTMLElement.prototype, 'offsetWidth']]) {
             const own = Object.getOwnPropertyDescriptor(of, name);
             Object.defineProperty(of, name, { get() { measured++; return own.get.call(this); } });

@@ -164,7 +164,7 @@ export class Lecture {
   #factor(gate: Gate, t: number, ratio: number): string {
     const mean = this.#mean(gate, [t]),
       isOther = gate.values.lo >= 0 && ratio < 1.005 && Math.abs(ratio - mean) > FAR;
-    return `${equals(gate, mean)}${isOther ? ` on average, ${ratio.toFixed(2)} where the gradient flows` : ""}`;
+    return `${equals(gate, mean)}${isOther ? ` on average, ${ratio.toFixed(2)} where the gradient is` : ""}`;
   }
   /** What feeds an operand, if it has a name. */
   #named(tile: Tile, key: string, depth = 0): string | null {

@@ -3,6 +3,9 @@ import { find, write } from "./dom";
 import type { Cell } from "./cell";
 import { Lecture } from "./lecture";
 
+/** Letters of a sentence in the largest type: with more it would take the room of the decay below it. */
+const LONG = 54;
+
 interface Page {
   move(t: number, sparks: boolean): void;
   resize(): void;
@@ -56,6 +59,7 @@ export class Stage {
     const { beat, at, beats } = this.#lecture,
       stage = find(this.root, ".stage");
     write(find(stage, ".words"), beat.words);
+    find(stage, ".words").classList.toggle("long", beat.words.length > LONG);
     write(find(stage, ".detail"), beat.detail);
     write(find(stage, ".count"), `${at + 1} of ${beats.length}`);
     find<HTMLButtonElement>(stage, "#previous").disabled = at === 0;

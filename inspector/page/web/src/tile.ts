@@ -13,6 +13,9 @@ const CORNER = 7,
 export interface Drawn {
   group: SVGGElement;
   lines: SVGGElement[];
+  /** What holds the lines, the strongest on top, and how they lie there. */
+  wires: SVGGElement;
+  order: number[];
   shapes: SVGGElement[];
   texts: [SVGTextElement, string][];
   head: SVGTextElement;
@@ -27,9 +30,11 @@ export function drawTile(tile: Tile, looks: Look[], part: Part, slot: number): D
   const lines = tile.lines.map((line, k) =>
     part === "all" || line.from.startsWith(part) ? drawLine(line, k, slot, stem(tile, line)) : svg("g"),
   );
+  const wires = svg("g", {}, ...lines),
+    order = lines.map((_, k) => k);
   if (part !== "all") {
-    group.append(...lines);
-    return { group, lines, shapes: [], texts, head };
+    group.append(wires);
+    return { group, lines, wires, order, shapes: [], texts, head };
   }
   for (const {
     box: [x, y, width, height],
@@ -53,8 +58,8 @@ export function drawTile(tile: Tile, looks: Look[], part: Part, slot: number): D
     group.append(svg("rect", { class: "band", x, y, width, height }, svg("title", {}, name)));
   const shapes = tile.shapes.map((shape, k) => drawShape(shape, looks, k, slot, texts));
   const states = (tile.states ?? []).map(said => drawSaid(said, "state", texts));
-  group.append(...lines, ...states, ...shapes, head);
-  return { group, lines, shapes, texts, head };
+  group.append(wires, ...states, ...shapes, head);
+  return { group, lines, wires, order, shapes, texts, head };
 }
 
 /** Whether a line runs through a box, where a label would be hard to read. */
@@ -229,6 +234,10 @@ export function dress(
     group.setAttribute("class", `line ${line.cut ? "cut" : classOf(log, low, high)}`);
     group.lastChild.textContent = `${nameOf(line)}: ${line.cut ? "cut here" : `gradient norm ${fromLog(log)}`}`;
   });
+  stack(
+    drawn,
+    drawn.lines.map((_, k) => grade(classOf(tile.lineNorms.log(k * columns + column), low, high))),
+  );
   drawn.shapes.forEach((group, k) => {
     const log = tile.shapeNorms.log(k * columns + column),
       shape = tile.shapes[k];
@@ -238,6 +247,14 @@ export function dress(
     );
     group.lastChild!.textContent = `${shape.about.replace(/^t=\d+\//, "")}: gradient norm ${fromLog(log)}`;
   });
+}
+const grade = (css: string) => (css[0] === "g" ? Number(css.slice(1)) : -1);
+/** Lines that begin alike lie on one another: the strongest has to be seen. */
+function stack(drawn: Drawn, grades: number[]): void {
+  const order = grades.map((_, k) => k).sort((a, b) => grades[a] - grades[b]);
+  if (order.every((k, i) => k === drawn.order[i])) return;
+  drawn.order = order;
+  drawn.wires.append(...order.map(k => drawn.lines[k]));
 }
 export function nameOf(line: Line): string {
   const end = (key: string) => key.replace(/^<(.*)/, "previous $1").replace(/^>(.*)/, "next $1");
