@@ -327,7 +327,22 @@ class Facts:
             return None
         norms = np.array([self.trace.parameter_norm(name) for name in names])
         totals = [norm_of(self.trace.parameter_gradient(name)) for name in names]
-        return {"names": [visible(name) for name in names], "norms": self._norms(norms), "total": pack_floats(totals)}
+        return {
+            "names": [visible(name) for name in names],
+            "layers": self._layers_of(names),
+            "norms": self._norms(norms),
+            "total": pack_floats(totals),
+        }
+
+    def _layers_of(self, names: Sequence[str]) -> list[str]:
+        """The layer that each parameter belongs to; none of a single cell."""
+        layers = {
+            parameter.id: visible(prefix).removesuffix("/")
+            for prefix, part in parts_of(self.run)
+            for parameter in part.cell.parameters()
+        }
+        ids = {name: parameter.id for name, parameter in self.run.cell.named_parameters()}
+        return [layers.get(ids[name], "") for name in names]
 
     def _ways(self) -> dict[str, Any]:
         found = shares_of(self.trace)

@@ -14,6 +14,7 @@ def stretched(data: dict[str, Any], times: int) -> dict[str, Any]:
     """Changes `data`; the map of reach and the rows of gates become pooled ones."""
     for run in data["runs"]:
         run["T"] *= times
+        run["begin"] = times * (run["begin"] + 1) - 1
         for packed in (run["whole"], *run["norms"].values()):
             _repeat(packed, times)
         for gate in run["gates"]:
@@ -36,3 +37,13 @@ def _repeat(packed: dict[str, Any], times: int, axis: int = -1) -> None:
     raw = np.frombuffer(base64.b64decode(packed["b"]), TYPES[packed["d"]]).reshape(packed["s"])
     longer = np.repeat(raw, times, axis=axis)
     packed["s"], packed["b"] = list(longer.shape), base64.b64encode(longer.tobytes()).decode()
+
+
+def silenced(data: dict[str, Any], share: float) -> dict[str, Any]:
+    """Changes `data`: in the first `share` of time no gradient arrives at any state."""
+    for run in data["runs"]:
+        for packed in (run["whole"], *(run["norms"][state] for state in run["states"])):
+            raw = np.frombuffer(base64.b64decode(packed["b"]), TYPES[packed["d"]]).copy()
+            raw[: int(share * len(raw))] = 0
+            packed["b"] = base64.b64encode(raw.tobytes()).decode()
+    return data

@@ -98,6 +98,16 @@ def test_shapes_of_named_values_carry_their_norms_and_means_at_every_step(run: t
             assert not np.isnan(means).any() or name == "x", name  # which may be too large for float32
 
 
+def test_parameters_are_those_of_their_layer() -> None:
+    one = tg.cells.GRUCell(4, 4, seed=1)
+    layers = [tg.Bidirectional(tg.cells.GRUCell(3, 2, seed=0), tg.cells.GRUCell(3, 2, seed=3)), one]
+    data = data_of(run_of(tg.Stacked(layers), steps=3))
+    of = dict(zip(data["weights"]["names"], data["weights"]["layers"], strict=True))
+    assert {of["weight_ih_l0"], of["bias_hh_l0"]} == {"layer0/forward"}
+    assert of["weight_ih_l0_reverse"] == "layer0/backward" and of["weight_hh_l1"] == "layer1"
+    assert set(data_of(run_of(one, steps=3))["weights"]["layers"]) == {""}
+
+
 def test_names_of_gates_and_states_stand_where_the_drawing_has_them() -> None:
     run = run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=6)
     level = data_of(run)["levels"][0]

@@ -12,7 +12,8 @@ const LEFT = 92,
   LARGEST = 1.15,
   READABLE = 0.6,
   PAD = 6,
-  TALLEST = 600;
+  TALLEST = 600,
+  NEIGHBOURS = 1.6;
 export interface Selected {
   kind: "line" | "shape";
   tile: number;
@@ -82,6 +83,7 @@ export class Cell {
         }
         return true;
       },
+      pan: (dx, dy) => this.#look(this.#box[0] - dx / this.#scale, this.#box[1] - dy / this.#scale, this.#scale),
       zoom: (by, x, y) => {
         const r = e.getBoundingClientRect();
         this.zoom(by, (x - r.left) / r.width, (y - r.top) / r.height);
@@ -144,8 +146,12 @@ export class Cell {
     const seen = range(tiles.map(t => t.lineNorms)) ?? [0, 0];
     this.#high = seen[1];
     this.#low = Math.max(seen[0], seen[1] - DEEPEST);
+    // A stack that is too high to be read as a whole is seen layer by layer.
     const height = bottom - top + 2 * PAD,
-      wished = Math.max(readable, Math.min(largest, tallest / height));
+      seenOf = readable > READABLE ? tallest : Math.max(tallest, Math.min(TALLEST, height * READABLE)),
+      layer = (NEIGHBOURS * height) / Math.max(...tiles.map(t => t.frames.length)),
+      all = tallest / height;
+    const wished = Math.max(readable, Math.min(largest, all < READABLE && layer < height ? seenOf / layer : all));
     this.shown = Math.max(
       1,
       Math.min(many, run.T, Math.floor((width / (0.82 * wished) - LEFT - RIGHT) / this.#period)),
@@ -170,8 +176,7 @@ export class Cell {
     const spare = Math.max(0, width / this.#home - across) / 2;
     this.#world = [-LEFT - spare, top - PAD, across + spare + Math.max(spare, beyond - this.#room), height];
     // A lecture has no room to grow: it moves through what is too high.
-    const most = readable > READABLE ? tallest : Math.max(tallest, Math.min(TALLEST, height * READABLE));
-    this.#size = [width, Math.round(Math.min(height * this.#home, most))];
+    this.#size = [width, Math.round(Math.min(height * this.#home, seenOf))];
     this.#least = Math.min(this.#home, this.#size[1] / height);
     this.element.style.height = `${this.#size[1]}px`;
     const orders = Math.max(1, ...tiles.flatMap(t => t.lines.map(l => l.order)));

@@ -23,6 +23,8 @@ export interface Controlled {
   show(): void;
   dark(): void;
   zoom(by: number, about?: number): void;
+  /** Shows another part of time, so many steps on. */
+  pan(by: number): void;
   whole(): void;
   play: Play;
   stage: Stage;
@@ -42,6 +44,7 @@ export function control(root: HTMLElement, hears: EventTarget, page: Controlled)
       return true;
     },
     zoom: (by, x) => page.zoom(by ** 1.4, page.stepAt(x)),
+    pan: dx => page.pan(-dx / page.time().step),
     tap: (target, e) => {
       if (!target.closest("button,summary")) page.rest(page.stepAt(e.clientX));
     },

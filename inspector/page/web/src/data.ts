@@ -28,8 +28,11 @@ export class Norms {
   at(i: number): number {
     return 10 ** this.log(i);
   }
+  part(from: number, to: number): Norms {
+    return new Norms(this.q.subarray(from, to), this.lo, this.span);
+  }
   row(k: number, columns: number): Norms {
-    return new Norms(this.q.subarray(k * columns, (k + 1) * columns), this.lo, this.span);
+    return this.part(k * columns, (k + 1) * columns);
   }
 }
 /** Bytes that stand for a range: 0 is not there, 1 to 255 go from `lo` to `hi`. */
@@ -174,7 +177,7 @@ export interface Run {
   marks: Mark[];
   cuts: number[];
   gates: Gate[];
-  weights?: { names: string[]; norms: Norms; total: Float32Array };
+  weights?: { names: string[]; layers?: string[]; norms: Norms; total: Float32Array };
   ways?: { states: string[]; ways: string[]; shares: Float32Array };
   reach?: { state: string; pool: number; steps: number[]; note: string; map: Levels; horizon: Float32Array };
   equations: { layer: string; text: string; keys: string[]; rail: boolean }[];
@@ -189,7 +192,10 @@ export interface Document {
   runs: Run[];
 }
 
-const VERSION = 1;
+const VERSION = 1,
+  LONG = 1000;
+/** Decades that a plot of decay has at most. */
+export const DECADES = 45;
 
 function bytes(text: string): Uint8Array<ArrayBuffer> {
   const raw = atob(text),
@@ -271,6 +277,9 @@ export const markedAt = (run: Run, t: number) => run.marks.filter(m => m.steps.i
 export const column = (run: Run, t: number) => Math.floor(t / run.pool);
 export const columns = (run: Run) => Math.ceil(run.T / run.pool);
 export const stepsBack = (run: Run, t: number) => run.T - 1 - t;
+/** The run in whose last state a run begins, and the one that begins in its own. */
+export const before = (run: Run, runs: Run[]) => runs.find(r => r.key === run.after);
+export const after = (run: Run, runs: Run[]) => runs.find(r => r.after === run.key);
 /** The layers of a stack; one without a name for a single cell. */
 export const layersOf = (run: Run) => [...new Set([...run.gates.map(gate => gate.name), ...run.states].map(layerOf))];
 /** Whether the run is read from its end: the sweep then goes from the first step to the last. */
@@ -279,6 +288,15 @@ export const isReversed = (run: Run) =>
 /** The step at which the sweep begins: the first on its way where there is any gradient. */
 export const begin = (run: Run) => run.begin ?? (isReversed(run) ? 0 : run.T - 1);
 export const end = (run: Run) => (isReversed(run) ? run.T - 1 : 0);
+/** The part of a long run that is shown at first: where there is gradient to see, if that is a small part of it. */
+export function firstLook(run: Run): [number, number] | null {
+  const high = range([run.whole])?.[1];
+  if (run.T < LONG || high === undefined) return null;
+  const seen = Array.from({ length: columns(run) }, (_, c) => c).filter(c => run.whole.log(c) > high - DECADES);
+  const [from, to] = [seen[0] * run.pool, (seen[seen.length - 1] + 1) * run.pool],
+    aside = 0.15 * (to - from);
+  return to - from < run.T / 4 ? [Math.max(0, from - aside), Math.min(run.T, to + aside)] : null;
+}
 /** Smallest and largest logarithm that is finite, of some norms; null where there is none. */
 export function range(all: Norms[]): [number, number] | null {
   let low = Infinity,

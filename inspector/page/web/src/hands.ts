@@ -2,6 +2,8 @@
 export interface Hands {
   /** By how many pixels it was dragged; true if that was made use of. */
   drag?(dx: number, dy: number, event: PointerEvent): boolean;
+  /** By how many pixels two fingers were moved together. */
+  pan?(dx: number, dy: number): void;
   /** Zoomed by a factor about a point in pixels of the page. */
   zoom?(by: number, x: number, y: number): void;
   tap?(target: Element, event: PointerEvent): void;
@@ -29,6 +31,7 @@ export function hands(element: HTMLElement | SVGElement, on: Hands): void {
       const was = distance();
       down.set(e.pointerId, e);
       const [a, b] = [...down.values()];
+      on.pan?.((e.clientX - before.clientX) / 2, (e.clientY - before.clientY) / 2);
       if (was > 0) on.zoom(was / Math.max(1, distance()), (a.clientX + b.clientX) / 2, (a.clientY + b.clientY) / 2);
       travelled = Infinity;
     } else if (down.size === 1 && on.drag && travelled > STILL) {

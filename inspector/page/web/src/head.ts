@@ -1,6 +1,7 @@
 /** The finding in a sentence and three numbers; Python writes those of the run shown first, so that they need no script. */
 import { find, html, write } from "./dom";
 import { end, type Run } from "./data";
+import { choice } from "./tracks/track";
 import { counted, number } from "./text";
 
 export class Head {
@@ -50,6 +51,15 @@ export class Head {
     write(find(root, ".number:nth-child(2) > span"), half.words);
     root.querySelectorAll(".runs button").forEach((b, k) => b.setAttribute("aria-pressed", String(runs[k] === run)));
     this.suppose("");
+  }
+  /** The layers of a stack, of which one is looked at. */
+  layers(names: string[], chosen: string, choose: (name: string) => void): void {
+    const box = find(this.root, ".layers");
+    box.hidden = names.length < 2;
+    box.replaceChildren(
+      "Layer",
+      choice(names, names.indexOf(chosen), "Layer", k => choose(names[k])),
+    );
   }
   /** What a slider says would arrive instead. */
   suppose(words: string): void {

@@ -3,7 +3,8 @@ import { find, write } from "./dom";
 import { Cell } from "./cell";
 import { Colours } from "./colours";
 import { control } from "./controls";
-import { begin, end, isReversed, layersOf, markedAt, read } from "./data";
+import { after, before, begin, end, layersOf, markedAt, read } from "./data";
+import { Cursor } from "./cursor";
 import { Head } from "./head";
 import { readAddress, said, spoken, writeAddress } from "./place";
 import { Play } from "./play";
@@ -12,9 +13,8 @@ import { Side } from "./side";
 import { Sliders, type Ask } from "./sliders";
 import { Stage } from "./stage";
 import { layerOf } from "./text";
-import { Time } from "./time";
+import { timeOf } from "./time";
 import { Views } from "./tracks/all";
-import { choice } from "./tracks/track";
 import { Wiring } from "./wiring";
 
 export interface Options {
@@ -41,12 +41,12 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     night = matchMedia("(prefers-color-scheme: dark)");
   const timed = find(root, ".timed"),
     plots = find(root, ".plots"),
-    cursor = find(root, ".cursor"),
+    cursor = new Cursor(root),
     drawing = find(root, ".drawing");
   const range = find<HTMLInputElement>(root, "#t"),
     live = find(root, "[aria-live]");
   let run = runs.find(r => r.key === first) ?? runs[0],
-    time = new Time(run.T),
+    time = timeOf(run),
     level = 0,
     swept = false,
     sparks = false,
@@ -96,14 +96,12 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   // -------------------------------------------------------------------------------------------------- building
   function build(): void {
     const layers = layersOf(run);
+    time.follow();
     layer = layerOf(run.verdict.state ?? "") || layers[0] || "";
     views = new Views(
       { run, runs, time, colours, still: still.matches },
       layer,
-      (from, to) => {
-        time.show(from, to);
-        later();
-      },
+      (from, to) => part(from, to),
       t => rest(t),
     );
     views.put(find(root, ".overview"), plots);
@@ -113,18 +111,13 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     side.show(run, runs, layer);
     reach.show(run);
     sliders.show(run);
-    const box = find(root, ".layers");
-    box.hidden = layers.length < 2;
-    box.replaceChildren(
-      "Layer",
-      choice(layers, layers.indexOf(layer), "Layer", k => {
-        layer = layers[k];
-        views.choose(layer);
-        side.values(layer);
-        cell.focus(layer);
-        redraw();
-      }),
-    );
+    head.layers(layers, layer, chosen => {
+      layer = chosen;
+      views.choose(layer);
+      side.values(layer);
+      cell.focus(layer);
+      redraw();
+    });
     views.decay.shrink(stage.on);
     measure();
     drawCell();
@@ -168,12 +161,19 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     stale = true;
     move(time.t, swept, sparks);
   }
+  /** Another part of time is shown. */
+  function part(from: number, to: number): void {
+    time.show(from, to);
+    later();
+  }
 
   // ------------------------------------------------------------------------------------------------ the cursor
   let stale = false,
+    moving = false,
     frame = 0,
     quiet = 0;
   function move(to: number, sweeping = false, lit = false): void {
+    moving ||= time.clamp(to) !== time.t;
     time.t = time.clamp(to);
     swept = sweeping;
     sparks = lit && !still.matches;
@@ -185,15 +185,13 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
   /** Moves it by hand: whatever plays, stops; beyond either end into the run that was before, or comes after. */
   function rest(to: number): void {
     play.stop(false);
-    const other = to < 0 ? before() : to >= run.T ? after() : undefined;
+    const other = to < 0 ? before(run, runs) : to >= run.T ? after(run, runs) : undefined;
     if (other && !stage.on) select(runs.indexOf(other), to < 0 ? other.T + to : to - run.T);
     else move(to);
   }
-  const before = () => runs.find(r => r.key === run.after);
-  const after = () => runs.find(r => r.after === run.key);
   /** From the first step of a run the sweep goes on at the last one of the run in whose state it begins. */
   function goOn(): boolean {
-    const other = before();
+    const other = before(run, runs);
     if (!other) return false;
     select(runs.indexOf(other), other.T - 1);
     play.start();
@@ -204,15 +202,9 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
       { t } = time,
       words = said(run, t),
       marked = markedAt(run, t);
-    if (time.follow()) views.turn();
-    const x = time.x(t),
-      one = Math.max(1.5, Math.min(time.step, 40));
-    cursor.style.transform = `translateX(${left + x}px)`;
-    cursor.style.setProperty("--w", `${one}px`);
-    const [veil, other] = isReversed(run) ? ["--veil-right", "--veil"] : ["--veil", "--veil-right"],
-      half = time.step / 2;
-    plots.style.setProperty(veil, swept ? `${Math.max(0, (isReversed(run) ? time.width - x : x) - half)}px` : "0px");
-    plots.style.setProperty(other, "0px");
+    if (moving && time.follow()) views.turn();
+    moving = false;
+    cursor.at(run, time, left, swept);
     if (!drawing.hidden && cell.run === run) {
       cell.update(t, swept, sparks);
       views.strip.lens(cell.start, cell.shown, left, right);
@@ -254,7 +246,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     run = runs[(k + runs.length) % runs.length];
     level = Math.min(level, Math.max(0, run.levels.length - 1));
     if (run.T !== T) {
-      time = new Time(run.T);
+      time = timeOf(run);
       t = at ?? begin(run);
     }
     time.t = time.clamp(t);
@@ -290,10 +282,8 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
       time.zoom(by, about);
       later();
     },
-    whole: () => {
-      time.show(0, run.T);
-      later();
-    },
+    pan: by => part(time.from + by, time.to + by),
+    whole: () => part(0, run.T),
     dark: () => dark(),
     play,
     stage,
@@ -314,7 +304,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     const wish = readAddress(runs);
     if (wish.run && wish.run !== run) {
       run = wish.run;
-      time = new Time(run.T);
+      time = timeOf(run);
       time.t = begin(run);
       build();
     }
@@ -333,13 +323,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
 
   return {
     move: rest,
-    select: (key: string) =>
-      select(
-        Math.max(
-          0,
-          runs.findIndex(r => r.key === key),
-        ),
-      ),
+    select: (key: string) => select(runs.indexOf(runs.find(r => r.key === key) ?? runs[0])),
     /** In the colours of where it stands. */
     paint(inDark: boolean) {
       if (inDark !== isDark()) dark(inDark);

@@ -5,6 +5,8 @@ export interface Style {
   width: number;
   dash: string;
   opacity: number;
+  /** Whether its line is as wide whatever its scale. */
+  fixed?: boolean;
 }
 export type Matrix = { a: number; b: number; c: number; d: number; e: number; f: number };
 export interface Pen {
@@ -21,6 +23,11 @@ const tag = (name: string, attributes: Record<string, string | number>, inside =
   `<${name}${Object.entries(attributes)
     .map(([k, v]) => ` ${k}="${escaped(String(v))}"`)
     .join("")}>${inside}</${name}>`;
+/** What takes a matrix back. */
+function inverse({ a, b, c, d, e, f }: Matrix): [number, number, number, number, number, number] {
+  const m = new DOMMatrix([a, b, c, d, e, f]).inverse();
+  return [m.a, m.b, m.c, m.d, m.e, m.f];
+}
 const round = (v: number) => Math.round(v * 100) / 100;
 
 export class SvgPen implements Pen {
@@ -41,6 +48,7 @@ export class SvgPen implements Pen {
         "stroke-width": round(s.width),
         ...(s.dash === "none" ? {} : { "stroke-dasharray": s.dash }),
         ...(s.opacity < 1 ? { opacity: s.opacity } : {}),
+        ...(s.fixed ? { "vector-effect": "non-scaling-stroke" } : {}),
         transform: `matrix(${[m.a, m.b, m.c, m.d, m.e, m.f].map(round).join(" ")})`,
       }),
     );
@@ -124,7 +132,10 @@ export class PaintPen implements Pen {
       onto.strokeStyle = s.stroke;
       onto.lineWidth = s.width;
       onto.setLineDash(s.dash === "none" ? [] : s.dash.split(/[ ,]+/).map(parseFloat));
-      onto.stroke(path);
+      const scaled = new Path2D();
+      scaled.addPath(path, m);
+      if (s.fixed) onto.transform(...inverse(m));
+      onto.stroke(s.fixed ? scaled : path);
     }
     onto.restore();
   }

@@ -1,5 +1,6 @@
 /** Where one is, in words and in the address. */
-import { column, markedAt, stepsBack, type Run } from "./data";
+import { column, stepsBack, type Run } from "./data";
+import { seenAt } from "./events";
 import { counted, fromLog } from "./text";
 
 const SPOKEN = 4;
@@ -12,7 +13,7 @@ export function said(run: Run, t: number): string {
 /** What a screen reader hears of a step. */
 export function spoken(run: Run, t: number): string {
   const norm = (state: string) => fromLog(run.norms[state]?.log(column(run, t)) ?? NaN);
-  return `Step ${[t, ...markedAt(run, t)].join(", ")}: ${run.states
+  return `Step ${[t, ...seenAt(run, t)].join(", ")}: ${run.states
     .slice(0, SPOKEN)
     .map(state => `gradient by ${state} ${norm(state)}`)
     .join(", ")}`;

@@ -3,6 +3,7 @@ import { find, html, svg, write } from "./dom";
 import { GRADIENT } from "./colours";
 import { begin, isReversed, type Run } from "./data";
 import type { Colours } from "./colours";
+import { takeAlong } from "./take";
 import { fromLog, number, shortened } from "./text";
 
 export class Reach {
@@ -23,6 +24,13 @@ export class Reach {
   ) {
     this.#square = find(root, "#reach .square");
     this.#square.append(this.#map, this.#edge, this.#across, this.#along);
+    find(root, "#reach").append(
+      takeAlong(
+        () => `${this.#run.label} reach`,
+        () => [this.#square],
+        () => this.#table(),
+      ),
+    );
     const here = (e: PointerEvent) => {
       const box = this.#square.getBoundingClientRect(),
         part = (v: number) => Math.min(0.9999, Math.max(0, v));
@@ -102,6 +110,19 @@ export class Reach {
     for (let r = 0; r < rows; r++)
       if (isThere(r)) d += `${d && isThere(r - 1) ? "L" : "M"}${edge(r) + 0.5},${r}V${r + 1}`;
     this.#edge.replaceChildren(svg("path", { d: d || "M0,0" }));
+  }
+  /** A row a step of the loss; what is paler than the palest colour is left empty. */
+  #table(): (string | number)[][] {
+    const { map, pool } = this.#run.reach!,
+      { q, lo, hi, rows, columns } = map;
+    const value = (v: number) => (v > 1 || (v && hi <= lo) ? 10 ** (lo + ((v - 1) / 254) * (hi - lo)) : "");
+    return [
+      ["loss at step", ...Array.from({ length: columns }, (_, c) => `t = ${c * pool}`)],
+      ...Array.from({ length: rows }, (_, r) => [
+        this.#steps[r],
+        ...Array.from(q.subarray(r * columns, (r + 1) * columns), value),
+      ]),
+    ];
   }
   resize(size: number): void {
     this.#size = size;

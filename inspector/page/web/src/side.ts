@@ -1,6 +1,7 @@
 /** Numbers beside the drawing and the tracks: at this step, of all runs, of what is selected; equations, and why. */
 import { find, html, write } from "./dom";
-import { begin, column, markedAt, type Norms, type Run } from "./data";
+import { begin, column, type Norms, type Run } from "./data";
+import { seenAt } from "./events";
 import { fromLog, layerOf, number, shareOf, signed, shortened, within } from "./text";
 
 type Selection = { name: string; about: string; keys: string[]; norms: Norms; means?: Float32Array } | null;
@@ -97,7 +98,7 @@ export class Side {
     const run = this.#run,
       c = column(run, t),
       first = column(run, this.#begin);
-    write(find(this.root, "#now h2"), [`At t = ${t.toLocaleString("en")}`, ...markedAt(run, t)].join(" · "));
+    write(find(this.root, "#now h2"), [`At t = ${t.toLocaleString("en")}`, ...seenAt(run, t)].join(" · "));
     for (const { mean, norms, cells } of this.#rows) {
       write(cells[0], mean && !Number.isNaN(mean[c]) ? signed(mean[c].toFixed(3)) : "");
       write(cells[1], fromLog(norms.log(c)));

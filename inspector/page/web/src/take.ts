@@ -104,6 +104,7 @@ function geometry(element: SVGGeometryElement, css: CSSStyleDeclaration, pen: Pe
       width: parseFloat(css.strokeWidth),
       dash: css.strokeDasharray,
       opacity: Number(css.opacity),
+      fixed: css.vectorEffect === "non-scaling-stroke",
     };
   const d = outline(element);
   if (m && d) pen.path(d, style, { a: m.a, b: m.b, c: m.c, d: m.d, e: m.e + dx, f: m.f + dy });

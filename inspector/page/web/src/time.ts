@@ -1,4 +1,6 @@
 /** One cursor and one scale for everything below the drawing. */
+import { firstLook, type Run } from "./data";
+
 export class Time {
   t = 0;
   /** The part of time that is shown, in steps. */
@@ -53,6 +55,14 @@ export class Time {
     this.show(start, start + this.span);
     return true;
   }
+}
+
+/** The time of a run, as it is shown at first. */
+export function timeOf(run: Run): Time {
+  const time = new Time(run.T),
+    part = firstLook(run);
+  if (part) time.show(...part);
+  return time;
 }
 
 /** Steps at which an axis has its numbers: 1, 2 or 5 times a power of ten. */

@@ -14,6 +14,7 @@ export class Views {
   readonly decay: Decay;
   #gates: Gates | null;
   #ways: Ways | null;
+  #weights: Weights | null;
 
   constructor(scene: Scene, layer: string, shown: (from: number, to: number) => void, moved: (t: number) => void) {
     const { run } = scene,
@@ -22,11 +23,11 @@ export class Views {
     this.decay = new Decay(scene, layer);
     this.#gates = run.gates.length ? new Gates(scene, layer) : null;
     this.#ways = ways?.ways.length ? new Ways(scene, layer, run.verdict.state) : null;
-    const weights = run.weights ? new Weights(scene) : null;
+    this.#weights = run.weights ? new Weights(scene, layer) : null;
     const named: [string, Track | null][] = [
       ["decay", this.decay],
       ["gates", this.#gates],
-      ["weights", weights],
+      ["weights", this.#weights],
       ["ways", this.#ways],
     ];
     for (const [name, track] of named) {
@@ -41,13 +42,14 @@ export class Views {
     this.tracks = [this.strip, ...named.flatMap(([, track]) => track ?? []), new Axis(scene)];
   }
   put(overview: HTMLElement, plots: HTMLElement): void {
-    overview.replaceChildren(this.strip.above, ...this.strip.elements, this.strip.below);
+    overview.replaceChildren(this.strip.above, ...this.strip.elements, this.strip.below, this.strip.part);
     plots.replaceChildren(...this.tracks.slice(1).flatMap(track => track.elements));
   }
   /** In a stack, the layer that is looked at. */
   choose(layer: string): void {
     this.decay.choose(layer);
     this.#gates?.choose(layer);
+    this.#weights?.choose(layer);
     this.#ways?.choose(layer);
   }
   /** Another part of time is shown. */

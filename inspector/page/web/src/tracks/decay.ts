@@ -1,7 +1,7 @@
 /** How much gradient arrives at each step, on a logarithmic scale: this run's states, the other runs thin behind them. */
 import { html, svg, write } from "../dom";
 import { dashOf, ofState } from "../colours";
-import { column, columns, isReversed, range, type Norms, type Slider } from "../data";
+import { column, columns, DECADES, isReversed, range, type Norms, type Slider } from "../data";
 import { fitName } from "../measure";
 import { fromLog, layerOf, power, within } from "../text";
 import { apart, between, endOf, outline, reversed } from "./curves";
@@ -24,8 +24,10 @@ interface Curve {
 
 export class Decay implements Track {
   readonly elements: HTMLElement[];
+  /** The decades that are shown, and those of the whole run. */
   #low = -1;
   #high = 0;
+  #all: [number, number] = [-1, 0];
   #height = HEIGHT;
   #box: HTMLElement;
   #curves: Curve[];
@@ -117,10 +119,23 @@ export class Decay implements Track {
       range([this.scene.run.whole]) ?? [-1, 0];
     const all = range([...this.#curves.map(c => c.norms), ...bands]) ?? own;
     const high = Math.ceil(Math.min(all[1], own[1] + 6) + 0.05),
-      low = Math.max(own[0], high - 45);
+      low = Math.max(own[0], high - DECADES);
     this.#low = Math.floor(Math.max(all[0], low - BELOW));
     this.#high = high;
     if (this.#high - this.#low < 3) this.#low = this.#high - 3;
+    this.#all = [this.#low, this.#high];
+  }
+  /** Where nothing of it lies in the decades of the whole run, a part of time has decades of its own. */
+  #rescale(): void {
+    const { time, run } = this.scene,
+      columnAt = (t: number) => column(run, Math.max(0, Math.min(run.T - 1, Math.floor(t))));
+    const seen = range(
+      this.#curves.filter(c => c.own).map(c => c.norms.part(columnAt(time.from), columnAt(time.to - 1) + 1)),
+    );
+    const isBelow = time.zoomed && seen && seen[1] < this.#all[0];
+    [this.#low, this.#high] = isBelow
+      ? [Math.floor(Math.max(seen[0] - 1, seen[1] - DECADES)), Math.ceil(seen[1] + 0.5)]
+      : this.#all;
   }
   y(log: number): number {
     return Math.max(-9, Math.min(3 * this.#height, this.#height * (1 - (log - this.#low) / (this.#high - this.#low))));
@@ -135,6 +150,7 @@ export class Decay implements Track {
     const { time, run } = this.scene,
       w = time.width;
     this.#plot.setAttribute("viewBox", `0 0 ${w} ${this.#height}`);
+    this.#rescale();
     const each = Math.max(1, Math.ceil((this.#high - this.#low) / 7)),
       grid: SVGElement[] = [],
       labels: HTMLElement[] = [];
@@ -155,7 +171,7 @@ export class Decay implements Track {
     }
     for (const t of run.cuts)
       grid.push(svg("path", { class: "cut", d: `M${time.x(t) - time.step / 2},0V${this.#height}` }));
-    const zero = this.#curves.filter(c => c.own).map(c => this.#zero(c));
+    const zero = this.#curves.filter(c => c.own).map(c => this.#zero(c, this.#isThick(c)));
     this.#lines.replaceChildren(
       ...grid,
       ...this.#curves.flatMap(c => (this.#isThick(c) ? this.#spread(c) : [])),
@@ -194,7 +210,7 @@ export class Decay implements Track {
     });
   }
   /** Exactly zero has no logarithm: a dashed line on the floor, never a pale one. */
-  #zero({ norms, colour, pool }: Curve): SVGElement | null {
+  #zero({ norms, colour, pool }: Curve, thick: boolean): SVGElement | null {
     const { time } = this.scene;
     let d = "",
       start = -1;
@@ -207,7 +223,7 @@ export class Decay implements Track {
       }
     }
     if (!d) return null;
-    const path = svg("path", { class: "zero", d }, svg("title", {}, "exactly zero"));
+    const path = svg("path", { class: thick ? "zero" : "zero thin", d }, svg("title", {}, "exactly zero"));
     path.style.stroke = `var(${colour})`;
     return path;
   }
@@ -280,7 +296,8 @@ export class Decay implements Track {
   table() {
     const { run } = this.scene,
       extra = this.#supposed ? [{ name: this.#supposed.slider.words, norms: this.#supposed.norms }] : [];
-    const all = [...this.#curves.filter(c => c.pool === run.pool), ...extra];
+    const whole = { name: "whole state", norms: run.whole };
+    const all = [whole, ...this.#curves.filter(c => c.pool === run.pool), ...extra];
     return [
       ["t", ...all.map(c => c.name)],
       ...Array.from({ length: columns(run) }, (_, c) => [c * run.pool, ...all.map(a => a.norms.at(c))]),

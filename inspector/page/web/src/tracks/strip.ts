@@ -1,5 +1,5 @@
 /** The whole run as one strip of colour, always all of it: where one is, and which part of it the tracks show. */
-import { find, html, svg } from "../dom";
+import { button, find, html, svg, write } from "../dom";
 import { GRADIENT, level } from "../colours";
 import { column, columns, range } from "../data";
 import { fromLog } from "../text";
@@ -19,6 +19,9 @@ export class Strip implements Track {
   #value: HTMLElement;
   #plot: HTMLElement;
   #q: Uint8Array;
+  #part = html("span");
+  /** What of it is shown below, in words, and the way back. */
+  readonly part = html("p", { class: "part" }, this.#part);
   /** Which steps are drawn large above, and what is shown below. */
   readonly above = svg("svg", { class: "lens", "aria-hidden": "true" }, svg("path"));
   readonly below = svg("svg", { class: "lens below", "aria-hidden": "true" }, svg("path"));
@@ -37,6 +40,7 @@ export class Strip implements Track {
     const found = range([run.whole]) ?? [0, 0],
       low = Math.min(Math.max(found[0], found[1] - DEEPEST), found[1] - SHALLOWEST);
     this.#q = Uint8Array.from({ length: columns(run) }, (_, c) => level(run.whole.log(c), low, found[1]));
+    this.part.append(button("All steps", () => shown(0, run.T)));
     this.#hear();
   }
   draw(): void {
@@ -47,13 +51,18 @@ export class Strip implements Track {
   }
   /** The part of time that the tracks below show. */
   frame(): void {
-    const { time } = this.scene,
+    const { time, run } = this.scene,
       a = time.from * this.#all.step,
       b = time.to * this.#all.step;
     this.#brush.style.transform = `translateX(${a}px)`;
     this.#brush.style.width = `${b - a}px`;
     this.#brush.classList.toggle("whole", !time.zoomed);
     this.below.classList.toggle("whole", !time.zoomed);
+    this.part.hidden = !time.zoomed;
+    const [first, last] = [Math.floor(time.from), Math.min(run.T, Math.ceil(time.to)) - 1].map(t =>
+      t.toLocaleString("en"),
+    );
+    write(this.#part, `steps ${first} to ${last} of ${run.T.toLocaleString("en")}`);
     find(this.below, "path").setAttribute("d", `M${a},0C${a},7 0,5 0,12H${time.width}C${time.width},5 ${b},7 ${b},0Z`);
   }
   at(t: number): void {

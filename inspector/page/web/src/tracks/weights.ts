@@ -11,8 +11,11 @@ const MOST = 24;
 export class Weights implements Track {
   readonly elements: HTMLElement[] = [];
   #marks: Marks;
+  #layered: boolean;
   #rows: {
     name: string;
+    layer: string;
+    row: HTMLElement;
     q: Uint8Array;
     share: (c: number) => number;
     picture: HTMLCanvasElement;
@@ -20,12 +23,16 @@ export class Weights implements Track {
     value: HTMLElement;
   }[];
 
-  constructor(private scene: Scene) {
+  constructor(
+    private scene: Scene,
+    layer: string,
+  ) {
     const { run } = scene,
-      { names, norms } = run.weights!,
-      n = columns(run),
-      shown = names.slice(0, MOST);
-    const rest = names.length > MOST ? `; the first ${MOST} of ${names.length} parameters` : "";
+      { names, norms, layers } = run.weights!,
+      n = columns(run);
+    this.#layered = new Set(layers).size > 1;
+    const shown = this.#layered ? names : names.slice(0, MOST),
+      rest = names.length > shown.length ? `; the first ${MOST} of ${names.length} parameters` : "";
     const { head, legend } = heading(
       "Which steps train the weights",
       `norm of each step’s share; the darker, the more (square root)${rest}`,
@@ -52,16 +59,31 @@ export class Weights implements Track {
         const v = own.at(c);
         return v > 0 && most ? 1 + Math.round(254 * Math.sqrt(Math.min(1, v / most))) : 0;
       });
-      return { name: parameter, q, share: c => (sum ? own.at(c) / sum : NaN), picture, label: name, value };
+      return {
+        name: this.#layered ? parameter.replace(/_l\d+(_reverse)?$/, "") : parameter,
+        layer: layers?.[k] ?? "",
+        row: box,
+        q,
+        share: c => (sum ? own.at(c) / sum : NaN),
+        picture,
+        label: name,
+        value,
+      };
     });
     this.#marks = new Marks(scene);
     this.elements.push(...this.#marks.elements);
+    this.choose(layer);
+  }
+  /** In a stack those of one layer, and what belongs to none. */
+  choose(layer: string): void {
+    for (const one of this.#rows) one.row.hidden = this.#layered && one.layer !== layer && one.layer !== "";
   }
   draw(): void {
     const { run, time, colours } = this.scene,
       ramp = colours.ramp(["--paper", "--g3", "--g5", "--g6"]);
-    const room = (this.#rows[0]?.label.clientWidth ?? 100) - 9;
-    for (const { q, picture, name, label } of this.#rows) {
+    const shown = this.#rows.filter(({ row }) => !row.hidden),
+      room = (shown[0]?.label.clientWidth ?? 100) - 9;
+    for (const { q, picture, name, label } of shown) {
       heat(picture, q, 1, columns(run), run.pool, time, ramp, true);
       write(label, fitName(name, room, 12));
     }
@@ -69,7 +91,7 @@ export class Weights implements Track {
   }
   at(t: number): void {
     const c = column(this.scene.run, t);
-    for (const { share, value } of this.#rows) write(value, percent(share(c)));
+    for (const { share, value, row } of this.#rows) if (!row.hidden) write(value, percent(share(c)));
   }
   table() {
     const { run } = this.scene,
