@@ -96,7 +96,10 @@ class BodyCell(Cell):
 def over_time(
     body: Body, parts: Sequence[Timed], carried: Mapping[str, Value], reverse: bool, name: str
 ) -> tuple[Run, list[Value], list[list[Value]]] | None:
-    """Run a body as a cell, if it is one: states of floating point that keep their shapes.
+    """Run a body as a cell, if it is one: states that keep their shapes, of which at least one is of floating point.
+
+    Whole numbers and truth values that are handed on, such as the word that was chosen, are states that hold them as
+    floating point.
 
     Parameters
     ----------
@@ -119,33 +122,57 @@ def over_time(
     list of lists of values
         By iteration what the body puts out besides.
     """
-    states = list(carried.values())
-    if any(getattr(value, "dtype", np.dtype(int)).kind != "f" for value in states) or not all(map(_size, states)):
+    given = list(carried.values())
+    kinds = {getattr(value, "dtype", np.dtype(object)).kind for value in given}
+    if not {"f"} <= kinds <= set("fiub") or not all(map(_size, given)):
         return None
-    floats = [part.values.dtype for part in parts if part.values.dtype.kind == "f"]
-    dtype = np.result_type(*floats, *(value.dtype for value in states))  # they differ in a model with other precision
-    carried = {key: value if value.dtype == dtype else p.astype(value, dtype) for key, value in carried.items()}
-    states = list(carried.values())
-    if found := standard(body, parts, carried, reverse) or hoisted(body, parts, carried, reverse):
+    floats = [value.dtype for value in (*(part.values for part in parts), *given) if value.dtype.kind == "f"]
+    dtype = np.result_type(*floats)  # they differ in a model with other precision
+    carried = {
+        key: p.astype(value, dtype) if value.dtype.kind == "f" and value.dtype != dtype else value
+        for key, value in carried.items()
+    }
+    if kinds == {"f"} and (found := standard(body, parts, carried, reverse) or hoisted(body, parts, carried, reverse)):
         return found
-    order = _order(body, len(states))
-    for batch in _batches(parts, states):
+    order = _order(body, list(carried.values()))
+    for batch in _batches(parts, list(carried.values())):
         columns = [column for part in parts if (column := _part(part, batch, dtype))]
         if len(columns) < len(parts) or not _is_step(body, parts, columns, carried, batch):
             continue
-        shapes = [value.shape[1:] if batch else value.shape for value in states]
-        step = _step_of(body, columns, list(carried), shapes, order, batch is not None)
-        fixed = {key: body.captured[key] for key in _read(body) if _is_weight(body.captured[key])}
         labels = _state_names([body.graph.labels[key] for key in carried])
+        states = [
+            Part(label, tuple(value.shape[1:] if batch else value.shape), value.dtype)
+            for label, value in zip(labels, carried.values(), strict=True)
+        ]
+        step = _step_of(body, columns, list(carried), states, order, batch is not None)
+        fixed = {key: body.captured[key] for key in _read(body) if _is_weight(body.captured[key])}
         x = together(columns, [part.values for part in parts], parts[0].values.shape[0], batch or 1, dtype)
-        made = named_after(_label(name), BodyCell)
-        cell = made(step, fixed, [labels[k] for k in order], [shapes[k] for k in order], x.shape[2], dtype)
-        begun = [states[k] if batch else p.reshape(states[k], (1, *states[k].shape)) for k in order]
-        run, outputs = cell.run(x, begun, reverse)
+        shapes = [states[k].shape or (1,) for k in order]
+        cell = named_after(_label(name), BodyCell)(step, fixed, [labels[k] for k in order], shapes, x.shape[2], dtype)
+        begun = list(carried.values())
+        try:
+            run, outputs = cell.run(x, [_packed(states[k], begun[k], batch or 1, dtype) for k in order], reverse)
+        except _Inexact:
+            return None
         last = dict(zip(order, run.final_state, strict=True))
-        finals = [last[k] if batch else p.reshape(last[k], shapes[k]) for k in range(len(states))]
+        finals = [_unpacked(state, last[k], batch is not None) for k, state in enumerate(states)]
         return run, finals, outputs
     return None
+
+
+class _Inexact(Exception):
+    """Whole numbers do not fit into the precision of the states."""
+
+
+def _packed(part: Part, value: Value, batch: int, dtype: Any) -> Value:
+    if part.dtype.kind in "iu" and np.any(np.abs(plain(value).astype(float)) > 2 ** (np.finfo(dtype).nmant + 1)):
+        raise _Inexact
+    return part.pack(value, batch, dtype)
+
+
+def _unpacked(part: Part, state: Value, is_batched: bool) -> Value:
+    value = part.unpack(state)
+    return value if is_batched else p.reshape(value, part.shape)
 
 
 def nothing(steps: int, carried: Mapping[str, Any]) -> Timed:
@@ -171,9 +198,11 @@ def _is_weight(value: Any) -> bool:
 def _batches(parts: Sequence[Timed], states: Sequence[Any]) -> list[int | None]:
     """What may be the batch: the first axis, if all have the same; and None, for there is none."""
     floats = [part.values.shape[1:] for part in parts if part.values.dtype.kind == "f"]
-    shapes = [*floats, *(state.shape for state in states)]
+    whole = {state.shape for state in states if state.dtype.kind != "f" and len(state.shape) == 1}
+    shapes = [*floats, *(state.shape for state in states if state.shape not in whole)]
     firsts = {shape[0] for shape in shapes if len(shape) > 1}
-    return [*(firsts if len(firsts) == 1 and all(len(shape) > 1 for shape in shapes) else ()), None]
+    fits = len(firsts) == 1 and all(len(shape) > 1 for shape in shapes) and firsts >= {shape[0] for shape in whole}
+    return [*(firsts if fits else ()), None]
 
 
 def _part(given: Timed, batch: int | None, dtype: Any) -> Part | None:
@@ -194,7 +223,7 @@ def _step_of(
     body: Body,
     columns: Sequence[Part],
     carried: Sequence[str],
-    shapes: Sequence[tuple[int, ...]],
+    states: Sequence[Part],
     order: Sequence[int],
     is_batched: bool,
 ) -> Step:
@@ -207,7 +236,7 @@ def _step_of(
         for column, part in zip(columns, split(x, cuts, axis=1) if cuts else [x], strict=True):
             values[column.name] = column.unpack(part)
         for k, value in zip(order, state, strict=True):
-            values[carried[k]] = value if is_batched else p.reshape(value, shapes[k])
+            values[carried[k]] = _unpacked(states[k], value, is_batched)
         given = list(values.values())
 
         def watch(node: Node, results: list[Any]) -> None:
@@ -222,8 +251,7 @@ def _step_of(
                     results[0] = value if is_batched else p.reshape(value, results[0].shape)
 
         found = body.graph.run(values, body.who, body.runs.silent(), watch)
-        new = [found[k] if is_batched else p.reshape(found[k], (1, *found[k].shape)) for k in order]
-        return new, found[len(carried) :]
+        return [_packed(states[k], found[k], x.shape[0], x.dtype) for k in order], found[len(carried) :]
 
     return run
 
@@ -244,11 +272,12 @@ def _gates(body: Body, moving: set[str]) -> dict[str, str]:
     return {value: label for value, label in found.items() if label not in taken}
 
 
-def _order(body: Body, count: int) -> list[int]:
-    """The states, the one that is put out, too, first: it is the output of the cell."""
+def _order(body: Body, states: Sequence[Value]) -> list[int]:
+    """The states, the one that is put out, too, first, of those of floating point: it is the output of the cell."""
     outputs = [_source(body, name) for name in body.graph.outputs]
-    shown = [k for k in range(count) if outputs[k] in outputs[count:]][:1]
-    return [*shown, *(k for k in range(count) if k not in shown)]
+    floats = [k for k, value in enumerate(states) if value.dtype.kind == "f"]
+    first = next((k for k in floats if outputs[k] in outputs[len(states) :]), floats[0])
+    return [first, *(k for k in range(len(states)) if k != first)]
 
 
 def _source(body: Body, name: str) -> str:
@@ -284,7 +313,7 @@ def _is_step(
     random, states = np.random.default_rng(0), list(carried.values())
     names = [*(column.name for column in columns), *carried]
     firsts = [plain(part.values)[0] for part in parts]
-    values = [example(value, random) if value.dtype.kind == "f" else value for value in (*firsts, *states)]
+    values = [example(v, random) if v.dtype.kind == "f" else plain(v) for v in (*firsts, *states)]
     roles = ["fixed" if c.shared or c.dtype.kind != "f" else "rows" for c in columns] + ["rows"] * len(states)
 
     def step(tried: Sequence[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
+from tinygrad_rnn.interop.onnx.ops import control
 
 from .texts import LOOP, SCAN, file_of
 
@@ -202,6 +203,65 @@ def test_loops_of_any_form_give_the_outputs_of_onnxruntime(condition, count, go)
     call = agree(file, n=np.array(count), go=np.array(go), x=np.float32([1, 2]))
     leaf = dict(tg.load_onnx(file).named_parameters())["half"]
     assert leaf.requires_grad and call.runs == {}
+
+
+GREEDY = """agraph (int64 most, float[batch,4] h0, int64[batch] word0)
+                 => (float[batch,4] h, int64[batch] word, float[T,batch,6] scores) {
+  h, word, scores = Loop<body = step (int64 t, bool on, float[b,4] h, int64[b] word)
+                         => (bool more, float[b,4] next, int64[b] chosen, float[b,6] y) {
+    x = Gather<axis=0>(E, word)
+    hr = MatMul(h, R)
+    net = Add(x, hr)
+    next = Tanh(net)
+    y = MatMul(next, O)
+    chosen = ArgMax<axis=1, keepdims=0>(y)
+    goes = Greater(chosen, end)
+    number = Cast<to=6>(goes)
+    any = ReduceMax<keepdims=0>(number)
+    more = Cast<to=9>(any)
+  }>(most, , h0, word0)
+}"""
+
+
+@given(seed=st.integers(0, 99))
+def test_a_greedy_decoder_that_ends_by_the_word_it_chose_is_a_run(seed):
+    rng = np.random.default_rng(seed)
+    weights = {"E": (6, 4), "R": (4, 4), "O": (4, 6)}
+    file = file_of(GREEDY, **{k: rng.normal(size=s).astype("f") for k, s in weights.items()}, end=np.int64(2))
+    arrays = {"most": np.array(6), "h0": rng.normal(size=(2, 4)).astype("f"), "word0": np.array([1, 4])}
+    call = agree(file, **arrays)
+    (run,) = call.runs.values()
+    assert run.cell.state_names == ("h", "word") and len(run) == len(call["scores"].data) <= 6
+    np.testing.assert_array_equal(run.states[0].word[:, 0], np.argmax(call["scores"].data[0], 1))
+    gradients = []
+    for is_plain in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if is_plain:
+                patch.setattr(control, "over_time", lambda *args: None)
+            model = tg.load_onnx(file)
+            again = model(**arrays)
+            assert bool(again.runs) != is_plain
+            tg.sum(tg.square(again["scores"])).backward()
+            gradients.append({name: leaf.grad for name, leaf in model.named_parameters()})
+    for name, wanted in gradients[1].items():
+        np.testing.assert_allclose(gradients[0][name], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [2**23, 2**24 + 1])
+def test_a_whole_number_that_single_precision_does_not_hold_is_no_state(first):
+    text = """agraph (int64 n, float[2,3] x, int64[2,1] k) => (float[2,3] y, int64[2,1] last) {
+      y, last = Loop<body = step (int64 t, bool on, float[2,3] h, int64[2,1] k)
+                     => (bool more, float[2,3] next, int64[2,1] other) {
+        next = Tanh(h)
+        sign = Sign(next)
+        whole = Cast<to=7>(sign)
+        most = ReduceMax<axes=[1], keepdims=1>(whole)
+        other = Add(k, most)
+        more = Identity(on)
+      }>(n, , x, k)
+    }"""
+    call = agree(file_of(text), n=np.array(3), x=normal(2, 3), k=np.array([[first], [0]]))
+    assert len(call.runs) == (first == 2**23)
 
 
 def test_sequences_give_the_outputs_of_onnxruntime():

@@ -12,6 +12,7 @@ from ....autodiff import primitives as p
 from ....autodiff.arrangement import moveaxis
 from ....autodiff.functions import normal_axis, stack
 from ....autodiff.primitive import Value
+from ....autodiff.scope import using
 from ..clock import clockwork, ticks
 from ..graph import Body
 from ..operators import Place, Results, bounded, integers, operator, plain
@@ -207,6 +208,8 @@ def _iterated(
     """The carried values behind the last iteration, and what each iteration puts out."""
     names, count = body.graph.inputs, len(carried)
     parts = clockwork(body, carried)
+    if parts is None and (steps := _iterations(body, carried, limit, go)) is not None:
+        limit, parts = steps, clockwork(_without_end(body), carried)
     if parts and parts.states:
         values = list(carried)
         steps, crossing, last = ticks(parts, limit, go, [values[k] for k in parts.counters])
@@ -226,6 +229,30 @@ def _iterated(
         values = results[1 : 1 + count]
         outputs.append(results[1 + count :])
     return values, outputs
+
+
+def _iterations(body: Body, carried: Sequence[Any], limit: int | None, go: bool) -> int | None:
+    """How many there will be of a loop that a state ends, which is run for that; None if it carries what grows."""
+    if not all(hasattr(value, "shape") for value in carried):
+        return None
+    left, values, t = body.runs.left[0], [plain(value) for value in carried], 0
+    silent = replace(body, runs=body.runs.silent())
+    with using(names=None, recording=False, anomaly=False):
+        while go and (limit is None or t < limit):
+            body.runs.spend()
+            results = silent(np.array(t, np.int64), np.array(go), *values)
+            before, go, t = values, _truth(results[0]), t + 1
+            values = [plain(value) for value in results[1 : 1 + len(carried)]]
+            if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in zip(before, values, strict=True)):
+                return None
+    body.runs.left[0] = left
+    return t
+
+
+def _without_end(body: Body) -> Body:
+    """A body that goes on as long as it is asked."""
+    graph = body.graph
+    return replace(body, graph=replace(graph, outputs=(graph.inputs[1], *graph.outputs[1:])))
 
 
 def _parts(crossing: Any, steps: int, states: Any) -> list[Timed]:
