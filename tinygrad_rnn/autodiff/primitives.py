@@ -496,7 +496,7 @@ def _kept(value: Value, x: Value, axis: Any, keepdims: bool) -> Value:
 
 def _sum_rule(g: Value, y: Value, x: Value, axis: Any = None, keepdims: bool = False) -> Value:
     if type(g) is np.ndarray and g.size == 1:  # of a whole array: what broadcast_to does, at a tenth of its price
-        whole: Value = np.ndarray(x.shape, g.dtype, g, strides=(0,) * x.ndim)
+        whole: Value = np.ndarray(x.shape, g.dtype, g, 0, (0,) * x.ndim)
         whole.setflags(write=False)
         return whole
     return broadcast_to(_kept(g, x, axis, keepdims), x.shape)

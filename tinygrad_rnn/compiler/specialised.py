@@ -122,8 +122,8 @@ class Specialised:
     def _find(self, operands: Sequence[Array], masked: bool) -> Recurrence:
         """The recurrence for the operands of one run."""
         found = self.recurrence(operands[0], operands[1 : 1 + len(self._cell.state_names)], masked)
-        if type(found) is not Recurrence:
-            raise found  # type: ignore[misc]
+        if isinstance(found, UntraceableError):
+            raise found
         return found
 
 
