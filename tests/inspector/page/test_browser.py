@@ -239,6 +239,16 @@ def test_the_map_moves_both_steps(visit: Open, page_of_two: Path) -> None:
     assert page.text_content("#reach p").startswith("A loss at step 9 reaches")
 
 
+def test_of_lines_that_begin_alike_the_strongest_lies_on_top(visit: Open, page_of_two: Path) -> None:
+    page = visit(page_of_two, "#run=lstm&t=9")
+    for t in (9, 3):
+        page.evaluate("t => inspectorPage.move(t)", t)
+        frames(page)
+        classes = page.eval_on_selector_all(".now .line", "lines => lines.map(l => l.getAttribute('class'))")
+        grades = [int(one[-1]) if one.startswith("line g") else -1 for one in classes]
+        assert len(grades) > 10 and grades == sorted(grades) and len(set(grades)) > 2
+
+
 @pytest.mark.slow
 def test_the_address_says_where_one_is(visit: Open, page_of_two: Path) -> None:
     page = visit(page_of_two, "#run=gru&t=5")

@@ -203,6 +203,16 @@ def test_the_map_reads_the_loss_of_each_step_if_it_has_one() -> None:
     np.testing.assert_allclose(10 ** unpack(data["reach"]["map"])[found > 1e-9], found[found > 1e-9], rtol=0.1)
 
 
+def test_lines_within_a_step_begin_where_their_source_is_whichever_is_the_strongest() -> None:
+    (tile,) = data_of(run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=6))["levels"][0]["tiles"]
+    for key in {line["from"] for line in tile["lines"] if line["from"][0] not in "<>"}:
+        (x, y), *others = [line["d"][0][0] for line in tile["lines"] if line["from"] == key]
+        shape = next(shape for shape in tile["shapes"] if shape["key"] == key)
+        carried = any(line["from"] == f"<{key}" for line in tile["lines"])  # from which others may branch off
+        assert carried or all(point == [x, y] for point in others), key
+        assert carried or (abs(x - shape["x"]) <= shape["w"] / 2 + 1 and abs(y - shape["y"]) <= shape["h"] / 2 + 1), key
+
+
 def test_of_a_gradient_that_hardly_fades_the_map_is_dark_everywhere() -> None:
     cell = tg.cells.get("irnn")(3, 4, seed=0)
     found = data_of(run_of(cell, steps=6))["reach"]["map"]
