@@ -10,7 +10,9 @@ import { chip, heading, plotted, row, type Scene, type Track } from "./track";
 const HEIGHT = 200,
   LOW = 110,
   LEADER = 14,
-  BELOW = 8,
+  /** Decades below its own in which other runs are shown whole; of those that go further so much is seen that they do. */
+  BELOW = 10,
+  CUT = 4,
   LINE = 12.5;
 
 interface Curve {
@@ -120,7 +122,7 @@ export class Decay implements Track {
     const all = range([...this.#curves.map(c => c.norms), ...bands]) ?? own;
     const high = Math.ceil(Math.min(all[1], own[1] + 6) + 0.05),
       low = Math.max(own[0], high - DECADES);
-    this.#low = Math.floor(Math.max(all[0], low - BELOW));
+    this.#low = Math.floor(all[0] < low - BELOW ? low - CUT : all[0]);
     this.#high = high;
     if (this.#high - this.#low < 3) this.#low = this.#high - 3;
     this.#all = [this.#low, this.#high];
