@@ -39,7 +39,7 @@ from tinygrad_rnn.interop.file_format import format_of
 from tinygrad_rnn.interop.weights import groups_of
 
 from .inspector.cli.characters import characters
-from .tinygrad_rnn.interop.onnx.texts import FUNCTIONS, LOOP, SCAN, file_of
+from .tinygrad_rnn.interop.onnx.texts import FUNCTIONS, GREEDY, LOOP, SCAN, file_of
 
 KEPT = Path(__file__).parent / "tinygrad_rnn" / "interop" / "keras" / "files"
 SECONDS, MEMORY = 10, 512 << 20
@@ -299,12 +299,14 @@ def _loops() -> dict[str, bytes]:
     """ONNX files with subgraphs and functions."""
     rng = np.random.default_rng(0)
 
-    def made(text: str, **shapes: tuple[int, ...]) -> bytes:
-        return file_of(text, **{name: rng.normal(size=shape).astype("f") for name, shape in shapes.items()})
+    def made(text: str, numbers: dict[str, Any] | None = None, **shapes: tuple[int, ...]) -> bytes:
+        arrays = {name: rng.normal(size=shape).astype("f") for name, shape in shapes.items()}
+        return file_of(text, **arrays, **(numbers or {}))
 
     return {
         "scan.onnx": made(SCAN, W=(8, 3), R=(8, 4), b=(8,), V=(4, 2)),
         "loop.onnx": made(LOOP, W=(16, 7), b=(16,)),
+        "greedy.onnx": made(GREEDY, {"end": np.int64(2)}, E=(6, 4), R=(4, 4), O=(4, 6)),
         "functions.onnx": made(FUNCTIONS, W=(3, 3), b=(3,)),
     }
 

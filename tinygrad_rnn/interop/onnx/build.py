@@ -84,7 +84,7 @@ class Builder:
         while True:
             graph = recognised(plain, {**known, **begun, **zeros}, learned - zeros.keys())
             standing = {node.outputs for node in graph.nodes}
-            left = {one.start for one in ahead if one.nodes[-1].outputs in standing}
+            left = {one.start for one in ahead if standing.issuperset([node.outputs for node in one.nodes])}
             unread = {node.outputs for one in ahead if one.start in left for node in one.nodes}
             graph = replace(graph, nodes=tuple([node for node in graph.nodes if node.outputs not in unread]))
             starts = zeros_to_start_from(graph, {**known, **own, **begun})
@@ -99,9 +99,9 @@ class Builder:
         starts |= {name for name, value in zeros.items() if kind_of(value) in kinds}  # which stand for one another
         for name in starts & self.parameters.keys():
             self.constants[name] = self.parameters.pop(name)
+        self.constants.update({name: value for name, value in begun.items() if is_read(graph, name)})
         for one in ahead:
             if one.start not in left:
-                self.constants[one.start] = one.zeros
                 (result,) = one.nodes[-1].outputs
                 del self.parameters[result]
                 self.rows[result] = one.bias

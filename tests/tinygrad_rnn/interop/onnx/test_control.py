@@ -11,7 +11,7 @@ import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn.interop.onnx.ops import control
 
-from .texts import LOOP, SCAN, file_of
+from .texts import GREEDY, LOOP, SCAN, file_of
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
@@ -203,24 +203,6 @@ def test_loops_of_any_form_give_the_outputs_of_onnxruntime(condition, count, go)
     call = agree(file, n=np.array(count), go=np.array(go), x=np.float32([1, 2]))
     leaf = dict(tg.load_onnx(file).named_parameters())["half"]
     assert leaf.requires_grad and call.runs == {}
-
-
-GREEDY = """agraph (int64 most, float[batch,4] h0, int64[batch] word0)
-                 => (float[batch,4] h, int64[batch] word, float[T,batch,6] scores) {
-  h, word, scores = Loop<body = step (int64 t, bool on, float[b,4] h, int64[b] word)
-                         => (bool more, float[b,4] next, int64[b] chosen, float[b,6] y) {
-    x = Gather<axis=0>(E, word)
-    hr = MatMul(h, R)
-    net = Add(x, hr)
-    next = Tanh(net)
-    y = MatMul(next, O)
-    chosen = ArgMax<axis=1, keepdims=0>(y)
-    goes = Greater(chosen, end)
-    number = Cast<to=6>(goes)
-    any = ReduceMax<keepdims=0>(number)
-    more = Cast<to=9>(any)
-  }>(most, , h0, word0)
-}"""
 
 
 @given(seed=st.integers(0, 99))

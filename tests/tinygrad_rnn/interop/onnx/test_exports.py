@@ -9,7 +9,7 @@ import inspector
 import tinygrad_rnn as tg
 
 torch = pytest.importorskip("torch", reason="PyTorch exports and is the reference")
-pytest.importorskip("onnx", reason="the files are ONNX")
+onnx = pytest.importorskip("onnx", reason="the files are ONNX")
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is the reference")
 from tests.tinygrad_rnn.interop.onnx.networks import FILES, KEPT, Network, exported, network, scripted  # noqa: E402
 
@@ -121,6 +121,16 @@ def test_a_plain_rnn_of_the_newer_exporter_is_its_cell_in_both_directions():
     assert list(call.runs) == ["rnn", "rnn.2"]
     session = ort.InferenceSession(str(FILES / "both-18.onnx"), providers=["CPUExecutionProvider"])
     for found, wanted in zip(call.values(), session.run(None, {"x": x}), strict=True):
+        np.testing.assert_allclose(found.data, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_first_step_that_is_another_one_stays_outside_with_the_product_that_was_computed_ahead():
+    proto = onnx.load_from_string((FILES / "both-18.onnx").read_bytes())
+    (first,) = [node for node in proto.graph.node if node.name == "node_add"]
+    first.input[1] = first.input[0]
+    file, x = proto.SerializeToString(), network("both").inputs["x"].numpy()
+    session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+    for found, wanted in zip(tg.load_onnx(file)(x).values(), session.run(None, {"x": x}), strict=True):
         np.testing.assert_allclose(found.data, wanted, rtol=1e-4, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""ONNX files in ONNX's own text form: a Scan, a Loop and functions."""
+"""ONNX files in ONNX's own text form: a Scan, Loops and functions."""
 
 from __future__ import annotations
 
@@ -64,6 +64,23 @@ agraph (float[T,batch,3] X, float[batch,4] h0, float[batch,4] c0) => (float[batc
     h_out = Mul(so, tc)
     y = Identity(h_out)
   }>(, yes, h0, c0, zero)
+}"""
+
+GREEDY = """agraph (int64 most, float[batch,4] h0, int64[batch] word0)
+                 => (float[batch,4] h, int64[batch] word, float[T,batch,6] scores) {
+  h, word, scores = Loop<body = step (int64 t, bool on, float[b,4] h, int64[b] word)
+                         => (bool more, float[b,4] next, int64[b] chosen, float[b,6] y) {
+    x = Gather<axis=0>(E, word)
+    hr = MatMul(h, R)
+    net = Add(x, hr)
+    next = Tanh(net)
+    y = MatMul(next, O)
+    chosen = ArgMax<axis=1, keepdims=0>(y)
+    goes = Greater(chosen, end)
+    number = Cast<to=6>(goes)
+    any = ReduceMax<keepdims=0>(number)
+    more = Cast<to=9>(any)
+  }>(most, , h0, word0)
 }"""
 
 FUNCTIONS = """<ir_version: 10, opset_import: ["": 17, "my": 1]>
