@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
             pictures += draw(out)
         except letters_to_phonemes.WeightsMissing as error:
             problems.append(f"left out {title}: {error}")
-    print(f"{len(pictures)} pictures in {out}:")
+    print(f"{len(pictures)} pictures and pages in {out}:")
     for path, sentence in pictures:
         print(f"  {path.name:32} {sentence}")
     for problem in problems:

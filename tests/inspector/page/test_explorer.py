@@ -33,7 +33,8 @@ def asked(widget: Any, **message: Any) -> tuple[dict[str, Any], list[bytes]]:
 
 def test_a_slider_is_answered_with_what_if(capsys: pytest.CaptureFixture[str]) -> None:
     run, loss = shown()
-    widget = inspector.explore(run, loss)
+    widget = inspector.explore(run, loss, marks={"seen": [3]})
+    assert json.loads(widget.data)["runs"][0]["marks"] == [{"words": "seen", "steps": [3]}]
     answer, (norms,) = asked(widget, ask="what_if", id=7, kind="bias", name="f", setting=1.37)
     wanted = inspector.what_if(run, loss, bias={"f": 1.37}).after
     np.testing.assert_allclose(
