@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -19,7 +19,7 @@ from .layout.order import Spacing
 from .notebook import Svg, brief
 from .picture.compose import picture
 from .picture.fit import TooWideError, fitted
-from .picture.paper import DPI, Page, Width, check_dpi, page_of
+from .picture.paper import DPI, NOTEBOOK, Page, Width, check_dpi, page_of
 from .picture.picture import Picture
 from .picture.scene import LEVELS
 from .tracing.trace import GradientTrace, trace
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Drawing", "draw", "export", "figure", "render", "to_networkx"]
+
+
+_SHRUNK = 1.5
+"""By how much a notebook makes a drawing smaller before it draws it in rows instead."""
 
 
 class _Look(TypedDict, total=False):
@@ -59,14 +63,18 @@ class Drawing:
         Everything that is drawn, as data.
     """
 
-    def __init__(self, picture: Picture, width: Width = None) -> None:
+    def __init__(self, picture: Picture, width: Width = None, narrow: Callable[[], Picture] | None = None) -> None:
         page = page_of(width)
-        self.picture, self._fit = picture, page and (page.width, math.inf)
+        self.picture, self._fit, self._narrow = picture, page and (page.width, math.inf), narrow
 
     @cached_property
     def svg(self) -> Svg:
-        """The text of the SVG."""
-        return Svg(write_svg(self.picture, self._fit))
+        """The text of the SVG, which a notebook shows in rows if one is too wide for it."""
+        svg = Svg(write_svg(self.picture, self._fit))
+        left, _, right, _ = self.picture.sheet()
+        if self._narrow is not None and right - left > _SHRUNK * NOTEBOOK.width:
+            svg.narrow = partial(_narrow_svg, self._narrow, svg)
+        return svg
 
     def save(self, path: str | Path, dpi: float = DPI) -> Path:
         """Write the drawing.
@@ -110,6 +118,9 @@ class Drawing:
         from .formats.networkx import to_networkx  # NetworkX takes longer than a drawing does
 
         return to_networkx(self.picture)
+
+    def _repr_html_(self) -> str:
+        return self.svg._repr_html_()
 
     def _repr_svg_(self) -> str:
         return self.svg._repr_svg_()
@@ -215,28 +226,40 @@ def draw(
     }
     with without_collections():
         if page is None:
-            return Drawing(picture(run, level=level, fold=fold, **chosen))
+            narrow = partial(_in_rows, NOTEBOOK, run, level, fold, chosen)
+            return Drawing(picture(run, level=level, fold=fold, **chosen), narrow=narrow)
         return Drawing(_fitted(page, run, level, fold, chosen), width)
 
 
 def _fitted(page: Page, run: Run | Sequence[Run], level: str, fold: bool | None, chosen: dict[str, Any]) -> Picture:
-    """The picture of a run on a page; ``chosen`` is what :func:`draw` takes apart from its level and folding."""
-
-    def drawn(level: str) -> Picture:
-        def rows(room: float, ends: tuple[int, int] | None, spacing: Spacing) -> Picture:
-            return picture(run, level=level, fold=fold, room=room, ends=ends, spacing=spacing, **chosen)
-
-        return fitted(page, fold is None and chosen["steps"] is None, rows)
-
+    """The picture of a run on a page; where that is too narrow, the error says what would do."""
     try:
-        return drawn(level)
+        return _in_rows(page, run, level, fold, chosen)
     except TooWideError as error:
         coarser = () if chosen["backward"] or chosen["highlight"] else LEVELS[LEVELS.index(level) + 1 :]
         for other in coarser:
             with suppress(TooWideError):
-                drawn(other)
+                _in_rows(page, run, other, fold, chosen)
                 raise ValueError(f"{error}; the level {other} fits, or a width of {error.least}") from None
         raise ValueError(f"{error}; it takes a width of {error.least}") from None
+
+
+def _narrow_svg(narrow: Callable[[], Picture], wide: str) -> str:
+    """What a notebook shows: rows, unless a single step is too wide even so."""
+    with without_collections():
+        try:
+            return write_svg(narrow(), (NOTEBOOK.width, math.inf))
+        except TooWideError:
+            return wide
+
+
+def _in_rows(page: Page, run: Run | Sequence[Run], level: str, fold: bool | None, chosen: dict[str, Any]) -> Picture:
+    """The picture of a run on a page; ``chosen`` is what :func:`draw` takes apart from its level and folding."""
+
+    def rows(room: float, ends: tuple[int, int] | None, spacing: Spacing) -> Picture:
+        return picture(run, level=level, fold=fold, room=room, ends=ends, spacing=spacing, **chosen)
+
+    return fitted(page, fold is None and chosen["steps"] is None, rows)
 
 
 def render(run: Run | Sequence[Run], path: str | Path | None = None, **options: Unpack[_Options]) -> str | Path:

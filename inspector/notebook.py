@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from html import escape
+from collections.abc import Callable
+from functools import cached_property
+from html import escape, unescape
 
 from .text import visible
 
@@ -14,10 +16,26 @@ _LIMIT = 100
 
 
 class Svg(str):
-    """SVG text that shows itself in a notebook, no wider than the page."""
+    """SVG text that shows itself in a notebook, no wider than the page.
+
+    Attributes
+    ----------
+    narrow : callable or None
+        Gives the text to show instead, where this one would have to be made too small to read.
+    """
+
+    narrow: Callable[[], str] | None = None
+
+    @cached_property
+    def _shown(self) -> str:
+        return self if self.narrow is None else self.narrow()
+
+    def _repr_html_(self) -> str:
+        title = re.search("<title[^>]*>([^<]*)</title>", self._shown)
+        return image(self._shown.encode(), unescape(title[1]) if title else "")
 
     def _repr_svg_(self) -> str:
-        return re.sub(r"<svg\b", '<svg style="max-width:100%;height:auto"', self, count=1)
+        return re.sub(r"<svg\b", '<svg style="max-width:100%;height:auto"', self._shown, count=1)
 
 
 def brief(kind: type, text: str) -> str:

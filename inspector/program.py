@@ -67,6 +67,9 @@ class ProgramDrawing:
         check_size(_size(self.svg), kind)
         return files.write(path, draw(_dot(self.program, self.title), kind, "dot"))
 
+    def _repr_html_(self) -> str:
+        return self.svg._repr_html_()
+
     def _repr_svg_(self) -> str:
         return self.svg._repr_svg_()
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -219,8 +218,7 @@ class Equations(Result):
         columns, rows = self.records()
         return {"equations": [dict(zip(columns, row, strict=True)) for row in rows]}
 
-    def _repr_html_(self) -> str:
-        return f'<div style="max-width:100%">{escape(self._repr_latex_())}</div>'  # in which a notebook sets formulas
+    _repr_html_ = None  # type: ignore[assignment]  # LaTeX is what notebooks set
 
     def _repr_latex_(self) -> str:
         return self.latex

@@ -92,7 +92,7 @@ class Comparison(Result):
         return ("change", "operation"), ((change, key) for change, keys in kinds for key in keys)
 
     def _picture(self) -> str:
-        return self._repr_svg_()
+        return self.drawing._repr_html_()
 
     def _text(self) -> str:
         return self.words

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-__all__ = ["DPI", "PAGES", "Page", "Width", "check_dpi", "page_of"]
+__all__ = ["DPI", "NOTEBOOK", "PAGES", "Page", "Width", "check_dpi", "page_of"]
 
 DPI = 144
 """Pixels an inch of a PNG."""
@@ -43,6 +43,9 @@ PAGES = {
     "page": Page(468.0, 648.0, 7.0, 1.0),
     "slide": Page(720.0, 405.0, 9.0, 1.5, "px"),
 }
+
+NOTEBOOK = Page(720.0, 720.0, 9.0, 1.0, "px")
+"""The room of a notebook's cell in which nothing has to be scrolled."""
 
 
 def page_of(width: Width) -> Page | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import sys
 import types
@@ -79,6 +80,19 @@ def test_a_notebook_shows_it_no_wider_than_the_page() -> None:
         svg = shown._repr_svg_()  # type: ignore[union-attr]
         assert ElementTree.fromstring(svg.encode()).get("style") == "max-width:100%;height:auto"
         assert svg.replace(' style="max-width:100%;height:auto"', "", 1) == getattr(shown, "svg", shown)
+
+
+def test_a_notebook_shows_a_long_run_in_rows() -> None:
+    run = tg.unroll(tg.cells.GRUCell(3, 4, seed=0), np.zeros((9, 1, 3)))
+    drawing = inspector.draw(run, "cell")
+    for shown in (drawing, inspector.render(run, level="cell")):
+        image = re.search(r'<img alt="([^"]+)" style="max-width:100%[^"]*" src="[^,]+,([^"]+)"', shown._repr_html_())  # type: ignore[union-attr]
+        assert image is not None and image[1] == "GRUCell(3, 4) · T = 9 · cell level"
+        rows = ElementTree.fromstring(base64.b64decode(image[2]))
+        assert rows.get("width") == "960.00px" and float(rows.get("height", "")[:-2]) > 500
+    assert size(drawing.svg)[0] > 2000, "the drawing itself stays one row"
+    wide = base64.b64decode(inspector.draw(run, "cell", width=3000)._repr_html_().partition("base64,")[2])
+    assert size(wide.decode())[0] == 3000, "who asks for a width gets it"
 
 
 @given(width=st.floats(10.0, 5000.0))

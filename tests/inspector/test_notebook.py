@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +120,7 @@ def test_a_result_shows_its_words_and_its_picture(kind: type) -> None:
     assert len(repr(found)) < 160 and "\n" not in repr(found) and kind.__name__ in repr(found)
     if kind is inspector.Equations:
         assert found._repr_latex_() == str(found), "set as mathematics"
-        assert f">{escape(str(found))}<" in found._repr_html_()
+        assert found._repr_html_ is None, "LaTeX alone: not every notebook sets it within HTML"
         return
     html = found._repr_html_()
     assert "max-width:100%" in html
@@ -129,8 +128,6 @@ def test_a_result_shows_its_words_and_its_picture(kind: type) -> None:
     assert shown is not None and ET.fromstring(f"<p>{shown[1]}</p>").text == str(found)
     if kind is inspector.Stops:
         assert "<img" not in html, "words alone"
-    elif kind is inspector.Comparison:
-        assert '<svg style="max-width:100%;height:auto"' in html
     else:
         image = re.search(
             r'<img [^>]*style="max-width:100%;height:auto" src="data:image/svg\+xml;base64,([^"]*)"', html

@@ -75,6 +75,8 @@ class Table(Mapping[str, Measure]):
             )
         return "\n".join(lines)
 
+    __repr__ = __str__
+
 
 def measure(cell: Cell) -> Measure:
     """Measure any cell, a user's own too, by the graph of one step of one sequence."""

@@ -1,14 +1,21 @@
 /** The notebook around a widget, which has a theme of its own whatever the system's is. */
+import { html } from "./dom";
 
 /** Whether an element stands on something dark or, if nothing behind it has a colour, among light letters. */
 export function isDark(element: Element): boolean {
-  const channels = (colour: string) => (colour.match(/[\d.]+/g) ?? []).map(Number),
-    brightness = ([red, green, blue]: number[]) => 0.2126 * red + 0.7152 * green + 0.0722 * blue;
   for (let at: Element | null = element; at; at = outside(at)) {
-    const paper = channels(getComputedStyle(at).backgroundColor);
-    if ((paper[3] ?? 1) > 0.5) return brightness(paper) < 128;
+    const [brightness, alpha] = seen(getComputedStyle(at).backgroundColor);
+    if (alpha > 128) return brightness < 128;
   }
-  return brightness(channels(getComputedStyle(element).color)) > 128;
+  return seen(getComputedStyle(element).color)[0] > 128;
+}
+/** How bright a colour is, in whichever way it is written, and how opaque; of 255. */
+function seen(colour: string): [number, number] {
+  const pen = html("canvas", { width: 1, height: 1 }).getContext("2d")!;
+  pen.fillStyle = colour;
+  pen.fillRect(0, 0, 1, 1);
+  const [red, green, blue, alpha] = pen.getImageData(0, 0, 1, 1).data;
+  return [0.2126 * red + 0.7152 * green + 0.0722 * blue, alpha];
 }
 function outside(element: Element): Element | null {
   const root = element.getRootNode();
