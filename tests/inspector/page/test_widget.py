@@ -77,6 +77,8 @@ def test_it_follows_the_notebook_and_the_notebook_it(widget: Any) -> None:
     until(widget, "model.values.t === 3")
     widget.locator(".runs button").first.click()
     until(widget, "model.values.run === 'lstm'")
+    frames(widget)
+    assert widget.locator(".verdict").text_content().startswith("LSTM"), "its own news sends it nowhere"
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
     root = document.createElement("div");
   const waiting = new Map<number, (answer: Answer) => void>();
   let page: ReturnType<typeof mount> | null = null,
-    asked = 0;
+    asked = 0,
+    telling = false;
   sheet.textContent = style + model.get("theme_css");
   // What the notebook keeps for readers without a widget, those with one need not see.
   still.textContent = `.${model.get("frame")}{display:none}`;
@@ -49,8 +50,10 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   };
   const moved = (t: number, run: string) => {
     if (model.get("t") === t && model.get("run") === run) return;
-    model.set("t", t);
+    telling = true; // the model calls after each of the two
     model.set("run", run);
+    model.set("t", t);
+    telling = false;
     model.save_changes();
   };
   const again = () => {
@@ -66,6 +69,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
     follow();
   };
   const follow = () => {
+    if (telling) return;
     if (page && page.run !== model.get("run")) page.select(model.get("run"));
     if (page && page.t !== model.get("t")) page.move(model.get("t"));
   };
