@@ -81,8 +81,9 @@ class Builder:
         self.fixed.update(begun)
         plain = with_products(self.graph, ahead)
         zeros = matrices_of_zeros(plain, own)
+        ranks = {name: value.ndim for name, value in {**known, **own}.items()}
         while True:
-            graph = recognised(plain, {**known, **begun, **zeros}, learned - zeros.keys())
+            graph = recognised(plain, {**known, **begun, **zeros}, learned - zeros.keys(), ranks)
             standing = {node.outputs for node in graph.nodes}
             left = {one.start for one in ahead if standing.issuperset([node.outputs for node in one.nodes])}
             unread = {node.outputs for one in ahead if one.start in left for node in one.nodes}

@@ -55,7 +55,7 @@ class _Plan(NamedTuple):
     outputs: tuple[tuple[int, int], ...]
 
 
-def recognised(graph: Graph, constants: Mapping[str, Any], learned: set[str]) -> Graph:
+def recognised(graph: Graph, constants: Mapping[str, Any], learned: set[str], ranks: Mapping[str, int]) -> Graph:
     """A graph with each loop that stands unrolled in it, or in a branch of an If, as one node.
 
     Parameters
@@ -64,9 +64,14 @@ def recognised(graph: Graph, constants: Mapping[str, Any], learned: set[str]) ->
     constants : mapping of str to array
     learned : set of str
         The values that are learned.
+    ranks : mapping of str to int
+        How many axes the values have that stand in the file.
     """
     inner = [
-        replace(node, attributes={name: _branch(value, constants, learned) for name, value in node.attributes.items()})
+        replace(
+            node,
+            attributes={name: _branch(value, constants, learned, ranks) for name, value in node.attributes.items()},
+        )
         if node.kind == "If"
         else node
         for node in graph.nodes
@@ -78,7 +83,7 @@ def recognised(graph: Graph, constants: Mapping[str, Any], learned: set[str]) ->
     while pending and tries < MOST_TRIES:
         tries += 1
         try:
-            graph = _rolled(graph, aligned(wiring, pending.pop(0)))
+            graph = _rolled(graph, aligned(wiring, pending.pop(0)), ranks)
         except (Irregular, Circle):
             continue
         wiring = Wiring.of(graph, set(graph.fixed), learned, constants)
@@ -86,11 +91,11 @@ def recognised(graph: Graph, constants: Mapping[str, Any], learned: set[str]) ->
     return graph
 
 
-def _branch(value: Any, constants: Mapping[str, Any], learned: set[str]) -> Any:
-    return recognised(value, constants, learned) if isinstance(value, Graph) else value
+def _branch(value: Any, constants: Mapping[str, Any], learned: set[str], ranks: Mapping[str, int]) -> Any:
+    return recognised(value, constants, learned, ranks) if isinstance(value, Graph) else value
 
 
-def _rolled(graph: Graph, loop: Loop) -> Graph:
+def _rolled(graph: Graph, loop: Loop, ranks: Mapping[str, int]) -> Graph:
     """The graph with one node in place of the loop.
 
     Raises
@@ -112,7 +117,7 @@ def _rolled(graph: Graph, loop: Loop) -> Graph:
     shown = [(k, t) for k in range(len(outs)) for t in range(loop.steps) if loop.value(*outs[k], t) in read]
     outputs = tuple([loop.value(*outs[k], t) for k, t in shown])
     given, operands = _operands(loop)
-    body, operands = _with_products(loop, _body(graph, loop, outs), given, operands)
+    body, operands = _with_products(loop, _body(graph, loop, outs), given, operands, ranks)
     attributes: dict[str, Any] = {"body": body, "plan": _Plan(loop.steps, given, tuple(shown))}
     name = "/".join(loop.prefix) or "loop"
     node = Node(name, KIND, 1, (*operands, *loop.starts), outputs, attributes, _UNROLLED, loop.prefix, True)
@@ -212,7 +217,9 @@ def _numbers(wiring: Wiring, node: Node, place: int, attribute: str) -> list[int
     return [int(k) for k in np.reshape(found, -1)]
 
 
-def _with_products(loop: Loop, body: Graph, given: Sequence[_Given], operands: list[str]) -> tuple[Graph, list[str]]:
+def _with_products(
+    loop: Loop, body: Graph, given: Sequence[_Given], operands: list[str], ranks: Mapping[str, int]
+) -> tuple[Graph, list[str]]:
     """With the product of the sequence and its weights, if that was computed for all steps ahead, and a step with it is
     that of a usual cell.
     """
@@ -222,8 +229,10 @@ def _with_products(loop: Loop, body: Graph, given: Sequence[_Given], operands: l
     (name, element), whole = (operands[0], body.inputs[0]), operands[0]
     while name in wiring.maker and (node := wiring.nodes[wiring.maker[name][0]]).kind in ("Add", "MatMul"):
         moving = [value for value in node.inputs if value not in wiring.fixed]
-        if len(moving) != 1 or (node.kind == "MatMul" and node.inputs[1] in moving):
-            break
+        still = [_rank(wiring, value, ranks) for value in node.inputs if value in wiring.fixed]
+        is_weight = node.kind == "Add" or node.inputs[0] in moving
+        if len(moving) != 1 or still != [1 if node.kind == "Add" else 2] or not is_weight:
+            break  # which may be another at each step
         inner = [f"{value}@step" if value in moving else value for value in node.inputs]
         out = element if name == whole else f"{name}@step"
         nodes.insert(0, replace(node, inputs=tuple(inner), outputs=(out,)))
@@ -236,6 +245,13 @@ def _with_products(loop: Loop, body: Graph, given: Sequence[_Given], operands: l
     if not nodes or not is_standard(wider, len(loop.states), wiring.constants):
         return body, operands
     return wider, [name]
+
+
+def _rank(wiring: Wiring, name: str, ranks: Mapping[str, int]) -> int | None:
+    """How many axes a value has; None if that is not known."""
+    while (node := _maker(wiring, name)) is not None and node.kind in ("Cast", "Identity", "Transpose"):
+        name = node.inputs[0]
+    return ranks.get(name)
 
 
 def _body(graph: Graph, loop: Loop, outs: Sequence[tuple[int, int]]) -> Graph:

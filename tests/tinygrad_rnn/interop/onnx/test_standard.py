@@ -204,6 +204,20 @@ def test_a_product_of_the_whole_sequence_ahead_is_part_of_the_cell(data):
     assert run.inputs[0].shape == (BATCH, I)
 
 
+@pytest.mark.parametrize("kind", ["bias", "weight"])
+def test_what_is_another_at_each_step_stays_ahead(kind):
+    to = Unroller(np.random.default_rng(0))
+    shapes = {"weight": (T, I, H) if kind == "weight" else (I, H), "bias": (T, 1, H) if kind == "bias" else (H,)}
+    whole = to.add("MatMul", "x", to.weight("W", *shapes["weight"]))
+    whole, h = to.add("Add", whole, to.weight("b", *shapes["bias"])), "h"
+    for t in range(T):
+        x = to.add("Gather", whole, to.constant(t), axis=0)
+        h = to.add("Tanh", to.add("Add", to.add("MatMul", h, to.weight("R", H, H)), x))
+    inputs = {"x": (T, BATCH, I), "h": (BATCH, H)}
+    (run,) = compared(to.file(inputs, [h]), inputs).runs.values()
+    assert run.inputs[0].shape == (BATCH, H)
+
+
 def test_a_product_ahead_of_a_step_that_is_no_standard_one_stays_ahead():
     to = Unroller(np.random.default_rng(0))
     whole, h = to.add("MatMul", "x", to.weight("W", I, H)), "h"
