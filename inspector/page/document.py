@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 import re
@@ -28,12 +27,12 @@ from ..analysis.trials import whole_norms
 from ..analysis.weights import steps_for
 from ..picture.curve_styles import Style, styles
 from ..picture.theme import gate_label
-from ..picture.timeline import goes_on
-from ..text import number, shortened, visible
+from ..text import shortened, visible
 from ..tracing.names import gates_of
 from ..tracing.replay import recorded
 from ..tracing.trace import GradientTrace, norm_of, norms, trace
 from ..tracing.values import parts_of, recorded_values
+from .chains import link, pairs
 from .names import namer
 from .packing import finite, pack_floats, pack_levels, pack_norms, pooled
 from .sliders import Sliders
@@ -108,37 +107,9 @@ def document(
     facts = [one if isinstance(one, Facts) else Facts(one) for one in subjects]
     keys = _keys([one.subject.label for one in facts])
     runs = [one.data(key, sliders, live) for one, key in zip(facts, keys, strict=True)]
-    for before, after in _pairs([one.subject for one in facts]):
-        kept = _kept(facts[before].whole, facts[after].whole)
-        _link(runs[before], runs[after], f"{number(kept)} of the gradient at the end of")
+    for before, after in pairs([(one.subject.run, one.subject.loss) for one in facts]):
+        link(runs[before], runs[after], (facts[before].whole, facts[after].whole))
     return {"schema": SCHEMA, "version": VERSION, "title": visible(title), "runs": runs}
-
-
-def _pairs(subjects: Sequence[Subject]) -> list[tuple[int, int]]:
-    """Which runs begin in the state in which another one ends, and have its loss: (the other one, it)."""
-    found = []
-    for after, subject in enumerate(subjects):
-        others = (k for k, one in enumerate(subjects) if one.loss is subject.loss and goes_on(one.run, subject.run))
-        found += [(before, after) for before in itertools.islice(others, 1)]
-    return found
-
-
-def _kept(before: Array, after: Array) -> float:
-    """What of the gradient where the sweep begins in a run arrives at the first step of the run before it."""
-    reached = np.flatnonzero(after)
-    return float(before[0] / after[reached[-1]]) if reached.size else math.nan
-
-
-def _link(before: dict[str, Any], after: dict[str, Any], kept: str) -> None:
-    """Say on both pages which run goes on where the other one ends, in the drawing of the first, too."""
-    after["after"] = before["key"]
-    said = (before, f"{kept} {after['label']} arrives at its t = 0"), (after, f"begins where {before['label']} ends")
-    for run, words in said:
-        run["note"] = "; ".join(filter(None, (run.get("note"), words)))
-    for level in before.get("levels", ()):
-        for shape in level["last"]["shapes"]:
-            if shape.get("role") == "loss":
-                shape["label"] = after["label"]
 
 
 def _keys(labels: Sequence[str]) -> list[str]:

@@ -167,6 +167,7 @@ def test_runs_that_follow_each_other_have_a_page_together(tmp_path: Path) -> Non
     assert encoder["note"].startswith(f"{inspector.text.number(kept)} of the gradient at the end of decoder")
     assert decoder["note"] == "begins where encoder ends"
     assert [shape["label"] for shape in encoder["levels"][0]["last"]["shapes"]] == ["decoder"]
+    assert [shape["label"] for shape in decoder["levels"][0]["first"]["shapes"]][-1] == "encoder"
     by_name = {"one": (encoded, loss), "other": (said.run, loss), "apart": (encoded, encoded.outputs[-1].sum())}
     runs = document_of(by_name, None, "report", sliders=False)["runs"]
     assert [run.get("after") for run in runs] == [None, "one", None]

@@ -60,6 +60,9 @@ export class Head {
       "Layer",
       choice(names, names.indexOf(chosen), "Layer", k => choose(names[k])),
     );
+    // On a phone they stand in one row, which scrolls.
+    const pressed = box.querySelector<HTMLElement>("[aria-pressed=true]");
+    box.scrollLeft = Math.max(0, (pressed?.offsetLeft ?? 0) - box.offsetLeft - 60);
   }
   /** What a slider says would arrive instead. */
   suppose(words: string): void {
