@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import pytest
+
+import tinygrad_rnn as tg
+from tinygrad_rnn.autodiff.primitive import TAKEN
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -36,3 +41,18 @@ def test_every_room_has_a_floor(package: str) -> None:
 def test_the_engine_does_not_know_the_inspector() -> None:
     for file in (ROOT / "tinygrad_rnn").rglob("*.py"):
         assert not any(name.split(".")[0] == "inspector" for name in imports(file)), file
+
+
+def test_operations_are_asked_for_by_names_that_no_operation_of_a_user_has() -> None:
+    """``node.op == "tanh"`` is right where nobody else's can be called so."""
+    known = {name for name, op in tg.PRIMITIVES.items() if op.is_library} | TAKEN
+    for file in (ROOT / "inspector").rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        for compared in ast.walk(ast.parse(text)) if ".op" in text else ():
+            if isinstance(compared, ast.Compare) and ast.unparse(compared.left).endswith((".op", ".op.name")):
+                names = [one.value for right in compared.comparators for one in ast.walk(right) if _is_text(one)]
+                assert known.issuperset(names), f"{file}:{compared.lineno}"
+
+
+def _is_text(one: Any) -> bool:
+    return isinstance(one, ast.Constant) and isinstance(one.value, str)
