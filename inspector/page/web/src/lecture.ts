@@ -34,14 +34,16 @@ export class Lecture {
       norm = (t: number) => run.whole.log(column(run, t));
     const last = begin(run),
       by = isReversed(run) ? 1 : -1,
-      swept = Array.from({ length: Math.abs(end(run) - last) + 1 }, (_, k) => last + k * by);
+      all = Array.from({ length: Math.abs(end(run) - last) + 1 }, (_, k) => last + k * by),
+      gone = all.findLastIndex(t => norm(t) !== -Infinity) + 1,
+      swept = gone ? all.slice(0, gone + 1) : [];
     this.at = 0;
     const silent = last !== (by < 0 ? run.T - 1 : 0) ? ` The loss does not depend on what comes after it.` : "";
     this.beats = [
       {
         t: last,
-        words: `At step ${last} the gradient sets out.`,
-        detail: `‖∂L/∂state‖ is ${fromLog(norm(last))} here. From now on it goes back in time.${silent}`,
+        words: gone ? `At step ${last} the gradient sets out.` : "No gradient sets out.",
+        detail: `‖∂L/∂state‖ is ${fromLog(norm(last))} ${gone ? `here. From now on it goes back in time.${silent}` : "at every step."}`,
         lines: new Set(),
         shape: -1,
         sweep: false,
@@ -53,9 +55,9 @@ export class Lecture {
     const half =
       halfLife !== null && halfLife > 0 && halfLife < run.T ? ` Half is lost every ${number(halfLife)} steps.` : "";
     this.beats.push({
-      t: swept[swept.length - 1],
+      t: end(run),
       words: sentence(run),
-      detail: `${number(kept)} of the gradient arrives at t = ${swept[swept.length - 1]}.${half}`,
+      detail: `${kept ? shareOf(Math.log10(kept)) : number(kept)} of the gradient arrives at t = ${end(run)}.${half}`,
       lines: new Set(),
       shape: -1,
       sweep: false,
