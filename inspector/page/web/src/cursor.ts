@@ -1,14 +1,14 @@
 /** The line through all tracks, and a veil over what a sweep has not come to yet. */
 import { isReversed, type Run } from "./data";
-import { find } from "./dom";
+import { find, html } from "./dom";
 import type { Time } from "./time";
 
 export class Cursor {
   #line: HTMLElement;
-  #plots: HTMLElement;
+  #veil = html("div", { class: "unswept" });
   constructor(root: HTMLElement) {
     this.#line = find(root, ".cursor");
-    this.#plots = find(root, ".plots");
+    this.#line.before(this.#veil);
   }
   /** At the step of `time`, whose axis begins at `left` pixels. */
   at(run: Run, time: Time, left: number, swept: boolean): void {
@@ -17,9 +17,10 @@ export class Cursor {
     style.visibility = time.t >= Math.floor(time.from) && time.t < time.to ? "" : "hidden";
     style.transform = `translateX(${left + x}px)`;
     style.setProperty("--w", `${Math.max(1.5, Math.min(time.step, 40))}px`);
+    // It is scaled, which moves nothing else: no frame has to find places anew.
     const back = isReversed(run),
-      ahead = Math.max(0, (back ? time.width - x : x) - time.step / 2);
-    this.#plots.style.setProperty(back ? "--veil-right" : "--veil", swept ? `${ahead}px` : "0px");
-    this.#plots.style.setProperty(back ? "--veil" : "--veil-right", "0px");
+      ahead = swept ? Math.max(0, (back ? time.width - x : x) - time.step / 2) : 0;
+    this.#veil.style.transformOrigin = back ? "100%" : "0";
+    this.#veil.style.transform = `scaleX(${ahead / time.width})`;
   }
 }
