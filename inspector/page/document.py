@@ -51,6 +51,12 @@ _UNITS, _COLUMNS, _MAP = 64, 2000, 240
 _HEADLINE = 260.0
 """Points of type of 11 points that the label has in the headline, so that the verdict follows in the same lines."""
 _UNDRAWN = f"Not drawn: the steps differ, and are of more than {MOST_TILES} kinds. Every number is there all the same."
+_SEQUENCES = 8
+"""Sequences of a batch whose gates are there to choose from, at most."""
+_OTHERS, _OTHERS_A_STEP = 100_000, 800
+"""Numbers that those of them which are not shown first may have in all runs together: so many, or in proportion to the
+longest of the runs.
+"""
 _SHALLOWEST, _DEEPEST = 4.0, 10.0
 """Decades of the map of reach that its colours tell apart; of few, what hardly fades would look as if it had died."""
 
@@ -106,7 +112,9 @@ def document(
     """
     facts = [one if isinstance(one, Facts) else Facts(one) for one in subjects]
     keys = _keys([one.subject.label for one in facts])
-    runs = [one.data(key, sliders, live) for one, key in zip(facts, keys, strict=True)]
+    room = max(_OTHERS, _OTHERS_A_STEP * max(one.steps for one in facts))
+    sequences = min(_SEQUENCES, 1 + room // max(1, sum(one.gates_size for one in facts)))
+    runs = [one.data(key, sequences, sliders, live) for one, key in zip(facts, keys, strict=True)]
     for before, after in pairs([(one.subject.run, one.subject.loss) for one in facts]):
         link(runs[before], runs[after], (facts[before].whole, facts[after].whole))
     return {"schema": SCHEMA, "version": VERSION, "title": visible(title), "runs": runs}
@@ -154,7 +162,11 @@ class Facts:
         """The gradient by the whole state at every step."""
         return whole_norms(self.trace)
 
-    def data(self, key: str, sliders: bool | None, live: bool) -> dict[str, Any]:
+    @cached_property
+    def _batch(self) -> int:
+        return int(self.run.outputs[0].shape[0])
+
+    def data(self, key: str, sequences: int, sliders: bool | None, live: bool) -> dict[str, Any]:
         """The run as the page has it; what does not apply is left out."""
         states = [name for part, name in self._state_names() if part.reverse]
         found = {
@@ -165,7 +177,7 @@ class Facts:
             "cell": visible(repr(self.subject.run.cell)),
             "init": visible(self.trace.initialisation),
             "T": self.steps,
-            "batch": int(self.run.outputs[0].shape[0]),
+            "batch": self._batch,
             "pool": self.pool,
             "dtype": str(self.loss.dtype),
             "loss": finite(float(self.loss.item())) if self.subject.has_loss else None,
@@ -180,7 +192,8 @@ class Facts:
             "begin": self._begin({self.name_of(name) for name in self.trace.states} <= set(states)),
             "norms": {self.name_of(name): self._norms(self.trace.norm(name)) for name in self.trace.names},
             "marks": self._marks(),
-            "gates": self._gates(),
+            "sequences": _spread(self._batch, sequences),
+            "gates": [self._gate(name, values, _spread(self._batch, sequences)) for name, values in self._rows.items()],
             "band": self._band(),
             "weights": self._weights(),
             "ways": self._ways(),
@@ -244,24 +257,34 @@ class Facts:
         found = {words: [t for t in steps if t < self.steps] for words, steps in self.subject.marks.items()}
         return [{"words": words, "steps": steps} for words, steps in found.items() if steps]
 
-    def _gates(self) -> list[dict[str, Any]]:
-        values = recorded_values(self.run)
-        names = [*gates_of(self.run), *self.trace.states]
-        return [
-            self._gate(name, [values[name, t] for t in range(self.steps)])
-            for name in names
-            if all((name, t) in values for t in range(self.steps))
-        ]
+    @cached_property
+    def _rows(self) -> dict[str, list[Tensor]]:
+        """The gates and states that are there at every step."""
+        values, steps = recorded_values(self.run), range(self.steps)
+        names = (*gates_of(self.run), *self.trace.states)
+        return {name: [values[name, t] for t in steps] for name in names if all((name, t) in values for t in steps)}
 
-    def _gate(self, name: str, values: Sequence[Tensor]) -> dict[str, Any]:
-        """The numbers of one sequence, as a mean over the batch blurs gates into grey; and that mean."""
-        rows = np.stack([np.asarray(value.data)[0].reshape(-1) for value in values], axis=1)
-        chosen = np.unique(np.linspace(0, len(rows) - 1, min(_UNITS, len(rows))).round().astype(int))
-        pool = math.ceil(self.steps / _COLUMNS)
+    @property
+    def gates_size(self) -> int:
+        """How many numbers the pictures of gates have for one sequence."""
+        columns = math.ceil(self.steps / self._gate_pool)
+        return sum(columns * min(_UNITS, rows[0].size // self._batch) for rows in self._rows.values())
+
+    @property
+    def _gate_pool(self) -> int:
+        return math.ceil(self.steps / _COLUMNS)
+
+    def _gate(self, name: str, values: Sequence[Tensor], sequences: Sequence[int]) -> dict[str, Any]:
+        """The numbers of single sequences, as a mean over the batch blurs gates into grey; and that mean."""
+        if values[0].shape[:1] != (self._batch,):
+            sequences = sequences[:1]
+        series = np.stack([np.asarray(value.data)[list(sequences)].reshape(len(sequences), -1) for value in values], 2)
+        units, pool = series.shape[1], self._gate_pool
+        chosen = series[:, _spread(units, _UNITS)]
         op = values[0].op
-        bounds, largest = (op.bounds if op is not None else None) or (-math.inf, math.inf), _largest(rows)
+        bounds, largest = (op.bounds if op is not None else None) or (-math.inf, math.inf), _largest(series)
         low, high = (end if math.isfinite(end) else math.copysign(largest, end) for end in bounds)
-        columns = [rows[chosen, t : t + pool].mean(axis=1) for t in range(0, self.steps, pool)]
+        columns = np.stack([chosen[..., t : t + pool].mean(axis=2) for t in range(0, self.steps, pool)], axis=2)
         layer, _, own = self.name_of(name).rpartition("/")
         others = (self.name_of(one).rpartition("/") for one in self.trace.names)
         siblings = tuple(other for where, _, other in others if where == layer)
@@ -274,10 +297,11 @@ class Facts:
                 if name in self.trace.states
                 else {"state": False, "hue": self._hues.get(own, hue_of(own, siblings))}
             ),
-            "units": len(chosen),
-            "allUnits": len(rows),
+            "units": chosen.shape[1],
+            "allUnits": units,
             "pool": pool,
-            "values": pack_levels(np.stack(columns, axis=1), low, high),
+            "values": pack_levels(columns[0], low, high),
+            **({"others": pack_levels(np.concatenate(columns[1:]), low, high)} if len(sequences) > 1 else {}),
             "mean": pack_floats(pooled(np.array([np.mean(value.data) for value in values]), self.pool)),
         }
 
@@ -365,6 +389,12 @@ class Facts:
             for layer in equations(self.run).layers
             for line in layer.lines
         ]
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """So many places, or all, evenly from the first to the last."""
+    found: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return found
 
 
 def _largest(rows: Array) -> float:

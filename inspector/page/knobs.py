@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 _BIASES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 _SCALES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6, 2.0)
 _SHARES = (0.25, 0.5, 1.0, 2.0)
-_NUMBERS = 50_000
+_NUMBERS = 60_000
 """How many numbers in a step take as long as the step itself."""
 
 

@@ -224,6 +224,37 @@ def test_settings_with_names_are_buttons_and_other_lengths_end_where_they_begin(
 
 
 @pytest.mark.slow
+def test_a_sequence_is_chosen_for_the_gates_of_all_runs(
+    visit: Open, page_of_two: Path, runs: Runs, tmp_path: Path
+) -> None:
+    """Its pictures are those of a page that has it in front."""
+    pictures = "[...document.querySelectorAll('.gate canvas')].map(c => c.toDataURL())"
+    turned = {}
+    for label, (run, _) in runs.items():
+        again = tg.unroll(run.cell, np.stack([x.data for x in run.inputs])[:, [2, 0, 1]])
+        turned[label] = (again, (again.outputs[-1] ** 2).sum())
+    page, other = visit(page_of_two), visit(inspector.report(turned, path=tmp_path / "turned.html", sliders=False))
+    first = page.evaluate(pictures)
+    buttons = page.get_by_role("group", name="Sequence").get_by_role("button")
+    assert buttons.all_text_contents() == ["0", "1", "2"]
+    buttons.nth(1).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    frames(page)
+    assert buttons.nth(2).get_attribute("aria-pressed") == "true"
+    assert page.evaluate(pictures) == other.evaluate(pictures) != first
+    for one in (page, other):
+        one.keyboard.press("]")
+        frames(one)
+    assert buttons.nth(2).get_attribute("aria-pressed") == "true"
+    assert page.evaluate(pictures) == other.evaluate(pictures)
+    buttons.nth(0).click()
+    page.keyboard.press("[")
+    frames(page)
+    assert page.evaluate(pictures) == first
+
+
+@pytest.mark.slow
 def test_the_map_moves_both_steps(visit: Open, page_of_two: Path) -> None:
     page = visit(page_of_two)
     page.locator(".square").scroll_into_view_if_needed()

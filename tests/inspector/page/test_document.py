@@ -126,6 +126,35 @@ def test_names_of_gates_and_states_stand_where_the_drawing_has_them() -> None:
         assert (one["x"], one["y"]) == pytest.approx((place.x - left, -place.y), abs=0.06)
 
 
+@pytest.mark.parametrize(("batch", "room"), [(3, 10_000), (20, 10_000), (20, 500), (1, 10_000), (5, 0)])
+def test_gates_of_some_sequences_are_there_to_choose_from(
+    batch: int, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.page.document._OTHERS", room)
+    monkeypatch.setattr("inspector.page.document._OTHERS_A_STEP", 0)
+    run = run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=5, batch=batch)
+    data = data_of(run)
+    sequences = data["sequences"]
+    assert len(sequences) == min(batch, 8, 1 + room // (6 * 4 * 5))
+    assert sequences[0] == 0 and (len(sequences) == 1 or sequences[-1] == batch - 1)
+    for gate in data["gates"]:
+        values = np.stack([run.names[gate["name"], t].data for t in range(5)], axis=2)[sequences]
+        assert ("others" in gate) == (len(sequences) > 1)
+        rows = [unpack(gate["values"]), *([unpack(gate["others"])] if "others" in gate else [])]
+        found = np.concatenate(rows).reshape(values.shape)
+        np.testing.assert_allclose(found, values, atol=(gate["values"]["hi"] - gate["values"]["lo"]) / 500)
+
+
+def test_a_named_value_that_has_no_batch_has_one_picture() -> None:
+    class Slow(tg.cells.RNNCell):
+        def step(self, x: Any, state: Any) -> Any:
+            keep = tg.named(k=tg.sigmoid(self.bias_ih.reshape(1, -1)))
+            return (tg.named(h=tg.tanh(keep * state.h + x @ self.weight_ih.T)),)
+
+    gates = {gate["name"]: gate for gate in data_of(run_of(Slow(3, 4, seed=0)))["gates"]}
+    assert "others" in gates["h"] and "others" not in gates["k"]
+
+
 def test_lines_carry_the_gradient_of_their_edge_at_every_step() -> None:
     run = run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=6)
     data = data_of(run)

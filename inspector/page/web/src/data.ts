@@ -118,6 +118,7 @@ export interface Gate {
   pool: number;
   hue?: number;
   values: Levels;
+  others?: Levels;
   mean: Float32Array;
 }
 export interface Slider {
@@ -176,6 +177,8 @@ export interface Run {
   norms: Record<string, Norms>;
   marks: Mark[];
   cuts: number[];
+  /** Places in the batch of the sequences whose gates are there. */
+  sequences: number[];
   gates: Gate[];
   weights?: { names: string[]; layers?: string[]; norms: Norms; total: Float32Array };
   ways?: { states: string[]; ways: string[]; shares: Float32Array };
@@ -232,13 +235,19 @@ function run(raw: any): Run {
     curves: {},
     marks: [],
     cuts: [],
+    sequences: [0],
     gates: [],
     equations: [],
     levels: [],
     sliders: [],
   };
   const found = { ...missing, ...raw, whole: norms(raw.whole), norms: mapped(raw.norms ?? {}, norms) };
-  found.gates = found.gates.map((gate: any) => ({ ...gate, values: levels(gate.values), mean: floats(gate.mean) }));
+  found.gates = found.gates.map((gate: any) => ({
+    ...gate,
+    values: levels(gate.values),
+    others: gate.others && levels(gate.others),
+    mean: floats(gate.mean),
+  }));
   found.levels = found.levels.map(level);
   found.sliders = found.sliders.map((slider: any) => ({ ...slider, curves: slider.curves && norms(slider.curves) }));
   if (raw.weights)
