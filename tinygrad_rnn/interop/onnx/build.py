@@ -19,7 +19,7 @@ from .inlined import Frame, call_of, scope_of
 from .operators import OPERATORS, Operator, Runs
 from .origins import DEEPEST, layers_of, line_of, with_layers
 from .recognise import recognised
-from .starts import is_read, kind_of, matrices_of_zeros, products_of_zeros, with_products, zeros_to_start_from
+from .starts import is_read, kind_of, matrices_of_zeros, products_ahead, with_products, zeros_to_start_from
 from .wiring import is_zero
 
 __all__ = ["Builder"]
@@ -44,8 +44,8 @@ class Builder:
         Initialisers of floating point and arrays of such in nodes of constants; and everything else that is known.
     places : dict of str to TensorProto
         Where in the model the parameters stand, but for those of functions, which may stand for several.
-    rows : dict of str to str
-        From what the model keeps as a matrix to the parameter that each row of it is.
+    ahead : dict of str to tuple of Node
+        From what the model keeps, computed of parameters, to what computes it.
     """
 
     def __init__(self, model: Any, source: Source) -> None:
@@ -54,7 +54,7 @@ class Builder:
         self.parameters: dict[str, Any] = {}
         self.constants: dict[str, Any] = {}
         self.places: dict[str, Any] = {}
-        self.rows: dict[str, str] = {}
+        self.ahead: dict[str, tuple[Node, ...]] = {}
         self.names: Counter[str] = Counter()
         self.nodes: Counter[str] = Counter()
         self.opset = self._opset(model)
@@ -76,8 +76,8 @@ class Builder:
     def _recognised(self, known: Mapping[str, Any], learned: set[str]) -> Graph:
         """The graph with its loops; what they turn out to start from is no parameter."""
         own = {name: value for name, value in self.parameters.items() if name not in self.defaults}
-        ahead = products_of_zeros(self.graph, own)
-        begun = {one.start: one.zeros for one in ahead}
+        ahead = products_ahead(self.graph, own)
+        begun = {one.start: one.zeros for one in ahead if one.zeros is not None}
         self.fixed.update(begun)
         plain = with_products(self.graph, ahead)
         zeros = matrices_of_zeros(plain, own)
@@ -85,8 +85,8 @@ class Builder:
         while True:
             graph = recognised(plain, {**known, **begun, **zeros}, learned - zeros.keys(), ranks)
             standing = {node.outputs for node in graph.nodes}
-            left = {one.start for one in ahead if standing.issuperset([node.outputs for node in one.nodes])}
-            unread = {node.outputs for one in ahead if one.start in left for node in one.nodes}
+            left = {one.result for one in ahead if standing.issuperset([node.outputs for node in one.nodes])}
+            unread = {node.outputs for one in ahead if one.result in left for node in one.nodes}
             graph = replace(graph, nodes=tuple([node for node in graph.nodes if node.outputs not in unread]))
             starts = zeros_to_start_from(graph, {**known, **own, **begun})
             same = {**{name: value for name, value in known.items() if is_zero(value)}, **begun, **zeros}
@@ -100,12 +100,12 @@ class Builder:
         starts |= {name for name, value in zeros.items() if kind_of(value) in kinds}  # which stand for one another
         for name in starts & self.parameters.keys():
             self.constants[name] = self.parameters.pop(name)
-        self.constants.update({name: value for name, value in begun.items() if is_read(graph, name)})
+        needed = {one.start for one in ahead if one.result not in left or is_read(graph, one.start)}
+        self.constants.update({name: value for name, value in begun.items() if name in needed})
         for one in ahead:
-            if one.start not in left:
-                (result,) = one.nodes[-1].outputs
-                del self.parameters[result]
-                self.rows[result] = one.bias
+            if one.result not in left:
+                del self.parameters[one.result]
+                self.ahead[one.result] = one.nodes
         return graph
 
     def _opset(self, proto: Any, default: int | None = None) -> int:

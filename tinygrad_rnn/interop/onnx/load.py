@@ -75,7 +75,7 @@ class _Program:
         self.source = source
         self.model, self.builder = model, Builder(model, source)
         places = self.builder.places.items()
-        written = self.builder.parameters.keys() | self.builder.rows.keys()
+        written = self.builder.parameters.keys() | self.builder.ahead.keys()
         self.places = {name: tensor for name, tensor in places if name in written}
         for tensor in self.places.values():
             tensor.ClearField("raw_data")

@@ -1,4 +1,4 @@
-"""From what loops start: zeros, which nobody learns, and what exporters computed of them ahead."""
+"""From what loops start: zeros, which nobody learns, and what exporters computed of a start ahead."""
 
 from __future__ import annotations
 
@@ -13,15 +13,10 @@ from .graph import Graph, Node
 from .recognise import KIND
 from .wiring import MOVES, is_zero
 
-__all__ = [
-    "Ahead",
-    "is_read",
-    "kind_of",
-    "matrices_of_zeros",
-    "products_of_zeros",
-    "with_products",
-    "zeros_to_start_from",
-]
+__all__ = ["Ahead", "is_read", "kind_of", "matrices_of_zeros", "products_ahead", "with_products", "zeros_to_start_from"]
+
+_MOST = 256
+"""How many products, and starts, are looked at."""
 
 
 class Ahead(NamedTuple):
@@ -32,38 +27,52 @@ class Ahead(NamedTuple):
     nodes : tuple of Node
     start : str
         What they read.
-    zeros : array
-        What that is.
-    bias : str
-        What stands in every row of the result.
+    zeros : array or None
+        What that is, if it is not in the file.
     """
 
     nodes: tuple[Node, ...]
     start: str
     zeros: Any
-    bias: str
+
+    @property
+    def result(self) -> str:
+        """The parameter."""
+        return self.nodes[-1].outputs[0]
 
 
-def products_of_zeros(graph: Graph, parameters: Mapping[str, Any]) -> list[Ahead]:
-    """Products that are missing: PyTorch's newer exporter computes that of the first step if its state is zeros, and
-    keeps the bias in every row.
+def products_ahead(graph: Graph, parameters: Mapping[str, Any]) -> list[Ahead]:
+    """Products that are missing: PyTorch's newer exporter computes that of the first step if its state is known. Of
+    zeros it keeps the bias in every row; what else it starts from, is found if the step reads it otherwise, too.
     """
     affine: dict[tuple[str, str], list[tuple[Node, ...]]] = {}
     for weight, bias, nodes in _affine(graph):
         if parameters.keys() >= {weight, bias} and parameters[weight].ndim == 2:
             affine.setdefault((weight, bias), []).append(nodes)
+    repeated = [(weight, bias, nodes[0]) for (weight, bias), nodes in affine.items() if len(nodes) > 1]
     found = []
     for name, value in parameters.items():
         if value.ndim < 2 or name in graph.outputs:
             continue
-        fits = [key for key, alike in affine.items() if len(alike) > 1 and _is_in_rows(parameters[key[1]], value)]
+        fits: list[Ahead] = []
+        for weight, bias, nodes in repeated[:_MOST]:
+            rows_first = nodes[0].attributes.get("transB")
+            w, b = parameters[weight].T if rows_first else parameters[weight], parameters[bias]
+            if b.shape != value.shape[-1:] or w.shape[1:] != b.shape or not (w.dtype == b.dtype == value.dtype):
+                continue
+            shape = (*value.shape[:-1], len(w))
+            if np.any(b) and np.all(value == b):
+                fits.append(Ahead(_of_start(nodes, f"{name}@start", name), f"{name}@start", np.zeros(shape, w.dtype)))
+            for other, start in list(parameters.items())[:_MOST]:
+                if start.shape == shape and start.dtype == w.dtype and np.any(start) and _is_near(start @ w + b, value):
+                    fits.append(Ahead(_of_start(nodes, other, name), other, None))
         if len(fits) == 1:
-            ((weight, bias),) = fits
-            nodes = affine[weight, bias][0]
-            size = parameters[weight].shape[1 if nodes[0].attributes.get("transB") else 0]
-            start, zeros = f"{name}@start", np.zeros((*value.shape[:-1], size), value.dtype)
-            found.append(Ahead(_of_start(nodes, start, name), start, zeros, bias))
+            found += fits
     return found
+
+
+def _is_near(found: Any, wanted: Any) -> bool:
+    return bool(np.allclose(found, wanted, rtol=0.0, atol=32 * np.finfo(wanted.dtype).eps * np.abs(wanted).max()))
 
 
 def _affine(graph: Graph) -> Iterator[tuple[str, str, tuple[Node, ...]]]:
@@ -93,14 +102,9 @@ def _are_one(node: Node) -> bool:
     return bool(node.attributes["alpha"] == node.attributes["beta"] == 1)
 
 
-def _is_in_rows(bias: Any, value: Any) -> bool:
-    is_like = bias.shape == value.shape[-1:] and bias.dtype == value.dtype
-    return bool(is_like and np.any(bias) and np.all(value == bias))
-
-
 def with_products(graph: Graph, products: Sequence[Ahead]) -> Graph:
     """The graph with these nodes; what reads them, if nothing says where it stands, stands where they do."""
-    layers = {one.nodes[-1].outputs[0]: one.nodes[-1].layers for one in products}
+    layers = {one.result: one.nodes[-1].layers for one in products}
     nodes = [
         replace(n, layers=n.layers or layers[n.inputs[0]]) if {*n.inputs[:1]} & layers.keys() else n
         for n in graph.nodes

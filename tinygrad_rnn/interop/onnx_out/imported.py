@@ -8,6 +8,8 @@ import numpy as np
 
 from ..imported import Imported
 from ..onnx.file import BFLOAT16, DTYPES
+from ..onnx.graph import apply
+from ..onnx.operators import Runs
 from ..packages import import_package
 from ..refusal import UnsupportedError
 from ..weights import printable
@@ -41,9 +43,11 @@ def proto_of(model: Imported, who: str) -> Any:
                     f"{who}: {printable(name)} has changed, and in {printable(model.name)} it stands in a function,"
                     " for all of its calls"
                 )
-        for name, row in program.builder.rows.items():
-            tensor = program.places[name]
-            _fill(tensor, np.broadcast_to(parameters[row].data, tuple(tensor.dims)))
+        values = {**program.builder.constants, **{name: parameter.data for name, parameter in parameters.items()}}
+        for name, nodes in program.builder.ahead.items():
+            for node in nodes:
+                (values[node.outputs[0]],) = apply(node, values, who, Runs())
+            _fill(program.places[name], values[name])
         proto.CopyFrom(program.model)
     finally:
         for tensor in program.places.values():

@@ -150,9 +150,48 @@ def test_loops_that_start_from_zeros_of_a_fixed_size_are_their_cells_from_the_fi
     ).keys()
 
 
-@pytest.mark.parametrize("name", ["GRUCell", "both"])
+def begun(seed: int) -> bytes:
+    """The file of two GRU cells, as it is if they start from something learned."""
+    rng, proto = np.random.default_rng(seed), onnx.load_from_string((FILES / "GRUCell-18.onnx").read_bytes())
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    start = rng.normal(size=(2, 4)).astype("f")
+    new = {"zeros": start} | {
+        ahead: start @ arrays[f"{cell}.weight_hh"].T + arrays[f"{cell}.bias_hh"]
+        for ahead, cell in (("linear_1", "cell"), ("linear_3", "top"))
+    }
+    for tensor in proto.graph.initializer:
+        if tensor.name in new:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(new[tensor.name], tensor.name))
+    return proto.SerializeToString()
+
+
+def test_cells_that_start_from_something_learned_are_runs_from_the_first_step():
+    file, x = begun(0), network("GRUCell").inputs["x"].numpy()
+    model = tg.load_onnx(file)
+    call = model(x)
+    assert [(repr(run.cell), len(run)) for run in call.runs.values()] == [("GRUCell(3, 4)", 4), ("GRUCell(4, 4)", 4)]
+    names = {name for name, _ in model.named_parameters()}
+    assert "zeros" in names and not names & {"linear_1", "linear_3"}
+    module = network("GRUCell").module
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.tensor(model.state_dict()[name]))
+    start = torch.tensor(model.state_dict()["zeros"], requires_grad=True)
+    below = above = start
+    for step in torch.tensor(x):
+        below = module.cell(step, below)
+        above = module.top(below, above)
+    above.square().sum().backward()
+    (found,) = call.values()
+    np.testing.assert_allclose(found.data, above.detach(), rtol=1e-4, atol=1e-6)
+    tg.sum(tg.square(found)).backward()
+    np.testing.assert_allclose(dict(model.named_parameters())["zeros"].grad, start.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["GRUCell", "both", "GRUCell begun"])
 def test_what_was_computed_of_a_start_ahead_is_written_with_the_weights_of_now(name, tmp_path):
-    model = tg.load_onnx(FILES / f"{name}-18.onnx")
+    name, _, is_begun = name.partition(" ")
+    model = tg.load_onnx(begun(1) if is_begun else FILES / f"{name}-18.onnx")
     for _, parameter in model.named_parameters():
         parameter.data = parameter.data * 0.5 + 0.25
     x = network(name).inputs["x"].numpy()
