@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import trained_pair as example
@@ -54,5 +56,12 @@ def test_the_page_has_five_runs_and_the_steps_that_train_the_lstm_most_are_the_m
     assert list(kept) == ["RNN", "GRU", "LSTM", "GRU, trained", "LSTM, trained"]
     assert max(kept[name] for name in ("RNN", "GRU", "LSTM")) < 1e-10
     assert min(kept[name] for name in ("GRU, trained", "LSTM, trained")) > 0.05
+    gates = {
+        name: np.mean([shown["runs"][f"{cell}, trained"][0].names[name, t].data for t in range(example.LENGTH)])
+        for cell, name in (("GRU", "z"), ("LSTM", "f"))
+    }
+    told = (Path(__file__).resolve().parents[2] / "docs" / "page.md").read_text(encoding="utf-8")
+    assert f"In the trained LSTM, {100 * kept['LSTM, trained']:.0f} % arrives" in told
+    assert f"carries h on: {gates['z']:.2f} on average" in told and f"f is {gates['f']:.2f} on" in told
     most = np.argsort(-trace.parameter_norm("weight_ih"))[:8]
     assert sorted(most) == sorted(step for steps in shown["marks"].values() for step in steps)
