@@ -120,7 +120,7 @@ def _text(value: str) -> str:
 
 def _group(kind: str, key: str, tooltip: str, inside: str) -> str:
     title = f"<title>{_text(tooltip)}</title>\n" if tooltip else ""
-    return f'<g id="{_attribute(key)}" class="{_attribute(kind)}">\n{title}{inside}\n</g>'
+    return f'<g id="{_attribute(key)}" class="{kind}">\n{title}{inside}\n</g>'
 
 
 def _attribute(value: str) -> str:
@@ -242,11 +242,22 @@ def _heads(base: Points, tip: Points, half: Points) -> Points:
 
 
 def _written(points: Points, first: str, then: str) -> list[str]:
-    """Rows of points of shape ``(rows, points, 2)`` as text, with a word in front of the first and of the next."""
-    rows, count, _ = points.shape
-    row = f"{first}%.2f,%.2f{then}" + " ".join(["%.2f,%.2f"] * (count - 1))
-    text: str = "\n".join([row] * rows) % tuple((points * (1.0, -1.0)).ravel().tolist())
-    return text.split("\n")
+    """Rows of points of shape ``(rows, points, 2)`` as text, with a word in front of the first and of the next.
+
+    Those of the same heights, as of timesteps side by side, have these written once.
+    """
+    across, up = points[:, :, 0], -points[:, :, 1]
+    alike: dict[bytes, list[int]] = {}
+    for row, heights in enumerate(up.copy().view(f"V{up.itemsize * up.shape[1]}").ravel().tolist()):
+        alike.setdefault(heights, []).append(row)
+    found = [""] * len(points)
+    for rows in alike.values():
+        start, *others = [f"%.2f,{y:.2f}" for y in up[rows[0]].tolist()]
+        form = f"{first}{start}{then}{' '.join(others)}"
+        text: str = "\n".join([form] * len(rows)) % tuple(across[rows].ravel().tolist())
+        for row, written in zip(rows, text.split("\n"), strict=True):
+            found[row] = written
+    return found
 
 
 def _polygon(points: Sequence[tuple[float, float]]) -> str:

@@ -96,7 +96,11 @@ class Laid:
 
     def wire(self, wire: Wire) -> Path:
         """A wire in the picture."""
-        return moved(self.wires[wire], self.left, self.bottom, self.mirror, self.flip)
+        return moved(self.way(wire), self.left)
+
+    def way(self, wire: Wire) -> Path:
+        """A wire in the picture, from the left side of the step."""
+        return moved(self.wires[wire], 0.0, self.bottom, self.mirror, self.flip)
 
     def port(self, x: float, y: float) -> tuple[float, float]:
         """A point on the frame in the picture."""

@@ -81,7 +81,11 @@ def _last(length: float, path: Sequence[tuple[float, float]]) -> Path:
 
 
 def moved(
-    path: Sequence[tuple[float, float]], dx: float, dy: float, mirror: float | None = None, flip: float | None = None
+    path: Sequence[tuple[float, float]],
+    dx: float,
+    dy: float = 0.0,
+    mirror: float | None = None,
+    flip: float | None = None,
 ) -> Path:
     """The path shifted; `mirror` and `flip` give the width and height of a frame in which it is first turned over."""
     if mirror is not None:
@@ -93,6 +97,10 @@ def moved(
 
 def bridged(path: Path, rails: Sequence[float], gap: float = 6.0) -> tuple[Path, ...]:
     """The path with an opening wherever it crosses the height of a rail upright."""
+    heights = [y for _, y in path]
+    lowest, highest = min(heights) + gap, max(heights) - gap
+    if not any(lowest < y < highest for y in rails):
+        return (path,)
     pieces: list[list[tuple[float, float]]] = [[path[0]]]
     for (ax, ay), (bx, by) in itertools.pairwise(path):
         low, high = (ay + gap, by - gap) if ay < by else (by + gap, ay - gap)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from tinygrad_rnn import Node
 
 from ..layout.polylines import Path, bridged, without_trunk
-from ..steps.items import Role
+from ..steps.items import Key, Role
 from ..text import label_width
 from . import theme
 from .ink import Ink, Stroke
 from .picture import At, Line, Look, Picture, Shape
 
-__all__ = ["Canvas"]
+__all__ = ["Canvas", "Outfit"]
+
+
+class Outfit(NamedTuple):
+    """How a shape looks before values and gradients have a say."""
+
+    paint: theme.Paint
+    look: Look
+    border: float
+    dashed: bool
+    font_size: float
 
 
 @dataclass
@@ -36,6 +45,8 @@ class Canvas:
         Node index to the id and centre of the shape that shows it.
     columns : dict
         Timestep to the x of the middle of its column, those that are folded away included.
+    outfits : dict
+        How an item looks, by the `id` of the step that those alike are copies of, and its key.
     folded : set
         Node indices of operations outside the steps that another's shape stands for.
     stood_for : set
@@ -58,6 +69,7 @@ class Canvas:
     outputs: dict[int, tuple[str, float, float, float]] = field(default_factory=dict)
     shown: dict[int, tuple[str, float, float]] = field(default_factory=dict)
     columns: dict[int, float] = field(default_factory=dict)
+    outfits: dict[tuple[int, Key], Outfit] = field(default_factory=dict)
     folded: set[int] = field(default_factory=set)
     stood_for: set[int] = field(default_factory=set)
     seams: list[float] = field(default_factory=list)
@@ -69,7 +81,7 @@ class Canvas:
     top: float = 0.0
     whole_lines: bool = False
     _lines: list[tuple[float, Line, Sequence[float]]] = field(default_factory=list)
-    _pairs: Counter[str] = field(default_factory=Counter)
+    _pairs: dict[str, int] = field(default_factory=dict)
 
     def note(self, node: Node | None) -> str:
         """The tooltip of a node."""
@@ -137,7 +149,8 @@ class Canvas:
         `rails`.
         """
         pair = f"{source}--{target}"
-        before, self._pairs[pair] = self._pairs[pair], self._pairs[pair] + 1
+        before = self._pairs.get(pair, 0)
+        self._pairs[pair] = before + 1
         line_id = f"{pair}--{before}" if before else pair
         self._lines.append((stroke.rank, stroke.line(line_id, source, target, path, arrow), rails))
 
@@ -150,17 +163,14 @@ class Canvas:
         `whole_lines` only from where it leaves one that goes on into another step.
         """
         trunks: dict[str, list[Path]] = {}
-        drawn = []
-        for _, line, rails in sorted(
-            self._lines, key=lambda entry: (self.whole_lines and _inside(entry[1]), -entry[0])
-        ):
+        entries = sorted(self._lines, key=lambda entry: (self.whole_lines and _inside(entry[1]), -entry[0]))
+        for _, line, rails in entries:
             path, laid = line.pieces[0], trunks.setdefault(line.source, [])
             rest = without_trunk(path, laid) if laid else path
-            pieces = bridged(rest, rails) if rails else (rest,)
-            drawn.append(line if pieces == line.pieces else replace(line, pieces=pieces))
+            line.pieces = bridged(rest, rails) if rails else (rest,)
             if not (self.whole_lines and _inside(line)):
                 laid.append(path)
-        self.picture.lines += drawn[::-1]
+        self.picture.lines += [line for _, line, _ in reversed(entries)]
 
 
 def _inside(line: Line) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ..layout.columns import ABOVE, BELOW, Fold, Laid, Row, lay_out, seams
 from ..layout.order import Spacing
 from ..layout.polylines import Path, joined
 from ..layout.route import Wire
-from ..steps.items import Item, Link, entering
+from ..steps.items import entering
 from .canvas import Canvas
 from .layers import Layers
 from .picture import Part
@@ -49,6 +50,7 @@ class _Tiler:
     def __init__(self, canvas: Canvas, part: Part) -> None:
         self.canvas, self.part = canvas, part
         self.states, self.layers = States(canvas), Layers(canvas)
+        self.ways: dict[int, list[_Way]] = {}
 
     def draw_row(self, row: Row, laid_steps: Sequence[Laid | float]) -> None:
         """One layer."""
@@ -74,24 +76,55 @@ class _Tiler:
             draw_item(self.canvas, laid, item, *laid.at(item.key))
         entered = {**carried, "x": self.layers.enter(row, column, laid)}
         self.layers.frames.setdefault(column, []).append(frame)
-        for item in laid.step.inside:
-            for operand, link in enumerate(item.links):
-                self._draw_link(laid, item, operand, link, entered)
+        self._draw_links(laid, entered)
         self.layers.leave(laid)
         return self.states.leave(laid, entered)
 
-    def _draw_link(self, laid: Laid, item: Item, operand: int, link: Link, entered: Carried) -> None:
-        """The line to an operand of an item, from another item or from outside the frame."""
-        path: Path = laid.wire(Wire(link.source, item.key, operand))
-        if not link.source.is_port:
-            source = laid.ids[link.source]
-            rail = path[0][1] == path[-1][1] and path[0][1] in laid.rails
-        else:
-            source, before = entered[link.source.name]
-            if not source:
-                return
-            is_input = link.source == entering("x")
-            path = joined((*before, *(path[1:] if is_input else path)))
-            rail = not is_input and link.source.name in laid.placement.highways and path[-1][1] == path[0][1]
-        stroke = self.canvas.ink.stroke(link.edge, link.cut, rail)
-        self.canvas.line(source, laid.ids[item.key], path, stroke, rails=laid.rails)
+    def _draw_links(self, laid: Laid, entered: Carried) -> None:
+        """The lines to the operands of all items, from other items or from outside the frame."""
+        pattern = id(laid.step.pattern or laid.step)
+        if pattern not in self.ways:
+            self.ways[pattern] = list(_ways(laid))
+        inside, left, rails = laid.step.inside, laid.left, laid.rails
+        for place, operand, source, target, is_port, rail, way in self.ways[pattern]:
+            link = inside[place].links[operand]
+            path: Path = tuple([(x + left, y) for x, y in way])
+            start = laid.prefix + source
+            if is_port:
+                start, before = entered[source]
+                if not start:
+                    continue
+                path = joined((*before, *path))
+                rail = rail and path[-1][1] == path[0][1]
+            self.canvas.line(
+                start, laid.prefix + target, path, self.canvas.ink.stroke(link.edge, link.cut, rail), rails=rails
+            )
+
+
+class _Way(NamedTuple):
+    """The line to an operand of one of the items inside, in all steps that are alike: the ids, or a state's name,
+    behind the prefix of a step; whether it comes by a port; whether it is a rail, or is one if it comes on its height;
+    and its corners from the left side of a step.
+    """
+
+    item: int
+    operand: int
+    source: str
+    target: str
+    is_port: bool
+    rail: bool
+    path: Path
+
+
+def _ways(laid: Laid) -> Iterator[_Way]:
+    for place, item in enumerate(laid.step.inside):
+        target = laid.step.ids[item.key]
+        for operand, link in enumerate(item.links):
+            source, path = link.source, laid.way(Wire(link.source, item.key, operand))
+            if source == entering("x"):
+                yield _Way(place, operand, "x", target, True, False, path[1:])
+            elif source.is_port:
+                yield _Way(place, operand, source.name, target, True, source.name in laid.placement.highways, path)
+            else:
+                rail = path[0][1] == path[-1][1] and path[0][1] in laid.rails
+                yield _Way(place, operand, laid.step.ids[source], target, False, rail, path)

@@ -165,7 +165,10 @@ class Ink:
         value = theme.value_class(_mean(node), *self._ends(node)) if self.largest else None
         traced = None if self.norms is None else node.tensor
         grade = None if traced is None else self._grade((traced.id, -1))[0]
-        return _outlined(paint, look, border, value, not self.extremes.are_finite(node), grade)
+        ill = not self.extremes.are_finite(node)
+        if value is None and grade is None and ill == look.ill:
+            return paint, look, border
+        return _outlined(paint, look, border, value, ill, grade)
 
     def _ends(self, node: Node) -> tuple[float, float]:
         """The ends of the scale of a node's values."""

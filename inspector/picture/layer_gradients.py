@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from tinygrad_rnn import Graph, Tensor, grad, tensor
+import numpy as np
+
+from tinygrad_rnn import Graph, Tensor, grad
+from tinygrad_rnn.autodiff.cotangent import dense
+from tinygrad_rnn.autodiff.sweep import sweep
 
 from ..layout.columns import Fold
-from ..steps.items import Item, Link, Step
+from ..steps.items import Item, Key, Link, Step
 from ..steps.levels import JOIN
 from ..tracing.trace import norm_of
 
@@ -46,13 +49,11 @@ def layer_flow(steps: Sequence[Step | Fold], graph: Graph, loss: Tensor) -> tupl
 
 
 def _annotate(step: Step, graph: Graph, cotangents: dict[int, Tensor], norms: Norms) -> Step:
+    layers = [item for item in step.items if item.layer]
     joined = next((item.links for item in step.items if item.key == JOIN), ())
     into_join: dict[int, Any] = {}
-    items = []
-    for item in step.items:
-        items.append(item)
-        if not item.layer:
-            continue
+    found: dict[Key, tuple[Link, ...]] = {}
+    for item in layers:
         lines = tuple(line for link in item.links for line in (joined if link.source == JOIN else (link,)))
         parts = _pull_back(item, lines, graph, cotangents[item.nodes[0].index])
         links = []
@@ -65,20 +66,12 @@ def _annotate(step: Step, graph: Graph, cotangents: dict[int, Tensor], norms: No
             else:
                 norms[edge] = norm_of(parts[link.node])
             links.append(link._replace(edge=edge))
-        items[-1] = replace(item, links=tuple(links))
-    return step.with_items(
-        [_annotated_join(item, into_join, items, norms) if item.key == JOIN else item for item in items]
-    )
-
-
-def _annotated_join(join: Item, into: dict[int, Any], items: Sequence[Item], norms: Norms) -> Item:
-    root = next(_root(item) for item in items if item.layer)
-    links = []
-    for k, link in enumerate(join.links):
-        edge = (root, -1000 - k)
-        norms[edge] = norm_of(into[link.node])
-        links.append(link._replace(edge=edge))
-    return replace(join, links=tuple(links))
+        found[item.key] = tuple(links)
+    if joined:
+        edges = [(_root(layers[0]), -1000 - k) for k in range(len(joined))]
+        norms.update((edge, norm_of(into_join[line.node])) for edge, line in zip(edges, joined, strict=True))
+        found[JOIN] = tuple(line._replace(edge=edge) for edge, line in zip(edges, joined, strict=True))
+    return step.with_links(found)
 
 
 def _root(item: Item) -> int:
@@ -88,17 +81,15 @@ def _root(item: Item) -> int:
 
 
 def _pull_back(item: Item, lines: Sequence[Link], graph: Graph, cotangent: Tensor) -> dict[int, Any]:
-    """What the layer's cotangent gives at each source, through the operations of the layer alone.
-
-    They are run again with the sources as leaves: two sources may depend on each other outside the layer.
+    """What the layer's cotangent gives at each source, through the operations of the layer alone: two sources may
+    depend on each other outside the layer, and so nothing is passed on behind any of them.
     """
-    values: dict[int, Any] = {line.node: tensor(graph.nodes[line.node].value) for line in lines}
-    sources = dict(values)
-    for node in sorted(item.nodes, key=lambda node: node.index):
-        assert node.tensor is not None and node.tensor.op is not None
-        if node.index not in values:
-            recorded = zip(node.inputs, node.tensor.values, strict=True)
-            operands = tuple(values.get(k, value) for k, value in recorded)
-            values[node.index] = node.tensor.op.on(operands, dict(node.attributes))
-    parts = grad(values[item.nodes[0].index], list(sources.values()), grad_output=cotangent.data)
-    return {index: part.data for index, part in zip(sources, parts, strict=True)}
+    root = item.nodes[0].tensor
+    sources = {line.node: graph.nodes[line.node].tensor for line in lines}
+    ends = {source.id for source in sources.values() if source is not None}
+    wanted = [source for source in sources.values() if source is not None]
+    found = {node.id: dense(total) for node, total, _ in sweep([root], [cotangent.data], wanted, ends=ends)}
+    return {
+        index: np.zeros_like(graph.nodes[index].value) if source is None or source.id not in found else found[source.id]
+        for index, source in sources.items()
+    }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ..layout.columns import Laid, frame_label
 from ..layout.names import HEIGHT, name_of
-from ..steps.items import Gate, Item, Role, safe
+from ..steps.items import Gate, Item, safe
 from ..text import label_width
 from . import theme
-from .canvas import Canvas
+from .canvas import Canvas, Outfit
 from .picture import At, Band, Frame, Look, Part, Shape
 
 __all__ = ["draw_frame", "draw_highways", "draw_item"]
@@ -50,15 +48,15 @@ def draw_highways(canvas: Canvas, laid: Laid) -> None:
 def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Shape:
     """The shape of an item, in the colours of its role and of the gradient of its value."""
     node = item.value or (item.nodes[0] if item.nodes else None)
-    nonlinear = bool(item.nodes) and item.nodes[0].primitive.activation
-    gates = canvas.picture.gates
-    named = canvas.ink.norms is None and item.value is not None and isinstance(item.role, Gate) and not item.layer
-    paint, look, dashed = _look(item.role, gates, named)
-    border = 0.9 if item.beside else 2.0 if nonlinear or item.role == "hidden" else 1.2
+    kind = id(laid.step.pattern or laid.step), item.key
+    if kind not in canvas.outfits:
+        canvas.outfits[kind] = _outfit(canvas, item)
+    paint, look, border, dashed, font_size = canvas.outfits[kind]
     if not item.beside:
         paint, look, border = canvas.ink.outline(node, paint, look, border)
+    own = laid.step.ids[item.key]
     shape = Shape(
-        laid.ids[item.key],
+        laid.prefix + own,
         item.shape,
         x,
         y,
@@ -67,12 +65,12 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
         paint,
         look,
         tooltip=canvas.note(node),
-        font_size=10 if item.beside or item.role == "parameter" else 12 if item.value else 11,
+        font_size=font_size,
         border=border,
         dashed=dashed,
         nodes=tuple([inner.index for inner in item.nodes if inner.index not in canvas.stood_for]),  # layers share some
         value=None if node is None else node.index,
-        at=At(laid.step.layer, laid.step.timestep, laid.step.ids[item.key]),
+        at=At(laid.step.layer, laid.step.timestep, own),
     )
     canvas.stood_for.update(shape.nodes)
     canvas.picture.shapes.append(shape)
@@ -87,12 +85,13 @@ def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Sha
     return shape
 
 
-@lru_cache(maxsize=1024)
-def _look(role: Role, gates: tuple[str, ...], named: bool) -> tuple[theme.Paint, Look, bool]:
-    """The colours of a role in a picture of those gates, and whether its border is dashed; a gate's value beside its
-    operation is pale.
-    """
-    paint, look = theme.paint(role, gates), Look(role)
-    if named:
+def _outfit(canvas: Canvas, item: Item) -> Outfit:
+    """How an item looks in every step that is alike; a gate's value beside its operation is pale."""
+    nonlinear = bool(item.nodes) and item.nodes[0].primitive.activation
+    gates = canvas.picture.gates
+    paint, look = theme.paint(item.role, gates), Look(item.role)
+    if canvas.ink.norms is None and item.value is not None and isinstance(item.role, Gate) and not item.layer:
         paint, look = paint._replace(fill=theme.PAPER, dark_fill=theme.DARK_PAPER), look._replace(variant="named")
-    return paint, look, theme.dashed(role, gates)
+    border = 0.9 if item.beside else 2.0 if nonlinear or item.role == "hidden" else 1.2
+    font_size = 10 if item.beside or item.role == "parameter" else 12 if item.value else 11
+    return Outfit(paint, look, border, theme.dashed(item.role, gates), font_size)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -19,6 +20,7 @@ __all__ = [
     "Link",
     "Role",
     "Step",
+    "copied",
     "diagonal_path",
     "entering",
     "highways",
@@ -193,6 +195,8 @@ class Step:
         gradient.
     totals : tuple of (name, key) or None
         Of a backward step: for every state the item that shows its whole cotangent, if there is one.
+    pattern : Step or None
+        Of a copy: the step that it is drawn like, but for which nodes its items show and when.
     """
 
     layer: str
@@ -203,6 +207,7 @@ class Step:
     seed: Item | None = None
     totals: tuple[tuple[str, Key | None], ...] | None = None
     joined: Node | None = None
+    pattern: Step | None = field(default=None, repr=False, compare=False)
 
     @property
     def backward(self) -> bool:
@@ -257,7 +262,22 @@ class Step:
 
     def with_items(self, items: list[Item]) -> Step:
         """The same step showing other items."""
-        return replace(self, items=tuple(items))
+        return replace(self, items=tuple(items), pattern=None)
+
+    def with_links(self, links: Mapping[Key, tuple[Link, ...]]) -> Step:
+        """The same step with lines from the same places that carry other gradients."""
+        items = tuple(copied(i, {"links": links[i.key]}) if i.key in links else i for i in self.items)
+        step = replace(self, items=items, pattern=self.pattern or self)
+        vars(step).update(shape=self.shape, ids=self.ids)
+        return step
+
+
+def copied(item: Item, changed: Mapping[str, object]) -> Item:
+    """As `dataclasses.replace` does it, in a fifth of the time."""
+    copy = object.__new__(Item)
+    vars(copy).update(vars(item))
+    vars(copy).update(changed)
+    return copy
 
 
 def diagonal_path(step: Step, state: str) -> list[Key]:

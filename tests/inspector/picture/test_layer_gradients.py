@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,6 +54,29 @@ def test_lines_through_a_join_carry_the_sum_of_all_gates() -> None:
     parts = [forget @ w.data[H : 2 * H] for w in (trace.run.cell.weight_hh, trace.run.cell.weight_ih)]
     expected = float(np.sqrt(sum(np.sum(part**2) for part in parts)))
     assert norm_on(drawing, "t2.join", "t2.f") == f"gradient norm {number(expected)}"
+
+
+class Reading(tg.Cell):
+    """A layer that reads a gate, and the state that this gate was made of."""
+
+    def __init__(self) -> None:
+        super().__init__(2, H, seed=0)
+        self.name_states("h")
+        self.w, self.u = self.parameter("w", (H, H)), self.parameter("u", (H, H))
+
+    def step(self, x: Any, state: Any) -> Any:
+        u = tg.named(u=tg.sigmoid(state.h @ self.u))
+        return (tg.named(h=tg.tanh(u @ self.w + state.h @ self.w)),)
+
+
+def test_a_line_into_a_layer_carries_what_goes_through_that_layer_alone() -> None:
+    run = tg.unroll(Reading(), np.ones((3, 2, 2)), np.random.default_rng(0).normal(size=(2, H)))
+    trace = inspector.trace(run, (run.outputs[-1] ** 2).sum())
+    drawing = picture(run, level="gate", trace=trace)
+    delta = trace.gradient("h", 1) * (1 - run.outputs[1].data ** 2)
+    expected = float(np.linalg.norm(delta @ run.cell.w.data.T))
+    says = f"gradient norm {inspector.text.number(expected)}"
+    assert norm_on(drawing, "t0.h.tanh", "t1.h.tanh") == norm_on(drawing, "t1.u", "t1.h.tanh") == says
 
 
 @pytest.mark.parametrize("level", ["gate", "cell"])

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.formats.svg import to_svg
 from inspector.picture import compose
-from inspector.picture.scene import Scene, scene_of
+from inspector.picture.scene import LEVELS, Scene, scene_of
+from inspector.steps.items import Step
+from tests.random_cells import runs
+from tests.strategies import FEW
+from tinygrad_rnn.recurrent.unroll import Run
 
 
 def scene(steps: int, loss: bool = False, **options: object) -> Scene:
@@ -45,6 +55,25 @@ def test_what_reads_one_step_stands_above_it_and_the_rest_follows() -> None:
     above, after = scene_of(run, "operation", trace, None, None, False).outside()
     assert {t: [node.op for node in nodes] for t, nodes in above.items()} == {t: ["square", "sum"] for t in range(3)}
     assert [node.op for node in after] == ["add", "add"]
+
+
+@pytest.mark.parametrize("with_trace", [False, True])
+@FEW
+@given(run=runs(), level=st.sampled_from(LEVELS))
+def test_a_step_that_is_drawn_like_others_is_as_if_drawn_on_its_own(run: Run, level: str, with_trace: bool) -> None:
+    trace = None
+    if with_trace:
+        with contextlib.suppress(ValueError):  # nothing depends on the run: all of it is passed on or cut
+            trace = inspector.trace(run, run.stacked.sum())
+    together = scene_of(run, level, trace, None, False, False)
+    alone = copy.copy(together)
+    alone.rows = [replace(row, steps=tuple(_alone(step) for step in row.steps)) for row in together.rows]
+    assert to_svg(compose.compose(together, values=with_trace)) == to_svg(compose.compose(alone, values=with_trace))
+
+
+def _alone(step: Any) -> Step:
+    assert isinstance(step, Step)
+    return replace(step, pattern=None)
 
 
 def test_tooltips_are_made_of_what_is_drawn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
