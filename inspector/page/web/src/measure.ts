@@ -19,6 +19,11 @@ export function fitName(name: string, room: number, size: number, weight = "400"
   if (brief.length < LONGEST && fits(brief)) return brief;
   return cut(brief, fits, true);
 }
+/** A label that people gave, with as much of its beginning as fits. */
+export function fitLabel(name: string, room: number, size: number, weight = "400"): string {
+  const fits = (text: string) => widthOf(text, size, weight) <= room;
+  return name.length < LONGEST && fits(name) ? name : cut(name, fits);
+}
 /** As much of a text as fits, with an ellipsis for the rest. */
 export function cut(text: string, fits: (text: string) => boolean, middle = false): string {
   const letters = [...text].slice(0, LONGEST),

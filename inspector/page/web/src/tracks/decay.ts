@@ -2,7 +2,7 @@
 import { html, svg, write } from "../dom";
 import { dashOf, ofState } from "../colours";
 import { column, columns, DECADES, isReversed, range, type Norms, type Slider } from "../data";
-import { fitName } from "../measure";
+import { fitLabel, fitName } from "../measure";
 import { fromLog, layerOf, power, within } from "../text";
 import { apart, between, endOf, outline, reversed } from "./curves";
 import { chip, heading, plotted, row, type Scene, type Track } from "./track";
@@ -269,7 +269,12 @@ export class Decay implements Track {
           isBelow = e.y > this.#height + 1,
           name =
             (isBelow ? "↓ " : "") +
-            fitName(e.name, wide - LEADER - (isBelow ? 22 : 8), thick ? 13 : 11.5, thick ? "700" : "400");
+            (e.own ? fitName : fitLabel)(
+              e.name,
+              wide - LEADER - (isBelow ? 22 : 8),
+              thick ? 13 : 11.5,
+              thick ? "700" : "400",
+            );
         const text = svg(
           "text",
           { class: thick ? "own" : "", x: wide - LEADER - 4, y: at[k] + 4 },
