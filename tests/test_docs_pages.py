@@ -67,6 +67,12 @@ def test_every_picture_that_is_made_is_there_and_shown_on_a_page() -> None:
     ] == []
 
 
+def test_every_scene_of_the_page_has_its_picture(make: ModuleType) -> None:
+    import screens  # beside make.py, which puts its folder on the path
+
+    assert {path.stem for path in (DOCS / "pictures" / "page").iterdir()} == set(screens.SCENES)
+
+
 def test_what_is_said_of_compared_cells_is_what_is_found(make: ModuleType) -> None:
     page = (DOCS / "compare.md").read_text(encoding="utf-8")
     for a, b in make.pictures.COMPARED:
