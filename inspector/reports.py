@@ -92,7 +92,7 @@ def report(
     remedies : bool
         False for no sliders, which show what would change the decay.
     sliders : bool, optional
-        Whether what they show is computed beforehand, however long that takes; as far as it takes about two seconds a
+        Whether what they show is computed beforehand, however long that takes; as far as it takes some seconds a
         run when omitted.
     marks : int, sequence of int, or mapping of str to such
         Steps that mean something, such as those that a task asks to remember: they are ticks on the axis of time. A

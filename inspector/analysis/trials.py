@@ -58,17 +58,18 @@ class Trials:
     Attributes
     ----------
     together : bool
-        Whether changes have been tried side by side whenever that was asked for.
+        Whether changes can be tried side by side, and have been whenever that was asked for.
     numbers : int
         How many the values of the run are.
     """
 
     def __init__(self, found: GradientTrace, fillings: Mapping[str, Mapping[str, Array]] | None = None) -> None:
-        self.found, self._whole, self.together = found, whole_norms(found), True
+        self.found, self._whole = found, whole_norms(found)
         self._fillings = fillings or {}
         self._lost = 1e6 * float(np.finfo(found.run.cell.dtype).tiny)  # below it digits are missing
         self._known: dict[Change, Floats] = {}
         values = [node for node in ancestors([found.loss]) if node.op is not None and node.op.kind != "view"]
+        self.together = all(node.op is not HELD for node in values)  # else a state's gradient is read off another value
         self.numbers: int = sum(value.size for value in values)
         self._at_once = max(1, _NUMBERS // self.numbers - 1)
 
@@ -136,8 +137,6 @@ def _side_by_side(
                 more.setdefault(gate.id, np.zeros(count))[lane] = much
     states = [[values.get((name, t)) for name in found.states] for t in range(found.steps)]
     wanted = [value for row in states for value in row if value is not None]
-    if any(value.op is HELD for value in wanted):
-        raise TypeError("where sequences have ended, the gradient by a state is read off another")
     _, gradients = side_by_side(found.loss, feeds, more, wanted)
     rows = np.zeros((count, found.steps, len(found.states)))
     for t, row in enumerate(states):

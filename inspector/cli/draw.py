@@ -223,7 +223,7 @@ def _compare(a: argparse.Namespace) -> tuple[int, str]:
     option(
         "--sliders",
         action=argparse.BooleanOptionalAction,
-        help="compute what sliders show: all of it, or nothing (default: as far as it takes about two seconds a run)",
+        help="compute what sliders show: all of it, or nothing (default: as far as it takes some seconds a run)",
     ),
     tables("json"),
 )

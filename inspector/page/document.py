@@ -105,7 +105,7 @@ def document(
     subjects : sequence of Subject or Facts
     title : str
     sliders : bool, optional
-        Whether what they show is computed beforehand, all of it or none; of each run as far as that takes about two
+        Whether what they show is computed beforehand, all of it or none; of each run as far as that takes some
         seconds when omitted.
     live : bool
         Whether there is a Python that can be asked about sliders.

@@ -99,9 +99,7 @@ class Knobs:
         """All there are but :attr:`length`, those that say most first."""
         if not self._turns:
             return ()
-        found = (*self._biases(), *self._scales(), *self._initialisation(), *self._cuts())
-        self.measure([knob._replace(settings=knob.settings[:1]) for knob in found[:1]])  # do changes go side by side?
-        return found
+        return (*self._biases(), *self._scales(), *self._initialisation(), *self._cuts())
 
     @cached_property
     def length(self) -> Knob | None:

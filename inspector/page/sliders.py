@@ -18,7 +18,7 @@ from .packing import finite, pack_norms, pooled
 __all__ = ["Sliders"]
 
 _MOST = 5_000.0
-"""Timesteps that are run again beforehand, which takes about two seconds."""
+"""Timesteps that are run again beforehand, which takes some seconds."""
 
 
 class Sliders:
