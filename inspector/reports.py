@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,11 @@ from tinygrad_rnn import Tensor, files
 from tinygrad_rnn.recurrent.unroll import Run
 
 from .analysis.diagnose import Diagnosis
+from .page.chains import follows
 from .page.document import Subject, document
 from .page.html import as_json, html
 from .page.marks import Marks, marks_of
 from .page.members import members_of
-from .picture.timeline import in_turn
 from .tracing.trace import check
 
 if TYPE_CHECKING:
@@ -196,8 +197,12 @@ def _subjects(run: Any, loss: Any, who: str) -> list[Subject]:
 
 def _in_turn(runs: Sequence[Any], loss: Any, who: str) -> list[Subject]:
     """Runs that go on where the one before ended, and have one loss."""
-    for run in (found := in_turn(runs, None)):
+    found = list(runs)
+    for run in found or [None]:
         check(run, loss, who)
+    for before, after in itertools.pairwise(found):
+        if not follows(before, after):
+            raise ValueError(f"{who}: {after.cell!r} does not begin in the state in which {before.cell!r} ends")
     layers = [(*run.cells[0].scopes[0].layers, "")[0] for run in found]
     apart = all(layers) and len(set(layers)) == len(layers)
     names = layers if apart else [f"run {k} of {len(found)}" for k in range(1, len(found) + 1)]

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from tinygrad_rnn import Tensor
 from tinygrad_rnn.recurrent.unroll import Run
 
-from ..picture.timeline import goes_on
 from ..text import number, shortened
 
-__all__ = ["link", "pairs"]
+__all__ = ["follows", "link", "pairs"]
 
+_MOVES = 8
+"""Operations at most between the last state of a run and the first one of the next: it may be turned or cut out."""
 _LEFT = 76.0
 """Points that the drawing leaves free on the left of the first step."""
 
@@ -26,11 +27,35 @@ def pairs(runs: Sequence[tuple[Run, Tensor]]) -> list[tuple[int, int]]:
     """Which of the runs, each with its loss, end in the state in which another one begins: (it, the other one)."""
     found = []
     for after, (run, loss) in enumerate(runs):
-        others = (k for k, (one, of) in enumerate(runs) if of is loss and goes_on(one, run))
+        others = (k for k, (one, of) in enumerate(runs) if of is loss and follows(one, run))
         before = next(others, None)
         if before is not None:
             found.append((before, after))
     return found
+
+
+def follows(before: Run, after: Run) -> bool:
+    """Whether a run begins in the state in which another one ends, as a decoder does after its encoder."""
+    if any(part.reverse for part in (*before.cells, *after.cells)):
+        return False  # on the page time goes on from the left to the right
+    ends = [part.states[-1]._asdict() for part in before.cells]
+    starts = [part.initial_state._asdict() for part in after.cells]
+    if [list(state) for state in ends] != [list(state) for state in starts]:
+        return False
+    return all(_is_handed_over(end[name], start[name]) for end, start in zip(ends, starts, strict=True) for name in end)
+
+
+def _is_handed_over(end: Tensor, start: Tensor) -> bool:
+    """Whether a value is another one, as it is or in another shape."""
+    if end.size != start.size:
+        return False
+    reached = {start.id: start}
+    for _ in range(_MOVES):
+        if end.id in reached:
+            return np.array_equal(np.ravel(end.data), np.ravel(start.data), equal_nan=True)
+        operands = (operand for value in reached.values() for operand in value.inputs)
+        reached = {operand.id: operand for operand in operands if isinstance(operand, Tensor)}
+    return False
 
 
 def link(

@@ -17,7 +17,7 @@ from ..steps.items import Link, Step
 from ..steps.reverse import Reverse
 from ..steps.source import Source
 
-__all__ = ["backward_row_of", "goes_on", "in_turn", "row_of", "steps_shown"]
+__all__ = ["backward_row_of", "in_turn", "row_of", "steps_shown"]
 
 _ALL, _FIRST, _LAST = 20, 3, 2
 
@@ -33,18 +33,13 @@ def in_turn(run: Run | Sequence[Run], steps: slice | Sequence[int] | None) -> tu
     ):
         raise ValueError("of several runs, all steps are drawn, or folded; and none may be compiled or run in reverse")
     for before, after in itertools.pairwise(runs):
-        if not goes_on(before, after):
+        ends, starts = (
+            [(name, leaf.id) for state in states for name, leaf in state._asdict().items()]
+            for states in ([part.states[-1] for part in before.cells], [part.initial_state for part in after.cells])
+        )
+        if ends != starts:
             raise ValueError(f"{after.cell!r} does not begin in the state in which {before.cell!r} ends")
     return runs
-
-
-def goes_on(before: Run, after: Run) -> bool:
-    """Whether a run begins in the very state in which another one ends, as a decoder does after its encoder."""
-    ends, starts = (
-        [(name, leaf.id) for state in states for name, leaf in state._asdict().items()]
-        for states in ([part.states[-1] for part in before.cells], [part.initial_state for part in after.cells])
-    )
-    return ends == starts
 
 
 def steps_shown(

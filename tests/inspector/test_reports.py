@@ -175,6 +175,26 @@ def test_runs_that_follow_each_other_have_a_page_together(tmp_path: Path) -> Non
         inspector.report((said.run, encoded), loss, tmp_path / "b.html")
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_state_that_is_handed_over_in_another_shape_is_the_same_state(compiled: bool) -> None:
+    first, second = (
+        tg.compile(cell, backend="numpy") if compiled else cell
+        for cell in (tg.cells.GRUCell(3, 4, seed=0), tg.cells.GRUCell(2, 4, seed=1))
+    )
+    before = tg.unroll(first, np.random.default_rng(0).normal(size=(3, 2, 3)))
+    for end, is_same in (
+        (tg.stack([before.final_state.h])[0], True),
+        (before.final_state.h * 1.0, True),
+        (before.final_state.h * 0.5, False),
+        (np.zeros((2, 4)), False),
+    ):
+        after = tg.unroll(second, np.ones((2, 2, 2)), tg.cells.GRUCell.State(end))
+        loss = (after.outputs[-1] ** 2).sum() + before.outputs[0].sum()
+        runs = document_of({"a": (before, loss), "b": (after, loss)}, None, "report", sliders=False)["runs"]
+        assert runs[1].get("after") == ("a" if is_same else None)
+        assert (runs[1].get("note") == "begins where a ends") is is_same
+
+
 def test_a_lecture_opens_the_page_in_large_type(tmp_path: Path) -> None:
     _, data = read(inspector.lecture(*run_of(8), tmp_path / "a.html"))
     assert data["opens"] == "lecture"
