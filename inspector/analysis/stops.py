@@ -128,23 +128,24 @@ def stops(loss: Tensor, value: Tensor, run: Run | None = None) -> Stops:
         return Stops(
             value.path, 0.0, tuple(_unconnected(order, value, run)), not_finite=_ill(loss, run, node_norms, edge_norms)
         )
-    alive: dict[int, Any] = {}
-    arrives: dict[tuple[int, int], bool] = {}
+    found: list[tuple[int, Stop]] = []
+    sent: dict[int, tuple[Any, float]] = {}
     for node, total, edges in sweep(
         [loss], [np.ones(loss.shape, loss.dtype)], [node for node in order if node.id in behind]
     ):
-        node_norms[node.id] = norm_of(total)
-        edge_norms.update(((node.id, operand), norm_of(part)) for operand, part in edges)
-        if node.id in behind and np.any(dense(total)):
-            alive[node.id] = total
-        arrives.update(((node.id, operand), bool(np.any(dense(part)))) for operand, part in edges)
-    found = []
-    for node in reversed(order):
-        if node.id in alive and node.id != value.id:
+        latest, norm = sent.pop(node.id, (None, 0.0))  # mostly all that arrives comes along one edge
+        node_norms[node.id] = norm = norm if latest is total else norm_of(total)
+        for operand, part in edges:
+            arrives = edge_norms[node.id, operand] = norm_of(part)
+            sent[node.inputs[operand].id] = part, arrives
+        if norm and node.id in behind and node.id != value.id:
             ways = [k for k, source in enumerate(node.inputs) if isinstance(source, Tensor) and source.id in behind]
-            found += [_why(node, k, dense(alive[node.id])) for k in ways if not arrives.get((node.id, k), False)]
+            found += [(node.id, _why(node, k, dense(total))) for k in ways if not edge_norms.get((node.id, k))]
     return Stops(
-        value.path, node_norms.get(value.id, 0.0), tuple(found), not_finite=_ill(loss, run, node_norms, edge_norms)
+        value.path,
+        node_norms.get(value.id, 0.0),
+        tuple(stop for _, stop in sorted(found, key=lambda pair: -pair[0])),
+        not_finite=_ill(loss, run, node_norms, edge_norms),
     )
 
 

@@ -40,9 +40,10 @@ def of_one_step(after: Sequence[Node], steps: Mapping[int, int]) -> dict[int, in
     steps : mapping
         Node index to timestep, of what belongs to a step already.
     """
-    reach: dict[int, set[int]] = {index: {t} for index, t in steps.items()}
+    reach: dict[int, set[int]] = {}
     for node in after:
-        reach[node.index] = set().union(*(reach.get(k, set()) for k in node.inputs))
+        own = {steps[k] for k in node.inputs if k in steps}
+        reach[node.index] = own.union(*(reach[k] for k in node.inputs if k in reach))
     found = {node.index: next(iter(reach[node.index])) for node in after if len(reach[node.index]) == 1}
     return found if len(set(found.values())) > 1 else {}
 
