@@ -68,7 +68,8 @@ def products_ahead(graph: Graph, parameters: Mapping[str, Any]) -> list[Ahead]:
                     fits.append(Ahead(_of_start(nodes, other, name), other, None))
         if len(fits) == 1:
             found += fits
-    return found
+    results = {one.result for one in found}
+    return [one for one in found if one.start not in results]  # or a file may go round in a circle
 
 
 def _is_near(found: Any, wanted: Any) -> bool:

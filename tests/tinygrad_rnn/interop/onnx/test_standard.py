@@ -218,6 +218,20 @@ def test_what_is_another_at_each_step_stays_ahead(kind):
     assert run.inputs[0].shape == (BATCH, H)
 
 
+def test_starts_that_may_each_be_made_of_the_other_are_left_alone():
+    to = Unroller(np.random.default_rng(0))
+    first = to.rng.normal(size=(BATCH, H))
+    to.weights |= {"R": np.eye(H)[::-1].copy(), "c": np.zeros(H), "first": first, "second": first[:, ::-1].copy()}
+    xs, ends = [to.add("Gather", "x", to.constant(t), axis=0) for t in range(T + 1)], []
+    for net in ("first", "second"):
+        for x in xs:
+            h = to.add("Tanh", to.add("Add", net, x))
+            net = to.add("Add", to.add("MatMul", h, "R"), "c")
+        ends.append(h)
+    inputs = {"x": (T + 1, BATCH, H)}
+    assert len(compared(to.file(inputs, ends), inputs).runs) == 2
+
+
 def test_a_product_ahead_of_a_step_that_is_no_standard_one_stays_ahead():
     to = Unroller(np.random.default_rng(0))
     whole, h = to.add("MatMul", "x", to.weight("W", I, H)), "h"
