@@ -44,8 +44,8 @@ PAGES = {
     "slide": Page(720.0, 405.0, 9.0, 1.5, "px"),
 }
 
-NOTEBOOK = Page(720.0, 720.0, 9.0, 1.0, "px")
-"""The room of a notebook's cell in which nothing has to be scrolled."""
+NOTEBOOK = Page(720.0, 900.0, 9.0, 1.0, "px")
+"""The room of a notebook's cell, in which one scrolls down but never aside."""
 
 
 def page_of(width: Width) -> Page | None:

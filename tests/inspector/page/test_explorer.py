@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 import inspector
 import tinygrad_rnn as tg
+from inspector.page.html import html
 
 from .unpacking import unpack
 
@@ -128,3 +131,31 @@ def test_a_slider_of_a_run_that_is_shown_no_longer_is_answered_for_that_run() ->
     widget = inspector.explore({"long": shown(9), "short": shown(4)})
     _, (norms,) = asked(widget, ask="what_if", id=1, run="short", kind="bias", name="f", setting=1.0)
     assert len(norms) == 4 * 8
+
+
+def outputs(widget: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What a cell that shows it keeps, by MIME type."""
+    found: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **_: found.append(data))
+    widget._ipython_display_()
+    return found
+
+
+def test_a_cell_keeps_the_page_below_the_widget(monkeypatch: pytest.MonkeyPatch) -> None:
+    widget = inspector.explore({"<script>alert(1)</script>": shown(4)})
+    live, kept = outputs(widget, monkeypatch)
+    assert live["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id  # type: ignore[index]
+    assert live["text/plain"] == repr(widget) and repr(widget).startswith("<Explorer: <script>alert(1)</script>: ")
+    page = re.search(
+        r'<iframe title="[^"<]*" sandbox="allow-scripts allow-downloads" srcdoc="([^"]*)"></iframe>', kept["text/html"]
+    )
+    assert page is not None and unescape(page[1]) == html(json.loads(widget.data))
+    assert f'<div class="{widget.frame}">' in kept["text/html"] and "<script" not in kept["text/html"]
+    assert kept["text/plain"].startswith("<script>alert(1)</script>: ")
+
+
+def test_a_page_that_is_too_large_to_keep_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inspector.page.still._MOST", 10_000)
+    _, kept = outputs(inspector.explore(*shown(3)), monkeypatch)
+    assert "MB, is too large for a notebook to keep; inspector.report writes it" in kept["text/html"]
+    assert "<iframe" not in kept["text/html"]
