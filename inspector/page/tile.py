@@ -325,7 +325,7 @@ def _shape(shape: Shape, left: float, t: int, name: str | None) -> dict[str, Any
         **({"timed": True} if timed else {}),
         **({"gate": within(part.name)} if isinstance(part, Gate) else {"role": str(part)}),
         "size": shape.font_size,
-        "about": visible(shape.tooltip.split("\n", 1)[0]),
+        "about": visible(shape.tooltip.split("\n", 1)[0].replace(f"t={t}/", "", 1)),
         **({} if name is None else {"name": name}),
     }
 

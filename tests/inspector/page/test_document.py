@@ -98,6 +98,14 @@ def test_shapes_of_named_values_carry_their_norms_and_means_at_every_step(run: t
             assert not np.isnan(means).any() or name == "x", name  # which may be too large for float32
 
 
+def test_what_shapes_are_holds_at_every_step() -> None:
+    two = tg.Stacked([tg.cells.GRUCell(3, 4, seed=0), tg.cells.GRUCell(4, 4, seed=1)])
+    for level in data_of(run_of(two, steps=12))["levels"]:
+        words = {shape["about"] for tile in level["tiles"] for shape in tile["shapes"]}
+        assert {"layer0/z = sigmoid", "layer1/z = sigmoid", "x = input"} <= words
+        assert not [one for one in words if "t=" in one]
+
+
 def test_parameters_are_those_of_their_layer() -> None:
     one = tg.cells.GRUCell(4, 4, seed=1)
     layers = [tg.Bidirectional(tg.cells.GRUCell(3, 2, seed=0), tg.cells.GRUCell(3, 2, seed=3)), one]

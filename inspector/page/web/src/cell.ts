@@ -295,7 +295,7 @@ export class Cell {
       return { name: nameOf(line), about: "", keys: [line.to, line.from], norms: tile.lineNorms.row(s.index, n) };
     }
     const shape = tile.shapes[s.index],
-      about = shape.about.replace(/^t=\d+\//, "");
+      about = shape.about;
     return {
       name: shape.name ?? shape.key,
       about,

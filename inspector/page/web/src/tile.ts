@@ -245,7 +245,7 @@ export function dress(
       "class",
       `shape${Number.isNaN(log) ? "" : ` on-${classOf(log, low, high)}`}${group.dataset.dashed ?? ""}`,
     );
-    group.lastChild!.textContent = `${shape.about.replace(/^t=\d+\//, "")}: gradient norm ${fromLog(log)}`;
+    group.lastChild!.textContent = `${shape.about}: gradient norm ${fromLog(log)}`;
   });
 }
 const grade = (css: string) => (css[0] === "g" ? Number(css.slice(1)) : -1);

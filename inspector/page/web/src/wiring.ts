@@ -76,7 +76,7 @@ export class Wiring {
       { run, t } = this.cell,
       found = tile.shapes[shape];
     this.say(
-      `${found.about.replace(/^t=\d+\//, "") || found.key}, step ${t}, gradient norm ${fromLog(tile.shapeNorms.log(shape * columns(run) + column(run, t)))}`,
+      `${found.about || found.key}, step ${t}, gradient norm ${fromLog(tile.shapeNorms.log(shape * columns(run) + column(run, t)))}`,
     );
   }
   /** The neighbour along a line that lies most in that direction; else the nearest shape there. */
