@@ -208,7 +208,7 @@ figcaption{display:flex;flex-wrap:wrap;align-items:center;justify-content:space-
 .take{margin-left:auto;order:3}
 .tools .take{order:0}
 .head small{order:2}
-@media (hover:hover){.take{opacity:0}.head .take{position:absolute;right:0;top:0;background:var(--paper)}.head:hover .take,.take:focus-within,.drawing:hover .take,#reach:hover .take{opacity:1}}
+@media (hover:hover){.take{opacity:0}@container (min-width:70rem){.head .take{position:absolute;right:0;top:0;background:var(--paper)}}.head:hover .take,.take:focus-within,.drawing:hover .take,#reach:hover .take{opacity:1}}
 .plots path,.lens path{vector-effect:none}
 .plot path{fill:none}
 .plot .own{stroke-width:2.3;stroke-linejoin:round}
