@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float64]
 
 _BIASES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 _SCALES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6, 2.0)
+_RECURRENT = ("weight_hh", "R_")
+"""What the cells of the registry call weights from state to state."""
 _SHARES = (0.25, 0.5, 1.0, 2.0)
 _NUMBERS = 60_000
 """How many numbers in a step take as long as the step itself."""
@@ -171,18 +173,17 @@ class Knobs:
         forget = tuple(name for name in every if is_gate(run, name))
         seen += [forget] if forget and forget not in seen else []
         for names in seen:
-            layers = " of every layer" if len(names) > 1 else ""
-            words = own_name(names[0]) + layers if layers else names[0]
+            words = names[0] if len(names) == 1 else f"{own_name(names[0])} of every layer"
             yield Knob("bias", names, f"more bias in {words}", _BIASES, 0.0)
 
     def _scales(self) -> Iterator[Knob]:
-        """The weights on the way."""
-        names = dict.fromkeys(factor.parameter for factor in self._factors if factor.parameter)
-        if not names:
-            recurrent = (name for name in self.trace.parameters if own_name(name).startswith("weight_hh"))
-            names = dict.fromkeys(list(recurrent)[:1])
-        for name in names:
-            yield Knob("scale", (name,), f"{name} times", _SCALES, 1.0)
+        """The weights on the way; if there are none that the gradient is multiplied by, all recurrent ones together."""
+        on_way = dict.fromkeys(factor.parameter for factor in self._factors if factor.parameter)
+        found: list[tuple[str, ...]] = [(name,) for name in on_way]
+        recurrent = tuple(name for name in self.trace.parameters if name.startswith(_RECURRENT))
+        for names in found or ([recurrent] if recurrent else []):
+            words = names[0] if len(names) == 1 else "recurrent weights"
+            yield Knob("scale", names, f"{words} times", _SCALES, 1.0)
 
     @property
     def _turns(self) -> bool:

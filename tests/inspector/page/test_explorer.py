@@ -80,19 +80,22 @@ def test_what_goes_wrong_comes_back_as_a_sentence(widget_of_four: Any, message: 
     assert words in answer["error"] and buffers == []
 
 
-@pytest.mark.parametrize("kind", ["weights", "cut", "length"])
-def test_what_was_not_computed_beforehand_is_answered_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_not_computed_beforehand_is_answered_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     run, loss = shown()
     beforehand = {one["kind"]: one for one in inspector.reports.document_of(run, loss, "report")["runs"][0]["sliders"]}
     monkeypatch.setattr("inspector.page.sliders._MOST", 0.0)
     widget = inspector.explore(run, loss)
     sliders = {one["kind"]: one for one in json.loads(widget.data)["runs"][0]["sliders"]}
-    assert "curves" not in sliders[kind]
-    for k, setting in enumerate(sliders[kind]["settings"]):
-        answer, (norms,) = asked(widget, ask="what_if", id=k, kind=kind, name=sliders[kind]["name"], setting=setting)
-        found, wanted = np.frombuffer(norms, "<f8")[:12], unpack(beforehand[kind]["curves"])[k]
-        np.testing.assert_allclose(found, wanted[: len(found)], rtol=1e-3)
-        assert answer["kept"] == beforehand[kind]["kept"][k] and np.isnan(wanted[len(found) :]).all()
+    assert sliders.keys() == beforehand.keys() == {"bias", "scale", "weights", "cut", "length"}
+    for kind, slider in sliders.items():
+        assert "curves" not in slider
+        for setting, row, kept in zip(
+            slider["settings"][:4], unpack(beforehand[kind]["curves"]), beforehand[kind]["kept"], strict=False
+        ):
+            answer, (norms,) = asked(widget, ask="what_if", id=1, kind=kind, name=slider["name"], setting=setting)
+            found = np.frombuffer(norms, "<f8")[:12]
+            np.testing.assert_allclose(found, row[: len(found)], rtol=1e-3)
+            assert answer["kept"] == pytest.approx(kept, rel=1e-5) and np.isnan(row[len(found) :]).all()
 
 
 def test_each_run_is_asked_about_itself() -> None:

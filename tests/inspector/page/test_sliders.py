@@ -53,6 +53,11 @@ def expect(slider: dict[str, Any], made: Callable[[float], tuple[tg.Run, tg.Tens
         assert kept == pytest.approx(ends[0] / ends[1], rel=1e-5), setting
 
 
+def changed(run: tg.Run, loss: tg.Tensor, slider: dict[str, Any], much: float) -> tuple[tg.Run, tg.Tensor]:
+    found = inspector.what_if(run, loss, **{slider["kind"]: dict.fromkeys(slider["name"].split(" "), much)})
+    return found.traces[1].run, found.traces[1].loss
+
+
 CELLS: dict[str, Callable[..., Any]] = {
     "lstm": lambda **options: tg.cells.LSTMCell(3, 4, seed=5, **options),
     "no bias": lambda **options: tg.cells.LSTMCell(3, 4, bias=False, seed=5, **options),
@@ -72,7 +77,7 @@ def _none(*roles: str) -> tg.init.Init:
     return tg.init.zeros
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", slow_unless([False], [False, True]))
 @pytest.mark.parametrize("kind", slow_unless(["lstm"], CELLS))
 def test_every_setting_is_a_run_made_by_hand(kind: str, reverse: bool) -> None:
     if reverse and kind == "directions":
@@ -82,17 +87,11 @@ def test_every_setting_is_a_run_made_by_hand(kind: str, reverse: bool) -> None:
     loss = last(run)
     data = data_of(run, loss)
     letter = "layer0/" if kind == "stack" else "forward/" if kind == "directions" else ""
-    gates = [one for one in data.values() if one["kind"] == "bias"]
-    assert gates or kind == "rnn"
-    for slider in gates:
-        names = slider["name"].split(" ")
-        expect(
-            slider,
-            lambda much, names=names: (
-                (changed := inspector.what_if(run, loss, bias=dict.fromkeys(names, much)).traces[1]).run,
-                changed.loss,
-            ),
-        )
+    kinds = [one["kind"] for one in data.values()]
+    assert "scale" in kinds and ("bias" in kinds or kind == "rnn")
+    for slider in data.values():
+        if slider["kind"] in ("bias", "scale"):
+            expect(slider, lambda much, slider=slider: changed(run, loss, slider, much))
     if "lstm" in kind:
         assert f"bias {letter}f" in data
 
@@ -130,6 +129,13 @@ def test_forget_gates_of_all_layers_have_a_slider_beside_the_gate_that_takes_mos
     run = tg.unroll(CELLS["stack"](), X)
     names = [one["name"] for one in sliders_of(run).data() if one["kind"] == "bias"]
     assert names[-1] == "layer0/f layer1/f" and len(names) == 2
+
+
+def test_recurrent_weights_of_all_gates_are_multiplied_together() -> None:
+    run = tg.unroll(tg.cells.get("peephole")(3, 4, seed=1), X)
+    slider = next(one for one in sliders_of(run).data() if one["kind"] == "scale")
+    assert slider["name"].split(" ") == [name for name, _ in run.cell.named_parameters() if name.startswith("R_")]
+    expect(slider, lambda much: changed(run, last(run), slider, much))
 
 
 @pytest.mark.parametrize(

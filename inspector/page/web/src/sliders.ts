@@ -151,12 +151,12 @@ export class Sliders {
   }
 }
 /** What was changed, in the words of the remedies. */
-function changed({ kind, name, words }: Slider, setting: string): string {
+function changed({ kind, words }: Slider, setting: string): string {
   switch (kind) {
     case "bias":
       return `with ${setting.startsWith("−") ? "" : "+"}${setting} of ${words.replace(/^more /, "")}`;
     case "scale":
-      return `with ${name} × ${setting}`;
+      return `with ${words.replace(/ times$/, "")} × ${setting}`;
     case "cut":
       return `with a ${words}`;
     case "length":
