@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +20,10 @@ __all__ = ["Folder", "check_heaps", "listing", "read", "strings"]
 _DEEPEST, _MOST = 64, 200_000
 _LARGEST_STRING = 1 << 28
 _HEAP, _SIGNATURE = b"GCOL\x01\0\0\0", b"\x89HDF\r\n\x1a\n"
-_LAYOUTS = {b"\x04\x03", b"\x05\x03"}
-"""What stands before the place of a virtual array's parts, which are in a heap, too."""
-_CHUNK = 1 << 20
+_NAMES = (b"model_config", b"keras_version", b"backend", b"layer_names", b"weight_names", b"dtype")
+"""Of the attributes that are read; of long ones the parts are numbered."""
+_ANY_LENGTH = 9
+"""The class of such a type."""
 _FILTERS = {1, 2, 3, 32000}
 """Deflate, shuffle, Fletcher's sums and LZF: what h5py brings along; others would be loaded from plugins."""
 _SMALL, _EXPANSION = 1 << 24, 1_100
@@ -39,43 +40,50 @@ def check_heaps(who: str, data: Any) -> None:
         If a heap, or an object in it, has no size or reaches out of what it lies in, or if a text is said to be longer
         than its heap.
     """
-    heaps: dict[int, tuple[int, int]] = {}
+    heaps: dict[int, int] = {}
     steps, start, first = 0, data.find(_HEAP), max(data.find(_SIGNATURE), 0)
     while start >= 0:
-        place, end, last = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little"), 0
+        place, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
         if end > len(data):
             raise ValueError(f"{who} is damaged: a heap at byte {start} reaches beyond the file")
         while place + 16 <= end:
-            size, number = int.from_bytes(data[place + 8 : place + 16], "little"), data[place : place + 2]
-            size = 16 + (size + 7) // 8 * 8 if number != b"\0\0" else size
+            size = int.from_bytes(data[place + 8 : place + 16], "little")
+            size = 16 + (size + 7) // 8 * 8 if data[place : place + 2] != b"\0\0" else size
             steps += 1
             if size < 16 or place + size > end or steps > _MOST + len(data) // 16:
                 raise ValueError(f"{who} is damaged: a heap at byte {start} has no end")
-            place, last = place + size, max(last, int.from_bytes(number, "little"))
-        heaps[start - first] = end - start, last
+            place += size
+        heaps[start - first] = end - start
         start = data.find(_HEAP, start + 8)
     total = 0
-    for place in _references(data, heaps):
-        length, number = (int.from_bytes(data[k : k + 4], "little") for k in (place - 4, place + 8))
-        size, last = heaps[int.from_bytes(data[place : place + 8], "little")]
-        if not 0 < number <= last or data[place - 2 : place] in _LAYOUTS:
-            continue
+    for place in _texts(data):
+        length, address = (int.from_bytes(data[k : k + n], "little") for k, n in ((place, 4), (place + 4, 8)))
         total += length
-        if length > size or total > max(_SMALL, len(data)):
-            raise ValueError(f"{who} is damaged: a text at byte {place - 4} of {length:,} bytes in a heap of {size:,}")
+        if length > heaps.get(address, 0) or total > max(_SMALL, len(data)):
+            raise ValueError(f"{who} is damaged: a text at byte {place} of {length:,} bytes is in no heap of that size")
 
 
-def _references(data: Any, heaps: Mapping[int, Any]) -> list[int]:
-    """Where the places of heaps are written."""
-    found: list[int] = []
-    addresses = np.array(sorted(heaps), "<u8")
-    for shift in range(8 if heaps else 0):
-        words = np.frombuffer(data, "<u8", (len(data) - shift) // 8, shift)
-        for begin in range(0, len(words), _CHUNK):
-            part = words[begin : begin + _CHUNK]
-            near = np.flatnonzero(part - addresses[0] <= addresses[-1] - addresses[0])  # without a sign: one comparison
-            found += (shift + 8 * (begin + near[np.isin(part[near], addresses)])).tolist()
-    return found
+def _texts(data: Any) -> Iterator[int]:
+    """Where it is written how long the texts of attributes are, and where they lie, if they may have any length."""
+    for name in _NAMES:
+        found = data.find(name)
+        while found >= 0:
+            for head in (found - 8, found - 9):
+                if head >= 0 and data[head] in ((1, 2) if head == found - 8 else (3,)):
+                    yield from _of_message(data, head, found, len(name))
+            found = data.find(name, found + 1)
+
+
+def _of_message(data: Any, head: int, place: int, least: int) -> Iterator[int]:
+    """The same, of an attribute's message that begins at `head`, with its name at `place`, if it is one."""
+    sizes = [int.from_bytes(data[k : k + 2], "little") for k in (head + 2, head + 4, head + 6)]
+    sizes = [size + -size % 8 for size in sizes] if data[head] == 1 else sizes
+    kind, space, start = (place + sum(sizes[:k]) for k in (1, 2, 3))
+    if sizes[0] <= least or start + 1 >= len(data) or data[kind] & 15 != _ANY_LENGTH:
+        return
+    rank, dims = data[space + 1], space + (8 if data[space] == 1 else 4)
+    count = math.prod(int.from_bytes(data[dims + 8 * k : dims + 8 * k + 8], "little") for k in range(rank))
+    yield from range(start, min(start + 16 * count, len(data) - 11), 16)
 
 
 @dataclass
@@ -184,6 +192,7 @@ def strings(who: str, group: Any, name: str) -> list[str]:
         If it holds anything else.
     """
     h5py = import_package("h5py", who)
+    assert name.encode() in _NAMES
     found: list[str] = []
     for key in [name] if name in group.attrs else (f"{name}{k}" for k in range(_MOST)):
         if key not in group.attrs:
@@ -191,6 +200,7 @@ def strings(who: str, group: Any, name: str) -> list[str]:
         said = f"{who}: attribute {key} of {printable(group.name)}"
         kind = group.attrs.get_id(key)
         is_text = kind.dtype.kind == "S" or h5py.check_string_dtype(kind.dtype) is not None
+        is_text = is_text and not kind.get_type().committed()  # or its size is written elsewhere
         count = math.prod(kind.shape or (1,))
         if count == 0:
             continue

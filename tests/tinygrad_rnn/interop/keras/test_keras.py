@@ -428,20 +428,31 @@ def test_heaps_in_which_the_library_would_go_round_for_ever_are_refused(tmp_path
         tg.load_keras(tmp_path / "a.h5")
 
 
-@pytest.mark.parametrize("length", [4_097, 2**31 - 1, 2**32 - 1])
-def test_a_text_longer_than_its_heap_is_refused_before_memory_is_taken_for_it(length: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("length", "elsewhere"), [(4_097, 0), (2**31 - 1, 0), (2**32 - 1, 0), (2**31 - 1, 2**62)])
+def test_a_text_longer_than_its_heap_is_refused_before_memory_is_taken_for_it(
+    length: int, elsewhere: int, tmp_path: Path
+) -> None:
     data = bytearray(file_of("before.h5").read_bytes())
     with h5py.File(file_of("before.h5")) as file:
         known = len(file.attrs["model_config"]).to_bytes(4, "little")
     place = 4 + data.index(known + data.index(b"GCOL").to_bytes(8, "little"))
     data[place - 4 : place] = length.to_bytes(4, "little")
+    data[place : place + 8] = elsewhere.to_bytes(8, "little") if elsewhere else data[place : place + 8]
     (tmp_path / "a.h5").write_bytes(data)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(
-        ValueError, match=rf"a\.h5 is damaged: a text at byte {place - 4} of {length:,} bytes in a heap"
+        ValueError, match=rf"a\.h5 is damaged: a text at byte {place - 4} of {length:,} bytes is in no heap"
     ):
         tg.load_keras(tmp_path / "a.h5")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # kilobytes
+
+
+def test_a_text_of_a_type_that_is_written_elsewhere_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["kind"] = h5py.string_dtype()
+        file.attrs.create("model_config", "{}", dtype=file["kind"])
+    with pytest.raises(ValueError, match=r"model_config of / is no text"):
+        tg.load_keras(tmp_path / "a.h5")
 
 
 def test_one_text_that_many_say_is_theirs_is_refused(tmp_path: Path) -> None:
