@@ -97,8 +97,13 @@ def test_names_of_many_runs_stand_apart(visit: Open, tmp_path: Path) -> None:
     for k in range(9):
         run = tg.unroll(tg.cells.RNNCell(2, 3, seed=k), x)
         runs[f"a run whose name is long, the {k}th"] = (run, (run.outputs[-1] ** 2).sum())
-    page = visit(inspector.report(runs, path=tmp_path / "many.html", remedies=False))
-    assert overlaps(page) == []
+    path = inspector.report(runs, path=tmp_path / "many.html", remedies=False)
+    assert overlaps(visit(path)) == []
+    page = visit(path, width=390)
+    page.keyboard.press("[")  # the last of them, beyond the edge of a phone
+    frames(page)
+    box = page.locator(".runs [aria-pressed=true]").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
 
 
 @pytest.mark.slow

@@ -50,6 +50,10 @@ export class Head {
     write(find(root, ".number:nth-child(1) > span"), `of the gradient arrives at t = ${end(run).toLocaleString("en")}`);
     write(find(root, ".number:nth-child(2) > span"), half.words);
     root.querySelectorAll(".runs button").forEach((b, k) => b.setAttribute("aria-pressed", String(runs[k] === run)));
+    // On a phone the buttons are in one row, of which not all is seen.
+    const nav = find(root, ".runs"),
+      pressed = find(nav, "[aria-pressed=true]");
+    nav.scrollLeft = pressed.offsetLeft - nav.offsetLeft - (nav.clientWidth - pressed.offsetWidth) / 2;
     this.suppose("");
   }
   /** The layers of a stack, of which one is looked at. */
