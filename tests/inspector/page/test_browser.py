@@ -436,6 +436,8 @@ def test_reduced_motion_animates_nothing(visit: Open, page_of_two: Path) -> None
 def test_a_phone_has_room_for_all(visit: Open, page_of_two: Path) -> None:
     page = visit(page_of_two, width=390, height=844, has_touch=True, is_mobile=True)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    strip, below = (page.locator(f".overview {what}").bounding_box() for what in (".strip .plot", ".lens.below"))
+    assert below == pytest.approx({**below, "x": strip["x"], "width": strip["width"]}, abs=1)
     small = page.evaluate("""[...document.querySelectorAll('button, select, input, summary')]
         .filter(b => b.offsetHeight && (b.offsetHeight < 24 || b.offsetWidth < 24)).map(b => b.textContent || b.id)""")
     assert small == []

@@ -171,7 +171,7 @@ figcaption{display:flex;flex-wrap:wrap;align-items:center;justify-content:space-
 /* tracks */
 .lens{display:block;width:100%;height:16px;overflow:visible}
 .lens path{fill:var(--edge);opacity:.4}
-.lens.below{height:12px;width:auto;margin:0 var(--right) 0 var(--left)}
+.lens.below{height:12px;width:calc(100% - var(--left) - var(--right));margin-left:var(--left)}
 .lens.below.whole path{visibility:hidden}
 .lens.below.whole{height:4px}
 .part{display:flex;gap:.6rem;align-items:center;justify-content:center;margin:-2px var(--right) 0 var(--left);font-size:.8rem;color:var(--quiet)}
