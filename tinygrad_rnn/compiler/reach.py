@@ -27,7 +27,10 @@ class Reach:
         self._step = step
         self._floating = {value for value, kind in step.types.items() if kind.dtype.kind == "f"}
         self._live = step.depending(value for value in step.inputs.values() if value in self._floating)
-        self._padding = step.depending(value for (role, _), value in step.inputs.items() if role == "mask")
+        self._padding = {value for (role, _), value in step.inputs.items() if role == "mask"}
+        for instruction in step.body:  # of the mask alone: inputs are masked, too, and cells choose by them
+            if instruction.values and self._padding.issuperset(instruction.values):
+                self._padding.add(instruction.target)
         self._known: dict[tuple[frozenset[Key], bool], frozenset[Key]] = {}
         self._runs: dict[tuple[Any, ...], set[Key]] = {}
 

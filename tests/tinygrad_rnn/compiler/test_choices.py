@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import inspector
 import tinygrad_rnn as tg
 from tinygrad_rnn.autodiff import primitive
 
@@ -86,3 +87,33 @@ def test_an_operation_of_ones_own_is_never_taken_for_the_librarys_of_that_name(
     np.testing.assert_array_equal(compiled.stacked.data, eager.stacked.data)
     found, expected = (tg.grad(tg.sum(run.stacked), [of])[0].data for run, of in ((compiled, x), (eager, y)))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+class Branching(tg.Cell):
+    """Reads a weight where its input, which is masked, is not positive, and there alone."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        w, b = (parameter for _, parameter in self.named_parameters())
+        z = tg.named(z=x @ w)
+        low = tg.named(low=z + b)
+        return (tg.where(z > 0.0, tg.tanh(z + state.h), 0.3 * low),)
+
+
+@pytest.mark.parametrize("read", [0, 4])
+@pytest.mark.parametrize("options", [{"lengths": [5, 2]}, {"lengths": [1, 1]}, {"lengths": [2, 3], "reverse": True}])
+def test_both_branches_get_their_gradient_in_padded_batches(options: dict[str, Any], read: int) -> None:
+    cell = Branching(3, 3, seed=0)
+    w, b = cell.parameter("w", (3, 3)), cell.parameter("b", (3,))
+    found = []
+    for one in (cell, tg.compile(cell, backend="numpy")):
+        w.grad = b.grad = None
+        run = tg.unroll(one, X, **options)
+        loss = (run.states[read].h ** 2).sum()
+        loss.backward()
+        trace = inspector.trace(run, loss)
+        shares = [trace.parameter_gradient("b", t) for t in range(len(X))]
+        found.append([w.grad, b.grad, *shares, trace.norm("low")])
+    assert found[0][1] is not None
+    for eager, compiled in zip(*found, strict=True):
+        assert (eager is None) == (compiled is None)
+        np.testing.assert_allclose(compiled, eager, rtol=1e-9, atol=1e-12)
