@@ -160,7 +160,7 @@ figcaption{display:flex;flex-wrap:wrap;align-items:center;justify-content:space-
 .cell .shape.told .body{stroke:var(--accent);stroke-width:4}
 .ahead .line .ink{stroke:var(--edge);stroke-width:1}
 .ahead .line .head{fill:var(--edge)}
-.ahead .shape,.ahead .band{opacity:.45}
+.ahead .shape,.ahead .band,.ahead .state{opacity:.45}
 .flow{stroke:var(--accent);stroke-width:5;stroke-linecap:round;stroke-dasharray:9 300;stroke-dashoffset:9;opacity:0;pointer-events:none}
 .none .flow,.unreached .flow,.cut .flow{display:none}
 .g0 .flow,.g1 .flow{stroke-width:1.5}.g2 .flow,.g3 .flow{stroke-width:2.5}.g4 .flow,.g5 .flow{stroke-width:4}
