@@ -18,6 +18,7 @@ from inspector.page.html import html
 
 from .conftest import Open, frames, step
 from .stretching import silenced, stretched
+from .unpacking import unpack
 
 
 def data_of(page: Path) -> Any:
@@ -212,3 +213,25 @@ def test_a_high_stack_is_read_layer_by_layer_and_seen_whole(visit: Open, high: A
     page.keyboard.press("p")
     frames(page, 4)
     assert page.locator(".stage .words").bounding_box()["y"] + 60 < 900
+
+
+@pytest.mark.slow
+def test_what_a_pointer_is_told_is_that_of_the_step(visit: Open, page_of_two: Path) -> None:
+    page = visit(page_of_two, "#run=gru&t=9")
+    data = data_of(page_of_two)["runs"][1]
+    shape = page.locator(".now .shape[data-kind]", has=page.locator("text.gate", has_text=re.compile("^z₉$")))
+    shape.locator(".body").hover()
+    said = shape.locator("title").text_content()
+    page.evaluate("inspectorPage.move(2)")
+    frames(page)
+    page.locator(".now .shape[data-kind] .body").first.hover()
+    shape = page.locator(".now .shape[data-kind]", has=page.locator("text.gate", has_text=re.compile("^z₂$")))
+    told = shape.locator("title").text_content()
+    norms = unpack(data["norms"]["z"])
+    for words, t in ((said, 9), (told, 2)):
+        assert words.startswith("z = sigmoid: gradient norm ")
+        assert float(words.rpartition(" ")[2]) == pytest.approx(norms[t], rel=0.006)
+    order = """[...document.querySelectorAll('.now .line')]
+        .map(line => Number(line.getAttribute('class').match(/g(\\d)/)?.[1] ?? -1))"""
+    grades = page.evaluate(order)
+    assert grades == sorted(grades) and len(set(grades)) > 1

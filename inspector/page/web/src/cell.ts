@@ -2,7 +2,7 @@
 import { svg } from "./dom";
 import { column, columns, isReversed, range, type Level, type Norms, type Run, type Tile } from "./data";
 import { hands } from "./hands";
-import { dress, drawEnds, drawTile, fading, nameOf, type Drawn, type Part } from "./tile";
+import { dress, drawEnds, drawTile, fading, nameOf, tell, type At, type Drawn, type Part } from "./tile";
 
 const LEFT = 92,
   RIGHT = 36,
@@ -27,6 +27,7 @@ interface Slot {
   drawn?: Drawn;
   tile: number;
   step: number;
+  told: number;
 }
 type Box = [x: number, y: number, width: number, height: number];
 
@@ -91,6 +92,7 @@ export class Cell {
       tap: target => this.#tap(target),
     });
     e.addEventListener("dblclick", () => this.reset());
+    e.addEventListener("pointerover", () => this.tell());
   }
   get #scale() {
     return this.#size[0] / this.#box[2];
@@ -167,6 +169,7 @@ export class Cell {
       kinds: new Map(),
       tile: -1,
       step: -1,
+      told: -1,
     }));
     const veils = fading(tiles);
     for (const slot of this.#slots) if (slot.part !== "all") slot.veil = veils[slot.part];
@@ -269,8 +272,21 @@ export class Cell {
       slot.group.replaceChildren(slot.drawn.group, ...(slot.veil ? [slot.veil] : []));
     }
     slot.step = step;
-    dress(slot.drawn, tile, step, column(this.run, step), columns(this.run), this.#low, this.#high);
+    slot.told = -1;
+    dress(slot.drawn, tile, this.#at(step));
     if (this.selected) this.#mark();
+  }
+  #at(step: number): At {
+    const { run } = this;
+    return { step, column: column(run, step), columns: columns(run), low: this.#low, high: this.#high };
+  }
+  /** The numbers of all that is drawn, for a pointer that rests on it. */
+  tell(): void {
+    for (const slot of this.#slots) {
+      if (!slot.drawn || slot.step < 0 || slot.told === slot.step) continue;
+      tell(slot.drawn, this.level.tiles[slot.tile], this.#at(slot.step));
+      slot.told = slot.step;
+    }
   }
   /** Marks lines and shapes of one step, for a lecture, and brings them into view where not all of it is. */
   point(t: number, lines: Set<number>, shape: number): void {

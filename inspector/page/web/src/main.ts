@@ -228,6 +228,7 @@ export function mount(root: HTMLElement, text: string, { hears = root, ask, addr
     heard = here;
     if (address) writeAddress(run, t, level, stage.on);
     moved?.(t, run.key);
+    cell.tell();
   }
   let heard = "";
   cell.onselect = () => {

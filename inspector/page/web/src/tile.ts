@@ -1,5 +1,5 @@
 /** One timestep as elements; they are made once, and take the colours of whichever timestep they stand for. */
-import { svg } from "./dom";
+import { svg, write } from "./dom";
 import { classOf } from "./colours";
 import type { Ends, Line, Look, Point, Said, Shape, Tile } from "./data";
 import { cut, fitName, widthOf } from "./measure";
@@ -215,38 +215,43 @@ function toward(from: Point, to: Point, by: number): string {
   return `${(from[0] + ((to[0] - from[0]) * by) / l).toFixed(1)},${(from[1] + ((to[1] - from[1]) * by) / l).toFixed(1)}`;
 }
 
-/** Everything that depends on the timestep: colours, subscripts, and what a pointer is told. */
-export function dress(
-  drawn: Drawn,
-  tile: Tile,
-  step: number,
-  column: number,
-  columns: number,
-  low: number,
-  high: number,
-): void {
+/** The place of a step in the numbers of a tile, and the ends of its scale of colours. */
+export interface At {
+  step: number;
+  column: number;
+  columns: number;
+  low: number;
+  high: number;
+}
+/** All that is seen to depend on the timestep: colours and subscripts. */
+export function dress(drawn: Drawn, tile: Tile, { step, column, columns, low, high }: At): void {
   drawn.head.textContent = `t = ${step.toLocaleString("en")}`;
   for (const [text, label] of drawn.texts) text.textContent = label + subscript(step);
+  const classes = tile.lines.map((_, k) => classOf(tile.lineNorms.log(k * columns + column), low, high));
   drawn.lines.forEach((group, k) => {
-    if (!group.lastChild) return;
-    const log = tile.lineNorms.log(k * columns + column),
-      line = tile.lines[k];
-    group.setAttribute("class", `line ${line.cut ? "cut" : classOf(log, low, high)}`);
-    group.lastChild.textContent = `${nameOf(line)}: ${line.cut ? "cut here" : `gradient norm ${fromLog(log)}`}`;
+    if (group.lastChild) mark(group, `line ${tile.lines[k].cut ? "cut" : classes[k]}`);
   });
-  stack(
-    drawn,
-    drawn.lines.map((_, k) => grade(classOf(tile.lineNorms.log(k * columns + column), low, high))),
-  );
+  stack(drawn, classes.map(grade));
   drawn.shapes.forEach((group, k) => {
-    const log = tile.shapeNorms.log(k * columns + column),
-      shape = tile.shapes[k];
-    group.setAttribute(
-      "class",
-      `shape${Number.isNaN(log) ? "" : ` on-${classOf(log, low, high)}`}${group.dataset.dashed ?? ""}`,
-    );
-    group.lastChild!.textContent = `${shape.about}: gradient norm ${fromLog(log)}`;
+    const log = tile.shapeNorms.log(k * columns + column);
+    mark(group, `shape${Number.isNaN(log) ? "" : ` on-${classOf(log, low, high)}`}${group.dataset.dashed ?? ""}`);
   });
+}
+/** What a pointer is told of lines and shapes, and who cannot see them; it can wait until the cursor rests. */
+export function tell(drawn: Drawn, tile: Tile, { column, columns }: At): void {
+  drawn.lines.forEach((group, k) => {
+    const line = tile.lines[k],
+      norm = fromLog(tile.lineNorms.log(k * columns + column));
+    if (group.lastChild)
+      write(group.lastElementChild!, `${nameOf(line)}: ${line.cut ? "cut here" : `gradient norm ${norm}`}`);
+  });
+  drawn.shapes.forEach((group, k) => {
+    const norm = fromLog(tile.shapeNorms.log(k * columns + column));
+    write(group.lastElementChild!, `${tile.shapes[k].about}: gradient norm ${norm}`);
+  });
+}
+function mark(group: SVGGElement, css: string): void {
+  if (group.getAttribute("class") !== css) group.setAttribute("class", css);
 }
 const grade = (css: string) => (css[0] === "g" ? Number(css.slice(1)) : -1);
 /** Lines that begin alike lie on one another: the strongest has to be seen. */
@@ -254,7 +259,12 @@ function stack(drawn: Drawn, grades: number[]): void {
   const order = grades.map((_, k) => k).sort((a, b) => grades[a] - grades[b]);
   if (order.every((k, i) => k === drawn.order[i])) return;
   drawn.order = order;
-  drawn.wires.append(...order.map(k => drawn.lines[k]));
+  let next: Node | null = null;
+  for (const k of [...order].reverse()) {
+    const line = drawn.lines[k];
+    if (line.nextSibling !== next || line.parentNode !== drawn.wires) drawn.wires.insertBefore(line, next);
+    next = line;
+  }
 }
 export function nameOf(line: Line): string {
   const end = (key: string) => key.replace(/^<(.*)/, "previous $1").replace(/^>(.*)/, "next $1");
