@@ -87,7 +87,7 @@ CALLS = {"forwards": 73, "there and back": 168, "backward": 146, "watched": 520}
 BLOCKS = {"forwards": 62, "there and back": 38, "watched": 249}
 """Of the same, with what is held for the whole run alone."""
 
-MORE = 0 if sys.version_info >= (3, 11) else 4
+MORE = 0 if sys.version_info >= (3, 11) else 6
 """Blocks of frames."""
 
 
