@@ -114,11 +114,13 @@ def _highlighted(
     as it is.
     """
     wanted = frozenset(highlight or ())
+    if not wanted:
+        return wanted
     operands = {node.tensor.id: len(node.inputs) for node in graph.nodes if node.tensor is not None}
     newest = max(operands)
     known = {edge for edge in wanted if -1 <= edge[1] < operands.get(edge[0], -1)}
     unknown = sorted(edge for edge in wanted - known if with_loss or edge[0] <= newest)
-    if unknown or (wanted and not known):
+    if unknown or not known:
         raise ValueError(
             f"highlight has {(unknown or sorted(wanted))[0]}, which is no edge of this run's graph; an edge is "
             "(Tensor id of the consumer, operand), as inspector.strongest_path gives them"

@@ -57,7 +57,8 @@ def _steps(row: Row, count: int) -> str:
 def _states(row: Row) -> str:
     steps = [step for step in row.steps if isinstance(step, Step)]
     names = [name for name, _ in steps[0].states]
-    straight = [name for name in names if all(name in highways(step) for step in steps)]
+    kinds = {id(step.kind): step for step in steps}.values()
+    straight = [name for name in names if all(name in highways(kind) for kind in kinds)]
     where = f"In {steps[0].layer}, " if steps[0].layer else ""
     direction = "from later to earlier steps" if row.reverse else "from step to step"
     carried = (

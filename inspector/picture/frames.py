@@ -82,7 +82,7 @@ class _Tiler:
 
     def _draw_links(self, laid: Laid, entered: Carried) -> None:
         """The lines to the operands of all items, from other items or from outside the frame."""
-        pattern = id(laid.step.pattern or laid.step)
+        pattern = id(laid.step.kind)
         if pattern not in self.ways:
             self.ways[pattern] = list(_ways(laid))
         inside, left, rails = laid.step.inside, laid.left, laid.rails

@@ -184,17 +184,14 @@ class Picture:
 
     def bounds(self) -> tuple[float, float, float, float]:
         """What it reaches to: left, bottom, right, top."""
-        xs, ys = [], []
-        for frame in self.frames:
-            xs += [frame.left, frame.right]
-            ys += [frame.bottom, frame.top]
+        pieces = itertools.chain.from_iterable([line.pieces for line in self.lines])
+        points = list(itertools.chain.from_iterable(pieces))
         for shape in self.shapes:
-            xs += [shape.x - shape.width / 2, shape.x + shape.width / 2]
-            ys += [shape.y - shape.height / 2, shape.y + shape.height / 2]
-        for line in self.lines:
-            for piece in line.pieces:
-                xs += [x for x, _ in piece]
-                ys += [y for _, y in piece]
+            half, up = shape.width / 2, shape.height / 2
+            points += [(shape.x - half, shape.y - up), (shape.x + half, shape.y + up)]
+        for frame in self.frames:
+            points += [(frame.left, frame.bottom), (frame.right, frame.top)]
+        xs, ys = [x for x, _ in points], [y for _, y in points]
         return min(xs, default=0.0), min(ys, default=0.0), max(xs, default=0.0), max(ys, default=0.0)
 
     def sheet(self) -> tuple[float, float, float, float]:

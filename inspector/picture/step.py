@@ -48,7 +48,7 @@ def draw_highways(canvas: Canvas, laid: Laid) -> None:
 def draw_item(canvas: Canvas, laid: Laid, item: Item, x: float, y: float) -> Shape:
     """The shape of an item, in the colours of its role and of the gradient of its value."""
     node = item.value or (item.nodes[0] if item.nodes else None)
-    kind = id(laid.step.pattern or laid.step), item.key
+    kind = id(laid.step.kind), item.key
     if kind not in canvas.outfits:
         canvas.outfits[kind] = _outfit(canvas, item)
     paint, look, border, dashed, font_size = canvas.outfits[kind]

@@ -69,8 +69,9 @@ def alike_curves(lines: Iterable[Line]) -> Iterator[tuple[list[int], Points, Poi
             sizes.append(0.0)
             count += 1
         sizes[-1] = arrow_size(line) if line.arrow else 0.0
-    for places, paths, sizes in alike.values():
-        yield places, *_shortened(np.array(paths), np.array(sizes))
+    for corners, (places, paths, sizes) in alike.items():
+        flat = np.fromiter(itertools.chain.from_iterable(itertools.chain.from_iterable(paths)), np.float64)
+        yield places, *_shortened(flat.reshape(-1, corners, 2), np.array(sizes))
 
 
 def _shortened(corners: Points, sizes: Points) -> tuple[Points, Points]:

@@ -214,6 +214,11 @@ class Step:
         """Whether it is a step of the reverse sweep."""
         return self.totals is not None
 
+    @property
+    def kind(self) -> Step:
+        """What it is drawn like: the step that it is a copy of, or itself."""
+        return self.pattern or self
+
     @cached_property
     def by_key(self) -> dict[Key, Item]:
         """The items by key."""
@@ -267,7 +272,7 @@ class Step:
     def with_links(self, links: Mapping[Key, tuple[Link, ...]]) -> Step:
         """The same step with lines from the same places that carry other gradients."""
         items = tuple(copied(i, {"links": links[i.key]}) if i.key in links else i for i in self.items)
-        step = replace(self, items=items, pattern=self.pattern or self)
+        step = replace(self, items=items, pattern=self.kind)
         vars(step).update(shape=self.shape, ids=self.ids)
         return step
 
