@@ -38,6 +38,7 @@ page = inspector.explore(runs)
 
 def heard(page: Any) -> list[str]:
     """What goes wrong on a page: errors of scripts, and what asks for another machine."""
+    page.set_default_timeout(60_000)
     said: list[str] = []
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("console", lambda one: said.append(one.text) if one.type == "error" and "blob:" in one.text else None)
@@ -118,7 +119,7 @@ def test_in_jupyterlab(lab: Any) -> None:
     lab.keyboard.press("d")
     lab.keyboard.press("d")
     assert where.text_content().startswith("t = 4 ")
-    assert lab.locator(".jp-CodeCell").count() == 3, "the notebook has heard keys of the page"
+    assert lab.locator(".jp-CodeCell").count() == 3, "d twice is a command of the notebook, too"
     lab.wait_for_timeout(400)  # until the cursor rests
     run_cell(lab, 2)
     lab.get_by_text(re.compile("^at 4 lstm")).wait_for()

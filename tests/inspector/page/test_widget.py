@@ -88,10 +88,19 @@ def test_keys_are_heard_inside_only(widget: Any) -> None:
     widget.keyboard.press("ArrowLeft")
     frames(widget)
     assert widget.locator(".where").text_content() == before
+    widget.evaluate("""() => {
+        window.heard = [];
+        const host = root().getRootNode().host, asks = () => host.hasAttribute("data-lm-suppress-shortcuts");
+        document.addEventListener("keydown", e => heard.push([e.key, "early", asks()]), true);
+        document.addEventListener("keydown", e => heard.push([e.key, "late"]));
+    }""")
     widget.locator("#play").focus()
     widget.keyboard.press("ArrowLeft")
     frames(widget)
     assert widget.locator(".where").text_content() != before
+    widget.keyboard.press("Control+Alt+b")
+    assert widget.evaluate("heard.filter(([key]) => key === 'ArrowLeft')") == [["ArrowLeft", "early", True]]
+    assert widget.evaluate("heard.filter(([key]) => key === 'b')") == [["b", "early", False], ["b", "late"]], "a chord"
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ export function watchTheme(changed: () => void): () => void {
   };
 }
 
-/** Keeps the keys of the widget from the notebook, in which "d d" would delete a cell; chords stay the notebook's. */
+/** Keeps keys that the widget has the focus for from the notebook, which has letters for commands, too; not chords. */
 export function keepKeys(el: HTMLElement): () => void {
   const own = (e: KeyboardEvent) => !e.ctrlKey && !e.metaKey && !e.altKey && !(e.shiftKey && e.key === "Enter");
   // JupyterLab hears keys before the widget does, and asks for this attribute.
