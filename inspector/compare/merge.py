@@ -19,6 +19,8 @@ KEPT, REMOVED, ADDED = 0, 1, 2
 """In both steps, only in the first, only in the second; the second number of a merged line's edge."""
 NOW = "ₜ"
 """When, of a state of the step that is compared."""
+_SIDES, _WIDE = 3, 40.0
+"""From how many sides lines come to a circle, and how wide what takes more of them is."""
 _LETTERS = {"matmul": "W", "add": "b", "subtract": "b"}
 
 
@@ -87,7 +89,8 @@ class _Merger:
         states = tuple((name, source.key) for name, source in exits.items())
         self.merged.exits = {name: source.change for name, source in exits.items()}
         step = replace(self.a, items=(*items, *circle), states=states, output=circle[0].key if circle else None)
-        self.merged.step = _join_inputs_again(step)
+        step = _join_inputs_again(step)
+        self.merged.step = step.with_items([_with_room(item) for item in step.items])
         return self.merged
 
     # ------------------------------------------------------------------------------------ operations
@@ -235,6 +238,12 @@ def _join_inputs_again(step: Step) -> Step:
         links = (link._replace(edge=edge) if JOIN in (item.key, link.source) else link for link in item.links)
         items.append(replace(item, links=tuple(links)))
     return together.with_items(items)
+
+
+def _with_room(item: Item) -> Item:
+    """Wider, if more lines of both steps meet there than a circle has sides."""
+    crowded = item.shape == "circle" and item.role != "join" and len({link.source for link in item.links}) > _SIDES
+    return replace(item, shape="ellipse", size=(_WIDE, item.size[1])) if crowded else item
 
 
 def _unused(key: Key, taken: set[Key]) -> Key:

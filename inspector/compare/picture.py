@@ -4,7 +4,6 @@ with a minus.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from tinygrad_rnn import Node
 from ..layout.columns import Row
 from ..layout.order import Spacing
 from ..picture import theme
+from ..picture.badges import beside
 from ..picture.canvas import Canvas
 from ..picture.frames import tile
 from ..picture.ink import Ink, Stroke
@@ -25,7 +25,7 @@ __all__ = ["CHANGES", "draw_comparison"]
 
 CHANGES: dict[int, Change] = {KEPT: "kept", REMOVED: "removed", ADDED: "added"}
 _MARKS = {REMOVED: "−", ADDED: "+"}
-_MARK = 11.0
+_MARK, _APART = 11.0, 1.0
 
 
 class _ChangeInk(Ink):
@@ -78,11 +78,10 @@ def draw_comparison(
     changes = {prefix + own: merged.change[key] for key, own in merged.step.ids.items() if key in merged.change}
     changes[f"{prefix}x"] = _of_input(merged)
     says = {prefix + own: notes.get(key, "") for key, own in merged.step.ids.items()}
-    marks = [_mark(shape, changes[shape.id]) for shape in picture.shapes if changes.get(shape.id, KEPT) != KEPT]
     picture.shapes = [_with_change(shape, changes.get(shape.id), says.get(shape.id, "")) for shape in picture.shapes]
     _name_states(picture, merged, prefix)
-    picture.shapes += marks
     _title_and_legend(picture, canvas, merged, names)
+    _mark(picture, changes | {f"legend.{part}": change for change, part in CHANGES.items()})
     return picture
 
 
@@ -112,16 +111,14 @@ def _with_change(shape: Shape, change: int | None, says: str) -> Shape:
     )
 
 
-def _mark(shape: Shape, change: int) -> Shape:
-    """A plus or a minus at the upper right of a shape, off its symbol."""
-    reach = 1.0 if shape.kind == "box" else math.sqrt(0.5)
-    outward = 1.0 if shape.kind == "box" else 4.0
-    x, y = shape.x + reach * shape.width / 2 + outward, shape.y + reach * shape.height / 2 + outward
-    part = CHANGES[change]
-    paint = theme.paint(part)._replace(fill=theme.PAPER)
-    return Shape(
-        f"{shape.id}.mark", "circle", x, y, _MARK, _MARK, _MARKS[change], paint, Look(part, "mark"), font_size=10
-    )
+def _mark(picture: Picture, changes: Mapping[str, int]) -> None:
+    """A plus or a minus beside each shape that only one of the steps has."""
+    marked = [shape for shape in picture.shapes if changes.get(shape.id, KEPT) != KEPT]
+    for shape, (x, y) in beside(picture, [[shape] for shape in marked], _MARK, _APART):
+        part, sign = CHANGES[changes[shape.id]], _MARKS[changes[shape.id]]
+        paint, look = theme.paint(part)._replace(fill=theme.PAPER), Look(part, "mark")
+        mark = Shape(f"{shape.id}.mark", "circle", x, y, _MARK, _MARK, sign, paint, look, font_size=10)
+        picture.shapes.append(mark)
 
 
 def _name_states(picture: Picture, merged: Merged, prefix: str) -> None:
@@ -181,6 +178,4 @@ def _title_and_legend(picture: Picture, canvas: Canvas, merged: Merged, names: t
             dashed=change == REMOVED,
         )
         picture.shapes.append(chip)
-        if change != KEPT:
-            picture.shapes.append(_mark(chip, change))
-        x += width + 14
+        x += width + (14 if change == KEPT else 26)

@@ -243,7 +243,7 @@ class Maze:
                 owner, shapes = lines[point + back], all_shapes[other]
                 if owner is not None and owner != net and not crowded:
                     continue
-                if shapes is not None and not self._may_enter(errand, other, shapes):
+                if shapes is not None and not self._may_enter(errand, other, shapes, turn):
                     continue
                 best[following], came[following] = price, state
                 guess = price + length[other] + turns[side[other]]
@@ -255,10 +255,11 @@ class Maze:
         if self._static is None:
             self._static = np.array(self.steps), np.array([shapes is not None for shapes in self.shapes])
         lengths, inside = self._static
-        closed = inside.copy()
-        for key in errand.shapes:
-            points = [p for p in self._inside.get(key, ()) if self._may_enter(errand, p, self.shapes[p] or frozenset())]
-            closed[points] = False
+        closed = np.array([inside, inside])
+        for axis, key in itertools.product((UP, RIGHT), errand.shapes):
+            points = self._inside.get(key, ())
+            entered = [p for p in points if self._may_enter(errand, p, self.shapes[p] or frozenset(), axis)]
+            closed[axis, entered] = False
         foreign, taken = np.zeros(len(inside), int), np.zeros((2, len(inside)), bool)
         for net, path, flags, edges in self._claims:
             if net != errand.net:
@@ -267,7 +268,9 @@ class Maze:
                 taken[axis, along] = net != errand.net and not errand.crowded
         steps, straight = lengths.copy(), np.empty_like(lengths)
         for turn, move in enumerate(self.moves):
-            ahead = np.roll(closed, -move) | (taken[turn % 2] if turn < DOWN else np.roll(taken[turn % 2], -move))
+            ahead = np.roll(closed[turn % 2], -move) | (
+                taken[turn % 2] if turn < DOWN else np.roll(taken[turn % 2], -move)
+            )
             steps[turn, ahead] = NEVER
             passes = (foreign == 1 + (turn + 1) % 2) & ~inside | errand.crowded
             straight[turn] = np.where(foreign == 0, 0, np.where(passes, CROSSING, NEVER))
@@ -311,17 +314,21 @@ class Maze:
         passes = 1 + (heading + 1) % 2
         return _OVER[heading] if not inside and all(flags == passes for flags in foreign.values()) else ()
 
-    def _may_enter(self, errand: Errand, point: int, shapes: frozenset[Key | None]) -> bool:
-        """Whether a point inside a shape is on a straight way out of the source or into the target, and neither
-        cuts a corner nor runs past the middle.
+    def _may_enter(self, errand: Errand, point: int, shapes: frozenset[Key | None], turn: int) -> bool:
+        """Whether a point inside a shape, reached in that direction, is on a straight way out of the source or into the
+        target.
         """
         if not shapes <= errand.shapes:
             return False
-        column, row = divmod(point, self.stride)
+        at = self._across(point, turn)
         return any(
-            (column == end // self.stride or row == end % self.stride) and shapes & (self.shapes[end] or frozenset())
+            at == self._across(end, turn) and shapes & (self.shapes[end] or frozenset())
             for end in (errand.source, *(end for end, _ in errand.ends))
         )
+
+    def _across(self, point: int, turn: int) -> int:
+        """The column of a point for what runs upright, and its row for what runs level."""
+        return point % self.stride if turn % 2 else point // self.stride
 
 
 class _Left:

@@ -41,12 +41,19 @@ class Taken:
 
     def is_free(self, box: Box) -> bool:
         """Whether nothing is there."""
+        return not any(self._hits(box))
+
+    def covered(self, box: Box) -> float:
+        """How much of it is taken, in square points; what lies on what else counts twice."""
+        return sum({(x0, y0, x1, y1): across * up for x0, y0, x1, y1, across, up in self._hits(box)}.values())
+
+    def _hits(self, box: Box) -> Iterator[tuple[float, ...]]:
+        """What is there, and how far it reaches into the box."""
         left, bottom, right, top = box
-        return not any(
-            x0 < right and left < x1 and y0 < top and bottom < y1
-            for tile in _tiles(box)
-            for x0, y0, x1, y1 in self._tiles.get(tile, ())
-        )
+        for tile in _tiles(box):
+            for x0, y0, x1, y1 in self._tiles.get(tile, ()):
+                if x0 < right and left < x1 and y0 < top and bottom < y1:
+                    yield x0, y0, x1, y1, min(right, x1) - max(left, x0), min(top, y1) - max(bottom, y0)
 
 
 def _around(a: tuple[float, float], b: tuple[float, float], across: float, up: float) -> Box:

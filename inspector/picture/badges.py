@@ -12,10 +12,14 @@ from . import theme
 from .picture import Grade, Look, Picture, Shape
 from .strokes import frame_label
 
-__all__ = ["BADGES", "Badge", "add_badges"]
+__all__ = ["BADGES", "Badge", "add_badges", "beside"]
 
 _WIDE, _SIZE, _APART = 13.0, 11.0, 2.0
 _DIAGONAL = 0.7071
+_AWAY, _OVER = (1.5, 5.0, 9.0, 12.0), -0.3
+"""Points from a shape to where else a badge may stand, and the part of its width by which it lies over a corner of its
+shape where there is no room.
+"""
 _STRIPE, _REACH = 64.0, 40.0
 """Points across of the stripes in which what stands in a badge's way is looked for, and how far beside its shape."""
 
@@ -46,20 +50,13 @@ def add_badges(picture: Picture) -> None:
     What stands outside the steps has its own only where it hangs together with none of them.
     """
     groups = list(_groups(picture))
-    if not groups:
-        return
-    taken = _taken(picture, {k for _, group in groups for shape in group for k in _columns(*_sides(shape, _REACH))})
-    for badge, group in groups:
-        ways = [(shape, box) for shape in group for box in _places(shape, _APART)]
-        ways += [(shape, box) for shape in group for box in _places(shape, 9.0)]
-        shape, box = next((way for way in ways if taken.is_free(_grown(way[1]))), ways[0])
-        taken.add(box)
+    for (badge, _), (shape, (x, y)) in zip(groups, beside(picture, [group for _, group in groups]), strict=True):
         picture.shapes.append(
             Shape(
                 f"{shape.id}.{badge.ending}",
                 "circle",
-                (box[0] + box[2]) / 2,
-                (box[1] + box[3]) / 2,
+                x,
+                y,
                 _WIDE,
                 _WIDE,
                 badge.mark,
@@ -70,6 +67,31 @@ def add_badges(picture: Picture) -> None:
                 border=0.8,
             )
         )
+
+
+def beside(
+    picture: Picture, groups: Sequence[Sequence[Shape]], wide: float = _WIDE, apart: float = _APART
+) -> list[tuple[Shape, tuple[float, float]]]:
+    """For each group the first of its shapes beside which a badge stands on nothing, or else where it covers least, and
+    where its middle is.
+    """
+    taken = _taken(picture, {k for group in groups for shape in group for k in _columns(*_sides(shape, _REACH))})
+    found = []
+    for group in groups:
+        ways = [
+            (shape, box)
+            for places, away in ((_places, apart), (_places, 9.0), *itertools.product((_along, _places), _AWAY))
+            for shape in group
+            for box in places(shape, wide / 2, away)
+        ]
+        free = (way for way in ways if taken.is_free(_grown(way[1], apart)))
+        shape, box = next(free, None) or min(
+            [*ways, *((shape, box) for shape in group for box in _places(shape, wide / 2, _OVER * wide))],
+            key=lambda way: taken.covered(_grown(way[1], apart)),
+        )
+        taken.add(box)
+        found.append((shape, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)))
+    return found
 
 
 def _groups(picture: Picture) -> Iterator[tuple[Badge, list[Shape]]]:
@@ -107,13 +129,22 @@ def _badges_of(shape: Shape) -> Iterable[Badge]:
     return filter(None, (_OF_GRADIENT.get(shape.look.grade), _OF_VALUE if shape.look.ill else None))
 
 
-def _places(shape: Shape, apart: float) -> Iterator[Box]:
+def _places(shape: Shape, half: float, apart: float) -> Iterator[Box]:
     """Around a shape, first at its upper right."""
-    away = _WIDE / 2 + apart
+    away = half + apart
     for up, side in itertools.product((1, -1), (1, -1)):
-        yield _box(shape, *_corner(shape, away, side, up))
+        yield _box(shape, half, *_corner(shape, away, side, up))
     for side, up in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        yield _box(shape, side * (shape.width / 2 + away), up * (shape.height / 2 + away))
+        yield _box(shape, half, side * (shape.width / 2 + away), up * (shape.height / 2 + away))
+
+
+def _along(shape: Shape, half: float, apart: float) -> Iterator[Box]:
+    """Along the sides of a shape, between its corners and their middles."""
+    across, high = shape.width / 2, shape.height / 2
+    for up, part in itertools.product((1, -1), (0.75, -0.75, 0.4, -0.4)):
+        yield _box(shape, half, part * across, up * (high + half + apart))
+    for side, part in itertools.product((1, -1), (0.75, -0.75, 0.4, -0.4)):
+        yield _box(shape, half, side * (across + half + apart), part * high)
 
 
 def _corner(shape: Shape, away: float, side: int, up: int) -> tuple[float, float]:
@@ -122,14 +153,14 @@ def _corner(shape: Shape, away: float, side: int, up: int) -> tuple[float, float
     return side * (part * shape.width / 2 + _DIAGONAL * away), up * (part * shape.height / 2 + _DIAGONAL * away)
 
 
-def _box(shape: Shape, dx: float, dy: float) -> Box:
-    x, y, half = shape.x + dx, shape.y + dy, _WIDE / 2
+def _box(shape: Shape, half: float, dx: float, dy: float) -> Box:
+    x, y = shape.x + dx, shape.y + dy
     return x - half, y - half, x + half, y + half
 
 
-def _grown(box: Box) -> Box:
+def _grown(box: Box, by: float) -> Box:
     left, bottom, right, top = box
-    by = _APART - 0.1
+    by -= 0.1
     return left - by, bottom - by, right + by, top + by
 
 

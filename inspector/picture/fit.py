@@ -16,6 +16,8 @@ __all__ = ["TooWideError", "fitted", "smallest_type"]
 
 _ENDS = ((3, 2), (2, 1), (1, 1))
 """How many of the first and of the last steps remain where the rows of all would not fit."""
+_LAST = (0, 1)
+"""Where not even those would without their legend, the one at which the gradient begins."""
 _TIGHT = Spacing(gap=10.0, left=16.0, right=30.0)
 _TRIES = 4
 _EDGE = 2.0
@@ -56,8 +58,8 @@ def fitted(page: Page, may_fold: bool, draw: Drawn) -> Picture:
     except TooWideError:
         spacing = _TIGHT
         found = _in_rows(page, lambda room: draw(room, None, spacing))
-    for ends in _ENDS if may_fold else ():
-        if _scale(page, found) * _size(found)[1] <= page.height:
+    for ends in (*_ENDS, _LAST) if may_fold else ():
+        if _fits(found, page) or (ends == _LAST and _fits(_without_legend(found), page)):
             break
         found = _in_rows(page, lambda room, ends=ends: draw(room, ends, spacing))  # type: ignore[misc]
     _bound(found, page)
@@ -67,19 +69,29 @@ def fitted(page: Page, may_fold: bool, draw: Drawn) -> Picture:
 
 def _bound(picture: Picture, page: Page) -> None:
     """Where the picture is higher than its page, its words say what the legend did, or that it is too high."""
-    height = _scale(page, picture) * _size(picture)[1]
-    if height <= page.height:
+    if _fits(picture, page):
         return
-    legend = [shape for shape in picture.shapes if shape.id.startswith("legend.")]
-    others = [shape for shape in picture.shapes if not shape.id.startswith("legend.")]
-    lines = [line for line in picture.lines if line.use != "legend"]
-    low = min((shape.y - shape.height / 2 for shape in legend), default=0.0)
-    without = replace(picture, shapes=others, lines=lines)
-    if without.bounds()[1] > low and _scale(page, without) * _size(without)[1] <= page.height:
-        picture.shapes, picture.lines = others, lines
+    without = _without_legend(picture)
+    if _fits(without, page):
+        legend = [shape for shape in picture.shapes if shape.id.startswith("legend.")]
+        picture.shapes, picture.lines = without.shapes, without.lines
         picture.words += f" Legend: {_said(legend)}."
     else:
+        height = _scale(page, picture) * _size(picture)[1]
         picture.words += f" It is {height:.0f} points high, more than the {page.height:.0f} of its page."
+
+
+def _fits(picture: Picture, page: Page) -> bool:
+    return _scale(page, picture) * _size(picture)[1] <= page.height
+
+
+def _without_legend(picture: Picture) -> Picture:
+    """The picture without its legend, if that makes it lower."""
+    legend = [shape for shape in picture.shapes if shape.id.startswith("legend.")]
+    low = min((shape.y - shape.height / 2 for shape in legend), default=0.0)
+    shapes = [shape for shape in picture.shapes if not shape.id.startswith("legend.")]
+    without = replace(picture, shapes=shapes, lines=[line for line in picture.lines if line.use != "legend"])
+    return without if without.bounds()[1] > low else picture
 
 
 def _said(legend: Sequence[Shape]) -> str:

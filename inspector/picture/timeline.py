@@ -49,7 +49,8 @@ def steps_shown(
     chosen = _chosen(count, steps)
     fold = ends is not None or (steps is None and count > _ALL if fold is None else fold)
     first, last = ends or (_FIRST, _LAST)
-    return [*chosen[:first], *chosen[-last:]] if fold and len(chosen) > first + last + 1 else chosen
+    few = first + last + (ends is None)
+    return [*chosen[:first], *chosen[-last:]] if fold and len(chosen) > few else chosen
 
 
 def _chosen(count: int, steps: slice | Sequence[int] | None) -> list[int]:

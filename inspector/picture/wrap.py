@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,8 +16,8 @@ from .picture import Line, Look, Picture, Shape
 
 __all__ = ["wrap"]
 
-_APART, _SIZE, _BESIDE = 30.0, 11.0, 3.0
-"""Points between rows, the size of the names at their ends, and from there to the line."""
+_APART, _SIZE, _BESIDE, _NEAR = 30.0, 11.0, 3.0, 26.0
+"""Points between rows, the size of the names at their ends, from there to the line, and between lines past a fold."""
 Place = tuple[float, float]
 
 
@@ -35,15 +36,16 @@ def wrap(canvas: Canvas, room: float) -> int:
     cuts = _cuts(canvas, room)
     if not cuts:
         return 1
-    picture.shapes = [_raised(shape, picture, cuts) for shape in picture.shapes]
-    shifts = _shifts(picture, cuts, canvas.left, _margins(canvas)[0])
+    heights = _drawn_together(picture, cuts)
+    picture.shapes = [_raised(shape, picture, cuts, heights) for shape in picture.shapes]
+    shifts = _shifts(picture, cuts, heights, canvas.left, _margins(canvas)[0])
     crossings: dict[tuple[int, float], list[Line]] = {}
 
     def row_of(x: float) -> int:
         return bisect_right(cuts, x)
 
     def moved(row: int, x: float, y: float) -> Place:
-        return x + shifts[row][0], y + shifts[row][1]
+        return x + shifts[row][0], heights.get((row, round(y, 1)), y) + shifts[row][1]
 
     def shifted(line: Line) -> Line:
         pieces: list[Path] = []
@@ -68,9 +70,9 @@ def wrap(canvas: Canvas, room: float) -> int:
         for dx, dy in [shifts[row_of((one.left + one.right) / 2)]]
     ]
     picture.shapes = [
-        replace(shape, x=shape.x + dx, y=shape.y + dy)
+        replace(shape, x=x, y=y if shape.kind == "point" else shape.y + shifts[row_of(shape.x)][1])
         for shape in picture.shapes
-        for dx, dy in [shifts[row_of(shape.x)]]
+        for x, y in [moved(row_of(shape.x), shape.x, shape.y)]
     ]
     said = {shape.label for shape in picture.shapes if shape.look.part == "label"}
     for (cut, y), lines in crossings.items():
@@ -89,14 +91,33 @@ def wrap(canvas: Canvas, room: float) -> int:
     return len(cuts) + 1
 
 
-def _raised(shape: Shape, picture: Picture, cuts: Sequence[float]) -> Shape:
+def _drawn_together(picture: Picture, cuts: Sequence[float]) -> dict[tuple[int, float], float]:
+    """The new heights of lines that pass a fold which has a row of its own, by the row and the height they had: no
+    further from each other than names take.
+    """
+    parts: dict[int, list[Path]] = {}
+    for row, part in (part for line in picture.lines for whole in line.pieces for part in _parts(whole, cuts)):
+        parts.setdefault(row, []).append(part)
+    busy = {bisect_right(cuts, frame.left) for frame in picture.frames}
+    busy |= {bisect_right(cuts, s.x) for s in picture.shapes if s.kind != "point" and s.look.part != "more"}
+    found: dict[tuple[int, float], float] = {}
+    for row in {bisect_right(cuts, s.x) for s in picture.shapes if s.look.part == "more"} - busy:
+        if all(y == part[0][1] for part in parts[row] for _, y in part):
+            last = math.inf
+            for y in sorted({round(part[0][1], 1) for part in parts[row]}, reverse=True):
+                last = found[row, y] = max(y, last - _NEAR) if last < math.inf else y
+    return found
+
+
+def _raised(shape: Shape, picture: Picture, cuts: Sequence[float], heights: dict[tuple[int, float], float]) -> Shape:
     """The box of a fold that has a row of its own, right below the lines that pass it if it stood far below them."""
     row = bisect_right(cuts, shape.x)
     if shape.look.part != "more" or row in {bisect_right(cuts, frame.left) for frame in picture.frames}:
         return shape
     parts = (part for line in picture.lines for whole in line.pieces for part in _parts(whole, cuts))
-    lowest = min(y for k, part in parts if k == row for _, y in part)
-    return replace(shape, y=max(shape.y, min(lowest, lowest - shape.height / 2 - 12)))
+    lowest = min(heights.get((row, round(y, 1)), y) for k, part in parts if k == row for _, y in part)
+    below = lowest - shape.height / 2 - 12
+    return replace(shape, y=below if heights else max(shape.y, min(lowest, below)))
 
 
 def _cuts(canvas: Canvas, room: float) -> list[float]:
@@ -131,16 +152,20 @@ def _margins(canvas: Canvas) -> Place:
     return before + 2 + _BESIDE, behind + 2 + _BESIDE
 
 
-def _shifts(picture: Picture, cuts: Sequence[float], left: float, margin: float) -> list[Place]:
+def _shifts(
+    picture: Picture, cuts: Sequence[float], heights: dict[tuple[int, float], float], left: float, margin: float
+) -> list[Place]:
     """By how much each row is moved."""
     ends: list[list[float]] = [[] for _ in range(len(cuts) + 1)]
     for shape in picture.shapes:
-        ends[bisect_right(cuts, shape.x)] += [shape.y - shape.height / 2, shape.y + shape.height / 2]
+        row = bisect_right(cuts, shape.x)
+        y = heights.get((row, round(shape.y, 1)), shape.y) if shape.kind == "point" else shape.y
+        ends[row] += [y - shape.height / 2, y + shape.height / 2]
     for frame in picture.frames:
         ends[bisect_right(cuts, frame.left)] += [frame.bottom, frame.top]
     for line in picture.lines:
         for row, piece in (part for whole in line.pieces for part in _parts(whole, cuts)):
-            ends[row] += [y for _, y in piece]
+            ends[row] += [heights.get((row, round(y, 1)), y) for _, y in piece]
     start = min(picture.bounds()[0], left)
     shifts = [(0.0, 0.0)]
     for row, cut in enumerate(cuts, 1):

@@ -131,7 +131,7 @@ def read(svg: str) -> Drawn:
             else drawn.frames
             if kind == "cluster"
             else drawn.badges
-            if css == "badge"
+            if css in ("badge", "added mark", "removed mark")
             else drawn.nodes
         )
         kept[key] = Node(key, css, outline, is_round, words, ink, characters)

@@ -107,7 +107,7 @@ def test_at_the_cell_level_a_column_holds_every_cell_but_the_widest(name: str) -
 def test_rows_show_the_same_graph(name: str, level: str) -> None:
     run, trace = run_of(name)
     one_row = inspector.draw(run, level, trace=trace).to_networkx()
-    drawing = drawn(name, level, "column")
+    drawing = drawn(name, level, "column", fold=False)
     rows = drawing.to_networkx()
     assert "rows, from top to bottom" in drawing.picture.words
     assert set(rows.nodes) == set(one_row.nodes)
@@ -140,6 +140,40 @@ def test_what_leaves_a_row_is_named_where_the_next_begins() -> None:
 def test_more_is_folded_where_the_rows_would_be_too_high() -> None:
     assert drawn("rnn", "cell", "column", steps=12).picture.words.count("folded away") == 1
     assert "All are shown." in drawn("rnn", "cell", "column", steps=12, fold=False).picture.words
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "width"),
+    slow_unless([("lstm", "operation", "column")], [("lstm", "operation", "column"), ("lstm", "cell", "column"),
+        ("lstm", "cell", "slide"), ("narx", "cell", "column")]),
+)  # fmt: skip
+def test_a_long_run_is_no_higher_than_its_page(name: str, level: str, width: str) -> None:
+    drawing = drawn(name, level, width, steps=12)
+    page = PAGES[width]
+    assert (
+        drawing.picture.page((page.width, math.inf))[1] <= page.height + 0.01
+        and "points high" not in drawing.picture.words
+    )
+    assert smallest(drawing.svg) >= SIZES[width][2] - 0.01
+    found = read(drawing.svg)
+    assert [*overlapping(found), *spilling(found), *missing(found, drawing.picture)] == []
+    assert [*trespassing(found, drawing.picture), *hiding(found, drawing.picture)] == []
+
+
+def test_lines_past_a_fold_with_a_row_of_its_own_are_near_each_other() -> None:
+    drawing = drawn("lstm", "cell", "column", steps=12)
+    ribbons = sorted({y for line in drawing.picture.lines if line.use == "ribbon" for _, y in line.pieces[0]})
+    assert len(ribbons) == 2 and ribbons[1] - ribbons[0] == pytest.approx(26.0)
+    (box,) = [shape for shape in drawing.picture.shapes if shape.look.part == "more"]
+    assert ribbons[0] - 12 - box.height <= box.y < ribbons[0] - box.height / 2
+    names = {s.label: s.y for s in drawing.picture.shapes if "continued" in s.id and s.label in ("c₁₀", "h₁₀")}
+    assert {"c₁₀", "h₁₀"} <= set(names)
+
+
+def test_where_a_page_is_low_the_step_of_the_loss_remains() -> None:
+    drawing = drawn("gru", "cell", "slide", steps=12)
+    assert {frame.timestep for frame in drawing.picture.frames} == {11}
+    assert "× 11" in {s.label.split(",")[0] for s in drawing.picture.shapes if s.look.part == "more"}
 
 
 def test_where_a_step_is_too_wide_it_says_what_would_do() -> None:
