@@ -53,10 +53,8 @@ _HEADLINE = 260.0
 _UNDRAWN = f"Not drawn: the steps differ, and are of more than {MOST_TILES} kinds. Every number is there all the same."
 _SEQUENCES = 8
 """Sequences of a batch whose gates are there to choose from, at most."""
-_OTHERS, _OTHERS_A_STEP = 100_000, 800
-"""Numbers that those of them which are not shown first may have in all runs together: so many, or in proportion to the
-longest of the runs.
-"""
+_GATES, _GATES_A_STEP = 120_000, 950
+"""Numbers that their gates may have in all runs together: so many, or in proportion to the longest of the runs."""
 _SHALLOWEST, _DEEPEST = 4.0, 10.0
 """Decades of the map of reach that its colours tell apart; of few, what hardly fades would look as if it had died."""
 
@@ -112,8 +110,8 @@ def document(
     """
     facts = [one if isinstance(one, Facts) else Facts(one) for one in subjects]
     keys = _keys([one.subject.label for one in facts])
-    room = max(_OTHERS, _OTHERS_A_STEP * max(one.steps for one in facts))
-    sequences = min(_SEQUENCES, 1 + room // max(1, sum(one.gates_size for one in facts)))
+    room = max(_GATES, _GATES_A_STEP * max(one.steps for one in facts))
+    sequences = max(1, min(_SEQUENCES, room // max(1, sum(one.gates_size for one in facts))))
     runs = [one.data(key, sequences, sliders, live) for one, key in zip(facts, keys, strict=True)]
     for before, after in pairs([(one.subject.run, one.subject.loss) for one in facts]):
         link(runs[before], runs[after], (facts[before].whole, facts[after].whole))

@@ -134,16 +134,16 @@ def test_names_of_gates_and_states_stand_where_the_drawing_has_them() -> None:
         assert (one["x"], one["y"]) == pytest.approx((place.x - left, -place.y), abs=0.06)
 
 
-@pytest.mark.parametrize(("batch", "room"), [(3, 10_000), (20, 10_000), (20, 500), (1, 10_000), (5, 0)])
+@pytest.mark.parametrize(("batch", "room"), [(3, 10_000), (20, 10_000), (20, 620), (1, 10_000), (5, 0)])
 def test_gates_of_some_sequences_are_there_to_choose_from(
     batch: int, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inspector.page.document._OTHERS", room)
-    monkeypatch.setattr("inspector.page.document._OTHERS_A_STEP", 0)
+    monkeypatch.setattr("inspector.page.document._GATES", room)
+    monkeypatch.setattr("inspector.page.document._GATES_A_STEP", 0)
     run = run_of(tg.cells.LSTMCell(3, 4, seed=0), steps=5, batch=batch)
     data = data_of(run)
     sequences = data["sequences"]
-    assert len(sequences) == min(batch, 8, 1 + room // (6 * 4 * 5))
+    assert len(sequences) == min(batch, 8, max(1, room // (6 * 4 * 5)))
     assert sequences[0] == 0 and (len(sequences) == 1 or sequences[-1] == batch - 1)
     for gate in data["gates"]:
         values = np.stack([run.names[gate["name"], t].data for t in range(5)], axis=2)[sequences]
@@ -151,6 +151,17 @@ def test_gates_of_some_sequences_are_there_to_choose_from(
         rows = [unpack(gate["values"]), *([unpack(gate["others"])] if "others" in gate else [])]
         found = np.concatenate(rows).reshape(values.shape)
         np.testing.assert_allclose(found, values, atol=(gate["values"]["hi"] - gate["values"]["lo"]) / 500)
+
+
+@pytest.mark.slow
+def test_a_page_of_three_cells_and_200_steps_is_smaller_than_a_megabyte() -> None:
+    runs = {}
+    for name in ("rnn", "gru", "lstm"):
+        run = run_of(tg.cells.get(name)(3, 16, seed=0), steps=200, batch=32)
+        runs[name] = run, (run.outputs[-1] ** 2).sum()
+    made = document_of(runs, None, "report")
+    assert all(len(run["sequences"]) > 3 and run["sliders"] for run in made["runs"])
+    assert len(html(made).encode()) < 1_000_000
 
 
 def test_a_named_value_that_has_no_batch_has_one_picture() -> None:
