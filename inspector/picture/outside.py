@@ -76,7 +76,9 @@ def _towers(
         columns.setdefault(one.timestep, []).append(one)
     base = canvas.top
     for t, nodes in above.items():
-        frame, beside = max(columns[t], key=lambda f: f.top), max(f.right for f in columns[t]) + 14
+        frame, edge = max(columns[t], key=lambda f: f.top), max(f.right for f in columns[t])
+        initial = [s.x + s.width / 2 for s in shapes.values() if s.kind == "ellipse" and 0 <= s.x - edge < s.width]
+        beside = max([edge + 4, *initial]) + 10  # what runs backwards begins there
         for place, block in enumerate(_blocks(nodes, t, together)):
             box = _block(canvas, graph, block, shapes, t, together)
             box = replace(box, x=(frame.left + frame.right) / 2, y=base + 16 + 36.0 * place)
