@@ -27,6 +27,7 @@ from ..plots.lettering import visible
 from ..results import Analysis, Labelled
 from ..tracing.finite import first_not_finite, in_words
 from ..tracing.sparkline import sparkline
+from ..tracing.trace import norms
 from .step_jacobians import StepMaps
 
 Array = npt.NDArray[np.float64]
@@ -295,7 +296,7 @@ def effective_rank(values: Array) -> Array:
 
 def _scaled(chain: Array, scale: Array) -> tuple[Array, Array]:
     """The matrices with their norms taken out, and the logarithms of all that has been."""
-    size = np.linalg.norm(chain, axis=(1, 2))
+    size = norms(chain)
     return chain / np.where(size > 0, size, 1.0)[:, None, None], scale + np.log(size)
 
 

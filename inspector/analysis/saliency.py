@@ -31,7 +31,7 @@ from ..results import Analysis, Labelled
 from ..tracing.finite import in_words
 from ..tracing.replay import recorded
 from ..tracing.sparkline import sparkline
-from ..tracing.trace import trace
+from ..tracing.trace import norms, trace
 from .side_by_side import side_by_side
 
 Floats = npt.NDArray[np.float64]
@@ -273,7 +273,8 @@ def saliency(
         residual = float(slope.sum() - (float(score.item()) - before))
     axes = {"t": range(len(run)), "sequence": range(inputs.shape[1]), "feature": range(inputs.shape[2])}
     short = dict(itertools.islice(axes.items(), 2))
-    steps = np.linalg.norm(slope, axis=2) if method == "gradient" else slope.sum(axis=2)
+    lengths = norms(slope.reshape(-1, slope.shape[2])).reshape(slope.shape[:2])
+    steps = lengths if method == "gradient" else slope.sum(axis=2)
     return Saliency(
         found.label,
         method,

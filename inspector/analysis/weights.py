@@ -337,7 +337,7 @@ def _against_total(found: GradientTrace) -> tuple[Floats, Floats, Floats]:
         for t, share in enumerate(found.parameter_shares(name)):
             norms[row, t] = norm_of(share)
             dots[row, t] = np.vdot(share.astype(np.float64), total)
-    norms[-1] = np.sqrt(np.square(norms[:-1]).sum(axis=0))
+    norms[-1] = np.hypot.reduce(norms[:-1])
     dots[-1], squares[-1] = dots[:-1].sum(axis=0), squares[:-1].sum()
     return norms, dots, squares
 

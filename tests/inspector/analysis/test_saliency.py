@@ -239,3 +239,10 @@ def test_a_text_of_which_nothing_matters_is_said_to_be_zero() -> None:
     run = tg.unroll(tg.cells.RNNCell(3, 4, seed=0), np.zeros((3, 1, 3)))
     axes: Any = inspector.saliency(run, run.outputs[-1].sum() * 0.0, labels="abc").plot()
     assert any(text.get_text().endswith(": darkest 0") for text in axes.texts)
+
+
+def test_a_tiny_score_has_a_tiny_saliency() -> None:
+    run = tg.unroll(cell("lstm"), X)
+    score = run.outputs[-1].sum()
+    large, tiny = (inspector.saliency(run, score * scale, method="gradient").per_step.values for scale in (1.0, 1e-200))
+    np.testing.assert_allclose(tiny / 1e-200, large)

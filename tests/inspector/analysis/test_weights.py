@@ -292,3 +292,10 @@ def test_bad_arguments_are_named() -> None:
         inspector.weights(many, many.stacked.sum())
     with pytest.raises(KeyError, match="parameter has no 'W'"):
         inspector.weights(run, loss_of(run)).plot(parameters=["W"])
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_shares_whose_squares_would_be_zero_are_not() -> None:
+    run = UNROLLS["gru"]()
+    large, tiny = (inspector.weights(run, loss_of(run) * scale).norms.values for scale in (1.0, 1e-200))
+    np.testing.assert_allclose(tiny / 1e-200, large)
