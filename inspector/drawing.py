@@ -70,8 +70,9 @@ class Drawing:
     @cached_property
     def svg(self) -> Svg:
         """The text of the SVG, which a notebook shows in rows if one is too wide for it."""
-        svg = Svg(write_svg(self.picture, self._fit))
-        left, _, right, _ = self.picture.sheet()
+        with without_collections():
+            svg = Svg(write_svg(self.picture, self._fit))
+            left, _, right, _ = self.picture.sheet()
         if self._narrow is not None and right - left > _SHRUNK * NOTEBOOK.width:
             svg.narrow = partial(_narrow_svg, self._narrow, svg)
         return svg
@@ -282,7 +283,10 @@ def render(run: Run | Sequence[Run], path: str | Path | None = None, **options: 
     ValueError, TypeError, GraphvizMissingError
         As from :func:`draw` and :meth:`Drawing.save`.
     """
-    return draw(run, **options).svg if path is None else export(run, path, **options)
+    if path is not None:
+        return export(run, path, **options)
+    with without_collections():  # until the picture is gone, too
+        return draw(run, **options).svg
 
 
 def export(run: Run | Sequence[Run], path: str | Path, **options: Unpack[_Options]) -> Path:
