@@ -179,11 +179,11 @@ def explore(run: Any, loss: Any = None, *, marks: Marks | None = None) -> Any:
 
 def _subjects(run: Any, loss: Any, who: str) -> list[Subject]:
     """What a page shows, whichever way it was given; `who` asks."""
+    if isinstance(run, (Mapping, list, tuple)) and not run:
+        raise ValueError(f"{who}: there is no run to show")
     if isinstance(run, Mapping):
         if loss is not None:
             raise TypeError(f"{who}: of several runs each has its own loss, as {{label: (run, loss)}}")
-        if not run:
-            raise ValueError(f"{who}: there is no run to show")
         return [subject for label, pair in run.items() for subject in _labelled(label, pair, who)]
     if isinstance(run, (list, tuple)):
         return _in_turn(run, loss, who)

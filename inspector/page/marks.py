@@ -28,7 +28,10 @@ def marks_of(marks: Marks | None, steps: int, who: str) -> dict[str, list[int]]:
 
 
 def _steps(given: Any, steps: int, who: str, words: object) -> list[int]:
-    found = np.asarray(given).reshape(-1)
+    try:
+        found = np.asarray(given).reshape(-1)
+    except ValueError:  # lists that differ in length
+        found = np.array([given], object)
     if found.size and found.dtype.kind not in "iu":
         raise TypeError(f"{who}: marks, {words!r}: give the numbers of steps, such as [2, 33], got {given!r:.60}")
     outside = found[(found < 0) | (found >= steps)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,9 +20,9 @@ from .style import scaled
 
 __all__ = ["grow", "lay_out", "limits", "settle"]
 
-_TRIES, _EDGE, _APART, _SHORT = 4, 4.0, 2.0, 60.0
+_TRIES, _EDGE, _APART, _SHORT, _NARROW = 4, 4.0, 2.0, 60.0, 30.0
 """How often a figure is laid out anew at most; in points what stays free around it, and between numbers along an axis,
-and what an upright label may take at least.
+what an upright label may take at least, and how wide a plot is at least.
 """
 
 
@@ -38,6 +39,11 @@ def lay_out(figure: Any) -> None:
     """Give all axes their places, and break and thin out what there is no room for.
 
     What is wider than its axes makes them narrower, and they would never grow back; so that is broken before.
+
+    Raises
+    ------
+    ValueError
+        If there is no room for the plots beside what is written around them.
     """
     engine = figure.get_layout_engine()
     shown = [axes for axes in figure.axes if axes.get_visible()]
@@ -45,10 +51,31 @@ def lay_out(figure: Any) -> None:
         _break_labels(axes)
     for _ in range(_TRIES):
         engine.set(rect=(0.0, 0.0, 1.0, 1.0 - figure.above / 72 / figure.get_figheight()))
-        engine.execute(figure)
+        has_room = _execute(engine, figure)
         changes = [change(axes) for axes in shown for change in (_break_labels, _thin_out)]
         if not any(changes):
             break
+    least = min(
+        (72 / figure.dpi * axes.get_window_extent().width for axes in shown if not _is_bar(axes)), default=_NARROW
+    )
+    if not has_room or least < _NARROW:
+        wide = 72 * figure.get_figwidth()
+        raise ValueError(f"width: this plot has no room in {wide:.4g} points; give it more, or none")
+
+
+def _execute(engine: Any, figure: Any) -> bool:
+    """Let Matplotlib lay a figure out; whether there was room for it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*not applied because axes sizes collapsed", UserWarning)
+        try:
+            engine.execute(figure)
+        except UserWarning:
+            return False
+    return True
+
+
+def _is_bar(axes: Axes) -> bool:
+    return axes.get_label() == "<colorbar>"
 
 
 def _put_heading(figure: Any) -> float:
@@ -104,7 +131,7 @@ def limits(axes: Axes, box: Bbox) -> tuple[float, float]:
     left, right = axes.figure.figure.bbox.x0, axes.figure.figure.bbox.x1
     for other in axes.figure.axes:
         theirs = other.get_window_extent()
-        own_bar = other.get_label() == "<colorbar>" and theirs.y0 > box.y0 - 1 and theirs.y1 < box.y1 + 1
+        own_bar = _is_bar(other) and theirs.y0 > box.y0 - 1 and theirs.y1 < box.y1 + 1
         if other is axes or own_bar or theirs.y0 >= box.y1 or theirs.y1 <= box.y0:
             continue
         if theirs.x0 >= box.x1:

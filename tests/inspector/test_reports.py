@@ -173,6 +173,8 @@ def test_runs_that_follow_each_other_have_a_page_together(tmp_path: Path) -> Non
     assert [run.get("after") for run in runs] == [None, "one", None]
     with pytest.raises(ValueError, match="does not begin in the state"):
         inspector.report((said.run, encoded), loss, tmp_path / "b.html")
+    with pytest.raises(ValueError, match="report: there is no run to show"):
+        inspector.report([], loss, tmp_path / "none.html")
 
 
 @pytest.mark.parametrize("compiled", [False, True])

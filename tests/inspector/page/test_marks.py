@@ -37,6 +37,7 @@ def test_marks_are_steps_in_order_by_words(given: Any, wanted: dict[str, list[in
         ([1.0], TypeError, r"give the numbers of steps, such as \[2, 33\], got \[1.0\]"),
         (np.array([True, False]), TypeError, "numbers of steps"),
         ("ab", TypeError, "numbers of steps"),
+        ([[1], [2, 3]], TypeError, "numbers of steps"),
         ({"a": None}, TypeError, "'a': give"),
     ],
 )

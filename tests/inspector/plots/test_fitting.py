@@ -181,3 +181,10 @@ def test_the_usual_style_comes_back() -> None:
     after: Any = trace.plot()
     assert before.figure.get_figwidth() == after.figure.get_figwidth() == 8.0
     assert before.xaxis.label.get_fontsize() == after.xaxis.label.get_fontsize()
+
+
+@pytest.mark.parametrize(("name", "width"), [("decay", 60), ("waterfall", 60)])
+def test_a_plot_without_room_is_refused_and_not_written(name: str, width: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"this plot has no room in {width} points; give it more"):
+        PLOTTED[name](tmp_path / "plot.svg", width=width)
+    assert not list(tmp_path.iterdir())
