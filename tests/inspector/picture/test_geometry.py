@@ -485,7 +485,7 @@ CROSSINGS = {
         **dict.fromkeys(["jordan", "peephole", "nog", "niaf", "noaf", "gru", "gru_before", "mgu", "clockwork"], 1),
         "lru": 1, "layernorm": 3, "sru": 3, "narx": 5, "chunker": 2, "lstm1997": 7, "slstm": 6, "fgr": 23,
         "ThreeStates": 4, "Attention": 10, "Highway": 4, "Twelve": 7, "OddNames": 1,
-        "ChaosFree": 1, "Delta": 5, "Multiplicative": 2, "Mutated": 2, "RecurrentHighway": 1,
+        "ChaosFree": 1, "Delta": 5, "Multiplicative": 2, "Mutated": 2, "RecurrentHighway": 2,
         "StructurallyConstrained": 1,
     },
     "gate": {
