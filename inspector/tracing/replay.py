@@ -10,12 +10,15 @@ import numpy as np
 
 from tinygrad_rnn import Graph, Tensor, concatenate, stack
 from tinygrad_rnn.autodiff.arrays import plain
-from tinygrad_rnn.recurrent.inner import TRAJECTORY, VALUE
+from tinygrad_rnn.recurrent.inner import TRAJECTORY, TRAJECTORY_AGAIN, VALUE, VALUE_AGAIN
 from tinygrad_rnn.recurrent.lazy import stacked
 from tinygrad_rnn.recurrent.states import leaves_of, rebuild
 from tinygrad_rnn.recurrent.unroll import Run, unroll
 
 __all__ = ["loss_step_by_step", "member_of", "recorded", "step_by_step"]
+
+_ONE, _EVERY = (VALUE, VALUE_AGAIN), (TRAJECTORY, TRAJECTORY_AGAIN)
+"""What reads a value of a compiled run at one timestep, and at all; of a checkpointed run it is computed again."""
 
 
 def recorded(run: Run, loss: Tensor) -> tuple[Run, Tensor]:
@@ -72,9 +75,9 @@ def member_of(run: Run, loss: Tensor, k: int) -> tuple[Run, Tensor]:
     feeds: dict[Any, Tensor] = {}
     for node in graph.nodes:
         tensor = node.tensor
-        if tensor is None or tensor.op not in (VALUE, TRAJECTORY) or tensor.inputs[0] is not run.tape:
+        if tensor is None or tensor.op not in _ONE + _EVERY or tensor.inputs[0] is not run.tape:
             continue
-        one, axis = _same(tensor, run, replayed), int(tensor.op is TRAJECTORY)  # members stand behind time
+        one, axis = _same(tensor, run, replayed), int(tensor.op in _EVERY)  # members stand behind time
         before, _, after = np.split(tensor.data, [k, k + 1], axis)
         feeds[node] = concatenate([before, one.reshape((*one.shape[:axis], 1, *one.shape[axis:])), after], axis)
     result: Tensor = graph.run(feeds)
@@ -93,7 +96,7 @@ def loss_step_by_step(loss: Tensor, run: Run, replayed: Run) -> Tensor:
             feeds.update((graph.find(one), other) for one, other in _pairs(old, new) if one in graph)
     for node in graph.nodes:
         tensor = node.tensor
-        if tensor is None or tensor.op not in (VALUE, TRAJECTORY) or tensor.inputs[0].id not in parts:
+        if tensor is None or tensor.op not in _ONE + _EVERY or tensor.inputs[0].id not in parts:
             continue
         old, new = parts[tensor.inputs[0].id]
         feeds[node] = _same(tensor, old, new)
@@ -111,7 +114,7 @@ def _same(tensor: Tensor, old: Run, new: Run) -> Tensor:
     """The value of the replay that a value of the compiled run stands for."""
     _, name = tensor.attributes["key"]
     series = new.outputs if not name else [new.names[name, t] for t in range(len(new))]
-    if tensor.op is VALUE:
+    if tensor.op in _ONE:
         row = tensor.attributes["row"]
         value: Tensor = series[len(new) - 1 - row if old.reverse else row]
         return value
