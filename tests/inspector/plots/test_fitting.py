@@ -25,8 +25,8 @@ from tests.test_snapshots import PLOTTED, run
 
 SIZES = {"column": (241.0, 6.0), "page": (468.0, 7.0), "slide": (720.0, 9.0)}
 QUICK = [("decay", "column"), ("gates", "column"), ("saliency", "slide")]
-PANELS = ["gates", "weights", "jacobians", "waterfall", "shares", "path-orders", "phases"]
-CASES = [*((name, "column") for name in PLOTTED), *((name, "slide") for name in PANELS), ("reach", "page")]
+PANELS = ["gates", "weights", "jacobians", "waterfall"]
+CASES = [*((name, "column") for name in PLOTTED), *((name, "slide") for name in PANELS)]
 """The column is the hardest; a slide is low."""
 
 
