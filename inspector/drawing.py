@@ -94,8 +94,8 @@ class Drawing:
         Raises
         ------
         ValueError
-            If the suffix is none of these, `dpi` is not positive, or the drawing is larger than a PNG, a PDF or TeX can
-            hold.
+            If the suffix is none of these, `dpi` is not between 10 and 1,200, or the drawing is larger than a PNG, a
+            PDF or TeX can hold.
         GraphvizMissingError
             If a PNG or PDF is asked for and no Graphviz engine is there, saying how to get one; an SVG is then
             written without.

@@ -312,7 +312,7 @@ class Result:
         Raises
         ------
         ValueError
-            If the suffix is none of these, or `dpi` is not positive.
+            If the suffix is none of these, or `dpi` is not between 10 and 1,200.
         """
         written: Path = self.plot(**options).figure.save(path, dpi)  # type: ignore[union-attr]
         return written

@@ -64,7 +64,7 @@ class Knob(NamedTuple):
     @property
     def name(self) -> str:
         """By which, with its kind, it is known."""
-        return "" if self.labels else " ".join(self.names)
+        return "" if self.kind == "weights" else " ".join(self.names)
 
 
 class Turned(NamedTuple):

@@ -44,6 +44,11 @@ PAGES = {
     "slide": Page(720.0, 405.0, 9.0, 1.5, "px"),
 }
 
+_WIDEST = 14_400
+"""Points that are 200 inches, the most that a page of a PDF may have."""
+_PIXELS = (10, 1_200)
+"""Pixels an inch of what can just be recognised, and of the finest print."""
+
 NOTEBOOK = Page(720.0, 900.0, 9.0, 1.0, "px")
 """The room of a notebook's cell, in which one scrolls down but never aside."""
 
@@ -54,7 +59,7 @@ def page_of(width: Width) -> Page | None:
     Raises
     ------
     ValueError
-        If there is no such page.
+        If there is no such page, or it is wider than any.
     """
     if width is None:
         return None
@@ -63,6 +68,8 @@ def page_of(width: Width) -> Page | None:
     if isinstance(width, (str, bool)) or not isinstance(width, (int, float, np.number)) or not 0 < width < math.inf:
         *names, last = map(repr, PAGES)
         raise ValueError(f"width must be a positive number of points, {', '.join(names)} or {last}, got {width!r}")
+    if width > _WIDEST:
+        raise ValueError(f"width must be at most {_WIDEST:,} points, which are {_WIDEST // 72} inches, got {width:g}")
     return Page(float(width))
 
 
@@ -72,8 +79,8 @@ def check_dpi(dpi: float) -> float:
     Raises
     ------
     ValueError
-        If it is not a positive number.
+        If it is not a number between 10 and 1,200.
     """
-    if isinstance(dpi, bool) or not isinstance(dpi, (int, float)) or not 0 < dpi < math.inf:
-        raise ValueError(f"dpi must be a positive number of pixels an inch, got {dpi!r}")
+    if isinstance(dpi, bool) or not isinstance(dpi, (int, float)) or not _PIXELS[0] <= dpi <= _PIXELS[1]:
+        raise ValueError(f"dpi must be a number of pixels an inch between {_PIXELS[0]} and {_PIXELS[1]:,}, got {dpi!r}")
     return dpi

@@ -183,7 +183,7 @@ def save(figure: Any, path: str | Path, dpi: float | None = None) -> Path:
     Raises
     ------
     ValueError
-        If the suffix is none of these, or `dpi` is not positive.
+        If the suffix is none of these, or `dpi` is not between 10 and 1,200.
     """
     kind = files.suffix_of(path, tuple(_UNDATED))
     pixels = DPI if dpi is None else check_dpi(dpi)

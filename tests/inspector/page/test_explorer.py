@@ -64,7 +64,7 @@ def widget_of_four() -> Any:
         ({"kind": "bias", "name": "nothing", "setting": 1.0}, "nothing"),
         ({"kind": "hold", "name": "f", "setting": 1.0}, "no slider 'hold' for 'f'"),
         ({"kind": "bias", "name": "f", "setting": float("nan")}, "cannot be nan"),
-        ({"kind": "cut", "name": "", "setting": 0.5}, "cut at h cannot be 0.5"),
+        ({"kind": "cut", "name": "h", "setting": 0.5}, "cut at h cannot be 0.5"),
         ({"kind": "weights", "name": "", "setting": 9.0}, "initialisation cannot be 9.0"),
         ({"kind": "length", "name": "", "setting": 1.5}, "cannot have 1.5 steps"),
         ({"kind": "length", "name": "", "setting": 0.0}, "cannot have 0"),

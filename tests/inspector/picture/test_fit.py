@@ -196,7 +196,7 @@ def test_png_and_pdf_have_that_size_too(width: str, tmp_path: Path) -> None:
     for dpi in (96, 300):
         data = drawing.save(tmp_path / "a.png", dpi=dpi).read_bytes()
         assert int.from_bytes(data[16:20], "big") == pytest.approx(points * dpi / 72, abs=2)
-    with pytest.raises(ValueError, match="dpi must be a positive number of pixels an inch, got 0"):
+    with pytest.raises(ValueError, match="dpi must be a number of pixels an inch between 10 and 1,200, got 0"):
         drawing.save(tmp_path / "b.png", dpi=0)
 
 

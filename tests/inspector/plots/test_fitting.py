@@ -133,6 +133,8 @@ def test_points_are_a_width_too(tmp_path: Path) -> None:
     for bad in (0, -1.0, True, "wide", np.nan, [241]):
         with pytest.raises(ValueError, match="width must be a positive number of points, 'column', 'page' or 'slide'"):
             trace.save(tmp_path / "a.svg", width=bad)
+    with pytest.raises(ValueError, match=r"width must be at most 14,400 points, which are 200 inches, got 1e\+06"):
+        trace.save(tmp_path / "a.svg", width=1e6)
     assert not list(tmp_path.iterdir())
 
 
@@ -148,8 +150,10 @@ def test_png_and_pdf_have_that_size_too(tmp_path: Path) -> None:
     assert float(box.width) == pytest.approx(241.0)
     data = trace.save(tmp_path / "a.png", width="column", dpi=300).read_bytes()
     assert int.from_bytes(data[16:20], "big") == pytest.approx(241 * 300 / 72, abs=1)
-    with pytest.raises(ValueError, match="dpi must be a positive number of pixels an inch, got 0"):
+    with pytest.raises(ValueError, match="dpi must be a number of pixels an inch between 10 and 1,200, got 0"):
         trace.save(tmp_path / "b.png", dpi=0)
+    with pytest.raises(ValueError, match=r"dpi must be .* between 10 and 1,200, got 1000000\.0"):
+        trace.save(tmp_path / "b.png", dpi=1e6)
 
 
 def test_what_is_not_finite_stands_once_above_all_of_it() -> None:
