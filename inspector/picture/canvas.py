@@ -163,16 +163,17 @@ class Canvas:
         `whole_lines` only from where it leaves one that goes on into another step.
         """
         trunks: dict[str, list[Path]] = {}
-        entries = sorted(self._lines, key=lambda entry: (self.whole_lines and _inside(entry[1]), -entry[0]))
+        steps = {shape.id: (shape.at.layer, shape.at.timestep) for shape in self.picture.shapes if shape.at is not None}
+
+        def is_whole(line: Line) -> bool:
+            ends = {steps[end] for end in (line.source, line.target) if end in steps}
+            return self.whole_lines and len(ends) < 2
+
+        entries = sorted(self._lines, key=lambda entry: (is_whole(entry[1]), -entry[0]))
         for _, line, rails in entries:
             path, laid = line.pieces[0], trunks.setdefault(line.source, [])
             rest = without_trunk(path, laid) if laid else path
             line.pieces = bridged(rest, rails) if rails else (rest,)
-            if not (self.whole_lines and _inside(line)):
+            if not is_whole(line):
                 laid.append(path)
         self.picture.lines += [line for _, line, _ in reversed(entries)]
-
-
-def _inside(line: Line) -> bool:
-    """Whether it leads from one shape of a step to another one."""
-    return line.source.partition(".")[0] == line.target.partition(".")[0]

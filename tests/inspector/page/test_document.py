@@ -261,6 +261,24 @@ def test_lines_within_a_step_begin_where_their_source_is_whichever_is_the_strong
         assert carried or (abs(x - shape["x"]) <= shape["w"] / 2 + 1 and abs(y - shape["y"]) <= shape["h"] / 2 + 1), key
 
 
+def branches(tile: dict[str, Any], layer: str = "") -> set[tuple[str, str]]:
+    """From where to where lines lead in a layer that begin on another line, and not at their source."""
+    shapes = {shape["key"]: shape for shape in tile["shapes"]}
+    found = set()
+    for line in tile["lines"]:
+        if (shape := shapes.get(line["from"])) and line["from"].startswith(layer):
+            x, y = line["d"][0][0]
+            if abs(x - shape["x"]) > shape["w"] / 2 + 1 or abs(y - shape["y"]) > shape["h"] / 2 + 1:
+                found.add((line["from"].removeprefix(layer), line["to"].removeprefix(layer)))
+    return found
+
+
+def test_lines_of_a_stack_branch_off_those_that_go_on_into_the_next_step_as_they_do_alone() -> None:
+    one, two = tg.cells.LSTMCell(3, 4, seed=0), tg.cells.LSTMCell(4, 4, seed=1)
+    alone, stack = (data_of(run_of(cell, steps=6))["levels"][0]["tiles"][0] for cell in (one, tg.Stacked(one, two)))
+    assert branches(alone) == branches(stack, "layer0.") == branches(stack, "layer1.") == {("c.add", "h.tanh")}
+
+
 def test_of_a_gradient_that_hardly_fades_the_map_is_dark_everywhere() -> None:
     cell = tg.cells.get("irnn")(3, 4, seed=0)
     found = data_of(run_of(cell, steps=6))["reach"]["map"]
