@@ -61,10 +61,12 @@ class Trials:
         Whether changes can be tried side by side, and have been whenever that was asked for.
     numbers : int
         How many the values of the run are.
+    whole : ndarray (T,)
+        The norms of the gradient by all states together of the run as it is.
     """
 
     def __init__(self, found: GradientTrace, fillings: Mapping[str, Mapping[str, Array]] | None = None) -> None:
-        self.found, self._whole = found, whole_norms(found)
+        self.found, self.whole = found, whole_norms(found)
         self._fillings = fillings or {}
         self._lost = 1e6 * float(np.finfo(found.run.cell.dtype).tiny)  # below it digits are missing
         self._known: dict[Change, Floats] = {}
@@ -83,7 +85,7 @@ class Trials:
             except (TypeError, ValueError):
                 self.together = False
                 return
-            self.together = np.allclose(rows[0], self._whole, rtol=1e-6, atol=self._lost)
+            self.together = np.allclose(rows[0], self.whole, rtol=1e-6, atol=self._lost)
             if not self.together:
                 return
             self._known |= dict(zip(lanes, rows[1:], strict=True))
@@ -104,7 +106,7 @@ class Trials:
 
     def change_nothing(self, changes: Sequence[Change]) -> bool:
         """Whether the gradient by the states is the same with each of them."""
-        return all(np.allclose(self.norms(change), self._whole, rtol=1e-9, atol=self._lost) for change in changes)
+        return all(np.allclose(self.norms(change), self.whole, rtol=1e-9, atol=self._lost) for change in changes)
 
 
 def whole_norms(found: GradientTrace) -> Floats:

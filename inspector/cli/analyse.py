@@ -39,9 +39,10 @@ def _found(a: argparse.Namespace, what: str, find: Callable[[Run], Any], **drawn
     a.progress(f"analysing: {what}")
     found = find(run)
     a.progress("writing what was found")
+    written = []
     if "out" in a:
-        drawn = {"width": a.width, "dpi": a.dpi, **drawn}
-    written = [found.save(a.out or Path(f"{file_name(a.cell[0])}-{what}.svg"), **drawn)] if "out" in a else []
+        out = a.out or Path(f"{file_name(a.cell[0])}-{what}.svg")
+        written.append(found.save(out, width=a.width, dpi=a.dpi, **drawn))
     written += [found.to_json(a.json)] if a.json else []
     written += [found.to_csv(a.csv)] if "csv" in a and a.csv else []
     return OK, "\n\n".join([str(found), *([", ".join(map(str, written))] if written else [])])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..formats.graphviz import FORMATS
 from ..loading.blame import said_of
 from ..loading.load import LoadError, load_weights, make_cell, network_in
 from ..loading.suggest import did_you_mean
-from ..picture.paper import DPI, PAGES, check_dpi, page_of
+from ..picture.paper import DPI, check_dpi, page_of
 from .family import Option, either, option
 
 __all__ = [
@@ -240,13 +241,13 @@ def run_options(
 
 
 def _width(text: str) -> float | str:
+    width: float | str = text
+    with suppress(ValueError):
+        width = float(text)
     try:
-        width = text if text in PAGES else float(text)
         page_of(width)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"takes {', '.join(PAGES)} or a positive number of points, got {text!r}"
-        ) from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return width
 
 

@@ -15,7 +15,7 @@ from tinygrad_rnn.plurals import counted
 from ..analysis.diagnose import Diagnosis, is_gate, kept_of
 from ..analysis.initialisations import initialisations
 from ..analysis.lengths import Lengths
-from ..analysis.trials import Change, Trials, whole_norms
+from ..analysis.trials import Change, Trials
 from ..picture.theme import GATE_WORDS
 from ..tracing.names import gates_of, own_name
 from ..tracing.values import parts_of
@@ -92,9 +92,9 @@ class Knobs:
 
     def __init__(self, found: Diagnosis) -> None:
         self.found, self.trace = found, found.trace
-        self.whole = whole_norms(found.trace)
         self._fillings, self._filling = initialisations(self.trace.run.cell, self.trace.steps)
         self._trials = Trials(self.trace, self._fillings)
+        self.whole = self._trials.whole
 
     @cached_property
     def every(self) -> tuple[Knob, ...]:
